@@ -1,0 +1,11 @@
+"""Array aliases: one name for each kind of array that crosses a module border."""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+DateArray = npt.NDArray[np.datetime64]
+"""Dates are ``datetime64[D]``: a session has a day, never a time or a zone."""

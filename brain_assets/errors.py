@@ -1,0 +1,45 @@
+"""Errors that a user can act on: what was expected, what came, what to do."""
+
+
+class BrainAssetsError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SettingsError(BrainAssetsError):
+    """An environment variable or a command-line option has a wrong value."""
+
+
+class MarketError(BrainAssetsError):
+    """A market could not give what was asked of it."""
+
+
+class RateLimitedError(MarketError):
+    """The source asked us to slow down, and still did after the last retry."""
+
+
+class UnknownSymbolError(MarketError):
+    """The source does not know a symbol."""
+
+
+class EmptyResponseError(MarketError):
+    """The source answered, but with no rows for a symbol that it knows."""
+
+
+class TableError(BrainAssetsError):
+    """A table breaks its schema, or a year of it is not there."""
+
+
+class SnapshotError(BrainAssetsError):
+    """A snapshot folder is absent, incomplete or not what it says."""
+
+
+class LookAheadError(BrainAssetsError):
+    """A model was asked about a week that its training data may have seen."""
+
+
+class ConfigError(BrainAssetsError):
+    """A run configuration has an unknown key or an impossible value."""
+
+
+class StorageError(BrainAssetsError):
+    """The data folder cannot be written: read-only, full, or of another market."""

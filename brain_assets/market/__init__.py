@@ -1,0 +1,1 @@
+"""Where data comes from: markets, their calendar and their tables."""

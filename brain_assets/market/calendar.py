@@ -1,0 +1,122 @@
+"""The one home of sessions and weeks.
+
+A session is a trading day of the New York Stock Exchange. A week is the sessions of one ISO week (Monday to Sunday); it
+belongs to the year of its *last* session, and its decision time is after the last close before its first session.
+"""
+
+import datetime
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from brain_assets.arrays import DateArray, IntArray
+
+FIRST_DATE = datetime.date(1970, 1, 1)
+"""Sessions before this date are not known to us."""
+
+MIN_WEEK_SESSIONS = 3
+"""A week with fewer sessions has no weekly return worth predicting, and is dropped."""
+
+
+@lru_cache(maxsize=1)
+def _all_sessions() -> DateArray:
+    import exchange_calendars  # slow to import; only needed once dates are asked for
+
+    calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DATE.isoformat())
+    sessions: DateArray = calendar.sessions.to_numpy().astype("datetime64[D]")
+    return sessions
+
+
+def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
+    """Give the sessions from `start` up to but not including `end`.
+
+    Parameters
+    ----------
+    start, end : datetime.date
+        Bounds; `end` is exclusive. Known up to one year ahead of today, as far as the exchange has fixed its holidays.
+
+    Returns
+    -------
+    ndarray of datetime64[D], shape (n_sessions,)
+        In date order.
+    """
+    sessions = _all_sessions()
+    low, high = np.searchsorted(sessions, [np.datetime64(start, "D"), np.datetime64(end, "D")])
+    return sessions[low:high]
+
+
+def iso_week_numbers(dates: DateArray) -> IntArray:
+    """Give ISO weeks consecutive numbers: dates of one Monday-to-Sunday week share a number.
+
+    Parameters
+    ----------
+    dates : ndarray of datetime64[D], shape (n,)
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+    """
+    days_since_epoch = dates.astype("datetime64[D]").astype(np.int64)
+    return (days_since_epoch + 3) // 7  # 1970-01-01 was a Thursday
+
+
+@dataclass(frozen=True)
+class Weeks:
+    """The complete weeks of a run of sessions.
+
+    Attributes
+    ----------
+    first, last : ndarray of int64, shape (n_weeks,)
+        Positions of each week's first and last session in the sessions they were cut from. ``first >= 1``: the close
+        before the week is there too, since that is when its decision is taken.
+    start, end : ndarray of datetime64[D], shape (n_weeks,)
+        The dates of the same sessions.
+    """
+
+    first: IntArray
+    last: IntArray
+    start: DateArray
+    end: DateArray
+
+    def __len__(self) -> int:
+        """Count the weeks."""
+        return len(self.first)
+
+    @property
+    def year(self) -> IntArray:
+        """The year that each week belongs to: that of its last session; shape (n_weeks,)."""
+        return self.end.astype("datetime64[Y]").astype(np.int64) + 1970
+
+    def select(self, mask: np.ndarray) -> "Weeks":
+        """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
+        return Weeks(self.first[mask], self.last[mask], self.start[mask], self.end[mask])
+
+
+def complete_weeks(sessions: DateArray) -> Weeks:
+    """Cut sessions into complete weeks.
+
+    A week is complete when every session that the exchange calendar has in it is among `sessions`: one that the
+    calendar has not finished by the last date is not a week yet, and one cut off at the start never becomes one. Weeks
+    of fewer than `MIN_WEEK_SESSIONS` sessions are dropped, and so is a week with no session before it.
+
+    Parameters
+    ----------
+    sessions : ndarray of datetime64[D], shape (n_sessions,)
+        Consecutive sessions of the exchange.
+
+    Returns
+    -------
+    Weeks
+    """
+    if len(sessions) == 0:
+        empty = np.empty(0, dtype=np.int64)
+        return Weeks(empty, empty, sessions, sessions)
+    numbers = iso_week_numbers(sessions)
+    unique, first, count = np.unique(numbers, return_index=True, return_counts=True)
+    scheduled = iso_week_numbers(_all_sessions())
+    n_scheduled = np.searchsorted(scheduled, unique, "right") - np.searchsorted(scheduled, unique, "left")
+    last = first + count - 1
+    keep = (count == n_scheduled) & (count >= MIN_WEEK_SESSIONS) & (first >= 1)
+    first, last = first[keep].astype(np.int64), last[keep].astype(np.int64)
+    return Weeks(first, last, sessions[first], sessions[last])
