@@ -33,6 +33,10 @@ class SnapshotError(BrainAssetsError):
     """A snapshot folder is absent, incomplete or not what it says."""
 
 
+class TrainingError(BrainAssetsError):
+    """A training cannot start, or its loss is no longer a number."""
+
+
 class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 

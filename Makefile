@@ -1,0 +1,45 @@
+# Every target sets itself up: a virtual environment in .venv with the versions that CI tested.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The sample market has its own folder, so that its results are never taken for another market's.
+DEMO := BRAIN_MARKET=sample BRAIN_DATA_DIR=data/demo
+
+.PHONY: help demo ui test test-slow test-all bench clean
+
+help:
+	@echo "make demo      train and test 2019-2022 on real S&P 500 closes that come along, offline"
+	@echo "make ui        open Dagster's UI on the demo's results"
+	@echo "make test      ruff, mypy and the quick tests"
+	@echo "make test-all  the same with the longer proofs"
+	@echo "make bench     measure speed and memory"
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(DEMO) $(BIN)/brain-assets backfill 2019-2022 --ui-command "make ui"
+
+ui: $(INSTALLED)
+	$(DEMO) $(BIN)/brain-assets ui
+
+test: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -n 2 -m slow
+
+test-all: test test-slow
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,332 @@
+"""The command `brain-assets`."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from brain_assets.graph.backfill import Outcome
+    from brain_assets.results import YearResult
+
+app = typer.Typer(
+    help="Walk-forward price forecasters and portfolio policies, a year at a time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+MIN_WIDTH = 100
+"""Columns; tables are read in log files too, where there is no terminal to ask for its width."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+
+MarketOption = Annotated[
+    str | None, typer.Option("--market", help="live, sample, files or simulator; default: BRAIN_MARKET, else live.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Dagster run configuration (YAML), as in the UI's launchpad.")
+]
+YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
+
+
+@app.callback()
+def _main() -> None:
+    """Walk-forward price forecasters and portfolio policies, a year at a time."""
+
+
+@app.command()
+def backfill(
+    years: Annotated[str, typer.Argument(help="A year or a range: 2021, 2019-2022.")],
+    market: MarketOption = None,
+    assets: Annotated[
+        str | None, typer.Option(help="Which to run, separated by commas: lstm_snapshot,ppo_policy. Default: all.")
+    ] = None,
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
+    ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
+) -> None:
+    """Run years, each as a Dagster run on your instance; what is done is skipped.
+
+    A failed year does not stop what does not depend on it. The exit code is 1 if anything failed.
+    """
+    from brain_assets.results import read_results
+
+    with _session(market) as (defs, instance):
+        from brain_assets.graph.backfill import Backfill
+
+        chosen = _parse_years(years)
+        names = [name.strip() for name in (assets or "").split(",") if name.strip()]
+        job = Backfill(defs, instance, names, _read_config(config), force)
+        outcomes = _run(job, chosen)
+        _print_results(read_results(_data_dir(), chosen))
+        _print_summary(outcomes)
+        _print_ui_hint(ui_command)
+    if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
+    """Show years by asset: done, missing, or stale with the reason."""
+    with _session(market) as (defs, instance):
+        from brain_assets.graph.backfill import Backfill
+        from brain_assets.graph.status import State, StatusReader, asset_names
+
+        chosen = _parse_years(years)
+        options = Backfill(defs, instance, run_config=_read_config(config)).options
+        reader = StatusReader(defs, instance, options)
+        table = Table("year", *asset_names(defs), title=f"{_data_dir()}")
+        reasons = []
+        colors = {State.DONE: "green", State.MISSING: "dim", State.STALE: "yellow"}
+        for year in chosen:
+            cells = []
+            for name in asset_names(defs):
+                found = reader.read(name, year)
+                cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
+                if found.reason and found.reason != "not materialized":
+                    reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+            table.add_row(str(year), *cells)
+        console.print(table)
+        for reason in reasons:
+            console.print(escape(reason))
+
+
+@app.command()
+def ui(
+    market: MarketOption = None,
+    port: Annotated[int, typer.Option(help="Port of the web server on this machine.")] = 3000,
+) -> None:
+    """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
+    settings = _settings(market)
+    os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.dagster_home))
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
+    console.print(f"Dagster's UI: http://127.0.0.1:{port}")
+    os.execv(sys.executable, command)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
+
+
+def main() -> None:
+    """Run the command line; an error that a user can act on is one sentence and exit code 2."""
+    try:
+        app()
+    except BrainAssetsError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or _data_dir()}: {error.strerror or error}; free some space or set BRAIN_DATA_DIR.")
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    sys.exit(2)
+
+
+def _settings(market: str | None) -> Any:
+    """Let the command line win over the environment, for this process and those that it starts."""
+    from brain_assets.settings import current_settings
+
+    if market is not None:
+        os.environ["BRAIN_MARKET"] = market
+    return current_settings()
+
+
+def _data_dir() -> Path:
+    from brain_assets.settings import current_settings
+
+    return current_settings().data_dir
+
+
+def _dagster_home(configured: Path | None) -> Path:
+    """Give the DAGSTER_HOME, made if need be: the one set, else a persistent one in the data folder."""
+    home = (configured or _data_dir() / "dagster").resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            shipped = resources.files("brain_assets.graph") / "dagster.yaml"
+            (home / "dagster.yaml").write_text(shipped.read_text())
+    except OSError as error:
+        raise StorageError(
+            f"{home}: expected a folder to write to, got: {error.strerror}; set BRAIN_DATA_DIR to another folder."
+        ) from error
+    return home
+
+
+@contextmanager
+def _session(market: str | None) -> "Iterator[tuple[dg.Definitions, dg.DagsterInstance]]":
+    """Load the definitions and open the user's instance."""
+    settings = _settings(market)
+    import dagster as dg
+    import sqlalchemy.exc
+
+    from brain_assets.definitions import defs
+
+    (defs.resources or {})["tables"].check_identity()
+    home = _dagster_home(settings.dagster_home)
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield defs, instance
+    except sqlalchemy.exc.OperationalError as error:
+        raise StorageError(
+            f"{home}: expected a database with room to write to, got: {error.orig}; free some space or set "
+            "BRAIN_DATA_DIR to another folder."
+        ) from error
+
+
+def _parse_years(text: str | None) -> list[int]:
+    """Read ``2021`` or ``2019-2022`` against the years that exist."""
+    from brain_assets.graph.partitions import YEARS
+
+    existing = [int(key) for key in YEARS.get_partition_keys()]
+    if not existing:
+        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
+    if text is None:
+        return existing
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise SettingsError(f"years: expected 2021 or 2019-2022, got {text}; correct it.")
+    start, end = int(first), int(last or first)
+    if start > end:
+        raise SettingsError(f"years: expected the earlier year first, got {text}; turn it round: {end}-{start}.")
+    outside = [year for year in range(start, end + 1) if year not in existing]
+    if outside:
+        raise SettingsError(
+            f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
+            "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS, BRAIN_LAST_YEAR move them)."
+        )
+    return list(range(start, end + 1))
+
+
+def _read_config(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a YAML file, got: {error.strerror}; correct --config.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: expected YAML, got: {' '.join(str(error).split())}; correct the file.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{path}: expected a mapping with the key ops, got {type(content).__name__}; correct the file."
+        )
+    return content
+
+
+class _StatusHandler(logging.Handler):
+    """Shows the newest progress message of training in the live status line."""
+
+    def __init__(self, status: Any) -> None:
+        super().__init__()
+        self._status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one message."""
+        self._status.update(escape(record.getMessage()))
+
+
+def _run(job: Any, years: list[int]) -> "list[Outcome]":
+    """Run the years with a live status line, and print a line for every year and asset."""
+    logger = logging.getLogger("brain_assets")
+    logger.setLevel(logging.INFO)
+    outcomes = []
+    with console.status("") as live:
+        handler = _StatusHandler(live)
+        logger.addHandler(handler)
+        try:
+            for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
+                console.print(_line(outcome), soft_wrap=True)
+                outcomes.append(outcome)
+        finally:
+            logger.removeHandler(handler)
+    return outcomes
+
+
+def _line(outcome: "Outcome") -> str:
+    colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
+    said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
+    color = colors[outcome.result]
+    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.result, outcome.result)}[/]"
+    took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
+    metadata = outcome.metadata
+    if outcome.result in ("failed", "blocked"):
+        detail = f": {outcome.detail}"
+    elif "validation/loss" in metadata:
+        detail = (
+            f", {metadata['epochs']} epochs, validation loss {metadata['validation/loss']:.4f} "
+            f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
+        )
+    elif "eval/lstm_rank_correlation" in metadata:
+        detail = f", rank correlation {metadata['eval/lstm_rank_correlation']:+.3f}"
+    else:
+        detail = ""
+    return head + escape(took + detail)
+
+
+def _print_results(results: "list[YearResult]") -> None:
+    table = Table(
+        "year",
+        "snapshot",
+        "train\nloss",
+        "valid.\nloss",
+        "loss\nof zero",
+        "rank corr.\nLSTM",
+        "\nmomentum",
+        "return\nPPO",
+        "\nequal w.",
+        title="Out of sample, by year",
+        box=box.SIMPLE_HEAD,
+        caption=(
+            "Losses: mean squared error over the targets' variance. Rank correlation: forecasts of the year by the "
+            "snapshot of the year before (momentum itself in the bootstrap window). Return: policy of the year before, "
+            "after costs, beside equal weight on the same weeks."
+        ),
+    )
+    for row in results:
+        figures = [
+            *(_figure(value, ".4f") for value in (row.train_loss, row.validation_loss, row.zero_loss)),
+            *(_figure(value, "+.3f") for value in (row.lstm_rank_correlation, row.momentum_rank_correlation)),
+            *(_figure(value, "+.1%") for value in (row.ppo_return, row.equal_weight_return)),
+        ]
+        table.add_row(str(row.year), row.snapshot or "-", *figures)
+    console.print(table)
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _print_summary(outcomes: "list[Outcome]") -> None:
+    counts = {name: sum(outcome.result == name for outcome in outcomes) for name in ("made", "reused", "done")}
+    bad = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
+    console.print(
+        f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
+        f"{len(bad)} not done"
+    )
+    for outcome in bad:
+        console.print(
+            f"[red]{outcome.result}[/] {outcome.year} {outcome.asset}: {escape(outcome.detail)}", soft_wrap=True
+        )
+
+
+def _print_ui_hint(command: str | None) -> None:
+    """Say how to open the UI on these very results."""
+    if command is None:
+        from brain_assets.settings import current_settings
+
+        variables = current_settings().differing_variables()
+        command = " ".join([*(f"{name}={value}" for name, value in variables.items()), "brain-assets ui"])
+    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Forecasters: from a price panel to weekly returns, trained year by year."""

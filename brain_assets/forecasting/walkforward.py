@@ -1,0 +1,139 @@
+"""Walk-forward inference: every week is forecast by a model that was finished before it began."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import DateArray, FloatArray
+from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation
+from brain_assets.market.calendar import Weeks
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, snapshot_name
+
+MOMENTUM = "momentum"
+"""Source of a forecast where no snapshot is old enough."""
+
+
+class SnapshotSource(Protocol):
+    """What walk-forward inference asks of a storage; `SnapshotLocalStorage` is one."""
+
+    def list_snapshots(self) -> list[datetime.date]:
+        """Give all cut-offs."""
+
+    def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        """Read one."""
+
+
+def build_forecast_features(
+    panel: PricePanel, years: Sequence[int], sources: Mapping[str, SnapshotSource]
+) -> pd.DataFrame:
+    """Forecast every week of some years with the newest snapshot whose cut-off lies before its first session.
+
+    That is the snapshot of the year before; the one before that for a week that straddles New Year; the closest earlier
+    one where it is absent; and 4-week momentum where there is none. Which one it was stands beside every forecast.
+
+    Parameters
+    ----------
+    panel : PricePanel
+        Bars of the years and of the history that forecasts need; none later.
+    years : sequence of int
+        A week belongs to the year of its last session.
+    sources : mapping of str to SnapshotSource
+        Forecaster family -> its snapshots. A family without an entry has none.
+
+    Returns
+    -------
+    DataFrame
+        A row a week and tradable symbol, in that order: week_start (first session), symbol, then for every forecaster
+        family its forecast (weekly return; known at decision time; NaN where the symbol has too little history) and
+        ``<family>_source``, then momentum (known at decision time) and realized (known at the week's last close; NaN
+        where it is not).
+    """
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(np.isin(bars.weeks.year, list(years)))
+    week, asset = np.nonzero(bars.tradable)
+    columns: dict[str, object] = {
+        "week_start": bars.weeks.start[week].astype("datetime64[us]"),
+        "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
+    }
+    for family in FORECASTER_FAMILIES:
+        forecast, source = _forecast_family(panel, bars, sources.get(family))
+        columns[family] = forecast[week, asset]
+        columns[f"{family}_source"] = pd.array(source[week], dtype="str")
+    columns["momentum"] = bars.momentum[week, asset]
+    columns["realized"] = bars.realized[week, asset]
+    return pd.DataFrame(columns)
+
+
+def _forecast_family(
+    panel: PricePanel, bars: WeeklyBars, source: SnapshotSource | None
+) -> tuple[FloatArray, np.ndarray]:
+    """Give forecasts (n_weeks, n_assets) and the name of each week's source (n_weeks,)."""
+    cutoffs = source.list_snapshots() if source is not None else []
+    choice = choose_snapshots(bars.weeks, cutoffs)
+    forecast = bars.momentum.copy()
+    names = np.full(len(bars.weeks), MOMENTUM, dtype=object)
+    for position in np.unique(choice[choice >= 0]):
+        rows = np.flatnonzero(choice == position)
+        snapshot = source.load_snapshot(cutoffs[position])  # type: ignore[union-attr]
+        forecast[rows] = snapshot.forecast(panel, bars.weeks.select(rows))
+        names[rows] = snapshot_name(cutoffs[position])
+    return forecast, names
+
+
+def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:
+    """Give for every week the position of the newest cut-off before its first session; -1: there is none.
+
+    Parameters
+    ----------
+    weeks : Weeks
+    cutoffs : sequence of datetime.date
+        Oldest first.
+    """
+    dates: DateArray = np.array(cutoffs, dtype="datetime64[D]")
+    return np.searchsorted(dates, weeks.start, "left") - 1
+
+
+@dataclass(frozen=True)
+class ForecastQuality:
+    """How a year's forecasts turned out; known after the year.
+
+    Attributes
+    ----------
+    rank_correlation : float
+        Mean over weeks of Spearman's rank correlation over the symbols; NaN if there is none.
+    hit_rate : float
+        Share of forecasts on the realized side of their week's median.
+    """
+
+    rank_correlation: float
+    hit_rate: float
+
+    @property
+    def known(self) -> float | None:
+        """The rank correlation, or None where there is none."""
+        return self.rank_correlation if np.isfinite(self.rank_correlation) else None
+
+
+def forecast_quality(forecasts: pd.DataFrame, column: str) -> ForecastQuality:
+    """Measure one column of a forecasts table (a family, or ``momentum``) against what was realized."""
+    _, forecast, realized = forecast_matrices(forecasts, column)
+    return ForecastQuality(mean_rank_correlation(forecast, realized), hit_rate(forecast, realized))
+
+
+def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, FloatArray, FloatArray]:
+    """Give weeks (n_weeks,), a column, and what was realized, both (n_weeks, n_assets); NaN: there is no row."""
+    wide = forecasts.pivot(index="week_start", columns="symbol", values=[column, "realized"])
+    return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
+
+
+def weeks_by_source(forecasts: pd.DataFrame, family: str) -> dict[str, int]:
+    """Count the weeks that each source forecast."""
+    counts = forecasts.drop_duplicates("week_start")[f"{family}_source"].value_counts()
+    return {str(source): int(count) for source, count in counts.items()}

@@ -1,0 +1,52 @@
+"""Walk-forward forecasts by year."""
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.graph.partitions import PREVIOUS_YEAR, UP_TO_YEAR, YEARS, calendar_years
+from brain_assets.graph.pictures import rank_correlation_chart
+from brain_assets.graph.snapshots import Snapshots
+from brain_assets.tables import content_hash
+from brain_assets.versions import CODE_VERSIONS
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
+    deps=[dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEAR)],
+    code_version=CODE_VERSIONS["walkforward_forecasts"],
+    io_manager_key="table_io",
+    group_name="forecasting",
+    kinds={"parquet"},
+)
+def walkforward_forecasts(
+    context: dg.AssetExecutionContext, raw_prices: pd.DataFrame, snapshots: dg.ResourceParam[Snapshots]
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
+
+    That is the snapshot of the year before; the source of every forecast stands beside it. In the bootstrap window
+    there is none: the forecast is 4-week momentum.
+    """
+    from brain_assets.forecasting.metrics import weekly_rank_correlation
+    from brain_assets.forecasting.walkforward import build_forecast_features, forecast_matrices, forecast_quality
+    from brain_assets.forecasting.walkforward import weeks_by_source as count_sources
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.snapshots.names import FORECASTER_FAMILIES
+
+    year = int(context.partition_key)
+    panel = PricePanel.from_frame(raw_prices)
+    forecasts = build_forecast_features(panel, calendar_years(year), snapshots)
+    metadata: dict[str, dg.MetadataValue | float | int] = {"weeks": forecasts["week_start"].nunique()}
+    lines = {}
+    for column in (*FORECASTER_FAMILIES, "momentum"):
+        quality = forecast_quality(forecasts, column)
+        metadata[f"eval/{column}_rank_correlation"] = quality.rank_correlation
+        metadata[f"eval/{column}_hit_rate"] = quality.hit_rate
+        weeks, forecast, realized = forecast_matrices(forecasts, column)
+        lines[column] = weekly_rank_correlation(forecast, realized)
+    for family in FORECASTER_FAMILIES:
+        metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(count_sources(forecasts, family))
+    metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
+    return dg.MaterializeResult(
+        value=forecasts, metadata=metadata, data_version=dg.DataVersion(content_hash(forecasts))
+    )

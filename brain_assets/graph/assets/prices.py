@@ -1,0 +1,70 @@
+"""Daily bars by year."""
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from brain_assets.graph.configs import ForceConfig
+from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
+from brain_assets.graph.pictures import price_chart
+from brain_assets.market.archive import changed_returns, fetch_prices
+from brain_assets.market.base import Market
+from brain_assets.market.calendar import sessions_between
+from brain_assets.tables import TableStore, content_hash
+from brain_assets.versions import CODE_VERSIONS
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    code_version=CODE_VERSIONS["raw_prices"],
+    io_manager_key="table_io",
+    group_name="market",
+    kinds={"parquet"},
+)
+def raw_prices(
+    context: dg.AssetExecutionContext,
+    config: ForceConfig,
+    market: dg.ResourceParam[Market],
+    tables: dg.ResourceParam[TableStore],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
+
+    A year is fetched once. With `force` it is fetched again: if no daily return changed, the stored bars stay; if some
+    did, they are listed, the new bars are stored, and the old ones kept beside them.
+    """
+    year = int(context.partition_key)
+    start, end = partition_window(year)
+    metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
+    old = tables.read_year("raw_prices", year) if tables.exists("raw_prices", year) else None
+    if old is not None and not config.force:
+        prices, metadata["reused"] = old, True
+    else:
+        prices = fetch_prices(market, start, end, overlap=year > FIRST_YEAR)
+        if old is not None:
+            changed = changed_returns(old, prices)
+            metadata["changed_returns"] = len(changed)
+            if changed.empty:
+                prices, metadata["reused"] = old, True
+            else:
+                metadata["largest_changes"] = dg.MetadataValue.table(
+                    [
+                        dg.TableRecord({name: str(value) for name, value in row.items()})
+                        for row in changed.head(20).to_dict("records")
+                    ]
+                )
+                metadata["replaced_prices"] = tables.keep_replaced("raw_prices", year)
+                context.log.warning(f"raw_prices[{year}]: {len(changed)} daily returns changed since the last fetch")
+    scheduled = sessions_between(start, end)
+    missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
+    metadata |= {
+        "market": market.name,
+        "caveat": market.caveat,
+        "symbols": prices["symbol"].nunique(),
+        "first_date": f"{prices['date'].min():%Y-%m-%d}",
+        "last_date": f"{prices['date'].max():%Y-%m-%d}",
+        "sessions": len(scheduled) - len(missing),
+        "sessions_of_the_exchange": len(scheduled),
+        "sessions_without_a_bar": ", ".join(map(str, missing[:20])) or "none",
+        "prices": price_chart(f"raw_prices {year}", prices),
+    }
+    return dg.MaterializeResult(value=prices, metadata=metadata, data_version=dg.DataVersion(content_hash(prices)))

@@ -1,0 +1,194 @@
+"""Running years from the command line: each a real Dagster run, all in this process, in dependency order."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster import AssetKey, DagsterRunStatus
+
+from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.status import State, StatusReader, asset_names
+
+PROCESS_TAG = "brain_assets/process"
+"""Process id of the command that started a run, so that the next one can tell a run whose process died."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one year of one asset.
+
+    Attributes
+    ----------
+    asset : str
+    year : int
+    result : str
+        ``done``: was done before. ``made``, ``reused`` (run, but found with the same fingerprint or content),
+        ``failed``, or ``blocked`` (something it needs failed).
+    detail : str
+        Reason of a failure or block, or why it ran.
+    seconds : float
+        0 if it did not run.
+    metadata : mapping
+        Of the materialization, plain values only.
+    """
+
+    asset: str
+    year: int
+    result: str
+    detail: str = ""
+    seconds: float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backfill:
+    """Years of assets on one instance.
+
+    Parameters
+    ----------
+    defs : Definitions
+    instance : DagsterInstance
+    assets : sequence of str
+        Which to run; empty: all.
+    run_config : mapping
+        Dagster run configuration; ``ops: <asset>: config: …`` goes to the runs that hold the asset.
+    force : bool
+        Run what is done already, and make models anew even if their fingerprint is the same.
+    """
+
+    def __init__(
+        self,
+        defs: dg.Definitions,
+        instance: dg.DagsterInstance,
+        assets: Sequence[str] = (),
+        run_config: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> None:
+        self._defs, self._instance, self._force = defs, instance, force
+        known = asset_names(defs)
+        unknown = sorted(set(assets) - set(known))
+        if unknown:
+            raise SettingsError(
+                f"--assets: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them."
+            )
+        self._assets = [name for name in known if not assets or name in assets]
+        self._job = defs.resolve_job_def(walkforward.name)
+        self._graph = defs.resolve_asset_graph()
+        self.options = self._check_config(run_config or {})
+        self._broken: set[tuple[str, int]] = set()
+
+    def run(self, years: Sequence[int], on_year: Callable[[int, Sequence[str]], None]) -> Iterator[Outcome]:
+        """Run the years in order, and give an outcome for every asset of a year once the year is over.
+
+        Parameters
+        ----------
+        years : sequence of int
+        on_year : callable
+            Called with the year and the assets that will run, before they do.
+        """
+        self._close_dead_runs()
+        for year in years:
+            yield from self._run_year(year, on_year)
+
+    def _run_year(self, year: int, on_year: Callable[[int, Sequence[str]], None]) -> Iterator[Outcome]:
+        reader = StatusReader(self._defs, self._instance, self.options)
+        reasons: dict[str, str] = {}
+        for name in self._assets:
+            status = reader.read(name, year)
+            cause = self._broken_parent(name, year)
+            if cause:
+                self._broken.add((name, year))
+                yield Outcome(name, year, "blocked", cause)
+            elif self._force:
+                reasons[name] = "forced"
+            elif status.state is not State.DONE:
+                reasons[name] = f"{status.state.value}: {status.reason}"
+            elif changed := [parent for parent, _ in self._parents(name, year) if parent in reasons]:
+                reasons[name] = f"{changed[0]} runs again"  # what it makes may be the same; then this changes nothing
+            else:
+                yield Outcome(name, year, "done")
+        if reasons:
+            on_year(year, list(reasons))
+            yield from self._execute(year, reasons)
+
+    def _execute(self, year: int, reasons: Mapping[str, str]) -> Iterator[Outcome]:
+        result = self._job.execute_in_process(
+            run_config=self._run_config(list(reasons)),
+            instance=self._instance,
+            partition_key=str(year),
+            asset_selection=[AssetKey(name) for name in reasons],
+            tags={PROCESS_TAG: str(os.getpid())},
+            raise_on_error=False,
+        )
+        events = result.all_events
+        seconds = {
+            event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
+        }
+        failures = {event.step_key: _reason(event.step_failure_data.error) for event in events if event.is_step_failure}
+        made = {
+            event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+            for event in events
+            if event.is_step_materialization and event.asset_key
+        }
+        for name, reason in reasons.items():
+            if name in made and name not in failures:
+                metadata = {key: value.value for key, value in made[name].items()}
+                verdict = "reused" if metadata.get("reused") else "made"
+                yield Outcome(name, year, verdict, reason, seconds.get(name, 0.0), metadata)
+                continue
+            cause = failures.get(name) or self._broken_parent(name, year) or _run_failure(result)
+            self._broken.add((name, year))
+            yield Outcome(name, year, "failed" if name in failures else "blocked", cause)
+
+    def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
+        from dagster._core.definitions.partitions.context import partition_loading_context
+
+        with partition_loading_context():
+            found = self._graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
+        return sorted((parent.asset_key.to_user_string(), int(str(parent.partition_key))) for parent in found)
+
+    def _broken_parent(self, name: str, year: int) -> str:
+        broken = [f"{parent}[{when}]" for parent, when in self._parents(name, year) if (parent, when) in self._broken]
+        return f"needs {', '.join(broken)}" if broken else ""
+
+    def _check_config(self, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Validate a run configuration against the whole job; gives each asset's values."""
+        try:
+            dg.validate_run_config(self._job, dict(run_config))
+        except dg.DagsterInvalidConfigError as error:
+            problems = "; ".join(problem.message.splitlines()[0] for problem in error.errors)
+            raise ConfigError(f"run configuration: {problems}") from error
+        ops = run_config.get("ops", {}) or {}
+        return {name: dict((entry or {}).get("config", {}) or {}) for name, entry in ops.items()}
+
+    def _run_config(self, names: Sequence[str]) -> dict[str, Any]:
+        ops: dict[str, Any] = {}
+        for name in names:
+            node = self._job.graph.node_named(name).definition
+            takes_force = "force" in getattr(getattr(node.config_schema, "config_type", None), "fields", {})
+            options = {**self.options.get(name, {}), **({"force": True} if self._force and takes_force else {})}
+            if options:
+                ops[name] = {"config": options}
+        return {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+    def _close_dead_runs(self) -> None:
+        """Mark runs whose process died as failed: left as started, they would hold up the years that queue."""
+        unfinished = dg.RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])
+        for run in self._instance.get_runs(filters=unfinished):
+            process = run.tags.get(PROCESS_TAG)
+            if process is not None and not os.path.exists(f"/proc/{process}"):
+                self._instance.report_run_failed(run, f"process {process} died")
+
+
+def _reason(error: Any) -> str:
+    """Give the innermost message of a step's failure: what the code that failed had to say."""
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message).strip().split(": ", 1)[-1]
+
+
+def _run_failure(result: Any) -> str:
+    messages = [event.message for event in result.all_events if event.is_failure and event.message]
+    return messages[0] if messages else "the run ended before it"

@@ -1,0 +1,83 @@
+"""Pictures for Dagster's metadata: PNG inside Markdown, which the UI shows."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _figure(title: str, xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+    figure = Figure(figsize=(7, 3.6), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+
+
+def loss_curve(
+    title: str, train: Sequence[float], validation: Sequence[float], zero: float, best_epoch: int
+) -> dg.MarkdownMetadataValue:
+    """Draw training and validation loss by epoch beside the loss of predicting zero."""
+    figure, axes = _figure(title, "epoch", "mean squared error / variance of the targets")
+    epochs = np.arange(1, len(train) + 1)
+    axes.plot(epochs, train, label="training", marker=".")
+    axes.plot(epochs, validation, label="validation", marker=".")
+    axes.axhline(zero, color="gray", linestyle="--", label="validation, predicting zero")
+    axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
+    axes.legend()
+    return _picture(figure, title)
+
+
+def reward_curve(title: str, steps: Sequence[int], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
+    """Draw the mean reward of an episode while a policy learns."""
+    figure, axes = _figure(title, "environment steps", "reward of an episode (100 x log growth)")
+    axes.plot(steps, rewards, marker=".")
+    return _picture(figure, title)
+
+
+def price_chart(title: str, prices: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """Draw every symbol's close relative to its first, on a log scale, and their median in black."""
+    figure, axes = _figure(title, "", "close / first close")
+    closes = prices.pivot_table(index="date", columns="symbol", values="close")
+    relative = closes / closes.bfill().iloc[0]  # each symbol's own first close; for the eye only
+    axes.plot(relative.index, relative, linewidth=0.6, alpha=0.6)
+    axes.plot(relative.index, relative.median(axis=1), color="black", linewidth=1.6, label="median")
+    axes.set_yscale("log")
+    axes.legend()
+    return _picture(figure, title)
+
+
+def rank_correlation_chart(title: str, weeks: np.ndarray, lines: dict[str, np.ndarray]) -> dg.MarkdownMetadataValue:
+    """Draw cumulative sums of weekly rank correlations: a steady skill is a straight line upward."""
+    figure, axes = _figure(title, "", "sum of weekly rank correlations")
+    for name, weekly in lines.items():
+        axes.plot(weeks, np.nancumsum(weekly), label=f"{name} (mean {np.nanmean(weekly):+.3f})")
+    axes.axhline(0, color="gray", linewidth=0.8)
+    axes.legend()
+    return _picture(figure, title)
+
+
+def equity_chart(title: str, lines: "dict[str, pd.Series]") -> dg.MarkdownMetadataValue:
+    """Draw what one dollar became, after costs; each series is net weekly returns by week."""
+    figure, axes = _figure(title, "", "value of one dollar")
+    for name, returns in lines.items():
+        axes.plot(returns.index, (1 + returns).cumprod(), label=name)
+    axes.legend()
+    return _picture(figure, title)

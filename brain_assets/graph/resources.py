@@ -1,0 +1,39 @@
+"""The resources that assets ask for by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.market.base import Market
+from brain_assets.settings import Settings
+from brain_assets.snapshots.names import FAMILIES
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.tables import ParquetTableStore, TableStore
+
+
+def build_resources(market: Market, tables: TableStore, models_dir: Path) -> Mapping[str, Any]:
+    """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`."""
+    return {
+        "market": market,
+        "tables": tables,
+        "table_io": TableIOManager(tables),
+        "snapshots": {family: SnapshotLocalStorage(family, models_dir) for family in FAMILIES},
+    }
+
+
+def table_store(settings: Settings) -> ParquetTableStore:
+    """Give the store under ``BRAIN_DATA_DIR``, which belongs to one market."""
+    identity = {
+        "market": settings.market,
+        "symbols": list(settings.symbols),
+        "first_year": settings.first_year,
+        "bootstrap_years": settings.bootstrap_years,
+        "files_dir": str(settings.files_dir.resolve()) if settings.files_dir else None,
+    }
+    return ParquetTableStore(settings.data_dir, identity)
+
+
+def resources_from(settings: Settings, market: Market) -> Mapping[str, Any]:
+    """Wire up what the settings say."""
+    return build_resources(market, table_store(settings), settings.data_dir / "models")

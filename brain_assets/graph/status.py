@@ -1,0 +1,119 @@
+"""What is done, what is missing, what is stale and why: Dagster's record, checked against the disk.
+
+Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
+upstream versions it was made from. On top of that a partition is missing if its file or folder is gone or damaged, and
+a model is stale if it was trained with another configuration than the one asked for.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagster as dg
+from dagster import AssetKey
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+from brain_assets.configuration import from_mapping
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.rules import RULES
+from brain_assets.snapshots.fingerprint import hash_json
+from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.tables import FOLDERS, TableStore
+
+SNAPSHOT_FAMILY = {"lstm_snapshot": "lstm", "ppo_policy": "ppo"}
+
+
+class State(enum.Enum):
+    """Where one year of one asset stands."""
+
+    DONE = "done"
+    MISSING = "missing"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where one year of one asset stands, and why it is not done."""
+
+    state: State
+    reason: str = ""
+
+
+class StatusReader:
+    """Reads the state of partitions; remembers what it read, so make a new one after every run.
+
+    Parameters
+    ----------
+    defs : Definitions
+    instance : DagsterInstance
+    options : mapping of str to mapping
+        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults.
+    """
+
+    def __init__(
+        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._graph = defs.resolve_asset_graph()
+        self._resolver = CachingStaleStatusResolver(
+            instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
+        )
+        resources: Mapping[str, Any] = defs.resources or {}
+        self._tables: TableStore = resources["tables"]
+        self._snapshots: Mapping[str, SnapshotLocalStorage] = resources["snapshots"]
+        self._config_hashes = {
+            name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
+        }
+
+    def read(self, name: str, year: int) -> Status:
+        """Tell the state of one year of one asset."""
+        key, partition = AssetKey(name), str(year)
+        found = self._resolver.get_status(key, partition)
+        if found == StaleStatus.MISSING:
+            return Status(State.MISSING, "not materialized")
+        gone = self._gone(name, year)
+        if gone:
+            return Status(State.MISSING, gone)
+        if self._other_configuration(name, year):
+            return Status(State.STALE, "trained with another configuration")
+        if found == StaleStatus.STALE:
+            causes = self._resolver.get_stale_causes(key, partition)
+            return Status(State.STALE, "; ".join(dict.fromkeys(_sentence(cause) for cause in causes)))
+        return Status(State.DONE)
+
+    def _gone(self, name: str, year: int) -> str:
+        if name in FOLDERS:
+            return "" if self._tables.exists(name, year) else "its file is gone"
+        storage = self._snapshots[SNAPSHOT_FAMILY[name]]
+        return "" if storage.snapshot_exists(cutoff_of_year(year)) else "its folder is gone or does not verify"
+
+    def _other_configuration(self, name: str, year: int) -> bool:
+        if name not in SNAPSHOT_FAMILY:
+            return False
+        metadata = self._snapshots[SNAPSHOT_FAMILY[name]].read_metadata(cutoff_of_year(year))
+        return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
+
+
+def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a model's configuration in the form that its fingerprint hashes."""
+    values = {key: value for key, value in values.items() if key != "force"}
+    if name == "lstm_snapshot":
+        return asdict(from_mapping(LstmConfig, values))
+    return {"training": asdict(from_mapping(PpoConfig, values)), "rules": asdict(RULES)}
+
+
+def _sentence(cause: Any) -> str:
+    dependency = cause.dependency
+    if dependency is None:
+        return str(cause.reason)
+    year = f"[{dependency.partition_key}]" if dependency.partition_key else ""
+    return f"{dependency.asset_key.to_user_string()}{year} changed"
+
+
+def asset_names(defs: dg.Definitions) -> Sequence[str]:
+    """Give the partitioned assets, each after everything it depends on."""
+    graph = defs.resolve_asset_graph()
+    return [key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_partitioned]

@@ -1,0 +1,333 @@
+"""Live prices: yfinance, which asks Yahoo.
+
+Layout: yfinance answers with one wide table, a column for each field and symbol; `long_bars` turns whatever layout it
+has into rows (date, symbol, open, high, low, close, volume). Dates are the exchange's, never the machine's.
+
+Failures: `yfinance.download` logs them symbol by symbol and returns the rest, so a symbol that was rate limited looks
+like one that was never listed. Each symbol that a batch left empty is therefore asked for once more by itself, with
+exceptions on, and only Yahoo's own word decides: rate limited (wait, then ask for what is missing), unknown (an error),
+no prices in the range (no rows), or anything else (an error). yfinance keeps Yahoo's answers on past ranges in memory,
+so that second question mostly costs no request.
+
+Rerun behaviour: nothing is kept here. yfinance caches time zones and cookies in the user's cache folder
+(``py-yfinance``), and goes without where that is not writable. Not covered: a share that Yahoo dropped or renamed is
+unknown to it.
+"""
+
+import datetime
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import tenacity
+
+from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
+from brain_assets.market.calendar import sessions_between
+from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
+
+# fmt: off
+DEFAULT_SYMBOLS = (
+    "AAPL", "AMZN", "BAC", "CVX", "GOOGL", "HD", "JNJ", "JPM", "KO", "MA",
+    "META", "MRK", "MSFT", "NVDA", "PEP", "PG", "UNH", "V", "WMT", "XOM",
+)
+# fmt: on
+"""Large, liquid US shares, in Yahoo's spelling. Picked today: that they did well is known."""
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+MARKET_CLOSE = datetime.time(16, 0, tzinfo=NEW_YORK)
+"""A session's last trade; a shortened session ends earlier and is simply taken later than it could be."""
+
+SETTLE_MARGIN = datetime.timedelta(minutes=30)
+"""From the close until Yahoo's daily bar is taken as final: its quotes lag by up to 15 minutes."""
+
+MAX_ATTEMPTS = 6
+"""How often Yahoo is asked before a rate limit becomes an error."""
+
+BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5.0, 120.0
+"""The wait before attempt n + 1 is drawn evenly from 0 to 5 × 2^(n-1) seconds, or to 120: processes that were limited
+together do not come back together."""
+
+N_THREADS = 4
+"""Requests under way at once; more gain little and are rate limited sooner."""
+
+_YAHOO_FIELDS = [name.capitalize() for name in PRICE_FIELDS]
+_NO_SUCH_SYMBOL = "No data found"  # Yahoo's words for a symbol that it does not know
+_NO_SUCH_RANGE = ("Data doesn't exist", "no price data found")  # Yahoo's, and yfinance's for an answer without bars
+_log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class LiveMarket:
+    """Daily bars from Yahoo, split- and dividend-adjusted as of today.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        In Yahoo's spelling (``BRK-B``, not ``BRK.B``); upper and lower case are the same.
+    clock : callable, optional
+        Gives the present moment with its time zone; decides which sessions are finished.
+    sleep : callable, optional
+        Waits for so many seconds; called between attempts when Yahoo limits the rate.
+    """
+
+    name = "live"
+    caveat = (
+        "The symbols were chosen today, so they are survivors, and Yahoo adjusts past prices for every later split and "
+        "dividend, so a later download can differ."
+    )
+
+    def __init__(
+        self,
+        symbols: tuple[str, ...] = DEFAULT_SYMBOLS,
+        *,
+        clock: Callable[[], datetime.datetime] = _utc_now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.symbols = tuple(dict.fromkeys(symbol.strip().upper() for symbol in symbols))
+        if not all(self.symbols) or not self.symbols:
+            raise MarketError(f"live market: expected at least one symbol and none empty, got {symbols}; name some.")
+        self._clock = clock
+        self._sleep = sleep
+
+    def last_complete_year(self) -> int | None:
+        """Give None: Yahoo has every year that the clock has completed."""
+        return None
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the daily bars from `start` up to but not including `end`, in one batched download.
+
+        Parameters
+        ----------
+        start, end : datetime.date
+            Days in New York; `end` is exclusive. A session counts once it is finished: 16:30 in New York on its day.
+
+        Returns
+        -------
+        DataFrame
+            A validated price table, in date and symbol order; prices in dollars, adjusted. Each bar is known at the
+            close of its session, but its *level* depends on later splits and dividends. A bar with NaN in any field is
+            not known and has no row; nothing is filled. A symbol not listed in the range has no rows.
+
+        Raises
+        ------
+        RateLimitedError
+            Yahoo still limited the rate after `MAX_ATTEMPTS`.
+        UnknownSymbolError
+            Naming every symbol that Yahoo does not know.
+        EmptyResponseError
+            No symbol has a bar in the range, or no session of it is finished.
+        MarketError
+            Yahoo could not be reached, or answered with something else.
+        """
+        known_end = min(end, self._first_unfinished_day())
+        asked = f"live market, {start} to {end} (exclusive)"
+        if start >= end or len(sessions_between(start, known_end)) == 0:
+            raise EmptyResponseError(
+                f"{asked}: expected at least one finished session, got none before {known_end}; ask for earlier days."
+            )
+        batch = _Batch(start, end, asked, list(self.symbols))
+        self._ask_patiently(batch)
+        batch.refuse_failures()
+        bars = pd.concat(batch.bars, ignore_index=True)
+        bars = bars[(bars["date"] >= pd.Timestamp(start)) & (bars["date"] < pd.Timestamp(known_end))]
+        if bars.empty:
+            raise EmptyResponseError(
+                f"{asked}: expected bars of {_some(self.symbols)}, got none, though Yahoo knows the symbols; "
+                "check that they were listed then."
+            )
+        return validate_prices(bars, asked)
+
+    def _first_unfinished_day(self) -> datetime.date:
+        """Give the first day, in New York, whose session may still change."""
+        now = self._clock().astimezone(NEW_YORK)
+        settled = datetime.datetime.combine(now.date(), MARKET_CLOSE) + SETTLE_MARGIN
+        return now.date() + datetime.timedelta(days=int(now >= settled))
+
+    def _ask_patiently(self, batch: "_Batch") -> None:
+        """Ask until every symbol has an answer, waiting longer and longer while Yahoo limits the rate."""
+        from yfinance.exceptions import YFRateLimitError
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(YFRateLimitError),
+            wait=tenacity.wait_random_exponential(multiplier=BACKOFF_SECONDS, max=MAX_BACKOFF_SECONDS),
+            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
+            sleep=self._sleep,
+            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
+            reraise=True,
+        )
+        try:
+            retrying(batch.ask)
+        except YFRateLimitError as error:
+            raise RateLimitedError(
+                f"{batch.asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
+                f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
+            ) from error
+
+
+@dataclass
+class _Batch:
+    """One question to Yahoo, `asked` in words, and what it has answered so far.
+
+    Symbols start out `pending`. Each ends with rows in `bars` (as `long_bars` gives them), without any since it was not
+    listed in the range, as `unknown` to Yahoo, or as `failed` for the reason beside it.
+    """
+
+    start: datetime.date
+    end: datetime.date
+    asked: str
+    pending: list[str]
+    bars: list[pd.DataFrame] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def ask(self) -> None:
+        """Ask for all pending symbols at once, then for each that stayed empty by itself."""
+        import yfinance
+
+        wide = yfinance.download(
+            self.pending,
+            start=self.start.isoformat(),
+            end=self.end.isoformat(),
+            interval="1d",
+            auto_adjust=True,
+            actions=False,
+            ignore_tz=True,
+            group_by="column",
+            multi_level_index=True,
+            threads=N_THREADS,
+            progress=False,
+        )
+        if wide is not None:
+            self._keep(wide)
+        with _exceptions_on():
+            for symbol in list(self.pending):
+                self._ask_alone(symbol)
+                self.pending.remove(symbol)
+
+    def _keep(self, wide: pd.DataFrame) -> None:
+        bars = long_bars(wide, self.pending)
+        self.bars.append(bars)
+        answered = set(bars["symbol"])
+        self.pending = [symbol for symbol in self.pending if symbol not in answered]
+
+    def _ask_alone(self, symbol: str) -> None:
+        """Learn why a batch had no bar of `symbol`; a rate limit is raised, for the caller to wait."""
+        import yfinance
+        from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError, YFTzMissingError
+
+        try:
+            frame = yfinance.Ticker(symbol).history(
+                start=self.start.isoformat(), end=self.end.isoformat(), interval="1d", auto_adjust=True, actions=False
+            )
+        except YFRateLimitError:
+            raise
+        except YFTzMissingError:  # yfinance first asks for a symbol's exchange; this one has none
+            self.unknown.append(symbol)
+        except YFTickerMissingError as error:
+            if _NO_SUCH_SYMBOL in str(error):
+                self.unknown.append(symbol)
+            elif not any(words in str(error) for words in _NO_SUCH_RANGE):
+                self.failed[symbol] = str(error)
+        except (YFException, OSError, ValueError, LookupError, TypeError) as error:  # the network, or no chart in it
+            if getattr(getattr(error, "response", None), "status_code", None) == 404:
+                self.unknown.append(symbol)
+            else:
+                self.failed[symbol] = f"{type(error).__name__}: {error}"
+        else:
+            self.bars.append(long_bars(frame, [symbol]))
+
+    def refuse_failures(self) -> None:
+        """Raise for what is unknown or failed, all of it by name."""
+        if self.unknown:
+            raise UnknownSymbolError(
+                f"{self.asked}: expected symbols that Yahoo knows, got {', '.join(self.unknown)}, which it does not; "
+                "correct or remove them (Yahoo writes BRK-B, not BRK.B)."
+            )
+        if self.failed:
+            symbol, reason = next(iter(self.failed.items()))
+            raise MarketError(
+                f"{self.asked}: expected bars of {', '.join(self.failed)}, got no usable answer ({symbol}: {reason}); "
+                "check the connection and whether Yahoo is up, then run again."
+            )
+
+
+def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
+    """Turn a table of yfinance's into rows, whatever its column layout.
+
+    Parameters
+    ----------
+    wide : DataFrame
+        Indexed by date: with a zone it is moved to New York, without one it is taken as it is. Columns are (field,
+        symbol) or (symbol, field) or, for a single symbol, just fields. Prices are adjusted already.
+    symbols : sequence of str
+        The symbols that were asked for.
+
+    Returns
+    -------
+    DataFrame
+        Columns `PRICE_COLUMNS`; a bar with NaN in any field is not known and has no row. Not sorted.
+
+    Raises
+    ------
+    MarketError
+        The table has unadjusted prices, or its layout is not one of the three.
+    """
+    dates = pd.DatetimeIndex(wide.index)
+    if dates.tz is not None:
+        dates = dates.tz_convert(NEW_YORK).tz_localize(None)
+    dates = dates.normalize().as_unit("us")
+    parts = [pd.DataFrame({name: [] for name in PRICE_COLUMNS})]
+    for symbol, fields in _by_symbol(wide, symbols).items():
+        if fields.dropna(how="all").empty:
+            continue
+        got = [str(name) for name in fields]
+        if not set(_YAHOO_FIELDS) <= set(got) or "Adj Close" in got:
+            raise MarketError(
+                f"live market: expected adjusted {', '.join(_YAHOO_FIELDS)} of {symbol}, got {', '.join(got)}; "
+                "install a release of yfinance that this package was tested with."
+            )
+        rows = fields[_YAHOO_FIELDS].set_axis(list(PRICE_FIELDS), axis=1).astype("float64")
+        parts.append(rows.assign(date=dates, symbol=symbol).dropna())
+    types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
+    return pd.concat([part[list(PRICE_COLUMNS)].astype(types) for part in parts], ignore_index=True)
+
+
+def _by_symbol(wide: pd.DataFrame, symbols: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Cut a wide table into one table of fields for each symbol in it."""
+    if wide.columns.nlevels == 1:
+        if len(symbols) != 1:
+            raise MarketError(
+                f"live market: expected a column for each field and symbol of {_some(symbols)}, got only "
+                f"{', '.join(map(str, wide.columns))}; install a release of yfinance that this package was tested with."
+            )
+        return {symbols[0]: wide}
+    symbol_level = 1 if "Close" in wide.columns.get_level_values(0) else 0
+    owners = wide.columns.get_level_values(symbol_level)
+    return {symbol: wide.loc[:, owners == symbol].droplevel(symbol_level, axis=1) for symbol in symbols}
+
+
+def _some(symbols: Sequence[str], limit: int = 5) -> str:
+    """Name the first symbols and count the rest."""
+    rest = len(symbols) - limit
+    return ", ".join(symbols[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@contextmanager
+def _exceptions_on() -> Iterator[None]:
+    """Let yfinance raise what it otherwise logs and forgets; its switch is global, so it is put back."""
+    import yfinance
+
+    before = yfinance.config.debug.hide_exceptions
+    yfinance.config.debug.hide_exceptions = False
+    try:
+        yield
+    finally:
+        yfinance.config.debug.hide_exceptions = before

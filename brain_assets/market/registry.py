@@ -1,0 +1,44 @@
+"""From the word in ``BRAIN_MARKET`` to a market."""
+
+from pathlib import Path
+
+from brain_assets.errors import MarketError
+from brain_assets.market.base import Market
+from brain_assets.market.sample import SampleMarket
+from brain_assets.market.simulator import SimulatorMarket
+
+MARKETS = ("live", "sample", "files", "simulator")
+
+
+def open_market(name: str, symbols: tuple[str, ...] = (), files_dir: Path | None = None) -> Market:
+    """Construct a market; cheap, and without the network.
+
+    Parameters
+    ----------
+    name : str
+        One of `MARKETS`.
+    symbols : tuple of str
+        The universe; empty: the market's default list.
+    files_dir : Path, optional
+        Folder of the market `files`.
+
+    Raises
+    ------
+    MarketError
+        If the name is unknown, or `files` has no folder.
+    """
+    if name == "sample":
+        return SampleMarket(symbols)
+    if name == "simulator":
+        return SimulatorMarket(symbols)
+    if name == "live":
+        from brain_assets.market.live import LiveMarket
+
+        return LiveMarket(symbols) if symbols else LiveMarket()
+    if name == "files":
+        if files_dir is None:
+            raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
+        from brain_assets.market.files import FilesMarket
+
+        return FilesMarket(files_dir, symbols)
+    raise MarketError(f"BRAIN_MARKET: expected one of {', '.join(MARKETS)}, got {name}; choose one of them.")

@@ -1,0 +1,120 @@
+"""Weeks of a panel: what a forecaster predicts, what a portfolio earns, and what both know when they decide."""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.market.calendar import Weeks, complete_weeks, iso_week_numbers
+from brain_assets.market.prices import CLOSE, OPEN, PricePanel
+
+MOMENTUM_WEEKS = 4
+VOLATILITY_SESSIONS = 20
+"""Four weeks."""
+
+
+@dataclass(frozen=True)
+class WeeklyBars:
+    """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise.
+
+    Attributes
+    ----------
+    weeks : Weeks
+        Complete weeks, in order.
+    symbols : tuple of str, length n_assets
+    tradable : ndarray of bool
+        Whether there is a bar on the last session before the week. Known at decision time.
+    momentum : ndarray
+        (P[t] - P[t-4]) / P[t-4] over weekly closes, t the last one before the week. Known at decision time; NaN where
+        one of the two closes is not known. Weekly closes are those of every ISO week, short ones too.
+    volatility : ndarray
+        Standard deviation of the last 20 daily log returns before the week. Known at decision time; NaN if one is not.
+    realized : ndarray
+        Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not.
+    gap : ndarray
+        First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
+        nothing traded, since what is held keeps its last price.
+    held_return : ndarray
+        As `realized`, but a symbol without a bar keeps its last price; never NaN.
+    """
+
+    weeks: Weeks
+    symbols: tuple[str, ...]
+    tradable: BoolArray
+    momentum: FloatArray
+    volatility: FloatArray
+    realized: FloatArray
+    gap: FloatArray
+    held_return: FloatArray
+
+    @classmethod
+    def from_panel(cls, panel: PricePanel) -> "WeeklyBars":
+        """Compute every field from daily bars; each row uses bars up to its week's last close only."""
+        weeks = complete_weeks(panel.sessions)
+        opening, close = panel.values[:, :, OPEN], panel.values[:, :, CLOSE]
+        before = weeks.first - 1
+        first_open, last_close = opening[:, weeks.first].T, close[:, weeks.last].T
+        carried = _carry_forward(close)
+        base, end = carried[:, before].T, carried[:, weeks.last].T
+        entry = np.where(np.isfinite(first_open), first_open, base)
+        return cls(
+            weeks=weeks,
+            symbols=panel.symbols,
+            tradable=np.isfinite(close[:, before]).T,
+            momentum=_momentum(panel, weeks),
+            volatility=_volatility(close, weeks),
+            realized=last_close / first_open - 1,
+            gap=_zero_if_unknown(entry / base - 1),
+            held_return=_zero_if_unknown(end / entry - 1),
+        )
+
+    def select(self, mask: np.ndarray) -> "WeeklyBars":
+        """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
+        return WeeklyBars(
+            self.weeks.select(mask),
+            self.symbols,
+            self.tradable[mask],
+            self.momentum[mask],
+            self.volatility[mask],
+            self.realized[mask],
+            self.gap[mask],
+            self.held_return[mask],
+        )
+
+    def until(self, cutoff_date: datetime.date) -> "WeeklyBars":
+        """Keep the weeks that end on or before `cutoff_date`."""
+        return self.select(self.weeks.end <= np.datetime64(cutoff_date, "D"))
+
+
+def _carry_forward(close: FloatArray) -> FloatArray:
+    """Fill each symbol's unknown closes with its last known one; NaN before the first; (n_assets, n_sessions)."""
+    positions = np.where(np.isfinite(close), np.arange(close.shape[1]), 0)
+    return np.take_along_axis(close, np.maximum.accumulate(positions, axis=1), axis=1)
+
+
+def _zero_if_unknown(returns: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(returns), returns, 0.0)
+
+
+def _momentum(panel: PricePanel, weeks: Weeks) -> FloatArray:
+    numbers = iso_week_numbers(panel.sessions)
+    week_last = np.flatnonzero(np.diff(numbers, append=numbers[-1:] + 1)) if len(numbers) else np.empty(0, np.int64)
+    weekly_close = panel.values[:, week_last, CLOSE].T  # (n_iso_weeks, n_assets)
+    newest = np.searchsorted(week_last, weeks.first - 1)
+    oldest = newest - MOMENTUM_WEEKS
+    momentum = np.full((len(weeks), len(panel.symbols)), np.nan)
+    known = oldest >= 0
+    start = weekly_close[oldest[known]]
+    momentum[known] = (weekly_close[newest[known]] - start) / start
+    return momentum
+
+
+def _volatility(close: FloatArray, weeks: Weeks) -> FloatArray:
+    returns = np.diff(np.log(close), axis=1, prepend=np.nan)
+    volatility = np.full((len(weeks), close.shape[0]), np.nan)
+    known = weeks.first >= VOLATILITY_SESSIONS
+    if known.any():
+        windows = np.lib.stride_tricks.sliding_window_view(returns, VOLATILITY_SESSIONS, axis=1)
+        volatility[known] = windows[:, weeks.first[known] - VOLATILITY_SESSIONS].std(axis=2).T
+    return volatility

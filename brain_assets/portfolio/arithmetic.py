@@ -1,0 +1,234 @@
+"""The one market arithmetic: from scores to weights, and from one week's close to the next.
+
+Layout: every array is batch-first, ``(..., n_assets)`` or ``(..., n_assets + 1)``; in the latter **cash is the last
+column**. Weights are shares of the portfolio's value and sum to 1. One portfolio and a thousand go through the same
+lines, and a row's result does not depend on what else is in the batch.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.errors import BrainAssetsError, ConfigError
+
+BASIS_POINT = 1e-4
+
+MAX_NEWTON_STEPS = 200
+"""Newton's method needs 2 to 5; more is the bisection that guards it, and it runs out of doubles long before this."""
+
+
+@dataclass(frozen=True)
+class TradingRules:
+    """What a portfolio may hold, and what a trade costs.
+
+    Long only, fully invested (cash included), and never in an asset that is not available.
+    """
+
+    min_cash: float = 0.02
+    """Least share of the value that stays in cash at a trade; in [0, 1). The week may drift it below."""
+
+    max_weight: float = 0.20
+    """Largest share of the value in one asset at a trade; in (0, 1]. Cash has no upper bound."""
+
+    cost_bps: float = 10.0
+    """Cost of every dollar traded, bought or sold, in basis points (1/10,000); in [0, 1000]."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 <= self.min_cash < 1.0, "min_cash", "a share in [0, 1)", self.min_cash)
+        _require(0.0 < self.max_weight <= 1.0, "max_weight", "a share in (0, 1]", self.max_weight)
+        _require(0.0 <= self.cost_bps <= 1000.0, "cost_bps", "basis points in [0, 1000]", self.cost_bps)
+
+
+def _require(condition: bool, name: str, expected: str, got: float) -> None:
+    if not condition:
+        raise ConfigError(f"{name}: expected {expected}, got {got}; correct the trading rules.")
+
+
+class StepResult(NamedTuple):
+    """One step of a portfolio, known in full at the week's last close.
+
+    Attributes
+    ----------
+    net_return : ndarray of float64, shape (...)
+        Return from the last close before the week to the week's last close, after costs.
+    held_after : ndarray of float64, shape (..., n_assets + 1)
+        Weights at the week's last close.
+    turnover : ndarray of float64, shape (...)
+        Dollars traded, bought and sold, over the value at the week's first open; in [0, 2]. Cash is not a trade.
+    cost : ndarray of float64, shape (...)
+        Share of the value at the first open that the trade cost.
+    """
+
+    net_return: FloatArray
+    held_after: FloatArray
+    turnover: FloatArray
+    cost: FloatArray
+
+
+def project(weights: FloatArray, available: BoolArray, rules: TradingRules) -> FloatArray:
+    """Give the nearest weights, in Euclidean distance, that the rules allow.
+
+    The exact projection onto {w >= 0, sum w = 1, cash >= min_cash, each asset <= max_weight, unavailable = 0}. Its
+    optimality conditions are w_i = clip(v_i - tau, lower_i, upper_i) with the one tau that makes the sum 1. The sum
+    falls piecewise linearly in tau, so Newton's method, kept inside a bracket, ends in finitely many steps:
+    Cominetti, Mascarenhas & Silva (2014), "A Newton's method for the continuous quadratic knapsack problem",
+    Mathematical Programming Computation 6, 151-169.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (..., n_assets + 1)
+        Of order 1; cash is last. Where they obey the rules already, they come back unchanged.
+    available : ndarray of bool, shape (..., n_assets)
+        Broadcasts against `weights`.
+    rules : TradingRules
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n_assets + 1)
+        Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)`` for weights of order 1. A solution always exists,
+        since cash has no upper bound.
+
+    Raises
+    ------
+    BrainAssetsError
+        When a weight is not finite.
+    """
+    n_columns = weights.shape[-1]
+    values = weights.reshape(-1, n_columns)
+    upper = np.empty(weights.shape)
+    upper[..., :-1] = available
+    upper[..., :-1] *= rules.max_weight
+    upper[..., -1] = 1.0  # of no effect where the sum is 1; spares the search an infinity
+    lower = np.zeros(n_columns)
+    lower[-1] = rules.min_cash
+    return _solve(values, lower, upper.reshape(-1, n_columns)).reshape(weights.shape)
+
+
+def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Find each row's tau and clip; shapes (n_rows, n_columns), (n_columns,), (n_rows, n_columns)."""
+    weights = values.clip(lower, upper)  # tau = 0: all there is to do for rows that obey already
+    excess = weights.sum(axis=-1) - 1.0
+    tolerance = 4.0 * np.finfo(np.float64).eps * values.shape[-1] * max(1.0, float(np.abs(values).max(initial=0.0)))
+    rows = np.flatnonzero(~(np.abs(excess) <= tolerance))  # NaN is never within
+    if len(rows) == 0:
+        return weights
+    values, upper, clipped, excess = values[rows], upper[rows], weights[rows], excess[rows]
+    tau = np.zeros(len(rows))
+    low, high = values.min(axis=-1) - 1.0, values.max(axis=-1)  # everything at its upper, at its lower bound
+    for _ in range(MAX_NEWTON_STEPS):
+        too_much = excess > 0.0
+        np.copyto(low, tau, where=too_much)
+        np.copyto(high, tau, where=~too_much)
+        n_between = ((clipped > lower) & (clipped < upper)).sum(axis=-1)  # minus the slope of the sum in tau
+        newton = tau + excess / np.maximum(n_between, 1)
+        inside = (n_between > 0) & (newton > low) & (newton < high)
+        tau = np.where(inside, newton, 0.5 * (low + high))
+        clipped = (values - tau[:, None]).clip(lower, upper)
+        excess = clipped.sum(axis=-1) - 1.0
+        solved = np.abs(excess) <= tolerance
+        if solved.any():
+            weights[rows[solved]] = clipped[solved]
+            left = ~solved
+            rows = rows[left]
+            if len(rows) == 0:
+                return weights
+            values, upper, clipped, excess = values[left], upper[left], clipped[left], excess[left]
+            tau, low, high = tau[left], low[left], high[left]
+    raise BrainAssetsError(
+        f"expected finite weights to project, got {values[0]}; a score that is not a number comes from a model that "
+        "diverged: train it again with a smaller learning rate."
+    )
+
+
+def target_weights(scores: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
+    """Turn scores into the weights to trade to: softmax over what is available and cash, then `project`.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (..., n_assets + 1)
+        Any finite numbers, cash last; only differences matter. Scores of unavailable assets are ignored.
+    available : ndarray of bool, shape (..., n_assets)
+        Known at decision time.
+    rules : TradingRules
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n_assets + 1)
+
+    Raises
+    ------
+    BrainAssetsError
+        When a score is not finite.
+    """
+    softmax = np.array(scores, dtype=np.float64)
+    np.copyto(softmax[..., :-1], -math.inf, where=~available)
+    softmax -= softmax.max(axis=-1, keepdims=True)
+    np.exp(softmax, out=softmax)
+    softmax /= softmax.sum(axis=-1, keepdims=True)
+    return project(softmax, available, rules)
+
+
+def equal_weight(available: BoolArray, rules: TradingRules) -> FloatArray:
+    """Give the same weight to each available asset, as far as the rules allow; the rest is cash.
+
+    Parameters
+    ----------
+    available : ndarray of bool, shape (..., n_assets)
+    rules : TradingRules
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n_assets + 1)
+    """
+    weights = np.zeros((*available.shape[:-1], available.shape[-1] + 1))
+    weights[..., :-1] = available / np.maximum(available.sum(axis=-1, keepdims=True), 1)
+    return project(weights, available, rules)
+
+
+def all_cash(n_assets: int) -> FloatArray:
+    """Give the weights of a portfolio that holds nothing yet; shape (n_assets + 1,)."""
+    weights = np.zeros(n_assets + 1)
+    weights[-1] = 1.0
+    return weights
+
+
+def step(
+    held: FloatArray, gap: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
+) -> StepResult:
+    """Take a portfolio through one week: drift to the open, trade there, earn the week.
+
+    Parameters
+    ----------
+    held : ndarray of float64, shape (..., n_assets + 1)
+        Weights at the last close before the week.
+    gap : ndarray of float64, shape (..., n_assets)
+        First open of the week over the last close before it, minus 1; 0 where nothing is traded.
+    target : ndarray of float64, shape (..., n_assets + 1)
+        Weights traded to at the first open.
+    weekly_return : ndarray of float64, shape (..., n_assets)
+        Last close of the week over its first open, minus 1; 0 where nothing is traded.
+    rules : TradingRules
+        Only `cost_bps` is used: `target` is taken as it is.
+
+    Returns
+    -------
+    StepResult
+    """
+    held_assets, target_assets = held[..., :-1], target[..., :-1]
+    at_open = held_assets * gap
+    growth_to_open = 1.0 + at_open.sum(axis=-1)
+    at_open += held_assets
+    at_open /= growth_to_open[..., None]
+    turnover = np.abs(target_assets - at_open).sum(axis=-1)
+    cost = rules.cost_bps * BASIS_POINT * turnover
+    earned = target_assets * weekly_return
+    growth_of_week = 1.0 + earned.sum(axis=-1)
+    held_after = target.copy()
+    held_after[..., :-1] += earned
+    held_after /= growth_of_week[..., None]
+    net_return = growth_to_open * (1.0 - cost) * growth_of_week - 1.0
+    return StepResult(net_return, held_after, turnover, cost)

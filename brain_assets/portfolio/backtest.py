@@ -1,0 +1,89 @@
+"""Out-of-sample returns of strategies, all from one piece of arithmetic, after the same costs, on the same weeks."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.errors import TableError
+from brain_assets.forecasting.walkforward import SnapshotSource, choose_snapshots
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.policies import POLICY_FORECASTER, forecast_matrix, market_weeks, run_policies
+from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+
+EQUAL_WEIGHT = "equal_weight"
+
+
+def backtest(
+    panel: PricePanel, forecasts: pd.DataFrame, years: Sequence[int], family: str, source: SnapshotSource
+) -> pd.DataFrame:
+    """Trade some years with the policies that were finished before, beside equal weight; both start in cash.
+
+    Parameters
+    ----------
+    panel : PricePanel
+        Bars up to the last year.
+    forecasts : DataFrame
+        Walk-forward forecasts of the years.
+    years : sequence of int
+        A week belongs to the year of its last session.
+    family : str
+        Policy family.
+    source : SnapshotSource
+        Its snapshots. Each week is traded by the newest whose cut-off lies before its first session. Weeks before the
+        first such snapshot are left out, for every strategy alike; if no week has one, equal weight stands alone.
+
+    Returns
+    -------
+    DataFrame
+        A row a week and strategy: week_start, strategy, net_return, turnover, weights (JSON: symbol -> weight traded to
+        at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close.
+    """
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(np.isin(bars.weeks.year, list(years)))
+    cutoffs = source.list_snapshots()
+    choice = choose_snapshots(bars.weeks, cutoffs)
+    has_policy = bool((choice >= 0).any())
+    if has_policy:
+        bars, choice = bars.select(choice >= 0), choice[choice >= 0]
+    if len(bars.weeks) == 0:
+        raise TableError(f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none.")
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICY_FORECASTER[family]))
+    runs = {EQUAL_WEIGHT: run_equal_weight(weeks, RULES)}
+    if has_policy:
+        used, choice = _compact(choice)
+        runs[family] = run_policies([source.load_snapshot(cutoffs[position]) for position in used], choice, weeks)
+    tables = [_table(name, run, bars) for name, run in runs.items()]
+    return pd.concat(tables).sort_values(["week_start", "strategy"], ignore_index=True)
+
+
+def growth(backtests: pd.DataFrame, strategy: str) -> float:
+    """Give the return of a strategy over all weeks of a backtest, after costs; NaN if it is not in there."""
+    returns = backtests.loc[backtests["strategy"] == strategy, "net_return"]
+    return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
+
+
+def _compact(choice: IntArray) -> tuple[IntArray, IntArray]:
+    """Renumber choices from 0; gives the numbers used, and the choices in terms of them."""
+    used, compact = np.unique(choice, return_inverse=True)
+    return used, compact
+
+
+def _table(name: str, run: StrategyRun, bars: WeeklyBars) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "week_start": bars.weeks.start.astype("datetime64[us]"),
+            "strategy": pd.array([name] * len(bars.weeks), dtype="str"),
+            "net_return": run.net_return,
+            "turnover": run.turnover,
+            "weights": pd.array([_weights_json(weights, bars.symbols) for weights in run.weights], dtype="str"),
+        }
+    )
+
+
+def _weights_json(weights: FloatArray, symbols: tuple[str, ...]) -> str:
+    return json.dumps({name: float(w) for name, w in zip((*symbols, "cash"), weights, strict=True) if w > 0})

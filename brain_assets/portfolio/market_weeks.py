@@ -1,0 +1,95 @@
+"""What a portfolio needs to know of each week: the input of the environments, of training and of backtests."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
+from brain_assets.errors import TableError
+
+KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
+KNOWN_AT_CLOSE = ("gap", "weekly_return")
+
+
+@dataclass(frozen=True, eq=False)
+class MarketWeeks:
+    """Consecutive weeks of a market, one row a week; arrays are float64 of shape (n_weeks, n_assets) unless said.
+
+    Raises
+    ------
+    TableError
+        On construction, when shapes, types or values are not as described here.
+    """
+
+    week_start: DateArray
+    """First session of each week, ascending; datetime64[D], shape (n_weeks,)."""
+
+    symbols: tuple[str, ...]
+    """Names of the assets, length n_assets: the order of every second axis."""
+
+    forecast: FloatArray
+    """Forecast of the weekly return, from whichever source. Finite where available; known at decision time."""
+
+    momentum: FloatArray
+    """4-week momentum. Finite where available; known at decision time."""
+
+    volatility: FloatArray
+    """Standard deviation of the last 20 daily log returns, >= 0. Finite where available; known at decision time."""
+
+    available: BoolArray
+    """Whether the asset may be held in the week; bool; known at decision time."""
+
+    gap: FloatArray
+    """First open over the last close before the week, minus 1; known at the first open. Always finite: 0 carries the
+    last price forward where nothing was traded."""
+
+    weekly_return: FloatArray
+    """Last close over first open, minus 1; known at the last close. Always finite, as `gap`."""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.week_start), len(self.symbols))
+        if 0 in shape:
+            raise TableError(f"expected at least one week and one asset, got {shape[0]} weeks and {shape[1]} assets.")
+        for name in (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "available"):
+            got = getattr(self, name).shape
+            if got != shape:
+                raise TableError(f"{name}: expected shape (n_weeks, n_assets) = {shape}, got {got}.")
+        if self.available.dtype != np.bool_:
+            raise TableError(f"available: expected bool, got {self.available.dtype}.")
+        if np.any(self.week_start[1:] <= self.week_start[:-1]):
+            raise TableError("week_start: expected ascending dates, got them out of order; sort the weeks.")
+        for name in KNOWN_AT_DECISION:
+            self._refuse(name, "a finite number where available", self.available & ~np.isfinite(getattr(self, name)))
+        self._refuse("volatility", "0 or more", self.available & (self.volatility < 0.0))
+        for name in KNOWN_AT_CLOSE:
+            self._refuse(name, "a return above -1", ~(np.isfinite(getattr(self, name)) & (getattr(self, name) > -1.0)))
+
+    def _refuse(self, name: str, expected: str, wrong: BoolArray) -> None:
+        if wrong.any():
+            week, asset = np.argwhere(wrong)[0]
+            raise TableError(
+                f"{name}: expected {expected}, got {getattr(self, name)[week, asset]} for {self.symbols[asset]} in the "
+                f"week of {self.week_start[week]}."
+            )
+
+    def __len__(self) -> int:
+        """Count the weeks."""
+        return len(self.week_start)
+
+    @property
+    def n_assets(self) -> int:
+        """Number of assets; cash is not one."""
+        return len(self.symbols)
+
+    def select(self, weeks: BoolArray | IntArray | slice) -> "MarketWeeks":
+        """Keep the weeks that a mask, positions or a slice of the first axis says."""
+        return MarketWeeks(
+            week_start=self.week_start[weeks],
+            symbols=self.symbols,
+            forecast=self.forecast[weeks],
+            momentum=self.momentum[weeks],
+            volatility=self.volatility[weeks],
+            available=self.available[weeks],
+            gap=self.gap[weeks],
+            weekly_return=self.weekly_return[weeks],
+        )

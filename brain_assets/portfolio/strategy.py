@@ -1,0 +1,81 @@
+"""A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from brain_assets.arrays import FloatArray
+from brain_assets.portfolio import arithmetic
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.market_weeks import MarketWeeks
+
+WEEKS_PER_YEAR = 52
+
+
+class StrategyRun(NamedTuple):
+    """What a strategy did and earned, a row a week; each row is known at the last close of its week.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (n_weeks, n_assets + 1)
+        Weights traded to at the first open of the week, cash last; known at decision time.
+    net_return : ndarray of float64, shape (n_weeks,)
+        From the last close before the week to its last close, after costs.
+    turnover : ndarray of float64, shape (n_weeks,)
+        Dollars traded over the value at the first open.
+    cost : ndarray of float64, shape (n_weeks,)
+        Share of the value at the first open.
+    held : ndarray of float64, shape (n_assets + 1,)
+        Weights at the last close of the last week: where a next run goes on from.
+    """
+
+    weights: FloatArray
+    net_return: FloatArray
+    turnover: FloatArray
+    cost: FloatArray
+    held: FloatArray
+
+    @property
+    def annual_growth(self) -> float:
+        """Geometric mean of the net return, a year of 52 weeks."""
+        return float(np.expm1(np.log1p(self.net_return).mean() * WEEKS_PER_YEAR))
+
+
+def run_strategy(
+    weeks: MarketWeeks,
+    rules: TradingRules,
+    choose: Callable[[int, FloatArray], FloatArray],
+    held: FloatArray | None = None,
+) -> StrategyRun:
+    """Take a portfolio through the weeks.
+
+    Parameters
+    ----------
+    weeks : MarketWeeks
+    rules : TradingRules
+    choose : callable
+        ``choose(week, held)`` gives the target weights, shape (n_assets + 1,), from the position of the week and the
+        weights held at the last close before it. It must use nothing of `weeks` that is known later.
+    held : ndarray of float64, shape (n_assets + 1,), optional
+        Weights at the close before the first week; default: all in cash.
+
+    Returns
+    -------
+    StrategyRun
+    """
+    n_weeks = len(weeks)
+    weights = np.empty((n_weeks, weeks.n_assets + 1))
+    net_return, turnover, cost = np.empty(n_weeks), np.empty(n_weeks), np.empty(n_weeks)
+    held = arithmetic.all_cash(weeks.n_assets) if held is None else held
+    for week in range(n_weeks):
+        weights[week] = choose(week, held)
+        result = arithmetic.step(held, weeks.gap[week], weights[week], weeks.weekly_return[week], rules)
+        net_return[week], held, turnover[week], cost[week] = result
+    return StrategyRun(weights, net_return, turnover, cost, held)
+
+
+def run_equal_weight(weeks: MarketWeeks, rules: TradingRules, held: FloatArray | None = None) -> StrategyRun:
+    """Hold the same weight of each available asset, set right every week; arguments as in `run_strategy`."""
+    targets = arithmetic.equal_weight(weeks.available, rules)
+    return run_strategy(weeks, rules, lambda week, _: targets[week], held)

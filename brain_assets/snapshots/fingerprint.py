@@ -1,0 +1,49 @@
+"""Fingerprints: equal fingerprint, equal bytes."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a model's bytes follow from.
+
+    Attributes
+    ----------
+    family : str
+    code : str
+        Code version of the asset that trains it.
+    config : str
+        Hash of the configuration, the seed among it.
+    data : str
+        Hash of the exact training data.
+    """
+
+    family: str
+    code: str
+    config: str
+    data: str
+
+    @property
+    def value(self) -> str:
+        """The hash over all parts: 64 hexadecimal digits."""
+        return hash_json(asdict(self))
+
+
+def hash_arrays(names: Sequence[str], *arrays: np.ndarray) -> str:
+    """Hash exact data: equal hash, equal names, shapes, types and bytes."""
+    digest = hashlib.sha256("\n".join(names).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def hash_json(values: Mapping[str, Any]) -> str:
+    """Hash plain values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,242 @@
+"""Tables by year: one Parquet file a partition, written whole or not at all.
+
+The first partition's file holds the whole bootstrap window. Prices are adjusted for splits and dividends as of the day
+they were fetched, so files fetched at different times may stand on different levels; each remembers the last close
+before it on its own level, and reading several years chains later files to earlier ones (`chain_prices`).
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.errors import StorageError, TableError
+from brain_assets.market.prices import PRICE_FIELDS, validate_prices
+
+FOLDERS = {"raw_prices": "raw/prices", "walkforward_forecasts": "forecasts", "backtest": "backtests"}
+"""From the asset's name to its folder."""
+
+PREVIOUS_CLOSES = "previous_closes"
+"""Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close) of the last bar before it, on its own level."""
+
+IDENTITY_FILE = "market.json"
+
+
+class TableStore(ABC):
+    """Tables by asset name and partition year."""
+
+    @abstractmethod
+    def exists(self, name: str, year: int) -> bool:
+        """Tell whether a year of a table is there."""
+
+    @abstractmethod
+    def read_year(self, name: str, year: int) -> pd.DataFrame:
+        """Read one year; raises `TableError` if it is not there."""
+
+    @abstractmethod
+    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+        """Write one year, replacing what is there, and say where it lies."""
+
+    @abstractmethod
+    def keep_replaced(self, name: str, year: int) -> str:
+        """Keep a copy of a year that is about to be replaced, and say where it lies."""
+
+    def read(self, name: str, years: Sequence[int]) -> pd.DataFrame:
+        """Read years into one table in date order.
+
+        Raises
+        ------
+        TableError
+            If one of the years is not there: history with a hole, or one that ends early, is never handed out.
+        """
+        frames = [self.read_year(name, year) for year in sorted(years)]
+        if not frames:
+            raise TableError(f"{name}: expected at least one year, got none.")
+        return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
+
+
+class MemoryTableStore(TableStore):
+    """Tables of one test, gone with it; by year, as on disk."""
+
+    def __init__(self) -> None:
+        self._frames: dict[tuple[str, int], pd.DataFrame] = {}
+
+    def exists(self, name: str, year: int) -> bool:
+        """Tell whether a year of a table is there."""
+        return (name, year) in self._frames
+
+    def read_year(self, name: str, year: int) -> pd.DataFrame:
+        """Read one year; raises `TableError` if it is not there."""
+        if not self.exists(name, year):
+            raise TableError(_absent(name, year))
+        return self._frames[name, year].copy()
+
+    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+        """Write one year, replacing what is there."""
+        self._frames[name, year] = frame.copy()
+        return f"memory:{name}/{year}"
+
+    def keep_replaced(self, name: str, year: int) -> str:
+        """Keep a copy of a year that is about to be replaced."""
+        kept = f"replaced/{name}"
+        self._frames[kept, year] = self._frames[name, year]
+        return f"memory:{kept}/{year}"
+
+
+class ParquetTableStore(TableStore):
+    """Tables under a data folder.
+
+    Parameters
+    ----------
+    data_dir : Path
+    identity : mapping
+        JSON values that say where the data comes from. The first write leaves them in ``market.json``; a folder of
+        another market is refused, since its years would be taken for this one's.
+    """
+
+    def __init__(self, data_dir: Path, identity: Mapping[str, Any]) -> None:
+        self.data_dir = data_dir
+        self._identity = dict(identity)
+
+    def path(self, name: str, year: int) -> Path:
+        """Give the file of a year, whether it exists or not."""
+        return self.data_dir / FOLDERS[name] / f"{year}.parquet"
+
+    def exists(self, name: str, year: int) -> bool:
+        """Tell whether a year of a table is there."""
+        return self.path(name, year).is_file()
+
+    def read_year(self, name: str, year: int) -> pd.DataFrame:
+        """Read one year; raises `TableError` if it is not there or is no table."""
+        self.check_identity()
+        if not self.exists(name, year):
+            raise TableError(_absent(name, year))
+        try:
+            frame = pd.read_parquet(self.path(name, year))
+        except (OSError, ValueError) as error:
+            raise TableError(
+                f"{self.path(name, year)}: expected a Parquet table, got {error}; remove the file."
+            ) from error
+        return validate_prices(frame, str(self.path(name, year))) if name == "raw_prices" else frame
+
+    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+        """Write one year to a temporary sibling, flush it, and rename it over what is there."""
+        path = self.path(name, year)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._claim()
+            _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return str(path)
+
+    def keep_replaced(self, name: str, year: int) -> str:
+        """Keep a copy of a year that is about to be replaced, named by its content."""
+        path = self.path(name, year)
+        data = path.read_bytes()
+        kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            _replace(kept, lambda temporary: temporary.write_bytes(data))
+        except OSError as error:
+            raise _unwritable(kept, error) from error
+        return str(kept)
+
+    def check_identity(self) -> None:
+        """Raise `StorageError` if the folder holds another market's results."""
+        path = self.data_dir / IDENTITY_FILE
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            return
+        except json.JSONDecodeError as error:
+            raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
+        differing = [key for key in self._identity if found.get(key) != self._identity[key]]
+        if differing:
+            was, now = ({key: side.get(key) for key in differing} for side in (found, self._identity))
+            raise StorageError(
+                f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
+                "BRAIN_DATA_DIR to another folder, or the market back."
+            )
+
+    def _claim(self) -> None:
+        self.check_identity()
+        path = self.data_dir / IDENTITY_FILE
+        if not path.exists():
+            content = json.dumps(self._identity, indent=2) + "\n"
+            _replace(path, lambda temporary: temporary.write_text(content))
+
+
+def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join price tables of consecutive years, each put onto the level of the one before.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        In year order; ``attrs["previous_closes"]`` of a later one may hold the last close before it on its own level.
+
+    Returns
+    -------
+    DataFrame
+        All rows in date order. A later year's prices of a symbol are multiplied, its volume divided, by what the close
+        on the common date says; an earlier year is never touched, and returns stay as they are within each file.
+    """
+    chained = [frames[0]]
+    for frame in frames[1:]:
+        last_known = chained[-1].drop_duplicates("symbol", keep="last").set_index("symbol")
+        factors = {
+            symbol: float(last_known.at[symbol, "close"]) / close
+            for symbol, (date, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items()
+            if symbol in last_known.index and f"{last_known.at[symbol, 'date']:%Y-%m-%d}" == date
+        }
+        factor = frame["symbol"].map(factors).fillna(1.0).to_numpy(dtype=np.float64)
+        if (factor != 1).any():
+            frame = frame.copy()
+            for name in PRICE_FIELDS[:-1]:
+                frame[name] = frame[name].to_numpy() * factor
+            frame["volume"] = frame["volume"].to_numpy() / factor
+        chained.append(frame)
+    joined = pd.concat(chained, ignore_index=True)
+    joined.attrs = dict(frames[0].attrs)
+    return joined
+
+
+def content_hash(frame: pd.DataFrame) -> str:
+    """Hash the content of a table: equal hash, equal columns, rows and order."""
+    digest = hashlib.sha256("\n".join(map(str, frame.columns)).encode())
+    digest.update(np.ascontiguousarray(pd.util.hash_pandas_object(frame, index=False).to_numpy()).data)
+    digest.update(json.dumps(frame.attrs, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _absent(name: str, year: int) -> str:
+    return (
+        f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for {year}; "
+        f"materialize {name} for {year} first."
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path}: expected a folder with room to write to, got: {error.strerror or error}; free some space or set "
+        "BRAIN_DATA_DIR to another folder."
+    )
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write through a temporary sibling that is flushed and renamed."""
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,450 @@
+"""The files market: what it reads, what it refuses and in which words, and which year it calls complete."""
+
+import datetime
+import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import brain_assets.market.files
+from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
+from brain_assets.market.calendar import sessions_between
+from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket
+
+REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
+NEW_YORK = ZoneInfo("America/New_York")
+FIRST, LAST = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
+HEADER = "date,symbol,open,high,low,close,volume"
+
+
+def bars(symbol="AAA", n_bars=70, first=FIRST, n_skipped=0):
+    """Sound bars of consecutive sessions: lines 2, 3, ... of a file; close 10.25, 11.25, ..."""
+    dates = sessions_between(first, first + datetime.timedelta(days=800))[n_skipped : n_skipped + n_bars]
+    close = 10.25 + np.arange(len(dates))
+    return pd.DataFrame(
+        {
+            "date": dates.astype("datetime64[us]"),
+            "symbol": pd.Series([symbol] * len(dates), dtype="str"),
+            "open": close - 0.25,
+            "high": close + 0.5,
+            "low": close - 0.5,
+            "close": close,
+            "volume": np.arange(len(dates)) + 1000.0,
+        }
+    )
+
+
+def write_csv(folder, frame, name="prices.csv"):
+    frame.to_csv(folder / name, index=False, date_format="%Y-%m-%d")
+
+
+def prices(folder, *symbols):
+    return FilesMarket(folder, symbols).prices(FIRST, LAST)
+
+
+def refusal(folder, *symbols, error=TableError):
+    with pytest.raises(error) as caught:
+        prices(folder, *symbols)
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def spoil(folder, line, column, text):
+    """Replace one value of ``prices.csv`` by `text`; lines count from 1, the header."""
+    lines = (folder / "prices.csv").read_text().splitlines()
+    values = lines[line - 1].split(",")
+    values[HEADER.split(",").index(column)] = text
+    lines[line - 1] = ",".join(values)
+    (folder / "prices.csv").write_text("\n".join(lines) + "\n")
+
+
+# What it reads
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_comes_back_as_it_is(tmp_path, suffix):
+    frame = bars()
+    if suffix == "csv":
+        write_csv(tmp_path, frame)
+    else:
+        frame.to_parquet(tmp_path / "prices.parquet")
+    pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
+
+
+def test_end_is_exclusive_and_rows_are_in_date_and_symbol_order(tmp_path):
+    write_csv(tmp_path, pd.concat([bars("BBB"), bars("AAA")]))
+    frame = FilesMarket(tmp_path).prices(datetime.date(2020, 1, 3), datetime.date(2020, 1, 7))
+    assert frame["date"].dt.strftime("%m-%d").tolist() == ["01-03", "01-03", "01-06", "01-06"]
+    assert frame["symbol"].tolist() == ["AAA", "BBB", "AAA", "BBB"]
+    assert frame.index.tolist() == [0, 1, 2, 3]
+
+
+def test_files_of_both_kinds_are_one_table_and_others_are_not_read(tmp_path):
+    frame = bars()
+    write_csv(tmp_path, frame[:30], "prices-2020.csv")
+    frame[30:].to_parquet(tmp_path / "prices_more.parquet")
+    (tmp_path / "news_sentiment.parquet").write_text("not prices")
+    (tmp_path / "notes.csv").write_text("not prices")
+    pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
+
+
+def test_further_columns_column_order_whole_volumes_and_a_byte_order_mark_do_not_matter(tmp_path):
+    frame = bars()
+    odd = frame.assign(volume=frame["volume"].astype("int64"), note="x")[[*frame.columns[::-1], "note"]]
+    odd.to_csv(tmp_path / "prices.csv", index=False, encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("ns"), pa.timestamp("ms")])
+def test_parquet_dates_may_have_any_type_without_a_zone(tmp_path, kind):
+    table = pa.Table.from_pandas(bars(), preserve_index=False)
+    table = table.set_column(0, "date", table["date"].cast(kind))
+    table = table.set_column(1, "symbol", table["symbol"].cast(pa.string()).dictionary_encode())
+    pq.write_table(table, tmp_path / "prices.parquet")
+    pd.testing.assert_frame_equal(prices(tmp_path), bars(), check_exact=True)
+    now = datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)
+    assert FilesMarket(tmp_path, clock=lambda: now).last_complete_year() == 2019
+
+
+@pytest.mark.parametrize("nothing", ["", "NaN", "null", " n/a "])
+def test_a_row_without_prices_is_a_bar_that_is_not_known(tmp_path, nothing):
+    write_csv(tmp_path, bars())
+    for column in ("open", "high", "low", "close"):
+        spoil(tmp_path, 12, column, nothing)
+    frame = prices(tmp_path)
+    pd.testing.assert_frame_equal(frame, bars().drop(index=10).reset_index(drop=True))
+
+
+def test_blank_lines_are_skipped_but_counted(tmp_path):
+    write_csv(tmp_path, bars())
+    lines = (tmp_path / "prices.csv").read_text().splitlines()
+    (tmp_path / "prices.csv").write_text("\n".join([*lines[:5], "", ",,,,,,", *lines[5:], "", ""]))
+    pd.testing.assert_frame_equal(prices(tmp_path), bars())
+    spoil(tmp_path, 9, "close", "abc")
+    assert refusal(tmp_path).startswith("prices.csv, line 9, column close: expected a number, got abc")
+
+
+def test_ragged_symbols_keep_their_own_days(tmp_path):
+    write_csv(tmp_path, pd.concat([bars("OLD", 80), bars("NEW", 90, n_skipped=60)]))
+    frame = prices(tmp_path)
+    assert frame["symbol"].value_counts().to_dict() == {"NEW": 90, "OLD": 80}
+    first_days = FilesMarket(tmp_path).prices(FIRST, datetime.date(2020, 2, 1))
+    assert set(first_days["symbol"]) == {"OLD"}
+
+
+def test_symbols_are_chosen_by_name(tmp_path):
+    write_csv(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("TINY", 3)]))
+    assert set(prices(tmp_path, "BBB")["symbol"]) == {"BBB"}
+    message = refusal(tmp_path, "BBB", "ZZZ", "XXX", error=UnknownSymbolError)
+    assert "expected symbols that are in the files, got XXX, ZZZ, which are not" in message
+
+
+def test_a_symbol_may_be_called_like_a_missing_value(tmp_path):
+    write_csv(tmp_path, bars("NA"))
+    assert set(prices(tmp_path)["symbol"]) == {"NA"}
+
+
+def test_files_are_read_once(tmp_path):
+    write_csv(tmp_path, bars())
+    market = FilesMarket(tmp_path)
+    first = market.prices(FIRST, LAST)
+    first.loc[0, "close"] = -1.0  # what a caller does to an answer stays with the caller
+    (tmp_path / "prices.csv").unlink()
+    pd.testing.assert_frame_equal(market.prices(FIRST, LAST), bars())
+
+
+# What it refuses
+
+
+def test_no_folder(tmp_path):
+    message = refusal(tmp_path / "absent", error=MarketError)
+    assert f"{tmp_path / 'absent'}: expected a folder with price files, got no such folder" in message
+
+
+def test_no_price_file(tmp_path):
+    (tmp_path / "news_sentiment.parquet").write_text("x")
+    message = refusal(tmp_path, error=MarketError)
+    assert f"{tmp_path}: expected at least one file named prices*.csv or prices*.parquet, got none" in message
+    with pytest.raises(MarketError, match="got none"):
+        FilesMarket(tmp_path).last_complete_year()
+
+
+def test_no_rows(tmp_path):
+    (tmp_path / "prices.csv").write_text(f"{HEADER}\n")
+    with pytest.raises(MarketError, match="expected price files with bars, got only empty ones"):
+        FilesMarket(tmp_path).last_complete_year()
+    assert "expected at least 66 bars of every symbol, got none" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_missing_column(tmp_path, suffix):
+    frame = bars().rename(columns={"close": "Close"})
+    frame.to_csv(tmp_path / "prices.csv") if suffix == "csv" else frame.to_parquet(tmp_path / "prices.parquet")
+    message = refusal(tmp_path)
+    assert message.startswith(
+        f"prices.{suffix}: expected the columns date, symbol, open, high, low, close, volume, got "
+    )
+    assert "low, Close, volume (missing: close)" in message
+    with pytest.raises(TableError, match=r"\(missing: close\)"):
+        FilesMarket(tmp_path).last_complete_year()
+
+
+def test_an_empty_file_has_no_columns(tmp_path):
+    (tmp_path / "prices.csv").write_text("")
+    assert "prices.csv: expected the columns" in refusal(tmp_path)
+
+
+def test_a_line_of_the_wrong_length(tmp_path):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 7, "volume", "1,000")
+    assert refusal(tmp_path).startswith("prices.csv, line 7: expected 7 values as in line 1, got 8")
+
+
+@pytest.mark.parametrize("column", ["open", "high", "low", "close", "volume"])
+def test_text_in_a_number(tmp_path, column):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 5, column, "abc")
+    assert refusal(tmp_path).startswith(f"prices.csv, line 5, column {column}: expected a number, got abc;")
+
+
+@pytest.mark.parametrize("text", ["06/10/2020", "2020-02-30", "20200610", "2020-06-10 16:00"])
+def test_unparseable_date(tmp_path, text):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 3, "date", text)
+    expected = f"prices.csv, line 3, column date: expected a day as YYYY-MM-DD, got {text};"
+    assert refusal(tmp_path).startswith(expected)
+    with pytest.raises(TableError, match="line 3, column date"):
+        FilesMarket(tmp_path).last_complete_year()
+
+
+def test_missing_date_or_symbol(tmp_path):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 4, "symbol", "")
+    assert refusal(tmp_path).startswith("prices.csv, line 4, column symbol: expected a bare symbol, got nothing;")
+    spoil(tmp_path, 3, "date", "")
+    assert "prices.csv, line 3, column date: expected a day as YYYY-MM-DD, got nothing;" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["-3.5", "0"])
+@pytest.mark.parametrize("column", ["open", "high", "low", "close"])
+def test_price_that_is_not_positive(tmp_path, column, text):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 9, column, text)
+    message = refusal(tmp_path)
+    assert message.startswith(f"prices.csv, line 9, column {column}: expected a price > 0, got {float(text)};")
+
+
+def test_negative_volume(tmp_path):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 9, "volume", "-1")
+    assert "prices.csv, line 9, column volume: expected a number >= 0, got -1.0;" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "got"), [("", "nothing"), ("inf", "inf")])
+@pytest.mark.parametrize("column", ["open", "volume"])
+def test_a_row_that_is_known_in_part(tmp_path, column, text, got):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 6, column, text)
+    message = refusal(tmp_path)
+    expected = f"prices.csv, line 6, column {column}: expected a number, since the row has a price, got {got};"
+    assert message.startswith(expected)
+
+
+def test_high_below_low(tmp_path):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 2, "high", "9.5")  # low: 9.75
+    assert "prices.csv, line 2, column high: expected at least the row's low, got 9.5;" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("column", "text"), [("open", "9.7"), ("close", "10.8")])
+def test_open_or_close_outside_the_day_s_range(tmp_path, column, text):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 2, column, text)  # low 9.75, high 10.75
+    message = refusal(tmp_path)
+    assert (
+        f"prices.csv, line 2, column {column}: expected a price between the row's low and high, got {text}" in message
+    )
+
+
+def test_open_and_close_may_be_off_by_rounding(tmp_path):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 2, "open", "9.741")  # low 9.75 less 0.1 % is 9.74025
+    spoil(tmp_path, 2, "close", "10.76")  # high 10.75 and 0.1 % is 10.76075
+    assert prices(tmp_path).loc[0, ["open", "close"]].tolist() == [9.741, 10.76]
+
+
+def test_duplicate_row_within_a_file(tmp_path):
+    frame = bars()
+    write_csv(tmp_path, pd.concat([frame[:10], frame[3:4], frame[10:]]))
+    assert refusal(tmp_path) == (
+        "prices.csv, line 12, columns date and symbol: expected one row a date and symbol, got a second for 2020-01-07 "
+        "AAA (the first: prices.csv, line 5); remove one of them."
+    )
+
+
+def test_duplicate_row_across_files(tmp_path):
+    frame = bars()
+    write_csv(tmp_path, frame[:40], "prices-a.csv")
+    frame[39:].to_parquet(tmp_path / "prices-b.parquet")
+    message = refusal(tmp_path)
+    assert message.startswith("prices-b.parquet, row 1, columns date and symbol: expected one row a date and symbol")
+    assert "(the first: prices-a.csv, line 41)" in message
+
+
+@pytest.mark.parametrize("day", ["2020-01-04", "2020-07-03"])  # a Saturday; Independence Day, kept on a Friday
+def test_a_day_when_the_exchange_was_closed(tmp_path, day):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, 8, "date", day)
+    message = refusal(tmp_path)
+    assert message.startswith("prices.csv, line 8, column date: expected a day on which the NYSE was open, got ")
+    assert day in message
+
+
+def test_a_symbol_without_any_price(tmp_path):
+    blank = bars("BBB").assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan)
+    write_csv(tmp_path, pd.concat([bars("AAA"), blank]))
+    message = refusal(tmp_path)
+    assert message.startswith("prices.csv, line 72, column close: expected a price in some row of each symbol, got BBB")
+    assert "all-NaN symbol" in message
+    assert set(prices(tmp_path, "AAA")["symbol"]) == {"AAA"}  # not asked for: no matter
+
+
+def test_too_little_history(tmp_path):
+    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1)]))
+    message = refusal(tmp_path)
+    assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1); remove the symbols" in message
+    assert len(prices(tmp_path, "AAA")) == MIN_HISTORY_SESSIONS
+
+
+def test_history_counts_known_bars_only(tmp_path):
+    write_csv(tmp_path, bars("AAA", 66))
+    for column in ("open", "high", "low", "close"):
+        spoil(tmp_path, 12, column, "")
+    assert "AAA (65)" in refusal(tmp_path)
+
+
+def test_a_range_without_bars_says_what_there_is(tmp_path):
+    write_csv(tmp_path, bars())
+    with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-13"):
+        FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
+
+
+def test_text_that_is_not_utf_8(tmp_path):
+    (tmp_path / "prices.csv").write_bytes(b"date,symbol\n\xff\xfe\n")
+    assert refusal(tmp_path).startswith("prices.csv: expected comma-separated text in UTF-8, got ")
+
+
+def test_a_parquet_file_that_is_none(tmp_path):
+    (tmp_path / "prices.parquet").write_text("date,symbol")
+    assert refusal(tmp_path).startswith("prices.parquet: expected a Parquet file, got ")
+
+
+def test_parquet_dates_with_a_zone(tmp_path):
+    frame = bars()
+    frame.assign(date=frame["date"].dt.tz_localize("UTC")).to_parquet(tmp_path / "prices.parquet")
+    expected = "prices.parquet, column date: expected days in New York, no zone, got timestamp[us, tz=UTC];"
+    assert refusal(tmp_path).startswith(expected)
+    with pytest.raises(TableError, match="no zone"):
+        FilesMarket(tmp_path).last_complete_year()
+
+
+def test_parquet_dates_with_a_time(tmp_path):
+    frame = bars()
+    frame.loc[4, "date"] += pd.Timedelta(hours=21)
+    frame.to_parquet(tmp_path / "prices.parquet")
+    expected = "prices.parquet, row 5, column date: expected a day without a time, got 2020-01-08 21:00:00;"
+    assert refusal(tmp_path).startswith(expected)
+
+
+def test_parquet_numbers_as_text(tmp_path):
+    bars().astype({"close": "str"}).to_parquet(tmp_path / "prices.parquet")
+    assert "prices.parquet, column close: expected numbers, got large_string;" in refusal(tmp_path)
+
+
+def test_parquet_rows_are_counted_from_one(tmp_path):
+    frame = bars()
+    frame.loc[4, "low"] = -1.0
+    frame.to_parquet(tmp_path / "prices.parquet")
+    assert refusal(tmp_path).startswith("prices.parquet, row 5, column low: expected a price > 0, got -1.0;")
+
+
+# Which year is complete
+
+
+def complete_year(folder, now=datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)):
+    return FilesMarket(folder, clock=lambda: now).last_complete_year()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("last", "year"),
+    [
+        ("2020-12-31", 2020),  # the last session
+        ("2020-12-24", 2020),  # 28, 29, 30, 31 December follow: 4
+        ("2020-12-23", 2020),  # 24 as well: 5
+        ("2020-12-22", 2019),  # 6
+        ("2021-01-04", 2020),
+    ],
+)
+def test_a_year_is_complete_up_to_five_sessions_before_its_end(tmp_path, suffix, last, year):
+    frame = bars(n_bars=400)
+    frame = frame[frame["date"] <= last].sample(frac=1, random_state=1)  # the last date is anywhere in the file
+    if suffix == "csv":
+        write_csv(tmp_path, frame)
+    else:
+        frame.to_parquet(tmp_path / "prices.parquet", row_group_size=50)
+    assert complete_year(tmp_path) == year
+
+
+def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
+    write_csv(tmp_path, bars(n_bars=253))  # to 2020-12-31
+    assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
+    assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
+    assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020
+
+
+def test_the_newest_file_decides(tmp_path):
+    frame = bars(n_bars=400)
+    write_csv(tmp_path, frame[frame["date"] >= "2020-07-01"], "prices-1.csv")
+    write_csv(tmp_path, frame[frame["date"] < "2020-07-01"], "prices-2.csv")
+    assert complete_year(tmp_path) == 2020
+
+
+def test_parquet_without_statistics_still_has_a_last_date(tmp_path):
+    bars(n_bars=253).to_parquet(tmp_path / "prices.parquet", write_statistics=False)
+    assert complete_year(tmp_path) == 2020
+
+
+def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path, monkeypatch):
+    bars(n_bars=253).to_parquet(tmp_path / "prices.parquet")
+    reads = []
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *args, **kwargs: reads.append(kwargs))
+    monkeypatch.setattr(brain_assets.market.files, "_read_all", reads.append)
+    market = FilesMarket(tmp_path, clock=lambda: datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK))
+    assert market.last_complete_year() == 2020
+    (tmp_path / "prices.parquet").unlink()
+    assert market.last_complete_year() == 2020
+    assert reads == []
+
+
+# Real data
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data are not beside this repository")
+def test_real_prices():
+    market = FilesMarket(REAL_DATA, clock=lambda: datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK))
+    assert market.last_complete_year() == 2023
+    start = time.perf_counter()
+    frame = market.prices(datetime.date(2010, 1, 1), datetime.date(2024, 1, 1))
+    assert time.perf_counter() - start < 5  # about one second; the margin is for a busy machine
+    assert len(frame) == 101_147
+    assert frame["symbol"].nunique() == 31
+    listed = frame.loc[frame["symbol"] == "PYPL", "date"]
+    assert listed.iloc[0] == pd.Timestamp("2015-07-20")
+    early = market.prices(datetime.date(2010, 1, 1), datetime.date(2013, 1, 1))
+    assert not {"PYPL", "DIS", "AAPL", "NVDA"} & set(early["symbol"])

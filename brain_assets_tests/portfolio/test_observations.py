@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from brain_assets.errors import TableError
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.observations import ObservationBuilder, fit_observation_scaler, market_observations
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+
+def two_weeks() -> MarketWeeks:
+    """Three assets; in the second week the third is not available."""
+    return MarketWeeks(
+        week_start=np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]"),
+        symbols=("A", "B", "C"),
+        forecast=np.array([[0.01, 0.02, 0.03], [0.004, 0.002, np.nan]]),
+        momentum=np.array([[0.05, 0.05, 0.05], [-0.1, 0.1, np.nan]]),
+        volatility=np.array([[0.01, 0.02, 0.0], [0.01, 0.04, np.nan]]),
+        available=np.array([[True, True, True], [True, True, False]]),
+        gap=np.zeros((2, 3)),
+        weekly_return=np.zeros((2, 3)),
+    )
+
+
+def identity_scaler() -> StandardScaler:
+    scaler = StandardScaler()
+    scaler.mean_, scaler.scale_, scaler.n_features_in_ = np.zeros(3), np.ones(3), 3
+    return scaler
+
+
+def test_observation_by_hand() -> None:
+    builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules())
+    z = np.sqrt(1.5)  # (0.03 - 0.02) over the standard deviation of 1, 2, 3 %, which is sqrt(2/3) %
+    first = builder.build(0, np.array([0.2, 0.1, 0.0, 0.7]))
+    expected = [
+        [-z, 0.0, np.log(0.01), 1.0, 1.0],  # log(0.01) = -4.6
+        [0.0, 0.0, np.log(0.02), 0.5, 1.0],
+        [z, 0.0, -5.0, 0.0, 1.0],  # a price that does not move: log(0.0001) = -9.2, clipped
+    ]
+    np.testing.assert_allclose(first, np.ravel(expected), rtol=1e-6)
+    second = builder.build(1, np.array([0.0, 0.0, 0.3, 0.7]))
+    expected = [
+        [1.0, -1.0, np.log(0.01), 0.0, 1.0],
+        [-1.0, 1.0, np.log(0.04), 0.0, 1.0],
+        [0.0, 0.0, 0.0, 1.5, 0.0],
+    ]
+    np.testing.assert_allclose(second, np.ravel(expected), rtol=1e-6)
+    assert first.dtype == np.float32
+
+
+def test_many_observations_are_those_of_each() -> None:
+    weeks = toy_weeks(30, 4)
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), TradingRules())
+    random = np.random.default_rng(0)
+    week, held = random.integers(30, size=16), random.dirichlet(np.ones(5), size=16)
+    together = builder.build(week, held)
+    for i in range(16):
+        np.testing.assert_array_equal(together[i], builder.build(int(week[i]), held[i]))
+    assert np.abs(together).max() <= builder.limit
+
+
+def test_scaler_sees_the_available_entries_only() -> None:
+    weeks = two_weeks()
+    scaler = fit_observation_scaler(weeks)
+    logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
+    np.testing.assert_allclose(scaler.mean_[2], logs.mean())
+    np.testing.assert_allclose(scaler.scale_[2], logs.std())
+    with pytest.raises(TableError, match="expected an asset available"):
+        fit_observation_scaler(replace(weeks, available=np.zeros((2, 3), dtype=bool)))
+
+
+@pytest.mark.parametrize("n_known", [1, 7, 19])
+def test_future_blind(n_known: int) -> None:
+    """Everything from a week on is changed, and what is earned in it: no observation up to it changes."""
+    weeks, other = toy_weeks(20, 5, seed=1), toy_weeks(20, 5, seed=2)
+    scaler = fit_observation_scaler(weeks.select(slice(0, n_known)))
+    changed = replace(
+        weeks,
+        **{
+            name: np.concatenate([getattr(weeks, name)[:n_known], getattr(other, name)[n_known:]])
+            for name in ("forecast", "momentum", "volatility")
+        },
+        gap=np.concatenate([weeks.gap[: n_known - 1], other.gap[n_known - 1 :]]),
+        weekly_return=np.concatenate([weeks.weekly_return[: n_known - 1], other.weekly_return[n_known - 1 :]]),
+    )
+    before, after = market_observations(weeks, scaler), market_observations(changed, scaler)
+    np.testing.assert_array_equal(before[:n_known], after[:n_known])
+    assert np.abs(before[n_known:] - after[n_known:]).min() > 0.0

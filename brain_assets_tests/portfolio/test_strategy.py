@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.environment import PortfolioEnv
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.strategy import run_equal_weight, run_strategy
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+RULES = TradingRules()
+
+
+def test_a_run_earns_what_the_environment_pays() -> None:
+    weeks = toy_weeks(52, 5)
+    env = PortfolioEnv(weeks, fit_observation_scaler(weeks))
+    env.reset(options={"start": 0})
+    rewards = [env.step(np.zeros(6, dtype=np.float32))[1] for _ in range(52)]  # 1/6 each, cash too
+    run = run_strategy(weeks, RULES, lambda _week, _held: np.full(6, 1 / 6))
+    np.testing.assert_allclose(100.0 * np.log1p(run.net_return), rewards, atol=1e-12)
+    assert run.annual_growth == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)
+
+
+def test_two_runs_in_a_row_are_one() -> None:
+    weeks = toy_weeks(30, 5)
+    whole = run_equal_weight(weeks, RULES)
+    first = run_equal_weight(weeks.select(slice(0, 12)), RULES)
+    second = run_equal_weight(weeks.select(slice(12, None)), RULES, held=first.held)
+    np.testing.assert_array_equal(whole.net_return, np.concatenate([first.net_return, second.net_return]))
+    np.testing.assert_array_equal(whole.held, second.held)
+
+
+def test_the_choice_sees_what_is_held_at_the_last_close() -> None:
+    weeks = toy_weeks(3, 1)
+    seen = []
+
+    def choose(week: int, held: np.ndarray) -> np.ndarray:
+        seen.append((week, held))
+        return np.array([0.2, 0.8])
+
+    run_strategy(weeks, RULES, choose)
+    assert [week for week, _ in seen] == [0, 1, 2]
+    np.testing.assert_array_equal(seen[0][1], [0.0, 1.0])
+    grown = 0.2 * (1.0 + weeks.weekly_return[0, 0])
+    np.testing.assert_allclose(seen[1][1], np.array([grown, 0.8]) / (grown + 0.8), atol=1e-15)
+
+
+def test_equal_weight_by_hand() -> None:
+    weeks = toy_weeks(2, 4)
+    weeks.available[1, 0] = False
+    run = run_equal_weight(weeks, RULES)
+    np.testing.assert_allclose(run.weights, [[0.2] * 4 + [0.2], [0.0, 0.2, 0.2, 0.2, 0.4]], atol=1e-15)
+    assert run.turnover[0] == pytest.approx(0.8)

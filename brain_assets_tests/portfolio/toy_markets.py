@@ -1,0 +1,29 @@
+"""Made-up markets with a known answer."""
+
+import numpy as np
+
+from brain_assets.portfolio.market_weeks import MarketWeeks
+
+
+def toy_weeks(n_weeks: int, n_assets: int, seed: int = 0, rank_correlation: float = 0.0) -> MarketWeeks:
+    """Weeks whose forecast knows a little of the return.
+
+    Returns have 4 % volatility a week, 30 % of their variance shared by all assets, and a drift of about 10 % a year;
+    `rank_correlation` is that of the forecast with the part of the return that is the asset's own, about. Momentum and
+    volatility say nothing.
+    """
+    random = np.random.default_rng(seed)
+    shape = (n_weeks, n_assets)
+    signal = random.normal(size=shape)
+    own = rank_correlation * signal + np.sqrt(1.0 - rank_correlation**2) * random.normal(size=shape)
+    shared = random.normal(size=(n_weeks, 1))
+    return MarketWeeks(
+        week_start=np.datetime64("2016-01-04", "D") + 7 * np.arange(n_weeks),
+        symbols=tuple(f"S{i:02d}" for i in range(n_assets)),
+        forecast=0.003 * signal,
+        momentum=random.normal(0.0, 0.05, shape),
+        volatility=np.exp(random.normal(-4.0, 0.3, shape)),
+        available=np.ones(shape, dtype=np.bool_),
+        gap=random.normal(0.0, 0.005, shape),
+        weekly_return=0.002 + 0.04 * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own),
+    )
