@@ -2,15 +2,12 @@
 
 import dagster as dg
 
-from brain_assets.graph.partitions import YEARS
-
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
 
 walkforward = dg.define_asset_job(
     "walkforward",
     selection=dg.AssetSelection.all(),
-    partitions_def=YEARS,
     tags={RUN_ORDER_TAG: "years"},
     description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
 )

@@ -55,16 +55,18 @@ def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         date, symbol, old_return, new_return: rows whose returns differ by more than `RETURN_TOLERANCE`, or that only
         one of the two has (NaN in the other); the largest change first.
     """
-    sides = []
-    for name, frame in (("old_return", old), ("new_return", new)):
-        closes = frame.pivot(index="date", columns="symbol", values="close")
-        first = frame.attrs.get(PREVIOUS_CLOSES, {})
-        previous = closes.shift(1)
-        previous.iloc[0] = [first.get(symbol, (None, np.nan))[1] for symbol in closes.columns]
-        sides.append((closes / previous - 1).stack(future_stack=True).rename(name))
-    both = pd.concat(sides, axis=1).reset_index()
+    both = _daily_returns(old, "old_return").merge(
+        _daily_returns(new, "new_return"), on=["date", "symbol"], how="outer", indicator="found_in"
+    )
     difference = (both["new_return"] - both["old_return"]).abs()
-    only_one = both["new_return"].isna() != both["old_return"].isna()
+    only_one = (both["found_in"] != "both") | (both["new_return"].isna() != both["old_return"].isna())
     changed = both[(difference > RETURN_TOLERANCE) | only_one].assign(size=difference.fillna(np.inf))
     columns = ["date", "symbol", "old_return", "new_return"]
     return changed.sort_values("size", ascending=False, kind="stable")[columns].reset_index(drop=True)
+
+
+def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give date, symbol, and the return since the symbol's bar before; NaN for a first bar without one before it."""
+    before = {symbol: close for symbol, (_, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items()}
+    previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(before))
+    return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})

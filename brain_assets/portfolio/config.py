@@ -11,15 +11,15 @@ class PpoConfig:
     """How a policy is trained; checked on construction."""
 
     total_steps: int = option(
-        200_000, "Weeks lived through, over all episodes; rounded up to whole rollouts of n_envs * n_steps."
+        100_000, "Weeks lived through, over all episodes; rounded up to whole rollouts of n_envs * n_steps."
     )
     n_envs: int = option(64, "Episodes at once.")
     n_steps: int = option(26, "Weeks of each episode between two updates.")
     batch_size: int = option(
-        416, "Weeks a gradient step; at least 2, and a divisor of n_envs * n_steps, so that no batch is a remnant."
+        832, "Weeks a gradient step; at least 2, and a divisor of n_envs * n_steps, so that no batch is a remnant."
     )
     n_epochs: int = option(4, "Passes over a rollout.")
-    learning_rate: float = option(1e-3, "Of Adam, falling linearly to 0 over the training.")
+    learning_rate: float = option(2e-3, "Of Adam, falling linearly to 0 over the training.")
     gamma: float = option(
         0.5, "Discount a week, in [0, 1]. Weights of this week touch later weeks through trading costs only."
     )
@@ -27,7 +27,7 @@ class PpoConfig:
     ent_coef: float = option(0.0, "Weight of the entropy bonus in the loss; 0 or more.")
     clip: float = option(0.2, "Largest change of a probability ratio that still earns; in (0, 1).")
     score_std: float = option(
-        1.0, "Standard deviation of the explored scores at the start; in (0, 10]. It is learned from there."
+        3.0, "Standard deviation of the explored scores at the start; in (0, 10]. It is learned from there."
     )
     hidden: int = option(32, "Width of the network's layers.")
     episode_weeks: int = option(52, "Weeks in an episode; all, where there are fewer.")

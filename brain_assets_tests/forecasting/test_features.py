@@ -1,0 +1,96 @@
+import datetime
+
+import numpy as np
+import pytest
+
+from brain_assets.forecasting.features import price_features, split_weeks, training_target, window_index
+from brain_assets.market.calendar import complete_weeks, sessions_between
+from brain_assets.market.prices import PricePanel
+
+
+def make_panel(n_sessions: int, n_assets: int = 1, seed: int = 0) -> PricePanel:
+    """Bars that move, from Monday 2019-01-07 on."""
+    sessions = sessions_between(datetime.date(2019, 1, 7), datetime.date(2020, 12, 31))[:n_sessions]
+    values = np.exp(np.random.default_rng(seed).normal(0, 0.02, (n_assets, n_sessions, 5)).cumsum(axis=1))
+    return PricePanel(sessions, tuple("ABCDEFGH"[:n_assets]), values)
+
+
+def test_features_are_log_returns_of_each_channel_and_volume_may_be_zero() -> None:
+    panel = make_panel(3)
+    panel.values[0] = [[10, 11, 9, 10, 0], [11, 12, 10, 12, 99], [11, 12, 10, 6, 0]]
+    features = price_features(panel)
+    assert features.dtype == np.float32
+    assert np.isnan(features[0, 0]).all()
+    # open 10 -> 11, high 11 -> 12, low 9 -> 10, close 10 -> 12, volume log(100) - log(1)
+    expected = [np.log(11 / 10), np.log(12 / 11), np.log(10 / 9), np.log(12 / 10), np.log(100)]
+    np.testing.assert_allclose(features[0, 1], expected, rtol=1e-6)
+    np.testing.assert_allclose(features[0, 2, 3:], [np.log(6 / 12), -np.log(100)], rtol=1e-6)
+
+
+def test_a_hole_masks_its_own_return_and_the_next_one() -> None:
+    panel = make_panel(6)
+    panel.values[0, 3] = np.nan
+    known = np.isfinite(price_features(panel)).all(axis=2)[0]
+    assert known.tolist() == [False, True, True, False, False, True]
+
+
+def test_window_ends_at_the_close_before_its_week() -> None:
+    # sessions 0-4 are the week of 7 January, 5-9 that of the 14th, 10-13 that of the 21st (Monday is a holiday)
+    panel = make_panel(19)
+    weeks = complete_weeks(panel.sessions)
+    assert weeks.first.tolist() == [5, 10, 14]
+    index = window_index(price_features(panel), weeks, window=6)
+    # the first return is that of session 1, so six of them end at session 6 at the earliest: not before week 0
+    assert index.week.tolist() == [1, 2]
+    assert (index.start + 6).tolist() == [10, 14]
+
+
+def test_windows_skip_symbols_whose_history_has_a_hole() -> None:
+    panel = make_panel(19, n_assets=2)
+    panel.values[1, 9] = np.nan  # Friday before the second week: its returns 9 and 10 are unknown
+    index = window_index(price_features(panel), complete_weeks(panel.sessions), window=4)
+    pairs = list(zip(index.week.tolist(), index.asset.tolist(), strict=True))
+    # week 0 needs returns 1-4, week 1 needs 6-9, week 2 needs 10-13
+    assert pairs == [(0, 0), (0, 1), (1, 0), (2, 0)]
+
+
+def test_demeaned_target_is_relative_to_the_weeks_known_symbols() -> None:
+    realized = np.array([[0.01, 0.03, np.nan], [np.nan, np.nan, np.nan]])
+    target = training_target(realized, "demeaned")
+    np.testing.assert_allclose(target[0, :2], [-0.01, 0.01])
+    assert np.isnan(target[0, 2])
+    assert np.isnan(target[1]).all()
+
+
+def test_ranked_target_is_spread_evenly_and_ignores_unknown_symbols() -> None:
+    realized = np.array([[0.5, -0.2, np.nan, 0.0]])
+    # ranks 2, 0, 1 of three: (rank + 0.5) / 3 - 0.5 = 1/3, -1/3, 0, times sqrt(12)
+    np.testing.assert_allclose(
+        training_target(realized, "ranked"), [[np.sqrt(12) / 3, -np.sqrt(12) / 3, np.nan, 0]], atol=1e-12
+    )
+
+
+def test_raw_target_is_the_return_itself() -> None:
+    realized = np.array([[0.5, np.nan]])
+    np.testing.assert_array_equal(training_target(realized, "raw"), realized)
+
+
+@pytest.mark.parametrize("year", [2019, 2020])
+def test_split_is_by_date_and_no_training_target_reaches_into_validation(panel: PricePanel, year: int) -> None:
+    weeks = complete_weeks(panel.sessions)
+    cutoff = datetime.date(year, 12, 31)
+    split = split_weeks(weeks, cutoff)
+    assert weeks.end[split.train].max() < weeks.start[split.validation].min()
+    assert weeks.end[split.validation].max() <= np.datetime64(cutoff)
+    assert set(weeks.year[split.validation].tolist()) == {year}
+    assert len(set(split.train) & set(split.validation)) == 0
+
+
+def test_week_that_straddles_new_year_is_in_neither_part(panel: PricePanel) -> None:
+    weeks = complete_weeks(panel.sessions)
+    straddling = int(np.flatnonzero(weeks.start == np.datetime64("2019-12-30"))[0])
+    split = split_weeks(weeks, datetime.date(2019, 12, 31))
+    assert straddling not in split.validation
+    assert straddling not in split.train
+    # it ends on 2020-01-03, so it is the first validation week of 2020's model
+    assert split_weeks(weeks, datetime.date(2020, 12, 31)).validation[0] == straddling

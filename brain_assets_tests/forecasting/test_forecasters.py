@@ -1,0 +1,135 @@
+import dataclasses
+import datetime
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from brain_assets.errors import ConfigError, TrainingError
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.metrics import mean_rank_correlation
+from brain_assets.market.prices import CLOSE, PricePanel
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+
+CUTOFF = datetime.date(2019, 12, 31)
+
+
+def same_bytes(first: ModelSnapshot, second: ModelSnapshot) -> bool:
+    weights = zip(first.state_dict.values(), second.state_dict.values(), strict=True)
+    return all(torch.equal(one, other) for one, other in weights) and first.metadata == second.metadata
+
+
+def test_everything_after_the_cutoff_may_change_and_the_snapshot_stays_bit_identical(
+    panel: PricePanel, tiny_lstm: LstmConfig
+) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "")
+    values = panel.values.copy()
+    after = panel.sessions > np.datetime64(CUTOFF)
+    values[:, after] *= np.random.default_rng(0).uniform(0.5, 2, values[:, after].shape)
+    values[0, after] = np.nan
+    changed = PricePanel(panel.sessions, panel.symbols, values)
+    assert same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, ""))
+    values[1, np.flatnonzero(~after)[-1], CLOSE] *= 1.01  # the last session before the cut-off does matter
+    assert not same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, ""))
+
+
+def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    values = np.concatenate([panel.values, panel.values[:1]])
+    values[-1, panel.sessions <= np.datetime64(CUTOFF)] = np.nan
+    more = PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)
+    first = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "")
+    assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, ""))
+
+
+def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
+    # one epoch, no early stopping to choose: validation prices must not reach the weights
+    config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
+    values = panel.values.copy()
+    values[:, (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))] *= 1.7
+    first = train_snapshot("lstm", panel, CUTOFF, config, "")
+    second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, "")
+    np.testing.assert_array_equal(first.scaler.mean_, second.scaler.mean_)
+    np.testing.assert_array_equal(first.scaler.scale_, second.scaler.scale_)
+    for name, weights in first.state_dict.items():
+        assert torch.equal(weights, second.state_dict[name]), name
+
+
+def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "").metadata["data"]
+    assert data["first_session"] == "2016-01-04"
+    assert data["last_session"] == "2019-12-31"
+    assert data["last_training_target"] == "2018-12-28"
+    assert data["first_validation_week"] == "2018-12-31"  # ends on 4 January 2019
+    assert data["last_validation_target"] == "2019-12-27"
+    assert data["symbols"] == list(panel.symbols)
+    # 2016 has 52 weeks from 11 January on (the first has no close before it); a window of 20 returns before a week
+    # needs 21 sessions: 18, 25 January and 1 February 2016 fall out
+    n_weeks = data["n_training_windows"] / len(panel.symbols)
+    weeks = WeeklyBars.from_panel(panel).weeks
+    usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2018-12-28"))
+    assert n_weeks == usable.sum()
+
+
+SECOND_PROCESS = """
+import datetime, sys
+from pathlib import Path
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.simulator import SimulatorMarket
+market = SimulatorMarket(("A", "B", "C"), seed=3)
+panel = PricePanel.from_frame(market.prices(datetime.date(2017, 1, 1), datetime.date(2020, 1, 1)))
+config = LstmConfig(window=20, hidden_size=8, max_epochs=2)
+train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, "").save(Path(sys.argv[1]))
+"""
+
+
+def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
+    hashes = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "snapshot-2019-12-31"
+        subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 5
+
+
+def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
+    with pytest.raises(TrainingError, match=r"expected windows of 900 sessions .* got 0 and \d+; give the market more"):
+        train_snapshot("lstm", panel, CUTOFF, LstmConfig(window=900), "")
+
+
+def test_impossible_configuration_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="target: expected one of raw, demeaned, ranked, got 'best'"):
+        LstmConfig(target="best")
+
+
+@pytest.mark.parametrize("target", ["raw", "demeaned", "ranked"])
+def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
+    config = dataclasses.replace(tiny_lstm, target=target, max_epochs=3)
+    bars = WeeklyBars.from_panel(panel)
+    weeks = bars.weeks.select(bars.weeks.year == 2021)
+    forecasts = train_snapshot("lstm", panel, CUTOFF, config, "").forecast(panel, weeks)
+    spread = np.nanstd(bars.realized)
+    assert 0 < np.nanstd(forecasts) < spread  # a forecast that explains little is smaller than what it forecasts
+    assert np.isfinite(forecasts).all()
+
+
+def test_planted_reversal_is_found_out_of_sample() -> None:
+    """At a best possible rank correlation of 0.15, the default LSTM reaches at least 85 % of it."""
+    market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(40)), seed=11, signal=0.15)
+    panel = PricePanel.from_frame(market.prices(datetime.date(2006, 1, 1), datetime.date(2020, 1, 1)))
+    bars = WeeklyBars.from_panel(panel)
+    test = bars.select(bars.weeks.start > np.datetime64("2014-12-31"))
+    snapshot = train_snapshot("lstm", panel, datetime.date(2014, 12, 31), LstmConfig(), "")
+    best = mean_rank_correlation(market.expected_return(test.weeks.start), test.realized)
+    found = mean_rank_correlation(snapshot.forecast(panel, test.weeks), test.realized)
+    assert best == pytest.approx(0.15, abs=0.03)
+    assert found >= 0.85 * best

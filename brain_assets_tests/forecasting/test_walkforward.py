@@ -1,0 +1,135 @@
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.errors import LookAheadError
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.walkforward import (
+    build_forecast_features,
+    choose_snapshots,
+    forecast_quality,
+    weeks_by_source,
+)
+from brain_assets.market.calendar import complete_weeks
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+
+
+class Shelf:
+    """Snapshots in memory."""
+
+    def __init__(self, *snapshots: ModelSnapshot) -> None:
+        self._snapshots = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
+
+    def list_snapshots(self) -> list[datetime.date]:
+        return sorted(self._snapshots)
+
+    def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        return self._snapshots[cutoff_date]
+
+
+@pytest.fixture(scope="module")
+def shelf(panel: PricePanel, tiny_lstm: LstmConfig) -> Shelf:
+    cutoffs = [datetime.date(2018, 12, 31), datetime.date(2019, 12, 31)]
+    return Shelf(*(train_snapshot("lstm", panel, cutoff, tiny_lstm, "made up") for cutoff in cutoffs))
+
+
+def test_every_week_goes_to_the_newest_snapshot_that_was_finished_before_it(panel: PricePanel) -> None:
+    weeks = complete_weeks(panel.sessions)
+    cutoffs = [datetime.date(2018, 12, 31), datetime.date(2019, 12, 31)]
+    by_start = dict(zip(weeks.start.astype(str), choose_snapshots(weeks, cutoffs).tolist(), strict=True))
+    assert by_start["2018-12-24"] == -1
+    assert by_start["2018-12-31"] == -1  # begins on the cut-off itself: the model knows that session
+    assert by_start["2019-01-07"] == 0
+    assert by_start["2019-12-30"] == 0  # ends in 2020, but begins before the cut-off of 2019
+    assert by_start["2020-01-06"] == 1
+    assert by_start["2021-06-07"] == 1
+
+
+def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) -> None:
+    forecasts = build_forecast_features(panel.until(datetime.date(2020, 12, 31)), [2020], {"lstm": shelf})
+    assert list(forecasts.columns) == [
+        "week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source", "momentum", "realized",
+    ]  # fmt: skip
+    by_week = forecasts.groupby("week_start")["lstm_source"].unique().map(list)
+    assert by_week.iloc[0] == ["snapshot-2018-12-31"]  # the week of 2019-12-30
+    assert {tuple(sources) for sources in by_week.iloc[1:]} == {("snapshot-2019-12-31",)}
+    assert weeks_by_source(forecasts, "lstm") == {"snapshot-2018-12-31": 1, "snapshot-2019-12-31": len(by_week) - 1}
+    assert set(forecasts["patchtst_source"]) == {"momentum"}
+    pd.testing.assert_series_equal(forecasts["patchtst"], forecasts["momentum"], check_names=False)
+    assert not np.allclose(forecasts["lstm"], forecasts["momentum"])
+
+
+def test_closest_earlier_snapshot_stands_in_and_says_so(panel: PricePanel, shelf: Shelf) -> None:
+    forecasts = build_forecast_features(panel, [2021], {"lstm": shelf})
+    assert set(forecasts["lstm_source"]) == {"snapshot-2019-12-31"}
+
+
+def test_without_a_snapshot_the_forecast_is_momentum(panel: PricePanel) -> None:
+    forecasts = build_forecast_features(panel, [2016, 2017], {"lstm": Shelf()})
+    assert set(forecasts["lstm_source"]) == {"momentum"}
+    pd.testing.assert_series_equal(forecasts["lstm"], forecasts["momentum"], check_names=False)
+    assert forecasts["week_start"].dt.year.isin([2016, 2017]).all()
+
+
+def test_rows_are_the_years_weeks_and_the_symbols_tradable_then(panel: PricePanel, shelf: Shelf) -> None:
+    values = panel.values.copy()
+    late = panel.sessions < np.datetime64("2020-06-01")
+    values[0, late] = np.nan  # listed on 1 June 2020
+    ragged = PricePanel(panel.sessions, panel.symbols, values)
+    forecasts = build_forecast_features(ragged, [2020], {"lstm": shelf})
+    mine = forecasts[forecasts["symbol"] == panel.symbols[0]]
+    assert mine["week_start"].min() == pd.Timestamp("2020-06-08")  # the first week with a close before it
+    assert mine["lstm"].isna().sum() == 4  # 20 returns are first known at the close of 29 June
+    assert mine["lstm"].notna().sum() == len(mine) - 4
+
+
+def test_snapshot_refuses_weeks_that_begin_on_or_before_its_cutoff(panel: PricePanel, shelf: Shelf) -> None:
+    snapshot = shelf.load_snapshot(datetime.date(2019, 12, 31))
+    weeks = complete_weeks(panel.sessions)
+    known = weeks.select(weeks.start == np.datetime64("2019-12-30"))
+    with pytest.raises(LookAheadError, match="expected weeks that begin after its cut-off, got one of 2019-12-30"):
+        snapshot.forecast(panel, known)
+
+
+def test_one_batched_pass_equals_a_call_a_symbol_and_week(panel: PricePanel, shelf: Shelf) -> None:
+    snapshot = shelf.load_snapshot(datetime.date(2019, 12, 31))
+    bars = WeeklyBars.from_panel(panel)
+    weeks = bars.weeks.select(bars.weeks.year == 2021)
+    together = snapshot.forecast(panel, weeks)
+    for week in (0, 20, 51):
+        for asset, symbol in enumerate(panel.symbols[:3]):
+            alone = PricePanel(panel.sessions, (symbol,), panel.values[[asset]])
+            single = snapshot.forecast(alone, weeks.select(np.array([week])))
+            np.testing.assert_allclose(single[0, 0], together[week, asset], rtol=1e-4, atol=1e-7)
+
+
+def test_forecasts_do_not_move_when_the_future_does(panel: PricePanel, shelf: Shelf) -> None:
+    weeks = complete_weeks(panel.sessions)
+    week = int(np.flatnonzero(weeks.year == 2020)[30])
+    values = panel.values.copy()
+    values[:, weeks.first[week] :] *= 3  # everything from the week's first open on
+    changed = build_forecast_features(PricePanel(panel.sessions, panel.symbols, values), [2020], {"lstm": shelf})
+    forecasts = build_forecast_features(panel, [2020], {"lstm": shelf})
+    past = forecasts["week_start"] <= pd.Timestamp(weeks.start[week])
+    known_then = ["week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source", "momentum"]
+    pd.testing.assert_frame_equal(forecasts.loc[past, known_then], changed.loc[past, known_then], check_exact=True)
+    assert not forecasts.loc[~past, "lstm"].equals(changed.loc[~past, "lstm"])
+
+
+def test_quality_of_a_column_is_measured_against_what_was_realized() -> None:
+    table = pd.DataFrame(
+        {
+            "week_start": pd.to_datetime(["2020-01-06"] * 3 + ["2020-01-13"] * 3),
+            "symbol": ["A", "B", "C"] * 2,
+            "lstm": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0],
+            "realized": [0.1, 0.2, 0.3, 0.1, 0.2, 0.3],
+        }
+    )
+    quality = forecast_quality(table, "lstm")
+    assert quality.rank_correlation == pytest.approx(0)  # +1 and -1
+    assert quality.hit_rate == pytest.approx(0.5)

@@ -1,0 +1,221 @@
+"""Every asset really runs: real Dagster, small but real models, prices that move, several years."""
+
+import dataclasses
+import datetime
+import hashlib
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.graph.assets import ASSETS
+from brain_assets.market.prices import validate_prices
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.tables import MemoryTableStore, ParquetTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import NAMES, RUN_CONFIG, metadata_of, run_year, world
+
+YEARS = (2019, 2020, 2021)
+
+
+def test_one_partition_materializes_to_memory(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = {name: value for name, value in world(market, tmp_path).items() if name != "table_io"}
+    result = dg.materialize_to_memory(ASSETS, partition_key="2019", resources=resources, run_config=RUN_CONFIG)
+    assert result.success
+    forecasts = result.output_for_node("walkforward_forecasts")
+    assert set(forecasts["lstm_source"]) == {"momentum"}  # the year's own snapshot is never used on it
+    assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
+    assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
+
+
+@pytest.fixture(scope="module")
+def three_years(
+    market: SimulatorMarket, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[int, dg.ExecuteInProcessResult], Path, MemoryTableStore]:
+    folder, tables = tmp_path_factory.mktemp("memory"), MemoryTableStore()
+    resources = world(market, folder, tables)
+    return {year: run_year(year, resources) for year in YEARS}, folder, tables
+
+
+def test_every_year_gets_the_right_window(three_years: tuple) -> None:
+    results, _, _ = three_years
+    for year, first in ((2019, "2016-01-04"), (2020, "2020-01-02"), (2021, "2021-01-04")):
+        prices = metadata_of(results[year], "raw_prices")
+        assert prices["first_date"] == first
+        assert prices["last_date"] == f"{year}-12-31"
+        assert prices["sessions"] == prices["sessions_of_the_exchange"]
+        data = metadata_of(results[year], "lstm_snapshot")["training_data"]
+        assert data["first_session"] == "2016-01-04"
+        assert data["last_session"] == f"{year}-12-31"
+        assert data["last_training_target"] < data["first_validation_week"] <= f"{year}-01-07"
+        assert data["last_validation_target"] <= f"{year}-12-31"
+        policy = metadata_of(results[year], "ppo_policy")["training_data"]
+        assert policy["first_week"] == "2016-02-08"
+        assert policy["last_week"] <= f"{year}-12-31"
+
+
+def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple) -> None:
+    results, _, _ = three_years
+    sources = {year: metadata_of(results[year], "walkforward_forecasts")["lstm_weeks_by_source"] for year in YEARS}
+    assert set(sources[2019]) == {"momentum"}
+    assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
+    assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
+
+
+def test_policies_trade_the_year_after_beside_equal_weight(three_years: tuple) -> None:
+    _, _, tables = three_years
+    assert set(tables.read_year("backtest", 2019)["strategy"]) == {"equal_weight"}
+    for year, n_weeks in ((2020, 52), (2021, 52)):
+        table = tables.read_year("backtest", year)
+        assert list(table.columns) == ["week_start", "strategy", "net_return", "turnover", "weights"]
+        assert table.groupby("strategy")["week_start"].nunique().to_dict() == {"equal_weight": n_weeks, "ppo": n_weeks}
+        for weights in table["weights"].map(pd.io.json.ujson_loads):
+            assert sum(weights.values()) == pytest.approx(1)
+            assert weights["cash"] >= 0.02 - 1e-9
+            assert max(weight for name, weight in weights.items() if name != "cash") <= 0.2 + 1e-9
+
+
+def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:
+    results, folder, _ = three_years
+    for name, key in (
+        ("raw_prices", "prices"),
+        ("lstm_snapshot", "learning_curve"),
+        ("walkforward_forecasts", "rank_correlation"),
+        ("ppo_policy", "learning_curve"),
+        ("backtest", "equity"),
+    ):
+        assert metadata_of(results[2020], name)[key].startswith("![")
+        assert "data:image/png;base64," in metadata_of(results[2020], name)[key]
+    model = metadata_of(results[2020], "lstm_snapshot")
+    assert model["snapshot"] == str(folder / "lstm" / "snapshot-2020-12-31")
+    assert 0.5 < model["validation/loss"] < 2
+    assert 0.5 < model["validation/loss_of_zero"] < 2
+    assert model["reused"] is False
+
+
+def test_disk_and_memory_give_the_same(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> None:
+    _, _, memory = three_years
+    disk = ParquetTableStore(tmp_path, {"market": "simulator"})
+    resources = world(market, tmp_path / "models", disk)
+    for year in YEARS[:2]:
+        run_year(year, resources)
+        for name in ("raw_prices", "walkforward_forecasts", "backtest"):
+            pd.testing.assert_frame_equal(disk.read_year(name, year), memory.read_year(name, year), check_exact=True)
+
+
+def test_same_fingerprint_is_not_trained_again_unless_forced(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path)
+    first = run_year(2019, resources)
+    weights = tmp_path / "lstm" / "snapshot-2019-12-31" / "weights.pt"
+    stamp, digest = weights.stat().st_mtime_ns, hashlib.sha256(weights.read_bytes()).hexdigest()
+    second = run_year(2019, resources)
+    for name in ("lstm_snapshot", "ppo_policy", "raw_prices"):
+        assert metadata_of(first, name)["reused"] is False
+        assert metadata_of(second, name)["reused"] is True
+    assert weights.stat().st_mtime_ns == stamp
+    forced = {"ops": {"lstm_snapshot": {"config": {**RUN_CONFIG["ops"]["lstm_snapshot"]["config"], "force": True}}}}
+    third = run_year(2019, resources, names=["lstm_snapshot"], run_config=forced)
+    assert metadata_of(third, "lstm_snapshot")["reused"] is False
+    assert weights.stat().st_mtime_ns > stamp
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == digest
+
+
+def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path)
+    first = run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
+    changed = {"ops": {"lstm_snapshot": {"config": {**RUN_CONFIG["ops"]["lstm_snapshot"]["config"], "seed": 1}}}}
+    second = run_year(2019, resources, names=["lstm_snapshot"], run_config=changed)
+    assert metadata_of(second, "lstm_snapshot")["reused"] is False
+    assert metadata_of(second, "lstm_snapshot")["fingerprint"] != metadata_of(first, "lstm_snapshot")["fingerprint"]
+
+
+@pytest.mark.parametrize("name", ["lstm_snapshot", "walkforward_forecasts", "ppo_policy", "backtest"])
+def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
+    market: SimulatorMarket, tmp_path: Path, name: str
+) -> None:
+    resources = world(market, tmp_path)
+    run_year(2019, resources)
+    result = run_year(2020, resources, names=[name], raise_on_error=False)
+    assert not result.success
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    error = failure.step_failure_data.error
+    while error.cause is not None:
+        error = error.cause
+    assert "raw_prices[2020] is not materialized" in error.message
+    assert "materialize raw_prices for 2020 first" in error.message
+    assert not (tmp_path / "lstm" / "snapshot-2020-12-31").exists()
+
+
+@dataclasses.dataclass
+class ChangedAfter:
+    """A market whose every bar after a date is another, with a symbol gone and one new."""
+
+    market: SimulatorMarket
+    last_date: datetime.date
+    name: str = "simulator"
+    caveat: str = SimulatorMarket.caveat
+
+    def last_complete_year(self) -> None:
+        return None
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        frame = self.market.prices(start, end)
+        after = frame["date"] > pd.Timestamp(self.last_date)
+        noise = np.random.default_rng(0).uniform(0.5, 2, after.sum())
+        for name in ("open", "high", "low", "close", "volume"):
+            frame.loc[after, name] *= noise
+        new = frame[after & (frame["symbol"] == SYMBOLS[1])].assign(symbol="NEW")
+        frame = pd.concat([frame[~(after & (frame["symbol"] == SYMBOLS[0]))], new])
+        return validate_prices(frame, "changed")
+
+
+def test_everything_up_to_a_date_is_blind_to_what_comes_after(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    _, folder, tables = three_years
+    changed_tables = MemoryTableStore()
+    changed = world(ChangedAfter(market, datetime.date(2020, 12, 31)), tmp_path, changed_tables)
+    for year in YEARS:
+        run_year(year, changed)
+    for year in (2019, 2020):
+        for name in ("raw_prices", "walkforward_forecasts", "backtest"):
+            pd.testing.assert_frame_equal(
+                tables.read_year(name, year), changed_tables.read_year(name, year), check_exact=True
+            )
+        for family in ("lstm", "ppo"):
+            for path in (folder / family / f"snapshot-{cutoff_of_year(year)}").iterdir():
+                other = tmp_path / family / path.parent.name / path.name
+                assert path.read_bytes() == other.read_bytes(), path
+    # and what comes after is another indeed
+    one, other = (store.read_year("walkforward_forecasts", 2021) for store in (tables, changed_tables))
+    assert not one["realized"].equals(other["realized"])
+    assert "NEW" in set(other["symbol"])
+    for family in ("lstm", "ppo"):
+        weights = [root / family / "snapshot-2021-12-31" / "weights.pt" for root in (folder, tmp_path)]
+        assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:
+    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    names = ["raw_prices"]
+    force = {"ops": {"raw_prices": {"config": {"force": True}}}}
+    run_year(2019, world(market, tmp_path / "models", tables), names=names)
+    old = tables.path("raw_prices", 2019).read_bytes()
+    same = run_year(2019, world(market, tmp_path / "models", tables), names=names, run_config=force)
+    assert metadata_of(same, "raw_prices")["reused"] is True
+    assert metadata_of(same, "raw_prices")["changed_returns"] == 0
+    changed = ChangedAfter(market, datetime.date(2019, 12, 30))
+    result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
+    evidence = metadata_of(result, "raw_prices")
+    # on 31 December: one symbol is gone, five have other returns, one is new
+    assert evidence["changed_returns"] == 7
+    assert Path(evidence["replaced_prices"]).read_bytes() == old
+    assert tables.path("raw_prices", 2019).read_bytes() != old
+
+
+def test_names_cover_the_graph() -> None:
+    keys = {key.to_user_string() for asset in ASSETS for key in asset.keys}
+    assert keys == set(NAMES)

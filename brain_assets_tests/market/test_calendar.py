@@ -1,0 +1,210 @@
+"""Sessions and weeks, against dates that anybody can look up."""
+
+import datetime
+import itertools
+
+import numpy as np
+import pytest
+
+import brain_assets.market.calendar
+from brain_assets.market.calendar import Weeks, complete_weeks, iso_week_numbers, sessions_between
+
+
+def day(text: str) -> datetime.date:
+    return datetime.date.fromisoformat(text)
+
+
+def dates(*texts: str) -> np.ndarray:
+    return np.array(texts, dtype="datetime64[D]")
+
+
+def weeks_between(start: str, end: str) -> Weeks:
+    return complete_weeks(sessions_between(day(start), day(end)))
+
+
+def spans(weeks: Weeks) -> list[tuple[str, str]]:
+    return [(str(start), str(end)) for start, end in zip(weeks.start, weeks.end, strict=True)]
+
+
+# Sessions
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        # New Year's Day is a Wednesday, the weekend 4 and 5 January.
+        (
+            "2019-12-30",
+            "2020-01-08",
+            ["2019-12-30", "2019-12-31", "2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"],
+        ),
+        # Thanksgiving, 28 November 2019; the half day after it is a session.
+        ("2019-11-25", "2019-12-01", ["2019-11-25", "2019-11-26", "2019-11-27", "2019-11-29"]),
+        # Good Friday, 19 April 2019.
+        ("2019-04-15", "2019-04-22", ["2019-04-15", "2019-04-16", "2019-04-17", "2019-04-18"]),
+        # Closed 11 to 14 September 2001.
+        ("2001-09-07", "2001-09-18", ["2001-09-07", "2001-09-10", "2001-09-17"]),
+        # Juneteenth is a holiday since 2022 (observed on Monday 20 June), not in 2021 (Friday 18 June).
+        ("2022-06-17", "2022-06-22", ["2022-06-17", "2022-06-21"]),
+        ("2021-06-17", "2021-06-22", ["2021-06-17", "2021-06-18", "2021-06-21"]),
+    ],
+)
+def test_holidays_and_weekends_are_no_sessions(start: str, end: str, expected: list[str]) -> None:
+    np.testing.assert_array_equal(sessions_between(day(start), day(end)), dates(*expected))
+
+
+def test_start_is_inclusive_and_end_exclusive() -> None:
+    assert list(map(str, sessions_between(day("2020-01-02"), day("2020-01-03")))) == ["2020-01-02"]
+    assert len(sessions_between(day("2020-01-02"), day("2020-01-02"))) == 0
+    assert len(sessions_between(day("2020-01-01"), day("2020-01-02"))) == 0
+
+
+def test_sessions_are_days_in_order_and_as_many_as_the_exchange_counts() -> None:
+    sessions = sessions_between(day("2019-01-01"), day("2020-01-01"))
+    assert sessions.dtype == np.dtype("datetime64[D]")
+    assert (np.diff(sessions).astype(int) > 0).all()
+    # 261 weekdays less nine holidays: New Year, King, Presidents, Good Friday, Memorial, 4 July, Labor, Thanksgiving,
+    # Christmas
+    assert len(sessions) == 252
+
+
+def test_nothing_is_known_before_1970() -> None:
+    assert str(sessions_between(day("1960-01-01"), day("1970-01-10"))[0]) == "1970-01-02"
+
+
+# ISO weeks
+
+
+def test_week_numbers_change_on_monday_and_run_through_new_year() -> None:
+    # Sunday 29 December 2019 | Monday 30 to Sunday 5 January | Monday 6 January
+    numbers = iso_week_numbers(
+        dates("2019-12-29", "2019-12-30", "2019-12-31", "2020-01-01", "2020-01-05", "2020-01-06")
+    )
+    np.testing.assert_array_equal(numbers - numbers[0], [0, 1, 1, 1, 1, 2])
+
+
+def test_week_numbers_are_consecutive_through_years_of_52_and_53_weeks() -> None:
+    # Mondays a week apart: 2020 has 53 ISO weeks, 2021 has 52.
+    mondays = np.arange(np.datetime64("2019-12-30"), np.datetime64("2022-01-10"), 7)
+    numbers = iso_week_numbers(mondays)
+    np.testing.assert_array_equal(np.diff(numbers), 1)
+    np.testing.assert_array_equal(iso_week_numbers(mondays + 6), numbers)  # its Sunday
+    np.testing.assert_array_equal(iso_week_numbers(mondays - 1), numbers - 1)  # the Sunday before
+
+
+def test_week_numbers_agree_with_isocalendar_on_where_weeks_change() -> None:
+    days = np.arange(np.datetime64("1969-12-22"), np.datetime64("1971-01-12"))
+    iso = [date.isocalendar()[:2] for date in days.tolist()]
+    changes = [earlier != later for earlier, later in itertools.pairwise(iso)]
+    np.testing.assert_array_equal(np.diff(iso_week_numbers(days)), changes)
+
+
+# Complete weeks
+
+
+def test_weeks_around_thanksgiving() -> None:
+    weeks = weeks_between("2019-11-15", "2019-12-07")
+    # sessions: 0 = Fri 15, 1-5 = 18-22, 6-9 = 25, 26, 27, 29, 10-14 = 2-6 December
+    assert spans(weeks) == [("2019-11-18", "2019-11-22"), ("2019-11-25", "2019-11-29"), ("2019-12-02", "2019-12-06")]
+    np.testing.assert_array_equal(weeks.first, [1, 6, 10])
+    np.testing.assert_array_equal(weeks.last, [5, 9, 14])
+    assert weeks.first.dtype == weeks.last.dtype == np.int64
+    assert len(weeks) == 3
+
+
+def test_a_week_before_good_friday_ends_on_thursday() -> None:
+    assert spans(weeks_between("2019-04-12", "2019-04-27")) == [
+        ("2019-04-15", "2019-04-18"),
+        ("2019-04-22", "2019-04-26"),
+    ]
+
+
+def test_the_week_that_straddles_new_year_belongs_to_the_new_year() -> None:
+    weeks = weeks_between("2019-12-20", "2020-01-11")
+    assert spans(weeks) == [("2019-12-23", "2019-12-27"), ("2019-12-30", "2020-01-03"), ("2020-01-06", "2020-01-10")]
+    np.testing.assert_array_equal(weeks.year, [2019, 2020, 2020])
+
+
+def test_the_week_of_11_september_is_dropped_and_its_neighbours_stay() -> None:
+    # the exchange was open on Monday the 10th only
+    weeks = weeks_between("2001-08-31", "2001-09-29")
+    assert spans(weeks) == [("2001-09-04", "2001-09-07"), ("2001-09-17", "2001-09-21"), ("2001-09-24", "2001-09-28")]
+    # sessions: 0 = 31 August, 1-4 = 4-7 September, 5 = the 10th, 6-10, 11-15
+    np.testing.assert_array_equal(weeks.first, [1, 6, 11])
+
+
+def test_a_week_of_three_sessions_stays() -> None:
+    # hurricane Sandy: closed on Monday 29 and Tuesday 30 October 2012
+    assert spans(weeks_between("2012-10-26", "2012-11-03")) == [("2012-10-31", "2012-11-02")]
+
+
+def test_a_week_of_two_sessions_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the exchange never had one; this calendar is made up: Fri 3 | Mon 6, Tue 7 | Mon 13, Tue 14, Wed 15 January 2020
+    calendar = dates("2020-01-03", "2020-01-06", "2020-01-07", "2020-01-13", "2020-01-14", "2020-01-15")
+    monkeypatch.setattr(brain_assets.market.calendar, "_all_sessions", lambda: calendar)
+    assert spans(complete_weeks(calendar)) == [("2020-01-13", "2020-01-15")]
+
+
+@pytest.mark.parametrize(
+    ("start", "first_week"),
+    [
+        ("2020-01-08", "2020-01-13"),  # Wednesday: its week is cut
+        ("2020-01-07", "2020-01-13"),  # Tuesday: four sessions are not the whole of five
+        ("2020-01-06", "2020-01-13"),  # Monday: whole, but no close before it to decide at
+        ("2020-01-03", "2020-01-06"),  # Friday: one close before
+        ("2020-01-21", "2020-01-27"),  # Tuesday after Martin Luther King's day: whole, no close before it
+        ("2020-01-18", "2020-01-27"),
+        ("2020-01-17", "2020-01-21"),
+    ],
+)
+def test_a_week_cut_at_the_start_or_without_a_close_before_it_is_no_week(start: str, first_week: str) -> None:
+    weeks = weeks_between(start, "2020-02-15")
+    assert str(weeks.start[0]) == first_week
+    assert weeks.first.min() >= 1
+
+
+@pytest.mark.parametrize(
+    ("end", "last_week"),
+    [
+        ("2020-01-24", ("2020-01-13", "2020-01-17")),  # up to Thursday 23: the calendar still has Friday
+        ("2020-01-25", ("2020-01-21", "2020-01-24")),
+        ("2020-01-27", ("2020-01-21", "2020-01-24")),
+        ("2020-01-28", ("2020-01-21", "2020-01-24")),
+        ("2019-04-19", ("2019-04-15", "2019-04-18")),  # Thursday before Good Friday: nothing is left of its week
+    ],
+)
+def test_a_week_is_one_as_soon_as_its_last_session_is_there(end: str, last_week: tuple[str, str]) -> None:
+    assert spans(weeks_between("2019-01-02", end))[-1] == last_week
+
+
+def test_the_last_week_of_the_sample_market_is_no_week() -> None:
+    # closes end on Wednesday 2022-12-28; Thursday and Friday were sessions
+    weeks = weeks_between("2022-12-09", "2022-12-29")
+    assert spans(weeks) == [("2022-12-12", "2022-12-16"), ("2022-12-19", "2022-12-23")]
+
+
+def test_no_sessions_have_no_weeks() -> None:
+    weeks = complete_weeks(dates())
+    assert len(weeks) == 0
+    assert len(weeks.year) == 0
+    assert len(weeks_between("2020-01-06", "2020-01-11")) == 0  # one whole week, but no close before it
+
+
+def test_every_year_has_its_weeks_once_and_they_are_in_order() -> None:
+    sessions = sessions_between(day("1999-12-31"), day("2022-12-29"))
+    weeks = complete_weeks(sessions)
+    np.testing.assert_array_equal(sessions[weeks.first], weeks.start)
+    np.testing.assert_array_equal(sessions[weeks.last], weeks.end)
+    # Mondays of the weeks from 2000-01-03 to 2022-12-19: 1199 weeks, one of them that of 11 September 2001
+    assert len(weeks) == (np.datetime64("2022-12-19") - np.datetime64("2000-01-03")).astype(int) // 7 + 1 - 1
+    assert (weeks.first[1:] > weeks.last[:-1]).all()
+
+
+def test_select_takes_a_mask_or_positions_and_keeps_the_positions_in_the_sessions() -> None:
+    weeks = weeks_between("2019-12-20", "2020-01-11")
+    for chosen in (weeks.select(weeks.year == 2020), weeks.select(np.array([1, 2]))):
+        assert spans(chosen) == [("2019-12-30", "2020-01-03"), ("2020-01-06", "2020-01-10")]
+        # sessions: 0 = 20 December, 1-4 = 23, 24, 26, 27, 5-8 = 30, 31, 2, 3, 9-13
+        np.testing.assert_array_equal(chosen.first, [5, 9])
+        np.testing.assert_array_equal(chosen.last, [8, 13])
+    assert len(weeks.select(np.zeros(3, dtype=bool))) == 0

@@ -1,0 +1,80 @@
+"""The sample market, against the data set that it is made from."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from skfolio.datasets import load_sp500_dataset
+
+from brain_assets.errors import UnknownSymbolError
+from brain_assets.market.sample import SampleMarket
+
+FIRST, AFTER = datetime.date(1990, 1, 1), datetime.date(2023, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def closes() -> pd.DataFrame:
+    return load_sp500_dataset()
+
+
+@pytest.fixture(scope="module")
+def everything() -> pd.DataFrame:
+    return SampleMarket().prices(FIRST, AFTER)
+
+
+def test_bars_are_made_from_two_closes_each(closes: pd.DataFrame) -> None:
+    # AAPL: 2019-12-31 71.712, 2020-01-02 73.348 (up), 2020-01-03 72.635 (down); WMT: 112.389, 112.484, 111.491
+    assert closes.loc["2019-12-31":"2020-01-03", "AAPL"].tolist() == [71.712, 73.348, 72.635]
+    assert closes.loc["2019-12-31":"2020-01-03", "WMT"].tolist() == [112.389, 112.484, 111.491]
+    frame = SampleMarket(("WMT", "AAPL")).prices(datetime.date(2020, 1, 1), datetime.date(2020, 1, 4))
+    assert frame["date"].dt.strftime("%Y-%m-%d").tolist() == ["2020-01-02"] * 2 + ["2020-01-03"] * 2
+    assert frame["symbol"].tolist() == ["AAPL", "WMT"] * 2
+    assert frame[["open", "high", "low", "close"]].to_numpy().tolist() == [
+        [71.712, 73.348, 71.712, 73.348],
+        [112.389, 112.484, 112.389, 112.484],
+        [73.348, 73.348, 72.635, 72.635],
+        [112.484, 112.484, 111.491, 111.491],
+    ]
+
+
+def test_the_first_session_of_the_data_set_opens_at_its_close() -> None:
+    frame = SampleMarket(("AAPL",)).prices(FIRST, datetime.date(1990, 1, 4))
+    # AAPL closed at 0.264 on 1990-01-02 and at 0.266 on 1990-01-03
+    assert frame[["open", "high", "low", "close"]].to_numpy().tolist() == [
+        [0.264, 0.264, 0.264, 0.264],
+        [0.264, 0.266, 0.264, 0.266],
+    ]
+
+
+def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
+    table = everything.pivot(index="date", columns="symbol", values="close")
+    np.testing.assert_array_equal(table.to_numpy(), closes[table.columns].to_numpy())
+    assert (table.index == closes.index).all()
+    assert len(table.columns) == 20
+
+
+def test_volume_is_constant(everything: pd.DataFrame) -> None:
+    assert everything["volume"].unique().tolist() == [1_000_000.0]
+
+
+def test_the_last_complete_year_is_the_last_of_the_data_set(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
+    assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
+    assert SampleMarket().last_complete_year() == closes.index[-1].year == 2022
+
+
+def test_end_is_exclusive_and_start_inclusive() -> None:
+    frame = SampleMarket(("AAPL",)).prices(datetime.date(2020, 1, 3), datetime.date(2020, 1, 7))
+    assert frame["date"].dt.strftime("%Y-%m-%d").tolist() == ["2020-01-03", "2020-01-06"]
+
+
+def test_a_range_without_data_has_no_rows() -> None:
+    assert len(SampleMarket().prices(datetime.date(2022, 12, 29), AFTER)) == 0
+
+
+def test_an_unknown_symbol_is_named_beside_those_to_choose_from() -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        SampleMarket(("AAPL", "TSLA", "NVDA")).prices(FIRST, AFTER)
+    message = str(caught.value)
+    assert "got NVDA, TSLA;" in message
+    assert message.startswith("BRAIN_SYMBOLS: expected symbols of the sample market (AAPL, AMD, ")

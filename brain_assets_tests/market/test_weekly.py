@@ -1,0 +1,349 @@
+"""Weeks of a panel, on bars typed by hand; and that no row of them knows what comes later."""
+
+import datetime
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from brain_assets.market.calendar import sessions_between
+from brain_assets.market.prices import CLOSE, OPEN, PricePanel
+from brain_assets.market.weekly import WeeklyBars
+
+NAN = float("nan")
+ARRAYS = tuple(field.name for field in fields(WeeklyBars) if field.name not in ("weeks", "symbols"))
+KNOWN_AT_DECISION = ("tradable", "momentum", "volatility")
+
+
+def day(text: str) -> datetime.date:
+    return datetime.date.fromisoformat(text)
+
+
+def toy_panel(start: str, end: str, **bars: list[tuple[float, float] | None]) -> PricePanel:
+    """A panel of (open, close) bars, one a session from `start` up to but not including `end`; None: no bar."""
+    sessions = sessions_between(day(start), day(end))
+    values = np.full((len(bars), len(sessions), 5), NAN)
+    for asset, rows in enumerate(bars.values()):
+        assert len(rows) == len(sessions)
+        for session, row in enumerate(rows):
+            if row is not None:
+                opening, close = row
+                values[asset, session] = [opening, max(row), min(row), close, 1000]
+    return PricePanel(sessions, tuple(bars), values)
+
+
+def flat(closes: list[float | None]) -> list[tuple[float, float] | None]:
+    """Bars that open where they close."""
+    return [None if close is None else (close, close) for close in closes]
+
+
+def starts(bars: WeeklyBars) -> list[str]:
+    return [str(start) for start in bars.weeks.start]
+
+
+def assert_same_rows(one: WeeklyBars, other: WeeklyBars, names: tuple[str, ...] = ARRAYS) -> None:
+    """Bit for bit."""
+    for name in ("start", "end", "first", "last"):
+        np.testing.assert_array_equal(getattr(one.weeks, name), getattr(other.weeks, name))
+    for name in names:
+        mine, yours = getattr(one, name), getattr(other, name)
+        assert mine.shape == yours.shape
+        assert mine.tobytes() == yours.tobytes(), name
+
+
+# Returns by hand
+
+TWO_WEEKS = ("2020-01-09", "2020-01-25")
+"""Thu 9, Fri 10 | 13, 14, 15, 16, 17 | (20: a holiday) 21, 22, 23, 24 January."""
+
+
+def test_gap_and_weekly_return_by_hand() -> None:
+    panel = toy_panel(
+        *TWO_WEEKS,
+        AAA=[
+            *[(90, 95), (96, 100)],
+            *[(102, 103), (50, 60), (1, 2), (70, 80), (104, 107.1)],
+            *[(105, 100), (9, 8), (7, 6), (110, 126)],
+        ],
+    )
+    bars = WeeklyBars.from_panel(panel)
+    assert starts(bars) == ["2020-01-13", "2020-01-21"]
+    # from Friday's close of 100 to Monday's open of 102; then to Tuesday's open: 105 / 107.1
+    np.testing.assert_allclose(bars.gap, [[102 / 100 - 1], [105 / 107.1 - 1]], rtol=1e-12)
+    # from the first open to the last close: 107.1 / 102 - 1 = 0.05, 126 / 105 - 1 = 0.2
+    np.testing.assert_allclose(bars.realized, [[0.05], [0.2]], rtol=1e-12)
+    np.testing.assert_array_equal(bars.held_return, bars.realized)
+    assert bars.tradable.tolist() == [[True], [True]]
+
+
+def test_what_is_held_through_a_week_without_holes_earns_from_close_to_close(panel: PricePanel) -> None:
+    bars = WeeklyBars.from_panel(panel)
+    close = panel.values[:, :, CLOSE]
+    through = (close[:, bars.weeks.last] / close[:, bars.weeks.first - 1]).T
+    np.testing.assert_allclose((1 + bars.gap) * (1 + bars.held_return), through, rtol=1e-12)
+    np.testing.assert_array_equal(bars.held_return, bars.realized)
+    assert bars.tradable.all()
+
+
+# Momentum by hand
+
+
+def test_momentum_by_hand() -> None:
+    # Weekly closes: Fri 3 January 100 (a cut week's last close is one too), 10th 110, 17th 120, 24th 130 (a short week),
+    # 31st 150, 7 February 90, 14th 240. All other closes are 1.
+    sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
+    weekly = {"01-03": 100, "01-10": 110, "01-17": 120, "01-24": 130, "01-31": 150, "02-07": 90, "02-14": 240}
+    panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
+    bars = WeeklyBars.from_panel(panel)
+    assert starts(bars) == ["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"]
+    # week of 3 February: t = 31 January, t-4 = 3 January: (150 - 100) / 100; of the 10th: (90 - 110) / 110
+    expected = [NAN, NAN, NAN, NAN, 0.5, -20 / 110]
+    np.testing.assert_allclose(bars.momentum[:, 0], expected, rtol=1e-12)
+
+
+def test_momentum_counts_the_close_of_a_week_that_is_too_short_to_be_one() -> None:
+    # Last sessions of ISO weeks: 31 August 80, 7 September 90, Monday the 10th 50 (then closed), 21st 40, 28th 60,
+    # 5 October 70. All other closes are 1.
+    sessions = [str(session) for session in sessions_between(day("2001-08-27"), day("2001-10-13"))]
+    weekly = {"08-31": 80, "09-07": 90, "09-10": 50, "09-21": 40, "09-28": 60, "10-05": 70}
+    panel = toy_panel("2001-08-27", "2001-10-13", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
+    bars = WeeklyBars.from_panel(panel)
+    assert starts(bars) == ["2001-09-04", "2001-09-17", "2001-09-24", "2001-10-01", "2001-10-08"]
+    # week of 1 October: t = 28 September (60), t-4 = 31 August (80); of the 8th: t = 5 October (70), t-4 = 7 September
+    np.testing.assert_allclose(bars.momentum[:, 0], [NAN, NAN, NAN, -20 / 80, -20 / 90], rtol=1e-12)
+
+
+@pytest.mark.parametrize("hole", ["2020-01-03", "2020-01-31"])
+def test_momentum_is_unknown_if_one_of_its_two_closes_is(hole: str) -> None:
+    # week of 3 February: closes of 31 January and 3 January; both weeks have other closes, which do not stand in
+    sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
+    panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([None if session == hole else 5 for session in sessions]))
+    bars = WeeklyBars.from_panel(panel)
+    np.testing.assert_array_equal(bars.momentum[:, 0], [NAN, NAN, NAN, NAN, NAN, 0])
+
+
+# Volatility by hand
+
+
+def test_volatility_by_hand() -> None:
+    # Sessions: 0 = Fri 31 January 2020, 1-5 = 3-7 February, 6-10, 11-14 (17 February is a holiday), 15-19 = 24-28,
+    # 20-24 = 2-6 March, 25-29 = 9-13 March.
+    # Log returns: +1 % on odd sessions, -1 % on even ones, but +10 % on session 1.
+    returns = np.where(np.arange(30) % 2 == 1, 0.01, -0.01)
+    returns[0], returns[1] = 0, 0.10
+    panel = toy_panel("2020-01-31", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
+    bars = WeeklyBars.from_panel(panel)
+    np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25])
+    # Week of 2 March: only 19 returns lie before session 20. Week of 9 March: sessions 5 to 24, ten of each sign: the
+    # mean is 0, the standard deviation 1 %.
+    np.testing.assert_array_equal(bars.volatility[:5, 0], [NAN] * 5)
+    assert bars.volatility[5, 0] == pytest.approx(0.01, rel=1e-9)
+
+
+def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
+    # As above, one session more in front: 0 = Thu 30 January, 2-6 = 3-7 February, ..., 21 = 2 March, 26 = 9 March.
+    # +10 % on session 1, the oldest of the 20 returns (1 to 20) before the week of 2 March.
+    returns = np.where(np.arange(31) % 2 == 1, 0.01, -0.01)
+    returns[0], returns[1] = 0, 0.10
+    panel = toy_panel("2020-01-30", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
+    bars = WeeklyBars.from_panel(panel)
+    np.testing.assert_array_equal(bars.weeks.first, [2, 7, 12, 16, 21, 26])
+    # ten of -1 %, nine of +1 %, one of +10 %: mean (0.10 - 0.01) / 20 = 0.0045, mean square (19 * 0.0001 + 0.01) / 20
+    # = 0.000595, variance 0.000595 - 0.00002025 = 0.00057475
+    assert bars.volatility[4, 0] == pytest.approx(np.sqrt(0.00057475), rel=1e-9)
+    assert bars.volatility[5, 0] == pytest.approx(0.01, rel=1e-9)
+
+
+def test_volatility_is_unknown_if_one_return_is() -> None:
+    # One hole on session 12 takes the returns 12 and 13: the week that looks back on sessions 14 to 33 knows all again.
+    panel = toy_panel("2020-01-31", "2020-04-11", AAA=flat([None if i == 12 else 100 for i in range(49)]))
+    bars = WeeklyBars.from_panel(panel)
+    # first sessions: 20 and 25 look back on 0-19 and 5-24, 30 on 10-29, 35 on 15-34
+    np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25, 30, 35, 40, 45])
+    np.testing.assert_array_equal(bars.volatility[:, 0], [NAN] * 7 + [0] * 3)
+
+
+def test_a_panel_too_short_for_any_lookback_knows_no_momentum_and_no_volatility() -> None:
+    bars = WeeklyBars.from_panel(toy_panel(*TWO_WEEKS, AAA=flat([10] * 11)))
+    assert len(bars.weeks) == 2
+    assert np.isnan(bars.momentum).all()
+    assert np.isnan(bars.volatility).all()
+
+
+def test_a_panel_without_a_week_has_no_rows() -> None:
+    bars = WeeklyBars.from_panel(toy_panel("2020-01-13", "2020-01-16", AAA=flat([10] * 3), BBB=flat([10] * 3)))
+    assert bars.realized.shape == bars.momentum.shape == bars.tradable.shape == (0, 2)
+
+
+# Symbols that are not there all the time: Thu, Fri | Mon, Tue, Wed, Thu, Fri | Tue, Wed, Thu, Fri
+
+
+def ragged(rows: list[tuple[float, float] | None]) -> WeeklyBars:
+    """Two weeks of one symbol beside another that trades throughout, whose numbers must not change."""
+    bars = WeeklyBars.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
+    for name, value in (("tradable", True), ("realized", 0), ("gap", 0), ("held_return", 0)):
+        np.testing.assert_array_equal(getattr(bars, name)[:, 0], [value] * 2)
+    return bars
+
+
+def assert_odd(bars: WeeklyBars, tradable: list[bool], realized: list, gap: list, held_return: list) -> None:
+    assert bars.tradable[:, 1].tolist() == tradable
+    np.testing.assert_allclose(bars.realized[:, 1], realized, rtol=1e-12)
+    np.testing.assert_allclose(bars.gap[:, 1], gap, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(bars.held_return[:, 1], held_return, rtol=1e-12, atol=1e-15)
+    assert np.isfinite(bars.held_return).all()
+    assert np.isfinite(bars.gap).all()
+
+
+def test_a_symbol_that_lists_in_mid_week_is_masked_until_the_next() -> None:
+    bars = ragged([None] * 4 + [(50, 60), (60, 70), (70, 80)] + [(88, 90), (1, 1), (1, 1), (100, 110)])
+    # 88 / 80 - 1 = 0.1 and 110 / 88 - 1 = 0.25; nothing before the listing, neither price nor return
+    assert_odd(bars, [False, True], [NAN, 0.25], [0, 0.1], [0, 0.25])
+
+
+def test_a_symbol_that_lists_on_a_monday_has_a_return_but_could_not_be_chosen() -> None:
+    bars = ragged([None] * 2 + [(50, 60)] * 4 + [(60, 75)] + [(75, 75)] * 4)
+    assert_odd(bars, [False, True], [0.5, 0], [0, 0], [0.5, 0])
+
+
+def test_a_symbol_that_stops_in_mid_week_keeps_its_last_price() -> None:
+    bars = ragged([(90, 90), (100, 100)] + [(110, 100), (99, 99), (80, 88)] + [None] * 6)
+    # could be bought: opens at 110, last close 88: 88 / 110 - 1 = -0.2. Later it is held, and nothing moves.
+    assert_odd(bars, [True, False], [NAN, NAN], [0.1, 0], [-0.2, 0])
+
+
+def test_a_symbol_that_stops_on_the_last_session_is_offered_once_more_and_does_not_move() -> None:
+    bars = ragged([(90, 90), (100, 100)] + [(100, 120)] * 5 + [None] * 4)
+    assert_odd(bars, [True, True], [0.2, NAN], [0, 0], [0.2, 0])
+
+
+def test_a_hole_on_the_first_session_leaves_the_weekly_return_unknown_and_the_price_as_it_was() -> None:
+    bars = ragged([(90, 90), (100, 100)] + [None] + [(120, 130)] * 3 + [(120, 125)] + [(125, 125)] * 4)
+    # what is held cannot be traded on Monday: it stays at 100 and goes to 125 by Friday
+    assert_odd(bars, [True, True], [NAN, 0], [0, 0], [0.25, 0])
+
+
+def test_a_hole_on_the_last_session_leaves_the_weekly_return_unknown_and_the_next_week_closed() -> None:
+    bars = ragged([(90, 90), (100, 100)] + [(100, 100)] * 3 + [(100, 90)] + [None] + [(99, 108)] + [(108, 108)] * 3)
+    # held: 100 to Thursday's 90; then the gap from that 90 to 99 and from 99 to 108
+    assert_odd(bars, [True, False], [NAN, 108 / 99 - 1], [0, 0.1], [-0.1, 108 / 99 - 1])
+
+
+def test_a_hole_inside_a_week_changes_nothing() -> None:
+    bars = ragged([(90, 90), (100, 100)] + [(105, 105), None, None, None, (105, 126)] + [(126, 126)] * 4)
+    assert_odd(bars, [True, True], [0.2, 0], [0.05, 0], [0.2, 0])
+
+
+def test_prices_are_never_filled_backward() -> None:
+    early = [None] * 7
+    one = ragged([*early, (50, 60), (60, 60), (60, 60), (60, 60)])
+    other = ragged([*early, (5000, 1), (1, 1), (1, 1), (1, 7000)])
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, name)[0], getattr(other, name)[0])
+    # not even in the first week: it lists on the second one's first session
+    assert_odd(one, [False, False], [NAN, 0.2], [0, 0], [0, 0.2])
+
+
+# Selecting
+
+
+def test_select_and_until_keep_rows_together(panel: PricePanel) -> None:
+    bars = WeeklyBars.from_panel(panel)
+    chosen = bars.select(bars.weeks.year == 2019)
+    rows = np.flatnonzero(
+        (bars.weeks.end >= np.datetime64("2019-01-01")) & (bars.weeks.end < np.datetime64("2020-01-01"))
+    )
+    assert starts(chosen)[0] == "2018-12-31"
+    assert starts(chosen)[-1] == "2019-12-23"
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(chosen, name), getattr(bars, name)[rows])
+    # until counts the last session: the week 2019-12-30 to 2020-01-03
+    assert starts(bars.until(day("2020-01-02")))[-1] == "2019-12-23"
+    assert starts(bars.until(day("2020-01-03")))[-1] == "2019-12-30"
+    assert_same_rows(bars.until(day("2019-12-31")), bars.select(bars.weeks.year <= 2019))
+    assert chosen.symbols == panel.symbols
+
+
+# No row knows what comes later
+
+
+@pytest.fixture(scope="module")
+def holed(panel: PricePanel) -> PricePanel:
+    """The simulated panel to the end of 2017 with holes, a symbol that stops in mid 2016 and one that lists in 2017."""
+    panel = panel.until(day("2017-12-31"))
+    values = panel.values.copy()
+    rng = np.random.default_rng(0)
+    values[rng.random(values.shape[:2]) < 0.03] = NAN
+    values[1, panel.sessions > np.datetime64("2016-07-06")] = NAN
+    values[2, panel.sessions < np.datetime64("2017-03-08")] = NAN
+    values[0] = panel.values[0]  # one without holes
+    return replace(panel, values=values)
+
+
+def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: PricePanel) -> None:
+    full = WeeklyBars.from_panel(holed)
+    cuts = np.concatenate([holed.sessions[5:60], holed.sessions[60::17]])
+    for cut in cuts.tolist():
+        earlier = holed.until(cut)
+        part = WeeklyBars.from_panel(earlier)
+        expected = full.until(cut)
+        assert starts(part) == starts(expected)
+        assets = [holed.symbols.index(symbol) for symbol in earlier.symbols]
+        for name in ARRAYS:
+            mine = np.ascontiguousarray(getattr(expected, name)[:, assets])
+            assert np.ascontiguousarray(getattr(part, name)).tobytes() == mine.tobytes(), (name, cut)
+    assert np.isfinite(full.momentum).any()
+    assert np.isfinite(full.volatility).any()
+
+
+@pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
+def test_a_bar_after_the_last_session_of_a_week_changes_nothing_of_it(holed: PricePanel, week: int) -> None:
+    before = WeeklyBars.from_panel(holed)
+    last = before.weeks.last[week]
+    rng = np.random.default_rng(week)
+    rows = np.arange(len(before.weeks)) <= week
+    for future in (rng.uniform(1, 1000, holed.values[:, last + 1 :].shape), NAN):
+        values = holed.values.copy()
+        values[:, last + 1 :] = future
+        after = WeeklyBars.from_panel(replace(holed, values=values))
+        assert_same_rows(after.select(rows), before.select(rows))
+        assert after.realized[week + 1].tobytes() != before.realized[week + 1].tobytes()  # the change was seen
+
+
+@pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
+def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: PricePanel, week: int) -> None:
+    before = WeeklyBars.from_panel(holed)
+    first = before.weeks.first[week]
+    rng = np.random.default_rng(week)
+    rows = np.arange(len(before.weeks)) <= week
+    for future in (rng.uniform(1, 1000, holed.values[:, first:].shape), NAN):
+        values = holed.values.copy()
+        values[:, first:] = future
+        after = WeeklyBars.from_panel(replace(holed, values=values))
+        assert_same_rows(after.select(rows), before.select(rows), KNOWN_AT_DECISION)
+        for name in ("realized", "gap", "held_return"):
+            assert getattr(after, name)[week].tobytes() != getattr(before, name)[week].tobytes()
+
+
+def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
+    before = WeeklyBars.from_panel(holed)
+    first = before.weeks.first[20]
+    values = holed.values.copy()
+    opening = values[:, first, OPEN].copy()
+    values[:, first:] = 777.0
+    values[:, first, OPEN] = opening
+    after = WeeklyBars.from_panel(replace(holed, values=values))
+    assert after.gap[:21].tobytes() == before.gap[:21].tobytes()
+    assert after.realized[20].tobytes() != before.realized[20].tobytes()
+
+
+def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
+    # otherwise the two tests above would pass on numbers that look at nothing
+    before = WeeklyBars.from_panel(holed)
+    first = before.weeks.first[20]
+    values = holed.values.copy()
+    values[0, first - 1, CLOSE] *= 1.5
+    after = WeeklyBars.from_panel(replace(holed, values=values))
+    assert after.momentum[20, 0] == pytest.approx(1.5 * (1 + before.momentum[20, 0]) - 1)
+    assert after.volatility[20, 0] > 2 * before.volatility[20, 0]
+    assert after.gap[20, 0] == pytest.approx((1 + before.gap[20, 0]) / 1.5 - 1)
