@@ -60,7 +60,7 @@ def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     )
     difference = (both["new_return"] - both["old_return"]).abs()
     only_one = (both["found_in"] != "both") | (both["new_return"].isna() != both["old_return"].isna())
-    changed = both[(difference > RETURN_TOLERANCE) | only_one].assign(size=difference.fillna(np.inf))
+    changed = both.assign(size=difference.fillna(np.inf))[(difference > RETURN_TOLERANCE) | only_one]
     columns = ["date", "symbol", "old_return", "new_return"]
     return changed.sort_values("size", ascending=False, kind="stable")[columns].reset_index(drop=True)
 
