@@ -13,7 +13,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
 
@@ -125,12 +125,16 @@ def main() -> None:
     except BrainAssetsError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or _data_dir()}: {error.strerror or error}; free some space or set BRAIN_DATA_DIR.")
+        _fail(str(StorageError.unwritable(error.filename or _data_dir(), error.strerror or error)))
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    _print_error(message)
     sys.exit(2)
+
+
+def _print_error(message: str) -> None:
+    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
 
 
 def _settings(market: str | None) -> Any:
@@ -157,9 +161,7 @@ def _dagster_home(configured: Path | None) -> Path:
             shipped = resources.files("brain_assets.graph") / "dagster.yaml"
             (home / "dagster.yaml").write_text(shipped.read_text())
     except OSError as error:
-        raise StorageError(
-            f"{home}: expected a folder to write to, got: {error.strerror}; set BRAIN_DATA_DIR to another folder."
-        ) from error
+        raise StorageError.unwritable(home, error.strerror) from error
     return home
 
 
@@ -178,10 +180,7 @@ def _session(market: str | None) -> "Iterator[tuple[dg.Definitions, dg.DagsterIn
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield defs, instance
     except sqlalchemy.exc.OperationalError as error:
-        raise StorageError(
-            f"{home}: expected a database with room to write to, got: {error.orig}; free some space or set "
-            "BRAIN_DATA_DIR to another folder."
-        ) from error
+        raise StorageError.unwritable(home, error.orig) from error
 
 
 def _parse_years(text: str | None) -> list[int]:
@@ -203,7 +202,8 @@ def _parse_years(text: str | None) -> list[int]:
     if outside:
         raise SettingsError(
             f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
-            "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS, BRAIN_LAST_YEAR move them)."
+            "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS and BRAIN_LAST_YEAR move "
+            "them)."
         )
     return list(range(start, end + 1))
 
@@ -279,7 +279,7 @@ def _line(outcome: "Outcome") -> str:
 def _print_results(results: "list[YearResult]") -> None:
     table = Table(
         "year",
-        "snapshot",
+        Column("snapshot", overflow="fold"),
         "train\nloss",
         "valid.\nloss",
         "loss\nof zero",
@@ -289,6 +289,8 @@ def _print_results(results: "list[YearResult]") -> None:
         "\nequal w.",
         title="Out of sample, by year",
         box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
         caption=(
             "Losses: mean squared error over the targets' variance. Rank correlation: forecasts of the year by the "
             "snapshot of the year before (momentum itself in the bootstrap window). Return: policy of the year before, "
@@ -316,10 +318,12 @@ def _print_summary(outcomes: "list[Outcome]") -> None:
         f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
         f"{len(bad)} not done"
     )
+    years_by_failure: dict[tuple[str, str], list[str]] = {}
     for outcome in bad:
-        console.print(
-            f"[red]{outcome.result}[/] {outcome.year} {outcome.asset}: {escape(outcome.detail)}", soft_wrap=True
-        )
+        if outcome.result == "failed":  # what is blocked has its cause in its own line
+            years_by_failure.setdefault((outcome.asset, outcome.detail), []).append(str(outcome.year))
+    for (asset, detail), years in years_by_failure.items():
+        _print_error(f"{asset} {', '.join(years)}: {detail}")
 
 
 def _print_ui_hint(command: str | None) -> None:

@@ -47,3 +47,11 @@ class ConfigError(BrainAssetsError):
 
 class StorageError(BrainAssetsError):
     """The data folder cannot be written: read-only, full, or of another market."""
+
+    @classmethod
+    def unwritable(cls, place: object, reason: object) -> "StorageError":
+        """Say that a place cannot be written, and why."""
+        return cls(
+            f"{place}: expected a folder with room to write to, got: {reason}; free some space or set BRAIN_DATA_DIR "
+            "to another folder."
+        )

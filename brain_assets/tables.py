@@ -134,7 +134,7 @@ class ParquetTableStore(TableStore):
             self._claim()
             _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise StorageError.unwritable(path, error.strerror or error) from error
         return str(path)
 
     def keep_replaced(self, name: str, year: int) -> str:
@@ -146,7 +146,7 @@ class ParquetTableStore(TableStore):
             kept.parent.mkdir(exist_ok=True)
             _replace(kept, lambda temporary: temporary.write_bytes(data))
         except OSError as error:
-            raise _unwritable(kept, error) from error
+            raise StorageError.unwritable(kept, error.strerror or error) from error
         return str(kept)
 
     def check_identity(self) -> None:
@@ -220,13 +220,6 @@ def _absent(name: str, year: int) -> str:
     return (
         f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for {year}; "
         f"materialize {name} for {year} first."
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path}: expected a folder with room to write to, got: {error.strerror or error}; free some space or set "
-        "BRAIN_DATA_DIR to another folder."
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import dagster as dg
 from dagster import AssetKey, DagsterRunStatus
 
+from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.snapshots.folder import is_running
 
 PROCESS_TAG = "brain_assets/process"
 """Process id of the command that started a run, so that the next one can tell a run whose process died."""
@@ -126,21 +128,30 @@ class Backfill:
         seconds = {
             event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
         }
-        failures = {event.step_key: _reason(event.step_failure_data.error) for event in events if event.is_step_failure}
+        failures = {
+            event.step_key: self._reason(event.step_failure_data.error) for event in events if event.is_step_failure
+        }
         made = {
             event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
             for event in events
             if event.is_step_materialization and event.asset_key
         }
+        held_up: dict[str, str] = {}
         for name, reason in reasons.items():
             if name in made and name not in failures:
                 metadata = {key: value.value for key, value in made[name].items()}
                 verdict = "reused" if metadata.get("reused") else "made"
                 yield Outcome(name, year, verdict, reason, seconds.get(name, 0.0), metadata)
                 continue
-            cause = failures.get(name) or self._broken_parent(name, year) or _run_failure(result)
+            cause = failures.get(name) or self._broken_parent(name, year)
+            if not cause and failures:  # Dagster skips what follows a failed step, even if it needs another year of it
+                held_up[name] = reason
+                continue
+            cause = cause or _run_failure(result)
             self._broken.add((name, year))
             yield Outcome(name, year, "failed" if name in failures else "blocked", cause)
+        if held_up:
+            yield from self._execute(year, held_up)
 
     def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
         from dagster._core.definitions.partitions.context import partition_loading_context
@@ -158,10 +169,24 @@ class Backfill:
         try:
             dg.validate_run_config(self._job, dict(run_config))
         except dg.DagsterInvalidConfigError as error:
-            problems = "; ".join(problem.message.splitlines()[0] for problem in error.errors)
-            raise ConfigError(f"run configuration: {problems}") from error
+            problems = "; ".join(self._config_problem(problem) for problem in error.errors)
+            raise ConfigError(f"run configuration: {problems}; correct it.") from error
         ops = run_config.get("ops", {}) or {}
         return {name: dict((entry or {}).get("config", {}) or {}) for name, entry in ops.items()}
+
+    def _config_problem(self, problem: Any) -> str:
+        """Put one of Dagster's findings into words: its own spell out the whole schema."""
+        levels, data = problem.stack.levels, problem.error_data
+        place = ".".join(levels) or "top level"
+        unknown = [data.field_name] if hasattr(data, "field_name") else getattr(data, "field_names", [])
+        if unknown:
+            config_type: Any = self._job.run_config_schema.config_type
+            for level in levels:
+                config_type = config_type.fields[level].config_type
+            return f"{place}: expected keys among {', '.join(sorted(config_type.fields))}, got {', '.join(unknown)}"
+        if hasattr(data, "value_rep"):
+            return f"{place}: expected {data.config_type_snap.given_name or 'a mapping'}, got {data.value_rep}"
+        return str(problem.message).split(" Expected: ", maxsplit=1)[0]
 
     def _run_config(self, names: Sequence[str]) -> dict[str, Any]:
         ops: dict[str, Any] = {}
@@ -173,20 +198,24 @@ class Backfill:
                 ops[name] = {"config": options}
         return {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
+    def _reason(self, error: Any) -> str:
+        """Give our own error's sentence, else make one of the innermost error."""
+        while error.cause is not None and not hasattr(errors, error.cls_name or ""):
+            error = error.cause
+        message = str(error.message).strip().split(": ", 1)[-1]
+        if hasattr(errors, error.cls_name or ""):
+            return message
+        if error.cls_name == "OperationalError":  # of the instance's SQLite
+            return str(errors.StorageError.unwritable(self._instance.root_directory, message))
+        return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
+
     def _close_dead_runs(self) -> None:
         """Mark runs whose process died as failed: left as started, they would hold up the years that queue."""
         unfinished = dg.RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])
         for run in self._instance.get_runs(filters=unfinished):
             process = run.tags.get(PROCESS_TAG)
-            if process is not None and not os.path.exists(f"/proc/{process}"):
+            if process is not None and not is_running(int(process)):
                 self._instance.report_run_failed(run, f"process {process} died")
-
-
-def _reason(error: Any) -> str:
-    """Give the innermost message of a step's failure: what the code that failed had to say."""
-    while error.cause is not None:
-        error = error.cause
-    return str(error.message).strip().split(": ", 1)[-1]
 
 
 def _run_failure(result: Any) -> str:

@@ -16,6 +16,7 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 
 from brain_assets.configuration import from_mapping
+from brain_assets.errors import TableError
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.portfolio.rules import RULES
@@ -86,9 +87,18 @@ class StatusReader:
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
-            return "" if self._tables.exists(name, year) else "its file is gone"
+            return self._gone_table(name, year)
         storage = self._snapshots[SNAPSHOT_FAMILY[name]]
         return "" if storage.snapshot_exists(cutoff_of_year(year)) else "its folder is gone or does not verify"
+
+    def _gone_table(self, name: str, year: int) -> str:
+        if not self._tables.exists(name, year):
+            return "its file is gone"
+        try:
+            self._tables.read_year(name, year)
+        except TableError:
+            return "its file cannot be read"
+        return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
         if name not in SNAPSHOT_FAMILY:

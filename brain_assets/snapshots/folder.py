@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brain_assets.errors import SnapshotError
+from brain_assets.errors import SnapshotError, StorageError
 
 MANIFEST = "metadata.json"
 PAYLOAD = ("weights.pt", "feature_scaler.pkl", "config.json", "README.md")
@@ -34,9 +34,21 @@ def write_folder(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[s
         Content of every file in `PAYLOAD`.
     metadata : mapping
         JSON values; the SHA-256 of the other files is added under ``files``.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the place cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    settle(folder.parent)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        settle(folder.parent)
+        _write_and_rename(folder, payload, metadata)
+    except OSError as error:
+        raise StorageError.unwritable(folder, error.strerror or error) from error
+
+
+def _write_and_rename(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
     mark = f"{os.getpid()}-{uuid.uuid4().hex[:8]}-{folder.name}"
     temporary, old = folder.parent / f".new-{mark}", folder.parent / f".old-{mark}"
     temporary.mkdir()
@@ -64,7 +76,7 @@ def settle(parent: Path) -> None:
     """Finish what dead processes left among the folders of `parent`: put back the old, remove the temporary."""
     leftovers = [_TEMPORARY.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
     for match in filter(None, leftovers):
-        if _is_running(int(match["process"])):
+        if is_running(int(match["process"])):
             continue
         leftover, folder = parent / match[0], parent / match["name"]
         if match["kind"] == "old" and not folder.exists() and verify(leftover) is None:
@@ -129,7 +141,8 @@ def _flush_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_running(process_id: int) -> bool:
+def is_running(process_id: int) -> bool:
+    """Tell whether there is a process of that id on this machine."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

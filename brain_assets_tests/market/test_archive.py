@@ -180,24 +180,54 @@ def test_a_vanished_symbol_is_listed_before_any_changed_one() -> None:
     old, new = year(), year((100, 110, 121, 150))
     new = new[new["symbol"] == "AAA"].reset_index(drop=True)
     changed = changed_returns(old, new)
-    # BBB has three returns; its first close has none on either side. Then AAA's last: 150 / 121 - 1.
-    assert rows(changed) == [*((day, "BBB") for day in DAYS[1:]), ("2020-01-07", "AAA")]
-    assert changed["new_return"].isna().tolist() == [True, True, True, False]
-    np.testing.assert_allclose(changed["old_return"], [1 / 50, 1 / 51, 1 / 52, 0.1], rtol=1e-12)
+    # every row of BBB, its first too, which has no return on either side; then AAA's last: 150 / 121 - 1
+    assert rows(changed) == [*((day, "BBB") for day in DAYS), ("2020-01-07", "AAA")]
+    assert changed["new_return"].isna().tolist() == [True, True, True, True, False]
+    np.testing.assert_allclose(changed["old_return"], [np.nan, 1 / 50, 1 / 51, 1 / 52, 0.1], rtol=1e-12)
 
 
 def test_a_symbol_that_came_to_be_is_listed_with_nothing_on_the_old_side() -> None:
     old = year()
     changed = changed_returns(old[old["symbol"] == "AAA"].reset_index(drop=True), year())
-    assert rows(changed) == [(day, "BBB") for day in DAYS[1:]]
+    assert rows(changed) == [(day, "BBB") for day in DAYS]
     assert changed["old_return"].isna().all()
-    np.testing.assert_allclose(changed["new_return"], [1 / 50, 1 / 51, 1 / 52], rtol=1e-12)
+    np.testing.assert_allclose(changed["new_return"], [np.nan, 1 / 50, 1 / 51, 1 / 52], rtol=1e-12)
 
 
-def test_a_row_that_vanished_is_listed_with_the_return_after_it() -> None:
-    new = year()
-    new = new[~((new["symbol"] == "AAA") & (new["date"] == pd.Timestamp("2020-01-03")))].reset_index(drop=True)
-    changed = changed_returns(year(), new)
-    # no close on the 3rd: neither the return into it nor the one out of it is known
-    assert sorted(rows(changed)) == [("2020-01-03", "AAA"), ("2020-01-06", "AAA")]
-    assert changed["new_return"].isna().all()
+def without(frame: pd.DataFrame, date: str) -> pd.DataFrame:
+    """The table less AAA's bar on `date`."""
+    attrs = frame.attrs
+    frame = frame[(frame["symbol"] != "AAA") | (frame["date"] != pd.Timestamp(date))].reset_index(drop=True)
+    frame.attrs = attrs
+    return frame
+
+
+def test_a_row_that_vanished_is_listed_with_the_return_that_now_spans_it() -> None:
+    changed = changed_returns(year(), without(year(), "2020-01-03"))
+    assert rows(changed) == [("2020-01-03", "AAA"), ("2020-01-06", "AAA")]
+    # 110 / 100 - 1 is gone; instead of 121 / 110 - 1, 121 / 100 - 1
+    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, np.nan], [0.1, 0.21]], rtol=1e-12)
+
+
+def test_a_changed_close_beside_a_hole_is_listed() -> None:
+    # no bar on the 6th; the last close, after the hole, was 133.1 and is 140: the returns are over two sessions
+    old, new = (without(year((100, 110, 121, last)), "2020-01-06") for last in (133.1, 140))
+    changed = changed_returns(old, new)
+    assert rows(changed) == [("2020-01-07", "AAA")]
+    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.21, 140 / 110 - 1]], rtol=1e-12)
+
+
+def test_the_previous_close_goes_with_the_symbols_first_bar_even_a_late_one() -> None:
+    # AAA trades from the 3rd only: 110 / 80 - 1 = 0.375, 110 / 88 - 1 = 0.25
+    old, new = (without(year(previous=previous), "2020-01-02") for previous in (80.0, 88.0))
+    changed = changed_returns(old, new)
+    assert rows(changed) == [("2020-01-03", "AAA")]
+    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.375, 0.25]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("previous", [None, 80.0])
+def test_inputs_are_left_as_they_are(previous: float | None) -> None:
+    old, new = year(previous=previous), year((100, 112, 121, 133.1), previous=previous)
+    changed_returns(old, new)
+    pd.testing.assert_frame_equal(old, year(previous=previous))
+    pd.testing.assert_frame_equal(new, year((100, 112, 121, 133.1), previous=previous))

@@ -89,8 +89,8 @@ def test_what_is_held_through_a_week_without_holes_earns_from_close_to_close(pan
 
 
 def test_momentum_by_hand() -> None:
-    # Weekly closes: Fri 3 January 100 (a cut week's last close is one too), 10th 110, 17th 120, 24th 130 (a short week),
-    # 31st 150, 7 February 90, 14th 240. All other closes are 1.
+    # Weekly closes: Fri 3 January 100 (a cut week's last close is one too), 10th 110, 17th 120, 24th 130 (a short
+    # week), 31st 150, 7 February 90, 14th 240. All other closes are 1.
     sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
     weekly = {"01-03": 100, "01-10": 110, "01-17": 120, "01-24": 130, "01-31": 150, "02-07": 90, "02-14": 240}
     panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
@@ -155,7 +155,7 @@ def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
 
 
 def test_volatility_is_unknown_if_one_return_is() -> None:
-    # One hole on session 12 takes the returns 12 and 13: the week that looks back on sessions 14 to 33 knows all again.
+    # One hole on session 12 takes the returns 12 and 13: the week that looks back on 15 to 34 knows all again.
     panel = toy_panel("2020-01-31", "2020-04-11", AAA=flat([None if i == 12 else 100 for i in range(49)]))
     bars = WeeklyBars.from_panel(panel)
     # first sessions: 20 and 25 look back on 0-19 and 5-24, 30 on 10-29, 35 on 15-34

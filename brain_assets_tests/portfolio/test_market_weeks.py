@@ -21,7 +21,7 @@ def test_unavailable_may_be_unknown() -> None:
     available, forecast = weeks.available.copy(), weeks.forecast.copy()
     available[1, 2], forecast[1, 2] = False, np.nan
     assert len(replace(weeks, available=available, forecast=forecast)) == 4
-    with pytest.raises(TableError, match=r"forecast: expected a finite number .* nan for S02 in the week of 2016-01-11"):
+    with pytest.raises(TableError, match=r"forecast: expected a finite .* nan for S02 in the week of 2016-01-11"):
         replace(weeks, forecast=forecast)
 
 

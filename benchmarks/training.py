@@ -1,0 +1,152 @@
+"""LSTM training against a plain loop that does the same work: windows materialized, batches of 32, no early stopping."""
+
+import datetime
+import statistics
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.features import (
+    WindowIndex,
+    price_features,
+    split_weeks,
+    training_target,
+    window_index,
+)
+from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.forecasting.training import (
+    EpochLosses,
+    WindowBatches,
+    fit_scaler,
+    repeatable,
+    scale_features,
+    train,
+)
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.market.weekly import WeeklyBars
+
+CUTOFF = datetime.date(2019, 12, 31)
+PLAIN_BATCH = 32
+PLAIN_EPOCHS = 100
+REPEATS = 5
+
+
+class Data:
+    """One set of windows and targets for both sides: the simulator's 20 symbols, 2016-2019, validated on 2019."""
+
+    def __init__(self, config: LstmConfig) -> None:
+        prices = SimulatorMarket().prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1))
+        panel = PricePanel.from_frame(prices)
+        bars = WeeklyBars.from_panel(panel)
+        split = split_weeks(bars.weeks, CUTOFF)
+        features = price_features(panel)
+        index = window_index(features, bars.weeks, config.window)
+        target = training_target(bars.realized, config.target)
+        self.parts = []
+        for rows in (split.train, split.validation):
+            keep = np.isin(index.week, rows)
+            part = WindowIndex(index.asset[keep], index.start[keep], index.week[keep])
+            self.parts.append((part, target[part.week, part.asset]))
+        last_session = int(self.parts[0][0].start.max()) + config.window - 1
+        self.scaled = scale_features(features, fit_scaler(features, last_session), config.clip)
+        self.window = config.window
+
+    def batches(self, part: int) -> WindowBatches:
+        """Give the windows of training (0) or validation (1), gathered by index."""
+        return WindowBatches(self.scaled, self.parts[part][0], self.window)
+
+    def materialized(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give windows (N, T, F) and targets (N,) as a plain loop holds them."""
+        index, target = self.parts[part]
+        windows = [self.scaled[a, s : s + self.window] for a, s in zip(index.asset, index.start, strict=True)]
+        return torch.stack(windows), torch.from_numpy(target.astype(np.float32))
+
+
+class PlainNetwork(nn.Module):
+    """The same network as most people write it: batch first."""
+
+    def __init__(self, config: LstmConfig) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(5, config.hidden_size, config.n_layers, dropout=config.dropout, batch_first=True)
+        self.head = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        states, _ = self.lstm(windows)
+        return self.head(states[:, -1]).squeeze(-1)
+
+
+def plain_epoch(network: PlainNetwork, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> None:
+    network.train()
+    for which in torch.split(torch.randperm(len(x)), PLAIN_BATCH):
+        loss = ((network(x[which]) - y[which]) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def plain_validation(network: PlainNetwork, x: torch.Tensor, y: torch.Tensor) -> float:
+    network.eval()
+    with torch.no_grad():
+        return float(((network(x) - y) ** 2).mean())
+
+
+def throughput() -> tuple[float, float]:
+    """Give windows a second of our epoch and of the plain one, same network, medians of alternating epochs."""
+    config = replace(LstmConfig(), max_epochs=1)
+    data = Data(config)
+    x, y = data.materialized(0)
+    plain = PlainNetwork(config)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=config.learning_rate)
+    ours, theirs = [], []
+    small = data.parts[1][1][:1]
+    one = WindowIndex(*(getattr(data.parts[1][0], name)[:1] for name in ("asset", "start", "week")))
+    for _ in range(REPEATS):
+        with repeatable(0):
+            network = LstmNetwork(config)
+            started = time.perf_counter()
+            train(network, data.batches(0), data.parts[0][1], WindowBatches(data.scaled, one, config.window), small, config)
+            ours.append(len(x) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        plain_epoch(plain, optimizer, x, y)
+        theirs.append(len(x) / (time.perf_counter() - started))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def time_to_best(plain_config: LstmConfig) -> tuple[float, float, float, float]:
+    """Race to the lowest validation loss that the plain loop sees in its 100 epochs.
+
+    Returns
+    -------
+    tuple of float
+        Our seconds until a validation loss as low (infinite if never), the plain loop's seconds for all its epochs, its
+        best loss, our best loss.
+    """
+    config = LstmConfig()
+    data = Data(config)
+    x, y = data.materialized(0)
+    x_validation, y_validation = data.materialized(1)
+    torch.manual_seed(0)
+    plain = PlainNetwork(plain_config)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=plain_config.learning_rate)
+    losses = []
+    started = time.perf_counter()
+    for _ in range(PLAIN_EPOCHS):
+        plain_epoch(plain, optimizer, x, y)
+        losses.append(plain_validation(plain, x_validation, y_validation))
+    plain_seconds = time.perf_counter() - started
+    reached: list[float] = []
+
+    def note(epoch: EpochLosses) -> None:
+        if epoch.validation <= min(losses):
+            reached.append(time.perf_counter() - started)
+
+    with repeatable(config.seed):
+        network = LstmNetwork(config)
+        started = time.perf_counter()
+        result = train(network, data.batches(0), data.parts[0][1], data.batches(1), data.parts[1][1], config, note)
+    return min(reached, default=float("inf")), plain_seconds, min(losses), result.best.validation

@@ -1,0 +1,240 @@
+"""What the environment may say, and in which words it is refused."""
+
+import os
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from brain_assets.errors import SettingsError
+from brain_assets.settings import Settings, current_settings, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("BRAIN_", "HF_", "STORAGE_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+
+
+def refusal(**overrides: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(**overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Values
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    settings = read_settings()
+    assert settings.market == "live"
+    assert settings.data_dir == Path("data")
+    assert settings.symbols == ()
+    assert settings.first_year == 2016
+    assert settings.bootstrap_years == 4
+    assert settings.last_year is None
+    assert settings.files_dir is None
+    assert settings.storage_backend == "local"
+    assert settings.dagster_home is None
+
+
+def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "BRAIN_MARKET": "files",
+        "BRAIN_DATA_DIR": "/tmp/elsewhere",
+        "BRAIN_SYMBOLS": "AAA,BBB",
+        "BRAIN_FIRST_YEAR": "2001",
+        "BRAIN_BOOTSTRAP_YEARS": "3",
+        "BRAIN_LAST_YEAR": "2010",
+        "BRAIN_FILES_DIR": "/tmp/files",
+        "STORAGE_BACKEND": "local",
+        "DAGSTER_HOME": "/tmp/home",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == Settings(
+        market="files",
+        data_dir=Path("/tmp/elsewhere"),
+        symbols=("AAA", "BBB"),
+        first_year=2001,
+        bootstrap_years=3,
+        last_year=2010,
+        files_dir=Path("/tmp/files"),
+        storage_backend="local",
+        dagster_home=Path("/tmp/home"),
+    )
+    assert read_settings().last_year == 2010
+    assert read_settings().dagster_home == Path("/tmp/home")
+
+
+@pytest.mark.parametrize("market", ["live", "sample", "simulator"])
+def test_markets_without_a_folder(monkeypatch: pytest.MonkeyPatch, market: str) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", market)
+    assert read_settings().market == market
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AAA", ("AAA",)),
+        ("AAA,BBB", ("AAA", "BBB")),
+        ("BBB,AAA", ("BBB", "AAA")),  # the order is the user's
+        (" AAA , BBB ,", ("AAA", "BBB")),
+        ("BRK-B,005930.KS", ("BRK-B", "005930.KS")),
+        (",", ()),
+    ],
+)
+def test_symbols_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]) -> None:
+    monkeypatch.setenv("BRAIN_SYMBOLS", text)
+    assert read_settings().symbols == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BRAIN_MARKET",
+        "BRAIN_DATA_DIR",
+        "BRAIN_SYMBOLS",
+        "BRAIN_FIRST_YEAR",
+        "BRAIN_BOOTSTRAP_YEARS",
+        "BRAIN_LAST_YEAR",
+        "BRAIN_FILES_DIR",
+        "STORAGE_BACKEND",
+        "DAGSTER_HOME",
+    ],
+)
+def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    default = read_settings()
+    monkeypatch.setenv(name, "")
+    assert read_settings() == default
+
+
+def test_what_a_command_line_gave_wins_and_none_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", "sample")
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "not a year")
+    settings = read_settings(first_year=1999, market=None)
+    assert settings.first_year == 1999
+    assert settings.market == "sample"
+
+
+@pytest.mark.parametrize(("first", "bootstrap", "expected"), [(None, None, 2019), (2000, None, 2003), (2000, 2, 2001)])
+def test_the_first_partition_is_named_by_the_last_bootstrap_year(
+    first: int | None, bootstrap: int | None, expected: int
+) -> None:
+    # data from 2016 and four years of bootstrap: 2016, 2017, 2018, 2019
+    assert read_settings(first_year=first, bootstrap_years=bootstrap).first_partition_year == expected
+
+
+def test_settings_are_frozen() -> None:
+    settings = read_settings()
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        settings.first_year = 1999
+    assert settings.first_year == 2016
+
+
+def test_the_process_reads_its_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    current_settings.cache_clear()
+    try:
+        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
+        assert current_settings().first_year == 2001
+        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2002")
+        assert current_settings().first_year == 2001
+        assert read_settings().first_year == 2002
+    finally:
+        current_settings.cache_clear()
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("BRAIN_MARKET", "nyse", "input should be 'live', 'sample', 'files' or 'simulator'"),
+        ("BRAIN_MARKET", "Sample", "input should be 'live', 'sample', 'files' or 'simulator'"),
+        ("BRAIN_FIRST_YEAR", "soon", "input should be a valid integer"),
+        ("BRAIN_FIRST_YEAR", "2016.5", "input should be a valid integer"),
+        ("BRAIN_FIRST_YEAR", "1970", "input should be greater than or equal to 1971"),
+        ("BRAIN_BOOTSTRAP_YEARS", "four", "input should be a valid integer"),
+        ("BRAIN_BOOTSTRAP_YEARS", "1", "input should be greater than or equal to 2"),
+        ("BRAIN_BOOTSTRAP_YEARS", "-4", "input should be greater than or equal to 2"),
+        ("BRAIN_LAST_YEAR", "latest", "input should be a valid integer"),
+        ("BRAIN_SYMBOLS", "AAA,BBB,AAA", "expected each symbol once"),
+        ("STORAGE_BACKEND", "s3", "input should be 'local'"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    message = refusal()
+    assert message.startswith(f"{name}: {expected}")
+    assert message.endswith(f", got '{value}'; correct it.")
+    assert message.count(";") == 1
+
+
+def test_smallest_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "1971")
+    monkeypatch.setenv("BRAIN_BOOTSTRAP_YEARS", "2")
+    monkeypatch.setenv("BRAIN_LAST_YEAR", "1972")
+    settings = read_settings()
+    assert (settings.first_year, settings.bootstrap_years, settings.last_year) == (1971, 2, 1972)
+
+
+def test_the_market_files_needs_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", "files")
+    assert refusal() == "BRAIN_FILES_DIR: expected a folder, since BRAIN_MARKET is files; got nothing"
+    monkeypatch.setenv("BRAIN_FILES_DIR", "prices")
+    assert read_settings().files_dir == Path("prices")
+
+
+@pytest.mark.parametrize("last_year", ["2018", "2010"])
+def test_the_last_year_cannot_lie_inside_the_bootstrap_window(monkeypatch: pytest.MonkeyPatch, last_year: str) -> None:
+    monkeypatch.setenv("BRAIN_LAST_YEAR", last_year)
+    # 2016 + 4 - 1 = 2019
+    assert refusal() == (
+        "BRAIN_LAST_YEAR: expected 2019 (BRAIN_FIRST_YEAR + BRAIN_BOOTSTRAP_YEARS - 1) or later, got " + last_year
+    )
+    monkeypatch.setenv("BRAIN_LAST_YEAR", "2019")
+    assert read_settings().last_year == read_settings().first_partition_year == 2019
+
+
+def test_two_wrong_values_are_two_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", "nyse")
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "soon")
+    message = refusal()
+    assert "BRAIN_MARKET: input should be " in message
+    assert "; BRAIN_FIRST_YEAR: input should be " in message
+
+
+def test_a_wrong_override_is_told_by_the_variables_name() -> None:
+    assert refusal(bootstrap_years=1).startswith("BRAIN_BOOTSTRAP_YEARS: input should be greater than or equal to 2")
+
+
+# Telling settings
+
+
+def test_differing_variables_are_those_that_differ_from_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().differing_variables() == {}
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "2016")  # as it is anyway
+    monkeypatch.setenv("BRAIN_MARKET", "simulator")
+    monkeypatch.setenv("BRAIN_SYMBOLS", "AAA, BBB")
+    monkeypatch.setenv("BRAIN_LAST_YEAR", "2021")
+    assert read_settings(data_dir=Path("elsewhere")).differing_variables() == {
+        "BRAIN_MARKET": "simulator",
+        "BRAIN_DATA_DIR": "elsewhere",
+        "BRAIN_SYMBOLS": "AAA,BBB",
+        "BRAIN_LAST_YEAR": "2021",
+    }
+
+
+def test_differing_variables_reproduce_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(
+        market="files", files_dir="prices", symbols=("BBB", "AAA"), first_year=2001, bootstrap_years=2, last_year=2005
+    )
+    assert read_settings() != settings
+    for name, value in settings.differing_variables().items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == settings
