@@ -95,13 +95,13 @@ def plain_validation(network: PlainNetwork, x: torch.Tensor, y: torch.Tensor) ->
         return float(((network(x) - y) ** 2).mean())
 
 
-def throughput() -> tuple[float, float]:
-    """Give windows a second of our epoch and of the plain one, same network, medians of alternating epochs."""
-    config = replace(LstmConfig(), max_epochs=1)
+def throughput(config: LstmConfig, plain_config: LstmConfig) -> tuple[float, float]:
+    """Give windows a second of our epoch and of the plain one, medians of alternating epochs."""
+    config = replace(config, max_epochs=1)
     data = Data(config)
     x, y = data.materialized(0)
-    plain = PlainNetwork(config)
-    optimizer = torch.optim.Adam(plain.parameters(), lr=config.learning_rate)
+    plain = PlainNetwork(plain_config)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=plain_config.learning_rate)
     ours, theirs = [], []
     small = data.parts[1][1][:1]
     one = WindowIndex(*(getattr(data.parts[1][0], name)[:1] for name in ("asset", "start", "week")))
@@ -109,7 +109,14 @@ def throughput() -> tuple[float, float]:
         with repeatable(0):
             network = LstmNetwork(config)
             started = time.perf_counter()
-            train(network, data.batches(0), data.parts[0][1], WindowBatches(data.scaled, one, config.window), small, config)
+            train(
+                network,
+                data.batches(0),
+                data.parts[0][1],
+                WindowBatches(data.scaled, one, config.window),
+                small,
+                config,
+            )
             ours.append(len(x) / (time.perf_counter() - started))
         started = time.perf_counter()
         plain_epoch(plain, optimizer, x, y)

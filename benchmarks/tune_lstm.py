@@ -49,8 +49,10 @@ def main() -> None:
         "dropout": (0.2,),
     }
     if len(sys.argv) > 1:
-        grid = {name: tuple(map(type(getattr(LstmConfig(), name)), values.split(",")))
-                for name, values in (argument.split("=") for argument in sys.argv[1:])}
+        grid = {
+            name: tuple(map(type(getattr(LstmConfig(), name)), values.split(",")))
+            for name, values in (argument.split("=") for argument in sys.argv[1:])
+        }
     print("sample: rank correlation (s.e.), seconds | simulator, best possible 0.15: the same")
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))

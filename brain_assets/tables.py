@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
@@ -59,6 +60,7 @@ class TableStore(ABC):
         frames = [self.read_year(name, year) for year in sorted(years)]
         if not frames:
             raise TableError(f"{name}: expected at least one year, got none.")
+        pyarrow.default_memory_pool().release_unused()  # what reading left behind is a third of the table
         return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
 
 

@@ -39,7 +39,7 @@ class LstmConfig(ForecasterConfig):
 
     hidden_size: int = option(32, "Units of each LSTM layer.")
     n_layers: int = option(2, "LSTM layers.")
-    dropout: float = option(0.2, "Share of activations dropped between layers while training.")
+    dropout: float = option(0.0, "Share of activations dropped between layers while training.")
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -91,7 +91,6 @@ def train_snapshot(
     target_scale = float(np.std(target[train_index.week, train_index.asset])) or 1.0
     scaler = fit_scaler(features, last_session=int(train_index.start.max()) + config.window - 1)
     scaled = scale_features(features, scaler, config.clip)
-    del features
     with repeatable(config.seed):
         network = FORECASTERS[family].network(config)
         result = train(

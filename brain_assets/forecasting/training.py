@@ -100,18 +100,21 @@ def fit_scaler(features: Float32Array, last_session: int) -> "StandardScaler":
     """
     from sklearn.preprocessing import StandardScaler
 
-    rows = features[:, : last_session + 1]
-    return StandardScaler().fit(rows[np.isfinite(rows).all(axis=2)])
+    scaler = StandardScaler()
+    for rows in features[:, : last_session + 1]:  # a symbol at a time: a copy of all rows would be as large as features
+        known = rows[np.isfinite(rows).all(axis=1)]
+        if len(known):
+            scaler.partial_fit(known)
+    return scaler
 
 
 def scale_features(features: Float32Array, scaler: "StandardScaler", clip: float) -> torch.Tensor:
-    """Scale and clip; NaN becomes 0, which no window ever reads; (n_assets, n_sessions, F) float32."""
-    mean, scale = scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32)
-    scaled = features - mean
-    scaled /= scale
-    np.clip(scaled, -clip, clip, out=scaled)
-    np.nan_to_num(scaled, copy=False)
-    return torch.from_numpy(scaled)
+    """Scale and clip in place; NaN becomes 0, which no window ever reads; (n_assets, n_sessions, F) float32."""
+    features -= scaler.mean_.astype(np.float32)
+    features /= scaler.scale_.astype(np.float32)
+    np.clip(features, -clip, clip, out=features)
+    np.nan_to_num(features, copy=False)
+    return torch.from_numpy(features)
 
 
 class WindowBatches:

@@ -107,8 +107,8 @@ class Backfill:
                 reasons[name] = "forced"
             elif status.state is not State.DONE:
                 reasons[name] = f"{status.state.value}: {status.reason}"
-            elif changed := [parent for parent, _ in self._parents(name, year) if parent in reasons]:
-                reasons[name] = f"{changed[0]} runs again"  # what it makes may be the same; then this changes nothing
+            elif rerun := [parent for parent, when in self._parents(name, year) if when == year and parent in reasons]:
+                reasons[name] = f"{rerun[0]} runs again"  # what it makes may be the same; then this changes nothing
             else:
                 yield Outcome(name, year, "done")
         if reasons:

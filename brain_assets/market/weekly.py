@@ -113,8 +113,7 @@ def _momentum(panel: PricePanel, weeks: Weeks) -> FloatArray:
 def _volatility(close: FloatArray, weeks: Weeks) -> FloatArray:
     returns = np.diff(np.log(close), axis=1, prepend=np.nan)
     volatility = np.full((len(weeks), close.shape[0]), np.nan)
-    known = weeks.first >= VOLATILITY_SESSIONS
-    if known.any():
-        windows = np.lib.stride_tricks.sliding_window_view(returns, VOLATILITY_SESSIONS, axis=1)
-        volatility[known] = windows[:, weeks.first[known] - VOLATILITY_SESSIONS].std(axis=2).T
+    for week, first in enumerate(weeks.first):  # a week at a time: all windows at once would be 20 times the returns
+        if first >= VOLATILITY_SESSIONS:
+            volatility[week] = returns[:, first - VOLATILITY_SESSIONS : first].std(axis=1)
     return volatility

@@ -55,7 +55,8 @@ def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None
 
 def test_scaled_features_are_clipped_and_unknown_ones_are_zero() -> None:
     features = np.array([[[np.nan], [1], [3], [5], [1000]]], dtype=np.float32)
-    scaled = scale_features(features, fit_scaler(features, last_session=3), clip=5.0)
+    scaler = fit_scaler(features, last_session=3)
+    scaled = scale_features(features, scaler, clip=5.0)
     root = np.sqrt(8 / 3)
     np.testing.assert_allclose(scaled[0, :, 0].numpy(), [0, -2 / root, 0, 2 / root, 5], rtol=1e-6)
 

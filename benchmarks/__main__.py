@@ -1,0 +1,62 @@
+"""`make bench`: every figure beside the plain loop that does the same work in the same run."""
+
+import os
+import platform
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import commands, environment, forecasts, memory, training
+from brain_assets.forecasting.config import LstmConfig
+
+FIRST_TRY = LstmConfig(hidden_size=64, dropout=0.2)
+"""The configuration that a plain loop starts with, untuned."""
+
+
+def main() -> None:
+    console = Console(width=120)
+    table = Table("what", "ours", "plain loop", "ratio", "reach", title=f"{_machine()}: medians")
+
+    def add(*cells: str) -> None:
+        table.add_row(*cells)
+        console.print(" | ".join(cells), style="dim")
+
+    ours, plain = training.throughput(LstmConfig(), LstmConfig())
+    add("LSTM training, windows/s, same network", f"{ours:,.0f}", f"{plain:,.0f}", f"{ours / plain:.2f}x", "1.5x")
+    ours, plain = training.throughput(LstmConfig(), FIRST_TRY)
+    add(
+        "… the plain loop untuned: 64 units, dropout 0.2",
+        f"{ours:,.0f}",
+        f"{plain:,.0f}",
+        f"{ours / plain:.2f}x",
+        "1.5x",
+    )
+    for label, config in (("same network", LstmConfig()), ("plain untuned", FIRST_TRY)):
+        reached, plain, best, own = training.time_to_best(config)
+        add(
+            f"time to the plain loop's best validation loss {best:.4f} ({label}; our best {own:.4f})",
+            f"{reached:.1f} s",
+            f"{plain:.1f} s",
+            f"{plain / reached:.1f}x",
+            "10x",
+        )
+    ours, plain = forecasts.measure()
+    add("forecasts of one year, 23 symbols", f"{ours:.3f} s", f"{plain:.3f} s", f"{plain / ours:.1f}x", "8x")
+    speed = environment.measure()
+    vectorized = min(speed.vectorized, speed.vectorized_actions)
+    ratio = f"{speed.ratio:.1f}x"
+    add("environment steps/s, 256 x 20 assets", f"{vectorized:,.0f}", f"{speed.single:,.0f}", ratio, "500,000; 15x")
+    add("memory above the imports, 500 symbols x 15 years", f"{memory.measure():.0f} MiB", "", "", "400 MiB")
+    add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
+    add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
+    console.print(table)
+
+
+def _machine() -> str:
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown CPU")
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""`brain-assets` as its users run it: a process of its own, on a data folder of its own."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PPO
+
+REPOSITORY = Path(__file__).parents[1]
+COMMAND = (sys.executable, "-c", "from brain_assets.cli import main; main()")
+ASSETS = ("raw_prices", "lstm_snapshot", "walkforward_forecasts", "ppo_policy", "backtest")
+YEARS = (2019, 2020, 2021)
+TINY = {"ops": {"lstm_snapshot": {"config": TINY_LSTM}, "ppo_policy": {"config": TINY_PPO}}}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A backfill of `YEARS` that went through; nobody changes its folder, tests take a copy.
+
+    Attributes
+    ----------
+    data_dir : Path
+    config : Path
+        Its run configuration.
+    output : str
+    seconds, cpu_seconds : float
+    """
+
+    data_dir: Path
+    config: Path
+    output: str
+    seconds: float
+    cpu_seconds: float
+
+    def copy(self, folder: Path) -> Path:
+        """Give a folder with the same results, times of change included."""
+        return Path(shutil.copytree(self.data_dir, folder / "data"))
+
+
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """Give the environment of a process: a small simulated market, unless the variables say otherwise; "" unsets."""
+    chosen = {
+        "BRAIN_MARKET": "simulator",
+        "BRAIN_SYMBOLS": ",".join(SYMBOLS),
+        "BRAIN_LAST_YEAR": "2021",
+        "BRAIN_DATA_DIR": str(data_dir),
+        "PYTHONPATH": str(REPOSITORY),
+        **variables,
+    }
+    return {**os.environ, **chosen}
+
+
+def brain_assets(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(data_dir, **variables),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def start(data_dir: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start the command."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment(data_dir),
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def write_config(path: Path, content: object = TINY) -> Path:
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def shared_backfill(factory: pytest.TempPathFactory) -> Finished:
+    """Give a finished backfill, made once however many pytest workers ask for it."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / "finished"
+    folder.mkdir(exist_ok=True)
+    record = folder / "record.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            config = write_config(folder / "tiny.yaml")
+            started, cpu_started = time.monotonic(), _children_cpu_seconds()
+            run = brain_assets(folder / "data", "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(config))
+            assert run.returncode == 0, run.stdout + run.stderr
+            took = {"seconds": time.monotonic() - started, "cpu_seconds": _children_cpu_seconds() - cpu_started}
+            record.write_text(json.dumps({"output": run.stdout, **took}))
+    return Finished(folder / "data", folder / "tiny.yaml", **json.loads(record.read_text()))
+
+
+def _children_cpu_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+@contextmanager
+def cpu_seconds() -> Iterator[list[float]]:
+    """Measure what the processes that run and end inside cost; unlike wall time, a busy machine hardly changes it."""
+    measured: list[float] = []
+    before = _children_cpu_seconds()
+    yield measured
+    measured.append(_children_cpu_seconds() - before)
+
+
+def outcomes(output: str) -> dict[tuple[int, str], str]:
+    """Read the line of every year and asset: (year, asset) -> what is said of it."""
+    found = {}
+    for line in output.splitlines():
+        words = line.split(maxsplit=2)
+        if len(words) == 3 and words[0].isdigit() and words[1] in ASSETS:
+            assert (int(words[0]), words[1]) not in found, f"said twice: {line}"
+            found[int(words[0]), words[1]] = words[2]
+    return found
+
+
+def weights(data_dir: Path) -> dict[str, Path]:
+    """Give the weights of every snapshot by `family/name`."""
+    return {
+        f"{path.parent.parent.name}/{path.parent.name}": path
+        for path in sorted(data_dir.glob("models/*/snapshot-*/weights.pt"))
+    }
+
+
+def identities(paths: dict[str, Path]) -> dict[str, tuple[int, int]]:
+    """Tell files apart that were written again, even with the same bytes: inode and time of change."""
+    return {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in paths.items()}
+
+
+def contents(paths: dict[str, Path]) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in paths.items()}
+
+
+def assert_nothing_half(data_dir: Path, families: Sequence[str] = ("lstm", "ppo")) -> None:
+    """Check that whatever counts as there is whole: every snapshot loads, every table reads."""
+    for family in families:
+        storage = SnapshotLocalStorage(family, data_dir / "models")
+        for cutoff_date in storage.list_snapshots():
+            assert storage.load_snapshot(cutoff_date).cutoff_date == cutoff_date
+        named = sorted(path.name for path in storage.folder.glob("snapshot-*"))
+        assert named == [storage.path(cutoff_date).name for cutoff_date in storage.list_snapshots()]
+    for table in data_dir.rglob("*.parquet"):  # hidden temporary siblings have another ending
+        assert len(pd.read_parquet(table)) > 0

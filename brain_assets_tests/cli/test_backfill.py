@@ -1,0 +1,220 @@
+"""`brain-assets backfill` and `status`: what is done again, what is not, and what a failure stops."""
+
+import datetime
+import os
+import shutil
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from brain_assets.graph.backfill import PROCESS_TAG, Backfill
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets_tests.backfills import (
+    ASSETS,
+    TINY,
+    YEARS,
+    brain_assets,
+    contents,
+    cpu_seconds,
+    identities,
+    outcomes,
+    weights,
+    write_config,
+)
+from brain_assets_tests.conftest import SYMBOLS
+
+ALL = {(year, asset) for year in YEARS for asset in ASSETS}
+SKIPPED = "done already, skipped"
+
+
+def runs(data_dir):
+    with dg.DagsterInstance.from_config(str(data_dir / "dagster")) as instance:
+        return {run.run_id: (run.tags["dagster/partition"], run.status.value) for run in instance.get_runs()}
+
+
+def states(output):
+    """Read the table of `status`: (year, asset) -> state."""
+    rows = [line.replace("│", " ").split() for line in output.splitlines() if line.startswith("│")]
+    return {(int(row[0]), asset): state for row in rows for asset, state in zip(ASSETS, row[1:], strict=True)}
+
+
+# What is done, and done again
+
+
+def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
+    said = outcomes(finished.output)
+    assert set(said) == ALL
+    assert all(text.startswith("made in ") for text in said.values())
+    for year in YEARS:
+        assert "2 epochs, validation loss" in said[year, "lstm_snapshot"]
+        assert "rank correlation" in said[year, "walkforward_forecasts"]
+    assert sorted(runs(finished.data_dir).values()) == [(str(year), "SUCCESS") for year in YEARS]
+
+
+def test_it_ends_with_a_table_and_the_way_to_the_ui(finished):
+    *lines, last = finished.output.splitlines()
+    for year in YEARS:
+        [row] = [line.split() for line in lines if line.split()[:2] == [str(year), f"snapshot-{year}-12-31"]]
+        figures = [figure for figure in row[2:] if figure != "-"]
+        assert len(figures) == (5 if year == YEARS[0] else 7)  # no policy is older than the first year
+    assert "15 made, 0 run without change, 0 done before, 0 not done" in lines
+    assert last == (
+        f"Look at them in Dagster's UI: BRAIN_MARKET=simulator BRAIN_DATA_DIR={finished.data_dir} "
+        f"BRAIN_SYMBOLS={','.join(SYMBOLS)} BRAIN_LAST_YEAR=2021 brain-assets ui"
+    )
+
+
+def test_a_second_backfill_does_nothing(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    files = {str(path): path for folder in ("models", "raw", "forecasts", "backtests") for path in data.glob(folder)}
+    before, runs_before = identities(files | weights(data)), runs(data)
+    with cpu_seconds() as spent:
+        second = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
+    assert second.returncode == 0, second.stderr
+    assert outcomes(second.stdout) == dict.fromkeys(ALL, SKIPPED)
+    assert "0 made, 0 run without change, 15 done before, 0 not done" in second.stdout
+    assert identities(files | weights(data)) == before
+    assert runs(data) == runs_before
+    assert spent[0] < finished.cpu_seconds / 1.5
+
+
+def test_status_of_what_is_done(finished):
+    shown = brain_assets(finished.data_dir, "status", "--config", str(finished.config))
+    assert shown.returncode == 0, shown.stderr
+    assert states(shown.stdout) == dict.fromkeys(ALL, "done")
+
+
+def test_another_configuration_makes_it_stale(finished, tmp_path):
+    other = {"ops": {**TINY["ops"], "lstm_snapshot": {"config": {**TINY["ops"]["lstm_snapshot"]["config"], "seed": 1}}}}
+    shown = brain_assets(finished.data_dir, "status", "--config", str(write_config(tmp_path / "other.yaml", other)))
+    stale = {(year, "lstm_snapshot") for year in YEARS}
+    assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
+    assert {place for place, state in states(shown.stdout).items() if state == "done"} == ALL - stale
+    for year in YEARS:
+        assert f"{year} lstm_snapshot: stale, trained with another configuration" in shown.stdout.splitlines()
+
+
+def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    before, bytes_before = identities(weights(data)), contents(weights(data))
+    shutil.rmtree(data / "models" / "lstm" / "snapshot-2020-12-31")
+    shown = brain_assets(data, "status", "--config", str(finished.config))
+    missing = (2020, "lstm_snapshot")
+    assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), missing: "missing"}
+    assert "2020 lstm_snapshot: missing, its folder is gone or does not verify" in shown.stdout.splitlines()
+
+    again = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
+    assert again.returncode == 0, again.stderr
+    said = outcomes(again.stdout)
+    assert said.pop(missing).startswith("made in ")
+    assert said == dict.fromkeys(ALL - {missing}, SKIPPED)
+    after = identities(weights(data))
+    assert {name for name in after if after[name] != before[name]} == {"lstm/snapshot-2020-12-31"}
+    assert contents(weights(data)) == bytes_before  # trained in another process: bit for bit the same
+
+
+def test_a_table_that_is_damaged_is_missing(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    (data / "forecasts" / "2020.parquet").write_text("damaged")
+    shown = brain_assets(data, "status", "2020", "--config", str(finished.config))
+    assert states(shown.stdout)[2020, "walkforward_forecasts"] == "missing"
+    assert "2020 walkforward_forecasts: missing, its file cannot be read" in shown.stdout.splitlines()
+
+
+def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    before, bytes_before = identities(weights(data)), contents(weights(data))
+    arguments = [
+        "backfill",
+        "2020",
+        "--assets",
+        "lstm_snapshot,ppo_policy",
+        "--config",
+        str(finished.config),
+        "--force",
+    ]
+    forced = brain_assets(data, *arguments)
+    assert forced.returncode == 0, forced.stderr
+    said = outcomes(forced.stdout)
+    assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
+    assert all(text.startswith("made in ") for text in said.values())
+    after = identities(weights(data))
+    written = {"lstm/snapshot-2020-12-31", "ppo/snapshot-2020-12-31"}
+    assert {name for name in after if after[name] != before[name]} == written
+    assert contents(weights(data)) == bytes_before
+
+
+# What a failure stops, and what it does not
+
+
+def test_a_year_that_the_market_does_not_have(tmp_path, finished):
+    prices = SimulatorMarket(SYMBOLS).prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1))
+    prices[prices["date"].dt.year != 2020].to_csv(tmp_path / "prices.csv", index=False)
+    market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(tmp_path), "BRAIN_SYMBOLS": ""}
+    assets = ("raw_prices", "lstm_snapshot", "walkforward_forecasts")
+    arguments = ["backfill", "2019-2021", "--assets", ",".join(assets), "--config", str(finished.config)]
+    run = brain_assets(tmp_path / "data", *arguments, **market)
+    assert run.returncode == 1
+    said = outcomes(run.stdout)
+    assert set(said) == {(year, asset) for year in YEARS for asset in assets}
+    made = {(2019, asset) for asset in assets} | {(2021, "raw_prices")}
+    assert {place for place, text in said.items() if text.startswith("made in ")} == made
+    reason = "market files: expected bars from 2020-01-01 to 2021-01-01, got none; check the symbols and the years."
+    assert said[2020, "raw_prices"] == f"failed: {reason}"
+    assert said[2020, "lstm_snapshot"] == "blocked: needs raw_prices[2020]"
+    assert said[2020, "walkforward_forecasts"] == "blocked: needs raw_prices[2020]"
+    assert said[2021, "lstm_snapshot"] == "blocked: needs raw_prices[2020]"
+    assert said[2021, "walkforward_forecasts"] == "blocked: needs lstm_snapshot[2020], raw_prices[2020]"
+    assert run.stderr == f"error: raw_prices 2020: {reason}\n"
+    assert "4 made, 0 run without change, 0 done before, 5 not done" in run.stdout
+
+
+def test_a_model_that_fails_stops_only_what_needs_it(tmp_path, finished):
+    data = tmp_path / "data"
+    (data / "models").mkdir(parents=True)
+    (data / "models" / "lstm").write_text("a file where the snapshots' folder should be")
+    run = brain_assets(data, "backfill", "2019-2020", "--config", str(finished.config))
+    assert run.returncode == 1
+    said = outcomes(run.stdout)
+    # in the bootstrap window forecasts are momentum: they need no snapshot, though Dagster put both into one run
+    made = {(2019, asset) for asset in ASSETS if asset != "lstm_snapshot"} | {(2020, "raw_prices")}
+    assert {place for place, text in said.items() if text.startswith("made in ")} == made
+    for year in (2019, 2020):
+        assert said[year, "lstm_snapshot"].startswith(f"failed: {data}/models/lstm/snapshot-{year}-12-31: expected a ")
+    assert said[2020, "walkforward_forecasts"] == "blocked: needs lstm_snapshot[2019]"
+    assert said[2020, "ppo_policy"] == "blocked: needs walkforward_forecasts[2020]"
+    assert said[2020, "backtest"] == "blocked: needs walkforward_forecasts[2020]"
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+# Runs whose process is gone
+
+
+@pytest.fixture
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_runs_whose_process_died_are_marked_failed(dead_process):
+    from brain_assets.definitions import defs
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("walkforward")
+        tags = {"dead": str(dead_process), "alive": str(os.getpid()), "not ours": None}
+        started = {
+            name: instance.create_run_for_job(
+                job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process} if process else {}
+            ).run_id
+            for name, process in tags.items()
+        }
+        finished_run = instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.SUCCESS, tags={PROCESS_TAG: str(dead_process)}
+        ).run_id
+        assert list(Backfill(defs, instance).run([], lambda *_: None)) == []
+        found = {name: instance.get_run_by_id(run_id).status.value for name, run_id in started.items()}
+        assert found == {"dead": "FAILURE", "alive": "STARTED", "not ours": "STARTED"}
+        assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
