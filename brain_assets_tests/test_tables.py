@@ -393,6 +393,12 @@ def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
     assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
 
 
+def test_closes_of_different_dates_are_never_compared() -> None:
+    # the file of 2020 says 26 for the 31st, that of 2019 ends on the 30th: 100 / 26 would mix a split with a day's move
+    earlier = prices_2019().iloc[:2]
+    assert chain_prices([earlier, prices_2020()])["close"].tolist() == [100, 50, 27, 52, 28, 7]
+
+
 # Hashes
 
 

@@ -161,6 +161,8 @@ class Backfill:
         return sorted((parent.asset_key.to_user_string(), int(str(parent.partition_key))) for parent in found)
 
     def _broken_parent(self, name: str, year: int) -> str:
+        if not self._broken:
+            return ""
         broken = [f"{parent}[{when}]" for parent, when in self._parents(name, year) if (parent, when) in self._broken]
         return f"needs {', '.join(broken)}" if broken else ""
 

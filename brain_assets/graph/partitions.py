@@ -14,8 +14,8 @@ from brain_assets.settings import Settings, current_settings
 TIMEZONE = "America/New_York"
 """A year ends when it does where the exchange stands."""
 
-ALL_BEFORE = 1000
-"""Years; more than there can be."""
+ALL_BEFORE = 100
+"""Years; more than there can be, as sessions are known from 1970 on. Dagster walks through every one of them."""
 
 
 def yearly_partitions(settings: Settings, market: Market) -> dg.TimeWindowPartitionsDefinition:

@@ -17,6 +17,7 @@ unknown to it.
 import datetime
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,7 +135,8 @@ class LiveMarket:
                 f"{asked}: expected at least one finished session, got none before {known_end}; ask for earlier days."
             )
         batch = _Batch(start, end, asked, list(self.symbols))
-        self._ask_patiently(batch)
+        with _library_quiet():
+            self._ask_patiently(batch)
         batch.refuse_failures()
         bars = pd.concat(batch.bars, ignore_index=True)
         bars = bars[(bars["date"] >= pd.Timestamp(start)) & (bars["date"] < pd.Timestamp(known_end))]
@@ -318,6 +320,20 @@ def _some(symbols: Sequence[str], limit: int = 5) -> str:
     """Name the first symbols and count the rest."""
     rest = len(symbols) - limit
     return ", ".join(symbols[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@contextmanager
+def _library_quiet() -> Iterator[None]:
+    """Keep yfinance from printing what we say in one sentence, and from warning users about its own use of pandas."""
+    logger = logging.getLogger("yfinance")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager
