@@ -15,7 +15,7 @@ from brain_assets.market.registry import MARKETS
 class Settings(BaseSettings):
     """What a process was started with; frozen."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     market: Literal[MARKETS] = Field("live", alias="BRAIN_MARKET")  # type: ignore[valid-type]
     """Where data comes from."""
@@ -93,7 +93,11 @@ def read_settings(**overrides: Any) -> Settings:
     SettingsError
         One sentence a wrong value, with the variable's name, what was expected and what came.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    unknown = sorted(set(overrides) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(f"expected settings among {', '.join(Settings.model_fields)}, got {', '.join(unknown)}.")
+    aliases = {name: str(field.alias) for name, field in Settings.model_fields.items()}
+    given = {aliases[name]: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -101,8 +105,7 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def _sentence(detail: dict[str, Any]) -> str:
-    names = {name: str(field.alias) for name, field in Settings.model_fields.items()}
-    place = ".".join(names.get(str(part), str(part)) for part in detail["loc"])
+    place = ".".join(str(part) for part in detail["loc"])
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message.startswith("Input") else message
     return f"{place}: {message}, got {detail['input']!r}; correct it." if place else message

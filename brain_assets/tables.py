@@ -158,8 +158,10 @@ class ParquetTableStore(TableStore):
             found = json.loads(path.read_text())
         except FileNotFoundError:
             return
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # JSON or text that cannot be decoded
             raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
+        if not isinstance(found, dict):
+            raise StorageError(f"{path}: expected a JSON object, got {type(found).__name__}; remove the file.")
         differing = [key for key in self._identity if found.get(key) != self._identity[key]]
         if differing:
             was, now = ({key: side.get(key) for key in differing} for side in (found, self._identity))
@@ -193,11 +195,18 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     chained = [frames[0]]
     for frame in frames[1:]:
         last_known = chained[-1].drop_duplicates("symbol", keep="last").set_index("symbol")
-        factors = {
-            symbol: float(last_known.at[symbol, "close"]) / close
-            for symbol, (date, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items()
-            if symbol in last_known.index and f"{last_known.at[symbol, 'date']:%Y-%m-%d}" == date
-        }
+        factors = {}
+        for symbol, (date, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items():
+            if symbol not in last_known.index:
+                continue
+            known_date = f"{last_known.at[symbol, 'date']:%Y-%m-%d}"
+            if known_date != date:
+                raise TableError(
+                    f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that "
+                    f"of {date}, got {known_date}: the history was revised between two fetches; fetch both years again "
+                    "with --force."
+                )
+            factors[symbol] = float(last_known.at[symbol, "close"]) / close
         factor = frame["symbol"].map(factors).fillna(1.0).to_numpy(dtype=np.float64)
         if (factor != 1).any():
             frame = frame.copy()

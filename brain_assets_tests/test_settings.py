@@ -7,7 +7,7 @@ import pydantic
 import pytest
 
 from brain_assets.errors import SettingsError
-from brain_assets.settings import Settings, current_settings, read_settings
+from brain_assets.settings import current_settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +54,17 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "DAGSTER_HOME": "/tmp/home",
     }.items():
         monkeypatch.setenv(name, value)
-    assert read_settings() == Settings(
-        market="files",
-        data_dir=Path("/tmp/elsewhere"),
-        symbols=("AAA", "BBB"),
-        first_year=2001,
-        bootstrap_years=3,
-        last_year=2010,
-        files_dir=Path("/tmp/files"),
-        storage_backend="local",
-        dagster_home=Path("/tmp/home"),
-    )
+    assert read_settings().model_dump() == {
+        "market": "files",
+        "data_dir": Path("/tmp/elsewhere"),
+        "symbols": ("AAA", "BBB"),
+        "first_year": 2001,
+        "bootstrap_years": 3,
+        "last_year": 2010,
+        "files_dir": Path("/tmp/files"),
+        "storage_backend": "local",
+        "dagster_home": Path("/tmp/home"),
+    }
     assert read_settings().last_year == 2010
     assert read_settings().dagster_home == Path("/tmp/home")
 
@@ -238,3 +238,18 @@ def test_differing_variables_reproduce_the_settings(monkeypatch: pytest.MonkeyPa
     for name, value in settings.differing_variables().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MARKET", "sample"), ("SYMBOLS", "XX"), ("FIRST_YEAR", "1999"), ("DATA_DIR", "/tmp/zz"), ("LAST_YEAR", "abc")],
+)
+def test_a_variable_without_the_prefix_is_not_ours(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    default = read_settings()
+    monkeypatch.setenv(name, value)
+    assert read_settings() == default
+
+
+def test_an_override_nobody_knows_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"expected settings among market, .* got nonsense"):
+        read_settings(nonsense=3)

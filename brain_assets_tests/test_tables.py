@@ -260,7 +260,7 @@ def test_stored_prices_are_checked_when_they_are_read(tmp_path: Path) -> None:
     path = store.write("raw_prices", 2019, prices_2019().assign(close=-1.0))
     with pytest.raises(TableError) as caught:
         store.read_year("raw_prices", 2019)
-    assert f"{path}: column close: expected a price > 0, got -1.0 for 2019-12-30 AAA" in str(caught.value)
+    assert f"{path}: column close: expected a finite price > 0, got -1.0 for 2019-12-30 AAA" in str(caught.value)
 
 
 def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
@@ -394,9 +394,19 @@ def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
 
 
 def test_closes_of_different_dates_are_never_compared() -> None:
-    # the file of 2020 says 26 for the 31st, that of 2019 ends on the 30th: 100 / 26 would mix a split with a day's move
+    # the file of 2020 says 26 for the 31st, that of 2019 ends on the 30th: 100 / 26 would mix a split and a move
     earlier = prices_2019().iloc[:2]
-    assert chain_prices([earlier, prices_2020()])["close"].tolist() == [100, 50, 27, 52, 28, 7]
+    with pytest.raises(
+        TableError, match="expected the last bar of AAA before 2020-01-02 to be that of 2019-12-31, got"
+    ):
+        chain_prices([earlier, prices_2020()])
+
+
+@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"{"])
+def test_identity_of_another_shape_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "market.json").write_bytes(content)
+    with pytest.raises(StorageError, match=r"market\.json: expected JSON|expected a JSON object, got list"):
+        ParquetTableStore(tmp_path, {"market": "a"}).check_identity()
 
 
 # Hashes

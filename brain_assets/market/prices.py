@@ -29,13 +29,14 @@ def price_schema() -> "pa.DataFrameSchema":
     """Give the schema of a price table: types, positive prices, one row a date and symbol."""
     import pandera.pandas as pa  # slow to import; definitions load without it
 
-    positive = pa.Check.gt(0)
+    positive = [pa.Check.gt(0), pa.Check.lt(float("inf"))]
+    never_negative = [pa.Check.ge(0), pa.Check.lt(float("inf"))]
     return pa.DataFrameSchema(
         {
-            "date": pa.Column("datetime64[us]"),
+            "date": pa.Column("datetime64[us]", pa.Check(lambda dates: dates == dates.dt.normalize(), name="a day")),
             "symbol": pa.Column("str", pa.Check.str_length(min_value=1)),
             **{name: pa.Column("float64", positive) for name in PRICE_FIELDS[:-1]},
-            "volume": pa.Column("float64", pa.Check.ge(0)),
+            "volume": pa.Column("float64", never_negative),
         },
         unique=["date", "symbol"],
         strict=True,
@@ -65,6 +66,11 @@ def validate_prices(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
     """
     import pandera.errors
 
+    if tuple(frame.columns) != PRICE_COLUMNS:
+        raise TableError(
+            f"{origin}: expected the columns {', '.join(PRICE_COLUMNS)} in this order, got "
+            f"{', '.join(map(str, frame.columns))}; rename, add or remove columns."
+        )
     frame = frame.sort_values(["date", "symbol"], ignore_index=True)
     try:
         checked: pd.DataFrame = price_schema().validate(frame)
@@ -92,10 +98,11 @@ def _explain(frame: pd.DataFrame, error: object) -> str:
     if position is None:
         return f"expected the columns {', '.join(PRICE_COLUMNS)} with their types; got: {str(error).splitlines()[0]}"
     row = frame.iloc[position]
-    place = f"{pd.Timestamp(row['date']):%Y-%m-%d} {row['symbol']}"
+    place = f"{row['date'] if pd.isna(row['date']) else pd.Timestamp(row['date']).date()} {row['symbol']}"
     if column is None:
         return f"expected one row a date and symbol, got several for {place}; remove the duplicates."
-    rule = "a number >= 0" if column == "volume" else "a price > 0"
+    rules = {"date": "a day without a time", "symbol": "a name", "volume": "a finite number >= 0"}
+    rule = rules.get(column, "a finite price > 0")
     return f"column {column}: expected {rule}, got {row[column]} for {place}; correct the value or remove the row."
 
 

@@ -60,6 +60,11 @@ class SimulatorMarket:
     def __init__(self, symbols: tuple[str, ...] = (), seed: int = 0, signal: float = 0.15) -> None:
         if not 0 <= signal < 1:
             raise MarketError(f"signal: expected a rank correlation in [0, 1), got {signal}; choose one below 1.")
+        if signal > 0 and len(symbols) == 1:
+            raise MarketError(
+                f"simulator: expected two symbols or more, as the signal is relative to the others, got {symbols[0]}; "
+                "add symbols or set signal to 0."
+            )
         self._symbols = symbols or tuple(f"SIM{i:02d}" for i in range(N_SYMBOLS))
         self._seed = seed
         self._signal = signal

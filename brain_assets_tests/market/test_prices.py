@@ -1,6 +1,7 @@
 """Price tables at the border, and the panel laid out of them."""
 
 import datetime
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def test_a_volume_of_zero_is_sound() -> None:
 def test_a_negative_or_unknown_number_is_named_with_its_column_date_and_symbol(column: str, value: float) -> None:
     frame = sound()
     frame.loc[2, column] = value
-    rule = "a number >= 0" if column == "volume" else "a price > 0"
+    rule = "a finite number >= 0" if column == "volume" else "a finite price > 0"
     place = f"column {column}: expected {rule}, got {value} for 2020-01-03 AAA; correct the value or remove the row."
     assert refusal(frame) == f"my table: {place}"
 
@@ -78,19 +79,19 @@ def test_a_negative_or_unknown_number_is_named_with_its_column_date_and_symbol(c
 def test_a_price_of_zero_is_refused(column: str) -> None:
     frame = sound()
     frame.loc[1, column] = 0.0
-    assert f"column {column}: expected a price > 0, got 0.0 for 2020-01-02 BBB" in refusal(frame)
+    assert f"column {column}: expected a finite price > 0, got 0.0 for 2020-01-02 BBB" in refusal(frame)
 
 
 def test_the_offending_row_is_found_in_a_table_that_was_not_in_order() -> None:
     frame = sound().iloc[[3, 0, 2, 1]].reset_index(drop=True)
     frame.loc[1, "close"] = -7.0  # the row that comes first in date and symbol order
-    assert "column close: expected a price > 0, got -7.0 for 2020-01-02 AAA" in refusal(frame)
+    assert "column close: expected a finite price > 0, got -7.0 for 2020-01-02 AAA" in refusal(frame)
 
 
 def test_one_text_among_prices_is_named() -> None:
     frame = sound().astype({"close": object})
     frame.loc[1, "close"] = "n.a."
-    assert "column close: expected a price > 0, got n.a. for 2020-01-02 BBB" in refusal(frame)
+    assert "column close: expected a finite price > 0, got n.a. for 2020-01-02 BBB" in refusal(frame)
 
 
 @pytest.mark.parametrize(("column", "kind"), [("close", "str"), ("volume", "int64"), ("date", "str")])
@@ -206,3 +207,41 @@ def test_until_is_the_panel_of_the_rows_known_then(prices: pd.DataFrame, panel: 
         assert cut.symbols == known.symbols
         np.testing.assert_array_equal(cut.sessions, known.sessions)
         np.testing.assert_array_equal(cut.values, known.values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.drop(columns="date"),
+        lambda frame: frame.drop(columns="symbol"),
+        lambda frame: frame.assign(x=1.0),
+        lambda frame: frame.rename(columns={"close": "adj_close"}),
+        lambda frame: frame[["symbol", "date", *frame.columns[2:]]],
+    ],
+    ids=["no date", "no symbol", "extra", "renamed", "order"],
+)
+def test_wrong_columns_are_one_sentence(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    assert "expected the columns date, symbol, open, high, low, close, volume in this order, got" in refusal(
+        change(sound())
+    )
+
+
+@pytest.mark.parametrize("column", ["open", "close", "volume"])
+def test_infinite_is_refused(column: str) -> None:
+    frame = sound()
+    frame.loc[2, column] = np.inf
+    assert f"column {column}: expected a finite" in refusal(frame)
+
+
+def test_a_date_with_a_time_is_refused() -> None:
+    frame = pd.concat([sound(), bars(("2020-01-03 16:00", "AAA", 99.0))])
+    assert "column date: expected a day without a time, got 2020-01-03 16:00:00" in refusal(frame)
+
+
+def test_an_unknown_date_or_symbol_is_one_sentence() -> None:
+    frame = sound()
+    frame["date"] = frame["date"].where(frame.index != 3)
+    assert "column date: expected a day" in refusal(frame)
+    frame = sound()
+    frame.loc[3, "symbol"] = ""
+    assert "column symbol: expected a name" in refusal(frame)

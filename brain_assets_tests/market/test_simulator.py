@@ -204,3 +204,10 @@ def test_a_start_before_the_first_simulated_year_is_refused() -> None:
 
 def test_every_year_is_offered() -> None:
     assert SimulatorMarket().last_complete_year() is None
+
+
+def test_a_signal_needs_two_symbols() -> None:
+    with pytest.raises(MarketError, match=r"expected two symbols or more, .* got A; add symbols or set signal to 0"):
+        SimulatorMarket(("A",))
+    alone = SimulatorMarket(("A",), signal=0).prices(datetime.date(2016, 1, 1), datetime.date(2016, 2, 1))
+    assert len(alone) == 19
