@@ -1,0 +1,283 @@
+"""Dagster's own servers on real results: what the UI shows, and both roads of a backfill through its daemon."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_assets_tests.backfills import ASSETS, REPOSITORY, TINY, YEARS, environment, shared_backfill
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+class Server:
+    """A Dagster web server on this machine, asked through GraphQL."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            content = json.load(answer)
+        assert "errors" not in content, content["errors"]
+        return content["data"]
+
+    def is_up(self) -> bool:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            return bool(self.ask("{ assetNodes { id } }")["assetNodes"])
+        return False
+
+
+@contextlib.contextmanager
+def serving(data_dir: Path, *command: str, **variables: str) -> Iterator[Server]:
+    """Run one of Dagster's servers on a data folder; it and all its processes are ended by their group."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = data_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
+    with (data_dir.parent / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
+            env=environment(data_dir, DAGSTER_HOME=str(home), **variables),
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        server = Server(port)
+        wait_until(lambda: server.is_up() or process.poll() is not None, 90)
+        assert process.poll() is None, (data_dir.parent / "server.log").read_text()
+        yield server
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group: politely, then for certain."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_until(condition: Any, seconds: float, pause: float = 0.3) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(pause)
+
+
+STATES = """{ assetNodes {
+    assetKey { path }
+    partitionStats { numPartitions numMaterialized numFailed }
+    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } }
+} }"""
+
+
+def states(server: Server) -> dict[str, tuple[int, list[tuple[str, str, str]]]]:
+    """Give each asset's number of partitions, and the ranges of them that the UI colors."""
+    return {
+        node["assetKey"]["path"][-1]: (
+            node["partitionStats"]["numPartitions"],
+            [(span["status"], span["startKey"], span["endKey"]) for span in node["assetPartitionStatuses"]["ranges"]],
+        )
+        for node in server.ask(STATES)["assetNodes"]
+    }
+
+
+ALL_GREEN = {asset: (len(YEARS), [("MATERIALIZED", str(YEARS[0]), str(YEARS[-1]))]) for asset in ASSETS}
+
+
+# What the UI shows
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The web server on a finished backfill."""
+    data_dir = shared_backfill(tmp_path_factory).copy(tmp_path_factory.mktemp("ui"))
+    with serving(data_dir, "dagster_webserver") as server:
+        yield server
+
+
+def test_every_partition_is_green(ui):
+    assert states(ui) == ALL_GREEN
+    nodes = ui.ask("{ assetNodes { assetKey { path } staleStatusByPartition } }")["assetNodes"]
+    fresh = {node["assetKey"]["path"][-1]: node["staleStatusByPartition"] for node in nodes}
+    assert fresh == {asset: ["FRESH"] * len(YEARS) for asset in ASSETS}
+
+
+MATERIALIZATIONS = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
+    assetMaterializations { partition metadataEntries {
+        label ... on MarkdownMetadataEntry { mdStr } ... on FloatMetadataEntry { floatValue }
+    } }
+} } }"""
+
+
+@pytest.mark.parametrize(
+    ("asset", "picture"),
+    [
+        ("raw_prices", "prices"),
+        ("lstm_snapshot", "learning_curve"),
+        ("walkforward_forecasts", "rank_correlation"),
+        ("ppo_policy", "learning_curve"),
+        ("backtest", "equity"),
+    ],
+)
+def test_every_materialization_has_a_picture(ui, asset, picture):
+    found = ui.ask(MATERIALIZATIONS, path=[asset])["assetNodeOrError"]["assetMaterializations"]
+    assert sorted(entry["partition"] for entry in found) == [str(year) for year in YEARS]
+    for materialization in found:
+        metadata = {entry["label"]: entry for entry in materialization["metadataEntries"]}
+        assert metadata[picture]["mdStr"].startswith("![")
+        assert "](data:image/png;base64,iVBOR" in metadata[picture]["mdStr"]
+        if asset == "lstm_snapshot":
+            assert 0.5 < metadata["validation/loss"]["floatValue"] < 2.0
+
+
+def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        hosts = set()
+        page.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).hostname))
+        page.goto(f"{ui.url}/assets/lstm_snapshot?view=partitions&partition=2020")
+        page.get_by_text("Materialized (3)").wait_for()
+        for year in YEARS:
+            page.get_by_text(str(year), exact=True).first.wait_for()
+        greeting = page.get_by_role("button", name="Skip")
+        row = page.locator("tr", has_text="learning_curve")
+        row.wait_for()
+        if greeting.is_visible():
+            greeting.click()
+        page.screenshot(path=tmp_path / "partitions.png")
+        row.get_by_text("Show Markdown").click()
+        picture = page.locator("img[alt='lstm snapshot 2020-12-31']")
+        picture.wait_for()
+        size = picture.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
+        page.screenshot(path=tmp_path / "learning_curve.png")
+        browser.close()
+    assert size[0] > 300
+    assert size[1] > 150
+    assert hosts <= {"127.0.0.1", None}  # None: the picture's data
+
+
+# Both roads of a backfill
+
+LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+} }"""
+
+BACKFILL = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
+    status error { message }
+    runs(limit: 100) { id status startTime endTime tags { key value } assetSelection { path } }
+} } }"""
+
+
+def launch(server: Server, **params: Any) -> str:
+    answer = server.ask(LAUNCH, params=params)["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    return str(answer["backfillId"])
+
+
+def followed(server: Server, backfill_id: str, seconds: float) -> Any:
+    """Give a backfill once it is over."""
+    over = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
+    answer: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        answer.update(server.ask(BACKFILL, id=backfill_id)["partitionBackfillOrError"])
+        return answer["status"] in over
+
+    wait_until(is_over, seconds, pause=2.0)
+    return answer
+
+
+def selection(*assets: str) -> list[dict[str, list[str]]]:
+    return [{"path": [asset]} for asset in assets]
+
+
+@pytest.mark.slow
+def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
+    with serving(tmp_path / "data", "dagster", "dev") as server:
+        repository = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
+        backfill_id = launch(
+            server,
+            selector={"partitionSetName": "walkforward_partition_set", "repositorySelector": repository},
+            partitionNames=[str(year) for year in YEARS],
+            runConfigData=TINY,
+        )
+        backfill = followed(server, backfill_id, 400)
+        assert backfill["status"] == "COMPLETED_SUCCESS", backfill
+        assert states(server) == ALL_GREEN
+    runs = sorted(backfill["runs"], key=lambda run: run["startTime"])
+    tags = [{tag["key"]: tag["value"] for tag in run["tags"]} for run in runs]
+    assert [tag["dagster/partition"] for tag in tags] == [str(year) for year in YEARS]
+    for earlier, later in itertools.pairwise(runs):
+        assert earlier["endTime"] <= later["startTime"]
+
+
+@pytest.mark.slow
+def test_a_backfill_by_asset_selection_follows_the_mappings(tmp_path):
+    with serving(tmp_path / "data", "dagster", "dev") as server:
+        backfill_id = launch(
+            server,
+            assetSelection=selection(*ASSETS),
+            partitionNames=[str(year) for year in YEARS],
+            runConfigData=TINY,
+        )
+        backfill = followed(server, backfill_id, 900)
+        assert backfill["status"] == "COMPLETED_SUCCESS", backfill
+        assert states(server) == ALL_GREEN
+
+
+FAILURES = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+    ... on ExecutionStepFailureEvent { stepKey error { errorChain { error { message } } } }
+} } } } }"""
+
+
+@pytest.mark.slow
+def test_a_year_that_a_backfill_spills_into_says_what_it_lacks(tmp_path):
+    """Asked for 2019, Dagster also runs 2020 of what depends on 2019, since that partition exists."""
+    with serving(tmp_path / "data", "dagster", "dev", BRAIN_LAST_YEAR="2020") as server:
+        assets = ("raw_prices", "lstm_snapshot")
+        params = {"assetSelection": selection(*assets), "partitionNames": ["2019"], "runConfigData": TINY}
+        backfill = followed(server, launch(server, **params), 400)
+        found = states(server)
+        failed = [run for run in backfill["runs"] if run["status"] == "FAILURE"]
+        answers = [server.ask(FAILURES, id=run["id"])["runOrError"]["eventConnection"]["events"] for run in failed]
+    assert found["raw_prices"] == (2, [("MATERIALIZED", "2019", "2019")])
+    assert found["lstm_snapshot"] == (2, [("MATERIALIZED", "2019", "2019"), ("FAILED", "2020", "2020")])
+    [[failure]] = [[event for event in events if event] for events in answers]
+    assert failure["stepKey"] == "lstm_snapshot"
+    assert any(
+        "raw_prices[2020] is not materialized: expected every year up to the one asked for, got none for 2020; "
+        "materialize raw_prices for 2020 first." in link["error"]["message"]
+        for link in failure["error"]["errorChain"]
+    )
+    assert not (tmp_path / "data" / "models" / "lstm" / "snapshot-2020-12-31").exists()
