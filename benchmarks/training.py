@@ -95,14 +95,18 @@ def plain_validation(network: PlainNetwork, x: torch.Tensor, y: torch.Tensor) ->
         return float(((network(x) - y) ** 2).mean())
 
 
-def throughput(config: LstmConfig, plain_config: LstmConfig) -> tuple[float, float]:
-    """Give windows a second of our epoch and of the plain one, medians of alternating epochs."""
+def throughput(config: LstmConfig, plain_config: LstmConfig, plain_threads: int | None = None) -> tuple[float, float]:
+    """Give windows a second of our epoch and of the plain one, medians of alternating epochs.
+
+    The plain loop runs with torch's own number of threads unless told otherwise; ours always with one.
+    """
     config = replace(config, max_epochs=1)
     data = Data(config)
     x, y = data.materialized(0)
     plain = PlainNetwork(plain_config)
     optimizer = torch.optim.Adam(plain.parameters(), lr=plain_config.learning_rate)
     ours, theirs = [], []
+    default_threads = torch.get_num_threads()
     small = data.parts[1][1][:1]
     one = WindowIndex(*(getattr(data.parts[1][0], name)[:1] for name in ("asset", "start", "week")))
     for _ in range(REPEATS):
@@ -118,9 +122,11 @@ def throughput(config: LstmConfig, plain_config: LstmConfig) -> tuple[float, flo
                 config,
             )
             ours.append(len(x) / (time.perf_counter() - started))
+        torch.set_num_threads(plain_threads or default_threads)
         started = time.perf_counter()
         plain_epoch(plain, optimizer, x, y)
         theirs.append(len(x) / (time.perf_counter() - started))
+    torch.set_num_threads(default_threads)
     return statistics.median(ours), statistics.median(theirs)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from brain_assets.errors import TableError
 from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS
@@ -71,4 +72,7 @@ def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
 
 def _read(data_dir: Path, name: str, year: int) -> pd.DataFrame | None:
     path = data_dir / FOLDERS[name] / f"{year}.parquet"
-    return pd.read_parquet(path) if path.is_file() else None
+    try:
+        return pd.read_parquet(path) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file and run the year.") from error

@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
         if self.market == "files" and self.files_dir is None:
-            raise ValueError("BRAIN_FILES_DIR: expected a folder, since BRAIN_MARKET is files; got nothing")
+            raise ValueError(
+                "BRAIN_FILES_DIR: expected a folder, since BRAIN_MARKET is files; got nothing; set it to one with price files"
+            )
         if self.last_year is not None and self.last_year < self.first_partition_year:
             raise ValueError(
                 f"BRAIN_LAST_YEAR: expected {self.first_partition_year} (BRAIN_FIRST_YEAR + BRAIN_BOOTSTRAP_YEARS - 1) "

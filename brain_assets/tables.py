@@ -10,7 +10,7 @@ import json
 import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
+from brain_assets.snapshots.folder import is_running
 
 FOLDERS = {"raw_prices": "raw/prices", "walkforward_forecasts": "forecasts", "backtest": "backtests"}
 """From the asset's name to its folder."""
@@ -234,9 +235,12 @@ def _absent(name: str, year: int) -> str:
     )
 
 
-def _replace(path: Path, write: Any) -> None:
-    """Write through a temporary sibling that is flushed and renamed."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write through a temporary sibling that is flushed and renamed; those that dead processes left are removed."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        if not is_running(int(leftover.name.split(".")[-2])):
+            leftover.unlink(missing_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         write(temporary)
         with temporary.open("rb") as file:

@@ -12,7 +12,7 @@ class ForecasterConfig:
 
     window: int = option(60, "Sessions of history in a window.")
     target: str = option("ranked", "What is learned of the weekly return: raw, demeaned or ranked over the symbols.")
-    learning_rate: float = option(1e-3, "Adam's step size.")
+    learning_rate: float = option(3e-3, "Adam's step size.")
     weight_decay: float = option(0.0, "Adam's L2 penalty.")
     batch_size: int = option(128, "Windows in a gradient step.")
     max_epochs: int = option(30, "Passes over the training windows at most.")
@@ -38,7 +38,7 @@ class LstmConfig(ForecasterConfig):
     """The LSTM's own options."""
 
     hidden_size: int = option(32, "Units of each LSTM layer.")
-    n_layers: int = option(2, "LSTM layers.")
+    n_layers: int = option(1, "LSTM layers.")
     dropout: float = option(0.0, "Share of activations dropped between layers while training.")
 
     def __post_init__(self) -> None:

@@ -173,6 +173,9 @@ class Backfill:
         except dg.DagsterInvalidConfigError as error:
             problems = "; ".join(self._config_problem(problem) for problem in error.errors)
             raise ConfigError(f"run configuration: {problems}; correct it.") from error
+        others = sorted(set(run_config) - {"ops"})
+        if others:
+            raise ConfigError(f"run configuration: expected the key ops only, got {', '.join(others)}; remove them.")
         ops = run_config.get("ops", {}) or {}
         return {name: dict((entry or {}).get("config", {}) or {}) for name, entry in ops.items()}
 

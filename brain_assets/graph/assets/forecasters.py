@@ -57,8 +57,6 @@ def lstm_snapshot(
     curve = training["curve"]
     return dg.MaterializeResult(
         metadata={
-            **made.metadata,
-            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
             "train/loss": training["train_loss"],
             "train/loss_of_zero": training["zero_train_loss"],
             "validation/loss": training["validation_loss"],
@@ -72,6 +70,8 @@ def lstm_snapshot(
                 training["zero_validation_loss"],
                 training["best_epoch"],
             ),
+            **made.metadata,
+            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
         },
         data_version=made.data_version,
     )

@@ -61,8 +61,6 @@ def ppo_policy(
     training = made.snapshot.metadata["training"]
     return dg.MaterializeResult(
         metadata={
-            **made.metadata,
-            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
             "train/annual_growth": training["annual_growth"],
             "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
             "learning_curve": reward_curve(
@@ -70,6 +68,8 @@ def ppo_policy(
                 [point["steps"] for point in training["curve"]],
                 [point["reward"] for point in training["curve"]],
             ),
+            **made.metadata,
+            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
         },
         data_version=made.data_version,
     )
