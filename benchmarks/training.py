@@ -1,4 +1,4 @@
-"""LSTM training against a plain loop that does the same work: windows materialized, batches of 32, no early stopping."""
+"""LSTM training against a plain loop: windows materialized, batches of 32, no early stopping."""
 
 import datetime
 import statistics

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     def _fits_together(self) -> "Settings":
         if self.market == "files" and self.files_dir is None:
             raise ValueError(
-                "BRAIN_FILES_DIR: expected a folder, since BRAIN_MARKET is files; got nothing; set it to one with price files"
+                "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it"
             )
         if self.last_year is not None and self.last_year < self.first_partition_year:
             raise ValueError(

@@ -186,8 +186,7 @@ def test_smallest_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_market_files_needs_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAIN_MARKET", "files")
     assert (
-        refusal()
-        == "BRAIN_FILES_DIR: expected a folder, since BRAIN_MARKET is files; got nothing; set it to one with price files"
+        refusal() == "BRAIN_FILES_DIR: expected a folder of price files, as BRAIN_MARKET is files; got nothing; set it"
     )
     monkeypatch.setenv("BRAIN_FILES_DIR", "prices")
     assert read_settings().files_dir == Path("prices")

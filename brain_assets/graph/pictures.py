@@ -35,8 +35,10 @@ def loss_curve(
     title: str, train: Sequence[float], validation: Sequence[float], zero: float, best_epoch: int
 ) -> dg.MarkdownMetadataValue:
     """Draw training and validation loss by epoch beside the loss of predicting zero."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(title, "epoch", "mean squared error / target variance")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     epochs = np.arange(1, len(train) + 1)
     axes.plot(epochs, train, label="training", marker=".")
     axes.plot(epochs, validation, label="validation", marker=".")
