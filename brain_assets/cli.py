@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -193,7 +194,7 @@ def _parse_years(text: str | None) -> list[int]:
     if text is None:
         return existing
     first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
+    if not re.fullmatch(r"[0-9]{4}(-[0-9]{4})?", text):
         raise SettingsError(f"years: expected 2021 or 2019-2022, got {text}; correct it.")
     start, end = int(first), int(last or first)
     if start > end:
@@ -217,7 +218,7 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(f"{path}: expected a YAML file, got: {error.strerror}; correct --config.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected YAML, got: {' '.join(str(error).split())}; correct the file.") from error
     if not isinstance(content, dict):
         raise ConfigError(

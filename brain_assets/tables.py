@@ -8,6 +8,7 @@ before it on its own level, and reading several years chains later files to earl
 import hashlib
 import json
 import os
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +21,14 @@ import pyarrow
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
-from brain_assets.snapshots.folder import is_running
+from brain_assets.snapshots.folder import flush_directory, is_running
 
 FOLDERS = {"raw_prices": "raw/prices", "walkforward_forecasts": "forecasts", "backtest": "backtests"}
 """From the asset's name to its folder."""
 
-PREVIOUS_CLOSES = "previous_closes"
-"""Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close) of the last bar before it, on its own level."""
+PREVIOUS_BARS = "previous_bars"
+"""Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close, volume) of the last bar before it, on its own
+level."""
 
 IDENTITY_FILE = "market.json"
 
@@ -185,39 +187,66 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Parameters
     ----------
     frames : sequence of DataFrame
-        In year order; ``attrs["previous_closes"]`` of a later one may hold the last close before it on its own level.
+        In year order; ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level.
 
     Returns
     -------
     DataFrame
-        All rows in date order. A later year's prices of a symbol are multiplied, its volume divided, by what the close
-        on the common date says; an earlier year is never touched, and returns stay as they are within each file.
+        All rows in date order. A later year's prices of a symbol are multiplied by what the close on the common date
+        says, its volume by what the volume says (dividends move the level of prices, but not of volume, so one cannot
+        stand for the other); an earlier year is never touched, and returns stay as they are within each file. A symbol
+        that was never seen before keeps its level.
+
+    Raises
+    ------
+    TableError
+        If the last bar before a year is another one than the history has: it was revised between two fetches.
     """
     chained = [frames[0]]
+    last_known = _last_bars(frames[0])
     for frame in frames[1:]:
-        last_known = chained[-1].drop_duplicates("symbol", keep="last").set_index("symbol")
-        factors = {}
-        for symbol, (date, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items():
-            if symbol not in last_known.index:
-                continue
-            known_date = f"{last_known.at[symbol, 'date']:%Y-%m-%d}"
-            if known_date != date:
-                raise TableError(
-                    f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that "
-                    f"of {date}, got {known_date}: the history was revised between two fetches; fetch both years again "
-                    "with --force."
-                )
-            factors[symbol] = float(last_known.at[symbol, "close"]) / close
-        factor = frame["symbol"].map(factors).fillna(1.0).to_numpy(dtype=np.float64)
-        if (factor != 1).any():
+        factors = _level_factors(last_known, frame)
+        price_factor, volume_factor = (
+            frame["symbol"]
+            .map({symbol: pair[side] for symbol, pair in factors.items()})
+            .fillna(1.0)
+            .to_numpy(np.float64)
+            for side in (0, 1)
+        )
+        if (price_factor != 1).any() or (volume_factor != 1).any():
             frame = frame.copy()
             for name in PRICE_FIELDS[:-1]:
-                frame[name] = frame[name].to_numpy() * factor
-            frame["volume"] = frame["volume"].to_numpy() / factor
+                frame[name] = frame[name].to_numpy() * price_factor
+            frame["volume"] = frame["volume"].to_numpy() * volume_factor
         chained.append(frame)
+        last_known = _last_bars(pd.concat([last_known, frame]))
     joined = pd.concat(chained, ignore_index=True)
     joined.attrs = dict(frames[0].attrs)
     return joined
+
+
+def _last_bars(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop_duplicates("symbol", keep="last")
+
+
+def _level_factors(last_known: pd.DataFrame, frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history."""
+    last_bars = {bar["symbol"]: bar for bar in last_known.to_dict("records")}
+    factors = {}
+    for symbol, (date, close, volume) in frame.attrs.get(PREVIOUS_BARS, {}).items():
+        if symbol not in last_bars:
+            continue
+        known = last_bars[symbol]
+        if f"{known['date']:%Y-%m-%d}" != date:
+            raise TableError(
+                f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of {date}, "
+                f"got {known['date']:%Y-%m-%d}: the history was revised between two fetches; fetch both years again with "
+                "--force."
+            )
+        price_factor = float(known["close"]) / close
+        volumes_known = volume > 0 and known["volume"] > 0
+        factors[symbol] = (price_factor, float(known["volume"]) / volume if volumes_known else 1 / price_factor)
+    return factors
 
 
 def content_hash(frame: pd.DataFrame) -> str:
@@ -237,8 +266,10 @@ def _absent(name: str, year: int) -> str:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write through a temporary sibling that is flushed and renamed; those that dead processes left are removed."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        if not is_running(int(leftover.name.split(".")[-2])):
+    mark = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}")
+    for leftover in path.parent.iterdir():
+        match = mark.fullmatch(leftover.name)
+        if match and not is_running(int(match[1])):
             leftover.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
@@ -246,5 +277,6 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        flush_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import pytest
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.tables import (
-    PREVIOUS_CLOSES,
+    PREVIOUS_BARS,
     MemoryTableStore,
     ParquetTableStore,
     TableStore,
@@ -37,7 +37,7 @@ def bars(
             "volume": volume,
         }
     )
-    frame.attrs[PREVIOUS_CLOSES] = previous or {}
+    frame.attrs[PREVIOUS_BARS] = previous or {}
     return frame
 
 
@@ -58,7 +58,7 @@ def prices_2020() -> pd.DataFrame:
         ("2020-01-03", "AAA", 28.0),
         ("2020-01-03", "CCC", 7.0),  # lists in 2020
         volume=4000.0,
-        previous={"AAA": ["2019-12-31", 26.0], "BBB": ["2019-12-31", 51.0]},
+        previous={"AAA": ["2019-12-31", 26.0, 4000.0], "BBB": ["2019-12-31", 51.0, 1000.0]},
     )
 
 
@@ -169,10 +169,10 @@ def test_what_a_caller_does_to_its_table_does_not_reach_the_store(store: TableSt
     frame = prices_2020()
     store.write("raw_prices", 2020, frame)
     frame.loc[0, "close"] = 1.0
-    frame.attrs[PREVIOUS_CLOSES]["AAA"][1] = 1.0
+    frame.attrs[PREVIOUS_BARS]["AAA"][1] = 1.0
     handed_out = store.read_year("raw_prices", 2020)
     handed_out.loc[1, "close"] = 1.0
-    handed_out.attrs[PREVIOUS_CLOSES]["BBB"][1] = 1.0
+    handed_out.attrs[PREVIOUS_BARS]["BBB"][1] = 1.0
     back = store.read_year("raw_prices", 2020)
     pd.testing.assert_frame_equal(back, prices_2020(), check_exact=True)
     assert back.attrs == prices_2020().attrs
@@ -369,19 +369,35 @@ def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
     pd.testing.assert_frame_equal(chained.iloc[:4], prices_2019(), check_exact=True)
     pd.testing.assert_frame_equal(earlier, prices_2019(), check_exact=True)
     pd.testing.assert_frame_equal(later, prices_2020(), check_exact=True)
-    assert chained.attrs == {PREVIOUS_CLOSES: {}}
+    assert chained.attrs == {PREVIOUS_BARS: {}}
 
 
 def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
     # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
-    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0]})
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})
     chained = chain_prices([prices_2019(), prices_2020(), third])
     assert chained["close"].iloc[-1] == 15.0 * 8
     assert chained["volume"].iloc[-1] == 100.0
 
 
+def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
+    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its 1000 shares 1000
+    later = bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
+    chained = chain_prices([prices_2019(), later])
+    assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
+    assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
+
+
+def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
+    between = bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), between, third])
+    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
+    assert chained["volume"].iloc[-1] == 100.0
+
+
 def test_files_on_one_level_are_joined_bit_for_bit() -> None:
-    later = bars(("2020-01-02", "AAA", 105.3), previous={"AAA": ["2019-12-31", 104.0]})
+    later = bars(("2020-01-02", "AAA", 105.3), previous={"AAA": ["2019-12-31", 104.0, 1000.0]})
     chained = chain_prices([prices_2019(), later])
     pd.testing.assert_frame_equal(chained, pd.concat([prices_2019(), later], ignore_index=True), check_exact=True)
 
@@ -389,7 +405,7 @@ def test_files_on_one_level_are_joined_bit_for_bit() -> None:
 def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
     # BBB last traded on the 30th: its last close is 50, not the 51 of nobody
     earlier = prices_2019().iloc[:3]
-    later = bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0]})
+    later = bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
     assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
 
 
@@ -423,7 +439,7 @@ def test_a_hash_changes_with_a_value_the_order_a_name_or_an_attribute() -> None:
     frame = prices_2020()
     value, attribute = prices_2020(), prices_2020()
     value.loc[2, "low"] = np.nextafter(value.loc[2, "low"], np.inf)  # by one bit
-    attribute.attrs[PREVIOUS_CLOSES]["AAA"][1] = 26.5
+    attribute.attrs[PREVIOUS_BARS]["AAA"][1] = 26.5
     symbol = prices_2020()
     symbol.loc[3, "symbol"] = "CCD"
     variants = {

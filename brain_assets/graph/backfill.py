@@ -191,7 +191,7 @@ class Backfill:
             return f"{place}: expected keys among {', '.join(sorted(config_type.fields))}, got {', '.join(unknown)}"
         if hasattr(data, "value_rep"):
             return f"{place}: expected {data.config_type_snap.given_name or 'a mapping'}, got {data.value_rep}"
-        return str(problem.message).split(" Expected: ", maxsplit=1)[0]
+        return str(problem.message).splitlines()[0].split(" Expected: ", maxsplit=1)[0]
 
     def _run_config(self, names: Sequence[str]) -> dict[str, Any]:
         ops: dict[str, Any] = {}

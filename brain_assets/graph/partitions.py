@@ -54,7 +54,8 @@ def _mapping(start_offset: int, end_offset: int) -> dg.TimeWindowPartitionMappin
 
 
 UP_TO_YEAR = _mapping(-ALL_BEFORE, 0)
-PREVIOUS_YEAR = _mapping(-1, -1)
+PREVIOUS_YEARS = _mapping(-2, -1)
+"""A year's weeks go to the snapshot of the year before, but one that straddles New Year goes to the one before that."""
 
 
 def years_up_to(year: int) -> list[int]:

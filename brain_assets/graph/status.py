@@ -13,13 +13,19 @@ from typing import Any
 import dagster as dg
 from dagster import AssetKey
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleStatus,
+    extract_data_provenance_from_entry,
+)
+from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.definitions.partitions.context import partition_loading_context
 
-from brain_assets.configuration import from_mapping
 from brain_assets.errors import TableError
 from brain_assets.forecasting.config import LstmConfig
+from brain_assets.graph.configs import LstmRunConfig, PpoRunConfig, to_domain
 from brain_assets.portfolio.config import PpoConfig
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.rules import policy_options
 from brain_assets.snapshots.fingerprint import hash_json
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -83,7 +89,25 @@ class StatusReader:
         if found == StaleStatus.STALE:
             causes = self._resolver.get_stale_causes(key, partition)
             return Status(State.STALE, "; ".join(dict.fromkeys(_sentence(cause) for cause in causes)))
+        late = self._made_without(key, partition)
+        if late:
+            return Status(State.STALE, f"made before {', '.join(late)}")
         return Status(State.DONE)
+
+    def _made_without(self, key: AssetKey, partition: str) -> list[str]:
+        """Name what it needs that was absent when it was made and is there now; Dagster does not call that stale."""
+        record = self._resolver._get_latest_data_version_record(key=AssetKeyPartitionKey(key, partition))
+        provenance = extract_data_provenance_from_entry(record.event_log_entry) if record else None
+        if provenance is None:
+            return []
+        with partition_loading_context():
+            parents = self._graph.get_parents_partitions(key, partition).parent_partitions
+        return sorted(
+            f"{parent.asset_key.to_user_string()}[{parent.partition_key}]"
+            for parent in parents
+            if provenance.input_storage_ids.get(parent.asset_key) is None
+            and self._resolver.get_status(parent.asset_key, parent.partition_key) != StaleStatus.MISSING
+        )
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
@@ -109,10 +133,9 @@ class StatusReader:
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a model's configuration in the form that its fingerprint hashes."""
-    values = {key: value for key, value in values.items() if key != "force"}
     if name == "lstm_snapshot":
-        return asdict(from_mapping(LstmConfig, values))
-    return {"training": asdict(from_mapping(PpoConfig, values)), "rules": asdict(RULES)}
+        return asdict(to_domain(LstmRunConfig(**values), LstmConfig))
+    return policy_options(to_domain(PpoRunConfig(**values), PpoConfig))
 
 
 def _sentence(cause: Any) -> str:

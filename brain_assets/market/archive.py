@@ -7,10 +7,10 @@ import pandas as pd
 
 from brain_assets.errors import EmptyResponseError
 from brain_assets.market.base import Market
-from brain_assets.tables import PREVIOUS_CLOSES
+from brain_assets.tables import PREVIOUS_BARS
 
-OVERLAP = datetime.timedelta(days=10)
-"""How far before a year its request reaches back, to know the last close before it on the same level."""
+OVERLAP = datetime.timedelta(days=400)
+"""How far before a year its request reaches back, to know the last bar before it on the same level, long halts too."""
 
 RETURN_TOLERANCE = 1e-4
 """Closes are published with rounding; a return that moved by less than one basis point is the same return."""
@@ -24,8 +24,8 @@ def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overl
     market : Market
     start, end : datetime.date
     overlap : bool
-        Whether a partition comes before: then the last closes before `start`, on the level of this request, are kept in
-        ``attrs["previous_closes"]``.
+        Whether a partition comes before: then the last bars before `start`, on the level of this request, are kept in
+        ``attrs["previous_bars"]``.
 
     Raises
     ------
@@ -40,8 +40,9 @@ def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overl
             f"market {market.name}: expected bars from {start} to {end}, got none; check the symbols and the years."
         )
     last = fetched[~inside].drop_duplicates("symbol", keep="last")
-    frame.attrs[PREVIOUS_CLOSES] = {
-        str(row.symbol): [f"{row.date:%Y-%m-%d}", float(row.close)] for row in last.itertuples(index=False)
+    frame.attrs[PREVIOUS_BARS] = {
+        str(row.symbol): [f"{row.date:%Y-%m-%d}", float(row.close), float(row.volume)]
+        for row in last.itertuples(index=False)
     }
     return frame
 
@@ -67,6 +68,6 @@ def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Give date, symbol, and the return since the symbol's bar before; NaN for a first bar without one before it."""
-    before = {symbol: close for symbol, (_, close) in frame.attrs.get(PREVIOUS_CLOSES, {}).items()}
+    before = {symbol: close for symbol, (_, close, _) in frame.attrs.get(PREVIOUS_BARS, {}).items()}
     previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(before))
     return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})

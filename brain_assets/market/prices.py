@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, DateArray, FloatArray
+from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import TableError
 from brain_assets.market.calendar import sessions_between
 
@@ -146,8 +146,3 @@ class PricePanel:
         if len(listed) < len(self.symbols):
             values = values[listed]
         return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values)
-
-    @property
-    def traded(self) -> BoolArray:
-        """Whether a symbol has a bar; shape (n_assets, n_sessions)."""
-        return np.isfinite(self.values[:, :, CLOSE])

@@ -14,7 +14,7 @@ from brain_assets.portfolio.arithmetic import TradingRules, target_weights
 from brain_assets.portfolio.card import policy_card
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.rules import RULES, policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
 from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
@@ -64,7 +64,7 @@ def policy_fingerprint(family: str, weeks: MarketWeeks, config: PpoConfig) -> Fi
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.available]
     data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
-    options = {"training": asdict(config), "rules": asdict(RULES)}
+    options = policy_options(config)
     return Fingerprint(family, CODE_VERSIONS[f"{family}_policy"], hash_json(options), data)
 
 
@@ -138,7 +138,7 @@ def train_policy_snapshot(
         "caveat": caveat,
         "n_threads": result.n_threads,
     }
-    options = {"training": asdict(config), "rules": asdict(RULES)}
+    options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
     return ModelSnapshot(family, cutoff_date, options, metadata, result.state_dict, result.scaler, card)
 

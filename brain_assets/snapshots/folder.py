@@ -7,6 +7,7 @@ or a temporary folder that nothing reads. Replacing moves the old folder aside f
 two renames, the next look puts the old one back (`settle`).
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -57,16 +58,31 @@ def _write_and_rename(folder: Path, payload: Mapping[str, bytes], metadata: Mapp
             _write_file(temporary / name, payload[name])
         manifest = {**metadata, "files": {name: hashlib.sha256(payload[name]).hexdigest() for name in PAYLOAD}}
         _write_file(temporary / MANIFEST, (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        _flush_directory(temporary)
+        flush_directory(temporary)
         if folder.exists():
             folder.rename(old)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
-        _flush_directory(folder.parent)
+        _put_in_place(temporary, folder)
+        shutil.rmtree(old, ignore_errors=True)
+        flush_directory(folder.parent)
+    except OSError:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Rename, unless another process has just put a folder of the very same content there."""
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or _manifest(folder) != _manifest(temporary):
+            raise
+
+
+def _manifest(folder: Path) -> bytes | None:
+    return (folder / MANIFEST).read_bytes() if verify(folder) is None else None
 
 
 _TEMPORARY = re.compile(r"\.(?P<kind>new|old)-(?P<process>\d+)-[0-9a-f]{8}-(?P<name>.+)")
@@ -133,7 +149,8 @@ def _write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_directory(path: Path) -> None:
+def flush_directory(path: Path) -> None:
+    """Make renames in a folder survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

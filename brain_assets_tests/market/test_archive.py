@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError
 from brain_assets.market.archive import changed_returns, fetch_prices
-from brain_assets.tables import PREVIOUS_CLOSES
+from brain_assets.tables import PREVIOUS_BARS
 
 START, END = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
 
@@ -26,7 +26,7 @@ def bars(closes: dict[str, dict[str, float]], previous: dict[str, list] | None =
         }
     )
     if previous is not None:
-        frame.attrs[PREVIOUS_CLOSES] = previous
+        frame.attrs[PREVIOUS_BARS] = previous
     return frame
 
 
@@ -72,10 +72,10 @@ def toy_market() -> BarsMarket:
 # fetch_prices
 
 
-def test_overlap_reaches_back_ten_days_and_leaves_the_last_closes_before_the_year_in_the_attributes() -> None:
+def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_the_year_in_the_attributes() -> None:
     market = toy_market()
     frame = fetch_prices(market, START, END, overlap=True)
-    assert market.asked == [(datetime.date(2019, 12, 22), END)]
+    assert market.asked == [(datetime.date(2018, 11, 27), END)]  # 400 days before
     rows = list(zip(frame["date"].dt.strftime("%Y-%m-%d"), frame["symbol"], frame["close"], strict=True))
     assert rows == [
         ("2020-01-02", "AAA", 11.0),
@@ -86,7 +86,12 @@ def test_overlap_reaches_back_ten_days_and_leaves_the_last_closes_before_the_yea
     ]
     assert frame.index.tolist() == [0, 1, 2, 3, 4]
     assert frame.attrs == {
-        PREVIOUS_CLOSES: {"AAA": ["2019-12-31", 10.0], "BBB": ["2019-12-27", 20.0], "DDD": ["2019-12-23", 40.0]}
+        PREVIOUS_BARS: {
+            "EEE": ["2019-12-20", 50.0, 1000.0],
+            "DDD": ["2019-12-23", 40.0, 1000.0],
+            "BBB": ["2019-12-27", 20.0, 1000.0],
+            "AAA": ["2019-12-31", 10.0, 1000.0],
+        }
     }
 
 
@@ -95,7 +100,7 @@ def test_without_overlap_nothing_before_the_start_is_asked_for_or_kept() -> None
     frame = fetch_prices(market, START, END, overlap=False)
     assert market.asked == [(START, END)]
     assert frame["date"].min() == pd.Timestamp("2020-01-02")
-    assert frame.attrs == {PREVIOUS_CLOSES: {}}
+    assert frame.attrs == {PREVIOUS_BARS: {}}
 
 
 @pytest.mark.parametrize("overlap", [True, False])
@@ -123,7 +128,7 @@ DAYS = ("2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07")
 def year(aaa: tuple[float, ...] = (100, 110, 121, 133.1), previous: float | None = None) -> pd.DataFrame:
     """AAA as given, BBB always 50, 51, 52, 53; the previous close of AAA if given."""
     closes = {"AAA": dict(zip(DAYS, aaa, strict=True)), "BBB": dict(zip(DAYS, (50, 51, 52, 53), strict=True))}
-    return bars(closes, {} if previous is None else {"AAA": ["2019-12-31", previous]})
+    return bars(closes, {} if previous is None else {"AAA": ["2019-12-31", previous, 1000.0]})
 
 
 def rows(changed: pd.DataFrame) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.partitions import PREVIOUS_YEAR, UP_TO_YEAR, YEARS, calendar_years
+from brain_assets.graph.partitions import PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import rank_correlation_chart
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.tables import content_hash
@@ -13,7 +13,7 @@ from brain_assets.versions import CODE_VERSIONS
 @dg.asset(
     partitions_def=YEARS,
     ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
-    deps=[dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEAR)],
+    deps=[dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEARS)],
     code_version=CODE_VERSIONS["walkforward_forecasts"],
     io_manager_key="table_io",
     group_name="forecasting",

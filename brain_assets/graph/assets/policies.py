@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.configs import PpoRunConfig, to_domain
-from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEAR, UP_TO_YEAR, YEARS, calendar_years
+from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart, reward_curve
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
 from brain_assets.market.base import Market
@@ -78,7 +78,7 @@ def ppo_policy(
 @dg.asset(
     partitions_def=YEARS,
     ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
-    deps=[dg.AssetDep("ppo_policy", partition_mapping=PREVIOUS_YEAR)],
+    deps=[dg.AssetDep("ppo_policy", partition_mapping=PREVIOUS_YEARS)],
     code_version=CODE_VERSIONS["backtest"],
     io_manager_key="table_io",
     group_name="portfolio",
