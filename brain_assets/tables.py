@@ -239,9 +239,9 @@ def _level_factors(last_known: pd.DataFrame, frame: pd.DataFrame) -> dict[str, t
         known = last_bars[symbol]
         if f"{known['date']:%Y-%m-%d}" != date:
             raise TableError(
-                f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of {date}, "
-                f"got {known['date']:%Y-%m-%d}: the history was revised between two fetches; fetch both years again with "
-                "--force."
+                f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
+                f"{date}, got {known['date']:%Y-%m-%d}: the history was revised between two fetches; fetch both years "
+                "again with --force."
             )
         price_factor = float(known["close"]) / close
         volumes_known = volume > 0 and known["volume"] > 0

@@ -381,7 +381,7 @@ def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
 
 
 def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
-    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its 1000 shares 1000
+    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its volume the same
     later = bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
     chained = chain_prices([prices_2019(), later])
     assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from brain_assets.graph.backfill import PROCESS_TAG, Backfill
@@ -218,3 +219,32 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
         found = {name: instance.get_run_by_id(run_id).status.value for name, run_id in started.items()}
         assert found == {"dead": "FAILURE", "alive": "STARTED", "not ours": "STARTED"}
         assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
+
+
+def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_path):
+    config = write_config(tmp_path / "tiny.yaml")
+    data = tmp_path / "data"
+    options = ("--config", str(config))
+    early = brain_assets(data, "backfill", "2019-2020", "--assets", "raw_prices,walkforward_forecasts", *options)
+    assert early.returncode == 0, early.stderr
+    assert set(pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]) == {"momentum"}
+    model = brain_assets(data, "backfill", "2019", "--assets", "lstm_snapshot", *options)
+    assert model.returncode == 0, model.stderr
+    shown = brain_assets(data, "status", "2019-2020", *options).stdout
+    assert "2020 walkforward_forecasts: stale, made before lstm_snapshot[2019]" in shown
+    again = brain_assets(data, "backfill", "2020", "--assets", "walkforward_forecasts", *options)
+    assert again.returncode == 0, again.stderr
+    sources = pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]
+    assert set(sources) == {"momentum", "snapshot-2019-12-31"}  # momentum: the week that straddles New Year
+    assert "stale" not in brain_assets(data, "status", "2019-2020", *options).stdout
+
+
+def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_with(tmp_path):
+    whole = {**TINY["ops"]["lstm_snapshot"]["config"], "clip": 5, "weight_decay": 0}
+    config = write_config(tmp_path / "whole.yaml", {"ops": {"lstm_snapshot": {"config": whole}}})
+    run = brain_assets(
+        tmp_path / "data", "backfill", "2019", "--assets", "raw_prices,lstm_snapshot", "--config", str(config)
+    )
+    assert run.returncode == 0, run.stderr
+    shown = brain_assets(tmp_path / "data", "status", "2019", "--config", str(config)).stdout
+    assert states(shown)[2019, "lstm_snapshot"] == "done"

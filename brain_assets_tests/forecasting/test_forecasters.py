@@ -123,13 +123,15 @@ def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: 
 
 
 def test_planted_reversal_is_found_out_of_sample() -> None:
-    """At a best possible rank correlation of 0.15, the default LSTM reaches at least 85 % of it."""
-    market = SimulatorMarket(seed=13, signal=0.15)
-    panel = PricePanel.from_frame(market.prices(datetime.date(1996, 1, 1), datetime.date(2020, 1, 1)))
-    bars = WeeklyBars.from_panel(panel)
-    test = bars.select(bars.weeks.start > np.datetime64("2014-12-31"))
-    snapshot = train_snapshot("lstm", panel, datetime.date(2014, 12, 31), LstmConfig(), "")
-    best = mean_rank_correlation(market.expected_return(test.weeks.start), test.realized)
-    found = mean_rank_correlation(snapshot.forecast(panel, test.weeks), test.realized)
-    assert best == pytest.approx(0.15, abs=0.03)
-    assert found >= 0.85 * best
+    """At a best possible rank correlation of 0.15, the default LSTM reaches at least 85 % of it, mean over 3 seeds."""
+    shares = []
+    for seed in range(3):
+        market = SimulatorMarket(seed=seed, signal=0.15)
+        panel = PricePanel.from_frame(market.prices(datetime.date(1996, 1, 1), datetime.date(2020, 1, 1)))
+        bars = WeeklyBars.from_panel(panel)
+        test = bars.select(bars.weeks.start > np.datetime64("2014-12-31"))
+        snapshot = train_snapshot("lstm", panel, datetime.date(2014, 12, 31), LstmConfig(), "")
+        best = mean_rank_correlation(market.expected_return(test.weeks.start), test.realized)
+        assert best == pytest.approx(0.15, abs=0.03)
+        shares.append(mean_rank_correlation(snapshot.forecast(panel, test.weeks), test.realized) / best)
+    assert np.mean(shares) >= 0.85, shares

@@ -1,8 +1,11 @@
 import datetime
 
+import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.test_utils import freeze_time
 
+from brain_assets.definitions import defs
 from brain_assets.errors import SettingsError
 from brain_assets.graph.partitions import partition_window, yearly_partitions, years_up_to
 from brain_assets.market.sample import SampleMarket
@@ -50,3 +53,12 @@ def test_first_partition_holds_the_bootstrap_window() -> None:
     assert partition_window(2019) == (datetime.date(2016, 1, 1), datetime.date(2020, 1, 1))
     assert partition_window(2020) == (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1))
     assert years_up_to(2021) == [2019, 2020, 2021]
+
+
+def test_a_week_that_straddles_new_year_declares_the_older_snapshot_it_needs() -> None:
+    graph = defs.resolve_asset_graph()
+    for child, parent in (("walkforward_forecasts", "lstm_snapshot"), ("backtest", "ppo_policy")):
+        with partition_loading_context():
+            needs = graph.get_parents_partitions(dg.AssetKey(child), "2025").parent_partitions
+        years = {need.partition_key for need in needs if need.asset_key == dg.AssetKey(parent)}
+        assert years == {"2023", "2024"}  # the week of 2024-12-30 begins before the cut-off of 2024
