@@ -29,6 +29,14 @@ def definitions() -> float:
     return statistics.median(float(done.stdout) for done in runs)
 
 
+def demo() -> tuple[float, float]:
+    """Give seconds of what `make demo` does after the installation, the first time and the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"BRAIN_DATA_DIR": folder, "BRAIN_MARKET": "sample", "DAGSTER_HOME": ""}
+        first, second = (_seconds([*CLI, "backfill", "2019-2022"], environment) for _ in range(2))
+        return first, second
+
+
 def finished_backfill() -> float:
     """Give seconds of a backfill of four years that are done; median."""
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +18,6 @@ from rich.table import Column, Table
 from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from brain_assets.graph.backfill import Outcome
     from brain_assets.results import YearResult
 
@@ -113,7 +110,9 @@ def ui(
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
     settings = _settings(market)
-    os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.dagster_home))
+    from brain_assets.graph.instance import dagster_home
+
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
     console.print(f"Dagster's UI: http://127.0.0.1:{port}")
     os.execv(sys.executable, command)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
@@ -153,35 +152,14 @@ def _data_dir() -> Path:
     return current_settings().data_dir
 
 
-def _dagster_home(configured: Path | None) -> Path:
-    """Give the DAGSTER_HOME, made if need be: the one set, else a persistent one in the data folder."""
-    home = (configured or _data_dir() / "dagster").resolve()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            shipped = resources.files("brain_assets.graph") / "dagster.yaml"
-            (home / "dagster.yaml").write_text(shipped.read_text())
-    except OSError as error:
-        raise StorageError.unwritable(home, error.strerror) from error
-    return home
-
-
 @contextmanager
-def _session(market: str | None) -> "Iterator[tuple[dg.Definitions, dg.DagsterInstance]]":
-    """Load the definitions and open the user's instance."""
+def _session(market: str | None) -> Iterator[tuple[Any, Any]]:
+    """Load the definitions and open the user's instance; slow to import, so only once it is needed."""
     settings = _settings(market)
-    import dagster as dg
-    import sqlalchemy.exc
+    from brain_assets.graph.instance import open_session
 
-    from brain_assets.definitions import defs
-
-    (defs.resources or {})["tables"].check_identity()
-    home = _dagster_home(settings.dagster_home)
-    try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
-            yield defs, instance
-    except sqlalchemy.exc.OperationalError as error:
-        raise StorageError.unwritable(home, error.orig) from error
+    with open_session(settings) as opened:
+        yield opened
 
 
 def _parse_years(text: str | None) -> list[int]:

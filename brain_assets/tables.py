@@ -62,7 +62,7 @@ class TableStore(ABC):
         """
         frames = [self.read_year(name, year) for year in sorted(years)]
         if not frames:
-            raise TableError(f"{name}: expected at least one year, got none.")
+            raise TableError(f"{name}: expected at least one year, got none; ask for one.")
         pyarrow.default_memory_pool().release_unused()  # what reading left behind is a third of the table
         return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
 

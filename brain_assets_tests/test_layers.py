@@ -22,10 +22,10 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def test_only_graph_definitions_and_command_line_know_dagster() -> None:
+def test_only_graph_and_definitions_know_dagster() -> None:
     modules = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
     users = {name for name, path in modules.items() if "dagster" in imported(path)}
-    strangers = {name for name in users if not name.startswith("graph/") and name not in ("definitions.py", "cli.py")}
+    strangers = {name for name in users if not name.startswith("graph/") and name != "definitions.py"}
     assert not strangers
     assert "definitions.py" in users
 

@@ -51,7 +51,9 @@ def backtest(
     if has_policy:
         bars, choice = bars.select(choice >= 0), choice[choice >= 0]
     if len(bars.weeks) == 0:
-        raise TableError(f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none.")
+        raise TableError(
+            f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none; choose other years."
+        )
     weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICY_FORECASTER[family]))
     runs = {EQUAL_WEIGHT: run_equal_weight(weeks, RULES)}
     if has_policy:

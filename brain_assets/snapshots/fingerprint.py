@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,25 @@ class Fingerprint:
         Hash of the configuration, the seed among it.
     data : str
         Hash of the exact training data.
+    libraries : str
+        Versions of the libraries whose arithmetic it is.
     """
 
     family: str
     code: str
     config: str
     data: str
+    libraries: str = field(default_factory=lambda: library_versions())
 
     @property
     def value(self) -> str:
         """The hash over all parts: 64 hexadecimal digits."""
         return hash_json(asdict(self))
+
+
+def library_versions() -> str:
+    """Name the libraries that turn data into weights, with their versions."""
+    return ", ".join(f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "stable_baselines3", "torch"))
 
 
 def hash_arrays(names: Sequence[str], *arrays: np.ndarray) -> str:

@@ -47,7 +47,7 @@ def load_scaler(data: bytes) -> Any:
         scaler = _ScalerUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, TypeError, ValueError, KeyError) as error:
         raise SnapshotError(
-            f"feature_scaler.pkl: expected a fitted StandardScaler, got a broken pickle ({error})."
+            f"feature_scaler.pkl: expected a fitted StandardScaler, got a broken pickle ({error}); train it again."
         ) from (error)
     if not isinstance(scaler, StandardScaler) or not hasattr(scaler, "scale_"):
         raise SnapshotError(

@@ -39,7 +39,9 @@ class SnapshotLocalStorage:
     def write_snapshot(self, snapshot: ModelSnapshot) -> Path:
         """Write a snapshot, whole or not at all, and give its folder; one of the same date is replaced."""
         if snapshot.family != self.family:
-            raise SnapshotError(f"expected a snapshot of {self.family}, got one of {snapshot.family}.")
+            raise SnapshotError(
+                f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
         folder = self.path(snapshot.cutoff_date)
         snapshot.save(folder)
         return folder
