@@ -248,7 +248,7 @@ def _line(outcome: "Outcome") -> str:
             f", {metadata['epochs']} epochs, validation loss {metadata['validation/loss']:.4f} "
             f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
         )
-    elif "eval/lstm_rank_correlation" in metadata:
+    elif isinstance(metadata.get("eval/lstm_rank_correlation"), float):
         detail = f", rank correlation {metadata['eval/lstm_rank_correlation']:+.3f}"
     else:
         detail = ""

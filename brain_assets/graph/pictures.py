@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def known_or_words(value: float) -> float | str:
+    """Give a figure for metadata; NaN, which JSON does not know, in words."""
+    return value if np.isfinite(value) else "not known: fewer than three symbols"
+
+
 def _figure(title: str, xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
@@ -71,7 +76,8 @@ def rank_correlation_chart(title: str, weeks: np.ndarray, lines: dict[str, np.nd
     """Draw cumulative sums of weekly rank correlations: a steady skill is a straight line upward."""
     figure, axes = _figure(title, "", "sum of weekly rank correlations")
     for name, weekly in lines.items():
-        axes.plot(weeks, np.nancumsum(weekly), label=f"{name} (mean {np.nanmean(weekly):+.3f})")
+        mean = np.mean(weekly[np.isfinite(weekly)]) if np.isfinite(weekly).any() else np.nan
+        axes.plot(weeks, np.nancumsum(weekly), label=f"{name} (mean {mean:+.3f})")
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.legend()
     return _picture(figure, title)

@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.partitions import PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
-from brain_assets.graph.pictures import rank_correlation_chart
+from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -28,7 +28,12 @@ def walkforward_forecasts(
     there is none: the forecast is 4-week momentum.
     """
     from brain_assets.forecasting.metrics import weekly_rank_correlation
-    from brain_assets.forecasting.walkforward import build_forecast_features, forecast_matrices, forecast_quality
+    from brain_assets.forecasting.walkforward import (
+        MOMENTUM,
+        build_forecast_features,
+        forecast_matrices,
+        forecast_quality,
+    )
     from brain_assets.forecasting.walkforward import weeks_by_source as count_sources
     from brain_assets.market.prices import PricePanel
     from brain_assets.snapshots.names import FORECASTER_FAMILIES
@@ -36,16 +41,19 @@ def walkforward_forecasts(
     year = int(context.partition_key)
     panel = PricePanel.from_frame(raw_prices)
     forecasts = build_forecast_features(panel, calendar_years(year), snapshots)
-    metadata: dict[str, dg.MetadataValue | float | int] = {"weeks": forecasts["week_start"].nunique()}
+    metadata: dict[str, dg.MetadataValue | float | int | str] = {"weeks": forecasts["week_start"].nunique()}
     lines = {}
     for column in (*FORECASTER_FAMILIES, "momentum"):
         quality = forecast_quality(forecasts, column)
-        metadata[f"eval/{column}_rank_correlation"] = quality.rank_correlation
-        metadata[f"eval/{column}_hit_rate"] = quality.hit_rate
+        metadata[f"eval/{column}_rank_correlation"] = known_or_words(quality.rank_correlation)
+        metadata[f"eval/{column}_hit_rate"] = known_or_words(quality.hit_rate)
         weeks, forecast, realized = forecast_matrices(forecasts, column)
         lines[column] = weekly_rank_correlation(forecast, realized)
     for family in FORECASTER_FAMILIES:
-        metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(count_sources(forecasts, family))
+        sources = count_sources(forecasts, family)
+        metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(sources)
+        if set(sources) == {MOMENTUM}:
+            del lines[family]  # the line of momentum is its own
     metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
     return dg.MaterializeResult(
         value=forecasts, metadata=metadata, data_version=dg.DataVersion(content_hash(forecasts))
