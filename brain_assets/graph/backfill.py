@@ -11,7 +11,7 @@ from dagster import AssetKey, DagsterRunStatus
 from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.jobs import walkforward
-from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 from brain_assets.snapshots.folder import is_running
 
 PROCESS_TAG = "brain_assets/process"
@@ -154,11 +154,7 @@ class Backfill:
             yield from self._execute(year, held_up)
 
     def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
-        from dagster._core.definitions.partitions.context import partition_loading_context
-
-        with partition_loading_context():
-            found = self._graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
-        return sorted((parent.asset_key.to_user_string(), int(str(parent.partition_key))) for parent in found)
+        return parents_of(self._graph, name, year)
 
     def _broken_parent(self, name: str, year: int) -> str:
         if not self._broken:

@@ -100,14 +100,12 @@ class StatusReader:
         provenance = extract_data_provenance_from_entry(record.event_log_entry) if record else None
         if provenance is None:
             return []
-        with partition_loading_context():
-            parents = self._graph.get_parents_partitions(key, partition).parent_partitions
-        return sorted(
-            f"{parent.asset_key.to_user_string()}[{parent.partition_key}]"
-            for parent in parents
-            if provenance.input_storage_ids.get(parent.asset_key) is None
-            and self._resolver.get_status(parent.asset_key, parent.partition_key) != StaleStatus.MISSING
-        )
+        return [
+            f"{parent}[{year}]"
+            for parent, year in parents_of(self._graph, key.to_user_string(), int(partition))
+            if provenance.input_storage_ids.get(AssetKey(parent)) is None
+            and self._resolver.get_status(AssetKey(parent), str(year)) != StaleStatus.MISSING
+        ]
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
@@ -144,6 +142,13 @@ def _sentence(cause: Any) -> str:
         return str(cause.reason)
     year = f"[{dependency.partition_key}]" if dependency.partition_key else ""
     return f"{dependency.asset_key.to_user_string()}{year} changed"
+
+
+def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
+    """Give the assets and years that one year of an asset is mapped to, in order."""
+    with partition_loading_context():
+        found = graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
 
 
 def asset_names(defs: dg.Definitions) -> Sequence[str]:
