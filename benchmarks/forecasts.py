@@ -11,6 +11,7 @@ from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import price_features
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
@@ -24,7 +25,7 @@ def measure() -> tuple[float, float]:
     market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(N_SYMBOLS)))
     panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2021, 1, 1)))
     config = LstmConfig(max_epochs=1)
-    snapshot = train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, "")
+    snapshot = train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MarketNote.of(market))
     weeks = WeeklyBars.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
     network = LstmNetwork(config)

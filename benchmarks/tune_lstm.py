@@ -15,7 +15,7 @@ import numpy as np
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.metrics import weekly_rank_correlation
-from brain_assets.market.base import Market
+from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
@@ -31,7 +31,7 @@ def evaluate(market: Market, config: LstmConfig) -> tuple[float, float, float]:
         prices = market.prices(datetime.date(year - 4, 1, 1), datetime.date(year + 3, 1, 1))
         panel = PricePanel.from_frame(prices)
         started = time.perf_counter()
-        snapshot = train_snapshot("lstm", panel, datetime.date(year, 12, 31), config, "")
+        snapshot = train_snapshot("lstm", panel, datetime.date(year, 12, 31), config, MarketNote.of(market))
         seconds.append(time.perf_counter() - started)
         bars = WeeklyBars.from_panel(panel)
         bars = bars.select(bars.weeks.start > np.datetime64(snapshot.cutoff_date))

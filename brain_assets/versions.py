@@ -2,8 +2,8 @@
 
 CODE_VERSIONS = {
     "raw_prices": "1",
-    "lstm_snapshot": "1",
+    "lstm_snapshot": "2",
     "walkforward_forecasts": "1",
-    "ppo_policy": "1",
+    "ppo_policy": "2",
     "backtest": "1",
 }

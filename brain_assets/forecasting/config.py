@@ -1,8 +1,9 @@
 """Configurations of forecasters; torch-free, so that the graph can declare them."""
 
+import math
 from dataclasses import dataclass
 
-from brain_assets.configuration import option, require
+from brain_assets.configuration import option, require, require_count
 from brain_assets.forecasting.features import TARGETS
 
 
@@ -22,15 +23,15 @@ class ForecasterConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require(self.window >= 2, "window", "at least 2 sessions", self.window)
+        require_count(self.window, "window", 2, 1_000, "session")
         require(self.target in TARGETS, "target", f"one of {', '.join(TARGETS)}", self.target)
-        require(self.learning_rate > 0, "learning_rate", "a positive number", self.learning_rate)
-        require(self.weight_decay >= 0, "weight_decay", "a number >= 0", self.weight_decay)
-        require(self.batch_size >= 1, "batch_size", "at least 1 window", self.batch_size)
-        require(self.max_epochs >= 1, "max_epochs", "at least 1 epoch", self.max_epochs)
-        require(self.patience >= 1, "patience", "at least 1 epoch", self.patience)
-        require(self.clip > 0, "clip", "a positive number", self.clip)
-        require(self.seed >= 0, "seed", "an integer >= 0", self.seed)
+        require(0 < self.learning_rate < math.inf, "learning_rate", "a positive number", self.learning_rate)
+        require(0 <= self.weight_decay < math.inf, "weight_decay", "a number >= 0", self.weight_decay)
+        require_count(self.batch_size, "batch_size", 1, 1_000_000, "window")
+        require_count(self.max_epochs, "max_epochs", 1, 100_000, "epoch")
+        require_count(self.patience, "patience", 1, 100_000, "epoch")
+        require(0 < self.clip < math.inf, "clip", "a positive number", self.clip)
+        require(0 <= self.seed < 2**32, "seed", "0 to 2**32 - 1", self.seed)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,6 @@ class LstmConfig(ForecasterConfig):
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         super().__post_init__()
-        require(self.hidden_size >= 1, "hidden_size", "at least 1 unit", self.hidden_size)
-        require(self.n_layers >= 1, "n_layers", "at least 1 layer", self.n_layers)
+        require_count(self.hidden_size, "hidden_size", 1, 1_024, "unit")
+        require_count(self.n_layers, "n_layers", 1, 8, "layer")
         require(0 <= self.dropout < 1, "dropout", "a share in [0, 1)", self.dropout)

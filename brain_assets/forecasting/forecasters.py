@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn  # noqa: TID253 - this module is torch-backed; the graph imports it inside functions
+import torch  # noqa: TID253 - this module is torch-backed; the graph imports it inside functions
+from torch import nn  # noqa: TID253
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.configuration import from_mapping
+from brain_assets.configuration import from_mapping, without_advice
+from brain_assets.errors import ConfigError, SnapshotError, TrainingError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.config import ForecasterConfig, LstmConfig
 from brain_assets.forecasting.features import (
+    FEATURES,
     WindowIndex,
     price_features,
     split_weeks,
@@ -21,6 +24,7 @@ from brain_assets.forecasting.features import (
 )
 from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.forecasting.training import (
     N_THREADS,
     EpochLosses,
@@ -33,9 +37,23 @@ from brain_assets.forecasting.training import (
     scale_features,
     train,
 )
+from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.checks import (
+    CONFIG,
+    COUNT,
+    DATE,
+    METADATA,
+    NAMES,
+    NUMBER,
+    NUMBER_OR_NULL,
+    SCALE,
+    check_metadata,
+    check_weights,
+    refused,
+)
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 
 
@@ -55,7 +73,7 @@ def train_snapshot(
     panel: PricePanel,
     cutoff_date: datetime.date,
     config: ForecasterConfig,
-    caveat: str,
+    market: MarketNote,
     on_epoch: Callable[[EpochLosses], None] | None = None,
 ) -> ModelSnapshot:
     """Train a forecaster on a panel up to the cut-off.
@@ -68,8 +86,8 @@ def train_snapshot(
         Any bars; those after the cut-off are cut off first.
     cutoff_date : datetime.date
     config : ForecasterConfig
-    caveat : str
-        What a reader must know about the market; goes onto the model card.
+    market : MarketNote
+        Where the bars are from; goes into the metadata and onto the model card.
     on_epoch : callable, optional
         Called after every epoch.
 
@@ -102,12 +120,15 @@ def train_snapshot(
             config,
             on_epoch,
         )
+        predicted = predict(network, WindowBatches(scaled, validation_index, config.window))
+    forecasts = _by_week(predicted, validation_index, bars.realized.shape)
     metadata = {
         "fingerprint": {**asdict(fp := forecaster_fingerprint(family, panel, config)), "value": fp.value},
         "data": _data_window(panel, bars, split.train, split.validation, train_index, validation_index),
-        "training": _training_evidence(result),
+        "training": {**_training_evidence(result), **_validation_figures(forecasts, bars)},
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
-        "caveat": caveat,
+        "market": market.name,
+        "caveat": market.caveat,
         "n_threads": N_THREADS,
     }
     card = forecaster_card(family, cutoff_date, asdict(config), metadata)
@@ -125,9 +146,62 @@ def forecast(snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatA
         network = forecaster.network(config)
         network.load_state_dict(dict(snapshot.state_dict))
         predicted = predict(network, WindowBatches(scaled, index, config.window))
-    forecasts = np.full((len(weeks), len(panel.symbols)), np.nan)
-    forecasts[index.week, index.asset] = predicted * float(snapshot.metadata["forecast_scale"])
+    predicted = predicted * float(snapshot.metadata["forecast_scale"])
+    return _by_week(predicted, index, (len(weeks), len(panel.symbols)))
+
+
+DATA = {
+    **dict.fromkeys(("first_session", "last_session", "last_training_target"), DATE),
+    **dict.fromkeys(("first_validation_week", "last_validation_target"), DATE),
+    **dict.fromkeys(("n_training_windows", "n_validation_windows"), COUNT),
+    "symbols": NAMES,
+}
+TRAINING = {
+    **dict.fromkeys(("train_loss", "validation_loss", "zero_train_loss", "zero_validation_loss"), NUMBER),
+    **dict.fromkeys(("validation_rank_correlation", "validation_momentum_rank_correlation"), NUMBER_OR_NULL),
+    "best_epoch": COUNT,
+    "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
+}
+EVIDENCE = {"data": DATA, "training": TRAINING, "forecast_scale": SCALE}
+"""What a forecaster's metadata says, besides what every family's does."""
+
+
+def check_forecaster(snapshot: ModelSnapshot) -> None:
+    """Refuse a snapshot whose metadata, configuration, weights and scaler are not those of one forecaster.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with the name of the file that is to blame.
+    """
+    if snapshot.family not in FORECASTERS:
+        raise refused(METADATA, f"a forecaster that can be loaded ({', '.join(FORECASTERS)})", snapshot.family)
+    check_metadata(snapshot.metadata, EVIDENCE)
+    forecaster = FORECASTERS[snapshot.family]
+    try:
+        config = from_mapping(forecaster.config_class, snapshot.config, complete=True)
+    except ConfigError as error:
+        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+    with torch.device("meta"):
+        network = forecaster.network(config)
+    check_weights(snapshot.state_dict, network, snapshot.scaler, len(FEATURES))
+
+
+def _by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -> FloatArray:
+    """Lay predictions out by week and symbol; NaN where there is no window."""
+    forecasts = np.full(shape, np.nan)
+    forecasts[index.week, index.asset] = predicted
     return forecasts
+
+
+def _validation_figures(forecasts: FloatArray, bars: WeeklyBars) -> dict[str, float | None]:
+    """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
+    both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
+    realized = np.where(both, bars.realized, np.nan)
+    return {
+        "validation_rank_correlation": known_mean_rank_correlation(forecasts, realized),
+        "validation_momentum_rank_correlation": known_mean_rank_correlation(bars.momentum, realized),
+    }
 
 
 def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowIndex:
@@ -141,8 +215,13 @@ def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterCo
     if config.target != "ranked":
         return target_scale
     realized = bars.realized[train_rows]
-    spread = np.nanstd(realized[np.isfinite(realized).sum(axis=1) > 1], axis=1)
-    return float(np.mean(spread))
+    ranked = realized[np.isfinite(realized).sum(axis=1) > 1]
+    if len(ranked) == 0:
+        raise TrainingError(
+            "target ranked: expected training weeks with two symbols or more, got none; add symbols or set target to "
+            "raw."
+        )
+    return float(np.mean(np.nanstd(ranked, axis=1)))
 
 
 def _data_window(

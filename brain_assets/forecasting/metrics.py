@@ -40,6 +40,12 @@ def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float:
     return float(np.mean(weekly[np.isfinite(weekly)])) if np.isfinite(weekly).any() else float("nan")
 
 
+def known_mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float | None:
+    """Give the mean rank correlation as JSON takes it: None if no week has one."""
+    mean = mean_rank_correlation(forecast, realized)
+    return mean if np.isfinite(mean) else None
+
+
 def hit_rate(forecast: FloatArray, realized: FloatArray) -> float:
     """Give the share of forecasts on the right side of their week's median; NaN if there are none.
 

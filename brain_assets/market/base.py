@@ -1,7 +1,7 @@
 """What every market offers."""
 
 import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
@@ -40,3 +40,18 @@ class Market(Protocol):
         MarketError
             Naming every symbol that cannot be had. Nothing partial is returned.
         """
+
+
+class MarketNote(NamedTuple):
+    """What a reader of a model must know about the market that it learned from; goes into its metadata and card."""
+
+    name: str
+    """The word in ``BRAIN_MARKET`` that picks it."""
+
+    caveat: str
+    """One sentence."""
+
+    @classmethod
+    def of(cls, market: Market) -> "MarketNote":
+        """Take it from a market."""
+        return cls(market.name, market.caveat)

@@ -1,38 +1,48 @@
-"""The model card of a policy."""
+"""What the model card of a policy says."""
 
 import datetime
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from brain_assets.forecasting.card import MOMENTUM, RANK_CORRELATION
+from brain_assets.snapshots.card import CardText, Figure, write_card
+
 
 def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """Write what a stranger needs to know to use or to distrust the policy, Markdown."""
+    """Write a policy's card; see `brain_assets.snapshots.card.write_card`."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
-    return f"""# {family} policy, cut-off {cutoff_date}
-
-Chooses weekly portfolio weights from forecasts, momentum, volatility and what is held. It learned from weeks that ended
-on or before {cutoff_date}, and refuses weeks that begin on or before that date.
-
-- data: {data["n_weeks"]} weeks from {data["first_week"]} to {data["last_week"]}, {len(data["symbols"])} symbols
-- rules: long only, cash at least {rules["min_cash"]:.0%}, each symbol at most {rules["max_weight"]:.0%}, \
-{rules["cost_bps"]:g} bps of every dollar traded
-- growth a year on the weeks it learned from (not a result): {training["annual_growth"]:.1%}; equal weight: \
-{training["annual_growth_equal_weight"]:.1%}
-
-Limits: {metadata["caveat"]} The symbols were chosen today, so they are known to have survived.
-
-## Load
-
-```python
-from pathlib import Path
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-policy = ModelSnapshot.load(Path("snapshot-{cutoff_date}"))
-```
-
-## Configuration
-
-```json
-{json.dumps(dict(config), indent=2, sort_keys=True)}
-```
-"""
+    text = CardText(
+        kind="policy",
+        task="reinforcement-learning",
+        summary="Chooses weekly portfolio weights from forecasts, momentum, volatility and what is held.",
+        data=[
+            f"{data['n_weeks']} weeks, the first beginning on {data['first_week']}, the last on {data['last_week']}",
+            f"rules: long only, cash at least {rules['min_cash']:.0%}, each symbol at most {rules['max_weight']:.0%}, "
+            f"{rules['cost_bps']:g} bps of every dollar traded",
+        ],
+        figures=[
+            Figure(
+                f"{RANK_CORRELATION} of the forecasts that it sees",
+                "spearmanr",
+                "training weeks",
+                training["forecast_rank_correlation"],
+                training["momentum_rank_correlation"],
+                MOMENTUM,
+                held_out="yes, walk-forward",
+            ),
+            Figure(
+                "growth a year, after costs",
+                "growth",
+                "training weeks",
+                training["annual_growth"],
+                training["annual_growth_equal_weight"],
+                "equal weight",
+            ),
+        ],
+        figures_note="The forecasts are walk-forward: each was made by a snapshot that was finished before its week, "
+        "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "
+        "that the policy learned from, and no result.",
+        limits=["Costs are a flat rate: no taxes, no market impact, and every trade is filled at the week's open."],
+        use="weights = snapshot.decide(bars, forecasts)",
+    )
+    return write_card(family, cutoff_date, config, metadata, text)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from brain_assets.configuration import option, require
+from brain_assets.configuration import option, require, require_count
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,12 @@ class PpoConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("total_steps", "n_envs", "n_steps", "n_epochs", "hidden", "episode_weeks"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require_count(self.total_steps, "total_steps", 1, 1_000_000_000, "week")
+        require_count(self.n_envs, "n_envs", 1, 10_000, "episode")
+        require_count(self.n_steps, "n_steps", 1, 10_000, "week")
+        require_count(self.n_epochs, "n_epochs", 1, 1_000, "epoch")
+        require_count(self.hidden, "hidden", 1, 1_024, "unit")
+        require_count(self.episode_weeks, "episode_weeks", 1, 10_000, "week")
         rollout = self.n_envs * self.n_steps
         divides = self.batch_size >= 2 and rollout % self.batch_size == 0
         require(divides, "batch_size", f"at least 2 and a divisor of n_envs * n_steps = {rollout}", self.batch_size)

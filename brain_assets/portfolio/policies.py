@@ -8,20 +8,39 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.errors import BrainAssetsError, TrainingError
+from brain_assets.configuration import without_advice
+from brain_assets.errors import BrainAssetsError, ConfigError, SnapshotError, TrainingError
+from brain_assets.forecasting.metrics import known_mean_rank_correlation
+from brain_assets.market.base import MarketNote
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.arithmetic import TradingRules, target_weights
 from brain_assets.portfolio.card import policy_card
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.rules import RULES, policy_options
+from brain_assets.portfolio.observations import N_MARKET_FEATURES
+from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
+from brain_assets.snapshots.checks import (
+    CONFIG,
+    COUNT,
+    DATE,
+    METADATA,
+    NAMES,
+    NUMBER,
+    NUMBER_OR_NULL,
+    check_metadata,
+    check_weights,
+    refused,
+)
 from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.versions import CODE_VERSIONS
 
 POLICY_FORECASTER = {"ppo": "lstm", "sac": "patchtst"}
 """Whose forecasts a policy family sees."""
+
+POLICIES = ("ppo",)
+"""Families with a trainer."""
 
 
 def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
@@ -94,7 +113,7 @@ def train_policy_snapshot(
     weeks: MarketWeeks,
     cutoff_date: datetime.date,
     config: PpoConfig,
-    caveat: str,
+    market: MarketNote,
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> ModelSnapshot:
     """Train a policy.
@@ -107,8 +126,8 @@ def train_policy_snapshot(
         From `training_weeks`.
     cutoff_date : datetime.date
     config : PpoConfig
-    caveat : str
-        What a reader must know about the market; goes onto the model card.
+    market : MarketNote
+        Where the weeks are from; goes into the metadata and onto the model card.
     on_progress : callable, optional
         Called after every rollout with steps so far, steps in all, and the mean reward of an episode.
     """
@@ -129,18 +148,59 @@ def train_policy_snapshot(
         "training": {
             "annual_growth": run.annual_growth,
             "annual_growth_equal_weight": run_equal_weight(weeks, RULES).annual_growth,
+            **_forecast_figures(weeks),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
                 for point in result.learning_curve
                 if np.isfinite(point.mean_episode_reward)
             ],
         },
-        "caveat": caveat,
+        "market": market.name,
+        "caveat": market.caveat,
         "n_threads": result.n_threads,
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
     return ModelSnapshot(family, cutoff_date, options, metadata, result.state_dict, result.scaler, card)
+
+
+def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
+    """Tell how good what the policy learned from was: its forecasts are of weeks that their models had not seen."""
+    realized = np.where(weeks.available, weeks.weekly_return, np.nan)
+    return {
+        "forecast_rank_correlation": known_mean_rank_correlation(weeks.forecast, realized),
+        "momentum_rank_correlation": known_mean_rank_correlation(weeks.momentum, realized),
+    }
+
+
+DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
+TRAINING = {
+    **dict.fromkeys(("annual_growth", "annual_growth_equal_weight"), NUMBER),
+    **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
+    "curve": [{"steps": COUNT, "reward": NUMBER}],
+}
+EVIDENCE = {"data": DATA, "training": TRAINING}
+"""What a policy's metadata says, besides what every family's does."""
+
+
+def check_policy(snapshot: ModelSnapshot) -> None:
+    """Refuse a snapshot whose metadata, configuration, weights and scaler are not those of one policy.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with the name of the file that is to blame.
+    """
+    from brain_assets.portfolio.policy import empty_policy
+
+    if snapshot.family not in POLICIES:
+        raise refused(METADATA, f"a policy that can be loaded ({', '.join(POLICIES)})", snapshot.family)
+    check_metadata(snapshot.metadata, EVIDENCE)
+    try:
+        config, _ = read_policy_options(snapshot.config)
+    except ConfigError as error:
+        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+    check_weights(snapshot.state_dict, empty_policy(config.hidden), snapshot.scaler, N_MARKET_FEATURES)
 
 
 def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> StrategyRun:

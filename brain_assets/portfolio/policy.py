@@ -117,6 +117,12 @@ def restore_policy(state_dict: Mapping[str, Tensor]) -> PolicyNetwork:
     return network.eval()
 
 
+def empty_policy(hidden: int) -> PolicyNetwork:
+    """Build a network on the device "meta": its weights have names, shapes and types, but no memory."""
+    with torch.device("meta"):
+        return PolicyNetwork(hidden)
+
+
 def run_policy(
     network: PolicyNetwork,
     scaler: "StandardScaler",

@@ -1,16 +1,29 @@
 """A trained model with everything that is needed to use it."""
 
 import datetime
-import io
 import json
+import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import LookAheadError, SnapshotError
-from brain_assets.snapshots.folder import read_folder, write_folder
+from brain_assets.snapshots.checks import (
+    CARD,
+    CONFIG,
+    IDENTITY,
+    METADATA,
+    SCALER,
+    WEIGHTS,
+    check_metadata,
+    refused,
+    shown,
+)
+from brain_assets.snapshots.folder import MANIFEST, read_folder, read_manifest, write_folder
+from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, parse_snapshot_name
 from brain_assets.snapshots.scaler_file import dump_scaler, load_scaler
+from brain_assets.snapshots.weights_file import dump_weights, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -117,45 +130,131 @@ class ModelSnapshot:
 
     def save(self, folder: Path) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        import torch
-
-        weights = io.BytesIO()
-        torch.save(dict(self.state_dict), weights)
         payload = {
-            "weights.pt": weights.getvalue(),
-            "feature_scaler.pkl": dump_scaler(self.scaler),
-            "config.json": (json.dumps(dict(self.config), indent=2, sort_keys=True) + "\n").encode(),
-            "README.md": self.card.encode(),
+            WEIGHTS: dump_weights(self.state_dict),
+            SCALER: dump_scaler(self.scaler),
+            CONFIG: (json.dumps(dict(self.config), indent=2, sort_keys=True) + "\n").encode(),
+            CARD: self.card.encode(),
         }
         identity = {"family": self.family, "cutoff_date": self.cutoff_date.isoformat()}
         write_folder(folder, payload, {**self.metadata, **identity})
 
     @classmethod
     def load(cls, folder: Path) -> "ModelSnapshot":
-        """Read a folder that verifies; weights load as tensors only, the scaler as a scaler only.
+        """Read a folder that verifies; nothing in it is run, and nothing in it is believed.
 
         Raises
         ------
         SnapshotError
-            If the folder does not verify or holds anything but plain weights and a scaler.
+            As `from_payload`, and if the folder does not verify.
         """
-        import pickle
-
-        import torch
-
         payload, metadata = read_folder(folder)
+        return cls.from_payload(str(folder), payload, metadata)
+
+    @classmethod
+    def from_hub(cls, repo: str, *, revision: str, token: str | None = None) -> "ModelSnapshot":
+        """Read a snapshot from the Hugging Face Hub into memory; nothing in it is run, and nothing in it is believed.
+
+        Parameters
+        ----------
+        repo : str
+            Model repo, ``user/name``.
+        revision : str
+            The snapshot's branch, such as ``snapshot-2020-12-31``.
+        token : str, optional
+            For a private repo; default: ``HF_TOKEN``, or what `hf auth login` has stored.
+
+        Raises
+        ------
+        RefusedSnapshotError
+            If what the branch holds is not to be believed: one sentence with repo, branch, file and reason.
+        SnapshotError
+            If there is no such branch.
+        HubError
+            If the Hub fails or refuses.
+        """
+        cutoff_date = parse_snapshot_name(revision)
+        if cutoff_date is None:
+            raise SnapshotError(
+                f"revision: expected a branch such as snapshot-2020-12-31, got {revision!r}; correct it."
+            )
+        from pydantic import SecretStr
+
+        from brain_assets.snapshots.hub import HubRepo
+        from brain_assets.snapshots.hub_address import HubAddress
+
+        hub = HubRepo(None, HubAddress(repo, SecretStr(token) if token else None))
+        files, _ = hub.pull(cutoff_date)
+        metadata = read_manifest(files.pop(MANIFEST))
+        return cls.from_payload(f"{repo}@{revision}", files, metadata)
+
+    @classmethod
+    def from_payload(cls, place: str, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
+        """Make a snapshot of files that came from anywhere.
+
+        Parameters
+        ----------
+        place : str
+            Where they came from, such as a folder or a repository and its branch; errors begin with it.
+        payload : mapping of str to bytes
+            Content of every file in `brain_assets.snapshots.folder.PAYLOAD`.
+        metadata : mapping
+            Content of ``metadata.json``.
+
+        Raises
+        ------
+        SnapshotError
+            Naming the place, the file and the reason: an unknown family; a date, a configuration or evidence that is
+            not what the family has; anything but plain, finite weights of the network that the configuration
+            describes; anything but a fitted scaler of its features.
+        """
         try:
-            state_dict = torch.load(io.BytesIO(payload["weights.pt"]), weights_only=True, map_location="cpu")
-        except (pickle.UnpicklingError, RuntimeError) as error:
-            raise SnapshotError(f"{folder}/weights.pt: expected plain tensors; do not use this snapshot.") from error
-        files = metadata.pop("files")
+            return cls._from_payload(payload, metadata)
+        except SnapshotError as error:
+            raise SnapshotError(f"{place}/{error}") from error
+
+    @classmethod
+    def _from_payload(cls, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
+        family = metadata.get("family")
+        if family not in FAMILIES:
+            raise refused(METADATA, f"family to be one of {', '.join(FAMILIES)}", reprlib.repr(family))
+        check_metadata(metadata, IDENTITY)
         snapshot = cls(
-            family=metadata.pop("family"),
-            cutoff_date=datetime.date.fromisoformat(metadata.pop("cutoff_date")),
-            config=json.loads(payload["config.json"]),
-            metadata=metadata,
-            state_dict=state_dict,
-            scaler=load_scaler(payload["feature_scaler.pkl"]),
-            card=payload["README.md"].decode(),
+            family=str(family),
+            cutoff_date=datetime.date.fromisoformat(metadata["cutoff_date"]),
+            config=_read_json(payload[CONFIG]),
+            metadata={key: value for key, value in metadata.items() if key not in ("family", "cutoff_date")},
+            state_dict=load_weights(payload[WEIGHTS]),
+            scaler=load_scaler(payload[SCALER]),
+            card=_read_text(payload[CARD]),
         )
-        return replace(snapshot, metadata={**metadata, "files": files})
+        snapshot.check()
+        return snapshot
+
+    def check(self) -> None:
+        """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
+        if self.family in FORECASTER_FAMILIES:
+            from brain_assets.forecasting.forecasters import check_forecaster
+
+            check_forecaster(self)
+        else:
+            from brain_assets.portfolio.policies import check_policy
+
+            check_policy(self)
+
+
+def _read_json(content: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise refused(CONFIG, "JSON", f"what cannot be read as such ({shown(str(error))})") from error
+    if not isinstance(values, dict):
+        raise refused(CONFIG, "an object", type(values).__name__)
+    return values
+
+
+def _read_text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise refused(CARD, "UTF-8 text", f"byte {error.start} that is not") from error

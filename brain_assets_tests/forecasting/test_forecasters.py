@@ -11,12 +11,13 @@ import torch
 
 from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.forecasters import forecast, train_snapshot
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP
 
 CUTOFF = datetime.date(2019, 12, 31)
 
@@ -29,23 +30,23 @@ def same_bytes(first: ModelSnapshot, second: ModelSnapshot) -> bool:
 def test_everything_after_the_cutoff_may_change_and_the_snapshot_stays_bit_identical(
     panel: PricePanel, tiny_lstm: LstmConfig
 ) -> None:
-    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "")
+    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
     values = panel.values.copy()
     after = panel.sessions > np.datetime64(CUTOFF)
     values[:, after] *= np.random.default_rng(0).uniform(0.5, 2, values[:, after].shape)
     values[0, after] = np.nan
     changed = PricePanel(panel.sessions, panel.symbols, values)
-    assert same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, ""))
+    assert same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, MADE_UP))
     values[1, np.flatnonzero(~after)[-1], CLOSE] *= 1.01  # the last session before the cut-off does matter
-    assert not same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, ""))
+    assert not same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, MADE_UP))
 
 
 def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     values = np.concatenate([panel.values, panel.values[:1]])
     values[-1, panel.sessions <= np.datetime64(CUTOFF)] = np.nan
     more = PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)
-    first = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "")
-    assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, ""))
+    first = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
+    assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, MADE_UP))
 
 
 def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
@@ -53,8 +54,8 @@ def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PriceP
     config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
     values = panel.values.copy()
     values[:, (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))] *= 1.7
-    first = train_snapshot("lstm", panel, CUTOFF, config, "")
-    second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, "")
+    first = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP)
+    second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, MADE_UP)
     np.testing.assert_array_equal(first.scaler.mean_, second.scaler.mean_)
     np.testing.assert_array_equal(first.scaler.scale_, second.scaler.scale_)
     for name, weights in first.state_dict.items():
@@ -62,7 +63,7 @@ def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PriceP
 
 
 def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, "").metadata["data"]
+    data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP).metadata["data"]
     assert data["first_session"] == "2016-01-04"
     assert data["last_session"] == "2019-12-31"
     assert data["last_training_target"] == "2018-12-28"
@@ -77,6 +78,36 @@ def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig
     assert n_weeks == usable.sum()
 
 
+def test_evidence_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
+    bars = WeeklyBars.from_panel(panel)
+    year = bars.select(bars.weeks.year == 2019)
+    forecasts = forecast(snapshot, panel, year.weeks)  # without the guard: the snapshot has seen these weeks
+    training = snapshot.metadata["training"]
+    assert training["validation_rank_correlation"] == pytest.approx(mean_rank_correlation(forecasts, year.realized))
+    assert training["validation_momentum_rank_correlation"] == mean_rank_correlation(year.momentum, year.realized)
+    assert f"| {training['validation_rank_correlation']:.4f} |" in snapshot.card
+    assert snapshot.metadata["market"] == "simulator"
+    assert "- market: simulator" in snapshot.card
+
+
+def test_rank_correlation_of_two_symbols_is_null(panel: PricePanel, tiny_lstm: LstmConfig, tmp_path: Path) -> None:
+    two = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2])
+    snapshot = train_snapshot("lstm", two, CUTOFF, tiny_lstm, MADE_UP)
+    assert snapshot.metadata["training"]["validation_rank_correlation"] is None
+    assert "| not known | not known (4-week momentum) |" in snapshot.card
+    snapshot.save(tmp_path / "snapshot-2019-12-31")
+    assert ModelSnapshot.load(tmp_path / "snapshot-2019-12-31").metadata["data"]["symbols"] == list(two.symbols)
+
+
+def test_ranks_of_one_symbol_are_refused(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    one = PricePanel(panel.sessions, panel.symbols[:1], panel.values[:1])
+    with pytest.raises(TrainingError, match="target ranked: expected training weeks with two symbols or more, got no"):
+        train_snapshot("lstm", one, CUTOFF, tiny_lstm, MADE_UP)
+    raw = dataclasses.replace(tiny_lstm, target="raw")
+    assert train_snapshot("lstm", one, CUTOFF, raw, MADE_UP).metadata["forecast_scale"] > 0
+
+
 SECOND_PROCESS = """
 import datetime, sys
 from pathlib import Path
@@ -84,10 +115,11 @@ from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets_tests.conftest import MADE_UP
 market = SimulatorMarket(("A", "B", "C"), seed=3)
 panel = PricePanel.from_frame(market.prices(datetime.date(2017, 1, 1), datetime.date(2020, 1, 1)))
 config = LstmConfig(window=20, hidden_size=8, max_epochs=2)
-train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, "").save(Path(sys.argv[1]))
+train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MADE_UP).save(Path(sys.argv[1]))
 """
 
 
@@ -103,7 +135,7 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
 
 def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
     with pytest.raises(TrainingError, match=r"expected windows of 900 sessions .* got 0 and \d+; give the market more"):
-        train_snapshot("lstm", panel, CUTOFF, LstmConfig(window=900), "")
+        train_snapshot("lstm", panel, CUTOFF, LstmConfig(window=900), MADE_UP)
 
 
 def test_impossible_configuration_is_one_sentence() -> None:
@@ -116,7 +148,7 @@ def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: 
     config = dataclasses.replace(tiny_lstm, target=target, max_epochs=3)
     bars = WeeklyBars.from_panel(panel)
     weeks = bars.weeks.select(bars.weeks.year == 2021)
-    forecasts = train_snapshot("lstm", panel, CUTOFF, config, "").forecast(panel, weeks)
+    forecasts = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).forecast(panel, weeks)
     spread = np.nanstd(bars.realized)
     assert 0 < np.nanstd(forecasts) < spread  # a forecast that explains little is smaller than what it forecasts
     assert np.isfinite(forecasts).all()
@@ -130,7 +162,7 @@ def test_planted_reversal_is_found_out_of_sample() -> None:
         panel = PricePanel.from_frame(market.prices(datetime.date(1996, 1, 1), datetime.date(2020, 1, 1)))
         bars = WeeklyBars.from_panel(panel)
         test = bars.select(bars.weeks.start > np.datetime64("2014-12-31"))
-        snapshot = train_snapshot("lstm", panel, datetime.date(2014, 12, 31), LstmConfig(), "")
+        snapshot = train_snapshot("lstm", panel, datetime.date(2014, 12, 31), LstmConfig(), MADE_UP)
         best = mean_rank_correlation(market.expected_return(test.weeks.start), test.realized)
         assert best == pytest.approx(0.15, abs=0.03)
         shares.append(mean_rank_correlation(snapshot.forecast(panel, test.weeks), test.realized) / best)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import BrainAssetsError, LookAheadError, TrainingError
+from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
@@ -22,7 +23,7 @@ from brain_assets.portfolio.policies import (
     training_weeks,
 )
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets_tests.conftest import TINY_PPO
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO
 
 CUTOFF = datetime.date(2018, 12, 31)
 CONFIG = PpoConfig(**TINY_PPO)
@@ -41,7 +42,7 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def snapshot(bars: WeeklyBars, forecasts: pd.DataFrame) -> ModelSnapshot:
     weeks = training_weeks(bars, forecasts, "ppo", CUTOFF)
-    return train_policy_snapshot("ppo", weeks, CUTOFF, CONFIG, "made up")
+    return train_policy_snapshot("ppo", weeks, CUTOFF, CONFIG, MADE_UP)
 
 
 def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
@@ -97,6 +98,21 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(
     assert loaded.metadata["data"]["symbols"] == list(bars.symbols)
 
 
+def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
+    bars: WeeklyBars, forecasts: pd.DataFrame
+) -> None:
+    weeks = training_weeks(bars, forecasts.assign(lstm=-forecasts["momentum"]), "ppo", CUTOFF)
+    snapshot = train_policy_snapshot("ppo", weeks, CUTOFF, CONFIG, MADE_UP)
+    training = snapshot.metadata["training"]
+    momentum = mean_rank_correlation(weeks.momentum, weeks.weekly_return)
+    assert momentum != 0
+    assert training["momentum_rank_correlation"] == pytest.approx(momentum)
+    assert training["forecast_rank_correlation"] == pytest.approx(-momentum)
+    assert f"| {-momentum:.4f} | {momentum:.4f} (4-week momentum) | yes, walk-forward |" in snapshot.card
+    assert "The growth is not out of sample" in snapshot.card
+    assert snapshot.metadata["market"] == "simulator"
+
+
 def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(snapshot: ModelSnapshot, bars: WeeklyBars) -> None:
     with pytest.raises(LookAheadError, match="ppo snapshot of 2018-12-31: expected weeks that begin after its cut-off"):
         snapshot.decide(bars, bars.momentum)
@@ -119,13 +135,13 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets_tests.conftest import TINY_PPO
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO
 cutoff = datetime.date(2018, 12, 31)
 market = SimulatorMarket(("A", "B", "C"), seed=3)
 panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2019, 1, 1)))
 forecasts = build_forecast_features(panel, [2016, 2017, 2018], {})
 weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, "ppo", cutoff)
-train_policy_snapshot("ppo", weeks, cutoff, PpoConfig(**TINY_PPO), "").save(Path(sys.argv[1]))
+train_policy_snapshot("ppo", weeks, cutoff, PpoConfig(**TINY_PPO), MADE_UP).save(Path(sys.argv[1]))
 """
 
 

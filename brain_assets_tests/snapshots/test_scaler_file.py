@@ -57,7 +57,7 @@ def test_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path: Path, na
         (b"", "broken pickle"),
         (b"not a pickle", "broken pickle"),
         (pickle.dumps(3), "got int"),
-        (pickle.dumps(StandardScaler()), "got StandardScaler"),  # not fitted
+        (pickle.dumps(StandardScaler()), "got one with others, or not all of them"),  # not fitted
         (pickle.dumps(MinMaxScaler()), "asks for sklearn.preprocessing._data.MinMaxScaler"),
     ],
 )

@@ -1,0 +1,145 @@
+"""What is asked of a snapshot's content before any of it is used: it may come from a stranger.
+
+Every refusal is a `SnapshotError` that begins with the file's name; whoever reads the folder puts its place before it.
+"""
+
+import datetime
+import math
+import re
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from brain_assets.errors import SnapshotError
+
+if TYPE_CHECKING:
+    import torch
+    from sklearn.preprocessing import StandardScaler
+
+WEIGHTS, SCALER, CONFIG, CARD, METADATA = (
+    "weights.pt",
+    "feature_scaler.pkl",
+    "config.json",
+    "README.md",
+    "metadata.json",
+)
+
+
+def refused(file: str, expected: str, got: str) -> SnapshotError:
+    """Make the error that says why a snapshot is not used."""
+    return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+
+
+def shown(text: str) -> str:
+    """Give a stranger's words as they may stand in a sentence: short, and on one line."""
+    return text if text.isprintable() and len(text) <= 100 else repr(text[:100])
+
+
+class Kind(NamedTuple):
+    """What a JSON value must be: in words, and how to tell."""
+
+    expected: str
+    admits: Callable[[Any], bool]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # numbers only, by then
+
+
+def _is_date(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+NUMBER = Kind("a finite number", _is_number)
+NUMBER_OR_NULL = Kind("a finite number or null", lambda value: value is None or _is_number(value))
+SCALE = Kind("a finite number >= 0", lambda value: _is_number(value) and value >= 0)
+COUNT = Kind("an integer >= 0", lambda value: type(value) is int and value >= 0)
+TEXT = Kind("a text", lambda value: isinstance(value, str))
+DATE = Kind("a date such as 2019-12-31", _is_date)
+HASH = Kind("64 hexadecimal digits", lambda value: bool(re.fullmatch("[0-9a-f]{64}", str(value))))
+NAMES = Kind(
+    "a list of names",
+    lambda value: isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value),
+)
+
+Shape = Kind | Mapping[str, Any] | list[Any]
+"""A kind; an object of shapes by key, where further keys may stand; or a list of one shape, any number of times."""
+
+IDENTITY: Mapping[str, Shape] = {
+    "cutoff_date": DATE,
+    "fingerprint": {"value": HASH, "config": HASH},
+    "market": TEXT,
+    "caveat": TEXT,
+    "n_threads": COUNT,
+}
+"""What the metadata of every family says."""
+
+
+def check_metadata(values: object, shape: Shape, path: str = "") -> None:
+    """Refuse metadata that lacks what is asked for later, or has something else in its place.
+
+    Raises
+    ------
+    SnapshotError
+        Naming the key, such as ``training.curve[0].epoch``.
+    """
+    if isinstance(shape, Kind):
+        if not shape.admits(values):
+            raise refused(METADATA, f"{path} to be {shape.expected}", reprlib.repr(values))
+    elif isinstance(shape, list):
+        if not isinstance(values, list):
+            raise refused(METADATA, f"{path} to be a list", type(values).__name__)
+        for position, value in enumerate(values):
+            check_metadata(value, shape[0], f"{path}[{position}]")
+    else:
+        if not isinstance(values, Mapping):
+            raise refused(METADATA, f"{path or 'it'} to be an object", type(values).__name__)
+        for key, inner in shape.items():
+            where = f"{path}.{key}" if path else key
+            if key not in values:
+                raise refused(METADATA, f"{where}", "nothing")
+            check_metadata(values[key], inner, where)
+
+
+def check_weights(
+    state_dict: "Mapping[str, torch.Tensor]", network: "torch.nn.Module", scaler: "StandardScaler", n_features: int
+) -> None:
+    """Refuse weights and a scaler that are not those of the network which the configuration describes.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to Tensor
+    network : Module
+        On the device "meta": its weights have names, shapes and types, but no memory.
+    scaler : StandardScaler
+    n_features : int
+        How many numbers the scaler must scale.
+
+    Raises
+    ------
+    SnapshotError
+        Naming the first weight that is missing, of another shape or type, unknown, or not finite.
+    """
+    import torch
+
+    expected = network.state_dict()
+    strangers = sorted(set(state_dict) - set(expected))
+    if strangers:
+        raise refused(WEIGHTS, f"no weights but {', '.join(expected)}", reprlib.repr(strangers[0]))
+    for name, weight in expected.items():
+        if name not in state_dict:
+            raise refused(WEIGHTS, f"the weights {name}", "none")
+        got = state_dict[name]
+        if got.shape != weight.shape or got.dtype != weight.dtype:
+            raise refused(WEIGHTS, f"{name} {_describe(weight)}, as {CONFIG} says", _describe(got))
+        if not bool(torch.isfinite(got).all()):
+            raise refused(WEIGHTS, f"finite numbers in {name}", "some that are not")
+    if scaler.n_features_in_ != n_features:
+        raise refused(SCALER, f"a scaler of {n_features} features", f"one of {scaler.n_features_in_}")
+
+
+def _describe(weight: "torch.Tensor") -> str:
+    return f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"

@@ -1,0 +1,101 @@
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+
+from brain_assets.configuration import from_mapping, without_advice
+from brain_assets.errors import ConfigError
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
+
+
+def test_values_come_back_as_they_were() -> None:
+    config = LstmConfig(window=30, learning_rate=0.01)
+    assert from_mapping(LstmConfig, json.loads(json.dumps(dataclasses.asdict(config))), complete=True) == config
+    assert from_mapping(LstmConfig, {}) == LstmConfig()
+
+
+def test_an_integer_is_taken_for_a_float() -> None:
+    clip = from_mapping(LstmConfig, {"clip": 4}).clip
+    assert clip == 4
+    assert type(clip) is float
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("window", True, "an integer, got True"),
+        ("window", 20.0, "an integer, got 20.0"),
+        ("window", "20", "an integer, got '20'"),
+        ("window", None, "an integer, got None"),
+        ("target", 3, "a text, got 3"),
+        ("clip", "5", "a finite number, got '5'"),
+        ("clip", False, "a finite number, got False"),
+        ("clip", math.nan, "a finite number, got nan"),
+        ("learning_rate", math.inf, "a finite number, got inf"),
+        ("clip", 10**400, "a finite number, got 1000"),
+        ("clip", [5.0], r"a finite number, got \[5.0\]"),
+        ("window", 1_001, "at most 1,000 sessions, got 1001"),
+        ("window", 1, "at least 2 sessions, got 1"),
+        ("hidden_size", 10**9, "at most 1,024 units, got 1000000000"),
+        ("n_layers", 9, "at most 8 layers, got 9"),
+        ("batch_size", 10**7, "at most 1,000,000 windows, got"),
+        ("max_epochs", 10**6, "at most 100,000 epochs, got"),
+        ("patience", 10**6, "at most 100,000 epochs, got"),
+        ("seed", 2**32, r"0 to 2\*\*32 - 1, got"),
+        ("target", "x" * 10_000, "one of raw, demeaned, ranked, got 'xxx"),
+    ],
+)
+def test_value_of_another_type_or_size_is_refused_by_name(key: str, value: object, expected: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{key}: expected {expected}") as caught:
+        from_mapping(LstmConfig, {key: value})
+    assert len(str(caught.value)) < 300
+    assert without_advice(caught.value) + "; correct the run configuration." == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("total_steps", 10**10), ("n_envs", 10**5), ("n_steps", 10**5), ("n_epochs", 10**4), ("hidden", 2_000)),
+        *(("episode_weeks", 10**5), ("batch_size", 10**9), ("learning_rate", 2), ("ent_coef", math.inf)),
+    ],
+)
+def test_absurd_sizes_of_a_policy_are_refused_by_name(key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"^{key}: expected"):
+        from_mapping(PpoConfig, {key: value})
+
+
+def test_unknown_and_missing_keys_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys among window, .*, got 'units'; remove them\.$"):
+        from_mapping(LstmConfig, {"units": 3})
+    with pytest.raises(ConfigError, match="got 'k0', 'k1', 'k2' and 7 more; remove them"):
+        from_mapping(LstmConfig, {f"k{i}": i for i in range(10)})
+    values = dataclasses.asdict(LstmConfig())
+    del values["clip"]
+    assert from_mapping(LstmConfig, values) == LstmConfig()
+    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys .*, got none of clip; add them\.$"):
+        from_mapping(LstmConfig, values, complete=True)
+
+
+def test_policy_options_are_undone() -> None:
+    config = PpoConfig(hidden=8)
+    assert read_policy_options(json.loads(json.dumps(policy_options(config)))) == (config, RULES)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"extra": 1}, "keys: expected training and rules, got ['extra', 'rules', 'training']"),
+        ({"training": 3}, "training: expected an object, got 3"),
+        ({"rules": []}, "rules: expected an object, got []"),
+        ({"rules": {"min_cash": 0.1}}, "TradingRules: expected keys min_cash, max_weight, cost_bps, got none of max_"),
+        ({"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}}, "max_weight: expected a share in (0, 1], got 2"),
+        ({"training": {}}, "PpoConfig: expected keys"),
+    ],
+)
+def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
+        read_policy_options({**policy_options(PpoConfig()), **change})
