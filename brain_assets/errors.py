@@ -33,6 +33,18 @@ class SnapshotError(BrainAssetsError):
     """A snapshot folder is absent, incomplete or not what it says."""
 
 
+class RefusedSnapshotError(SnapshotError):
+    """What a repo of the Hub holds under a snapshot's name is not to be believed; nothing of it has run."""
+
+
+class HubError(BrainAssetsError):
+    """The Hugging Face Hub would not do what was asked of it."""
+
+
+class HubUnavailableError(HubError):
+    """The Hub could not be reached, or went on failing after the last retry; a later attempt may work."""
+
+
 class TrainingError(BrainAssetsError):
     """A training cannot start, or its loss is no longer a number."""
 

@@ -8,3 +8,8 @@ LOGGER = logging.getLogger("brain_assets")
 def report(message: str) -> None:
     """Say how far the work is, one line."""
     LOGGER.info(message)
+
+
+def warn(message: str) -> None:
+    """Say what the user should know although the work goes on, one line."""
+    LOGGER.warning(message)

@@ -1,21 +1,25 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.registry import MARKETS
+from brain_assets.snapshots.names import FAMILIES
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 class Settings(BaseSettings):
     """What a process was started with; frozen."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     market: Literal[MARKETS] = Field("live", alias="BRAIN_MARKET")  # type: ignore[valid-type]
     """Where data comes from."""
@@ -31,8 +35,15 @@ class Settings(BaseSettings):
     """Years after it are left out; None: the last complete year that the market has."""
     files_dir: Path | None = Field(None, alias="BRAIN_FILES_DIR")
     """Folder of the market ``files``."""
-    storage_backend: Literal["local"] = Field("local", alias="STORAGE_BACKEND")
-    """Where snapshots are kept."""
+    storage_backend: Literal["local", "hf"] = Field("local", alias="STORAGE_BACKEND")
+    """Where snapshots are kept: on this machine, or on the Hugging Face Hub as well."""
+    hf_token: SecretStr | None = Field(None, alias="HF_TOKEN")
+    """Token of the Hub; None: what `hf auth login` has stored, if anything. Never printed."""
+    hf_lstm_model_repo: str | None = Field(None, alias="HF_LSTM_MODEL_REPO")
+    """Model repo of a family, ``user/name``; needed if snapshots go to the Hub. The same for the other families."""
+    hf_patchtst_model_repo: str | None = Field(None, alias="HF_PATCHTST_MODEL_REPO")
+    hf_ppo_model_repo: str | None = Field(None, alias="HF_PPO_MODEL_REPO")
+    hf_sac_model_repo: str | None = Field(None, alias="HF_SAC_MODEL_REPO")
 
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
@@ -51,6 +62,35 @@ class Settings(BaseSettings):
             raise ValueError("expected each symbol once")
         return value
 
+    @field_validator(*(f"hf_{family}_model_repo" for family in FAMILIES))
+    @classmethod
+    def _names_a_repo(cls, value: str | None) -> str | None:
+        if value is not None and not _REPO.fullmatch(value):
+            raise ValueError("expected a model repo of the Hub, user/name")
+        return value
+
+    @model_validator(mode="after")
+    def _can_use_the_hub(self) -> "Settings":
+        if self.storage_backend != "hf":
+            return self
+        if self.hf_token is not None and not re.fullmatch(r"[!-~]+", self.hf_token.get_secret_value()):
+            raise ValueError(
+                "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
+            )
+        repos = {family: self.model_repo(family) for family in FAMILIES}
+        missing = [f"HF_{family.upper()}_MODEL_REPO" for family, repo in repos.items() if repo is None]
+        if missing:
+            raise ValueError(
+                f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got nothing; "
+                "set them, or STORAGE_BACKEND to local"
+            )
+        if len(set(repos.values())) < len(repos):
+            raise ValueError(
+                "HF_*_MODEL_REPO: expected a repo of its own for every family, as branches are named by date alone; "
+                f"got {', '.join(str(repo) for repo in repos.values())}; set different ones"
+            )
+        return self
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
         if self.market == "files" and self.files_dir is None:
@@ -64,9 +104,17 @@ class Settings(BaseSettings):
             )
         return self
 
+    def model_repo(self, family: str) -> str | None:
+        """Give the Hub repo of a family."""
+        repo: str | None = getattr(self, f"hf_{family}_model_repo")
+        return repo
+
     def differing_variables(self) -> dict[str, str]:
-        """Give the environment variables that reproduce these settings: those that differ from their defaults."""
-        values = {name: getattr(self, name) for name, field in Settings.model_fields.items() if name in self._given}
+        """Give the environment variables that reproduce these settings: those that differ from their defaults.
+
+        The token is not among them.
+        """
+        values = {name: getattr(self, name) for name in Settings.model_fields if name in self._given}
         return {
             str(Settings.model_fields[name].alias): ",".join(value) if isinstance(value, tuple) else str(value)
             for name, value in values.items()
@@ -74,7 +122,9 @@ class Settings(BaseSettings):
 
     @property
     def _given(self) -> set[str]:
-        return {name for name in self.model_fields_set if getattr(self, name) != Settings.model_fields[name].default}
+        return {
+            name for name in self.model_fields_set if getattr(self, name) != Settings.model_fields[name].default
+        } - {"hf_token"}
 
     @property
     def first_partition_year(self) -> int:

@@ -1,10 +1,12 @@
 """What the environment may say, and in which words it is refused."""
 
 import os
+import traceback
 from pathlib import Path
 
 import pydantic
 import pytest
+from pydantic import SecretStr
 
 from brain_assets.errors import SettingsError
 from brain_assets.settings import current_settings, read_settings
@@ -50,7 +52,12 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "BRAIN_BOOTSTRAP_YEARS": "3",
         "BRAIN_LAST_YEAR": "2010",
         "BRAIN_FILES_DIR": "/tmp/files",
-        "STORAGE_BACKEND": "local",
+        "STORAGE_BACKEND": "hf",
+        "HF_TOKEN": "hf_secret",
+        "HF_LSTM_MODEL_REPO": "user/lstm",
+        "HF_PATCHTST_MODEL_REPO": "user/patchtst",
+        "HF_PPO_MODEL_REPO": "user/ppo",
+        "HF_SAC_MODEL_REPO": "user/sac",
         "DAGSTER_HOME": "/tmp/home",
     }.items():
         monkeypatch.setenv(name, value)
@@ -62,7 +69,12 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "bootstrap_years": 3,
         "last_year": 2010,
         "files_dir": Path("/tmp/files"),
-        "storage_backend": "local",
+        "storage_backend": "hf",
+        "hf_token": SecretStr("hf_secret"),
+        "hf_lstm_model_repo": "user/lstm",
+        "hf_patchtst_model_repo": "user/patchtst",
+        "hf_ppo_model_repo": "user/ppo",
+        "hf_sac_model_repo": "user/sac",
         "dagster_home": Path("/tmp/home"),
     }
     assert read_settings().last_year == 2010
@@ -162,7 +174,9 @@ def test_the_process_reads_its_environment_once(monkeypatch: pytest.MonkeyPatch)
         ("BRAIN_BOOTSTRAP_YEARS", "-4", "input should be greater than or equal to 2"),
         ("BRAIN_LAST_YEAR", "latest", "input should be a valid integer"),
         ("BRAIN_SYMBOLS", "AAA,BBB,AAA", "expected each symbol once"),
-        ("STORAGE_BACKEND", "s3", "input should be 'local'"),
+        ("STORAGE_BACKEND", "s3", "input should be 'local' or 'hf'"),
+        ("HF_LSTM_MODEL_REPO", "lstm", "expected a model repo of the Hub, user/name"),
+        ("HF_PPO_MODEL_REPO", "../x/y", "expected a model repo of the Hub, user/name"),
     ],
 )
 def test_a_wrong_value_is_one_sentence_with_the_variables_name(
@@ -255,3 +269,46 @@ def test_a_variable_without_the_prefix_is_not_ours(monkeypatch: pytest.MonkeyPat
 def test_an_override_nobody_knows_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"expected settings among market, .* got nonsense"):
         read_settings(nonsense=3)
+
+
+HUB = {
+    "STORAGE_BACKEND": "hf",
+    "HF_TOKEN": "hf_secret",
+    "HF_LSTM_MODEL_REPO": "user/lstm",
+    "HF_PATCHTST_MODEL_REPO": "user/patchtst",
+    "HF_PPO_MODEL_REPO": "user/ppo",
+    "HF_SAC_MODEL_REPO": "user/sac",
+}
+
+
+@pytest.mark.parametrize("family", ["lstm", "patchtst", "ppo", "sac"])
+def test_a_missing_repo_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    for name, value in HUB.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings().model_repo(family) == f"user/{family}"
+    monkeypatch.delenv(f"HF_{family.upper()}_MODEL_REPO")
+    with pytest.raises(SettingsError, match=f"^HF_{family.upper()}_MODEL_REPO: expected a model repo each"):
+        read_settings()
+
+
+def test_two_families_do_not_share_a_repo(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**HUB, "HF_SAC_MODEL_REPO": "user/ppo"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match="expected a repo of its own for every family"):
+        read_settings()
+
+
+def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in HUB.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    assert "hf_secret" not in repr(settings) + str(settings.differing_variables())
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\nX: y")
+    with pytest.raises(SettingsError, match=r"^HF_TOKEN: expected printable ASCII") as caught:
+        read_settings()
+    assert "hf_secret" not in "".join(traceback.format_exception(caught.value))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.delenv("HF_SAC_MODEL_REPO")  # an error about all variables together
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "hf_secret" not in "".join(traceback.format_exception(caught.value))

@@ -1,26 +1,33 @@
 """A snapshot's folder on disk.
 
 Layout: ``weights.pt``, ``feature_scaler.pkl``, ``config.json``, ``README.md`` and, written last, ``metadata.json``,
-which carries the SHA-256 of the others under ``files``. A folder *exists* when that verifies. It is written as a hidden
-temporary sibling, flushed to disk, and renamed: a process that dies at any moment leaves the old snapshot, the new one,
-or a temporary folder that nothing reads. Replacing moves the old folder aside first; should the process die between the
-two renames, the next look puts the old one back (`settle`).
+which carries the SHA-256 of the others under ``files`` and their bytes under ``sizes``. A folder *exists* when that
+verifies. It is written as a hidden temporary sibling, flushed to disk, and renamed: a process that dies at any moment
+leaves the old snapshot, the new one, or a temporary folder that nothing reads. Replacing swaps old and new in one step,
+so there is no moment without a snapshot. Where the system cannot swap (it is not Linux, or a network drive), the old
+folder is moved aside first; should the process die between the two renames, the next look puts it back (`settle`).
 """
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from brain_assets.errors import SnapshotError, StorageError
 
 MANIFEST = "metadata.json"
+_TRIES = 100
+_PAUSE = 0.02
+"""Seconds between two looks at a folder that another process is replacing."""
 PAYLOAD = ("weights.pt", "feature_scaler.pkl", "config.json", "README.md")
 
 
@@ -34,71 +41,131 @@ def write_folder(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[s
     payload : mapping of str to bytes
         Content of every file in `PAYLOAD`.
     metadata : mapping
-        JSON values; the SHA-256 of the other files is added under ``files``.
+        JSON values; the SHA-256 of the other files is added under ``files``, their number of bytes under ``sizes``.
 
     Raises
     ------
     StorageError
         If the disk is full or the place cannot be written.
     """
+    manifest = {
+        **metadata,
+        "files": {name: hashlib.sha256(payload[name]).hexdigest() for name in PAYLOAD},
+        "sizes": {name: len(payload[name]) for name in PAYLOAD},
+    }
+    write_files(folder, {**payload, MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()})
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a snapshot folder of exactly these bytes, manifest included; see `write_folder`.
+
+    Raises
+    ------
+    SnapshotError
+        If they do not verify.
+    StorageError
+        If the disk is full or the place cannot be written.
+    """
+    problem = check_files(files)
+    if problem is not None:
+        raise SnapshotError(f"{folder}: expected the files of a complete snapshot, but {problem}; nothing is written.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         settle(folder.parent)
-        _write_and_rename(folder, payload, metadata)
+        _write_and_rename(folder, files)
     except OSError as error:
         raise StorageError.unwritable(folder, error.strerror or error) from error
 
 
-def _write_and_rename(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
-    mark = f"{os.getpid()}-{uuid.uuid4().hex[:8]}-{folder.name}"
-    temporary, old = folder.parent / f".new-{mark}", folder.parent / f".old-{mark}"
+def _write_and_rename(folder: Path, files: Mapping[str, bytes]) -> None:
+    temporary = temporary_sibling(folder, "new")
     temporary.mkdir()
     try:
-        for name in PAYLOAD:
-            _write_file(temporary / name, payload[name])
-        manifest = {**metadata, "files": {name: hashlib.sha256(payload[name]).hexdigest() for name in PAYLOAD}}
-        _write_file(temporary / MANIFEST, (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
+        for name in (*PAYLOAD, MANIFEST):
+            _write_file(temporary / name, files[name])
         flush_directory(temporary)
-        if folder.exists():
-            folder.rename(old)
-        _put_in_place(temporary, folder)
-        shutil.rmtree(old, ignore_errors=True)
-        flush_directory(folder.parent)
-    except OSError:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise
+        for _ in range(_TRIES):
+            if _put_in_place(temporary, folder):
+                flush_directory(folder.parent)
+                return
+        raise OSError(errno.EBUSY, f"other processes replaced it {_TRIES} times in a row")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename, unless another process has just put a folder of the very same content there."""
+def _put_in_place(temporary: Path, folder: Path) -> bool:
+    """Rename to the final name; what stood there is gone, or has the temporary name. False: look again, it changed."""
+    try:
+        temporary.rename(folder)
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    try:
+        _swap(temporary, folder)
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
+            raise  # the last is what some containers answer
+    return _put_in_place_of_old(temporary, folder)
+
+
+def _swap(first: Path, second: Path) -> None:
+    """Exchange the names of two folders in one step: renameat2(2), which Python does not offer; `OSError` elsewhere."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
+
+def _put_in_place_of_old(temporary: Path, folder: Path) -> bool:
+    """Move aside what stands there, then rename; False: another process's snapshot, whole too, stands there now."""
+    old = temporary_sibling(folder, "old")
+    with suppress(FileNotFoundError):  # another process has just moved it aside
+        folder.rename(old)
     try:
         temporary.rename(folder)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or _manifest(folder) != _manifest(temporary):
-            raise
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            shutil.rmtree(old, ignore_errors=True)
+            return False
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    return True
 
 
-def _manifest(folder: Path) -> bytes | None:
-    return (folder / MANIFEST).read_bytes() if verify(folder) is None else None
+def temporary_sibling(path: Path, kind: str) -> Path:
+    """Give a name beside a folder or a file that `settle` knows; `kind` is ``new`` or ``old``."""
+    return path.parent / f".{kind}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
 
 
 _TEMPORARY = re.compile(r"\.(?P<kind>new|old)-(?P<process>\d+)-[0-9a-f]{8}-(?P<name>.+)")
 
 
 def settle(parent: Path) -> None:
-    """Finish what dead processes left among the folders of `parent`: put back the old, remove the temporary."""
+    """Finish what dead processes left in `parent`: put back the old folders, remove the temporary, files too."""
     leftovers = [_TEMPORARY.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
     for match in filter(None, leftovers):
         if is_running(int(match["process"])):
             continue
         leftover, folder = parent / match[0], parent / match["name"]
         if match["kind"] == "old" and not folder.exists() and verify(leftover) is None:
-            leftover.rename(folder)
-        else:
+            with suppress(OSError):  # another process was faster, to put it back or to write a new one
+                leftover.rename(folder)
+        elif leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def verify(folder: Path) -> str | None:
@@ -109,37 +176,117 @@ def verify(folder: Path) -> str | None:
     str or None
         What is wrong with it, in words; None: it is a snapshot.
     """
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[dict[str, bytes], str | None]:
+    """Read a folder's files, and what is wrong with them; looks again while another process replaces the folder."""
+    for attempt in range(_TRIES):
+        files, problem, settled = _read_now(folder)
+        if problem is None or (settled and attempt):
+            break
+        time.sleep(0 if settled else _PAUSE)
+    return files, problem
+
+
+def _read_now(folder: Path) -> tuple[dict[str, bytes], str | None, bool]:
+    """Read the files of one folder, even if another one takes its name meanwhile.
+
+    Returns
+    -------
+    dict of str to bytes, str or None, bool
+        The files; what is wrong; whether no other process had a hand in that.
+    """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
-        return f"{MANIFEST} is absent"
-    except (json.JSONDecodeError, UnicodeDecodeError, NotADirectoryError) as error:
-        return f"{MANIFEST} cannot be read ({error})"
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or set(files) != set(PAYLOAD):
-        return f"{MANIFEST} does not list {', '.join(PAYLOAD)}"
-    for name in PAYLOAD:
+        return {}, f"{MANIFEST} is absent", not _is_being_replaced(folder)
+    except NotADirectoryError as error:
+        return {}, f"it cannot be read ({error.strerror})", True
+    try:
+        files, problem = _read_open(descriptor)
+        return files, problem, problem is None or _is_still(folder, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_open(descriptor: int) -> tuple[dict[str, bytes], str | None]:
+    def within(name: str, flags: int) -> int:
+        return os.open(name, flags, dir_fd=descriptor)
+
+    files = {}
+    for name in (MANIFEST, *PAYLOAD):
         try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            with open(name, "rb", opener=within) as file:
+                files[name] = file.read()
         except FileNotFoundError:
-            return f"{name} is absent"
-        if found != files[name]:
+            return {}, f"{name} is absent"
+        except (NotADirectoryError, IsADirectoryError) as error:
+            return {}, f"it cannot be read ({error.strerror})"
+    return files, check_files(files)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Tell whether a folder is the one that was opened, and not another of its name."""
+    try:
+        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _is_being_replaced(folder: Path) -> bool:
+    matches = (_TEMPORARY.fullmatch(path.name) for path in folder.parent.glob(f".old-*-{folder.name}"))
+    return any(is_running(int(match["process"])) for match in matches if match and match["name"] == folder.name)
+
+
+def check_files(files: Mapping[str, bytes]) -> str | None:
+    """Check the files of a snapshot against the manifest among them; gives what is wrong, None: nothing."""
+    try:
+        manifest = read_manifest(files[MANIFEST])
+    except SnapshotError as error:
+        return str(error)
+    for name in PAYLOAD:
+        if hashlib.sha256(files[name]).hexdigest() != manifest["files"][name]:
             return f"{name} does not match the SHA-256 in {MANIFEST}"
     return None
 
 
-def read_folder(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Read a verified folder's files and metadata.
+def read_manifest(data: bytes) -> dict[str, Any]:
+    """Parse ``metadata.json``.
+
+    Raises
+    ------
+    SnapshotError
+        If it is not JSON, or does not list the SHA-256 of every other file: a clause, to be put into a sentence.
+    """
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotError(f"{MANIFEST} cannot be read ({error})") from error
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or set(files) != set(PAYLOAD):
+        raise SnapshotError(f"{MANIFEST} does not list {', '.join(PAYLOAD)}")
+    return dict(manifest)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read all files of a snapshot, its manifest among them.
 
     Raises
     ------
     SnapshotError
         If the folder does not verify.
     """
-    problem = verify(folder)
+    files, problem = _read(folder)
     if problem is not None:
         raise SnapshotError(f"{folder}: expected a complete snapshot, but {problem}; train it again.")
-    return {name: (folder / name).read_bytes() for name in PAYLOAD}, json.loads((folder / MANIFEST).read_bytes())
+    return files
+
+
+def read_folder(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Read a verified folder's files and, apart, its metadata; see `read_files`."""
+    files = read_files(folder)
+    return {name: files[name] for name in PAYLOAD}, read_manifest(files[MANIFEST])
 
 
 def _write_file(path: Path, data: bytes) -> None:

@@ -1,14 +1,27 @@
-"""Where the snapshots of one family are kept on this machine."""
+"""Where the snapshots of one family are kept: on this machine, and, if asked, as branches of a model repo of the Hub.
+
+The local folder is always written first and is the truth; the Hub holds copies. Methods that talk to the Hub raise
+`HubError` where there is none, and only they import its client.
+"""
 
 import datetime
-import json
+import hashlib
+from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from brain_assets.errors import SnapshotError
-from brain_assets.snapshots.folder import MANIFEST, settle, verify
+from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.progress import report, warn
+from brain_assets.snapshots.folder import MANIFEST, read_files, read_folder, settle, verify, write_files
+from brain_assets.snapshots.hub_record import HubRecord, read_record, write_record
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
+
+if TYPE_CHECKING:
+    from brain_assets.snapshots.hub import HubCopy, HubRepo
+    from brain_assets.snapshots.hub_address import HubAddress
+    from brain_assets.snapshots.hub_client import Patience
 
 
 class SnapshotLocalStorage:
@@ -20,17 +33,31 @@ class SnapshotLocalStorage:
         ``lstm``, ``patchtst``, ``ppo`` or ``sac``.
     root : Path, optional
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
+    hub : HubAddress, optional
+        The family's model repo; default: what the environment says if `root` is left out too, else none.
+    patience : Patience, optional
+        How long to go on with a Hub in trouble.
     """
 
-    def __init__(self, family: str, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        family: str,
+        root: Path | None = None,
+        hub: "HubAddress | None" = None,
+        patience: "Patience | None" = None,
+    ) -> None:
         if family not in FAMILIES:
             raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
         if root is None:
             from brain_assets.settings import current_settings
+            from brain_assets.snapshots.hub_address import hub_address
 
             root = current_settings().data_dir / "models"
+            hub = hub or hub_address(current_settings(), family)
         self.family = family
         self.folder = root / family
+        self.hub = hub
+        self._patience = patience
 
     def path(self, cutoff_date: datetime.date) -> Path:
         """Give the folder of a snapshot, whether it exists or not."""
@@ -75,10 +102,11 @@ class SnapshotLocalStorage:
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot that exists, without its weights; None: it does not exist."""
-        if not self.snapshot_exists(cutoff_date):
+        settle(self.folder)
+        try:
+            return read_folder(self.path(cutoff_date))[1]
+        except SnapshotError:
             return None
-        metadata: dict[str, Any] = json.loads((self.path(cutoff_date) / MANIFEST).read_bytes())
-        return metadata
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
         """Tell whether a folder of that date verifies."""
@@ -94,5 +122,162 @@ class SnapshotLocalStorage:
         return sorted(date for date in dates if date is not None and verify(self.path(date)) is None)
 
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
-        """Give the cut-off of the year's snapshot, else of the closest earlier one; None: there is none."""
-        return max((date for date in self.list_snapshots() if date <= cutoff_of_year(year)), default=None)
+        """Give the cut-off of the snapshot to forecast a year with: that of the year before, else the closest earlier.
+
+        None: there is none on this machine.
+        """
+        return max((date for date in self.list_snapshots() if date <= cutoff_of_year(year - 1)), default=None)
+
+    @cached_property
+    def repo(self) -> "HubRepo":
+        """The model repo; raises `HubError` if there is none."""
+        if self.hub is None:
+            raise HubError(
+                f"{self.family}: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, "
+                f"and HF_{self.family.upper()}_MODEL_REPO."
+            )
+        from brain_assets.snapshots.hub import HubRepo
+
+        return HubRepo(self.family, self.hub, self._patience)
+
+    def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> "HubCopy":
+        """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
+
+        Raises
+        ------
+        SnapshotError
+            If there is none on this machine, or it does not verify.
+        HubError
+            If the Hub fails or refuses. The snapshot stays, the reason is kept, and a later push or sync completes it.
+        """
+        files = read_files(self.require_snapshot(cutoff_date))
+        record = self.hub_record(cutoff_date)
+        manifest = _hash(files)
+        try:
+            copy = self.repo.push(cutoff_date, files, record.commit if record.manifest == manifest else "")
+        except HubError as error:
+            self._record(cutoff_date, HubRecord(self.repo.repo, record.commit, record.manifest, str(error)))
+            raise
+        self._record(cutoff_date, HubRecord(self.repo.repo, copy.commit, manifest))
+        return copy
+
+    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str | None = None) -> Path:
+        """Pull a snapshot and give its folder; one of the same date is replaced, but only by one that is believed.
+
+        Parameters
+        ----------
+        cutoff_date : datetime.date
+        commit : str, optional
+            Of its branch, if known.
+
+        Raises
+        ------
+        RefusedSnapshotError
+            If what the branch holds is not to be believed.
+        SnapshotError
+            If there is no such branch.
+        HubError
+            If the Hub fails or refuses.
+        """
+        files, commit = self.repo.pull(cutoff_date, commit)
+        folder = self.path(cutoff_date)
+        write_files(folder, files)
+        self._record(cutoff_date, HubRecord(self.repo.repo, commit, _hash(files)))
+        return folder
+
+    def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
+        """Pull a snapshot if the Hub has it with this fingerprint; tells whether it did. Raises what pulling raises."""
+        commit = self.repo.branches().get(cutoff_date)
+        if commit is None or self.repo.read_manifest(cutoff_date, commit)["fingerprint"]["value"] != fingerprint:
+            return False
+        self.download_snapshot_from_hf(cutoff_date, commit)
+        return True
+
+    def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
+        """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
+        if self.snapshot_exists(cutoff_date):
+            return True
+        if self.hub is None:
+            return False
+        try:
+            folder = self.download_snapshot_from_hf(cutoff_date)
+        except RefusedSnapshotError as error:
+            warn(str(error))
+            return False
+        except SnapshotError:
+            return False
+        report(f"{folder}: pulled from {self.hub.repo}")
+        return True
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        """Read a snapshot; one that is not on this machine is pulled first. Raises what pulling it raises."""
+        if self.hub is not None and not self.snapshot_exists(cutoff_date):
+            folder = self.download_snapshot_from_hf(cutoff_date)
+            report(f"{folder}: pulled from {self.hub.repo}")
+        return self.load_snapshot(cutoff_date)
+
+    def list_hf_snapshots(self) -> list[datetime.date]:
+        """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
+        return sorted(self.repo.branches())
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub."""
+        local = self.list_snapshots()
+        if self.hub is None or set(wanted) <= set(local):
+            return local
+        return sorted({*local, *self.list_hf_snapshots()})
+
+    def sync_all_local_to_hf(self) -> list[datetime.date]:
+        """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
+        from brain_assets.snapshots.sync import compare, push
+
+        return [transfer.cutoff_date for transfer in push(self, compare(self)) if transfer.done]
+
+    def sync_all_hf_to_local(self) -> list[datetime.date]:
+        """Pull every snapshot that this machine lacks or holds otherwise; gives those that were, and warns of failures.
+
+        One whose push is pending is kept.
+        """
+        from brain_assets.snapshots.sync import compare, pull
+
+        return [transfer.cutoff_date for transfer in pull(self, compare(self)) if transfer.done]
+
+    def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
+        """Give what this machine knows of a snapshot's copy in the family's repo."""
+        repo = self.hub.repo if self.hub else ""
+        record = read_record(self.folder, snapshot_name(cutoff_date))
+        return record if record and record.repo == repo else HubRecord(repo)
+
+    def is_known_copy(self, cutoff_date: datetime.date, commit: str) -> bool:
+        """Tell whether a commit is known to hold exactly the local files; False: it has to be looked at."""
+        record = self.hub_record(cutoff_date)
+        return record.commit == commit and record.manifest == _hash(read_files(self.path(cutoff_date)))
+
+    def compare_files(self, cutoff_date: datetime.date, commit: str) -> bool:
+        """Ask the Hub whether a commit holds exactly the local files, and remember if so."""
+        from brain_assets.snapshots.hub import are_same
+
+        files = read_files(self.path(cutoff_date))
+        if not are_same(self.repo.read_files(commit), files):
+            return False
+        self._record(cutoff_date, HubRecord(self.repo.repo, commit, _hash(files)))
+        return True
+
+    def list_pending(self) -> list[datetime.date]:
+        """Give the snapshots on this machine whose last push did not get through, oldest first."""
+        return [date for date in self.list_snapshots() if self.hub_record(date).pending]
+
+    def impatient(self) -> "SnapshotLocalStorage":
+        """Give the same storage, but one that asks a Hub in trouble only once."""
+        if self.hub is None:
+            return self
+        from brain_assets.snapshots.hub_client import Patience
+
+        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, Patience(attempts=1))
+
+    def _record(self, cutoff_date: datetime.date, record: HubRecord) -> None:
+        write_record(self.folder, snapshot_name(cutoff_date), record)
+
+
+def _hash(files: dict[str, bytes]) -> str:
+    return hashlib.sha256(files[MANIFEST]).hexdigest()

@@ -17,13 +17,14 @@ from brain_assets.snapshots.folder import PAYLOAD, write_folder
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import MADE_UP
 
 DATE = datetime.date(2019, 12, 31)
 
 
 @pytest.fixture(scope="module")
 def snapshot(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
-    return train_snapshot("lstm", panel, DATE, tiny_lstm, "made up")
+    return train_snapshot("lstm", panel, DATE, tiny_lstm, MADE_UP)
 
 
 @pytest.fixture
@@ -64,9 +65,10 @@ def test_year_without_a_snapshot_goes_to_the_closest_earlier_one(
 ) -> None:
     for year in (2017, 2019):
         storage.write_snapshot(replace(snapshot, cutoff_date=cutoff_of_year(year)))
-    assert storage.get_snapshot_for_year(2016) is None
-    assert storage.get_snapshot_for_year(2017) == cutoff_of_year(2017)
+    assert storage.get_snapshot_for_year(2017) is None
     assert storage.get_snapshot_for_year(2018) == cutoff_of_year(2017)
+    assert storage.get_snapshot_for_year(2019) == cutoff_of_year(2017)
+    assert storage.get_snapshot_for_year(2020) == cutoff_of_year(2019)
     assert storage.get_snapshot_for_year(2030) == cutoff_of_year(2019)
 
 
@@ -114,7 +116,7 @@ def test_weights_that_hold_objects_are_refused_without_running_them(
 
 
 def test_model_card_says_what_it_is_and_what_it_is_not(snapshot: ModelSnapshot) -> None:
-    for words in ("cut-off 2019-12-31", "made up", "predicting zero", "survived", "ModelSnapshot.load"):
+    for words in ("cut-off 2019-12-31", "All made up.", "predicting 0", "companies that failed", "ModelSnapshot.load"):
         assert words in snapshot.card
 
 

@@ -1,0 +1,357 @@
+"""That the real client works with the loopback hub, and that each of its faults really happens."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_assets_tests.loopback_hub import Fault, LoopbackHub, Symlink
+
+REPO = "user/lstm"
+BRANCH = "snapshot-2019-12-31"
+WEIGHTS = bytes(range(256)) * 40
+SCALER = b"\x80\x04" + b"pickled" * 20
+FILES = {"weights.pt": WEIGHTS, "sub/scaler.pkl": SCALER, "config.json": b'{"window": 20}\n', "notes.txt": b"notes\n"}
+
+
+@pytest.fixture(autouse=True)
+def _plain_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Xet, no telemetry, and nothing written outside `tmp_path`."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
+        yield hub
+
+
+def client(hub: LoopbackHub, token: str | bool = "hf_write") -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub.endpoint, token=token)
+
+
+def push(hub: LoopbackHub, files: dict[str, bytes], delete: tuple[str, ...] = (), **options: Any) -> Any:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+    operations += [CommitOperationDelete(path) for path in delete]
+    return client(hub).create_commit(REPO, operations, commit_message="Push", revision=BRANCH, **options)
+
+
+@pytest.fixture
+def snapshot(hub: LoopbackHub) -> LoopbackHub:
+    """A hub with a repository and a branch of files."""
+    hub.add_repo(REPO)
+    hub.put(REPO, BRANCH, FILES, "Put")
+    return hub
+
+
+def lines(hub: LoopbackHub) -> list[str]:
+    return [f"{request.method} {request.path}" for request in hub.requests]
+
+
+def test_a_push_and_a_pull(hub: LoopbackHub, tmp_path: Path) -> None:
+    api = client(hub)
+    assert api.create_repo(REPO).repo_id == REPO
+    assert api.create_repo(REPO, exist_ok=True).repo_id == REPO
+    api.create_branch(REPO, branch=BRANCH)
+    assert list(hub.files(REPO, BRANCH)) == [".gitattributes"]
+    parent = hub.branches(REPO)[BRANCH]
+    commit = push(hub, FILES, (".gitattributes",), parent_commit=parent)
+    assert hub.files(REPO, BRANCH) == FILES
+    assert list(hub.files(REPO, "main")) == [".gitattributes"]
+    assert [(c.oid, c.parent, c.message) for c in hub.commits(REPO, BRANCH)] == [
+        (commit.oid, parent, "Push"),
+        (parent, None, "initial commit"),
+    ]
+    assert {ref.name: ref.target_commit for ref in api.list_repo_refs(REPO).branches} == hub.branches(REPO)
+    assert [c.commit_id for c in api.list_repo_commits(REPO, revision=BRANCH)] == [commit.oid, parent]
+    assert api.repo_info(REPO, revision=BRANCH).sha == commit.oid
+
+    assert Path(api.hf_hub_download(REPO, "weights.pt", revision=BRANCH, local_dir=tmp_path)).read_bytes() == WEIGHTS
+    folder = Path(api.snapshot_download(REPO, revision=commit.oid, local_dir=tmp_path / "all", ignore_patterns="n*"))
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert {p: c for p, c in found.items() if not p.startswith(".cache")} == {
+        p: c for p, c in FILES.items() if p != "notes.txt"
+    }
+
+    push(hub, {"weights.pt": b"\0new"}, ("sub/",))
+    assert set(hub.files(REPO, BRANCH)) == {"weights.pt", "config.json", "notes.txt"}
+    api.delete_branch(REPO, branch=BRANCH)
+    assert list(hub.branches(REPO)) == ["main"]
+    assert api.hf_hub_download(REPO, "weights.pt", revision=commit.oid, local_dir=tmp_path / "old")
+
+
+def test_binary_files_go_by_lfs_and_the_token_stays_at_the_hub(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    push(snapshot, {"new.pt": b"\0\1", "new.json": b"{}"})
+    client(snapshot).hf_hub_download(REPO, "new.pt", revision=BRANCH, local_dir=tmp_path)
+    assert [line.split("/")[-1] if "lfs" not in line else line[:9] for line in lines(snapshot)] == [
+        BRANCH,
+        "POST /use",
+        "PUT /lfs/",
+        "POST /use",
+        BRANCH,
+        "new.pt",
+        "GET /lfs/",
+    ]
+    for request in snapshot.requests:
+        assert ("authorization" in request.headers) != request.path.startswith("/lfs/")
+    assert [request.index for request in snapshot.requests] == list(range(7))
+
+
+def test_what_is_the_same_is_not_committed_again(snapshot: LoopbackHub) -> None:
+    head = snapshot.branches(REPO)[BRANCH]
+    assert push(snapshot, FILES).oid == head
+    assert len(snapshot.commits(REPO, BRANCH)) == 1
+
+
+def test_the_tree(snapshot: LoopbackHub) -> None:
+    snapshot.page_size = 2
+    entries = {entry.path: entry for entry in client(snapshot).list_repo_tree(REPO, revision=BRANCH, recursive=True)}
+    assert set(entries) == {*FILES, "sub"}
+    assert entries["weights.pt"].lfs.size == len(WEIGHTS)
+    assert entries["config.json"].lfs is None
+    assert len(snapshot.requests) == 3
+    assert [e.path for e in client(snapshot).list_repo_tree(REPO, "sub", revision=BRANCH)] == ["sub/scaler.pkl"]
+    assert [e.path for e in client(snapshot).get_paths_info(REPO, ["sub", "none"], revision=BRANCH)] == ["sub"]
+
+
+def test_a_part_of_a_file(snapshot: LoopbackHub) -> None:
+    from huggingface_hub.utils import get_session
+
+    url = f"{snapshot.endpoint}/{REPO}/resolve/{BRANCH}/notes.txt"
+    answer = get_session().get(url, headers={"Range": "bytes=2-"})
+    assert (answer.status_code, answer.content) == (206, b"tes\n")
+
+
+def test_what_is_not_there(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    api = client(snapshot)
+    with pytest.raises(RepositoryNotFoundError):
+        api.list_repo_refs("user/none")
+    snapshot.add_repo("user/data", repo_type="dataset")
+    with pytest.raises(RepositoryNotFoundError):
+        api.repo_info("user/data")
+    assert api.repo_info("user/data", repo_type="dataset").id == "user/data"
+    with pytest.raises(RevisionNotFoundError):
+        list(api.list_repo_tree(REPO, revision="none"))
+    with pytest.raises(RemoteEntryNotFoundError):
+        api.hf_hub_download(REPO, "none", local_dir=tmp_path)
+    with pytest.raises(RemoteEntryNotFoundError):
+        push(snapshot, {}, ("none",))
+    assert not api.file_exists(REPO, "none")
+
+
+def status(error: pytest.ExceptionInfo[Any]) -> int:
+    return error.value.response.status_code
+
+
+def test_conflicts(snapshot: LoopbackHub) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = client(snapshot)
+    with pytest.raises(HfHubHTTPError) as error:
+        api.create_repo(REPO)
+    assert status(error) == 409
+    with pytest.raises(HfHubHTTPError) as error:
+        api.create_branch(REPO, branch=BRANCH)
+    assert status(error) == 409
+    with pytest.raises(HfHubHTTPError) as error:
+        push(snapshot, {"a": b"a"}, parent_commit="0" * 40)
+    assert status(error) == 412
+
+
+def test_rights(snapshot: LoopbackHub) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    assert client(snapshot).whoami()["name"] == "user"
+    for token, read, write in (("hf_read", None, 403), (False, None, 401), ("hf_other", 401, 401)):
+        api = client(snapshot, token)
+        with pytest.raises(HfHubHTTPError) as error:
+            api.create_branch(REPO, branch="new")
+        assert status(error) == write
+        if read is None:
+            api.list_repo_refs(REPO)
+        else:
+            with pytest.raises(HfHubHTTPError) as error:
+                api.list_repo_refs(REPO)
+            assert status(error) == read
+
+
+def test_hostile_entries(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    names = {"../x": b"x", "/abs": b"x", "a\\..\\b": b"x", "link": Symlink(b"../../etc/passwd")}
+    snapshot.put(REPO, BRANCH, {**FILES, **names})
+    snapshot.claim_size(REPO, BRANCH, "weights.pt", 10**15)
+    entries = {entry.path: entry for entry in client(snapshot).list_repo_tree(REPO, revision=BRANCH, recursive=True)}
+    assert set(names) <= set(entries)
+    assert entries["weights.pt"].size == entries["weights.pt"].lfs.size == 10**15
+    with pytest.raises(ValueError, match="too large"):
+        client(snapshot).hf_hub_download(REPO, "weights.pt", revision=BRANCH, local_dir=tmp_path)
+    with pytest.raises(ValueError, match="Invalid filename"):
+        client(snapshot).snapshot_download(REPO, revision=BRANCH, local_dir=tmp_path, allow_patterns=["*x"])
+
+
+def test_someone_else_is_faster(snapshot: LoopbackHub) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    snapshot.before("POST /api/models/user/lstm/branch/", lambda: snapshot.put(REPO, "new", {"theirs": b""}))
+    with pytest.raises(HfHubHTTPError) as error:
+        client(snapshot).create_branch(REPO, branch="new")
+    assert status(error) == 409
+    assert snapshot.files(REPO, "new") == {"theirs": b""}
+
+
+@pytest.mark.parametrize("kind", ["401", "403", "404", "429", "500", "503", "echo token"])
+def test_an_error_status(snapshot: LoopbackHub, kind: str) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    snapshot.fail(Fault(kind, match="/branch/", at=1, retry_after=7))
+    api = client(snapshot)
+    api.create_branch(REPO, branch="before")
+    with pytest.raises(HfHubHTTPError) as error:
+        api.create_branch(REPO, branch="new")
+    assert status(error) == (500 if kind == "echo token" else int(kind))
+    assert error.value.response.headers.get("Retry-After") == ("7" if kind == "429" else None)
+    assert ("hf_write" in str(error.value)) == (kind == "echo token")
+    assert "new" not in snapshot.branches(REPO)
+    api.create_branch(REPO, branch="new")
+    assert lines(snapshot) == [f"POST /api/models/{REPO}/branch/{name}" for name in ("before", "new", "new")]
+
+
+def test_every_request_of_a_push_can_fail(snapshot: LoopbackHub) -> None:
+    push(snapshot, {"weights.pt": b"\0first"})
+    number = len(snapshot.requests)
+    assert number == 5
+    for index in range(number):
+        snapshot.clear_faults()
+        snapshot.forget()
+        snapshot.fail(Fault("403", at=index))
+        with pytest.raises((OSError, RuntimeError)):
+            push(snapshot, {"weights.pt": b"\0%d" % index})
+        assert len(snapshot.requests) == index + 1
+        assert len(snapshot.commits(REPO, BRANCH)) == 2
+
+
+def test_a_download_is_dropped(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    import httpx2
+
+    snapshot.fail(Fault("drop", match="GET /lfs/"))
+    with pytest.raises(httpx2.ReadError):
+        client(snapshot).hf_hub_download(REPO, "weights.pt", revision=BRANCH, local_dir=tmp_path)
+
+
+def test_an_upload_is_dropped(snapshot: LoopbackHub) -> None:
+    import httpx2
+
+    snapshot.fail(Fault("drop", match=f"POST /api/models/{REPO}/commit/"))
+    with pytest.raises(httpx2.NetworkError):
+        push(snapshot, {"notes.txt": os.urandom(1000).hex().encode() * 1000})
+    assert snapshot.files(REPO, BRANCH) == FILES
+
+
+def test_a_download_is_cut_and_the_client_tries_again(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    snapshot.fail(Fault("truncate", match="GET /lfs/"))
+    path = client(snapshot).hf_hub_download(REPO, "weights.pt", revision=BRANCH, local_dir=tmp_path)
+    assert Path(path).read_bytes() == WEIGHTS
+    assert [line[:9] for line in lines(snapshot)][1:] == ["GET /lfs/"] * 2
+
+
+def test_the_answer_to_a_commit_is_cut(snapshot: LoopbackHub) -> None:
+    import httpx2
+
+    snapshot.fail(Fault("truncate", match="/commit/"))
+    with pytest.raises(httpx2.RemoteProtocolError):
+        push(snapshot, {"notes.txt": b"other\n"})
+    assert snapshot.files(REPO, BRANCH)["notes.txt"] == b"other\n"
+
+
+def test_wrong_bytes(snapshot: LoopbackHub, tmp_path: Path) -> None:
+    snapshot.fail(Fault("wrong bytes", match="GET /lfs/"), Fault("wrong bytes", match="PUT /lfs/", times=None))
+    path = client(snapshot).hf_hub_download(REPO, "weights.pt", revision=BRANCH, local_dir=tmp_path)
+    wrong = [i for i, (a, b) in enumerate(zip(Path(path).read_bytes(), WEIGHTS, strict=True)) if a != b]
+    assert wrong == [len(WEIGHTS) // 2]
+    with pytest.raises(RuntimeError, match=r"Error while uploading 'weights\.pt'"):
+        push(snapshot, {"weights.pt": b"\0new"})
+    snapshot.fail(Fault("wrong bytes", match="/refs"))
+    with pytest.raises(TypeError):
+        client(snapshot).list_repo_refs(REPO)
+
+
+def test_silence(snapshot: LoopbackHub) -> None:
+    import httpx2
+
+    snapshot.fail(Fault("silence", match="/refs", seconds=0.3))
+    start = time.monotonic()
+    with pytest.raises(httpx2.RemoteProtocolError):
+        client(snapshot).list_repo_refs(REPO)
+    assert 0.25 < time.monotonic() - start < 5
+
+
+def test_silence_ends_with_the_hub() -> None:
+    import httpx2
+
+    with LoopbackHub() as hub:
+        hub.add_repo(REPO)
+        hub.fail(Fault("silence"))
+        errors: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                client(hub).list_repo_refs(REPO)
+            except httpx2.HTTPError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not hub.requests:
+            time.sleep(0.01)
+        start = time.monotonic()
+    thread.join(5)
+    assert len(errors) == 1
+    assert time.monotonic() - start < 2
+
+
+def test_latency() -> None:
+    with LoopbackHub(latency=0.2) as hub:
+        hub.add_repo(REPO)
+        start = time.monotonic()
+        client(hub).list_repo_refs(REPO)
+        assert time.monotonic() - start >= 0.2
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_xet_fails_and_plain_lfs_works(
+    snapshot: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offered: bool
+) -> None:
+    from huggingface_hub import constants
+    from huggingface_hub.utils._xet import abort_xet_session
+
+    monkeypatch.setenv("HF_XET_LOG_DEST", str(tmp_path / "xet.log"))  # read when hf_xet is imported
+    pytest.importorskip("hf_xet")
+    abort_xet_session()  # the next one reads the environment
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "10ms")
+    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    snapshot.offer_xet = offered
+    with pytest.raises(ConnectionError):
+        push(snapshot, {"weights.pt": b"\0new"})
+    assert any("/cas/" in line for line in lines(snapshot)) == offered
+    assert snapshot.files(REPO, BRANCH) == FILES
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    push(snapshot, {"weights.pt": b"\0new"})
+    assert snapshot.files(REPO, BRANCH)["weights.pt"] == b"\0new"
