@@ -6,7 +6,7 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commands, environment, forecasts, memory, training
+from benchmarks import commands, environment, forecasts, hub, memory, training
 from brain_assets.forecasting.config import LstmConfig
 
 FIRST_TRY = LstmConfig(n_layers=2, hidden_size=64, dropout=0.2, learning_rate=1e-3)
@@ -48,6 +48,20 @@ def main() -> None:
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "360 s / 30 s")
+    figures = hub.measure()
+    for label, requests, seconds, reach in (
+        ("sync status of 40 snapshots, requests of one family", figures.status_requests, figures.status, "2"),
+        ("… where what it remembers is lost", figures.cold_status_requests, figures.cold_status, ""),
+    ):
+        add(label, f"{requests} ({seconds:.1f} s)", "", "", reach)
+    for label, ours, plain, reach in (
+        ("sync pull of 40 snapshots, 50 ms latency; plain: one at a time", figures.pull, figures.plain_pull, "4x"),
+        ("sync push of the same", figures.push, figures.plain_push, ""),
+    ):
+        add(label, f"{ours:.1f} s", f"{plain:.1f} s", f"{plain / ours:.1f}x", reach)
+    share = figures.write / figures.training
+    written = f"{1000 * figures.write:.1f} ms"
+    add("writing a snapshot; plain: training it", written, f"{figures.training:.1f} s", f"{100 * share:.1f} %", "5 %")
     console.print(table)
 
 

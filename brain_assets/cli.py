@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
+from brain_assets.terminal import console, print_error, read_years, warnings_shown
 
 if TYPE_CHECKING:
     from brain_assets.graph.backfill import Outcome
@@ -27,10 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-MIN_WIDTH = 100
-"""Columns; tables are read in log files too, where there is no terminal to ask for its width."""
-
-console = Console(highlight=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+app.add_typer(sync, name="sync")
 
 MarketOption = Annotated[
     str | None, typer.Option("--market", help="live, sample, files or simulator; default: BRAIN_MARKET, else live.")
@@ -99,8 +96,26 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                     reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
             table.add_row(str(year), *cells)
         console.print(table)
-        for reason in reasons:
+        for reason in reasons + reader.pending(chosen):
             console.print(escape(reason))
+
+
+@app.command()
+def adopt(market: MarketOption = None) -> None:
+    """Tell Dagster of snapshots that it has never seen: copied here, pulled, or on the Hub.
+
+    Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
+    does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
+    """
+    with _session(market) as (defs, instance), warnings_shown():
+        from brain_assets.graph.adopt import adoptable
+
+        count = 0
+        for found in adoptable(instance, (defs.resources or {})["snapshots"]):
+            instance.report_runless_asset_event(found.event)
+            console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")
+            count += 1
+        console.print(f"{count} adopted" if count else "nothing to adopt: Dagster has seen every snapshot there is")
 
 
 @app.command()
@@ -129,12 +144,8 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    _print_error(message)
+    print_error(message)
     sys.exit(2)
-
-
-def _print_error(message: str) -> None:
-    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
 
 
 def _settings(market: str | None) -> Any:
@@ -171,20 +182,15 @@ def _parse_years(text: str | None) -> list[int]:
         raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
     if text is None:
         return existing
-    first, _, last = text.partition("-")
-    if not re.fullmatch(r"[0-9]{4}(-[0-9]{4})?", text):
-        raise SettingsError(f"years: expected 2021 or 2019-2022, got {text}; correct it.")
-    start, end = int(first), int(last or first)
-    if start > end:
-        raise SettingsError(f"years: expected the earlier year first, got {text}; turn it round: {end}-{start}.")
-    outside = [year for year in range(start, end + 1) if year not in existing]
+    years = read_years(text)
+    outside = [year for year in years if year not in existing]
     if outside:
         raise SettingsError(
             f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
             "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS and BRAIN_LAST_YEAR move "
             "them)."
         )
-    return list(range(start, end + 1))
+    return list(years)
 
 
 def _read_config(path: Path | None) -> Mapping[str, Any]:
@@ -252,7 +258,16 @@ def _line(outcome: "Outcome") -> str:
         detail = f", rank correlation {metadata['eval/lstm_rank_correlation']:+.3f}"
     else:
         detail = ""
-    return head + escape(took + detail)
+    return head + escape(took + detail) + _hub_words(metadata)
+
+
+def _hub_words(metadata: Mapping[str, Any]) -> str:
+    """Say how a model's copy on the Hub stands, if it has one."""
+    if "hub" not in metadata:
+        return ""
+    reason = f": {metadata['hub_reason']}" if "hub_reason" in metadata else ""
+    color = "yellow" if metadata["hub"] == "pending" else "default"
+    return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 
 def _print_results(results: "list[YearResult]") -> None:
@@ -302,7 +317,7 @@ def _print_summary(outcomes: "list[Outcome]") -> None:
         if outcome.result == "failed":  # what is blocked has its cause in its own line
             years_by_failure.setdefault((outcome.asset, outcome.detail), []).append(str(outcome.year))
     for (asset, detail), years in years_by_failure.items():
-        _print_error(f"{asset} {', '.join(years)}: {detail}")
+        print_error(f"{asset} {', '.join(years)}: {detail}")
 
 
 def _print_ui_hint(command: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.partitions import MARKET, SETTINGS
@@ -10,6 +11,7 @@ from brain_assets.graph.resources import resources_from
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[walkforward],
+    sensors=[adopt],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,
 )

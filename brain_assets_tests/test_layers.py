@@ -1,6 +1,7 @@
 """What may import what, and what loading the definitions costs."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,20 @@ def test_only_graph_and_definitions_know_dagster() -> None:
 def test_definitions_load_without_the_heavy_libraries() -> None:
     code = f"import sys, brain_assets.definitions; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+HUB = {
+    "STORAGE_BACKEND": "hf",
+    "HF_TOKEN": "hf_secret",
+    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")},
+}
+
+
+def test_definitions_load_without_the_hub_client_even_if_there_is_a_hub() -> None:
+    code = f"import sys, brain_assets.definitions; print([name for name in {HEAVY} if name in sys.modules])"
+    environment = {**os.environ, **HUB}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"
 
 

@@ -1,20 +1,22 @@
 """Walk-forward inference: every week is forecast by a model that was finished before it began."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray
+from brain_assets.arrays import DateArray, FloatArray, IntArray
+from brain_assets.errors import RefusedSnapshotError
 from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.progress import warn
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, snapshot_name
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
@@ -23,20 +25,25 @@ MOMENTUM = "momentum"
 class SnapshotSource(Protocol):
     """What walk-forward inference asks of a storage; `SnapshotLocalStorage` is one."""
 
-    def list_snapshots(self) -> list[datetime.date]:
-        """Give all cut-offs."""
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        """Give the cut-offs of all snapshots, oldest first; may leave the Hub out if it has all that are wanted."""
 
-    def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        """Read one."""
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        """Read one; raises `RefusedSnapshotError` if it came from the Hub and is not to be believed."""
 
 
 def build_forecast_features(
-    panel: PricePanel, years: Sequence[int], sources: Mapping[str, SnapshotSource]
+    panel: PricePanel,
+    years: Sequence[int],
+    sources: Mapping[str, SnapshotSource],
+    first_cutoff: datetime.date | None = None,
+    on_refusal: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Forecast every week of some years with the newest snapshot whose cut-off lies before its first session.
 
     That is the snapshot of the year before; the one before that for a week that straddles New Year; the closest earlier
-    one where it is absent; and 4-week momentum where there is none. Which one it was stands beside every forecast.
+    one where it is absent; and 4-week momentum where there is none. Each is taken from this machine if it is there,
+    else from the Hub. Which one it was stands beside every forecast.
 
     Parameters
     ----------
@@ -46,6 +53,10 @@ def build_forecast_features(
         A week belongs to the year of its last session.
     sources : mapping of str to SnapshotSource
         Forecaster family -> its snapshots. A family without an entry has none.
+    first_cutoff : datetime.date, optional
+        That of the first model there can be: nobody asks the Hub for an older one.
+    on_refusal : callable, optional
+        Called with one sentence for every snapshot of the Hub that was refused; the next one took its place.
 
     Returns
     -------
@@ -63,7 +74,7 @@ def build_forecast_features(
         "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
     }
     for family in FORECASTER_FAMILIES:
-        forecast, source = _forecast_family(panel, bars, sources.get(family))
+        forecast, source = _forecast_family(panel, bars, sources.get(family), first_cutoff, on_refusal)
         columns[family] = forecast[week, asset]
         columns[f"{family}_source"] = pd.array(source[week], dtype="str")
     columns["momentum"] = bars.momentum[week, asset]
@@ -72,19 +83,67 @@ def build_forecast_features(
 
 
 def _forecast_family(
-    panel: PricePanel, bars: WeeklyBars, source: SnapshotSource | None
+    panel: PricePanel,
+    bars: WeeklyBars,
+    source: SnapshotSource | None,
+    first_cutoff: datetime.date | None,
+    on_refusal: Callable[[str], None] | None,
 ) -> tuple[FloatArray, np.ndarray]:
     """Give forecasts (n_weeks, n_assets) and the name of each week's source (n_weeks,)."""
-    cutoffs = source.list_snapshots() if source is not None else []
-    choice = choose_snapshots(bars.weeks, cutoffs)
     forecast = bars.momentum.copy()
     names = np.full(len(bars.weeks), MOMENTUM, dtype=object)
-    for position in np.unique(choice[choice >= 0]):
+    if source is None:
+        return forecast, names
+    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
+    for position, snapshot in enumerate(snapshots):
         rows = np.flatnonzero(choice == position)
-        snapshot = source.load_snapshot(cutoffs[position])  # type: ignore[union-attr]
         forecast[rows] = snapshot.forecast(panel, bars.weeks.select(rows))
-        names[rows] = snapshot_name(cutoffs[position])
+        names[rows] = snapshot_name(snapshot.cutoff_date)
     return forecast, names
+
+
+def fetch_snapshots(
+    weeks: Weeks,
+    source: SnapshotSource,
+    first_cutoff: datetime.date | None = None,
+    on_refusal: Callable[[str], None] | None = None,
+) -> tuple[IntArray, list[ModelSnapshot]]:
+    """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
+
+    See `build_forecast_features` for the parameters.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_weeks,)
+        Position of the week's snapshot in the list; -1: there is none.
+    list of ModelSnapshot
+        Those that are used, oldest first.
+    """
+    wanted = wanted_cutoffs(weeks)
+    candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
+    while True:
+        used, choice = _compact(choose_snapshots(weeks, candidates))
+        snapshots = []
+        for position in used:
+            try:
+                snapshots.append(source.fetch_snapshot(candidates[position]))
+            except RefusedSnapshotError as error:
+                (on_refusal or warn)(str(error))
+                del candidates[position]
+                break
+        else:
+            return choice, snapshots
+
+
+def wanted_cutoffs(weeks: Weeks) -> set[datetime.date]:
+    """Give the cut-offs of the snapshots that should forecast some weeks: of the year before each begins."""
+    return {cutoff_of_year(year - 1) for year in np.unique(weeks.start.astype("datetime64[Y]").astype(int) + 1970)}
+
+
+def _compact(choice: IntArray) -> tuple[IntArray, IntArray]:
+    """Renumber choices from 0, leaving -1 alone; gives the numbers used, and the choices in terms of them."""
+    used = np.unique(choice[choice >= 0])
+    return used, np.where(choice >= 0, np.searchsorted(used, choice), -1)
 
 
 def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:

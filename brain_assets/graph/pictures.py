@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def known_or_words(value: float) -> float | str:
-    """Give a figure for metadata; NaN, which JSON does not know, in words."""
-    return value if np.isfinite(value) else "not known: fewer than three symbols"
+def known_or_words(value: float | None) -> float | str:
+    """Give a figure for metadata; none, or NaN, which JSON does not know, in words."""
+    return value if value is not None and np.isfinite(value) else "not known: fewer than three symbols"
 
 
 def _figure(title: str, xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":

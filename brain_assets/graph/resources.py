@@ -7,18 +7,25 @@ from typing import Any
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.base import Market
 from brain_assets.settings import Settings
+from brain_assets.snapshots.hub_address import HubAddress, hub_address
 from brain_assets.snapshots.names import FAMILIES
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import ParquetTableStore, TableStore
 
 
-def build_resources(market: Market, tables: TableStore, models_dir: Path) -> Mapping[str, Any]:
-    """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`."""
+def build_resources(
+    market: Market, tables: TableStore, models_dir: Path, hubs: Mapping[str, HubAddress | None] | None = None
+) -> Mapping[str, Any]:
+    """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`.
+
+    Families with an entry in `hubs` push their snapshots to it.
+    """
+    repos = hubs or {}
     return {
         "market": market,
         "tables": tables,
         "table_io": TableIOManager(tables),
-        "snapshots": {family: SnapshotLocalStorage(family, models_dir) for family in FAMILIES},
+        "snapshots": {family: SnapshotLocalStorage(family, models_dir, repos.get(family)) for family in FAMILIES},
     }
 
 
@@ -36,4 +43,5 @@ def table_store(settings: Settings) -> ParquetTableStore:
 
 def resources_from(settings: Settings, market: Market) -> Mapping[str, Any]:
     """Wire up what the settings say."""
-    return build_resources(market, table_store(settings), settings.data_dir / "models")
+    hubs = {family: hub_address(settings, family) for family in FAMILIES}
+    return build_resources(market, table_store(settings), settings.data_dir / "models", hubs)

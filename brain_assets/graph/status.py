@@ -5,8 +5,9 @@ upstream versions it was made from. On top of that a partition is missing if its
 a model is stale if it was trained with another configuration than the one asked for.
 """
 
+import datetime
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,11 +22,12 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from brain_assets.errors import TableError
+from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.graph.configs import LstmRunConfig, PpoRunConfig, to_domain
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.portfolio.rules import policy_options
+from brain_assets.progress import warn
 from brain_assets.snapshots.fingerprint import hash_json
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -71,6 +73,7 @@ class StatusReader:
         resources: Mapping[str, Any] = defs.resources or {}
         self._tables: TableStore = resources["tables"]
         self._snapshots: Mapping[str, SnapshotLocalStorage] = resources["snapshots"]
+        self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._config_hashes = {
             name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
         }
@@ -94,6 +97,15 @@ class StatusReader:
             return Status(State.STALE, f"made before {', '.join(late)}")
         return Status(State.DONE)
 
+    def pending(self, years: Collection[int]) -> list[str]:
+        """Say which snapshots have not reached the Hub, and why."""
+        return [
+            f"{date.year} {name}: hub: pending, {self._snapshots[family].hub_record(date).pending}"
+            for name, family in SNAPSHOT_FAMILY.items()
+            for date in self._snapshots[family].list_pending()
+            if date.year in years
+        ]
+
     def _made_without(self, key: AssetKey, partition: str) -> list[str]:
         """Name what it needs that was absent when it was made and is there now; Dagster does not call that stale."""
         record = self._resolver._get_latest_data_version_record(key=AssetKeyPartitionKey(key, partition))
@@ -110,8 +122,25 @@ class StatusReader:
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
             return self._gone_table(name, year)
-        storage = self._snapshots[SNAPSHOT_FAMILY[name]]
-        return "" if storage.snapshot_exists(cutoff_of_year(year)) else "its folder is gone or does not verify"
+        return "" if self._metadata(name, year) is not None else "its folder is gone or does not verify"
+
+    def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
+        """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
+        storage, cutoff_date = self._snapshots[SNAPSHOT_FAMILY[name]], cutoff_of_year(year)
+        local = storage.read_metadata(cutoff_date)
+        if local is not None or storage.hub is None:
+            return local
+        try:
+            commit = self._branches(storage).get(cutoff_date)
+            return None if commit is None else storage.repo.read_manifest(cutoff_date, commit)
+        except (HubError, RefusedSnapshotError) as error:
+            warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
+            return None
+
+    def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
+        if storage.family not in self._commits:
+            self._commits[storage.family] = storage.repo.branches()
+        return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
         if not self._tables.exists(name, year):
@@ -125,7 +154,7 @@ class StatusReader:
     def _other_configuration(self, name: str, year: int) -> bool:
         if name not in SNAPSHOT_FAMILY:
             return False
-        metadata = self._snapshots[SNAPSHOT_FAMILY[name]].read_metadata(cutoff_of_year(year))
+        metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
 
 

@@ -1,14 +1,15 @@
 """Out-of-sample returns of strategies, all from one piece of arithmetic, after the same costs, on the same weeks."""
 
+import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.arrays import FloatArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import SnapshotSource, choose_snapshots
+from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.policies import POLICY_FORECASTER, forecast_matrix, market_weeks, run_policies
@@ -19,7 +20,13 @@ EQUAL_WEIGHT = "equal_weight"
 
 
 def backtest(
-    panel: PricePanel, forecasts: pd.DataFrame, years: Sequence[int], family: str, source: SnapshotSource
+    panel: PricePanel,
+    forecasts: pd.DataFrame,
+    years: Sequence[int],
+    family: str,
+    source: SnapshotSource,
+    first_cutoff: datetime.date | None = None,
+    on_refusal: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Trade some years with the policies that were finished before, beside equal weight; both start in cash.
 
@@ -36,6 +43,8 @@ def backtest(
     source : SnapshotSource
         Its snapshots. Each week is traded by the newest whose cut-off lies before its first session. Weeks before the
         first such snapshot are left out, for every strategy alike; if no week has one, equal weight stands alone.
+    first_cutoff, on_refusal
+        See `brain_assets.forecasting.walkforward.build_forecast_features`.
 
     Returns
     -------
@@ -45,10 +54,8 @@ def backtest(
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
-    cutoffs = source.list_snapshots()
-    choice = choose_snapshots(bars.weeks, cutoffs)
-    has_policy = bool((choice >= 0).any())
-    if has_policy:
+    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
+    if snapshots:
         bars, choice = bars.select(choice >= 0), choice[choice >= 0]
     if len(bars.weeks) == 0:
         raise TableError(
@@ -56,9 +63,8 @@ def backtest(
         )
     weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICY_FORECASTER[family]))
     runs = {EQUAL_WEIGHT: run_equal_weight(weeks, RULES)}
-    if has_policy:
-        used, choice = _compact(choice)
-        runs[family] = run_policies([source.load_snapshot(cutoffs[position]) for position in used], choice, weeks)
+    if snapshots:
+        runs[family] = run_policies(snapshots, choice, weeks)
     tables = [_table(name, run, bars) for name, run in runs.items()]
     return pd.concat(tables).sort_values(["week_start", "strategy"], ignore_index=True)
 
@@ -67,12 +73,6 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
     """Give the return of a strategy over all weeks of a backtest, after costs; NaN if it is not in there."""
     returns = backtests.loc[backtests["strategy"] == strategy, "net_return"]
     return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
-
-
-def _compact(choice: IntArray) -> tuple[IntArray, IntArray]:
-    """Renumber choices from 0; gives the numbers used, and the choices in terms of them."""
-    used, compact = np.unique(choice, return_inverse=True)
-    return used, compact
 
 
 def _table(name: str, run: StrategyRun, bars: WeeklyBars) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 import datetime
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import LookAheadError
+from brain_assets.errors import LookAheadError, RefusedSnapshotError
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.walkforward import (
@@ -17,6 +18,7 @@ from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP
 
 
 class Shelf:
@@ -24,18 +26,23 @@ class Shelf:
 
     def __init__(self, *snapshots: ModelSnapshot) -> None:
         self._snapshots = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
+        self.refused: set[datetime.date] = set()
+        self.wanted: set[datetime.date] = set()
 
-    def list_snapshots(self) -> list[datetime.date]:
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        self.wanted = set(wanted)
         return sorted(self._snapshots)
 
-    def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        if cutoff_date in self.refused:
+            raise RefusedSnapshotError(f"user/lstm@snapshot-{cutoff_date}: not to be believed")
         return self._snapshots[cutoff_date]
 
 
 @pytest.fixture(scope="module")
 def shelf(panel: PricePanel, tiny_lstm: LstmConfig) -> Shelf:
     cutoffs = [datetime.date(2018, 12, 31), datetime.date(2019, 12, 31)]
-    return Shelf(*(train_snapshot("lstm", panel, cutoff, tiny_lstm, "made up") for cutoff in cutoffs))
+    return Shelf(*(train_snapshot("lstm", panel, cutoff, tiny_lstm, MADE_UP) for cutoff in cutoffs))
 
 
 def test_every_week_goes_to_the_newest_snapshot_that_was_finished_before_it(panel: PricePanel) -> None:
@@ -89,7 +96,7 @@ def test_rows_are_the_years_weeks_and_the_symbols_tradable_then(panel: PricePane
 
 
 def test_snapshot_refuses_weeks_that_begin_on_or_before_its_cutoff(panel: PricePanel, shelf: Shelf) -> None:
-    snapshot = shelf.load_snapshot(datetime.date(2019, 12, 31))
+    snapshot = shelf.fetch_snapshot(datetime.date(2019, 12, 31))
     weeks = complete_weeks(panel.sessions)
     known = weeks.select(weeks.start == np.datetime64("2019-12-30"))
     with pytest.raises(LookAheadError, match="expected weeks that begin after its cut-off, got one of 2019-12-30"):
@@ -97,7 +104,7 @@ def test_snapshot_refuses_weeks_that_begin_on_or_before_its_cutoff(panel: PriceP
 
 
 def test_one_batched_pass_equals_a_call_a_symbol_and_week(panel: PricePanel, shelf: Shelf) -> None:
-    snapshot = shelf.load_snapshot(datetime.date(2019, 12, 31))
+    snapshot = shelf.fetch_snapshot(datetime.date(2019, 12, 31))
     bars = WeeklyBars.from_panel(panel)
     weeks = bars.weeks.select(bars.weeks.year == 2021)
     together = snapshot.forecast(panel, weeks)
@@ -133,3 +140,26 @@ def test_quality_of_a_column_is_measured_against_what_was_realized() -> None:
     quality = forecast_quality(table, "lstm")
     assert quality.rank_correlation == pytest.approx(0)  # +1 and -1
     assert quality.hit_rate == pytest.approx(0.5)
+
+
+def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(panel: PricePanel, shelf: Shelf) -> None:
+    sources, sentences = {}, []
+    for refused in (set(), {2019}, {2018, 2019}):
+        hostile = Shelf(*(shelf.fetch_snapshot(datetime.date(year, 12, 31)) for year in (2018, 2019)))
+        hostile.refused = {datetime.date(year, 12, 31) for year in refused}
+        table = build_forecast_features(panel, [2021], {"lstm": hostile}, on_refusal=sentences.append)
+        [sources[len(refused)]] = set(table["lstm_source"])
+        if len(refused) == 2:
+            np.testing.assert_array_equal(table["lstm"], table["momentum"])
+    assert sources == {0: "snapshot-2019-12-31", 1: "snapshot-2018-12-31", 2: "momentum"}
+    assert sentences == [f"user/lstm@snapshot-{year}-12-31: not to be believed" for year in (2019, 2019, 2018)]
+
+
+def test_nobody_asks_for_a_model_older_than_the_first_there_can_be(panel: PricePanel, shelf: Shelf) -> None:
+    first = datetime.date(2019, 12, 31)
+    build_forecast_features(panel, [2016, 2017, 2018, 2019], {"lstm": shelf}, first)
+    assert shelf.wanted == set()
+    build_forecast_features(panel, [2020], {"lstm": shelf}, first)  # its first week began in 2019: momentum, or 2018's
+    assert shelf.wanted == {first}
+    build_forecast_features(panel, [2020], {"lstm": shelf})
+    assert shelf.wanted == {datetime.date(2018, 12, 31), first}

@@ -19,7 +19,10 @@ from typing import Any
 
 import pytest
 
-from brain_assets_tests.backfills import ASSETS, REPOSITORY, TINY, YEARS, environment, shared_backfill
+from brain_assets.snapshots.folder import read_files
+from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets_tests.backfills import ASSETS, REPOSITORY, TINY, YEARS, brain_assets, environment, shared_backfill
+from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fill
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -281,3 +284,33 @@ def test_a_year_that_a_backfill_spills_into_says_what_it_lacks(tmp_path):
         for link in failure["error"]["errorChain"]
     )
     assert not (tmp_path / "data" / "models" / "lstm" / "snapshot-2020-12-31").exists()
+
+
+# What was pulled
+
+
+@pytest.mark.slow
+def test_pulled_snapshots_turn_green_by_themselves(tmp_path_factory, tmp_path):
+    """The sensor `adopt`, in Dagster's own daemon, on a machine that has pulled the snapshots and nothing else."""
+    finished = shared_backfill(tmp_path_factory)
+    models = {"lstm_snapshot": "lstm", "ppo_policy": "ppo"}
+    with WatchedHub() as hub:
+        variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
+        variables |= {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("patchtst", "sac")}
+        for family in models.values():
+            variables[f"HF_{family.upper()}_MODEL_REPO"] = f"user/{family}"
+            source = finished.data_dir / "models" / family
+            contents = {cutoff_of_year(year): read_files(source / f"snapshot-{year}-12-31") for year in YEARS}
+            fill(bind(tmp_path / "other", hub, family=family), contents).sync_all_local_to_hf()
+        pulled = brain_assets(tmp_path / "data", "sync", "pull", **variables)
+        assert pulled.returncode == 0, pulled.stderr
+        before = {family: hub.branches(f"user/{family}") for family in models.values()}
+        with serving(tmp_path / "data", "dagster", "dev", **variables) as server:
+            wait_until(lambda: all(states(server)[asset] == ALL_GREEN[asset] for asset in models), 180, pause=3.0)
+            assert states(server)["raw_prices"] == (len(YEARS), [])
+            nodes = server.ask("{ assetNodes { assetKey { path } staleStatusByPartition } }")["assetNodes"]
+            fresh = {node["assetKey"]["path"][-1]: node["staleStatusByPartition"] for node in nodes}
+            for asset in models:
+                assert fresh[asset] == ["FRESH"] * len(YEARS)
+            assert server.ask("{ runsOrError { ... on Runs { results { id } } } }")["runsOrError"]["results"] == []
+        assert {family: hub.branches(f"user/{family}") for family in models.values()} == before

@@ -1,5 +1,6 @@
 import datetime
 import json
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from brain_assets.snapshots.model_snapshot import ModelSnapshot
 class Empty:
     """No snapshot at all."""
 
-    def list_snapshots(self) -> list[datetime.date]:
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         return []
 
-    def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         raise AssertionError(cutoff_date)
 
 

@@ -6,9 +6,8 @@ import pandas as pd
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.graph.configs import LstmRunConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
-from brain_assets.graph.pictures import loss_curve
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
-from brain_assets.market.base import Market
+from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.versions import CODE_VERSIONS
 
@@ -36,7 +35,7 @@ def lstm_snapshot(
     cutoff_date = cutoff_of_year(int(context.partition_key))
     options = to_domain(config, LstmConfig)
     panel = PricePanel.from_frame(raw_prices).until(cutoff_date)
-    made = make_snapshot(
+    return make_snapshot(
         context,
         snapshots["lstm"],
         forecaster_fingerprint("lstm", panel, options),
@@ -46,32 +45,10 @@ def lstm_snapshot(
             panel,
             cutoff_date,
             options,
-            market.caveat,
+            MarketNote.of(market),
             lambda losses: report(
                 f"lstm {cutoff_date.year}: epoch {losses.epoch} of at most {options.max_epochs}, training loss "
                 f"{losses.train:.4f}, validation loss {losses.validation:.4f}"
             ),
         ),
-    )
-    training = made.snapshot.metadata["training"]
-    curve = training["curve"]
-    return dg.MaterializeResult(
-        metadata={
-            "train/loss": training["train_loss"],
-            "train/loss_of_zero": training["zero_train_loss"],
-            "validation/loss": training["validation_loss"],
-            "validation/loss_of_zero": training["zero_validation_loss"],
-            "best_epoch": training["best_epoch"],
-            "epochs": len(curve),
-            "learning_curve": loss_curve(
-                f"lstm snapshot {cutoff_date}",
-                [losses["train"] for losses in curve],
-                [losses["validation"] for losses in curve],
-                training["zero_validation_loss"],
-                training["best_epoch"],
-            ),
-            **made.metadata,
-            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
-        },
-        data_version=made.data_version,
-    )
+    ).result

@@ -3,9 +3,9 @@
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.partitions import PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
+from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
-from brain_assets.graph.snapshots import Snapshots
+from brain_assets.graph.snapshots import Snapshots, note_refusal, places
 from brain_assets.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
@@ -24,8 +24,8 @@ def walkforward_forecasts(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
-    That is the snapshot of the year before; the source of every forecast stands beside it. In the bootstrap window
-    there is none: the forecast is 4-week momentum.
+    That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
+    source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week momentum.
     """
     from brain_assets.forecasting.metrics import weekly_rank_correlation
     from brain_assets.forecasting.walkforward import (
@@ -36,11 +36,15 @@ def walkforward_forecasts(
     )
     from brain_assets.forecasting.walkforward import weeks_by_source as count_sources
     from brain_assets.market.prices import PricePanel
-    from brain_assets.snapshots.names import FORECASTER_FAMILIES
+    from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
 
     year = int(context.partition_key)
     panel = PricePanel.from_frame(raw_prices)
-    forecasts = build_forecast_features(panel, calendar_years(year), snapshots)
+    here = {family: set(snapshots[family].list_snapshots()) for family in FORECASTER_FAMILIES}
+    refusals: list[str] = []
+    forecasts = build_forecast_features(
+        panel, calendar_years(year), snapshots, cutoff_of_year(FIRST_YEAR), note_refusal(context, refusals)
+    )
     metadata: dict[str, dg.MetadataValue | float | int | str] = {"weeks": forecasts["week_start"].nunique()}
     lines = {}
     for column in (*FORECASTER_FAMILIES, "momentum"):
@@ -52,8 +56,11 @@ def walkforward_forecasts(
     for family in FORECASTER_FAMILIES:
         sources = count_sources(forecasts, family)
         metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(sources)
+        metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], sources, here[family]))
         if set(sources) == {MOMENTUM}:
             del lines[family]  # the line of momentum is its own
+    if refusals:
+        metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
     metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
     return dg.MaterializeResult(
         value=forecasts, metadata=metadata, data_version=dg.DataVersion(content_hash(forecasts))

@@ -5,9 +5,9 @@ import pandas as pd
 
 from brain_assets.graph.configs import PpoRunConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
-from brain_assets.graph.pictures import equity_chart, reward_curve
-from brain_assets.graph.snapshots import Snapshots, make_snapshot
-from brain_assets.market.base import Market
+from brain_assets.graph.pictures import equity_chart
+from brain_assets.graph.snapshots import Snapshots, make_snapshot, note_refusal
+from brain_assets.market.base import Market, MarketNote
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.tables import content_hash
@@ -42,7 +42,7 @@ def ppo_policy(
     options = to_domain(config, PpoConfig)
     bars = WeeklyBars.from_panel(PricePanel.from_frame(raw_prices))
     weeks = training_weeks(bars, walkforward_forecasts, "ppo", cutoff_date)
-    made = make_snapshot(
+    return make_snapshot(
         context,
         snapshots["ppo"],
         policy_fingerprint("ppo", weeks, options),
@@ -52,27 +52,12 @@ def ppo_policy(
             weeks,
             cutoff_date,
             options,
-            market.caveat,
+            MarketNote.of(market),
             lambda steps, total, reward: report(
                 f"ppo {cutoff_date.year}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
             ),
         ),
-    )
-    training = made.snapshot.metadata["training"]
-    return dg.MaterializeResult(
-        metadata={
-            "train/annual_growth": training["annual_growth"],
-            "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
-            "learning_curve": reward_curve(
-                f"ppo policy {cutoff_date}",
-                [point["steps"] for point in training["curve"]],
-                [point["reward"] for point in training["curve"]],
-            ),
-            **made.metadata,
-            "training_data": dg.MetadataValue.json(made.snapshot.metadata["data"]),
-        },
-        data_version=made.data_version,
-    )
+    ).result
 
 
 @dg.asset(
@@ -96,10 +81,18 @@ def backtest(
     from brain_assets.portfolio.backtest import growth
 
     year = int(context.partition_key)
-    if year > FIRST_YEAR:
+    if year > FIRST_YEAR and not snapshots["ppo"].ensure_snapshot_available(cutoff_of_year(year - 1)):
         snapshots["ppo"].require_snapshot(cutoff_of_year(year - 1))
-    panel = PricePanel.from_frame(raw_prices)
-    table = run_backtest(panel, walkforward_forecasts, calendar_years(year), "ppo", snapshots["ppo"])
+    refusals: list[str] = []
+    table = run_backtest(
+        PricePanel.from_frame(raw_prices),
+        walkforward_forecasts,
+        calendar_years(year),
+        "ppo",
+        snapshots["ppo"],
+        cutoff_of_year(FIRST_YEAR),
+        note_refusal(context, refusals),
+    )
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     return dg.MaterializeResult(
         value=table,
@@ -109,6 +102,7 @@ def backtest(
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
             },
+            **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
             "equity": equity_chart(f"backtest {year}", returns),
         },
         data_version=dg.DataVersion(content_hash(table)),

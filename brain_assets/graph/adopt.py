@@ -1,0 +1,169 @@
+"""Telling Dagster of snapshots that it has never seen: copied here, pulled, or pushed by another machine.
+
+Each becomes a materialization of its asset and year without a run, with its data version (the fingerprint): the UI
+shows the year as done, and nothing trains it again. Pushes that did not get through are tried again on the way.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
+    UNKNOWN_DATA_VERSION,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
+from brain_assets.errors import HubError, SnapshotError
+from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.partitions import YEARS
+from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
+from brain_assets.graph.status import SNAPSHOT_FAMILY
+from brain_assets.progress import warn
+from brain_assets.snapshots.hub_record import HubRecord
+from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.versions import CODE_VERSIONS
+
+_INPUTS = {asset.key.to_user_string(): sorted(asset.asset_deps[asset.key]) for asset in ASSETS}
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A snapshot that Dagster had not seen, and what to tell it."""
+
+    asset: str
+    year: int
+    place: str
+    event: dg.AssetMaterialization
+
+
+def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Adopted]:
+    """Find the snapshots, on this machine and on the Hub, that an instance has not seen; the oldest of a family first.
+
+    One on this machine is new to it if its fingerprint is another than that of the last materialization; one that is
+    on the Hub alone, if there is no materialization. A Hub that fails is said so, and passed over.
+    """
+    years = [int(key) for key in YEARS.get_partition_keys()]
+    for asset, family in SNAPSHOT_FAMILY.items():
+        commits = _commits(snapshots[family])
+        for year in years:
+            try:
+                found = _find(asset, year, snapshots[family], commits, _data_version(instance, asset, year))
+            except (HubError, SnapshotError) as error:
+                warn(f"not adopted: {error}")
+                continue
+            if found is not None:
+                yield found
+
+
+def complete_pushes(snapshots: Snapshots) -> Iterator[dg.AssetObservation]:
+    """Push again what did not get through; a snapshot whose push is complete now gets an observation that says so."""
+    assets = {family: asset for asset, family in SNAPSHOT_FAMILY.items()}
+    for family, storage in snapshots.items():
+        if family not in assets or storage.hub is None:
+            continue
+        for cutoff_date in storage.list_pending():
+            try:
+                copy = storage.upload_snapshot_to_hf(cutoff_date)
+            except HubError as error:
+                warn(f"hub: still pending: {error}")
+                break
+            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+            yield dg.AssetObservation(assets[family], partition=str(cutoff_date.year), metadata=state.metadata)
+
+
+def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:
+    if storage.hub is None:
+        return {}
+    try:
+        return storage.repo.branches()
+    except HubError as error:
+        warn(f"snapshots on the Hub are passed over: {error}")
+        return {}
+
+
+def _find(
+    asset: str, year: int, storage: SnapshotLocalStorage, commits: Mapping[datetime.date, str], seen: str | None
+) -> Adopted | None:
+    """Give a year's snapshot, if it is one that was not seen; one on this machine must load."""
+    cutoff_date = cutoff_of_year(year)
+    local = storage.read_metadata(cutoff_date)
+    if local is not None and local["fingerprint"]["value"] != seen:
+        snapshot = storage.load_snapshot(cutoff_date)
+        metadata = snapshot_metadata(snapshot, str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
+        return _adopted(asset, year, "this machine", snapshot.metadata["fingerprint"], metadata)
+    if local is None and seen is None and cutoff_date in commits:
+        fingerprint = storage.repo.read_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
+        branch = storage.repo.url(snapshot_name(cutoff_date))
+        metadata = {
+            "cutoff_date": cutoff_date.isoformat(),
+            "fingerprint": fingerprint["value"],
+            **HubState("on the Hub only", branch, commits[cutoff_date]).metadata,
+        }
+        return _adopted(asset, year, "the Hub", fingerprint, metadata)
+    return None
+
+
+def _hub_state(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubState | None:
+    """Give what this machine knows of the copy, without asking."""
+    record = storage.hub_record(cutoff_date)
+    if storage.hub is None or record == HubRecord(record.repo):
+        return None
+    return HubState("pending" if record.pending else "copied", "", record.commit, record.pending)
+
+
+def _data_version(instance: dg.DagsterInstance, asset: str, year: int) -> str | None:
+    record = instance.get_latest_data_version_record(dg.AssetKey(asset), partition_key=str(year))
+    version = extract_data_version_from_entry(record.event_log_entry) if record else None
+    return version.value if version else None
+
+
+def _adopted(asset: str, year: int, place: str, fingerprint: Mapping[str, Any], metadata: Mapping[str, Any]) -> Adopted:
+    if fingerprint.get("code") != CODE_VERSIONS[asset]:
+        raise SnapshotError(
+            f"{asset}[{year}]: expected one made by code version {CODE_VERSIONS[asset]}, got one by "
+            f"{fingerprint.get('code')!r} on {place}; run the year."
+        )
+    tags = {DATA_VERSION_TAG: str(fingerprint["value"]), CODE_VERSION_TAG: CODE_VERSIONS[asset]}
+    for key in _INPUTS[asset]:  # not seen either: without these tags Dagster calls it stale, whatever there is
+        tags |= {
+            get_input_data_version_tag(key): UNKNOWN_DATA_VERSION.value,
+            get_input_event_pointer_tag(key): NULL_EVENT_POINTER,
+        }
+    event = dg.AssetMaterialization(
+        asset_key=asset,
+        partition=str(year),
+        description=f"adopted from {place}, not made by a run",
+        metadata={"adopted_from": place, **metadata},
+        tags=tags,
+    )
+    return Adopted(asset, year, place, event)
+
+
+@dg.sensor(
+    name="adopt",
+    description=(
+        "Snapshots that this instance has never seen (copied, pulled, or pushed by another machine) become "
+        "materializations without a run, and pushes that did not get through are tried again."
+    ),
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def adopt(
+    context: dg.SensorEvaluationContext, snapshots: dg.ResourceParam[Snapshots]
+) -> dg.SensorResult | dg.SkipReason:
+    """Adopt what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
+    quick = {family: storage.impatient() for family, storage in snapshots.items()}
+    adopted = [found.event for found in adoptable(context.instance, quick)]
+    pushed = list(complete_pushes(quick))
+    if not adopted and not pushed:
+        places = ", ".join(f"{storage.folder}" for storage in quick.values())
+        return dg.SkipReason(f"no snapshot that this instance has not seen, and no push pending, in {places}")
+    return dg.SensorResult(asset_events=[*adopted, *pushed])

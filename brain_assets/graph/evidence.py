@@ -1,0 +1,51 @@
+"""What a materialization of a model shows, whether it was trained in a run or adopted."""
+
+import dagster as dg
+
+from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import FORECASTER_FAMILIES
+
+Evidence = dict[str, dg.MetadataValue | float | int | str]
+
+
+def model_evidence(snapshot: ModelSnapshot) -> Evidence:
+    """Give the evidence of a model of any family."""
+    return _forecaster_evidence(snapshot) if snapshot.family in FORECASTER_FAMILIES else _policy_evidence(snapshot)
+
+
+def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
+    """Give a forecaster's losses beside those of zero, its rank correlation beside momentum's, its learning curve."""
+    training = snapshot.metadata["training"]
+    curve = training["curve"]
+    return {
+        "train/loss": training["train_loss"],
+        "train/loss_of_zero": training["zero_train_loss"],
+        "validation/loss": training["validation_loss"],
+        "validation/loss_of_zero": training["zero_validation_loss"],
+        "validation/rank_correlation": known_or_words(training["validation_rank_correlation"]),
+        "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
+        "best_epoch": training["best_epoch"],
+        "epochs": len(curve),
+        "learning_curve": loss_curve(
+            f"{snapshot.family} snapshot {snapshot.cutoff_date}",
+            [losses["train"] for losses in curve],
+            [losses["validation"] for losses in curve],
+            training["zero_validation_loss"],
+            training["best_epoch"],
+        ),
+    }
+
+
+def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
+    """Give a policy's growth on the weeks it learned from beside equal weight's, and its learning curve."""
+    training = snapshot.metadata["training"]
+    return {
+        "train/annual_growth": training["annual_growth"],
+        "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
+        "learning_curve": reward_curve(
+            f"{snapshot.family} policy {snapshot.cutoff_date}",
+            [point["steps"] for point in training["curve"]],
+            [point["reward"] for point in training["curve"]],
+        ),
+    }

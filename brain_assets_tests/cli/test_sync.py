@@ -1,0 +1,193 @@
+"""`brain-assets sync` and `adopt` as their users run them, against a Hub on this machine."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from brain_assets.snapshots.folder import read_files
+from brain_assets_tests import backfills
+from brain_assets_tests.backfills import COMMAND, Finished, outcomes
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.snapshots.hubs import KINDS, READ_TOKEN, TOKEN, WatchedHub, fault
+
+FAMILIES = ("lstm", "patchtst", "ppo", "sac")
+REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
+NAMES = [f"snapshot-{year}-12-31" for year in backfills.YEARS]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[WatchedHub]:
+    with WatchedHub() as opened:
+        yield opened
+
+
+def run(data_dir: Path, *arguments: str, hub: LoopbackHub | None = None, **variables: str) -> CompletedProcess[str]:
+    endpoint = {"HF_ENDPOINT": hub.endpoint} if hub else {}
+    chosen = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, **endpoint, **REPOS, **variables}
+    return backfills.brain_assets(data_dir, *arguments, **chosen)
+
+
+@pytest.fixture(scope="module")
+def pushed(finished: Finished, hub: WatchedHub, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose snapshots are on the Hub."""
+    data_dir = finished.copy(tmp_path_factory.mktemp("pushed"))
+    dry = run(data_dir, "sync", "push", "--dry-run", hub=hub)
+    assert dry.returncode == 0, dry.stderr
+    assert "would push 6 of 6 snapshots; nothing was done" in dry.stdout
+    assert hub.repos() == []
+    done = run(data_dir, "sync", "push", hub=hub)
+    assert done.returncode == 0, done.stderr
+    assert sorted(line for line in done.stdout.splitlines() if line.endswith(" pushed")) == [
+        f"{family:<8} {name} pushed" for family in ("lstm", "ppo") for name in NAMES
+    ]
+    assert "6 pushed; 0 equal or only on the other side" in done.stdout
+    return data_dir
+
+
+def test_push_makes_branches_of_exactly_the_local_files(pushed: Path, hub: WatchedHub) -> None:
+    for family in ("lstm", "ppo"):
+        assert set(hub.branches(f"user/{family}")) == {"main", *NAMES}
+        for name in NAMES:
+            assert hub.files(f"user/{family}", name) == read_files(pushed / "models" / family / name)
+
+
+def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: WatchedHub, tmp_path: Path) -> None:
+    shown = run(pushed, "sync", "status", "--family", "lstm", hub=hub)
+    assert shown.returncode == 0, shown.stderr
+    commits = hub.branches("user/lstm")
+    for name in NAMES:
+        assert re.search(rf"lstm +│ {name} │ yes  │ {commits[name][:8]} │ equal", shown.stdout)
+    assert "ppo" not in shown.stdout
+    elsewhere = run(tmp_path, "sync", "status", "--family", "ppo", "--year", "2020-2021", hub=hub)
+    rows = [line for line in elsewhere.stdout.splitlines() if "snapshot-" in line]
+    assert len(rows) == 2
+    assert all("│ -    │" in row and "on the Hub only" in row for row in rows)
+
+
+def test_pull_adopt_and_backfill_train_nothing(
+    pushed: Path, finished: Finished, hub: WatchedHub, tmp_path: Path
+) -> None:
+    pulled = run(tmp_path, "sync", "pull", hub=hub)
+    assert pulled.returncode == 0, pulled.stderr
+    assert "6 pulled; 0 equal or only on the other side" in pulled.stdout
+    for family in ("lstm", "ppo"):
+        for name in NAMES:
+            folder = Path("models") / family / name
+            assert read_files(tmp_path / folder) == read_files(pushed / folder)
+    assert "nothing to pull; 6 equal" in run(tmp_path, "sync", "pull", hub=hub).stdout
+
+    adopted = run(tmp_path, "adopt", hub=hub)
+    assert adopted.returncode == 0, adopted.stderr
+    assert "6 adopted" in adopted.stdout
+    assert "nothing to adopt" in run(tmp_path, "adopt", hub=hub).stdout
+    status = run(tmp_path, "status", "--config", str(finished.config), hub=hub)
+    assert re.search(r"2020 │ missing    │ done          │ missing               │ done       │ missing", status.stdout)
+
+    before = hub.branches("user/lstm")
+    years = f"{backfills.YEARS[0]}-{backfills.YEARS[-1]}"
+    backfill = run(tmp_path, "backfill", years, "--config", str(finished.config), hub=hub)
+    assert backfill.returncode == 0, backfill.stdout + backfill.stderr
+    results = outcomes(backfill.stdout)
+    for year in backfills.YEARS:
+        for asset in ("lstm_snapshot", "ppo_policy"):
+            assert results[year, asset].startswith("run, nothing had changed")
+    assert "hub: unchanged" in backfill.stdout
+    assert hub.branches("user/lstm") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (("sync", "push"), {"HF_TOKEN": "hf_unknown"}, ("user/lstm", "a token that the Hub accepts", "HF_TOKEN")),
+        (("sync", "status"), {"HF_ENDPOINT": "http://127.0.0.1:9"}, ("user/lstm", "try again later")),
+        (("sync", "status"), {"STORAGE_BACKEND": "local"}, ("STORAGE_BACKEND=local", "HF_LSTM_MODEL_REPO")),
+        (("sync", "status"), {"HF_PPO_MODEL_REPO": ""}, ("HF_PPO_MODEL_REPO: expected a model repo each",)),
+        (("backfill", "2019"), {"HF_SAC_MODEL_REPO": ""}, ("HF_SAC_MODEL_REPO: expected a model repo each",)),
+        (("sync", "pull", "--family", "gru"), {}, ("--family: expected one of lstm, patchtst, ppo, sac, got gru",)),
+        (("sync", "pull", "--year", "soon"), {}, ("years: expected 2021 or 2019-2022, got soon",)),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    hub: WatchedHub, tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], words: tuple[str, ...]
+) -> None:
+    failed = run(tmp_path, *arguments, **{"HF_ENDPOINT": hub.endpoint, **variables})
+    assert failed.returncode == 2
+    [line] = failed.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert all(word in line for word in words)
+
+
+def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished, tmp_path: Path) -> None:
+    with WatchedHub() as hub:
+        hub.add_repo("user/lstm")
+        data_dir = finished.copy(tmp_path)
+        failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub, HF_TOKEN=READ_TOKEN)
+        assert failed.returncode == 1
+        lines = [line for line in failed.stdout.splitlines() if " failed" in line and "snapshot-" in line]
+        assert len(lines) == 3
+        assert all("expected the right to write to it" in line for line in lines)
+        status = run(data_dir, "sync", "status", "--family", "lstm", hub=hub)
+        assert status.stdout.count("push pending") == 3
+
+
+def test_pull_refuses_a_hostile_branch_and_takes_the_rest(finished: Finished, tmp_path: Path) -> None:
+    with WatchedHub() as hub:
+        hub.add_repo("user/lstm")
+        for name in NAMES:
+            files = read_files(finished.data_dir / "models" / "lstm" / name)
+            hub.put("user/lstm", name, {**files, "../../x": b"!"} if "2020" in name else files, "put")
+        hub.put("user/lstm", "snapshot-2020-02-31", {"README.md": b"!"}, "put")
+        pulled = run(tmp_path / "data", "sync", "pull", "--family", "lstm", hub=hub)
+        assert pulled.returncode == 1
+        assert "2 pulled, 1 refused" in pulled.stdout
+        assert "user/lstm@snapshot-2020-12-31: expected files among" in pulled.stdout
+        assert "got one named '../../x'" in pulled.stdout
+        assert "user/lstm: branch 'snapshot-2020-02-31' ignored" in pulled.stderr
+        kept = sorted(path.name for path in (tmp_path / "data" / "models" / "lstm").glob("snapshot-*"))
+        assert kept == ["snapshot-2019-12-31", "snapshot-2021-12-31"]
+        assert not list(tmp_path.rglob("x"))
+
+
+def test_run_that_meets_every_fault_goes_through_and_tells_nobody_the_token(finished: Finished, tmp_path: Path) -> None:
+    with WatchedHub() as hub:
+        for place, kind in enumerate(kind for kind in KINDS if kind != "silence"):
+            hub.fail(fault(kind, at=3 + 12 * place))
+        done = run(tmp_path, "backfill", "2019-2020", "--config", str(finished.config), hub=hub)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert all(said.startswith("made") for said in outcomes(done.stdout).values())
+        assert done.stdout.count("hub: pushed") == 4
+        for name in NAMES[:2]:
+            assert hub.files("user/lstm", name) == read_files(tmp_path / "models" / "lstm" / name)
+        assert len(hub.requests) > 3 + 12 * len(KINDS)  # each has come
+        assert any(TOKEN in request.headers.get("authorization", "") for request in hub.requests)
+    assert TOKEN not in done.stdout + done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".db" for path in files)  # Dagster's events are among them
+    assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
+
+
+LOCAL_RUN = """
+import sys
+from brain_assets.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("huggingface_hub.hf_api", "httpx2", "hf_xet") if name in sys.modules])
+"""
+
+
+def test_without_a_hub_a_whole_run_never_imports_its_client(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfills, "COMMAND", (sys.executable, "-c", LOCAL_RUN))
+    assert backfills.COMMAND != COMMAND
+    done = backfills.brain_assets(tmp_path, "backfill", "2019", "--config", str(finished.config))
+    assert done.returncode == 0, done.stderr
+    assert "2019 ppo_policy             made" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+    adopt = backfills.brain_assets(tmp_path, "adopt")
+    assert adopt.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,302 @@
+"""The graph with a Hub: real runs, a real instance, the real client against a Hub on this machine."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from huggingface_hub import HfApi
+
+from brain_assets.definitions import defs
+from brain_assets.forecasting import forecasters
+from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
+from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.graph.status import State, StatusReader
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.snapshots.folder import read_files
+from brain_assets.snapshots.names import FAMILIES, cutoff_of_year
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.tables import MemoryTableStore
+from brain_assets_tests.graph.worlds import RUN_CONFIG, metadata_of, run_year
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fault
+
+OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
+MODELS = {"lstm_snapshot": "lstm", "ppo_policy": "ppo"}
+TABLES = ("raw_prices", "walkforward_forecasts", "backtest")
+YEARS = (2019, 2020, 2021)
+
+
+def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
+    """Give the resources of a machine of its own, whose snapshots go to the Hub."""
+    tables = MemoryTableStore()
+    return {
+        "market": market,
+        "tables": tables,
+        "table_io": TableIOManager(tables),
+        "snapshots": {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES},
+    }
+
+
+@dataclass(frozen=True)
+class World:
+    """A Hub, and the machine that has filled it."""
+
+    hub: WatchedHub
+    resources: Mapping[str, Any]
+    results: Mapping[int, dg.ExecuteInProcessResult]
+
+    def table(self, name: str, year: int) -> pd.DataFrame:
+        return self.resources["tables"].read_year(name, year)
+
+
+@pytest.fixture(scope="module")
+def world(market: SimulatorMarket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with WatchedHub() as hub:
+        resources = machine(market, tmp_path_factory.mktemp("first"), hub)
+        yield World(hub, resources, {year: run_year(year, resources) for year in YEARS})
+
+
+@pytest.fixture
+def copied_hub(world: World) -> Iterator[WatchedHub]:
+    """A Hub with the same branches, to do with as one likes."""
+    with WatchedHub() as hub:
+        for family in MODELS.values():
+            hub.add_repo(f"user/{family}")
+            for year in YEARS:
+                branch = f"snapshot-{year}-12-31"
+                hub.put(f"user/{family}", branch, world.hub.files(f"user/{family}", branch), "copied")
+        yield hub
+
+
+def drop(hub: WatchedHub, branch: str) -> None:
+    """Remove a branch of the LSTM's repo, as its owner may."""
+    HfApi(hub.endpoint, token=TOKEN).delete_branch("user/lstm", branch=branch)
+
+
+def test_every_model_is_a_branch_of_the_same_files_and_the_materialization_shows_it(world: World) -> None:
+    for asset, family in MODELS.items():
+        branches = world.hub.branches(f"user/{family}")
+        assert set(branches) == {"main", *(f"snapshot-{year}-12-31" for year in YEARS)}
+        for year in YEARS:
+            shown, branch = metadata_of(world.results[year], asset), f"snapshot-{year}-12-31"
+            folder = world.resources["snapshots"][family].path(cutoff_of_year(year))
+            assert world.hub.files(f"user/{family}", branch) == read_files(folder)
+            assert (shown["hub"], shown["hub_commit"]) == ("pushed", branches[branch])
+            assert shown["hub_branch"] == f"{world.hub.endpoint}/user/{family}/tree/{branch}"
+
+
+def test_running_again_makes_no_commit(world: World) -> None:
+    before = {family: world.hub.branches(f"user/{family}") for family in MODELS.values()}
+    result = run_year(2021, world.resources, names=tuple(MODELS))
+    for asset in MODELS:
+        assert metadata_of(result, asset)["hub"] == "unchanged"
+    assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
+
+
+def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
+    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    second = machine(market, tmp_path, copied_hub)
+    for year in YEARS:
+        result = run_year(year, second, names=TABLES)
+        for name in TABLES:
+            pd.testing.assert_frame_equal(second["tables"].read_year(name, year), world.table(name, year))
+    commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
+    places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
+    assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
+    again = run_year(2021, second, names=("walkforward_forecasts",))
+    assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
+
+
+def test_absent_branch_gives_way_to_the_closest_earlier_one(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    drop(copied_hub, "snapshot-2020-12-31")
+    second = machine(market, tmp_path, copied_hub)
+    for year in YEARS:
+        run_year(year, second, names=("raw_prices", "walkforward_forecasts"))
+    sources = second["tables"].read_year("walkforward_forecasts", 2021)["lstm_source"]
+    assert set(sources) == {"snapshot-2019-12-31"}
+
+
+def test_refused_branch_gives_way_too_and_the_materialization_says_so(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    second = machine(market, tmp_path, copied_hub)
+    for year in (2019, 2020, 2021):
+        run_year(year, second, names=("raw_prices",))
+    for year in (2020, 2019):
+        branch = f"snapshot-{year}-12-31"
+        files = copied_hub.files("user/lstm", branch)
+        copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"}, "a present")
+    result = run_year(2021, second, names=("walkforward_forecasts",))
+    table = second["tables"].read_year("walkforward_forecasts", 2021)
+    assert set(table["lstm_source"]) == {"momentum"}
+    pd.testing.assert_series_equal(table["lstm"], table["momentum"], check_names=False)
+    refused = metadata_of(result, "walkforward_forecasts")["refused_snapshots"]
+    assert [sentence.split(":")[0] for sentence in refused] == [
+        "user/lstm@snapshot-2020-12-31",
+        "user/lstm@snapshot-2019-12-31",
+    ]
+    assert all("got one named 'extra.py'" in sentence for sentence in refused)
+    assert not second["snapshots"]["lstm"].list_snapshots()
+
+
+def test_model_that_the_hub_has_is_pulled_not_trained(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = machine(market, tmp_path, copied_hub)
+    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+    result = run_year(2019, second, names=("raw_prices", "lstm_snapshot"))
+    shown = metadata_of(result, "lstm_snapshot")
+    assert (shown["reused"], shown["hub"]) == (True, "unchanged")
+    other = {"ops": {"lstm_snapshot": {"config": {**OPTIONS["lstm_snapshot"], "seed": 7}}}}
+    failed = run_year(2019, second, names=("lstm_snapshot",), run_config=other, raise_on_error=False)
+    assert not failed.success  # another configuration is another model
+
+
+def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training(
+    market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
+        resources = machine(market, tmp_path, hub, attempts=2)
+        hub.fail(fault("503", times=None))
+        result = run_year(2019, resources, instance, names=("raw_prices", "lstm_snapshot"))
+        assert result.success
+        shown = metadata_of(result, "lstm_snapshot")
+        assert shown["hub"] == "pending"
+        assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
+        assert "503" in shown["hub_reason"]
+        storage: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+        assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]
+        reader = StatusReader(_definitions(resources), instance, OPTIONS)
+        [line] = reader.pending([2019])
+        assert line.startswith("2019 lstm_snapshot: hub: pending, user/lstm: expected the Hub")
+
+        assert list(complete_pushes(resources["snapshots"])) == []  # the Hub is still in trouble
+        hub.clear_faults()
+        monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+        [observation] = list(complete_pushes(resources["snapshots"]))
+        assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
+        assert observation.metadata["hub"].value == "pushed"
+        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
+        assert storage.list_pending() == []
+
+
+def _definitions(resources: Mapping[str, Any]) -> dg.Definitions:
+    return dg.Definitions(ASSETS, resources=dict(resources))
+
+
+def _pulled(world: World, market: SimulatorMarket, root: Path, hub: LoopbackHub) -> dict[str, Any]:
+    """Give a machine that has pulled everything, as after a fresh clone."""
+    resources = machine(market, root, hub)
+    for family in MODELS.values():
+        assert resources["snapshots"][family].sync_all_hf_to_local() == [cutoff_of_year(year) for year in YEARS]
+    return resources
+
+
+def test_pulled_snapshots_become_materializations_that_are_done(
+    world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = _pulled(world, market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for found in adoptable(instance, resources["snapshots"]):
+            instance.report_runless_asset_event(found.event)
+        for asset, family in MODELS.items():
+            key = dg.AssetKey(asset)
+            assert instance.get_materialized_partitions(key) == {str(year) for year in YEARS}
+            reader = StatusReader(_definitions(resources), instance, OPTIONS)
+            for year in YEARS:
+                assert reader.read(asset, year).state is State.DONE
+                record = instance.get_latest_data_version_record(key, partition_key=str(year))
+                event = record.event_log_entry
+                assert not event.run_id or instance.get_run_by_id(event.run_id) is None
+                fingerprint = resources["snapshots"][family].read_metadata(cutoff_of_year(year))["fingerprint"]
+                assert event.tags[DATA_VERSION_TAG] == fingerprint["value"]
+                shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+                assert shown["adopted_from"] == "this machine"
+                assert shown["learning_curve"].startswith("![")
+        assert list(adoptable(instance, resources["snapshots"])) == []  # each once
+
+
+def test_backfill_after_a_pull_trains_nothing(
+    world: World,
+    market: SimulatorMarket,
+    copied_hub: WatchedHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resources = _pulled(world, market, tmp_path, copied_hub)
+    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        for found in adoptable(instance, resources["snapshots"]):
+            instance.report_runless_asset_event(found.event)
+        for year in YEARS:
+            result = run_year(year, resources, instance)
+            for asset in MODELS:
+                assert metadata_of(result, asset)["reused"] is True
+
+
+def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = machine(market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = list(adoptable(instance, resources["snapshots"]))
+        assert [(one.asset, one.year, one.place) for one in found] == [
+            (asset, year, "the Hub") for asset in MODELS for year in YEARS
+        ]
+        for one in found:
+            instance.report_runless_asset_event(one.event)
+        reader = StatusReader(_definitions(resources), instance, OPTIONS)
+        assert {reader.read(asset, year).state for asset in MODELS for year in YEARS} == {State.DONE}
+        copied_hub.forget()
+        assert list(adoptable(instance, resources["snapshots"])) == []
+        assert len(copied_hub.requests) == len(MODELS)  # one list of branches a family
+        drop(copied_hub, "snapshot-2020-12-31")
+        reader = StatusReader(_definitions(resources), instance, OPTIONS)
+        assert reader.read("lstm_snapshot", 2020).state is State.MISSING
+
+
+def test_snapshot_that_is_not_believed_is_not_adopted(
+    world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = _pulled(world, market, tmp_path, copied_hub)
+    lstm: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+    (lstm.path(cutoff_of_year(2020)) / "weights.pt").write_bytes(b"half")
+    drop(copied_hub, "snapshot-2020-12-31")
+    shutil.rmtree(lstm.path(cutoff_of_year(2021)))
+    files = copied_hub.files("user/lstm", "snapshot-2021-12-31")
+    copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+    assert found == {("lstm_snapshot", 2019), *(("ppo_policy", year) for year in YEARS)}
+
+
+def test_sensor_adopts_once_and_then_says_what_it_looked_at(
+    world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = _pulled(world, market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> dg.SensorResult | dg.SkipReason:
+            context = dg.build_sensor_context(
+                instance, resources={"snapshots": resources["snapshots"]}, definitions=defs
+            )
+            return adopt(context)
+
+        first = tick()
+        assert isinstance(first, dg.SensorResult)
+        assert len(first.asset_events) == len(MODELS) * len(YEARS)
+        for event in first.asset_events:
+            instance.report_runless_asset_event(event)
+        second = tick()
+        assert isinstance(second, dg.SkipReason)
+        assert str(tmp_path) in second.skip_message
