@@ -60,7 +60,7 @@ def backfill(
     """
     from brain_assets.results import read_results
 
-    with _session(market) as (defs, instance):
+    with _session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.backfill import Backfill
 
         chosen = _parse_years(years)
@@ -77,7 +77,7 @@ def backfill(
 @app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
     """Show years by asset: done, missing, or stale with the reason."""
-    with _session(market) as (defs, instance):
+    with _session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.backfill import Backfill
         from brain_assets.graph.status import State, StatusReader, asset_names
 
@@ -109,13 +109,17 @@ def adopt(market: MarketOption = None) -> None:
     """
     with _session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.adopt import adoptable
+        from brain_assets.graph.partitions import YEARS
 
         count = 0
-        for found in adoptable(instance, (defs.resources or {})["snapshots"]):
+        snapshots = {family: storage.impatient() for family, storage in (defs.resources or {})["snapshots"].items()}
+        for found in adoptable(instance, snapshots):
             instance.report_runless_asset_event(found.event)
             console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")
             count += 1
-        console.print(f"{count} adopted" if count else "nothing to adopt: Dagster has seen every snapshot there is")
+        existing = YEARS.get_partition_keys()
+        span = f"of the snapshots of {existing[0]}-{existing[-1]} that could be read" if existing else "of any year"
+        console.print(f"{count} adopted" if count else f"nothing to adopt: none {span} is new to Dagster")
 
 
 @app.command()

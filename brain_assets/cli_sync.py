@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,15 +52,20 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
 
 
 @sync.command()
-def pull(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOption = False) -> None:
+def pull(
+    family: FamilyOption = None,
+    year: YearOption = None,
+    dry_run: DryRunOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace also what was made here and never pushed.")] = False,
+) -> None:
     """Have here what the Hub holds: pull the snapshots that are missing here or differ.
 
-    What a branch holds is checked before it is used; a snapshot whose push is pending is kept. The exit code is 1 if
-    anything failed or was refused.
+    What a branch holds is checked before it is used; a snapshot that was made here since the last push or pull is kept.
+    The exit code is 1 if anything failed or was refused.
     """
     from brain_assets.snapshots import sync as actions
 
-    _run("pull", family, year, dry_run, actions.to_pull, actions.pull)
+    _run("pull", family, year, dry_run, actions.to_pull, partial(actions.pull, force=force))
 
 
 def _run(

@@ -1,6 +1,5 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,9 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from brain_assets.errors import SettingsError
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.registry import MARKETS
-from brain_assets.snapshots.names import FAMILIES
-
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+from brain_assets.snapshots.names import FAMILIES, is_repo_name, is_token
 
 
 class Settings(BaseSettings):
@@ -65,7 +62,7 @@ class Settings(BaseSettings):
     @field_validator(*(f"hf_{family}_model_repo" for family in FAMILIES))
     @classmethod
     def _names_a_repo(cls, value: str | None) -> str | None:
-        if value is not None and not _REPO.fullmatch(value):
+        if value is not None and not is_repo_name(value):
             raise ValueError("expected a model repo of the Hub, user/name")
         return value
 
@@ -73,7 +70,7 @@ class Settings(BaseSettings):
     def _can_use_the_hub(self) -> "Settings":
         if self.storage_backend != "hf":
             return self
-        if self.hf_token is not None and not re.fullmatch(r"[!-~]+", self.hf_token.get_secret_value()):
+        if self.hf_token is not None and not is_token(self.hf_token.get_secret_value()):
             raise ValueError(
                 "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
             )

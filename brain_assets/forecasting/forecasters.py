@@ -50,6 +50,7 @@ from brain_assets.snapshots.checks import (
     NUMBER,
     NUMBER_OR_NULL,
     SCALE,
+    check_dates,
     check_metadata,
     check_weights,
     refused,
@@ -150,6 +151,7 @@ def forecast(snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatA
     return _by_week(predicted, index, (len(weeks), len(panel.symbols)))
 
 
+LEARNED = ("last_training_target", "last_validation_target")
 DATA = {
     **dict.fromkeys(("first_session", "last_session", "last_training_target"), DATE),
     **dict.fromkeys(("first_validation_week", "last_validation_target"), DATE),
@@ -177,6 +179,7 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
     if snapshot.family not in FORECASTERS:
         raise refused(METADATA, f"a forecaster that can be loaded ({', '.join(FORECASTERS)})", snapshot.family)
     check_metadata(snapshot.metadata, EVIDENCE)
+    check_dates(snapshot.metadata["data"], ("last_session", *LEARNED), snapshot.cutoff_date)
     forecaster = FORECASTERS[snapshot.family]
     try:
         config = from_mapping(forecaster.config_class, snapshot.config, complete=True)

@@ -1,7 +1,7 @@
 """Telling Dagster of snapshots that it has never seen: copied here, pulled, or pushed by another machine.
 
 Each becomes a materialization of its asset and year without a run, with its data version (the fingerprint): the UI
-shows the year as done, and nothing trains it again. Pushes that did not get through are tried again on the way.
+shows the year as done, and nothing trains it again. The sensor also tries again the pushes that did not get through.
 """
 
 import datetime
@@ -19,14 +19,17 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.backfill import PROCESS_TAG
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.graph.status import SNAPSHOT_FAMILY
 from brain_assets.progress import warn
-from brain_assets.snapshots.hub_record import HubRecord
+from brain_assets.snapshots.folder import is_running
 from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.versions import CODE_VERSIONS
@@ -54,6 +57,8 @@ def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Ad
     for asset, family in SNAPSHOT_FAMILY.items():
         commits = _commits(snapshots[family])
         for year in years:
+            if _is_under_way(instance, year):  # it reports for itself
+                continue
             try:
                 found = _find(asset, year, snapshots[family], commits, _data_version(instance, asset, year))
             except (HubError, SnapshotError) as error:
@@ -63,20 +68,29 @@ def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Ad
                 yield found
 
 
-def complete_pushes(snapshots: Snapshots) -> Iterator[dg.AssetObservation]:
-    """Push again what did not get through; a snapshot whose push is complete now gets an observation that says so."""
-    assets = {family: asset for asset, family in SNAPSHOT_FAMILY.items()}
-    for family, storage in snapshots.items():
-        if family not in assets or storage.hub is None:
+def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[dg.AssetObservation]:
+    """Push what did not get through, or whose run died before it; each that is complete gets an observation."""
+    from brain_assets.snapshots.sync import compare, to_complete
+
+    for asset, family in SNAPSHOT_FAMILY.items():
+        storage = snapshots[family]
+        if storage.hub is None:
             continue
-        for cutoff_date in storage.list_pending():
-            try:
-                copy = storage.upload_snapshot_to_hf(cutoff_date)
-            except HubError as error:
-                warn(f"hub: still pending: {error}")
-                break
-            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
-            yield dg.AssetObservation(assets[family], partition=str(cutoff_date.year), metadata=state.metadata)
+        try:
+            for row in to_complete(storage, compare(storage)):
+                if not _is_under_way(instance, row.cutoff_date.year):
+                    copy = storage.upload_snapshot_to_hf(row.cutoff_date)
+                    state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+                    yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=state.metadata)
+        except HubError as error:
+            warn(f"hub: still pending: {error}")
+
+
+def _is_under_way(instance: dg.DagsterInstance, year: int) -> bool:
+    """Tell whether a run of the year, whose process is not dead, has begun and not ended."""
+    unfinished = dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES), tags={PARTITION_NAME_TAG: str(year)})
+    tags = [run.tags.get(PROCESS_TAG) for run in instance.get_runs(filters=unfinished)]
+    return any(process is None or is_running(int(process)) for process in tags)
 
 
 def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:
@@ -114,9 +128,11 @@ def _find(
 def _hub_state(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubState | None:
     """Give what this machine knows of the copy, without asking."""
     record = storage.hub_record(cutoff_date)
-    if storage.hub is None or record == HubRecord(record.repo):
+    if storage.hub is None:
         return None
-    return HubState("pending" if record.pending else "copied", "", record.commit, record.pending)
+    if record.pending:
+        return HubState("pending", reason=record.pending)
+    return HubState("copied", "", record.commit) if not storage.changed_here(cutoff_date) else None
 
 
 def _data_version(instance: dg.DagsterInstance, asset: str, year: int) -> str | None:
@@ -162,7 +178,7 @@ def adopt(
     """Adopt what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
     quick = {family: storage.impatient() for family, storage in snapshots.items()}
     adopted = [found.event for found in adoptable(context.instance, quick)]
-    pushed = list(complete_pushes(quick))
+    pushed = list(complete_pushes(context.instance, quick))
     if not adopted and not pushed:
         places = ", ".join(f"{storage.folder}" for storage in quick.values())
         return dg.SkipReason(f"no snapshot that this instance has not seen, and no push pending, in {places}")

@@ -25,7 +25,10 @@ def build_resources(
         "market": market,
         "tables": tables,
         "table_io": TableIOManager(tables),
-        "snapshots": {family: SnapshotLocalStorage(family, models_dir, repos.get(family)) for family in FAMILIES},
+        "snapshots": {
+            family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
+            for family in FAMILIES
+        },
     }
 
 

@@ -27,7 +27,8 @@ class HubState:
     Attributes
     ----------
     state : str
-        ``pushed``, ``unchanged`` (the branch held these files already) or ``pending`` (a later sync completes it).
+        ``pushed``, ``unchanged`` (the branch held these files already) or ``pending`` (a later sync completes it);
+        of one that was adopted, ``copied`` or ``on the Hub only``.
     branch : str
         Its page; empty: not known.
     commit : str
@@ -55,17 +56,21 @@ class HubState:
 
 @dataclass(frozen=True)
 class Made:
-    """A snapshot and whether it was there already."""
+    """A snapshot, whether it was there already, and why it was not taken from the Hub if that was tried."""
 
     snapshot: ModelSnapshot
     reused: bool
     path: str
     hub: HubState | None
+    not_from_hub: str
 
     @property
     def result(self) -> dg.MaterializeResult[None]:
         """What the asset gives back. Its data version is the fingerprint: equal fingerprint, equal bytes."""
-        metadata = {"reused": self.reused, **snapshot_metadata(self.snapshot, self.path, self.hub)}
+        metadata: Metadata = {"reused": self.reused}
+        if self.not_from_hub:
+            metadata["not_from_hub"] = self.not_from_hub
+        metadata |= snapshot_metadata(self.snapshot, self.path, self.hub)
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(self.snapshot.fingerprint))
 
 
@@ -93,11 +98,13 @@ def make_snapshot(
     """Give the year's snapshot: the one with the same fingerprint, on disk or on the Hub, else a new one, stored."""
     cutoff_date = cutoff_of_year(int(context.partition_key))
     path = str(storage.path(cutoff_date))
-    reused = not force and _is_there(storage, cutoff_date, fingerprint.value)
+    reused, problem = (False, "") if force else _is_there(storage, cutoff_date, fingerprint.value)
     if reused:
         context.log.info(f"{path} has fingerprint {fingerprint.value[:12]} already: not trained again")
         snapshot = storage.load_snapshot(cutoff_date)
     else:
+        if problem:
+            context.log.warning(f"trained here, not taken from the Hub: {problem}")
         snapshot = train()
         if snapshot.fingerprint != fingerprint.value:
             raise BrainAssetsError(
@@ -105,21 +112,21 @@ def make_snapshot(
                 "changed under way: run it again."
             )
         storage.write_snapshot(snapshot)
-    return Made(snapshot, reused, path, publish(storage, cutoff_date))
+    # a Hub that has just failed is asked once more only
+    return Made(snapshot, reused, path, publish(storage.impatient() if problem else storage, cutoff_date), problem)
 
 
-def _is_there(storage: SnapshotLocalStorage, cutoff_date: datetime.date, fingerprint: str) -> bool:
-    """Tell whether a snapshot of this fingerprint is on this machine; one on the Hub is pulled."""
+def _is_there(storage: SnapshotLocalStorage, cutoff_date: datetime.date, fingerprint: str) -> tuple[bool, str]:
+    """Tell whether a snapshot of this fingerprint is here; one on the Hub is pulled, or it is said why not."""
     found = storage.read_metadata(cutoff_date)
     if found is not None and found["fingerprint"]["value"] == fingerprint:
-        return True
+        return True, ""
     if storage.hub is None:
-        return False
+        return False, ""
     try:
-        return storage.download_if(cutoff_date, fingerprint)
+        return storage.download_if(cutoff_date, fingerprint), ""
     except (HubError, SnapshotError) as error:
-        warn(f"not taken from the Hub, but trained here: {error}")
-        return False
+        return False, str(error)
 
 
 def publish(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubState | None:
@@ -128,7 +135,7 @@ def publish(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubSta
         return None
     try:
         copy = storage.upload_snapshot_to_hf(cutoff_date)
-    except HubError as error:
+    except (HubError, SnapshotError) as error:
         warn(f"hub: pending: {error}")
         return HubState("pending", reason=str(error))
     return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)

@@ -72,7 +72,9 @@ class StatusReader:
         )
         resources: Mapping[str, Any] = defs.resources or {}
         self._tables: TableStore = resources["tables"]
-        self._snapshots: Mapping[str, SnapshotLocalStorage] = resources["snapshots"]
+        self._snapshots: Mapping[str, SnapshotLocalStorage] = {
+            family: storage.impatient() for family, storage in resources["snapshots"].items()
+        }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._config_hashes = {
             name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
@@ -139,6 +141,7 @@ class StatusReader:
 
     def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
         if storage.family not in self._commits:
+            self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
             self._commits[storage.family] = storage.repo.branches()
         return self._commits[storage.family]
 

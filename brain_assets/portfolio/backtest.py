@@ -15,6 +15,7 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.policies import POLICY_FORECASTER, forecast_matrix, market_weeks, run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.snapshots.names import snapshot_name
 
 EQUAL_WEIGHT = "equal_weight"
 
@@ -27,6 +28,7 @@ def backtest(
     source: SnapshotSource,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
+    used: list[str] | None = None,
 ) -> pd.DataFrame:
     """Trade some years with the policies that were finished before, beside equal weight; both start in cash.
 
@@ -45,6 +47,8 @@ def backtest(
         first such snapshot are left out, for every strategy alike; if no week has one, equal weight stands alone.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
+    used : list of str, optional
+        The names of the snapshots that traded are added to it.
 
     Returns
     -------
@@ -65,6 +69,7 @@ def backtest(
     runs = {EQUAL_WEIGHT: run_equal_weight(weeks, RULES)}
     if snapshots:
         runs[family] = run_policies(snapshots, choice, weeks)
+        (used if used is not None else []).extend(snapshot_name(snapshot.cutoff_date) for snapshot in snapshots)
     tables = [_table(name, run, bars) for name, run in runs.items()]
     return pd.concat(tables).sort_values(["week_start", "strategy"], ignore_index=True)
 

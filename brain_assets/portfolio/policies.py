@@ -28,6 +28,7 @@ from brain_assets.snapshots.checks import (
     NAMES,
     NUMBER,
     NUMBER_OR_NULL,
+    check_dates,
     check_metadata,
     check_weights,
     refused,
@@ -196,6 +197,7 @@ def check_policy(snapshot: ModelSnapshot) -> None:
     if snapshot.family not in POLICIES:
         raise refused(METADATA, f"a policy that can be loaded ({', '.join(POLICIES)})", snapshot.family)
     check_metadata(snapshot.metadata, EVIDENCE)
+    check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
     try:
         config, _ = read_policy_options(snapshot.config)
     except ConfigError as error:

@@ -4,17 +4,17 @@ Every refusal is one sentence that names repo, branch, file and reason. Nothing 
 """
 
 import datetime
-import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from brain_assets.errors import RefusedSnapshotError, SnapshotError
+from brain_assets.snapshots.checks import IDENTITY, check_metadata
 from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, check_files, read_manifest
 
 LARGEST_MANIFEST = 4 * 2**20
 LARGEST_FILE = 512 * 2**20
 """Bytes; no snapshot of ours comes near."""
-_HASH = re.compile(r"[0-9a-f]{64}")
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
 
@@ -42,18 +42,21 @@ def admit_listing(where: str, sizes: Mapping[str, int]) -> None:
             raise _refusal(where, f"at most {limit:,} bytes in {path}", f"{sizes[path]:,}")
 
 
-def admit_manifest(where: str, data: bytes, family: str | None, cutoff_date: datetime.date) -> dict[str, Any]:
-    """Parse a manifest; refuse one that is broken, of another family or date, or without a fingerprint."""
+def admit_manifest(
+    where: str, data: bytes, family: str | None, cutoff_date: datetime.date, market: str | None = None
+) -> dict[str, Any]:
+    """Parse a manifest; refuse one that is broken, or of another family, date or market (None: any)."""
     try:
         manifest = read_manifest(data)
     except SnapshotError as error:
         raise _refusal(where, f"a readable {MANIFEST}", str(error)) from None
-    for key, expected in (("family", family), ("cutoff_date", cutoff_date.isoformat())):
+    for key, expected in (("family", family), ("cutoff_date", cutoff_date.isoformat()), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
-            raise _refusal(where, f"{key} {expected} in {MANIFEST}", repr(manifest.get(key)))
-    fingerprint = manifest.get("fingerprint")
-    if not isinstance(fingerprint, dict) or not _HASH.fullmatch(str(fingerprint.get("value"))):
-        raise _refusal(where, f"a fingerprint in {MANIFEST}", repr(fingerprint))
+            raise _refusal(where, f"{key} {expected} in {MANIFEST}", reprlib.repr(manifest.get(key)))
+    try:
+        check_metadata(manifest, IDENTITY)
+    except SnapshotError as error:
+        raise RefusedSnapshotError(f"{where}/{error}") from None
     return manifest
 
 
@@ -66,11 +69,17 @@ def admit_sizes(where: str, manifest: Mapping[str, Any], sizes: Mapping[str, int
             raise _refusal(where, f"the {size!r} bytes of {path} that {MANIFEST} states", f"{sizes[path]:,} bytes")
 
 
-def admit_content(where: str, files: Mapping[str, bytes], family: str | None, cutoff_date: datetime.date) -> None:
+def admit_content(
+    where: str,
+    files: Mapping[str, bytes],
+    family: str | None,
+    cutoff_date: datetime.date,
+    market: str | None = None,
+) -> None:
     """Refuse files that do not match their manifest, or that hold anything but a model of this family and date."""
     from brain_assets.snapshots.model_snapshot import ModelSnapshot
 
-    manifest = admit_manifest(where, files[MANIFEST], family, cutoff_date)
+    manifest = admit_manifest(where, files[MANIFEST], family, cutoff_date, market)
     admit_sizes(where, manifest, {path: len(data) for path, data in files.items()})
     problem = check_files(files)
     if problem is not None:

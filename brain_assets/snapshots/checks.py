@@ -7,7 +7,7 @@ import datetime
 import math
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brain_assets.errors import SnapshotError
@@ -102,6 +102,13 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
             if key not in values:
                 raise refused(METADATA, f"{where}", "nothing")
             check_metadata(values[key], inner, where)
+
+
+def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:
+    """Refuse data of a training that went on after the cut-off; dates in ISO form."""
+    for name in names:
+        if datetime.date.fromisoformat(data[name]) > cutoff_date:
+            raise refused(METADATA, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
 
 
 def check_weights(

@@ -36,7 +36,7 @@ from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.progress import report, warn
 from brain_assets.snapshots import admission
 from brain_assets.snapshots.card import validate_card
-from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, check_files
+from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, check_files, read_manifest
 from brain_assets.snapshots.hub_address import HubAddress
 from brain_assets.snapshots.hub_client import XET_LIMIT, HubClient, Patience
 from brain_assets.snapshots.names import parse_snapshot_name, snapshot_name
@@ -110,10 +110,18 @@ class HubRepo:
         None: any; then it can be read only.
     address : HubAddress
     patience : Patience, optional
+    market : str, optional
+        Of its snapshots; those of another one are refused, and not replaced. Default: any.
     """
 
-    def __init__(self, family: str | None, address: HubAddress, patience: Patience | None = None) -> None:
-        self.family, self.repo = family, address.repo
+    def __init__(
+        self,
+        family: str | None,
+        address: HubAddress,
+        patience: Patience | None = None,
+        market: str | None = None,
+    ) -> None:
+        self.family, self.repo, self._market = family, address.repo, market
         self._client = HubClient(address, patience)
         self._api = self._client.api
 
@@ -121,19 +129,21 @@ class HubRepo:
         """Give the page of a branch."""
         return f"{self._api.endpoint}/{self.repo}/tree/{branch}"
 
-    def branches(self) -> dict[datetime.date, str]:
+    def branches(self, must_exist: bool = False) -> dict[datetime.date, str]:
         """Give the snapshots that have a branch: cut-off -> commit. One request; a repo that is not there has none.
 
         A branch whose name looks like a snapshot's but holds no date is left out, with a warning.
         """
-        return self.look()[0]
+        return self.look(must_exist)[0]
 
-    def look(self) -> tuple[dict[datetime.date, str], set[datetime.date]]:
+    def look(self, must_exist: bool = False) -> tuple[dict[datetime.date, str], set[datetime.date]]:
         """Give what `branches` gives, and which of these snapshots have a staging branch too; one request.
 
         Such a push died, or is ending just now, on this machine or on another one; pushing again removes the branch.
         """
         references = self._client.retry("list its branches", self._references)
+        if references is None and must_exist:
+            raise self._not_seen()
         commits = self._snapshots(references)
         return commits, {date for date in commits if _staging(snapshot_name(date)) in (references or {})}
 
@@ -149,6 +159,12 @@ class HubRepo:
             elif name.startswith("snapshot-"):
                 warn(f"{self.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
         return found
+
+    def _not_seen(self) -> HubError:
+        return HubError(
+            f"{self.repo}: expected a model repo that HF_TOKEN lets us read, got none of this name; push to it first, "
+            "or correct the name or the token."
+        )
 
     def _references(self) -> dict[str, str] | None:
         """Give branch -> commit; None: there is no such repo."""
@@ -245,11 +261,28 @@ class HubRepo:
         found = self._read_files(head or branch, writes=True)
         if head is not None and are_same(found, files):
             return head
+        if head is not None and branch == name:
+            self._refuse_another_market(name, head, found)
         deletions = [CommitOperationDelete(path, is_folder=False) for path in found if path not in files]
         commit = self._commit(branch, head, name, [*self._upload(branch, files, notes), *deletions])
         if not are_same(self._read_files(commit, writes=True), files):
             raise self._client.passing(f"commit {commit[:8]} does not hold what was sent")
         return commit
+
+    def _refuse_another_market(self, name: str, head: str, found: Mapping[str, RemoteFile]) -> None:
+        """Do not replace what somebody trained on another market."""
+        listed = found.get(MANIFEST)
+        if self._market is None or listed is None or not 0 <= listed.size <= admission.LARGEST_MANIFEST:
+            return
+        try:
+            market = read_manifest(self._fetch(f"{self.repo}@{name}", MANIFEST, head, listed)).get("market")
+        except SnapshotError:  # nobody's snapshot
+            return
+        if isinstance(market, str) and market != self._market:
+            raise HubError(
+                f"{self.repo}@{name}: expected to replace a snapshot of market {self._market}, got one of "
+                f"{market[:40]!r}; use another repo for this market, or remove the branch."
+            )
 
     def _commit(
         self, branch: str, head: str | None, name: str, operations: list[CommitOperationAdd | CommitOperationDelete]
@@ -329,18 +362,27 @@ class HubRepo:
         self._client.ask(lambda: self._api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
 
     def read_manifest(self, cutoff_date: datetime.date, commit: str) -> dict[str, Any]:
-        """Read what a snapshot says of itself, in one request; not to be believed before it is pulled.
+        """Read what a snapshot says of itself, in two requests; not to be believed before it is pulled.
 
         Raises
         ------
         RefusedSnapshotError
-            If it cannot be that of a snapshot of this family and date.
+            If it cannot be that of a snapshot of this family and date, or its branch does not list what it states.
         """
-        where = self._where(cutoff_date)
-        data = self._client.retry(
-            f"read {where}", lambda: self._fetch(where, MANIFEST, commit, admission.LARGEST_MANIFEST)
-        )
-        return admission.admit_manifest(where, data, self.family, cutoff_date)
+        read = partial(self._read_manifest, self._where(cutoff_date), cutoff_date, commit)
+        return self._client.retry(f"show {snapshot_name(cutoff_date)}", read)[0]
+
+    def _read_manifest(
+        self, where: str, cutoff_date: datetime.date, commit: str
+    ) -> tuple[dict[str, Any], dict[str, RemoteFile], bytes]:
+        """Give a manifest that agrees with its listing, the listing, and its bytes."""
+        listing = self._read_commit(commit)
+        sizes = {path: file.size for path, file in listing.items()}
+        admission.admit_listing(where, sizes)
+        data = self._fetch(where, MANIFEST, commit, listing[MANIFEST])
+        manifest = admission.admit_manifest(where, data, self.family, cutoff_date, self._market)
+        admission.admit_sizes(where, manifest, sizes)
+        return manifest, listing, data
 
     def pull(self, cutoff_date: datetime.date, commit: str | None = None) -> tuple[dict[str, bytes], str]:
         """Read a snapshot's files, and check everything about them before any use.
@@ -374,11 +416,14 @@ class HubRepo:
             f"give {snapshot_name(cutoff_date)}",
             lambda: self._pull(cutoff_date, known.pop() if known else self._head(cutoff_date)),
         )
-        admission.admit_content(where, files, self.family, cutoff_date)
+        admission.admit_content(where, files, self.family, cutoff_date, self._market)
         return files, commit
 
     def _head(self, cutoff_date: datetime.date) -> str:
-        commit = self._snapshots(self._references()).get(cutoff_date)
+        references = self._references()
+        if references is None:
+            raise self._not_seen()
+        commit = self._snapshots(references).get(cutoff_date)
         if commit is None:
             raise SnapshotError(
                 f"{self._where(cutoff_date)}: expected a snapshot on the Hub, but there is no such branch; push it, or "
@@ -388,30 +433,20 @@ class HubRepo:
 
     def _pull(self, cutoff_date: datetime.date, commit: str) -> tuple[dict[str, bytes], str]:
         where = self._where(cutoff_date)
-        listing = self._read_commit(commit)
-        sizes = {path: file.size for path, file in listing.items()}
-        admission.admit_listing(where, sizes)
-        files = {}
-        for path in (MANIFEST, *PAYLOAD):
-            files[path] = self._fetch(where, path, commit, sizes[path])
-            if not listing[path].is_same(files[path]):
-                raise self._client.passing(f"other bytes than those of {path}")
-            if path == MANIFEST:  # it limits what is read next
-                manifest = admission.admit_manifest(where, files[path], self.family, cutoff_date)
-                admission.admit_sizes(where, manifest, sizes)
-        return files, commit
+        _, listing, manifest = self._read_manifest(where, cutoff_date, commit)  # it limits what is read next
+        files = {path: self._fetch(where, path, commit, listing[path]) for path in PAYLOAD}
+        return {**files, MANIFEST: manifest}, commit
 
-    def _fetch(self, where: str, path: str, commit: str, limit: int) -> bytes:
+    def _fetch(self, where: str, path: str, commit: str, listed: RemoteFile) -> bytes:
+        """Read a file that is what the listing says."""
         try:
-            data = self._client.fetch(path, commit, limit + 1)
+            data = self._client.fetch(path, commit, listed.size + 1)
         except (RevisionNotFoundError, EntryNotFoundError, RepositoryNotFoundError):
             raise RefusedSnapshotError(
                 f"{where}: expected a file {path}, got none; do not use this snapshot."
             ) from None
-        if len(data) > limit:
-            raise RefusedSnapshotError(
-                f"{where}: expected at most {limit:,} bytes in {path}, got more; do not use this snapshot."
-            )
+        if not listed.is_same(data):
+            raise self._client.passing(f"other bytes than those of {path}")
         return data
 
     def _where(self, cutoff_date: datetime.date) -> str:

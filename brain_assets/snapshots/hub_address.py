@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from brain_assets.errors import HubError
 from brain_assets.settings import Settings
+from brain_assets.snapshots.names import is_repo_name, is_token
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,16 @@ class HubAddress:
     repo: str
     token: SecretStr | None = field(default=None, repr=False)
     endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        if not is_repo_name(self.repo):
+            raise HubError(f"repo: expected a model repo of the Hub, user/name, got {self.repo!r}; correct it.")
+        if self.token is not None and not is_token(self.token.get_secret_value()):
+            raise HubError(
+                f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "
+                "here); correct it."
+            )
 
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:

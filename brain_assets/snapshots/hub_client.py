@@ -208,9 +208,10 @@ class HubClient:
             raise HubError(
                 f"{self.repo}: expected to be online, got HF_HUB_OFFLINE=1; unset it, or set STORAGE_BACKEND=local."
             ) from None
-        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol) as error:
+        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol):  # its text may hold the token
             raise HubError(
-                f"{self.repo}: expected an HF_ENDPOINT that can be asked, got: {self.scrub(error)}; correct it."
+                f"{self.repo}: expected an HF_ENDPOINT and a token that can be sent, got {self.api.endpoint} and a "
+                "token that is not shown here; correct them."
             ) from None
         except httpx2.HTTPError as error:  # while the body was read
             raise _PassingError(f"the connection failed ({self.scrub(error) or type(error).__name__})") from None

@@ -7,6 +7,8 @@ FORECASTER_FAMILIES = ("lstm", "patchtst")
 POLICY_FAMILIES = ("ppo", "sac")
 FAMILIES = FORECASTER_FAMILIES + POLICY_FAMILIES
 
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_TOKEN = re.compile(r"[!-~]+")
 _SNAPSHOT = re.compile(r"snapshot-(\d{4}-\d{2}-\d{2})")
 
 
@@ -29,3 +31,13 @@ def parse_snapshot_name(name: str) -> datetime.date | None:
         return datetime.date.fromisoformat(match[1])
     except ValueError:  # such as 2020-02-31
         return None
+
+
+def is_repo_name(text: str) -> bool:
+    """Tell whether a text can name a repo of the Hub: ``user/name``."""
+    return _REPO.fullmatch(text) is not None
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text can be a token of the Hub: any other would stand, in full, in the error of sending it."""
+    return _TOKEN.fullmatch(text) is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.progress import report, warn
+from brain_assets.snapshots.checks import IDENTITY, check_metadata
 from brain_assets.snapshots.folder import MANIFEST, read_files, read_folder, settle, verify, write_files
 from brain_assets.snapshots.hub_record import HubRecord, read_record, write_record
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
@@ -37,6 +38,8 @@ class SnapshotLocalStorage:
         The family's model repo; default: what the environment says if `root` is left out too, else none.
     patience : Patience, optional
         How long to go on with a Hub in trouble.
+    market : str, optional
+        What its snapshots were trained on: one of another market is not taken from the Hub, nor replaced there.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class SnapshotLocalStorage:
         root: Path | None = None,
         hub: "HubAddress | None" = None,
         patience: "Patience | None" = None,
+        market: str | None = None,
     ) -> None:
         if family not in FAMILIES:
             raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
@@ -54,10 +58,11 @@ class SnapshotLocalStorage:
 
             root = current_settings().data_dir / "models"
             hub = hub or hub_address(current_settings(), family)
+            market = market or current_settings().market
         self.family = family
         self.folder = root / family
         self.hub = hub
-        self._patience = patience
+        self._patience, self._market = patience, market
 
     def path(self, cutoff_date: datetime.date) -> Path:
         """Give the folder of a snapshot, whether it exists or not."""
@@ -101,12 +106,14 @@ class SnapshotLocalStorage:
         return folder
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
-        """Read the metadata of a snapshot that exists, without its weights; None: it does not exist."""
+        """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         settle(self.folder)
         try:
-            return read_folder(self.path(cutoff_date))[1]
+            metadata = read_folder(self.path(cutoff_date))[1]
+            check_metadata(metadata, IDENTITY)
         except SnapshotError:
             return None
+        return metadata
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
         """Tell whether a folder of that date verifies."""
@@ -138,7 +145,7 @@ class SnapshotLocalStorage:
             )
         from brain_assets.snapshots.hub import HubRepo
 
-        return HubRepo(self.family, self.hub, self._patience)
+        return HubRepo(self.family, self.hub, self._patience, self._market)
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> "HubCopy":
         """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
@@ -221,11 +228,18 @@ class SnapshotLocalStorage:
         return sorted(self.repo.branches())
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub."""
+        """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
+
+        Raises
+        ------
+        HubError
+            If the Hub must be asked, and fails or shows no such repo: a model that is not seen is not replaced by a
+            worse one without a word.
+        """
         local = self.list_snapshots()
         if self.hub is None or set(wanted) <= set(local):
             return local
-        return sorted({*local, *self.list_hf_snapshots()})
+        return sorted({*local, *self.repo.branches(must_exist=True)})
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
@@ -233,14 +247,14 @@ class SnapshotLocalStorage:
 
         return [transfer.cutoff_date for transfer in push(self, compare(self)) if transfer.done]
 
-    def sync_all_hf_to_local(self) -> list[datetime.date]:
+    def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
         """Pull every snapshot that this machine lacks or holds otherwise; gives those that were, and warns of failures.
 
-        One whose push is pending is kept.
+        One that was made here since the last transfer is kept, unless forced.
         """
         from brain_assets.snapshots.sync import compare, pull
 
-        return [transfer.cutoff_date for transfer in pull(self, compare(self)) if transfer.done]
+        return [transfer.cutoff_date for transfer in pull(self, compare(self), force=force) if transfer.done]
 
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
@@ -248,10 +262,15 @@ class SnapshotLocalStorage:
         record = read_record(self.folder, snapshot_name(cutoff_date))
         return record if record and record.repo == repo else HubRecord(repo)
 
-    def is_known_copy(self, cutoff_date: datetime.date, commit: str) -> bool:
-        """Tell whether a commit is known to hold exactly the local files; False: it has to be looked at."""
-        record = self.hub_record(cutoff_date)
-        return record.commit == commit and record.manifest == _hash(read_files(self.path(cutoff_date)))
+    def changed_here(self, cutoff_date: datetime.date) -> bool:
+        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
+        return self.hub_record(cutoff_date).manifest != _hash(read_files(self.path(cutoff_date)))
+
+    def is_copied(self, cutoff_date: datetime.date, commit: str) -> bool | None:
+        """Tell whether a commit holds exactly the local files, without asking; None: it has to be looked at."""
+        if self.hub_record(cutoff_date).commit != commit:
+            return None
+        return not self.changed_here(cutoff_date)
 
     def compare_files(self, cutoff_date: datetime.date, commit: str) -> bool:
         """Ask the Hub whether a commit holds exactly the local files, and remember if so."""
@@ -273,7 +292,7 @@ class SnapshotLocalStorage:
             return self
         from brain_assets.snapshots.hub_client import Patience
 
-        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, Patience(attempts=1))
+        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, Patience(attempts=1), self._market)
 
     def _record(self, cutoff_date: datetime.date, record: HubRecord) -> None:
         write_record(self.folder, snapshot_name(cutoff_date), record)

@@ -93,21 +93,19 @@ def compare(storage: SnapshotLocalStorage, cutoffs: Collection[datetime.date] | 
     commits, unfinished = storage.repo.look()
     local = set(storage.list_snapshots())
     chosen = sorted(date for date in {*commits, *local} if cutoffs is None or date in cutoffs)
-    unknown = [date for date in chosen if date in local and date in commits]
-    unknown = [
-        date for date in unknown if storage.hub_record(date).pending or not storage.is_known_copy(date, commits[date])
-    ]
+    both = [date for date in chosen if date in local and date in commits]
+    same = {date: storage.is_copied(date, commits[date]) for date in both}
+    unknown = [date for date in both if same[date] is None or storage.hub_record(date).pending]
     with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-        same = dict(
-            zip(unknown, pool.map(lambda date: storage.compare_files(date, commits[date]), unknown), strict=True)
-        )
+        looked = pool.map(lambda date: storage.compare_files(date, commits[date]), unknown)
+        same |= dict(zip(unknown, looked, strict=True))
 
     def relation(date: datetime.date) -> Relation:
         if date not in commits:
             return Relation.LOCAL_ONLY
         if date not in local:
             return Relation.HUB_ONLY
-        return Relation.EQUAL if same.get(date, True) else Relation.DIFFERENT
+        return Relation.EQUAL if same[date] else Relation.DIFFERENT
 
     return [
         Comparison(
@@ -133,8 +131,19 @@ def to_push(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def to_pull(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Give what a pull would transfer, or keep because its push is pending."""
+    """Give what a pull would transfer, or keep because it was made here."""
     return [row for row in comparisons if row.relation in (Relation.HUB_ONLY, Relation.DIFFERENT)]
+
+
+def to_complete(storage: SnapshotLocalStorage, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Give what a push would transfer and nobody needs to be asked about: the Hub holds nothing that was not here."""
+    return [
+        row
+        for row in to_push(comparisons)
+        if row.relation is not Relation.DIFFERENT
+        or row.pending
+        or storage.hub_record(row.cutoff_date).commit == row.commit
+    ]
 
 
 def push(
@@ -150,17 +159,20 @@ def push(
 
 
 def pull(
-    storage: SnapshotLocalStorage, comparisons: Sequence[Comparison], on_transfer: OnTransfer | None = None
+    storage: SnapshotLocalStorage,
+    comparisons: Sequence[Comparison],
+    on_transfer: OnTransfer | None = None,
+    force: bool = False,
 ) -> list[Transfer]:
     """Pull what this machine lacks or holds otherwise; gives what became of each, oldest first.
 
-    A local snapshot whose push is pending is kept: the Hub never had it.
+    A snapshot that was made here since the last transfer is kept, unless forced: the Hub never had it.
     """
 
     def one(row: Comparison) -> Transfer:
-        if row.relation is Relation.DIFFERENT and row.pending:
+        if row.relation is Relation.DIFFERENT and not force and storage.changed_here(row.cutoff_date):
             return Transfer(
-                row.family, row.cutoff_date, "kept", "its push is pending: push it, or remove its folder to pull"
+                row.family, row.cutoff_date, "kept", "it was made here and never pushed: push it, or pull with force"
             )
         storage.download_snapshot_from_hf(row.cutoff_date, row.commit)
         return Transfer(row.family, row.cutoff_date, "pulled")

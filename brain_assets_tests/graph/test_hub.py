@@ -1,5 +1,6 @@
 """The graph with a Hub: real runs, a real instance, the real client against a Hub on this machine."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from brain_assets.definitions import defs
 from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
 from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.backfill import PROCESS_TAG
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
@@ -180,10 +182,10 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
         [line] = reader.pending([2019])
         assert line.startswith("2019 lstm_snapshot: hub: pending, user/lstm: expected the Hub")
 
-        assert list(complete_pushes(resources["snapshots"])) == []  # the Hub is still in trouble
+        assert list(complete_pushes(instance, resources["snapshots"])) == []  # the Hub is still in trouble
         hub.clear_faults()
         monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
-        [observation] = list(complete_pushes(resources["snapshots"]))
+        [observation] = list(complete_pushes(instance, resources["snapshots"]))
         assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
         assert observation.metadata["hub"].value == "pushed"
         assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
@@ -300,3 +302,82 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
         second = tick()
         assert isinstance(second, dg.SkipReason)
         assert str(tmp_path) in second.skip_message
+
+
+def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket, world: World, tmp_path: Path) -> None:
+    second = machine(market, tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
+    for family in MODELS.values():
+        shutil.copytree(world.resources["snapshots"][family].folder, second["snapshots"][family].folder)
+    for year in YEARS:
+        result = run_year(year, second)
+        for asset in MODELS:
+            shown = metadata_of(result, asset)
+            assert (shown["reused"], shown["hub"]) == (True, "pending")
+        for name in TABLES:
+            pd.testing.assert_frame_equal(second["tables"].read_year(name, year), world.table(name, year))
+
+
+def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_seen(
+    market: SimulatorMarket, tmp_path: Path
+) -> None:
+    with WatchedHub() as hub:
+        for target, words in (
+            (hub, "expected a model repo that HF_TOKEN lets us read, got none of this name"),
+            ("http://127.0.0.1:9", "expected the Hub (http://127.0.0.1:9) to list its branches"),
+        ):
+            resources = machine(market, tmp_path, target, attempts=1)
+            run_year(2019, resources, names=("raw_prices", "walkforward_forecasts"))  # the bootstrap asks for none
+            result = run_year(2020, resources, names=("raw_prices", "walkforward_forecasts"), raise_on_error=False)
+            [failure] = [event for event in result.all_events if event.is_step_failure]
+            assert words in str(failure.step_failure_data.error)
+
+
+def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
+    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    second = machine(market, tmp_path, copied_hub)
+    for year in YEARS:
+        run_year(year, second, names=("raw_prices", "walkforward_forecasts"))
+    files = copied_hub.files("user/ppo", "snapshot-2020-12-31")
+    copied_hub.put("user/ppo", "snapshot-2020-12-31", {**files, "extra.py": b"!"}, "a present")
+    shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
+    commit = copied_hub.branches("user/ppo")["snapshot-2019-12-31"][:8]
+    assert shown["ppo_places"] == {"snapshot-2019-12-31": f"Hub user/ppo, commit {commit}"}
+    [sentence] = shown["refused_snapshots"]
+    assert sentence.startswith("user/ppo@snapshot-2020-12-31: expected files among")
+    copied_hub.put("user/ppo", "snapshot-2019-12-31", {"extra.py": b"!"}, "another")
+    shutil.rmtree(second["snapshots"]["ppo"].folder)
+    result = run_year(2021, second, names=("backtest",), raise_on_error=False)
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert "expected a policy that was finished before the year, here or on the Hub" in str(
+        failure.step_failure_data.error
+    )
+
+
+def test_push_whose_run_died_before_it_is_completed_too(world: World, market: SimulatorMarket, tmp_path: Path) -> None:
+    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
+        resources = machine(market, tmp_path, hub)
+        storage: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+        shutil.copytree(
+            world.resources["snapshots"]["lstm"].path(cutoff_of_year(2019)), storage.path(cutoff_of_year(2019))
+        )
+        assert storage.list_pending() == []  # nobody has written down that it should be pushed
+        [observation] = complete_pushes(instance, resources["snapshots"])
+        assert observation.metadata["hub"].value == "pushed"
+        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
+        assert list(complete_pushes(instance, resources["snapshots"])) == []
+
+
+def test_year_whose_run_is_under_way_is_left_to_it(
+    world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = _pulled(world, market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("walkforward")
+        for year, process in ((2020, str(os.getpid())), (2021, "999999999")):  # the second is dead
+            run = instance.create_run_for_job(
+                job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
+            )
+            assert instance.get_run_by_id(run.run_id)
+        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+    assert found == {(asset, year) for asset in MODELS for year in (2019, 2021)}

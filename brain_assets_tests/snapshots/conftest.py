@@ -14,7 +14,7 @@ from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.snapshots.hubs import DATE, Files, WatchedHub, bind, fill
+from brain_assets_tests.snapshots.hubs import DATE, Files, WatchedHub, bind, dated, fill
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def years(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> M
     """Those of 40 dates, to 2020."""
     folder = tmp_path_factory.mktemp("years")
     dates = [cutoff_of_year(year) for year in range(1981, 2021)]
-    return {date: _files(replace(trained, cutoff_date=date), folder / str(date)) for date in dates}
+    return {date: _files(dated(trained, date), folder / str(date)) for date in dates}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, read_folder, write_folder
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.snapshots.sync import Transfer, compare, pull, push
-from brain_assets_tests.snapshots.hubs import Files, bind
+from brain_assets_tests.snapshots.hubs import LEARNED, Files, bind
 
 N_VARIANTS = 40
 
@@ -35,7 +35,9 @@ class Rounds:
     def write(self, cutoff_date: datetime.date, variant: int) -> None:
         """Write the snapshot of a date, with the weights, card and metadata of a variant."""
         payload, metadata = read_folder(self.variants / str(variant % N_VARIANTS))
-        metadata |= {"cutoff_date": cutoff_date.isoformat(), "variant": variant}
+        end = cutoff_date.isoformat()
+        data = {**metadata["data"], **dict.fromkeys(LEARNED, end)}
+        metadata |= {"cutoff_date": end, "data": data, "variant": variant}
         write_folder(self.here.path(cutoff_date), payload, metadata)
 
     def exchange(self) -> list[Transfer]:

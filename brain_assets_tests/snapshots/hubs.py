@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from brain_assets.snapshots.folder import write_files
 from brain_assets.snapshots.hub_address import HubAddress
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Answer, Fault, LoopbackHub, Request
@@ -89,6 +91,17 @@ def fill(storage: SnapshotLocalStorage, contents: Mapping[datetime.date, Files])
 def local_files(storage: SnapshotLocalStorage, date: datetime.date = DATE) -> Files:
     """Give what a storage's folder of a snapshot holds, whatever it is."""
     return {path.name: path.read_bytes() for path in storage.path(date).iterdir()}
+
+
+LEARNED = ("last_session", "last_training_target", "last_validation_target")
+"""Keys of a forecaster's metadata["data"] that may not lie after its cut-off."""
+
+
+def dated(snapshot: ModelSnapshot, cutoff_date: datetime.date) -> ModelSnapshot:
+    """Give a snapshot another cut-off, as if what it learned from had ended by then."""
+    end = min(cutoff_date, snapshot.cutoff_date).isoformat()
+    data = {**snapshot.metadata["data"], **dict.fromkeys(LEARNED, end)}
+    return replace(snapshot, cutoff_date=cutoff_date, metadata={**snapshot.metadata, "data": data})
 
 
 def publish(hub: LoopbackHub, contents: Mapping[datetime.date, Files]) -> None:

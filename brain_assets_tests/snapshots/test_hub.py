@@ -10,17 +10,20 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+from pydantic import SecretStr
 
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
+from brain_assets.snapshots.hub_address import HubAddress
 from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.snapshots.sync import Relation, compare, pull, push
+from brain_assets.snapshots.sync import Relation, compare, pull, push, to_complete
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.snapshots.hubs import (
     BRANCH,
     DATE,
     REPO,
     STAGING,
+    TOKEN,
     Files,
     WatchedHub,
     bind,
@@ -153,12 +156,13 @@ def test_pull_into_an_empty_folder_is_byte_identical(
 
 
 def test_pull_of_what_is_not_there_is_one_sentence(empty: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    for _ in range(2):
-        with pytest.raises(SnapshotError, match="there is no such branch; push it, or train it here") as caught:
-            empty.download_snapshot_from_hf(DATE)
-        assert is_one_sentence(str(caught.value), BRANCH)
-        if not hub.repos():
-            hub.add_repo(REPO)
+    with pytest.raises(HubError, match="expected a model repo that HF_TOKEN lets us read, got none") as unseen:
+        empty.download_snapshot_from_hf(DATE)
+    assert is_one_sentence(str(unseen.value))
+    hub.add_repo(REPO)
+    with pytest.raises(SnapshotError, match="there is no such branch; push it, or train it here") as caught:
+        empty.download_snapshot_from_hf(DATE)
+    assert is_one_sentence(str(caught.value), BRANCH)
     assert not empty.folder.exists()
 
 
@@ -240,7 +244,7 @@ def test_snapshot_of_another_fingerprint_is_not_pulled(
     assert not empty.download_if(cutoff_of_year(2018), fingerprint)
     hub.forget()
     assert not empty.download_if(DATE, "0" * 64)
-    assert len(hub.requests) == 2
+    assert len(hub.requests) == 3  # its branches, a listing, the manifest
     assert empty.list_snapshots() == []
     assert empty.download_if(DATE, fingerprint)
     assert local_files(empty) == files
@@ -271,8 +275,11 @@ def test_sync_pulls_only_what_is_missing_or_differs(
     empty: SnapshotLocalStorage, hub: WatchedHub, three: Years, files: Files, other_files: Files
 ) -> None:
     equal, local_only, missing = three
-    publish(hub, {DATE: other_files, equal: three[equal], missing: three[missing]})
-    fill(empty, {DATE: files, equal: three[equal], local_only: three[local_only]})
+    publish(hub, {DATE: files, equal: three[equal], missing: three[missing]})
+    empty.download_snapshot_from_hf(DATE)
+    publish(hub, {DATE: other_files})  # another machine has pushed
+    fill(empty, {equal: three[equal], local_only: three[local_only]})
+    hub.forget()
     before = (empty.path(equal) / "weights.pt").stat().st_ino
     assert empty.sync_all_hf_to_local() == [DATE, missing]
     # the branches, a listing of the two that are on both sides, and two pulls that know their commits
@@ -292,7 +299,7 @@ def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
     first, second, _ = three
     publish(hub, {DATE: {**other_files, "weights.pt": b"\0other"}, first: three[first], second: {}})
     fill(empty, {DATE: files})
-    transfers = pull(empty, compare(empty))
+    transfers = pull(empty, compare(empty), force=True)
     assert [(transfer.cutoff_date, transfer.result) for transfer in transfers] == [
         (first, "pulled"),
         (second, "refused"),
@@ -301,6 +308,48 @@ def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
     assert f"{REPO}@{BRANCH}: expected the" in transfers[2].detail
     assert local_files(empty) == files
     assert empty.list_snapshots() == [first, DATE]
+
+
+def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
+    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    storage.upload_snapshot_to_hf(DATE)
+    fill(storage, {DATE: other_files})  # trained again, and its push was never begun
+    (row,) = compare(storage)
+    assert row.relation is Relation.DIFFERENT
+    (transfer,) = pull(storage, [row])
+    assert (transfer.result, transfer.done) == ("kept", False)
+    assert storage.sync_all_hf_to_local() == []
+    assert local_files(storage) == other_files
+    assert storage.sync_all_hf_to_local(force=True) == [DATE]
+    assert local_files(storage) == files
+
+
+def test_known_difference_costs_no_request(storage: SnapshotLocalStorage, hub: WatchedHub, other_files: Files) -> None:
+    storage.upload_snapshot_to_hf(DATE)
+    fill(storage, {DATE: other_files})
+    hub.forget()
+    (row,) = compare(storage)
+    assert row.relation is Relation.DIFFERENT
+    assert len(hub.requests) == 1
+    assert to_complete(storage, [row]) == [row]  # nobody else has changed the branch
+
+
+def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
+    tmp_path: Path, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+    address = HubAddress(REPO, SecretStr(TOKEN), hub.endpoint)
+    live = SnapshotLocalStorage("lstm", tmp_path, address, market="live")
+    with pytest.raises(RefusedSnapshotError, match=f"{REPO}@{BRANCH}: expected market live in metadata.json"):
+        live.download_snapshot_from_hf(DATE)
+    fill(live, {DATE: other_files})
+    with pytest.raises(HubError, match="expected to replace a snapshot of market live, got one of 'simulator'"):
+        live.upload_snapshot_to_hf(DATE)
+    assert hub.files(REPO, BRANCH) == files
+    same = SnapshotLocalStorage("lstm", tmp_path / "same", address, market="simulator")
+    same.download_snapshot_from_hf(DATE)
+    assert local_files(same) == files
 
 
 def test_pending_snapshot_is_kept_by_a_pull(
@@ -367,9 +416,9 @@ def test_commit_of_another_repo_is_not_known(
     storage: SnapshotLocalStorage, hub: WatchedHub, tmp_path: Path, files: Files
 ) -> None:
     copy = storage.upload_snapshot_to_hf(DATE)
-    assert storage.is_known_copy(DATE, copy.commit)
+    assert storage.is_copied(DATE, copy.commit)
     moved = SnapshotLocalStorage("lstm", tmp_path / "models", bind(tmp_path, hub, family="sac").hub)
-    assert not moved.is_known_copy(DATE, copy.commit)
+    assert not moved.is_copied(DATE, copy.commit)
     assert moved.list_pending() == []
 
 

@@ -104,7 +104,7 @@ def test_one_fault_at_any_request_of_a_first_push_changes_nothing(
         assert [commit.oid for commit in hub.commits(REPO, BRANCH)] == [copy.commit, hub.branches(REPO)["main"]], where
         assert copy.changed, where
         assert storage.list_pending() == [], where
-        assert storage.is_known_copy(DATE, copy.commit), where
+        assert storage.is_copied(DATE, copy.commit), where
 
 
 @every_kind()
@@ -139,7 +139,7 @@ def test_one_fault_at_any_request_of_a_pull_changes_nothing(
         where = f"{kind} at request {index}, {hub.lines[index]}"
         assert local_files(storage) == files, where
         assert sorted(path.name for path in storage.folder.iterdir()) == [".hub", BRANCH], where
-        assert storage.is_known_copy(DATE, hub.branches(REPO)[BRANCH]), where
+        assert storage.is_copied(DATE, hub.branches(REPO)[BRANCH]), where
 
 
 @every_kind("503", "truncate", "wrong bytes")
@@ -197,7 +197,7 @@ def test_pull_that_fails_in_the_end_leaves_what_is_here(
         assert local_files(storage) == other_files, where
         assert [path.name for path in storage.folder.iterdir()] == [BRANCH], where
         hub.clear_faults()
-        assert storage.sync_all_hf_to_local() == [DATE], where
+        assert storage.sync_all_hf_to_local(force=True) == [DATE], where
         assert local_files(storage) == files, where
 
 

@@ -2,13 +2,14 @@
 
 import json
 import pickle
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from brain_assets.errors import RefusedSnapshotError, SnapshotError
+from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.snapshots import admission
@@ -17,7 +18,7 @@ from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Symlink
-from brain_assets_tests.snapshots.hubs import BRANCH, DATE, REPO, Files, WatchedHub, publish
+from brain_assets_tests.snapshots.hubs import BRANCH, DATE, REPO, TOKEN, Files, WatchedHub, publish
 from brain_assets_tests.snapshots.test_storage import Ran
 
 
@@ -111,13 +112,14 @@ def test_file_larger_than_its_manifest_says_is_refused_before_it_is_read(
     assert hub.asked("/resolve/") == 1  # the manifest
 
 
-def test_no_more_is_read_than_was_announced(
+def test_manifest_over_the_limit_is_not_read(
     hub: WatchedHub, empty: SnapshotLocalStorage, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "LARGEST_MANIFEST", 100)
     publish(hub, {DATE: files})
-    with pytest.raises(RefusedSnapshotError, match=r"expected at most 100 bytes in metadata\.json, got more"):
+    with pytest.raises(RefusedSnapshotError, match=r"expected at most 100 bytes in metadata\.json, got 1,"):
         empty.repo.read_manifest(DATE, hub.branches(REPO)[BRANCH])
+    assert not hub.asked("/resolve/")
 
 
 def _manifest(files: Files, change: Callable[[dict], object]) -> bytes:
@@ -132,8 +134,11 @@ def _manifest(files: Files, change: Callable[[dict], object]) -> bytes:
         (lambda m: m.update(family="patchtst"), "expected family lstm in metadata.json, got 'patchtst'"),
         (lambda m: m.update(family="ppo"), "expected family lstm in metadata.json, got 'ppo'"),
         (lambda m: m.update(cutoff_date="2030-12-31"), "expected cutoff_date 2019-12-31 in metadata.json"),
-        (lambda m: m.pop("fingerprint"), "expected a fingerprint in metadata.json"),
-        (lambda m: m.update(fingerprint={"value": "x" * 64}), "expected a fingerprint in metadata.json"),
+        (lambda m: m.pop("fingerprint"), "metadata.json: expected fingerprint, got nothing"),
+        (lambda m: m["fingerprint"].pop("config"), "metadata.json: expected fingerprint.config, got nothing"),
+        (lambda m: m["fingerprint"].update(value="x" * 64), "fingerprint.value to be 64 hexadecimal digits"),
+        (lambda m: m["data"].update(last_training_target="2022-12-30"), "on or before the cut-off 2019-12-31"),
+        (lambda m: m["data"].update(last_session="2020-01-02"), "on or before the cut-off 2019-12-31"),
         (lambda m: m.pop("files"), "metadata.json does not list"),
         (lambda m: m["files"].update({"../x": "0" * 64}), "metadata.json does not list"),
         (lambda m: m["files"].update({"README.md": "0" * 64}), "README.md does not match the SHA-256"),
@@ -196,6 +201,14 @@ def test_snapshot_is_read_from_the_hub_into_a_notebook(
     weeks = weeks.select(weeks.year == 2021)
     np.testing.assert_array_equal(snapshot.forecast(panel, weeks), trained.forecast(panel, weeks))
     assert (snapshot.family, snapshot.cutoff_date) == ("lstm", DATE)
+    for repo in ("a/b/c", "https://hub/user/lstm", "lstm"):
+        with pytest.raises(HubError, match="expected a model repo of the Hub, user/name, got"):
+            ModelSnapshot.from_hub(repo, revision=BRANCH)
+    with pytest.raises(HubError, match="user/none: expected a model repo that HF_TOKEN lets us read, got none"):
+        ModelSnapshot.from_hub("user/none", revision=BRANCH)
+    with pytest.raises(HubError, match="printable ASCII") as caught:
+        ModelSnapshot.from_hub(REPO, revision=BRANCH, token=f"{TOKEN}\n")
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(SnapshotError, match="expected a branch such as snapshot-2020-12-31, got 'main'"):
         ModelSnapshot.from_hub(REPO, revision="main")
     with pytest.raises(SnapshotError, match=r"user/lstm@snapshot-2001-12-31: expected a snapshot on the Hub"):

@@ -27,6 +27,7 @@ def walkforward_forecasts(
     That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
     source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week momentum.
     """
+    from brain_assets.forecasting.forecasters import FORECASTERS
     from brain_assets.forecasting.metrics import weekly_rank_correlation
     from brain_assets.forecasting.walkforward import (
         MOMENTUM,
@@ -40,10 +41,11 @@ def walkforward_forecasts(
 
     year = int(context.partition_key)
     panel = PricePanel.from_frame(raw_prices)
-    here = {family: set(snapshots[family].list_snapshots()) for family in FORECASTER_FAMILIES}
+    sources = {family: snapshots[family] for family in FORECASTERS}
+    here = {family: set(source.list_snapshots()) for family, source in sources.items()}
     refusals: list[str] = []
     forecasts = build_forecast_features(
-        panel, calendar_years(year), snapshots, cutoff_of_year(FIRST_YEAR), note_refusal(context, refusals)
+        panel, calendar_years(year), sources, cutoff_of_year(FIRST_YEAR), note_refusal(context, refusals)
     )
     metadata: dict[str, dg.MetadataValue | float | int | str] = {"weeks": forecasts["week_start"].nunique()}
     lines = {}
@@ -54,10 +56,10 @@ def walkforward_forecasts(
         weeks, forecast, realized = forecast_matrices(forecasts, column)
         lines[column] = weekly_rank_correlation(forecast, realized)
     for family in FORECASTER_FAMILIES:
-        sources = count_sources(forecasts, family)
-        metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(sources)
-        metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], sources, here[family]))
-        if set(sources) == {MOMENTUM}:
+        used = count_sources(forecasts, family)
+        metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(used)
+        metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], used, here.get(family, ())))
+        if set(used) == {MOMENTUM}:
             del lines[family]  # the line of momentum is its own
     if refusals:
         metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)

@@ -3,10 +3,11 @@
 import dagster as dg
 import pandas as pd
 
+from brain_assets.errors import SnapshotError
 from brain_assets.graph.configs import PpoRunConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
-from brain_assets.graph.snapshots import Snapshots, make_snapshot, note_refusal
+from brain_assets.graph.snapshots import Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.portfolio.config import PpoConfig
 from brain_assets.snapshots.names import cutoff_of_year
@@ -81,8 +82,10 @@ def backtest(
     from brain_assets.portfolio.backtest import growth
 
     year = int(context.partition_key)
-    if year > FIRST_YEAR and not snapshots["ppo"].ensure_snapshot_available(cutoff_of_year(year - 1)):
+    if year > FIRST_YEAR and snapshots["ppo"].hub is None:
         snapshots["ppo"].require_snapshot(cutoff_of_year(year - 1))
+    here = snapshots["ppo"].list_snapshots()
+    used: list[str] = []
     refusals: list[str] = []
     table = run_backtest(
         PricePanel.from_frame(raw_prices),
@@ -92,7 +95,13 @@ def backtest(
         snapshots["ppo"],
         cutoff_of_year(FIRST_YEAR),
         note_refusal(context, refusals),
+        used,
     )
+    if year > FIRST_YEAR and not used:
+        raise SnapshotError(
+            f"backtest[{year}]: expected a policy that was finished before the year, here or on the Hub, got none"
+            f"{''.join(f' ({sentence})' for sentence in refusals)}; materialize ppo_policy for {year - 1}."
+        )
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     return dg.MaterializeResult(
         value=table,
@@ -102,6 +111,7 @@ def backtest(
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
             },
+            "ppo_places": dg.MetadataValue.json(places(snapshots["ppo"], used, here)),
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
             "equity": equity_chart(f"backtest {year}", returns),
         },
