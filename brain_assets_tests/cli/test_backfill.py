@@ -150,6 +150,7 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
 # What a failure stops, and what it does not
 
 
+@pytest.mark.slow
 def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     prices = SimulatorMarket(SYMBOLS).prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1))
     prices[prices["date"].dt.year != 2020].to_csv(tmp_path / "prices.csv", index=False)
@@ -221,6 +222,7 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
         assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_path):
     config = write_config(tmp_path / "tiny.yaml")
     data = tmp_path / "data"
@@ -239,6 +241,7 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     assert "stale" not in brain_assets(data, "status", "2019-2020", *options).stdout
 
 
+@pytest.mark.slow
 def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_with(tmp_path):
     whole = {**TINY["ops"]["lstm_snapshot"]["config"], "clip": 5, "weight_decay": 0}
     config = write_config(tmp_path / "whole.yaml", {"ops": {"lstm_snapshot": {"config": whole}}})

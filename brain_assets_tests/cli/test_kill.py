@@ -59,6 +59,7 @@ def complete(data, finished):
         assert instance.get_runs(filters=unfinished) == []
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(finished, tmp_path):
     """Three kills in a row, each on what the one before left."""
     shares = random.Random(0)

@@ -68,6 +68,7 @@ def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: Wat
     assert all("│ -    │" in row and "on the Hub only" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_pull_adopt_and_backfill_train_nothing(
     pushed: Path, finished: Finished, hub: WatchedHub, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ train_policy_snapshot("ppo", weeks, cutoff, PpoConfig(**TINY_PPO), MADE_UP).save
 """
 
 
+@pytest.mark.slow
 def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for name in ("one", "two"):
