@@ -27,7 +27,7 @@ TOKEN = "hf_benchmark"
 LATENCY = 0.05
 """Seconds before each answer."""
 CUTOFF = datetime.date(2019, 12, 31)
-DATES = [datetime.date(year, 12, 31) for year in range(1980, 2020)]
+DATES = [datetime.date(year, 12, 31) for year in range(2019, 2059)]
 REPEATS = 3
 N_WRITES = 25
 CLI = [sys.executable, "-c", "from brain_assets.cli import main; main()"]

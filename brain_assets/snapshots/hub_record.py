@@ -28,12 +28,15 @@ class HubRecord:
         SHA-256 of the local ``metadata.json`` that it was compared with.
     pending : str
         Why the last push did not get through; empty: it did.
+    arriving : str
+        SHA-256 of a ``metadata.json`` that a pull was about to put here: should it die, what it put is not ours.
     """
 
     repo: str
     commit: str = ""
     manifest: str = ""
     pending: str = ""
+    arriving: str = ""
 
 
 def read_record(folder: Path, name: str) -> HubRecord | None:

@@ -7,6 +7,7 @@ The local folder is always written first and is the truth; the Hub holds copies.
 import datetime
 import hashlib
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,7 @@ class SnapshotLocalStorage:
         """
         files, commit = self.repo.pull(cutoff_date, commit)
         folder = self.path(cutoff_date)
+        self._record(cutoff_date, replace(self.hub_record(cutoff_date), arriving=_hash(files)))
         write_files(folder, files)
         self._record(cutoff_date, HubRecord(self.repo.repo, commit, _hash(files)))
         return folder
@@ -264,13 +266,15 @@ class SnapshotLocalStorage:
 
     def changed_here(self, cutoff_date: datetime.date) -> bool:
         """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        return self.hub_record(cutoff_date).manifest != _hash(read_files(self.path(cutoff_date)))
+        record = self.hub_record(cutoff_date)
+        return _hash(read_files(self.path(cutoff_date))) not in (record.manifest, record.arriving)
 
     def is_copied(self, cutoff_date: datetime.date, commit: str) -> bool | None:
         """Tell whether a commit holds exactly the local files, without asking; None: it has to be looked at."""
-        if self.hub_record(cutoff_date).commit != commit:
+        record = self.hub_record(cutoff_date)
+        if record.commit != commit:
             return None
-        return not self.changed_here(cutoff_date)
+        return record.manifest == _hash(read_files(self.path(cutoff_date)))
 
     def compare_files(self, cutoff_date: datetime.date, commit: str) -> bool:
         """Ask the Hub whether a commit holds exactly the local files, and remember if so."""

@@ -222,7 +222,6 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
         assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
 
 
-@pytest.mark.slow
 def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_path):
     config = write_config(tmp_path / "tiny.yaml")
     data = tmp_path / "data"
@@ -241,7 +240,6 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     assert "stale" not in brain_assets(data, "status", "2019-2020", *options).stdout
 
 
-@pytest.mark.slow
 def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_with(tmp_path):
     whole = {**TINY["ops"]["lstm_snapshot"]["config"], "clip": 5, "weight_decay": 0}
     config = write_config(tmp_path / "whole.yaml", {"ops": {"lstm_snapshot": {"config": whole}}})
