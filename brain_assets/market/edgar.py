@@ -1,0 +1,349 @@
+"""Fundamentals from SEC EDGAR, over HTTP.
+
+Layout: EDGAR's own table leads from tickers to company numbers (CIK), and one answer a company holds every figure that
+it ever stated; `quarterly_ratios` makes rows of it, and only those are kept.
+
+EDGAR's rules: it wants to know who asks (name and e-mail address in the User-Agent), and answers 403 where it does not;
+it allows 10 requests a second, and shuts out for ten minutes who asks more often, saying 429 or a 403 with other words.
+Requests go out one by one and evenly spaced, those of every instance in a process together; processes do not know of
+each other, but each is far slower than the limit, as an answer takes a few tenths of a second to come and be read.
+
+Rerun behaviour: an instance asks once for each symbol and keeps its rows in memory; nothing is kept on disk.
+"""
+
+import datetime
+import email.utils
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+import tenacity
+
+from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.market.company_facts import quarterly_ratios
+from brain_assets.market.fundamentals import empty_fundamentals, validate_fundamentals
+from brain_assets.progress import report
+
+if TYPE_CHECKING:
+    import httpx2
+
+TICKERS_URL = "https://www.sec.gov/files/company_tickers.json"
+FACTS_URL = "https://data.sec.gov/api/xbrl/companyfacts/CIK{cik:010d}.json"
+
+SECONDS_BETWEEN = 0.125
+"""Between two requests: 8 a second. The SEC allows 10, and has been seen to shut out who asks 9.9 times."""
+
+TIMEOUT_SECONDS = 30.0
+"""Without a byte."""
+
+MAX_ATTEMPTS = 6
+"""How often an address is asked before a failure that may pass becomes an error."""
+
+BACKOFF_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
+"""The wait before attempt n + 1 is drawn evenly from 0 to 2^(n-1) seconds, or to 60. A server that asks for more than
+60 (Retry-After) is left alone."""
+
+PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+"""What may be over at the next attempt."""
+
+_IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
+_NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
+_TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
+
+
+class Filings(NamedTuple):
+    """What EDGAR holds of some symbols."""
+
+    table: pd.DataFrame
+    """A validated fundamentals table; each row is known once its filing day is over."""
+
+    silent: tuple[str, ...]
+    """Symbols that file nothing that ratios could be made of, at any time: funds, foreign companies, and who is not in
+    EDGAR's table of tickers (which knows today's only). Neutral, to be named where results are shown."""
+
+
+class EdgarFundamentals:
+    """Quarterly ratios of companies that file with the SEC.
+
+    Parameters
+    ----------
+    identity : str
+        Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
+    tickers_url : str, optional
+        Address of the table of tickers.
+    facts_url : str, optional
+        Address of a company's facts, with ``{cik:010d}`` where its number goes.
+    sleep : callable, optional
+        Waits for so many seconds.
+    clock : callable, optional
+        Gives seconds that only ever go forward. An instance with its own clock or sleep keeps its own pace.
+
+    Raises
+    ------
+    SettingsError
+        The identity is not a name and an e-mail address.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        *,
+        tickers_url: str = TICKERS_URL,
+        facts_url: str = FACTS_URL,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not _IDENTITY.fullmatch(identity):
+            raise SettingsError(
+                "BRAIN_EDGAR_IDENTITY: expected your name and e-mail address, as in 'Jane Doe jane@example.org', in "
+                f"plain ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
+            )
+        self._identity = identity
+        self._tickers_url = tickers_url
+        self._facts_url = facts_url
+        self._sleep = sleep
+        shared = sleep is time.sleep and clock is time.monotonic
+        self._pace = _PROCESS_PACE if shared else _Pace(sleep, clock)
+        self._ciks: dict[str, int] | None = None
+        self._rows: dict[str, pd.DataFrame] = {}
+
+    def fundamentals(self, symbols: Sequence[str], start: datetime.date, end: datetime.date) -> Filings:
+        """Give the ratios that were filed from `start` up to but not including `end`.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            As exchanges, Yahoo or EDGAR write them: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the spelling asked
+            for.
+        start, end : datetime.date
+            Filing days; `end` is exclusive. What was filed before `start` is not repeated, so who needs to know the
+            ratios of `start` asks for some months more.
+
+        Returns
+        -------
+        Filings
+
+        Raises
+        ------
+        RateLimitedError
+            The SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a minute.
+        MarketError
+            It could not be reached, refuses to answer, or answered with something else; names the symbol and the
+            address. Nothing partial is returned.
+        """
+        asked = f"EDGAR, filings from {start} to {end} (exclusive)"
+        if start >= end:
+            raise MarketError(f"{asked}: expected a range of at least a day, got none; put an earlier day first.")
+        symbols = tuple(dict.fromkeys(symbols))
+        if any(symbol not in self._rows for symbol in symbols):
+            self._ask_for(symbols)
+        parts = [rows for symbol in symbols if not (rows := self._rows[symbol]).empty]
+        table = pd.concat(parts, ignore_index=True) if parts else empty_fundamentals()
+        filed = table["filed"]
+        table = table[(filed >= pd.Timestamp(start)) & (filed < pd.Timestamp(end))]
+        silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
+        return Filings(validate_fundamentals(table, asked), silent)
+
+    def _ask_for(self, symbols: Sequence[str]) -> None:
+        """Ask for the facts of every symbol that was not asked for before."""
+        import httpx2  # slow to import; definitions load without it
+
+        headers = {"User-Agent": self._identity, "Accept-Encoding": "gzip, deflate"}
+        with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+            if self._ciks is None:
+                self._ciks = self._ask_for_numbers(client)
+            for position, symbol in enumerate(symbols, start=1):
+                if symbol not in self._rows:
+                    report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
+                    self._rows[symbol] = self._rows_of(client, symbol, self._ciks.get(_as_edgar_writes(symbol)))
+
+    def _ask_for_numbers(self, client: "httpx2.Client") -> dict[str, int]:
+        """Give the company number of every ticker in EDGAR's table."""
+        response = self._get(client, self._tickers_url, "ticker table")
+        if response.status_code == 404:
+            raise MarketError(_unexpected_status(_place(self._tickers_url, "ticker table"), response))
+        return _company_numbers(_parsed(response, self._tickers_url, "ticker table"), self._tickers_url)
+
+    def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
+        """Give all rows of a company; none if EDGAR has no number for it, or no figures."""
+        if cik is None:
+            return empty_fundamentals()
+        url = self._facts_url.format(cik=cik)
+        response = self._get(client, url, symbol)
+        if response.status_code == 404:  # a fund, for example: it files, but no figures
+            return empty_fundamentals()
+        facts = _parsed(response, url, symbol)
+        if not isinstance(facts, Mapping):
+            raise MarketError(_unlike(url, symbol, "a JSON object", facts))
+        try:
+            return quarterly_ratios(facts, symbol)
+        except MarketError as error:
+            raise MarketError(f"{url}: {error}") from error
+
+    def _get(self, client: "httpx2.Client", url: str, what: str) -> "httpx2.Response":
+        """Ask until there is an answer, 200 or 404, a bounded number of times."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_worth_another),
+            wait=_wait,
+            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
+            sleep=self._sleep,
+            before_sleep=lambda state: _report_wait(what, state),
+            reraise=True,
+        )
+        place = _place(url, what)
+        try:
+            return retrying(self._ask, client, url, place)
+        except _PassingError as error:
+            if error.limits:
+                raise RateLimitedError(
+                    f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
+                    "again, with nothing else at this network's address asking the SEC."
+                ) from error
+            raise MarketError(
+                f"{place}: expected an answer, got none ({error}) in {MAX_ATTEMPTS} attempts; check the connection and "
+                "whether the SEC's site is up, then run again."
+            ) from error
+
+    def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
+        """Ask once, when it is time; give an answer of 200 or 404."""
+        import httpx2
+
+        self._pace.wait()
+        try:
+            response = client.get(url)
+        except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL) as error:
+            raise MarketError(f"{place}: expected an address that can be asked, got: {error}; correct it.") from error
+        except httpx2.TimeoutException:
+            raise _PassingError(f"no answer within {TIMEOUT_SECONDS:.0f} s") from None
+        except httpx2.RequestError as error:  # the network, or half an answer
+            raise _PassingError(f"the connection failed: {error or type(error).__name__}") from error
+        if response.status_code in (200, 404):
+            return response
+        status = _status(response)
+        page = response.text.lower()
+        limits = response.status_code == 429 or (
+            response.status_code == 403 and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
+        )
+        if limits or response.status_code in PASSING_STATUS:
+            raise _PassingError(status, limits=limits, wait=_retry_after(response))
+        if response.status_code == 403:
+            raise MarketError(
+                f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
+                "does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
+            )
+        raise MarketError(_unexpected_status(place, response))
+
+
+class _Pace:
+    """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
+
+    def __init__(self, sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+
+    def wait(self) -> None:
+        """Return when it is this request's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + SECONDS_BETWEEN
+        if turn > now:
+            self._sleep(turn - now)
+
+
+_PROCESS_PACE = _Pace(time.sleep, time.monotonic)
+
+
+class _PassingError(Exception):
+    """Something that may be over at the next attempt."""
+
+    def __init__(self, reason: str, *, limits: bool = False, wait: float | None = None) -> None:
+        super().__init__(reason if wait is None else f"{reason}, Retry-After {wait:.0f} s")
+        self.limits = limits
+        self.wait = wait
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, _PassingError) and (error.wait or 0) <= LONGEST_WAIT_SECONDS
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Wait longer and longer, and as long as the server asks at the least."""
+    error = state.outcome.exception() if state.outcome else None
+    drawn = tenacity.wait_random_exponential(BACKOFF_SECONDS, LONGEST_WAIT_SECONDS)(state)
+    asked = error.wait if isinstance(error, _PassingError) else None
+    return drawn if asked is None else asked + min(drawn, 1.0)
+
+
+def _report_wait(what: str, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    seconds = state.next_action.sleep if state.next_action else 0.0
+    report(
+        f"fundamentals: {what}: {error}; asking again in {seconds:.1f} s (attempt {state.attempt_number + 1} of "
+        f"{MAX_ATTEMPTS})"
+    )
+
+
+def _retry_after(response: "httpx2.Response") -> float | None:
+    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _parsed(response: "httpx2.Response", url: str, what: str) -> object:
+    try:
+        parsed: object = response.json()
+    except ValueError:
+        raise MarketError(_unlike(url, what, "JSON", response.text)) from None
+    return parsed
+
+
+def _company_numbers(table: object, url: str) -> dict[str, int]:
+    """Read EDGAR's table of tickers: ``{"0": {"cik_str": 320193, "ticker": "AAPL", "title": "Apple Inc."}, …}``."""
+    if not isinstance(table, Mapping):
+        raise MarketError(_unlike(url, "ticker table", "a JSON object", table))
+    numbers: dict[str, int] = {}
+    for row in table.values():
+        if not isinstance(row, Mapping):
+            raise MarketError(_unlike(url, "ticker table", "rows with a ticker and a cik_str", row))
+        ticker, cik = row.get("ticker"), row.get("cik_str")
+        if not isinstance(ticker, str) or isinstance(cik, bool) or not isinstance(cik, int):
+            raise MarketError(_unlike(url, "ticker table", "rows with a ticker and a cik_str", dict(row)))
+        numbers.setdefault(_as_edgar_writes(ticker), cik)
+    return numbers
+
+
+def _as_edgar_writes(symbol: str) -> str:
+    """Spell a symbol as EDGAR does: capitals, and a dash before the class of a share."""
+    return symbol.strip().upper().replace(".", "-").replace("/", "-")
+
+
+def _status(response: "httpx2.Response") -> str:
+    return f"{response.status_code} {response.reason_phrase}".strip()
+
+
+def _unexpected_status(place: str, response: "httpx2.Response") -> str:
+    return f"{place}: expected an answer, got {_status(response)}; check that EDGAR still has this address."
+
+
+def _place(url: str, what: str) -> str:
+    return f"EDGAR, {what} ({url})"
+
+
+def _unlike(url: str, what: str, expected: str, got: object) -> str:
+    """Say that an answer is not one of EDGAR's, showing how it begins."""
+    shown = " ".join((got if isinstance(got, str) else repr(got)).split())
+    return (
+        f"{_place(url, what)}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
+        "browser what this address answers, then run again."
+    )
