@@ -9,3 +9,5 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 DateArray = npt.NDArray[np.datetime64]
 """Dates are ``datetime64[D]``: a session has a day, never a time or a zone."""
+MomentArray = npt.NDArray[np.datetime64]
+"""Moments are ``datetime64[us]`` in UTC."""

@@ -1,13 +1,32 @@
 """What every market offers."""
 
 import datetime
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import pandas as pd
 
+from brain_assets.arrays import FloatArray
+
+ScoreHeadlines = Callable[[Sequence[str]], FloatArray]
+"""From titles to scores in [-1, 1], in their order."""
+
+
+class SourcedTable(NamedTuple):
+    """A table that a market may not have, or not for every symbol, and where it comes from."""
+
+    table: pd.DataFrame
+    """Validated; may be empty."""
+
+    source: str
+    """In a few words; begins with ``none`` if the market has no such data."""
+
+    silent: tuple[str, ...] = ()
+    """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
+
 
 class Market(Protocol):
-    """A source of prices.
+    """A source of prices, news and fundamentals.
 
     Attributes
     ----------
@@ -39,6 +58,30 @@ class Market(Protocol):
         ------
         MarketError
             Naming every symbol that cannot be had. Nothing partial is returned.
+        """
+
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
+        """Give the daily news scores of sessions from `start` up to but not including `end`.
+
+        Parameters
+        ----------
+        start, end : datetime.date
+        score : callable
+            Scores headlines; only called by a market that has headlines instead of scores.
+
+        Returns
+        -------
+        SourcedTable
+            Of `brain_assets.market.news.NEWS_COLUMNS`; a day without news has no row.
+        """
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
+        """Give the quarterly ratios *filed* from `start` up to but not including `end`.
+
+        Returns
+        -------
+        SourcedTable
+            Of `brain_assets.market.fundamentals.FUNDAMENTAL_COLUMNS`.
         """
 
 

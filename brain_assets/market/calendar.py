@@ -7,10 +7,11 @@ belongs to the year of its *last* session, and its decision time is after the la
 import datetime
 from dataclasses import dataclass
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from brain_assets.arrays import DateArray, IntArray
+from brain_assets.arrays import DateArray, IntArray, MomentArray
 
 FIRST_DATE = datetime.date(1970, 1, 1)
 """Sessions before this date are not known to us."""
@@ -20,12 +21,16 @@ MIN_WEEK_SESSIONS = 3
 
 
 @lru_cache(maxsize=1)
-def _all_sessions() -> DateArray:
+def _all_sessions_and_closes() -> tuple[DateArray, MomentArray]:
     import exchange_calendars  # slow to import; only needed once dates are asked for
 
     calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DATE.isoformat())
-    sessions: DateArray = calendar.sessions.to_numpy().astype("datetime64[D]")
-    return sessions
+    closes = calendar.closes.dt.tz_convert("UTC").dt.tz_localize(None)
+    return calendar.sessions.to_numpy().astype("datetime64[D]"), closes.to_numpy().astype("datetime64[us]")
+
+
+def _all_sessions() -> DateArray:
+    return _all_sessions_and_closes()[0]
 
 
 def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
@@ -44,6 +49,25 @@ def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
     sessions = _all_sessions()
     low, high = np.searchsorted(sessions, [np.datetime64(start, "D"), np.datetime64(end, "D")])
     return sessions[low:high]
+
+
+def closes_between(start: datetime.date, end: datetime.date) -> MomentArray:
+    """Give the moments at which the sessions from `start` up to but not including `end` close.
+
+    Parameters
+    ----------
+    start, end : datetime.date
+        Bounds as in `sessions_between`.
+
+    Returns
+    -------
+    ndarray of datetime64[us], shape (n_sessions,)
+        In UTC, one for each of ``sessions_between(start, end)``: mostly 16:00 in New York, 13:00 where the exchange
+        closes early.
+    """
+    sessions, closes = _all_sessions_and_closes()
+    low, high = np.searchsorted(sessions, [np.datetime64(start, "D"), np.datetime64(end, "D")])
+    return closes[low:high]
 
 
 def iso_week_numbers(dates: DateArray) -> IntArray:
@@ -120,3 +144,24 @@ def complete_weeks(sessions: DateArray) -> Weeks:
     keep = (count == n_scheduled) & (count >= MIN_WEEK_SESSIONS) & (first >= 1)
     first, last = first[keep].astype(np.int64), last[keep].astype(np.int64)
     return Weeks(first, last, sessions[first], sessions[last])
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+MARKET_CLOSE = datetime.time(16, 0, tzinfo=NEW_YORK)
+"""A session's last trade; a shortened session ends earlier and is simply taken later than it could be."""
+
+SETTLE_MARGIN = datetime.timedelta(minutes=30)
+"""From the close until a daily bar is taken as final: quotes lag by up to 15 minutes."""
+
+
+def utc_now() -> datetime.datetime:
+    """Give the present moment."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def first_unfinished_day(now: datetime.datetime) -> datetime.date:
+    """Give the first day, in New York, whose session may still change at a moment with its time zone."""
+    local = now.astimezone(NEW_YORK)
+    settled = datetime.datetime.combine(local.date(), MARKET_CLOSE) + SETTLE_MARGIN
+    return local.date() + datetime.timedelta(days=int(local >= settled))

@@ -1,29 +1,47 @@
-"""Prices from the user's own files.
+"""Prices, news and fundamentals from the user's own files.
 
-Layout: every ``prices*.csv`` and ``prices*.parquet`` in one folder, any split into files, each with the columns date,
-symbol, open, high, low, close, volume (others are ignored). Dates are days in New York: ISO (``2024-06-10``) in CSV,
-a date or a timestamp without a zone in Parquet. A row with none of its four prices says that the bar is not known, and
-is left out; everything else that is not a sound bar is refused, by file, line and column, before anything is returned.
+Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
+the columns named here (others are ignored):
 
-Rerun behaviour: an instance reads the files once and keeps the table; files changed later are seen by the next process.
+- ``prices*``: date, symbol, open, high, low, close, volume. A row with none of its four prices says that the bar is not
+  known, and is left out; everything else that is not a sound bar is refused.
+- ``news_sentiment*`` or ``headlines*``: see `brain_assets.market.headlines`; may be absent.
+- ``fundamentals*``: filed, period_end, symbol, and the ratios, empty where one is not known; may be absent.
+
+Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
+
+Rerun behaviour: an instance reads the files once and keeps the tables; later changes are seen by the next process.
 """
 
-import csv
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pyarrow.types as pat
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
+from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.fundamentals import (
+    FUNDAMENTAL_COLUMNS,
+    RATIOS,
+    empty_fundamentals,
+    validate_fundamentals,
+)
+from brain_assets.market.headlines import NO_FOLDER, NewsFiles
 from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
+from brain_assets.market.table_files import (
+    Kind,
+    TableLayout,
+    find_files,
+    last_day,
+    read_files,
+    refuse_duplicates,
+    refuse_first,
+    refuse_unnamed,
+)
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
@@ -35,9 +53,13 @@ ROUNDING = 1e-3
 """How far outside [low, high] an open or close may lie, relative to it: adjusted prices are rounded one by one."""
 
 PATTERNS = ("prices*.csv", "prices*.parquet")
+FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
-_NOTHING = ("", "nan", "na", "n/a", "null", "none")  # how CSV files write that a number is not known; any case
 _PRICES = list(PRICE_FIELDS[:-1])
+_PRICE_LAYOUT = TableLayout({"date": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(PRICE_FIELDS, Kind.NUMBER)})
+_FUNDAMENTAL_LAYOUT = TableLayout(
+    {"filed": Kind.DAY, "period_end": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(RATIOS, Kind.NUMBER)}
+)
 
 
 def _utc_now() -> datetime.datetime:
@@ -45,7 +67,7 @@ def _utc_now() -> datetime.datetime:
 
 
 class FilesMarket:
-    """Daily bars from CSV and Parquet files.
+    """Daily bars, news scores and quarterly ratios from CSV and Parquet files.
 
     Parameters
     ----------
@@ -68,6 +90,8 @@ class FilesMarket:
         self._clock = clock
         self._last_date: datetime.date | None = None
         self._table: pd.DataFrame | None = None
+        self._news = NewsFiles(folder, symbols)
+        self._fundamentals = FundamentalFiles(folder, symbols)
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
@@ -82,10 +106,10 @@ class FilesMarket:
             A file has no readable dates.
         """
         if self._last_date is None:
-            found = [last for path in self._paths() if (last := _last_date(path)) is not None]
+            found = [last for path in self._paths() if (last := last_day(path, _PRICE_LAYOUT, "date"))]
             if not found:
                 raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-            self._last_date = max(found)
+            self._last_date = max(found).date()
         after, next_year = self._last_date + datetime.timedelta(days=1), self._last_date.year + 1
         lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
         reached = self._last_date.year if lag <= MAX_LAG_SESSIONS else self._last_date.year - 1
@@ -117,10 +141,9 @@ class FilesMarket:
         EmptyResponseError
             No symbol has a bar in the range.
         """
-        if self._table is None:
-            self._table = _chosen(_read_all(self._paths()), self.symbols, self.folder)
-        dates = self._table["date"]
-        chosen = self._table[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
+        table = self._bars()
+        dates = table["date"]
+        chosen = table[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
         if chosen.empty:
             raise EmptyResponseError(
                 f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
@@ -128,10 +151,49 @@ class FilesMarket:
             )
         return chosen.reset_index(drop=True)
 
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
+        """Give the daily news scores of sessions from `start` up to but not including `end`.
+
+        Parameters
+        ----------
+        start, end : datetime.date
+        score : callable
+            Scores headlines; only called if the files hold headlines.
+
+        Returns
+        -------
+        SourcedTable
+            As `brain_assets.market.headlines.NewsFiles.news_sentiment` gives it; if no symbols were chosen, with those
+            that have no prices.
+        """
+        table = self._news.news_sentiment(start, end, score)
+        return SourcedTable(table, self._news.source, self._silent(self._news.symbols_found))
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
+        """Give the quarterly ratios filed from `start` up to but not including `end`.
+
+        Returns
+        -------
+        SourcedTable
+            As `FundamentalFiles.fundamentals` gives it; if no symbols were chosen, with those that have no prices.
+        """
+        table = self._fundamentals.fundamentals(start, end)
+        return SourcedTable(table, self._fundamentals.source, self._silent(self._fundamentals.symbols_found))
+
+    def _silent(self, found: frozenset[str] | None) -> tuple[str, ...]:
+        """Give the symbols of the universe that are not among those found; None: nothing could be found at all."""
+        if found is None:
+            return ()
+        universe = self.symbols or self._bars()["symbol"].unique()
+        return tuple(sorted(set(universe) - found))
+
+    def _bars(self) -> pd.DataFrame:
+        if self._table is None:
+            self._table = _chosen(_read_all(self._paths()), self.symbols, self.folder)
+        return self._table
+
     def _paths(self) -> list[Path]:
-        if not self.folder.is_dir():
-            raise MarketError(f"{self.folder}: expected a folder with price files, got no such folder; create it.")
-        paths = sorted(path for pattern in PATTERNS for path in self.folder.glob(pattern))
+        paths = find_files(self.folder, PATTERNS, "price")
         if not paths:
             raise MarketError(
                 f"{self.folder}: expected at least one file named {' or '.join(PATTERNS)}, got none; add one with the "
@@ -140,41 +202,92 @@ class FilesMarket:
         return paths
 
 
-def _last_date(path: Path) -> datetime.date | None:
-    """Give the last date in a file, reading as little of it as its format allows; None: it has no rows."""
-    if path.suffix == ".csv":
-        dates = _csv_dates(_csv_rows(path, ["date"]))
-        return None if dates.empty else dates.max().date()
-    with _open_parquet(path, ["date"]) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        columns = [group.column(j) for group in groups for j in range(group.num_columns)]
-        statistics = [column.statistics for column in columns if column.path_in_schema == "date"]
-        if statistics and all(known is not None and known.has_min_max for known in statistics):
-            dates = pd.Series([pd.Timestamp(known.max) for known in statistics])
-        else:
-            dates = file.read(columns=["date"])["date"].to_pandas().dropna()
-    return None if dates.empty else pd.Timestamp(dates.max()).date()
+class FundamentalFiles:
+    """Quarterly ratios from CSV and Parquet files.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Holds the files; None: there are none. Nothing is read until it is asked for.
+    symbols : tuple of str
+        The universe; empty: every symbol in the files.
+    """
+
+    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.symbols = symbols
+        self._table: pd.DataFrame | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the ratios come from, in a few words; begins with ``none`` if there is no file."""
+        if self.folder is None:
+            return NO_FOLDER
+        n_files = len(self._paths())
+        if n_files == 0:
+            return "none: no fundamentals* file in BRAIN_FILES_DIR"
+        return f"ratios from {n_files} file{'s' if n_files > 1 else ''}"
+
+    @property
+    def symbols_found(self) -> frozenset[str] | None:
+        """The symbols in the files; None: there is no file."""
+        return frozenset(self._rows()["symbol"]) if self._paths() else None
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the ratios filed from `start` up to but not including `end`.
+
+        Parameters
+        ----------
+        start, end : datetime.date
+            Days in New York; `end` is exclusive.
+
+        Returns
+        -------
+        DataFrame
+            A validated table of `brain_assets.market.fundamentals.FUNDAMENTAL_COLUMNS`, in the order of filing; without
+            rows if there is no file. A row is known once its filing day is over.
+
+        Raises
+        ------
+        MarketError
+            If the folder does not exist.
+        TableError
+            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        """
+        rows = self._rows()
+        inside = (rows["filed"] >= pd.Timestamp(start)) & (rows["filed"] < pd.Timestamp(end))
+        if self.symbols:
+            inside &= rows["symbol"].isin(self.symbols)
+        return validate_fundamentals(rows.loc[inside, list(FUNDAMENTAL_COLUMNS)], str(self.folder))
+
+    def _rows(self) -> pd.DataFrame:
+        if self._table is None:
+            paths = self._paths()
+            self._table = _read_fundamentals(paths) if paths else empty_fundamentals()
+        return self._table
+
+    def _paths(self) -> list[Path]:
+        return [] if self.folder is None else find_files(self.folder, FUNDAMENTAL_PATTERNS, "data")
 
 
 def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_COLUMNS`, source and position, NaN where not known."""
-    rows = pd.concat([_read_csv(p) if p.suffix == ".csv" else _read_parquet(p) for p in paths], ignore_index=True)
-    symbols = rows["symbol"]
-    _refuse_first(rows, symbols.isna() | (symbols == "") | (symbols != symbols.str.strip()), "symbol", "a bare symbol")
-    _refuse_duplicates(rows)
+    rows = read_files(paths, _PRICE_LAYOUT)
+    refuse_unnamed(rows)
+    refuse_duplicates(rows, ["date", "symbol"])
     bars = rows[rows[_PRICES].notna().any(axis=1)]
     for name in PRICE_FIELDS:
-        _refuse_first(bars, ~np.isfinite(bars[name]), name, "a number, since the row has a price")
+        refuse_first(bars, ~np.isfinite(bars[name]), name, "a number, since the row has a price")
         smallest, words = (0, "a number >= 0") if name == "volume" else (np.nextafter(0, 1), "a price > 0")
-        _refuse_first(bars, bars[name] < smallest, name, words)
-    _refuse_first(bars, bars["high"] < bars["low"], "high", "at least the row's low")
+        refuse_first(bars, bars[name] < smallest, name, words)
+    refuse_first(bars, bars["high"] < bars["low"], "high", "at least the row's low")
     for name in ("open", "close"):
         outside = (bars[name] < bars["low"] * (1 - ROUNDING)) | (bars[name] > bars["high"] * (1 + ROUNDING))
-        _refuse_first(bars, outside, name, "a price between the row's low and high")
+        refuse_first(bars, outside, name, "a price between the row's low and high")
     if not bars.empty:
         days = bars["date"].to_numpy().astype("datetime64[D]")
         open_days = sessions_between(days.min().item(), days.max().item() + datetime.timedelta(days=1))
-        _refuse_first(bars, ~np.isin(days, open_days), "date", "a day on which the NYSE was open")
+        refuse_first(bars, ~np.isin(days, open_days), "date", "a day on which the NYSE was open")
     return rows
 
 
@@ -190,7 +303,7 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
     known = rows[_PRICES].notna().any(axis=1)
     n_bars = known.groupby(rows["symbol"]).sum()
     blank = rows["symbol"].isin(n_bars.index[n_bars == 0])
-    _refuse_first(rows, blank, "close", "a price in some row of each symbol", rows["symbol"] + " as an all-NaN symbol")
+    refuse_first(rows, blank, "close", "a price in some row of each symbol", rows["symbol"] + " as an all-NaN symbol")
     short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
     if short or rows.empty:
         raise TableError(
@@ -200,121 +313,12 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
     return validate_prices(rows.loc[known, list(PRICE_COLUMNS)], str(folder))
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    rows = _csv_rows(path, PRICE_COLUMNS)
-    parsed: dict[str, pd.Series] = {"date": _csv_dates(rows)}
-    for name in PRICE_FIELDS:
-        nothing = rows[name].str.strip().str.lower().isin(_NOTHING)
-        parsed[name] = pd.to_numeric(rows[name].mask(nothing), errors="coerce").astype("float64")
-        _refuse_first(rows, parsed[name].isna() & ~nothing, name, "a number")
-    return rows.assign(**parsed)
-
-
-def _csv_rows(path: Path, names: Sequence[str]) -> pd.DataFrame:
-    """Read columns of a CSV file as text; lines with nothing in them are skipped, but counted."""
-    lines = _csv_lines(path)
-    _, header = next(lines, (1, []))
-    header = [name.strip() for name in header]
-    _refuse_missing_columns(path, header)
-    places, positions, cells = [header.index(name) for name in names], [], []
-    for position, line in lines:
-        if len(line) != len(header):
-            raise TableError(
-                f"{path.name}, line {position}: expected {len(header)} values as in line 1, got {len(line)}; "
-                "correct the line."
-            )
-        positions.append(position)
-        cells.append([line[place] for place in places])
-    rows = pd.DataFrame(cells, columns=list(names), dtype="str")
-    return rows.assign(source=f"{path.name}, line", position=np.array(positions, dtype=np.int64))
-
-
-def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for line in reader:
-                if any(cell.strip() for cell in line):
-                    yield reader.line_num, line
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path.name}: expected comma-separated text in UTF-8, got {error}; save it so.") from error
-
-
-def _csv_dates(rows: pd.DataFrame) -> pd.Series:
-    dates = pd.to_datetime(rows["date"].str.strip(), format="%Y-%m-%d", errors="coerce").dt.as_unit("us")
-    _refuse_first(rows, dates.isna(), "date", "a day as YYYY-MM-DD")
-    return dates
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    with _open_parquet(path, PRICE_COLUMNS) as file:
-        table = file.read(columns=list(PRICE_COLUMNS))
-    rows = pd.DataFrame({"date": table["date"].cast(pa.timestamp("us"), safe=False).to_pandas()})
-    rows["symbol"] = table["symbol"].cast(pa.string()).to_pandas().astype("str")
-    for name in PRICE_FIELDS:
-        rows[name] = table[name].cast(pa.float64(), safe=False).to_pandas()
-    rows = rows.assign(source=f"{path.name}, row", position=np.arange(1, len(rows) + 1))
-    _refuse_first(rows, rows["date"] != rows["date"].dt.normalize(), "date", "a day without a time")
+def _read_fundamentals(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; columns `FUNDAMENTAL_COLUMNS`, source and position."""
+    rows = read_files(paths, _FUNDAMENTAL_LAYOUT)
+    refuse_unnamed(rows)
+    refuse_duplicates(rows, ["filed", "symbol", "period_end"])
+    for name in RATIOS:
+        refuse_first(rows, np.isinf(rows[name]), name, "a finite number, or none where it is not known")
+    refuse_first(rows, rows["period_end"] > rows["filed"], "period_end", "a day on or before that of the filing")
     return rows
-
-
-def _open_parquet(path: Path, names: Sequence[str]) -> pq.ParquetFile:
-    """Open a Parquet file whose named columns have types that can be read."""
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path.name}: expected a Parquet file, got {error}; write it again.") from error
-    _refuse_missing_columns(path, file.schema_arrow.names)
-    for name in names:
-        kind = file.schema_arrow.field(name).type
-        if name == "date":
-            fine, expected = (
-                pat.is_date(kind) or (pat.is_timestamp(kind) and kind.tz is None),
-                "days in New York, no zone",
-            )
-        elif name == "symbol":
-            text = kind.value_type if pat.is_dictionary(kind) else kind
-            fine, expected = pat.is_string(text) or pat.is_large_string(text), "text"
-        else:
-            fine, expected = pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind), "numbers"
-        if not fine:
-            raise TableError(f"{path.name}, column {name}: expected {expected}, got {kind}; convert the column.")
-    return file
-
-
-def _refuse_missing_columns(path: Path, got: Sequence[str]) -> None:
-    missing = [name for name in PRICE_COLUMNS if name not in got]
-    if missing:
-        raise TableError(
-            f"{path.name}: expected the columns {', '.join(PRICE_COLUMNS)}, got {', '.join(got) or 'none'} "
-            f"(missing: {', '.join(missing)}); rename or add them."
-        )
-
-
-def _refuse_duplicates(rows: pd.DataFrame) -> None:
-    again = np.flatnonzero(rows.duplicated(["date", "symbol"]))
-    if len(again) == 0:
-        return
-    second = rows.iloc[again[0]]
-    first = rows[(rows["date"] == second["date"]) & (rows["symbol"] == second["symbol"])].iloc[0]
-    raise TableError(
-        f"{second['source']} {second['position']}, columns date and symbol: expected one row a date and symbol, got a "
-        f"second for {second['date']:%Y-%m-%d} {second['symbol']} (the first: {first['source']} {first['position']}); "
-        "remove one of them."
-    )
-
-
-def _refuse_first(
-    rows: pd.DataFrame, wrong: npt.ArrayLike, column: str, expected: str, got: pd.Series | None = None
-) -> None:
-    """Raise for the first row that is wrong, naming its file, line and column."""
-    places = np.flatnonzero(wrong)
-    if len(places) == 0:
-        return
-    row = rows.iloc[places[0]]
-    value = (rows[column] if got is None else got).iloc[places[0]]
-    words = "nothing" if pd.isna(value) or value == "" else value
-    raise TableError(
-        f"{row['source']} {row['position']}, column {column}: expected {expected}, got {words}; "
-        "correct the value or remove the row."
-    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import brain_assets.market.calendar
-from brain_assets.market.calendar import Weeks, complete_weeks, iso_week_numbers, sessions_between
+from brain_assets.market.calendar import Weeks, closes_between, complete_weeks, iso_week_numbers, sessions_between
 
 
 def day(text: str) -> datetime.date:
@@ -70,6 +70,34 @@ def test_sessions_are_days_in_order_and_as_many_as_the_exchange_counts() -> None
 
 def test_nothing_is_known_before_1970() -> None:
     assert str(sessions_between(day("1960-01-01"), day("1970-01-10"))[0]) == "1970-01-02"
+
+
+# Closes
+
+
+@pytest.mark.parametrize(
+    ("date", "close"),
+    [
+        ("2024-06-14", "2024-06-14T20:00"),  # 16:00 in summer
+        ("2024-01-16", "2024-01-16T21:00"),  # and in winter
+        ("2024-11-29", "2024-11-29T18:00"),  # the day after Thanksgiving ends at 13:00
+        ("2023-07-03", "2023-07-03T17:00"),  # the day before Independence Day too, in summer
+        ("2019-12-24", "2019-12-24T18:00"),  # Christmas Eve
+    ],
+)
+def test_a_session_closes_at_four_or_earlier_in_utc(date: str, close: str) -> None:
+    closes = closes_between(day(date), day(date) + datetime.timedelta(days=1))
+    assert closes.dtype == np.dtype("datetime64[us]")
+    assert closes.tolist() == [datetime.datetime.fromisoformat(close)]
+
+
+def test_every_session_has_one_close_on_its_day() -> None:
+    span = day("1990-01-01"), day("2024-01-01")
+    sessions, closes = sessions_between(*span), closes_between(*span)
+    np.testing.assert_array_equal(closes.astype("datetime64[D]"), sessions)
+    hours = (closes - sessions) / np.timedelta64(1, "h")
+    assert set(np.unique(hours)) == {17.0, 18.0, 19.0, 20.0, 21.0}  # 13:00, 14:00 (in the nineties), 16:00
+    assert len(closes_between(day("2024-06-15"), day("2024-06-17"))) == 0
 
 
 # ISO weeks

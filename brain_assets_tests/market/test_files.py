@@ -1,4 +1,7 @@
-"""The files market: what it reads, what it refuses and in which words, and which year it calls complete."""
+"""The files market: what it reads, what it refuses and in which words, and which year it calls complete.
+
+News files have tests of their own: ``test_headlines.py``.
+"""
 
 import datetime
 import time
@@ -14,7 +17,9 @@ import pytest
 import brain_assets.market.files
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket
+from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
+from brain_assets.market.fundamentals import FUNDAMENTAL_COLUMNS, RATIOS, empty_fundamentals
+from brain_assets.market.news import empty_news
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -371,6 +376,138 @@ def test_parquet_rows_are_counted_from_one(tmp_path):
     frame.loc[4, "low"] = -1.0
     frame.to_parquet(tmp_path / "prices.parquet")
     assert refusal(tmp_path).startswith("prices.parquet, row 5, column low: expected a price > 0, got -1.0;")
+
+
+# News and fundamentals beside the prices
+
+
+def nobody(titles):
+    raise AssertionError(f"nobody asked for scores of {titles}")
+
+
+def ratios(*lines):
+    """Filings as a table, from lines as in a file."""
+    frame = pd.DataFrame([line.split(",") for line in lines], columns=list(FUNDAMENTAL_COLUMNS))
+    days = {name: pd.to_datetime(frame[name]).dt.as_unit("us") for name in ("filed", "period_end")}
+    return frame.assign(**days, **{name: pd.to_numeric(frame[name]) for name in RATIOS}).astype({"symbol": "str"})
+
+
+def write_fundamentals(folder, *lines, name="fundamentals.csv"):
+    (folder / name).write_text("\n".join([",".join(FUNDAMENTAL_COLUMNS), *lines]) + "\n")
+
+
+def fundamentals(folder, *symbols):
+    return FundamentalFiles(folder, symbols).fundamentals(FIRST, LAST)
+
+
+def fundamental_refusal(folder, error=TableError):
+    with pytest.raises(error) as caught:
+        fundamentals(folder)
+    return str(caught.value)
+
+
+FILINGS = (
+    "2020-02-03,2019-12-31,AAA,0.4,0.2,0.1,1.5,0.8",
+    "2020-02-03,2019-12-31,BBB,0.3,0.1,-0.2,1.1,-2.0",
+    "2020-05-01,2020-03-31,AAA,0.41,0.21,0.11,1.6,0.7",
+    "2020-06-01,2019-12-31,AAA,0.39,0.2,0.1,1.5,0.8",
+)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_filings_come_back_as_they_are_in_the_order_of_filing(tmp_path, suffix):
+    if suffix == "csv":
+        write_fundamentals(tmp_path, *FILINGS[::-1])
+    else:
+        ratios(*FILINGS[::-1]).to_parquet(tmp_path / "fundamentals.parquet")
+    pd.testing.assert_frame_equal(fundamentals(tmp_path), ratios(*FILINGS), check_exact=True)
+    assert FundamentalFiles(tmp_path).source == "ratios from 1 file"
+
+
+def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
+    write_fundamentals(tmp_path, *FILINGS)
+    files = FundamentalFiles(tmp_path)
+    # the end of February to the end of May: a quarter that ended before counts if it was filed then, and only then
+    chosen = files.fundamentals(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
+    pd.testing.assert_frame_equal(chosen, ratios(FILINGS[2]))
+    assert len(files.fundamentals(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
+    assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
+
+
+def test_filings_that_come_later_change_no_earlier_row(tmp_path):
+    write_fundamentals(tmp_path, *FILINGS[:3])
+    before = fundamentals(tmp_path)
+    write_fundamentals(tmp_path, FILINGS[3], name="fundamentals-2.csv")  # a restatement
+    pd.testing.assert_frame_equal(fundamentals(tmp_path)[:3], before, check_exact=True)
+
+
+def test_a_ratio_may_be_unknown(tmp_path):
+    write_fundamentals(tmp_path, "2020-02-03,2019-12-31,AAA,,nan,0.1,null,0.8")
+    assert fundamentals(tmp_path)[list(RATIOS)].isna().iloc[0].tolist() == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2020-02-03,2019-12-31,AAA,abc,0,0,1,1", "line 6, column gross_margin: expected a number, got abc;"),
+        ("2020-02-03,2019-12-31,CCC,inf,0,0,1,1", "line 6, column gross_margin: expected a finite number, or none"),
+        ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "line 6, column period_end: expected a day on or before that of"),
+        ("2020-02-03,,AAA,0,0,0,1,1", "line 6, column period_end: expected a day as YYYY-MM-DD, got nothing;"),
+        ("2020-02-03,2019-12-31,,0,0,0,1,1", "line 6, column symbol: expected a bare symbol, got nothing;"),
+        (FILINGS[1], "line 6, columns filed, symbol and period_end: expected one row a filed, symbol and period_end, "
+         "got a second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them."),
+    ],
+)  # fmt: skip
+def test_a_wrong_filing_is_named_by_file_line_and_column(tmp_path, line, message):
+    write_fundamentals(tmp_path, *FILINGS, line)
+    assert fundamental_refusal(tmp_path).startswith(f"fundamentals.csv, {message}")
+
+
+def test_a_missing_ratio_is_named(tmp_path):
+    ratios(*FILINGS).drop(columns="current_ratio").to_parquet(tmp_path / "fundamentals.parquet")
+    assert "(missing: current_ratio); rename or add them." in fundamental_refusal(tmp_path)
+
+
+def test_without_fundamentals_files_there_are_none(tmp_path):
+    for folder, source in (
+        (None, "none: BRAIN_FILES_DIR is not set"),
+        (tmp_path, "none: no fundamentals* file in BRAIN_FILES_DIR"),
+    ):
+        pd.testing.assert_frame_equal(fundamentals(folder), empty_fundamentals())
+        assert FundamentalFiles(folder).source == source
+    assert "expected a folder with data files, got no such folder" in fundamental_refusal(tmp_path / "no", MarketError)
+
+
+def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path):
+    write_csv(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("CCC")]))
+    write_fundamentals(tmp_path, *FILINGS, "2020-02-03,2019-12-31,ZZZ,0,0,0,1,1")
+    (tmp_path / "headlines.csv").write_text(
+        "published,symbol,title\n2020-02-03T16:00:01-05:00,BBB,up\n2020-02-03T10:00:00-05:00,ZZZ,up\n"
+    )
+    market = FilesMarket(tmp_path)
+    news = market.news_sentiment(FIRST, LAST, lambda titles: np.ones(len(titles)))
+    assert news.table[["symbol", "sentiment_score"]].values.tolist() == [["ZZZ", 1.0], ["BBB", 1.0]]  # no error: ZZZ
+    assert news.table["date"].dt.strftime("%m-%d").tolist() == ["02-03", "02-04"]
+    assert news[1:] == ("headlines from 1 file", ("AAA", "CCC"))
+    filings = market.fundamentals(FIRST, LAST)
+    assert len(filings.table) == 5
+    assert filings[1:] == ("ratios from 1 file", ("CCC",))
+    chosen = FilesMarket(tmp_path, ("AAA", "CCC"))
+    assert chosen.fundamentals(FIRST, LAST).table["symbol"].unique().tolist() == ["AAA"]
+    assert chosen.news_sentiment(FIRST, LAST, nobody).table.empty
+    assert chosen.news_sentiment(FIRST, LAST, nobody).silent == ("AAA", "CCC")
+
+
+def test_a_market_of_prices_alone_says_so(tmp_path):
+    write_csv(tmp_path, bars())
+    news, filings = (
+        FilesMarket(tmp_path).news_sentiment(FIRST, LAST, nobody),
+        FilesMarket(tmp_path).fundamentals(FIRST, LAST),
+    )
+    pd.testing.assert_frame_equal(news.table, empty_news())
+    pd.testing.assert_frame_equal(filings.table, empty_fundamentals())
+    assert news[1:] == ("none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR", ())
+    assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 
 
 # Which year is complete

@@ -1,0 +1,338 @@
+"""Headlines scored by a sentiment classifier of transformers: FinBERT, or any with the labels positive and negative.
+
+A score is P(positive) - P(negative). Titles of equal length in tokens are scored together, so that there is no padding:
+none costs time, and none makes a title's score depend on its neighbours. As many batches run side by side as torch has
+threads, each on one: faster than one batch on all, and the same bits on any number of cores.
+
+Layout of the cache: one Parquet file a model, ``<name>-<identity>.parquet``, with the columns ``title_sha256`` and
+``score``. The identity is a SHA-256 over the files of the model, so that another model's scores are never taken, nor
+those of the same name trained anew.
+
+Rerun behaviour: what is in the cache is not scored again. It is written every `CHUNK` titles, whole or not at all: a
+process that is killed loses the titles since. Two processes that score at the same time may overwrite each other's
+titles, which are then scored again.
+"""
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.errors import MarketError, StorageError
+from brain_assets.progress import report, warn
+from brain_assets.snapshots.folder import flush_directory, settle, temporary_sibling
+from brain_assets.snapshots.names import is_repo_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_MODEL = "ProsusAI/finbert"
+
+CHUNK = 1000
+"""Titles from one writing of the cache, and one line of progress, to the next."""
+
+MIN_ROWS = 4
+"""Fewest titles in a batch, repeated if need be: for one to three rows, matrix products take another way and round
+otherwise (seen with MKL on AVX2)."""
+
+MAX_TOKENS = 512
+"""What is longer is cut off; no headline is."""
+
+_METHOD = "1"  # raise it when the same model would give other scores
+_SAFE_WEIGHTS, _PICKLED_WEIGHTS = "model*.safetensors", "pytorch_model*.bin"
+_FILES = ("*.json", "*.txt", "*.model")
+_COLUMNS = {"title_sha256": "str", "score": "float64"}
+
+
+class FinBertScorer:
+    """Scores headlines; callable from distinct or repeated titles to scores.
+
+    Parameters
+    ----------
+    model : str
+        A folder that `save_pretrained` wrote, or a model repo of the Hub, ``user/name``, which is fetched once. Nothing
+        is fetched or loaded before a title is to be scored. Code that a model brings along is not run; weights are
+        safetensors or a pickle that holds nothing but tensors.
+    batch_size : int
+        Most titles in one pass through the network; changes no score.
+    cache : Path, optional
+        Folder of the scores of earlier runs; None: there are none, and none are kept.
+    """
+
+    def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: Path | None = None) -> None:
+        if batch_size < 1:
+            raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
+        self.model = model
+        self.batch_size = batch_size
+        self.cache = cache
+        self._folder: Path | None = None
+        self._identity = ""
+        self._classifier: _Classifier | None = None
+
+    def __call__(self, titles: Sequence[str]) -> FloatArray:
+        """Score titles, each distinct one once.
+
+        Parameters
+        ----------
+        titles : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            P(positive) - P(negative), from -1 to 1.
+
+        Raises
+        ------
+        MarketError
+            If the model cannot be had, or is no classifier with the labels positive and negative.
+        StorageError
+            If the cache cannot be written.
+        """
+        distinct = list(dict.fromkeys(titles))
+        if not distinct:
+            return np.empty(0)
+        folder = self._find()
+        known = _Cache(self._cache_path())
+        scores = known.read()
+        keys = {title: hashlib.sha256(title.encode()).hexdigest() for title in distinct}
+        missing = [title for title in distinct if keys[title] not in scores]
+        if missing:
+            if self._classifier is None:
+                self._classifier = _load(folder, self.model)
+            n_done = len(distinct) - len(missing)
+            with closing(self._classifier.score(missing, self.batch_size)) as chunks:  # torch has its threads back
+                for chunk, chunk_scores in chunks:
+                    new = dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
+                    known.add(new)
+                    scores |= new
+                    n_done += len(new)
+                    report(f"news: {n_done:,} of {len(distinct):,} headlines scored")
+        return np.array([scores[keys[title]] for title in titles])
+
+    def _find(self) -> Path:
+        """Give the model's folder and note its identity; fetches it from the Hub if need be."""
+        if self._folder is None:
+            folder = Path(self.model) if Path(self.model).is_dir() else _fetch(self.model)
+            self._identity = _identity(folder)
+            self._folder = folder
+        return self._folder
+
+    def _cache_path(self) -> Path | None:
+        if self.cache is None:
+            return None
+        name = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
+        return self.cache / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:100]}-{self._identity[:16]}.parquet"
+
+
+class _Cache:
+    """Scores by the SHA-256 of their titles, in one file; without a path, nowhere."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, float]:
+        """Read all scores; a file that is none of ours is named in a warning, and made anew."""
+        if self._path is None or not self._path.exists():
+            return {}
+        try:
+            frame = pd.read_parquet(self._path)
+            if {name: str(kind) for name, kind in frame.dtypes.items()} != _COLUMNS or not frame["score"].abs().le(
+                1
+            ).all():
+                raise ValueError(f"the columns {', '.join(map(str, frame.columns))}, or scores outside [-1, 1]")
+        except (OSError, ValueError) as error:
+            warn(f"{self._path}: expected a cache of scores, got {error}; its headlines are scored again.")
+            return {}
+        return dict(zip(frame["title_sha256"], frame["score"], strict=True))
+
+    def add(self, scores: dict[str, float]) -> None:
+        """Write scores beside those that are there, whole or not at all."""
+        if self._path is None:
+            return
+        together = self.read() | scores
+        frame = pd.DataFrame({"title_sha256": list(together), "score": list(together.values())}).astype(_COLUMNS)
+        temporary = temporary_sibling(self._path, "new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            settle(self._path.parent)
+            frame.to_parquet(temporary, index=False)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+            flush_directory(self._path.parent)
+        except OSError as error:
+            raise StorageError.unwritable(self._path, error.strerror or error) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """A network with its tokenizer, ready to score.
+
+    Attributes
+    ----------
+    network : PreTrainedModel
+    tokenizer : PreTrainedTokenizerBase
+    positive, negative : int
+        Positions of the two labels among the logits.
+    max_tokens : int
+        What the network can read.
+    """
+
+    network: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    positive: int
+    negative: int
+    max_tokens: int
+
+    def score(self, titles: Sequence[str], batch_size: int) -> Generator[tuple[list[str], FloatArray], None, None]:
+        """Give distinct titles and their scores, `CHUNK` at a time, in the order of their lengths."""
+        encoded = dict(self.tokenizer(list(titles), truncation=True, max_length=self.max_tokens))
+        lengths = np.array([len(tokens) for tokens in encoded["input_ids"]])
+        order = np.argsort(lengths, kind="stable")
+        with _one_thread_a_batch() as n_workers, ThreadPoolExecutor(n_workers) as workers:
+            for chunk in np.split(order, range(CHUNK, len(order), CHUNK)):
+                batches = equal_length_batches(lengths[chunk], batch_size)
+                parts = workers.map(lambda batch, chunk=chunk: self._forward(encoded, chunk[batch]), batches)
+                scores = np.empty(len(chunk))
+                for batch, part in zip(batches, parts, strict=True):
+                    scores[batch] = part
+                yield [titles[i] for i in chunk], scores
+
+    def _forward(self, encoded: dict[str, list[list[int]]], rows: IntArray) -> FloatArray:
+        """Score titles of equal length; repeats some if they are fewer than `MIN_ROWS`."""
+        import torch
+
+        padded = np.resize(rows, max(len(rows), MIN_ROWS))
+        with torch.inference_mode():  # of this thread alone
+            inputs = {name: torch.tensor([values[row] for row in padded]) for name, values in encoded.items()}
+            logits: torch.Tensor = self.network(**inputs).logits  # (rows, labels)
+            probability = logits.double().softmax(dim=1)
+            scores: FloatArray = (probability[:, self.positive] - probability[:, self.negative]).numpy()
+        return scores[: len(rows)]
+
+
+def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
+    """Put positions of equal length together, at most `batch_size` in a batch; the largest batches come first."""
+    batches = []
+    for length in np.unique(lengths):
+        positions = np.flatnonzero(lengths == length)
+        batches += np.split(positions, range(batch_size, len(positions), batch_size))
+    return sorted(batches, key=lambda batch: -len(batch) * int(lengths[batch[0]]))
+
+
+@contextmanager
+def _one_thread_a_batch() -> Iterator[int]:
+    """Have torch use one thread for each pass, give how many it used before, and put that back."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _load(folder: Path, name: str) -> _Classifier:
+    """Load a model; see `FinBertScorer`."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+            network, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
+            )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise MarketError(
+            f"{name}: expected a classifier and its tokenizer as save_pretrained writes them, got: {reason}; choose "
+            "another model."
+        ) from error
+    if loading["missing_keys"]:
+        raise MarketError(
+            f"{name}: expected a trained classifier, got no weights for {', '.join(sorted(loading['missing_keys']))}; "
+            "choose another model."
+        )
+    labels = [str(network.config.id2label[i]) for i in range(network.config.num_labels)]
+    lowered = [label.lower() for label in labels]
+    if lowered.count("positive") != 1 or lowered.count("negative") != 1:
+        raise MarketError(
+            f"{name}: expected a classifier with the labels positive and negative, got {', '.join(labels)}; choose "
+            "another model."
+        )
+    readable = int(getattr(network.config, "max_position_embeddings", MAX_TOKENS))
+    max_tokens = min(MAX_TOKENS, readable, tokenizer.model_max_length)
+    network.eval()
+    return _Classifier(network, tokenizer, lowered.index("positive"), lowered.index("negative"), max_tokens)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep bars and tables of what was loaded off the screen: what matters of it is checked."""
+    from transformers.utils import logging
+
+    shows_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _fetch(name: str) -> Path:
+    """Fetch a model repo's files from the Hub, or give the copy that is on this machine."""
+    if not is_repo_name(name):
+        raise MarketError(
+            f"{name}: expected a folder with a model, or a model repo of the Hub (user/name); correct it."
+        )
+    import httpx2
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _SAFE_WEIGHTS]))
+        if not any(folder.glob(_SAFE_WEIGHTS)):
+            folder = Path(snapshot_download(name, allow_patterns=[*_FILES, _PICKLED_WEIGHTS]))
+    except LocalEntryNotFoundError:  # a kind of the next
+        reason = "no connection to the Hub and no complete copy on this machine"
+    except HfHubHTTPError as error:  # what a server says is not repeated: it may hold the token
+        reason = f"the Hub's answer {error.response.status_code} (no such repo, or no right to read it)"
+    except (httpx2.HTTPError, OSError, ValueError) as error:
+        reason = type(error).__name__
+    else:
+        return folder
+    raise MarketError(
+        f"{name}: expected a folder with a model, or a model repo of the Hub that can be fetched, got {reason}; "
+        "correct it, or fetch the model where there is a network and give its folder."
+    )
+
+
+def _identity(folder: Path) -> str:
+    """Hash what a model's scores depend on: its configuration, its tokenizer, its weights."""
+    safe = list(folder.glob(_SAFE_WEIGHTS))
+    weights = safe or list(folder.glob(_PICKLED_WEIGHTS))
+    digest = hashlib.sha256(_METHOD.encode())
+    for path in sorted({*weights, *(path for pattern in _FILES for path in folder.glob(pattern))}):
+        with path.open("rb") as file:
+            digest.update(f"\n{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,216 @@
+"""News from the user's own files: daily scores, or headlines that somebody else scores.
+
+Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
+the columns named here (others are ignored), and of one sort only:
+
+- ``news_sentiment*``: date, symbol, sentiment_score in [-1, 1], and n_articles, which may be absent: then a row counts
+  as one article. One row a date and symbol; a row without a score says that there was no news, and is left out. A score
+  may rest on nothing that was published after the close of its day.
+- ``headlines*``: published (a time with its zone), symbol, title. The same title at the same moment for the same symbol
+  counts once, however often it is there.
+
+Both sorts at once are refused: news that stands in both would count twice, and two scorers do not mean the same by 0.5.
+What a row is worth depends on the news of its own session alone: news that comes later changes no earlier row.
+
+Rerun behaviour: an instance reads the files once; files changed later are seen by the next process.
+"""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray
+from brain_assets.errors import MarketError
+from brain_assets.market.base import ScoreHeadlines
+from brain_assets.market.calendar import FIRST_DATE
+from brain_assets.market.news import (
+    daily_sentiment,
+    day_sessions,
+    empty_news,
+    last_close,
+    news_sessions,
+    validate_news,
+)
+from brain_assets.market.table_files import (
+    Kind,
+    TableLayout,
+    find_files,
+    read_files,
+    refuse_duplicates,
+    refuse_first,
+    refuse_unnamed,
+)
+from brain_assets.progress import warn
+
+SCORE_PATTERNS = ("news_sentiment*.csv", "news_sentiment*.parquet")
+HEADLINE_PATTERNS = ("headlines*.csv", "headlines*.parquet")
+
+NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
+
+MIDNIGHT_SHARE = 0.5
+"""From this share of headlines at midnight sharp on, midnight is taken for a time that nobody knew, with a warning."""
+
+_SCORE_LAYOUT = TableLayout(
+    {"date": Kind.DAY, "symbol": Kind.TEXT, "sentiment_score": Kind.NUMBER, "n_articles": Kind.NUMBER},
+    optional={"n_articles": 1.0},
+)
+_HEADLINE_LAYOUT = TableLayout({"published": Kind.MOMENT, "symbol": Kind.TEXT, "title": Kind.TEXT})
+_ZONES = ("UTC", "America/New_York")
+
+
+class NewsFiles:
+    """Daily news scores from CSV and Parquet files.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Holds the files; None: there are none. Nothing is read until it is asked for.
+    symbols : tuple of str
+        The universe; empty: every symbol in the files.
+    """
+
+    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.symbols = symbols
+        self._table: pd.DataFrame | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the scores come from, in a few words; begins with ``none`` if there is no file."""
+        if self.folder is None:
+            return NO_FOLDER
+        scores, headlines = self._paths()
+        if not scores and not headlines:
+            return "none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
+        n_files = len(scores or headlines)
+        return f"{'scores' if scores else 'headlines'} from {n_files} file{'s' if n_files > 1 else ''}"
+
+    @property
+    def symbols_found(self) -> frozenset[str] | None:
+        """The symbols in the files; None: there is no file."""
+        return frozenset(self._rows()["symbol"]) if any(self._paths()) else None
+
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
+        """Give the daily scores of sessions from `start` up to but not including `end`.
+
+        Parameters
+        ----------
+        start, end : datetime.date
+            Days in New York; `end` is exclusive.
+        score : callable
+            From distinct titles to scores in [-1, 1], in their order; only called if there are headlines in the range,
+            and with no others.
+
+        Returns
+        -------
+        DataFrame
+            A validated table of `brain_assets.market.news.NEWS_COLUMNS`; without rows if there is no file or no news.
+            Each row is known at the close of its session.
+
+        Raises
+        ------
+        MarketError
+            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
+        TableError
+            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        """
+        rows = self._rows()
+        inside = (rows["session"] >= pd.Timestamp(start)) & (rows["session"] < pd.Timestamp(end))
+        if self.symbols:
+            inside &= rows["symbol"].isin(self.symbols)
+        rows = rows[inside]
+        if rows.empty:
+            return empty_news()
+        scores = _score_titles(rows["title"], score) if "title" in rows else rows["sentiment_score"].to_numpy()
+        sessions = rows["session"].to_numpy().astype("datetime64[D]")
+        n_articles = rows["n_articles"].to_numpy().astype(np.int64)
+        return validate_news(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
+
+    def _rows(self) -> pd.DataFrame:
+        """Give session, symbol, n_articles, and sentiment_score or title: whichever the files hold."""
+        if self._table is None:
+            scores, headlines = self._paths()
+            if scores:
+                self._table = _read_scores(scores)
+            elif headlines:
+                self._table = _read_headlines(headlines, str(self.folder))
+            else:
+                self._table = empty_news().rename(columns={"date": "session"})
+        return self._table
+
+    def _paths(self) -> tuple[list[Path], list[Path]]:
+        """Give the files with scores and those with headlines: never both."""
+        if self.folder is None:
+            return [], []
+        scores, headlines = (
+            find_files(self.folder, patterns, "data") for patterns in (SCORE_PATTERNS, HEADLINE_PATTERNS)
+        )
+        if scores and headlines:
+            raise MarketError(
+                f"{self.folder}: expected news as scores or as headlines, got both ({scores[0].name} and "
+                f"{headlines[0].name}), and news that is in both would count twice; keep one sort."
+            )
+        return scores, headlines
+
+
+def _read_scores(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; days without a score are left out, each other day becomes a session."""
+    rows = read_files(paths, _SCORE_LAYOUT)
+    refuse_unnamed(rows)
+    refuse_duplicates(rows, ["date", "symbol"])
+    rows = rows[rows["sentiment_score"].notna()]
+    refuse_first(rows, rows["sentiment_score"].abs() > 1, "sentiment_score", "a score from -1 to 1")
+    counts = rows["n_articles"]
+    wrong = ~(np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts)))
+    refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")
+    _refuse_outside_calendar(rows, rows["date"].dt.tz_localize("UTC"), "date")
+    sessions = day_sessions(rows["date"].to_numpy()).astype("datetime64[us]")
+    return rows.assign(session=sessions)[["session", "symbol", "sentiment_score", "n_articles"]]
+
+
+def _read_headlines(paths: Sequence[Path], place: str) -> pd.DataFrame:
+    """Read every file and check every row; each distinct headline once, in the order of publication."""
+    rows = read_files(paths, _HEADLINE_LAYOUT)
+    refuse_unnamed(rows)
+    rows = rows.assign(title=rows["title"].str.strip())
+    refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
+    _refuse_outside_calendar(rows, rows["published"], "published")
+    rows = rows.drop_duplicates(list(_HEADLINE_LAYOUT.columns)).sort_values(list(_HEADLINE_LAYOUT.columns))
+    _warn_of_midnights(rows["published"], place)
+    sessions = news_sessions(rows["published"]).astype("datetime64[us]")
+    return rows.assign(session=sessions, n_articles=1)[["session", "symbol", "title", "n_articles"]]
+
+
+def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str) -> None:
+    first, last = pd.Timestamp(FIRST_DATE, tz="UTC"), last_close()
+    expected = f"a time from {first:%Y-%m-%d} to {last:%Y-%m-%d}, as far as the exchange has fixed its sessions"
+    refuse_first(rows, (moments < first) | (moments > last), column, expected)
+
+
+def _warn_of_midnights(published: pd.Series, place: str) -> None:
+    """Say so if times look like days: such headlines count at the close of a day that they may have come after."""
+    for zone in _ZONES:
+        local = published.dt.tz_convert(zone)
+        n_midnight = int((local == local.dt.normalize()).sum())
+        if n_midnight > MIDNIGHT_SHARE * len(published):
+            warn(
+                f"{place}: {n_midnight:,} of {len(published):,} headlines were published at midnight sharp ({zone}); "
+                "if their time is not known, set it to the end of the day, or they count before they were published."
+            )
+
+
+def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
+    """Have each distinct title scored once; (n,) in the order of `titles`."""
+    codes, distinct = pd.factorize(titles)
+    scores: FloatArray = np.asarray(score([str(title) for title in distinct]), dtype=np.float64)
+    if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1
+        raise MarketError(
+            f"headlines: expected a score from -1 to 1 for each of {len(distinct)} titles, got an array of shape "
+            f"{scores.shape} with values from {scores.min(initial=np.inf)} to {scores.max(initial=-np.inf)}; correct "
+            "the scorer."
+        )
+    each: FloatArray = scores[codes]
+    return each

@@ -1,0 +1,407 @@
+"""Scores of headlines by a real, tiny BERT that the tests make: what they are, how they are kept, what is refused."""
+
+import logging
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+import brain_assets.market.finbert
+from brain_assets.errors import MarketError, StorageError
+from brain_assets.market.finbert import MIN_ROWS, FinBertScorer, equal_length_batches
+from brain_assets_tests.loopback_hub import LoopbackHub
+
+WORDS = [f"w{i}" for i in range(40)]
+LABELS = ("positive", "negative", "neutral")
+MAX_TOKENS = 32
+REPO = "user/tiny-finbert"
+
+
+def save_model(folder, labels=LABELS, seed=0, safe=True):
+    """Save a BERT of random weights, with scores that differ well from title to title, and its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=MAX_TOKENS,
+        id2label=dict(enumerate(labels)),
+    )
+    torch.manual_seed(seed)
+    network = BertForSequenceClassification(config).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter *= 8 if parameter.dim() == 2 else 1
+    network.save_pretrained(folder)
+    if not safe:
+        torch.save(network.state_dict(), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    return network, tokenizer
+
+
+def some_titles(n, seed=0, most=20):
+    """Distinct titles of one word to `most`."""
+    random = np.random.default_rng(seed)
+    titles = {" ".join(random.choice(WORDS, random.integers(1, most + 1))) for _ in range(2 * n)}
+    return sorted(titles)[:n]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    network, tokenizer = save_model(folder)
+    return str(folder), network, tokenizer
+
+
+def plain(network, tokenizer, titles):
+    """Score one title after the other."""
+    with torch.inference_mode():
+        logits = [network(**tokenizer(title, return_tensors="pt")).logits[0] for title in titles]
+    probability = torch.stack(logits).double().softmax(dim=1).numpy()
+    return probability[:, 0] - probability[:, 1]
+
+
+def refusal(name, error=MarketError, **options):
+    with pytest.raises(error) as caught:
+        FinBertScorer(str(name), **options)(["w1 w2"])
+    return str(caught.value)
+
+
+# Scores
+
+
+@pytest.mark.parametrize("labels", [("positive", "negative", "neutral"), ("Neutral", "NEGATIVE", "Positive")])
+def test_a_score_is_the_probability_of_positive_less_that_of_negative(tmp_path, labels):
+    network, _ = save_model(tmp_path / "model", labels)
+    chances = {"positive": 0.7, "negative": 0.1, "neutral": 0.2}
+    with torch.no_grad():  # the same for every title: the logits are the biases
+        network.classifier.weight.zero_()
+        network.classifier.bias.copy_(torch.tensor([math.log(chances[label.lower()]) for label in labels]))
+    network.save_pretrained(tmp_path / "model")
+    scores = FinBertScorer(str(tmp_path / "model"))(["w1", "w2 w3 and unknown words", "w1"])
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, [0.6, 0.6, 0.6], rtol=0, atol=1e-6)
+
+
+def test_scores_are_those_of_one_headline_at_a_time(model):
+    folder, network, tokenizer = model
+    titles = some_titles(60)
+    expected = plain(network, tokenizer, titles)
+    assert np.ptp(expected) > 0.1  # they do differ
+    np.testing.assert_allclose(FinBertScorer(folder)(titles), expected, rtol=0, atol=1e-6)
+
+
+def test_a_score_does_not_depend_on_its_neighbours(model, monkeypatch):
+    passes = []
+    forward = BertForSequenceClassification.forward
+
+    def watched(self, input_ids, **others):
+        passes.append(input_ids)
+        return forward(self, input_ids, **others)
+
+    monkeypatch.setattr(BertForSequenceClassification, "forward", watched)
+    titles = some_titles(60)
+    together = FinBertScorer(model[0])(titles)
+    for chosen, batch_size in ((titles[:1], 32), (titles[7:9], 32), (titles[::-1], 5), (titles, 1), (titles[20:], 64)):
+        scores = FinBertScorer(model[0], batch_size)(chosen)
+        np.testing.assert_allclose(scores, [together[titles.index(title)] for title in chosen], rtol=0, atol=1e-6)
+    assert all(len(rows) >= MIN_ROWS for rows in passes)
+    assert not any((rows == model[2].pad_token_id).any() for rows in passes)  # nothing is padded
+
+
+def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
+    title = " ".join(["w1"] * (MAX_TOKENS - 2))
+    scores = FinBertScorer(model[0])([title, f"{title} w2 w3"])
+    assert scores[0] == scores[1]
+
+
+def test_batches_hold_titles_of_one_length_each_title_once():
+    lengths = np.random.default_rng(0).integers(3, 9, 200)
+    batches = equal_length_batches(lengths, 16)
+    assert max(map(len, batches)) == 16
+    assert all(len(set(lengths[batch])) == 1 for batch in batches)
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(200))
+    sizes = [len(batch) * lengths[batch[0]] for batch in batches]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_no_titles_need_no_model():
+    assert FinBertScorer("no/such-model")([]).shape == (0,)
+
+
+def test_each_distinct_title_is_scored_once_and_progress_is_told(model, caplog, monkeypatch):
+    monkeypatch.setattr(brain_assets.market.finbert, "CHUNK", 2)
+    rows = []
+    forward = brain_assets.market.finbert._Classifier._forward
+    monkeypatch.setattr(
+        brain_assets.market.finbert._Classifier,
+        "_forward",
+        lambda self, encoded, which: rows.append(len(which)) or forward(self, encoded, which),
+    )
+    with caplog.at_level(logging.INFO, "brain_assets"):
+        scores = FinBertScorer(model[0])(["w1", "w2", "w1", "w3 w4", "w2", "w1"])
+    assert sum(rows) == 3
+    assert caplog.messages == ["news: 2 of 3 headlines scored", "news: 3 of 3 headlines scored"]
+    assert scores[0] == scores[2] == scores[5] != scores[1] == scores[4]
+
+
+def test_each_pass_runs_on_one_thread_and_torch_has_its_threads_back(model, monkeypatch):
+    before = torch.get_num_threads()
+    seen = set()
+    forward = brain_assets.market.finbert._Classifier._forward
+
+    def watched(self, encoded, which):
+        seen.add(torch.get_num_threads())
+        return forward(self, encoded, which)
+
+    monkeypatch.setattr(brain_assets.market.finbert._Classifier, "_forward", watched)
+    try:
+        torch.set_num_threads(2)
+        side_by_side = FinBertScorer(model[0])(some_titles(20))
+        assert torch.get_num_threads() == 2
+        assert seen == {1}
+        torch.set_num_threads(1)
+        np.testing.assert_array_equal(FinBertScorer(model[0])(some_titles(20)), side_by_side)
+        torch.set_num_threads(2)
+        monkeypatch.setattr(brain_assets.market.finbert._Classifier, "_forward", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            FinBertScorer(model[0])(some_titles(20))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+# The cache
+
+
+def cached(folder):
+    files = list(folder.glob("*"))
+    assert all(path.suffix == ".parquet" and not path.name.startswith(".") for path in files)
+    return files
+
+
+def test_what_was_scored_before_is_not_scored_again(model, tmp_path, caplog):
+    titles = some_titles(10)
+    first = FinBertScorer(model[0], cache=tmp_path)(titles)
+    (path,) = cached(tmp_path)
+    with caplog.at_level(logging.INFO, "brain_assets"):
+        np.testing.assert_array_equal(FinBertScorer(model[0], cache=tmp_path)(titles[::-1]), first[::-1])
+        assert caplog.messages == []
+        FinBertScorer(model[0], cache=tmp_path)([*titles, "w1 w1 w1"])
+        assert caplog.messages == ["news: 11 of 11 headlines scored"]
+    frame = pd.read_parquet(path)
+    assert len(frame) == 11
+    frame.assign(score=0.125).to_parquet(path, index=False)
+    assert FinBertScorer(model[0], cache=tmp_path)(titles).tolist() == [0.125] * 10
+
+
+def test_another_model_s_scores_are_never_taken(tmp_path):
+    titles, cache = some_titles(5), tmp_path / "cache"
+    results = []
+    for seed in (0, 1):  # the second is trained anew, under the same name
+        save_model(tmp_path / "model", seed=seed)
+        results.append(FinBertScorer(str(tmp_path / "model"), cache=cache)(titles))
+        np.testing.assert_array_equal(FinBertScorer(str(tmp_path / "model"))(titles), results[-1])
+    assert not np.isclose(*results).any()
+    assert len(cached(cache)) == 2
+    (tmp_path / "model" / "README.md").write_text("says nothing about scores")
+    save_model(tmp_path / "elsewhere", seed=1)
+    FinBertScorer(str(tmp_path / "model"), cache=cache)(titles)
+    assert len(cached(cache)) == 2
+    FinBertScorer(str(tmp_path / "elsewhere"), cache=cache)(titles)
+    assert len(cached(cache)) == 3
+
+
+def test_a_run_that_is_killed_loses_the_last_chunk_at_most(model, tmp_path, monkeypatch):
+    titles = some_titles(12)
+    monkeypatch.setattr(brain_assets.market.finbert, "CHUNK", 4)
+    told = []
+
+    def dies(message):
+        told.append(message)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(brain_assets.market.finbert, "report", dies)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        FinBertScorer(model[0], cache=tmp_path)(titles)
+    left, _ = torch.get_num_threads(), torch.set_num_threads(n_threads)
+    assert left == 2
+    assert len(pd.read_parquet(*cached(tmp_path))) == 8
+    scores = FinBertScorer(model[0], cache=tmp_path)(titles)
+    assert told[2:] == ["news: 12 of 12 headlines scored"]
+    np.testing.assert_array_equal(scores, FinBertScorer(model[0])(titles))
+
+
+def test_scores_of_another_process_are_kept(model, tmp_path):
+    one, other = FinBertScorer(model[0], cache=tmp_path), FinBertScorer(model[0], cache=tmp_path)
+    one(some_titles(5))
+    other(some_titles(5, seed=1))
+    one(some_titles(5, seed=2))
+    assert len(pd.read_parquet(*cached(tmp_path))) == 15
+
+
+@pytest.mark.parametrize("content", [b"no Parquet", None])
+def test_a_broken_cache_is_named_and_made_anew(model, tmp_path, caplog, content):
+    titles = some_titles(5)
+    scores = FinBertScorer(model[0], cache=tmp_path)(titles)
+    (path,) = cached(tmp_path)
+    if content is None:
+        pd.read_parquet(path).assign(score=2.0).to_parquet(path, index=False)
+    else:
+        path.write_bytes(content)
+    np.testing.assert_array_equal(FinBertScorer(model[0], cache=tmp_path)(titles), scores)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings
+    assert all(line.startswith(f"{path}: expected a cache of scores, got ") for line in warnings)
+    assert len(pd.read_parquet(path)) == 5
+
+
+def test_a_cache_that_cannot_be_written_is_refused(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = refusal(model[0], StorageError, cache=tmp_path / "file" / "cache")
+    assert "expected a folder with room to write to, got: Not a directory" in message
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("labels", [("LABEL_0", "LABEL_1", "LABEL_2"), ("positive", "neutral", "mixed")])
+def test_a_model_without_the_labels_is_refused(tmp_path, labels):
+    save_model(tmp_path, labels)
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: expected a classifier with the labels positive and negative, got {', '.join(labels)}; choose "
+        "another model."
+    )
+
+
+def test_a_model_whose_classifier_was_never_trained_is_refused(tmp_path):
+    network, _ = save_model(tmp_path)
+    network.bert.save_pretrained(tmp_path)
+    message = refusal(tmp_path)
+    assert "expected a trained classifier, got no weights for classifier.bias, classifier.weight; choose" in message
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "no such model", "finbert"])
+def test_a_name_that_is_none_is_refused(name):
+    expected = f"{name}: expected a folder with a model, or a model repo of the Hub (user/name); correct it."
+    assert refusal(name) == expected
+
+
+def test_a_folder_without_a_whole_model_is_refused(tmp_path):
+    assert refusal(tmp_path).startswith(
+        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
+    )
+    save_model(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"cut off")
+    assert refusal(tmp_path).startswith(
+        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
+    )
+    (tmp_path / "model.safetensors").unlink()
+    assert "Error no file named model.safetensors" in refusal(tmp_path)
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path):
+    network, _ = save_model(tmp_path, safe=False)
+    assert np.isfinite(FinBertScorer(str(tmp_path))(["w1"])).all()  # tensors alone are fine
+    torch.save({**network.state_dict(), "evil": Evil(tmp_path / "pwned")}, tmp_path / "pytorch_model.bin")
+    assert refusal(tmp_path).startswith(
+        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
+    )
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(tmp_path / "pwned")))
+    assert "expected a classifier" in refusal(tmp_path)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_code_that_a_model_brings_along_is_not_run(tmp_path):
+    save_model(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
+    mapping = '{"auto_map": {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model"},'
+    (tmp_path / "config.json").write_text(
+        config.replace("{", mapping, 1).replace('"model_type": "bert"', '"model_type": "x"')
+    )
+    assert "expected a classifier and its tokenizer" in refusal(tmp_path)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_batch_of_no_title_is_refused():
+    with pytest.raises(MarketError, match="batch_size: expected at least 1 headline, got 0; set a larger one"):
+        FinBertScorer(batch_size=0)
+
+
+# The Hub
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def look_at(endpoint, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub at which the client looks, and an empty folder for what it fetches."""
+    from huggingface_hub import constants
+
+    with LoopbackHub() as server:
+        look_at(server.endpoint, monkeypatch)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "fetched"))
+        yield server
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_model_is_fetched_once_and_then_found_without_a_network(tmp_path, hub, monkeypatch, safe):
+    save_model(tmp_path / "model", safe=safe)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    hub.add_repo(REPO)
+    hub.put(REPO, "main", {**files, "tf_model.h5": b"not asked for"})
+    titles = some_titles(5)
+    scores = FinBertScorer(REPO, cache=tmp_path / "cache")(titles)
+    np.testing.assert_array_equal(scores, FinBertScorer(str(tmp_path / "model"))(titles))
+    assert not any("tf_model" in request.path for request in hub.requests)
+    look_at(NOBODY, monkeypatch)
+    np.testing.assert_array_equal(FinBertScorer(REPO)(titles), scores)
+    (path,) = cached(tmp_path / "cache")
+    assert path.name.startswith("user-tiny-finbert-")
+
+
+def test_a_model_that_cannot_be_had_is_refused_in_one_sentence(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    expected = f"{REPO}: expected a folder with a model, or a model repo of the Hub that can be fetched, got "
+    advice = "; correct it, or fetch the model where there is a network and give its folder."
+    no_repo = "the Hub's answer 404 (no such repo, or no right to read it)"
+    assert refusal(REPO) == f"{expected}{no_repo}{advice}"
+    offline = "no connection to the Hub and no complete copy on this machine"
+    look_at(NOBODY, monkeypatch)
+    assert refusal(REPO) == f"{expected}{offline}{advice}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert refusal(REPO) == f"{expected}{offline}{advice}"
