@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.features import price_features
+from brain_assets.forecasting.features import build_features
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.lstm import LstmNetwork
 from brain_assets.market.base import MarketNote
@@ -33,7 +33,7 @@ def measure() -> tuple[float, float]:
     network.eval()
 
     def plain() -> np.ndarray:
-        features = price_features(panel)
+        features = build_features(panel, "lstm")
         forecasts = np.full((len(weeks), N_SYMBOLS), np.nan)
         with torch.no_grad():
             for week, first in enumerate(weeks.first):

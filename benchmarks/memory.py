@@ -46,7 +46,7 @@ def run(folder: Path) -> float:
     import torch
 
     from brain_assets.forecasting.config import LstmConfig
-    from brain_assets.forecasting.features import price_features, split_weeks, training_target, window_index
+    from brain_assets.forecasting.features import build_features, split_weeks, training_target, window_index
     from brain_assets.forecasting.lstm import LstmNetwork
     from brain_assets.forecasting.training import WindowBatches, fit_scaler, repeatable, scale_features
     from brain_assets.market.prices import PricePanel, validate_prices
@@ -66,7 +66,7 @@ def run(folder: Path) -> float:
         panel = PricePanel.from_frame(prices)
         bars = WeeklyBars.from_panel(panel)
         split = split_weeks(bars.weeks, datetime.date(LAST_YEAR, 12, 31))
-        features = price_features(panel)
+        features = build_features(panel, "lstm")
         index = window_index(features, bars.weeks, config.window)
         target = torch.from_numpy(training_target(bars.realized, config.target)[index.week, index.asset]).float()
         scaled = scale_features(features, fit_scaler(features, int(bars.weeks.first[split.train[-1]])), config.clip)

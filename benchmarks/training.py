@@ -12,7 +12,7 @@ from torch import nn
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import (
     WindowIndex,
-    price_features,
+    build_features,
     split_weeks,
     training_target,
     window_index,
@@ -44,7 +44,7 @@ class Data:
         panel = PricePanel.from_frame(prices)
         bars = WeeklyBars.from_panel(panel)
         split = split_weeks(bars.weeks, CUTOFF)
-        features = price_features(panel)
+        features = build_features(panel, "lstm")
         index = window_index(features, bars.weeks, config.window)
         target = training_target(bars.realized, config.target)
         self.parts = []

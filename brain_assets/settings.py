@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Years after it are left out; None: the last complete year that the market has."""
     files_dir: Path | None = Field(None, alias="BRAIN_FILES_DIR")
     """Folder of the market ``files``."""
+    edgar_identity: str | None = Field(None, alias="BRAIN_EDGAR_IDENTITY")
+    """Who asks SEC EDGAR, ``Name mail@example.org``, as its rules want; ``none``: market `live` has no fundamentals."""
     storage_backend: Literal["local", "hf"] = Field("local", alias="STORAGE_BACKEND")
     """Where snapshots are kept: on this machine, or on the Hugging Face Hub as well."""
     hf_token: SecretStr | None = Field(None, alias="HF_TOKEN")

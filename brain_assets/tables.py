@@ -20,11 +20,26 @@ import pandas as pd
 import pyarrow
 
 from brain_assets.errors import StorageError, TableError
+from brain_assets.market.fundamentals import validate_fundamentals
+from brain_assets.market.news import validate_news
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
 from brain_assets.snapshots.folder import flush_directory, is_running
 
-FOLDERS = {"raw_prices": "raw/prices", "walkforward_forecasts": "forecasts", "backtest": "backtests"}
+FOLDERS = {
+    "raw_prices": "raw/prices",
+    "raw_news_sentiment": "raw/news_sentiment",
+    "raw_fundamentals": "raw/fundamentals",
+    "walkforward_forecasts": "forecasts",
+    "backtest": "backtests",
+}
 """From the asset's name to its folder."""
+
+VALIDATORS: Mapping[str, Callable[[pd.DataFrame, str], pd.DataFrame]] = {
+    "raw_prices": validate_prices,
+    "raw_news_sentiment": validate_news,
+    "raw_fundamentals": validate_fundamentals,
+}
+"""What is asked of a table that came from outside, whenever it is read."""
 
 PREVIOUS_BARS = "previous_bars"
 """Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close, volume) of the last bar before it, on its own
@@ -129,7 +144,7 @@ class ParquetTableStore(TableStore):
             raise TableError(
                 f"{self.path(name, year)}: expected a Parquet table, got {error}; remove the file."
             ) from error
-        return validate_prices(frame, str(self.path(name, year))) if name == "raw_prices" else frame
+        return VALIDATORS[name](frame, str(self.path(name, year))) if name in VALIDATORS else frame
 
     def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""

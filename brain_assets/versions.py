@@ -2,8 +2,14 @@
 
 CODE_VERSIONS = {
     "raw_prices": "1",
-    "lstm_snapshot": "2",
-    "walkforward_forecasts": "1",
-    "ppo_policy": "2",
-    "backtest": "1",
+    "raw_news_sentiment": "1",
+    "raw_fundamentals": "1",
+    "lstm_snapshot": "3",
+    "patchtst_snapshot": "1",
+    "walkforward_forecasts": "2",
+    "ppo_policy": "3",
+    "sac_policy": "1",
+    "backtest": "2",
+    "lstm_model": "1",
+    "patchtst_model": "1",
 }

@@ -12,18 +12,52 @@ os.environ["BRAIN_MARKET"] = "simulator"
 _hub_home = tempfile.TemporaryDirectory(prefix="brain-assets-hub-")
 os.environ |= {"HF_HOME": _hub_home.name, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
+TINY_PATCHTST = {
+    "window": 20,
+    "patch_length": 8,
+    "patch_stride": 4,
+    "d_model": 4,
+    "n_heads": 2,
+    "feedforward_size": 8,
+    "max_epochs": 2,
+    "batch_size": 64,
+}
 TINY_PPO = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "batch_size": 52, "hidden": 8}
+TINY_SAC = {
+    "total_steps": 200,
+    "n_envs": 4,
+    "n_steps": 13,
+    "batch_size": 32,
+    "hidden": 8,
+    "warmup_steps": 104,
+    "gradient_steps": 2,
+}
+TINY = {
+    "ops": {
+        "lstm_snapshot": {"config": TINY_LSTM},
+        "patchtst_snapshot": {"config": TINY_PATCHTST},
+        "ppo_policy": {"config": TINY_PPO},
+        "sac_policy": {"config": TINY_SAC},
+    }
+}
+"""A run configuration: small but real models."""
+
 MADE_UP = MarketNote("simulator", "All made up.")
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
+
+
+FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +68,21 @@ def market() -> SimulatorMarket:
 @pytest.fixture(scope="session")
 def prices(market: SimulatorMarket) -> pd.DataFrame:
     """2016 to 2021."""
-    return market.prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1))
+    return market.prices(FIRST_DAY, END)
 
 
 @pytest.fixture(scope="session")
-def panel(prices: pd.DataFrame) -> PricePanel:
-    return PricePanel.from_frame(prices)
+def panel(market: SimulatorMarket, prices: pd.DataFrame) -> PricePanel:
+    """The same years, news and filings beside the bars."""
+    news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
+    return add_signals(PricePanel.from_frame(prices), news, market.fundamentals(FIRST_DAY, END).table)
 
 
 @pytest.fixture(scope="session")
 def tiny_lstm() -> LstmConfig:
     return LstmConfig(**TINY_LSTM)
+
+
+@pytest.fixture(scope="session")
+def tiny_patchtst() -> PatchTstConfig:
+    return PatchTstConfig(**TINY_PATCHTST)

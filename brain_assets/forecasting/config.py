@@ -48,3 +48,30 @@ class LstmConfig(ForecasterConfig):
         require_count(self.hidden_size, "hidden_size", 1, 1_024, "unit")
         require_count(self.n_layers, "n_layers", 1, 8, "layer")
         require(0 <= self.dropout < 1, "dropout", "a share in [0, 1)", self.dropout)
+
+
+@dataclass(frozen=True)
+class PatchTstConfig(ForecasterConfig):
+    """The PatchTST's own options."""
+
+    learning_rate: float = option(1e-3, "Adam's step size.")
+    patch_length: int = option(16, "Sessions in a patch; fewer than in a window.")
+    patch_stride: int = option(8, "Sessions from the start of a patch to that of the next.")
+    d_model: int = option(16, "Width of a patch's embedding; even.")
+    n_heads: int = option(1, "Heads of each attention layer; a divisor of d_model.")
+    n_layers: int = option(1, "Attention layers.")
+    feedforward_size: int = option(32, "Width of the layer that follows attention.")
+    dropout: float = option(0.0, "Share of attention and activations dropped while training.")
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        super().__post_init__()
+        require_count(self.patch_length, "patch_length", 1, self.window - 1, "session")
+        require_count(self.patch_stride, "patch_stride", 1, 1_000, "session")
+        require_count(self.d_model, "d_model", 2, 1_024, "unit")
+        require(self.d_model % 2 == 0, "d_model", "an even number", self.d_model)
+        require_count(self.n_heads, "n_heads", 1, 64, "head")
+        require(self.d_model % self.n_heads == 0, "n_heads", f"a divisor of d_model = {self.d_model}", self.n_heads)
+        require_count(self.n_layers, "n_layers", 1, 8, "layer")
+        require_count(self.feedforward_size, "feedforward_size", 1, 4_096, "unit")
+        require(0 <= self.dropout < 1, "dropout", "a share in [0, 1)", self.dropout)

@@ -1,32 +1,72 @@
 """The one builder of forecaster inputs: training and inference both come here."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from brain_assets.arrays import Float32Array, FloatArray, IntArray
+from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PRICE_FIELDS, VOLUME, PricePanel
+from brain_assets.market.signals import SIGNALS
 
-FEATURES = tuple(f"{name}_return" for name in PRICE_FIELDS)
+RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
+CHANNELS = {"lstm": RETURNS, "patchtst": (*RETURNS, *SIGNALS)}
+"""What each forecaster family sees of a session, in this order."""
 
 
-def price_features(panel: PricePanel) -> Float32Array:
-    """Give log returns of open, high, low, close and volume.
+def build_features(panel: PricePanel, family: str) -> Float32Array:
+    """Give what a family sees: log returns of open, high, low, close and volume, then, if it sees them, the signals.
 
     Returns
     -------
-    ndarray of float32, shape (n_assets, n_sessions, 5)
-        Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. NaN where the
-        bar of t or t - 1 is not known.
+    ndarray of float32, shape (n_assets, n_sessions, n_features)
+        `CHANNELS` of the family. Entry t is known at the close of session t. Volume enters as log(1 + volume), since it
+        may be 0. A return is NaN where the bar of t or t - 1 is not known; a signal is NaN where it is not known.
+
+    Raises
+    ------
+    TableError
+        If the family sees signals, and the panel came without.
     """
-    features = np.full(panel.values.shape, np.nan, dtype=np.float32)
-    for channel in range(len(PRICE_FIELDS)):  # a channel at a time: temporary memory stays a fifth of the panel
+    channels = CHANNELS[family]
+    features = np.full((*panel.values.shape[:2], len(channels)), np.nan, dtype=np.float32)
+    for channel in range(len(RETURNS)):  # a channel at a time: temporary memory stays a fifth of the panel
         level = panel.values[:, :, channel]
         logs = np.log1p(level) if channel == VOLUME else np.log(level)
         features[:, 1:, channel] = np.diff(logs, axis=1)
+    if len(channels) > len(RETURNS):
+        features[:, :, len(RETURNS) :] = require_signals(panel, family)
     return features
+
+
+def require_signals(panel: PricePanel, family: str) -> FloatArray:
+    """Give a panel's signals; raises `TableError` if it came without."""
+    if panel.signals is None:
+        raise TableError(
+            f"{family}: expected a panel with news and fundamentals, got one with prices only; put it through "
+            "brain_assets.market.signals.add_signals first."
+        )
+    return panel.signals
+
+
+def neutral_channels(features: Float32Array, family: str) -> list[str]:
+    """Name the channels that say nothing: known nowhere, or the same wherever they are known.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n_assets, n_sessions, n_features)
+        From `build_features`, of the sessions that are learned from.
+    family : str
+    """
+    names = []
+    for channel, name in enumerate(CHANNELS[family]):
+        values = features[:, :, channel]
+        known = values[np.isfinite(values)]
+        if len(known) == 0 or known.min() == known.max():
+            names.append(name)
+    return names
 
 
 @dataclass(frozen=True)
@@ -56,7 +96,8 @@ def window_index(features: Float32Array, weeks: Weeks, window: int) -> WindowInd
     Parameters
     ----------
     features : ndarray of float32, shape (n_assets, n_sessions, n_features)
-        NaN where not known; a window that touches NaN is left out (the symbol is masked in that week).
+        From `build_features`. A window that touches a return that is not known is left out (the symbol is masked in
+        that week); a signal that is not known leaves nothing out.
     weeks : Weeks
         Weeks to predict, cut from the same sessions.
     window : int
@@ -67,7 +108,7 @@ def window_index(features: Float32Array, weeks: Weeks, window: int) -> WindowInd
     WindowIndex
         Ordered by week, then symbol.
     """
-    known = np.isfinite(features).all(axis=2)
+    known = np.isfinite(features[:, :, : len(RETURNS)]).all(axis=2)
     n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
     start = weeks.first - window
     possible = np.flatnonzero(start >= 0)
@@ -111,10 +152,29 @@ def training_target(realized: FloatArray, kind: str) -> FloatArray:
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """Rows of weeks to train and to validate on, split by date."""
+    """Rows of weeks to train on, to validate on and, of a main version, to score it on, split by date."""
 
     train: IntArray
     validation: IntArray
+    held_out: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+HELD_OUT_WEEKS, VALIDATION_WEEKS = 26, 52
+"""Of a main version: the last weeks, which score it, and those before them, which stop its training."""
+
+
+def split_main(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
+    """Keep the last half year for scoring and the year before it for validation; see `split_weeks`.
+
+    What scores a version must lie after whatever it learned from. As every later version keeps its own last half year
+    apart, an older one has not learned from that either, so the two can be compared on it.
+    """
+    inside = np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))
+    held_out = inside[max(len(inside) - HELD_OUT_WEEKS, 0) :]
+    rest = inside[: len(inside) - len(held_out)]
+    validation = rest[max(len(rest) - VALIDATION_WEEKS, 0) :]
+    train = rest[: len(rest) - len(validation)]
+    return TrainingSplit(train, validation, held_out)
 
 
 def split_weeks(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:

@@ -3,14 +3,37 @@
 from dataclasses import asdict
 
 from brain_assets.forecasting.config import ForecasterConfig
+from brain_assets.forecasting.features import CHANNELS, RETURNS, require_signals
 from brain_assets.market.prices import PricePanel
-from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json
+from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json, library_versions
+from brain_assets.snapshots.names import version_name
 from brain_assets.versions import CODE_VERSIONS
 
 
 def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig) -> Fingerprint:
     """Tell what a forecaster's bytes follow from; `panel` ends at its cut-off."""
     code = CODE_VERSIONS[f"{family}_snapshot"]
-    return Fingerprint(
-        family, code, hash_json(asdict(config)), hash_arrays(panel.symbols, panel.sessions, panel.values)
+    arrays = [panel.sessions, panel.values]
+    if len(CHANNELS[family]) > len(RETURNS):
+        arrays.append(require_signals(panel, family))
+    return Fingerprint(family, code, hash_json(asdict(config)), hash_arrays(panel.symbols, *arrays))
+
+
+def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, market: str) -> str:
+    """Name the main version that a panel and a configuration make.
+
+    It follows from the window of the data, the symbols, the market, the configuration, and the versions of the code and
+    of the libraries; not from the bars themselves, which a later download may adjust in their last digits.
+    """
+    first, last = panel.sessions[0].item(), panel.sessions[-1].item()
+    digest = hash_json(
+        {
+            "window": [first.isoformat(), last.isoformat()],
+            "symbols": list(panel.symbols),
+            "market": market,
+            "config": asdict(config),
+            "code": CODE_VERSIONS[f"{family}_model"],
+            "libraries": library_versions(),
+        }
     )
+    return version_name(last, digest)

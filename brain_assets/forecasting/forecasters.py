@@ -13,11 +13,13 @@ from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.configuration import from_mapping, without_advice
 from brain_assets.errors import ConfigError, SnapshotError, TrainingError
 from brain_assets.forecasting.card import forecaster_card
-from brain_assets.forecasting.config import ForecasterConfig, LstmConfig
+from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
 from brain_assets.forecasting.features import (
-    FEATURES,
+    CHANNELS,
+    TrainingSplit,
     WindowIndex,
-    price_features,
+    build_features,
+    neutral_channels,
     split_weeks,
     training_target,
     window_index,
@@ -50,12 +52,14 @@ from brain_assets.snapshots.checks import (
     NUMBER,
     NUMBER_OR_NULL,
     SCALE,
+    TEXT,
     check_dates,
     check_metadata,
     check_weights,
     refused,
 )
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import parse_version_name
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,18 @@ class Forecaster:
     network: Callable[[Any], nn.Module]
 
 
-FORECASTERS: Mapping[str, Forecaster] = {"lstm": Forecaster(LstmConfig, LstmNetwork)}
+def _patchtst_network(config: PatchTstConfig) -> nn.Module:
+    from brain_assets.forecasting.patchtst import PatchTstNetwork  # transformers takes seconds; the LSTM needs none
+
+    return PatchTstNetwork(config)
+
+
+SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
+
+FORECASTERS: Mapping[str, Forecaster] = {
+    "lstm": Forecaster(LstmConfig, LstmNetwork),
+    "patchtst": Forecaster(PatchTstConfig, _patchtst_network),
+}
 
 
 def train_snapshot(
@@ -76,6 +91,7 @@ def train_snapshot(
     config: ForecasterConfig,
     market: MarketNote,
     on_epoch: Callable[[EpochLosses], None] | None = None,
+    split_by: SplitWeeks = split_weeks,
 ) -> ModelSnapshot:
     """Train a forecaster on a panel up to the cut-off.
 
@@ -91,16 +107,20 @@ def train_snapshot(
         Where the bars are from; goes into the metadata and onto the model card.
     on_epoch : callable, optional
         Called after every epoch.
+    split_by : callable, optional
+        Which weeks to train and to validate on; default: the last year validates.
 
     Raises
     ------
+    TableError
+        If the family sees news and fundamentals, and the panel came without.
     TrainingError
         If there are no windows to train or to validate on, or the training diverges.
     """
     panel = panel.until(cutoff_date)
     bars = WeeklyBars.from_panel(panel)
-    split = split_weeks(bars.weeks, cutoff_date)
-    features = price_features(panel)
+    split = split_by(bars.weeks, cutoff_date)
+    features = build_features(panel, family)
     index = window_index(features, bars.weeks, config.window)
     target = training_target(bars.realized, config.target)
     train_index = _restrict(index, split.train, target)
@@ -108,7 +128,9 @@ def train_snapshot(
     require_windows(len(train_index), len(validation_index), config)
     # a market that does not move has targets of 0: leave them so
     target_scale = float(np.std(target[train_index.week, train_index.asset])) or 1.0
-    scaler = fit_scaler(features, last_session=int(train_index.start.max()) + config.window - 1)
+    last_row = int(train_index.start.max()) + config.window - 1
+    scaler = fit_scaler(features, last_row)
+    neutral = neutral_channels(features[:, : last_row + 1], family)
     scaled = scale_features(features, scaler, config.clip)
     with repeatable(config.seed):
         network = FORECASTERS[family].network(config)
@@ -128,6 +150,7 @@ def train_snapshot(
         "data": _data_window(panel, bars, split.train, split.validation, train_index, validation_index),
         "training": {**_training_evidence(result), **_validation_figures(forecasts, bars)},
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
+        "neutral_channels": neutral,
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
@@ -140,7 +163,7 @@ def forecast(snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatA
     """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
     forecaster = FORECASTERS[snapshot.family]
     config = from_mapping(forecaster.config_class, snapshot.config)
-    features = price_features(panel)
+    features = build_features(panel, snapshot.family)
     index = window_index(features, weeks, config.window)
     scaled = scale_features(features, snapshot.scaler, config.clip)
     with repeatable(config.seed):
@@ -164,8 +187,18 @@ TRAINING = {
     "best_epoch": COUNT,
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
-EVIDENCE = {"data": DATA, "training": TRAINING, "forecast_scale": SCALE}
+EVIDENCE = {"data": DATA, "training": TRAINING, "forecast_scale": SCALE, "neutral_channels": [TEXT]}
 """What a forecaster's metadata says, besides what every family's does."""
+
+SCORES = {
+    **dict.fromkeys(("first_week", "last_week"), DATE),
+    **dict.fromkeys(("loss", "zero_loss"), NUMBER),
+    "n_weeks": COUNT,
+    "previous_loss": NUMBER_OR_NULL,
+    "verdict": TEXT,
+}
+VERSION = {"version": TEXT, "scores": SCORES}
+"""What a main version's metadata says besides."""
 
 
 def check_forecaster(snapshot: ModelSnapshot) -> None:
@@ -179,6 +212,10 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
     if snapshot.family not in FORECASTERS:
         raise refused(METADATA, f"a forecaster that can be loaded ({', '.join(FORECASTERS)})", snapshot.family)
     check_metadata(snapshot.metadata, EVIDENCE)
+    if "version" in snapshot.metadata:
+        check_metadata(snapshot.metadata, VERSION)
+        if parse_version_name(snapshot.metadata["version"]) != snapshot.cutoff_date:
+            raise refused(METADATA, f"the name of a version of {snapshot.cutoff_date}", snapshot.metadata["version"])
     check_dates(snapshot.metadata["data"], ("last_session", *LEARNED), snapshot.cutoff_date)
     forecaster = FORECASTERS[snapshot.family]
     try:
@@ -187,7 +224,7 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
         raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
     with torch.device("meta"):
         network = forecaster.network(config)
-    check_weights(snapshot.state_dict, network, snapshot.scaler, len(FEATURES))
+    check_weights(snapshot.state_dict, network, snapshot.scaler, len(CHANNELS[snapshot.family]))
 
 
 def _by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -> FloatArray:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.features import FEATURES
+from brain_assets.forecasting.features import RETURNS
 
 
 class LstmNetwork(nn.Module):
@@ -22,7 +22,7 @@ class LstmNetwork(nn.Module):
         F.
     """
 
-    def __init__(self, config: LstmConfig, n_features: int = len(FEATURES)) -> None:
+    def __init__(self, config: LstmConfig, n_features: int = len(RETURNS)) -> None:
         super().__init__()
         dropout = config.dropout if config.n_layers > 1 else 0.0
         self.lstm = nn.LSTM(n_features, config.hidden_size, config.n_layers, dropout=dropout)

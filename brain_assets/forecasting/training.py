@@ -19,6 +19,7 @@ from brain_assets.arrays import Float32Array, FloatArray
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import WindowIndex
+from brain_assets.snapshots.scaler_file import fit_scaler_by_column
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -46,6 +47,13 @@ class EpochLosses:
     epoch: int
     train: float
     validation: float
+
+    def words(self, max_epochs: int) -> str:
+        """Say where the training stands."""
+        return (
+            f"epoch {self.epoch} of at most {max_epochs}, training loss {self.train:.4f}, validation loss "
+            f"{self.validation:.4f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,22 +102,18 @@ def fit_scaler(features: Float32Array, last_session: int) -> "StandardScaler":
     Parameters
     ----------
     features : ndarray of float32, shape (n_assets, n_sessions, n_features)
-        Rows with NaN are left out.
+        NaN is left out of its own feature.
     last_session : int
         Position of the last session that a training window reaches; nothing later is looked at.
     """
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler()
-    for rows in features[:, : last_session + 1]:  # a symbol at a time: a copy of all rows would be as large as features
-        known = rows[np.isfinite(rows).all(axis=1)]
-        if len(known):
-            scaler.partial_fit(known)
-    return scaler
+    return fit_scaler_by_column(features[:, : last_session + 1])
 
 
 def scale_features(features: Float32Array, scaler: "StandardScaler", clip: float) -> torch.Tensor:
-    """Scale and clip in place; NaN becomes 0, which no window ever reads; (n_assets, n_sessions, F) float32."""
+    """Scale and clip in place; (n_assets, n_sessions, F) float32.
+
+    NaN becomes 0: of a return, where no window ever reads it; of a signal, where it says nothing either way.
+    """
     features -= scaler.mean_.astype(np.float32)
     features /= scaler.scale_.astype(np.float32)
     np.clip(features, -clip, clip, out=features)
@@ -148,7 +152,7 @@ def predict(network: nn.Module, batches: WindowBatches) -> Float32Array:
     network.eval()
     parts = [np.empty(0, dtype=np.float32)]
     with torch.inference_mode():
-        for which in torch.split(torch.arange(len(batches)), INFERENCE_BATCH):
+        for which in torch.split(torch.arange(len(batches)), INFERENCE_BATCH) if len(batches) else ():
             parts.append(network(batches.gather(which)).numpy())  # noqa: PERF401 - a loop shows the work
     return np.concatenate(parts)
 

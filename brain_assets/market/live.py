@@ -1,4 +1,4 @@
-"""Live prices: yfinance, which asks Yahoo.
+"""Market `live`: prices by yfinance, which asks Yahoo; fundamentals from SEC EDGAR; news from the user's own files.
 
 Layout: yfinance answers with one wide table, a column for each field and symbol; `long_bars` turns whatever layout it
 has into rows (date, symbol, open, high, low, close, volume). Dates are the exchange's, never the machine's.
@@ -21,13 +21,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from zoneinfo import ZoneInfo
+from pathlib import Path
 
 import pandas as pd
 import tenacity
 
-from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
-from brain_assets.market.calendar import sessions_between
+from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
+from brain_assets.market.base import ScoreHeadlines, SourcedTable
+from brain_assets.market.calendar import NEW_YORK, first_unfinished_day, sessions_between, utc_now
+from brain_assets.market.edgar import EdgarFundamentals
+from brain_assets.market.fundamentals import empty_fundamentals
+from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
 
 # fmt: off
@@ -38,13 +42,8 @@ DEFAULT_SYMBOLS = (
 # fmt: on
 """Large, liquid US shares, in Yahoo's spelling. Picked today: that they did well is known."""
 
-NEW_YORK = ZoneInfo("America/New_York")
-
-MARKET_CLOSE = datetime.time(16, 0, tzinfo=NEW_YORK)
-"""A session's last trade; a shortened session ends earlier and is simply taken later than it could be."""
-
-SETTLE_MARGIN = datetime.timedelta(minutes=30)
-"""From the close until Yahoo's daily bar is taken as final: its quotes lag by up to 15 minutes."""
+NO_IDENTITY = "none"
+"""What ``BRAIN_EDGAR_IDENTITY`` says if there shall be no fundamentals."""
 
 MAX_ATTEMPTS = 6
 """How often Yahoo is asked before a rate limit becomes an error."""
@@ -62,10 +61,6 @@ _NO_SUCH_RANGE = ("Data doesn't exist", "no price data found")  # Yahoo's, and y
 _log = logging.getLogger(__name__)
 
 
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
 class LiveMarket:
     """Daily bars from Yahoo, split- and dividend-adjusted as of today.
 
@@ -73,6 +68,10 @@ class LiveMarket:
     ----------
     symbols : tuple of str
         In Yahoo's spelling (``BRK-B``, not ``BRK.B``); upper and lower case are the same.
+    files_dir : Path, optional
+        Holds news scores or headlines; None: there are none.
+    edgar_identity : str, optional
+        Who asks SEC EDGAR for fundamentals; ``none``: nobody does.
     clock : callable, optional
         Gives the present moment with its time zone; decides which sessions are finished.
     sleep : callable, optional
@@ -89,12 +88,17 @@ class LiveMarket:
         self,
         symbols: tuple[str, ...] = DEFAULT_SYMBOLS,
         *,
-        clock: Callable[[], datetime.datetime] = _utc_now,
+        files_dir: Path | None = None,
+        edgar_identity: str | None = None,
+        clock: Callable[[], datetime.datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.symbols = tuple(dict.fromkeys(symbol.strip().upper() for symbol in symbols))
         if not all(self.symbols) or not self.symbols:
             raise MarketError(f"live market: expected at least one symbol and none empty, got {symbols}; name some.")
+        self._news = NewsFiles(files_dir, self.symbols)
+        self._edgar_identity = edgar_identity
+        self._edgar: EdgarFundamentals | None = None
         self._clock = clock
         self._sleep = sleep
 
@@ -128,7 +132,7 @@ class LiveMarket:
         MarketError
             Yahoo could not be reached, or answered with something else.
         """
-        known_end = min(end, self._first_unfinished_day())
+        known_end = min(end, first_unfinished_day(self._clock()))
         asked = f"live market, {start} to {end} (exclusive)"
         if start >= end or len(sessions_between(start, known_end)) == 0:
             raise EmptyResponseError(
@@ -147,11 +151,34 @@ class LiveMarket:
             )
         return validate_prices(bars, asked)
 
-    def _first_unfinished_day(self) -> datetime.date:
-        """Give the first day, in New York, whose session may still change."""
-        now = self._clock().astimezone(NEW_YORK)
-        settled = datetime.datetime.combine(now.date(), MARKET_CLOSE) + SETTLE_MARGIN
-        return now.date() + datetime.timedelta(days=int(now >= settled))
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
+        """Give the scores of the user's own files; see `brain_assets.market.base.Market.news_sentiment`."""
+        table = self._news.news_sentiment(start, end, score)
+        found = self._news.symbols_found
+        silent = () if found is None else tuple(symbol for symbol in self.symbols if symbol not in found)
+        return SourcedTable(table, self._news.source, silent)
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
+        """Give what was filed with SEC EDGAR; see `brain_assets.market.base.Market.fundamentals`.
+
+        Raises
+        ------
+        SettingsError
+            If nobody is named who asks.
+        MarketError
+            If EDGAR does not answer.
+        """
+        if self._edgar_identity is None:
+            raise SettingsError(
+                "BRAIN_EDGAR_IDENTITY: expected who asks SEC EDGAR for fundamentals, as its rules want, such as 'Ada "
+                "Lovelace ada@example.org', got nothing; set it, or set it to none to go without fundamentals."
+            )
+        if self._edgar_identity == NO_IDENTITY:
+            return SourcedTable(empty_fundamentals(), "none: BRAIN_EDGAR_IDENTITY is none")
+        if self._edgar is None:
+            self._edgar = EdgarFundamentals(self._edgar_identity)
+        filings = self._edgar.fundamentals(self.symbols, start, end)
+        return SourcedTable(filings.table, "SEC EDGAR company facts", filings.silent)
 
     def _ask_patiently(self, batch: "_Batch") -> None:
         """Ask until every symbol has an answer, waiting longer and longer while Yahoo limits the rate."""

@@ -118,11 +118,15 @@ class PricePanel:
         Sorted; each has at least one bar.
     values : ndarray of float64, shape (n_assets, n_sessions, 5)
         Channels as in `PRICE_FIELDS`. NaN: not traded, not listed, or not known; never filled.
+    signals : ndarray of float64, shape (n_assets, n_sessions, 7), optional
+        What news and filings said by the close of each session (`brain_assets.market.signals.add_signals`); None: not
+        asked for.
     """
 
     sessions: DateArray
     symbols: tuple[str, ...]
     values: FloatArray
+    signals: FloatArray | None = None
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "PricePanel":
@@ -142,7 +146,9 @@ class PricePanel:
         """Cut the panel after `last_date`; symbols without a bar by then are gone, as if never heard of."""
         n_sessions = int(np.searchsorted(self.sessions, np.datetime64(last_date, "D"), "right"))
         values = self.values[:, :n_sessions]
+        signals = None if self.signals is None else self.signals[:, :n_sessions]
         listed = np.flatnonzero(np.isfinite(values[:, :, CLOSE]).any(axis=1))
         if len(listed) < len(self.symbols):
             values = values[listed]
-        return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values)
+            signals = None if signals is None else signals[listed]
+        return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values, signals)

@@ -10,7 +10,9 @@ from brain_assets.market.simulator import SimulatorMarket
 MARKETS = ("live", "sample", "files", "simulator")
 
 
-def open_market(name: str, symbols: tuple[str, ...] = (), files_dir: Path | None = None) -> Market:
+def open_market(
+    name: str, symbols: tuple[str, ...] = (), files_dir: Path | None = None, edgar_identity: str | None = None
+) -> Market:
     """Construct a market; cheap, and without the network.
 
     Parameters
@@ -20,7 +22,9 @@ def open_market(name: str, symbols: tuple[str, ...] = (), files_dir: Path | None
     symbols : tuple of str
         The universe; empty: the market's default list.
     files_dir : Path, optional
-        Folder of the market `files`.
+        Folder of the market `files`, and of the news of `live`.
+    edgar_identity : str, optional
+        Who asks for the fundamentals of `live`.
 
     Raises
     ------
@@ -32,9 +36,9 @@ def open_market(name: str, symbols: tuple[str, ...] = (), files_dir: Path | None
     if name == "simulator":
         return SimulatorMarket(symbols)
     if name == "live":
-        from brain_assets.market.live import LiveMarket
+        from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 
-        return LiveMarket(symbols) if symbols else LiveMarket()
+        return LiveMarket(symbols or DEFAULT_SYMBOLS, files_dir=files_dir, edgar_identity=edgar_identity)
     if name == "files":
         if files_dir is None:
             raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")

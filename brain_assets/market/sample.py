@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.errors import UnknownSymbolError
+from brain_assets.market.base import ScoreHeadlines, SourcedTable
+from brain_assets.market.fundamentals import empty_fundamentals
+from brain_assets.market.news import empty_news
 from brain_assets.market.prices import validate_prices
 
 LAST_YEAR = 2022
 """The closes end on 2022-12-28, two sessions before the year does."""
+
+NOTHING_ELSE = "none: the data set has closes only"
 
 CONSTANT_VOLUME = 1_000_000.0
 """The data set has no volume; a constant has a log return of 0, which no model can learn from."""
@@ -26,7 +31,8 @@ class SampleMarket:
 
     name = "sample"
     caveat = (
-        "Closes only: open is the previous close, high and low the larger and smaller of both, volume is constant. "
+        "Closes only: open is the previous close, high and low the larger and smaller of both, volume is constant, no "
+        "news, no fundamentals. "
         "The 20 stocks are known to have survived to 2022, so absolute returns are too good."
     )
 
@@ -68,3 +74,20 @@ class SampleMarket:
             }
         )
         return validate_prices(frame, f"sample market from {start} to {end}")
+
+    def news_sentiment(
+        self,
+        start: datetime.date,  # noqa: ARG002 - there is none, whenever
+        end: datetime.date,  # noqa: ARG002
+        score: ScoreHeadlines,  # noqa: ARG002
+    ) -> SourcedTable:
+        """Give no news: the data set has closes only."""
+        return SourcedTable(empty_news(), NOTHING_ELSE)
+
+    def fundamentals(
+        self,
+        start: datetime.date,  # noqa: ARG002 - there are none, whenever
+        end: datetime.date,  # noqa: ARG002
+    ) -> SourcedTable:
+        """Give no fundamentals: the data set has closes only."""
+        return SourcedTable(empty_fundamentals(), NOTHING_ELSE)

@@ -37,6 +37,9 @@ class WeeklyBars:
         nothing traded, since what is held keeps its last price.
     held_return : ndarray
         As `realized`, but a symbol without a bar keeps its last price; never NaN.
+    signals : ndarray of shape (n_weeks, n_assets, 7), optional
+        News and filings as known at the last close before the week (`brain_assets.market.signals.SIGNALS`); NaN: not
+        known. None: the panel came without.
     """
 
     weeks: Weeks
@@ -47,6 +50,7 @@ class WeeklyBars:
     realized: FloatArray
     gap: FloatArray
     held_return: FloatArray
+    signals: FloatArray | None = None
 
     @classmethod
     def from_panel(cls, panel: PricePanel) -> "WeeklyBars":
@@ -67,6 +71,7 @@ class WeeklyBars:
             realized=last_close / first_open - 1,
             gap=_zero_if_unknown(entry / base - 1),
             held_return=_zero_if_unknown(end / entry - 1),
+            signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),
         )
 
     def select(self, mask: np.ndarray) -> "WeeklyBars":
@@ -80,6 +85,7 @@ class WeeklyBars:
             self.realized[mask],
             self.gap[mask],
             self.held_return[mask],
+            None if self.signals is None else self.signals[mask],
         )
 
     def until(self, cutoff_date: datetime.date) -> "WeeklyBars":

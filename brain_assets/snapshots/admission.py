@@ -43,14 +43,15 @@ def admit_listing(where: str, sizes: Mapping[str, int]) -> None:
 
 
 def admit_manifest(
-    where: str, data: bytes, family: str | None, cutoff_date: datetime.date, market: str | None = None
+    where: str, data: bytes, family: str | None, cutoff_date: datetime.date | None, market: str | None = None
 ) -> dict[str, Any]:
     """Parse a manifest; refuse one that is broken, or of another family, date or market (None: any)."""
     try:
         manifest = read_manifest(data)
     except SnapshotError as error:
         raise _refusal(where, f"a readable {MANIFEST}", str(error)) from None
-    for key, expected in (("family", family), ("cutoff_date", cutoff_date.isoformat()), ("market", market)):
+    date = cutoff_date.isoformat() if cutoff_date else None
+    for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
             raise _refusal(where, f"{key} {expected} in {MANIFEST}", reprlib.repr(manifest.get(key)))
     try:
@@ -73,7 +74,7 @@ def admit_content(
     where: str,
     files: Mapping[str, bytes],
     family: str | None,
-    cutoff_date: datetime.date,
+    cutoff_date: datetime.date | None,
     market: str | None = None,
 ) -> None:
     """Refuse files that do not match their manifest, or that hold anything but a model of this family and date."""

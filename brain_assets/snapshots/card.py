@@ -115,7 +115,7 @@ def write_card(
     """
     from huggingface_hub.repocard_data import ModelCardData
 
-    name = f"{family}-{snapshot_name(cutoff_date)}"
+    name = f"{family}-{metadata.get('version') or snapshot_name(cutoff_date)}"
     results = _eval_results(text, metadata["market"])
     data = ModelCardData(
         license=LICENSE,
@@ -156,7 +156,8 @@ def _body(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], text: CardText
 ) -> str:
     symbols = metadata["data"]["symbols"]
-    snapshot = snapshot_name(cutoff_date)
+    snapshot = metadata.get("version") or snapshot_name(cutoff_date)
+    later = f"see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}
 
@@ -175,8 +176,8 @@ Nothing that it learned from lies after {cutoff_date}, and it refuses weeks that
 
 {text.figures_note}
 
-True out-of-sample results were not known at the cut-off: \
-see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}.
+True out-of-sample results were not known at the cut-off\
+{"" if "version" in metadata else f": {later}"}.
 
 ## Limits
 

@@ -41,7 +41,8 @@ class Fingerprint:
 
 def library_versions() -> str:
     """Name the libraries that turn data into weights, with their versions."""
-    return ", ".join(f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "stable_baselines3", "torch"))
+    names = ("numpy", "scikit-learn", "stable_baselines3", "torch", "transformers")
+    return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def hash_arrays(names: Sequence[str], *arrays: np.ndarray) -> str:

@@ -224,7 +224,10 @@ class HubRepo:
         HubError
             If the Hub refuses it.
         """
-        name = snapshot_name(cutoff_date)
+        return self.push_branch(snapshot_name(cutoff_date), files, known)
+
+    def push_branch(self, name: str, files: Mapping[str, bytes], known: str = "") -> HubCopy:
+        """Do what `push` does for a branch of any name: a main version's, or ``main`` itself."""
         problem = check_files(files)
         if problem is not None:
             raise SnapshotError(f"{name}: expected a complete snapshot to push, but {problem}; train it again.")
@@ -373,7 +376,7 @@ class HubRepo:
         return self._client.retry(f"show {snapshot_name(cutoff_date)}", read)[0]
 
     def _read_manifest(
-        self, where: str, cutoff_date: datetime.date, commit: str
+        self, where: str, cutoff_date: datetime.date | None, commit: str
     ) -> tuple[dict[str, Any], dict[str, RemoteFile], bytes]:
         """Give a manifest that agrees with its listing, the listing, and its bytes."""
         listing = self._read_commit(commit)
@@ -410,29 +413,33 @@ class HubRepo:
         HubUnavailableError
             If the Hub went on failing.
         """
-        where = self._where(cutoff_date)
+        return self.pull_branch(snapshot_name(cutoff_date), cutoff_date, commit)
+
+    def pull_branch(
+        self, name: str, cutoff_date: datetime.date | None, commit: str | None = None
+    ) -> tuple[dict[str, bytes], str]:
+        """Do what `pull` does for a branch of any name; `cutoff_date`: that of its model, None: whichever it says."""
+        where = f"{self.repo}@{name}"
         known = [commit] if commit else []
         files, commit = self._client.retry(
-            f"give {snapshot_name(cutoff_date)}",
-            lambda: self._pull(cutoff_date, known.pop() if known else self._head(cutoff_date)),
+            f"give {name}",
+            lambda: self._pull(where, cutoff_date, known.pop() if known else self._head(name)),
         )
         admission.admit_content(where, files, self.family, cutoff_date, self._market)
         return files, commit
 
-    def _head(self, cutoff_date: datetime.date) -> str:
+    def _head(self, name: str) -> str:
         references = self._references()
         if references is None:
             raise self._not_seen()
-        commit = self._snapshots(references).get(cutoff_date)
-        if commit is None:
+        if name not in references:
             raise SnapshotError(
-                f"{self._where(cutoff_date)}: expected a snapshot on the Hub, but there is no such branch; push it, or "
-                f"train it here."
+                f"{self.repo}@{name}: expected a snapshot on the Hub, but there is no such branch; push it, or train "
+                "it here."
             )
-        return commit
+        return references[name]
 
-    def _pull(self, cutoff_date: datetime.date, commit: str) -> tuple[dict[str, bytes], str]:
-        where = self._where(cutoff_date)
+    def _pull(self, where: str, cutoff_date: datetime.date | None, commit: str) -> tuple[dict[str, bytes], str]:
         _, listing, manifest = self._read_manifest(where, cutoff_date, commit)  # it limits what is read next
         files = {path: self._fetch(where, path, commit, listing[path]) for path in PAYLOAD}
         return {**files, MANIFEST: manifest}, commit

@@ -21,7 +21,14 @@ from brain_assets.snapshots.checks import (
     shown,
 )
 from brain_assets.snapshots.folder import MANIFEST, read_folder, read_manifest, write_folder
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, parse_snapshot_name
+from brain_assets.snapshots.names import (
+    FAMILIES,
+    FORECASTER_FAMILIES,
+    MAIN_BRANCH,
+    parse_snapshot_name,
+    parse_version_name,
+    snapshot_name,
+)
 from brain_assets.snapshots.scaler_file import dump_scaler, load_scaler
 from brain_assets.snapshots.weights_file import dump_weights, load_weights
 
@@ -64,6 +71,11 @@ class ModelSnapshot:
     state_dict: "Mapping[str, torch.Tensor]"
     scaler: "StandardScaler"
     card: str
+
+    @property
+    def name(self) -> str:
+        """The name of its folder and branch: ``snapshot-<date>``, or that of a main version."""
+        return str(self.metadata.get("version") or snapshot_name(self.cutoff_date))
 
     @property
     def fingerprint(self) -> str:
@@ -160,7 +172,8 @@ class ModelSnapshot:
         repo : str
             Model repo, ``user/name``.
         revision : str
-            The snapshot's branch, such as ``snapshot-2020-12-31``.
+            The snapshot's branch, such as ``snapshot-2020-12-31``; that of a main version; or ``main``, which is the
+            current main version.
         token : str, optional
             For a private repo; default: ``HF_TOKEN``, or what `hf auth login` has stored.
 
@@ -173,10 +186,11 @@ class ModelSnapshot:
         HubError
             If the Hub fails or refuses.
         """
-        cutoff_date = parse_snapshot_name(revision)
-        if cutoff_date is None:
+        named = parse_snapshot_name(revision) or parse_version_name(revision)
+        if named is None and revision != MAIN_BRANCH:
             raise SnapshotError(
-                f"revision: expected a branch such as snapshot-2020-12-31, got {revision!r}; correct it."
+                "revision: expected a branch such as snapshot-2020-12-31, that of a main version, or main, got "
+                f"{revision!r}; correct it."
             )
         from pydantic import SecretStr
 
@@ -184,7 +198,7 @@ class ModelSnapshot:
         from brain_assets.snapshots.hub_address import HubAddress
 
         hub = HubRepo(None, HubAddress(repo, SecretStr(token) if token else None))
-        files, _ = hub.pull(cutoff_date)
+        files, _ = hub.pull_branch(revision, named)
         metadata = read_manifest(files.pop(MANIFEST))
         return cls.from_payload(f"{repo}@{revision}", files, metadata)
 

@@ -10,6 +10,9 @@ FAMILIES = FORECASTER_FAMILIES + POLICY_FAMILIES
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]+")
 _SNAPSHOT = re.compile(r"snapshot-(\d{4}-\d{2}-\d{2})")
+_VERSION = re.compile(r"v(\d{4}-\d{2}-\d{2})-[0-9a-f]{12}")
+MAIN_BRANCH = "main"
+"""The branch of the Hub that follows a family's current main version."""
 
 
 def cutoff_of_year(year: int) -> datetime.date:
@@ -24,7 +27,21 @@ def snapshot_name(cutoff_date: datetime.date) -> str:
 
 def parse_snapshot_name(name: str) -> datetime.date | None:
     """Read the cut-off out of a folder or branch name; None: it does not name a snapshot."""
-    match = _SNAPSHOT.fullmatch(name)
+    return _date_in(_SNAPSHOT, name)
+
+
+def version_name(last_session: datetime.date, digest: str) -> str:
+    """Spell a main version's folder and branch name."""
+    return f"v{last_session.isoformat()}-{digest[:12]}"
+
+
+def parse_version_name(name: str) -> datetime.date | None:
+    """Read the last session out of a main version's name; None: it does not name one."""
+    return _date_in(_VERSION, name)
+
+
+def _date_in(pattern: re.Pattern[str], name: str) -> datetime.date | None:
+    match = pattern.fullmatch(name)
     if match is None:
         return None
     try:

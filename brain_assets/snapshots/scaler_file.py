@@ -1,4 +1,4 @@
-"""Reading ``feature_scaler.pkl`` without running what is in it.
+"""Scalers: fitted feature by feature, stored as a pickle, and read without running what is in it.
 
 The few names that the pickle of a fitted `StandardScaler` looks up are answered with records of our own that note what
 they are given: nothing of numpy, scikit-learn or anything else is called by a pickle, whatever it holds. A scaler is
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.preprocessing import StandardScaler
 
-    from brain_assets.arrays import FloatArray
+    from brain_assets.arrays import Float32Array, FloatArray
 
 MAX_BYTES = 20_000
 """A scaler of 5 features has about 600. Small enough that nothing in it can be nested until the interpreter breaks."""
@@ -85,6 +85,35 @@ class _ScalerUnpickler(pickle.Unpickler):
         return ADMITTED[module, name]
 
 
+def fit_scaler_by_column(values: "FloatArray | Float32Array") -> "StandardScaler":
+    """Fit a scaler to what is known of each feature.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., n_features)
+        NaN: not known, and left out of its own feature only.
+
+    Returns
+    -------
+    StandardScaler
+        A feature that is known nowhere has a mean of 0 and a scale of 1.
+    """
+    import numpy as np
+    from sklearn.preprocessing import StandardScaler
+
+    n_features = values.shape[-1]
+    mean, variance, scale = np.zeros(n_features), np.zeros(n_features), np.ones(n_features)
+    n_samples = np.int64(0)
+    for feature in range(n_features):  # a feature at a time: a copy of all would be as large as the values
+        column = values[..., feature]
+        known = column[np.isfinite(column)].reshape(-1, 1)
+        if len(known):
+            fitted = StandardScaler().fit(known)
+            mean[feature], variance[feature], scale[feature] = fitted.mean_[0], fitted.var_[0], fitted.scale_[0]
+        n_samples = max(n_samples, np.int64(len(known)))
+    return assemble_scaler(mean, variance, scale, n_samples)
+
+
 def dump_scaler(scaler: Any) -> bytes:
     """Pickle a fitted scaler; the same scaler gives the same bytes."""
     return pickle.dumps(scaler, protocol=4)
@@ -130,8 +159,6 @@ def _reason(error: BaseException) -> str:
 
 
 def _rebuild(state: dict[str, Any]) -> "StandardScaler":
-    from sklearn.preprocessing import StandardScaler
-
     if not (state["with_mean"] is True and state["with_std"] is True):
         raise refused(SCALER, "a scaler that subtracts the mean and divides by the scale", "another one")
     mean, variance, scale = (_read_array(name, state[name]) for name in ("mean_", "var_", "scale_"))
@@ -141,9 +168,18 @@ def _rebuild(state: dict[str, Any]) -> "StandardScaler":
         raise refused(SCALER, "arrays of one length, n_features_in_", f"lengths of {lengths}")
     if not (scale > 0).all():
         raise refused(SCALER, "scales > 0", f"{scale.min()}")
+    return assemble_scaler(mean, variance, scale, _read_count(state["n_samples_seen_"]))
+
+
+def assemble_scaler(
+    mean: "FloatArray", variance: "FloatArray", scale: "FloatArray", n_samples: "np.float64 | np.int64"
+) -> "StandardScaler":
+    """Build a fitted scaler of its arrays, each of shape (n_features,): it pickles as one that was fitted."""
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler()  # attributes in the order in which fitting sets them: it pickles to the same bytes
-    scaler.n_features_in_ = n_features
-    scaler.n_samples_seen_ = _read_count(state["n_samples_seen_"])
+    scaler.n_features_in_ = len(mean)
+    scaler.n_samples_seen_ = n_samples
     scaler.mean_, scaler.var_, scaler.scale_ = mean, variance, scale
     return scaler
 

@@ -158,16 +158,24 @@ class SnapshotLocalStorage:
         HubError
             If the Hub fails or refuses. The snapshot stays, the reason is kept, and a later push or sync completes it.
         """
-        files = read_files(self.require_snapshot(cutoff_date))
-        record = self.hub_record(cutoff_date)
+        return self.upload_branch(snapshot_name(cutoff_date), read_files(self.require_snapshot(cutoff_date)))
+
+    def upload_branch(self, name: str, files: dict[str, bytes]) -> "HubCopy":
+        """Push verified files to a branch of any name, and remember how it went; see `upload_snapshot_to_hf`."""
+        record = self._branch_record(name)
         manifest = _hash(files)
         try:
-            copy = self.repo.push(cutoff_date, files, record.commit if record.manifest == manifest else "")
+            copy = self.repo.push_branch(name, files, record.commit if record.manifest == manifest else "")
         except HubError as error:
-            self._record(cutoff_date, HubRecord(self.repo.repo, record.commit, record.manifest, str(error)))
+            write_record(self.folder, name, HubRecord(self.repo.repo, record.commit, record.manifest, str(error)))
             raise
-        self._record(cutoff_date, HubRecord(self.repo.repo, copy.commit, manifest))
+        write_record(self.folder, name, HubRecord(self.repo.repo, copy.commit, manifest))
         return copy
+
+    def is_uploaded(self, name: str, files: dict[str, bytes]) -> bool:
+        """Tell whether a branch is known to have been given exactly these files; asks nobody."""
+        record = self._branch_record(name)
+        return record.manifest == _hash(files) and not record.pending
 
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str | None = None) -> Path:
         """Pull a snapshot and give its folder; one of the same date is replaced, but only by one that is believed.
@@ -260,8 +268,11 @@ class SnapshotLocalStorage:
 
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
+        return self._branch_record(snapshot_name(cutoff_date))
+
+    def _branch_record(self, name: str) -> HubRecord:
         repo = self.hub.repo if self.hub else ""
-        record = read_record(self.folder, snapshot_name(cutoff_date))
+        record = read_record(self.folder, name)
         return record if record and record.repo == repo else HubRecord(repo)
 
     def changed_here(self, cutoff_date: datetime.date) -> bool:

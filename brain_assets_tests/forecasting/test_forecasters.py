@@ -143,6 +143,16 @@ def test_impossible_configuration_is_one_sentence() -> None:
         LstmConfig(target="best")
 
 
+def changed_after(panel: PricePanel, date: datetime.date, seed: int = 0) -> PricePanel:
+    """Give the panel with every bar, score and filing after a date another one."""
+    assert panel.signals is not None
+    values, signals, after = panel.values.copy(), panel.signals.copy(), panel.sessions > np.datetime64(date)
+    random = np.random.default_rng(seed)
+    values[:, after] *= random.uniform(0.5, 2, values[:, after].shape)
+    signals[:, after] = random.normal(size=signals[:, after].shape)
+    return PricePanel(panel.sessions, panel.symbols, values, signals)
+
+
 @pytest.mark.parametrize("target", ["raw", "demeaned", "ranked"])
 def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
     config = dataclasses.replace(tiny_lstm, target=target, max_epochs=3)

@@ -1,6 +1,7 @@
 """The simulated market repeats, its past does not depend on its future, and its signal is as strong as it says."""
 
 import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from scipy.stats import rankdata
 from brain_assets.errors import MarketError
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
+from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 
@@ -211,3 +213,61 @@ def test_a_signal_needs_two_symbols() -> None:
         SimulatorMarket(("A",))
     alone = SimulatorMarket(("A",), signal=0).prices(datetime.date(2016, 1, 1), datetime.date(2016, 2, 1))
     assert len(alone) == 19
+
+
+# News and filings
+
+
+def test_news_carries_the_planted_signal_and_nothing_else_does() -> None:
+    market = SimulatorMarket(MANY, seed=4, signal=0.15, planted="news")
+    panel = PricePanel.from_frame(market.prices(*LONG))
+    panel = add_signals(panel, market.news_sentiment(*LONG, score_nothing).table, market.fundamentals(*LONG).table)
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(bars.weeks.first >= 120)  # before, the panel lacks news that the simulator has seen
+    assert bars.signals is not None
+    best = market.expected_return(bars.weeks.start)
+    planted = rank_correlations(best, bars.realized)
+    assert abs(planted.mean() - 0.15) < 3 * planted.std() / np.sqrt(len(planted))
+    # the channel itself is all there is to know: its ranks are those of the expectation
+    np.testing.assert_array_equal(rankdata(bars.signals[:, :, NEWS], axis=1), rankdata(best, axis=1))
+    for other in (past_returns(panel, bars), *(bars.signals[:, :, signal] for signal in range(1, 7))):
+        found = rank_correlations(np.where(np.isfinite(other), other, 0.0), bars.realized)
+        assert abs(found.mean()) < 3.5 * found.std() / np.sqrt(len(found))
+
+
+def score_nothing(titles: Sequence[str]) -> np.ndarray:
+    raise AssertionError(f"asked to score {titles}")
+
+
+@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-01", "2020-01-04", "2020-06-15", "2021-01-01"])
+def test_a_longer_range_never_changes_earlier_news_or_filings(end: str) -> None:
+    market = SimulatorMarket(seed=2)
+    start = day("2019-03-01")
+    for short, long in (
+        (market.news_sentiment(start, day(end), score_nothing), market.news_sentiment(start, LONG[1], score_nothing)),
+        (market.fundamentals(start, day(end)), market.fundamentals(start, LONG[1])),
+    ):
+        known = long.table[long.table.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(short.table, known, check_exact=True)
+        assert len(known) > 20
+
+
+def test_news_and_filings_are_what_the_docstring_says() -> None:
+    market = SimulatorMarket(MANY, seed=5)
+    news = market.news_sentiment(*LONG, score_nothing).table
+    n_sessions = len(sessions_between(*LONG))
+    assert abs(len(news) / (n_sessions * N_MANY) - 0.4) < 0.005
+    assert abs(news["n_articles"].mean() - 2) < 0.02
+    assert news["sentiment_score"].between(-1, 1).all()
+    filings = market.fundamentals(*LONG).table
+    days = (filings["filed"] - filings["period_end"]).dt.days
+    assert (days.min(), days.max()) == (30, 59)
+    assert set(filings["period_end"].dt.strftime("%m-%d")) == {"03-31", "06-30", "09-30", "12-31"}
+    per_symbol = filings.groupby("symbol")["gross_margin"]
+    assert abs(per_symbol.mean().mean() - 0.40) < 0.06
+    assert per_symbol.std().mean() < 0.05  # a symbol stays near its own level
+
+
+def test_where_a_signal_is_planted_is_one_of_the_known_places() -> None:
+    with pytest.raises(MarketError, match="planted: expected one of reversal, news, got volume"):
+        SimulatorMarket(planted="volume")

@@ -11,7 +11,7 @@ from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 from brain_assets.market.weekly import WeeklyBars
 
 NAN = float("nan")
-ARRAYS = tuple(field.name for field in fields(WeeklyBars) if field.name not in ("weeks", "symbols"))
+ARRAYS = tuple(field.name for field in fields(WeeklyBars) if field.name not in ("weeks", "symbols", "signals"))
 KNOWN_AT_DECISION = ("tradable", "momentum", "volatility")
 
 

@@ -19,9 +19,11 @@ from brain_assets.snapshots.names import cutoff_of_year
 CUTOFF = cutoff_of_year(2020)
 SYMBOLS = ["AAA", "BBB", "NO", "ÄÖ"]
 MARKET = {"market": "sample", "caveat": "Closes only: a caveat."}
+NEUTRAL = ["volume_return", "news_sentiment"]
 LSTM_OPTIONS = {"window": 60, "target": "ranked", "learning_rate": 1e-05}
 LSTM_METADATA = {
     **MARKET,
+    "neutral_channels": NEUTRAL,
     "data": {
         "first_session": "2016-01-04",
         "last_session": "2020-12-31",
@@ -43,6 +45,7 @@ LSTM_METADATA = {
 }
 PPO_METADATA = {
     **MARKET,
+    "neutral_signals": NEUTRAL,
     "data": {"first_week": "2016-02-08", "last_week": "2020-12-28", "symbols": SYMBOLS, "n_weeks": 250},
     "training": {
         "annual_growth": 0.31,

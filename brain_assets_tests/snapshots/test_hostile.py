@@ -23,31 +23,32 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, verify, write_folder
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.snapshots.names import FAMILIES, cutoff_of_year
 from brain_assets.snapshots.scaler_file import dump_scaler, load_scaler
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 CUTOFF = cutoff_of_year(2018)
-FAMILIES = ("lstm", "ppo")
 
 
 @pytest.fixture(scope="module")
-def snapshots(panel: PricePanel, tiny_lstm: LstmConfig) -> Mapping[str, ModelSnapshot]:
+def snapshots(panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Mapping[str, ModelSnapshot]:
     weeks = training_weeks(
         WeeklyBars.from_panel(panel), build_forecast_features(panel, range(2016, 2019), {}), "ppo", CUTOFF
     )
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
+        "patchtst": train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP),
         "ppo": train_policy_snapshot("ppo", weeks, CUTOFF, PpoConfig(**TINY_PPO), MADE_UP),
+        "sac": train_policy_snapshot("sac", weeks, CUTOFF, SacConfig(**TINY_SAC), MADE_UP),
     }
 
 
@@ -282,14 +283,25 @@ def test_anything_but_a_whole_scaler_is_refused(stranger: Stranger, content: byt
     assert got in sentence.partition(", got ")[2]
 
 
-@pytest.mark.parametrize(("family", "n_features"), [("lstm", 3), ("lstm", 6), ("ppo", 5)])
+@pytest.mark.parametrize(("family", "n_features"), [("lstm", 3), ("lstm", 6), ("patchtst", 5), ("ppo", 5)])
 def test_scaler_of_another_number_of_features_is_refused(stranger: Stranger, family: str, n_features: int) -> None:
     content = dump_scaler(StandardScaler().fit(np.random.default_rng(0).normal(size=(20, n_features))))
-    expected = {"lstm": 5, "ppo": 3}[family]
+    expected = {"lstm": 5, "patchtst": 12, "ppo": 10}[family]
     assert stranger.refusal(family, feature_scaler_pkl=content) == (
         f"feature_scaler.pkl: expected a scaler of {expected} features, got one of {n_features}; do not use this "
         "snapshot."
     )
+
+
+@pytest.mark.parametrize(
+    ("family", "other", "config_class"),
+    [("lstm", "patchtst", "PatchTstConfig"), ("patchtst", "lstm", "LstmConfig"), ("ppo", "sac", "SacConfig")],
+)
+def test_a_model_under_the_name_of_a_sister_family_is_refused(
+    stranger: Stranger, family: str, other: str, config_class: str
+) -> None:
+    sentence = stranger.refusal(family, lambda manifest: manifest.update(family=other))
+    assert sentence.startswith(f"config.json: {config_class}: expected keys among")
 
 
 def test_scaler_that_was_fitted_in_pieces_comes_back_the_same() -> None:
@@ -538,8 +550,6 @@ def put(path: str, value: Any) -> Callable[[dict], object]:
         ("lstm", "family", "gru", "expected family to be one of lstm, patchtst, ppo, sac, got 'gru'"),
         ("lstm", "family", ..., "expected family to be one of lstm, patchtst, ppo, sac, got None"),
         ("lstm", "family", ["lstm"], "expected family to be one of lstm, patchtst, ppo, sac, got ['lstm']"),
-        ("lstm", "family", "patchtst", "expected a forecaster that can be loaded (lstm), got patchtst"),
-        ("ppo", "family", "sac", "expected a policy that can be loaded (ppo), got sac"),
         ("lstm", "family", "ppo", "expected data.first_week, got nothing"),
         ("lstm", "cutoff_date", "2018-02-31", "expected cutoff_date to be a date such as 2019-12-31, got '2018-02-31'"),
         ("lstm", "cutoff_date", "20181231", "expected cutoff_date to be a date"),

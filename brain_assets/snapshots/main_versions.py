@@ -1,0 +1,157 @@
+"""Main versions of a forecaster family on disk and on the Hub, beside its snapshots.
+
+Layout: ``models/<family>/v<date>-<hash>/``, a folder like a snapshot's, and ``models/<family>/current``, a text file of
+one line that names the current version. It is replaced in one step, so a reader sees the old name or the new one. On
+the Hub, a version is a branch of its name, and ``main`` holds the files of the current one.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brain_assets.errors import HubError, SnapshotError, StorageError
+from brain_assets.progress import warn
+from brain_assets.snapshots.folder import flush_directory, read_files, read_folder, settle, temporary_sibling, verify
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import MAIN_BRANCH, parse_version_name
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+
+if TYPE_CHECKING:
+    from brain_assets.snapshots.hub import HubCopy
+
+CURRENT = "current"
+
+
+class MainVersions:
+    """The main versions of one family; they go by name.
+
+    Parameters
+    ----------
+    storage : SnapshotLocalStorage
+        Of the family: its folder, and its repo if it has one.
+    """
+
+    def __init__(self, storage: SnapshotLocalStorage) -> None:
+        self.storage = storage
+        self.family, self.folder = storage.family, storage.folder
+
+    def path(self, name: str) -> Path:
+        """Give the folder of a version, whether it exists or not; raises `SnapshotError` if it cannot name one."""
+        if parse_version_name(name) is None:
+            raise SnapshotError(
+                f"{self.family}: expected the name of a main version, such as v2024-01-02-0123456789ab, got {name!r}; "
+                "see `brain-assets models`."
+            )
+        return self.folder / name
+
+    def list_versions(self) -> list[str]:
+        """Name all versions that verify, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        settle(self.folder)
+        names = (entry.name for entry in self.folder.iterdir() if parse_version_name(entry.name) is not None)
+        return sorted(name for name in names if self.exists(name))
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a version's folder verifies."""
+        return verify(self.path(name)) is None
+
+    def write(self, snapshot: ModelSnapshot) -> Path:
+        """Write a version, whole or not at all, and give its folder; it does not become current by that."""
+        folder = self.path(snapshot.name)
+        if snapshot.family != self.family:
+            raise SnapshotError(
+                f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
+        snapshot.save(folder)
+        return folder
+
+    def load(self, name: str) -> ModelSnapshot:
+        """Read a version; raises `SnapshotError` if it is not there or not what it says."""
+        folder = self.path(name)
+        if not folder.is_dir():
+            raise SnapshotError(
+                f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
+                f"`brain-assets train {self.family}`."
+            )
+        snapshot = ModelSnapshot.load(folder)
+        if (snapshot.family, snapshot.name) != (self.family, name):
+            raise SnapshotError(
+                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+            )
+        return snapshot
+
+    def read_metadata(self, name: str) -> dict[str, Any]:
+        """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
+        return read_folder(self.path(name))[1]
+
+    def current(self) -> str | None:
+        """Name the current version; None: none was ever promoted.
+
+        Raises
+        ------
+        SnapshotError
+            If the file names no version, or one that is not there.
+        """
+        path = self.folder / CURRENT
+        try:
+            name = path.read_text().strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SnapshotError(f"{path}: expected a file that names a version, got: {error}; promote one.") from error
+        if parse_version_name(name) is None or not self.exists(name):
+            raise SnapshotError(
+                f"{path}: expected the name of a main version that is there, got {name[:60]!r}; promote one of "
+                f"{', '.join(self.list_versions()) or 'those that you train next'}."
+            )
+        return name
+
+    def promote(self, name: str) -> None:
+        """Make a version current, in one step; raises `SnapshotError` if it is not there or does not load."""
+        self.load(name)
+        path = self.folder / CURRENT
+        temporary = temporary_sibling(path, "new")
+        try:
+            with temporary.open("w") as file:
+                file.write(f"{name}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            flush_directory(self.folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StorageError.unwritable(path, error.strerror or error) from error
+
+    def publish(self, name: str) -> "HubCopy":
+        """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""
+        return self.storage.upload_branch(name, read_files(self.path(name)))
+
+    def publish_current(self) -> "HubCopy | None":
+        """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
+        name = self.current()
+        return None if name is None else self.storage.upload_branch(MAIN_BRANCH, read_files(self.path(name)))
+
+    def unpublished(self) -> list[str]:
+        """Name the branches, ``main`` the last, that the Hub is not known to hold as they are here; asks nobody."""
+        if self.storage.hub is None:
+            return []
+        current = self.current()
+        folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
+        return [
+            branch
+            for branch, name in folders.items()
+            if not self.storage.is_uploaded(branch, read_files(self.path(name)))
+        ]
+
+    def complete(self) -> "Iterator[tuple[str, HubCopy]]":
+        """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
+        for branch in self.unpublished():
+            try:
+                copy = self.publish_current() if branch == MAIN_BRANCH else self.publish(branch)
+            except HubError as error:
+                warn(f"{self.family} {branch}: hub: still pending: {error}")
+                continue
+            if copy is not None:
+                yield branch, copy

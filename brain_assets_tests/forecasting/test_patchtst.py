@@ -1,0 +1,215 @@
+"""The PatchTST sees all of its channels, nothing of later, and finds what is in one of them alone."""
+
+import dataclasses
+import datetime
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from brain_assets.errors import ConfigError, LookAheadError, TableError
+from brain_assets.forecasting.config import PatchTstConfig
+from brain_assets.forecasting.features import CHANNELS, build_features
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.metrics import mean_rank_correlation
+from brain_assets.forecasting.patchtst import PatchTstNetwork
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import NEWS, add_signals
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.forecasting.test_forecasters import changed_after, same_bytes
+
+CUTOFF = datetime.date(2019, 12, 31)
+
+
+@pytest.fixture(scope="module")
+def snapshot(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> ModelSnapshot:
+    return train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP)
+
+
+def test_a_change_in_each_single_channel_changes_the_forecast() -> None:
+    torch.manual_seed(0)
+    network = PatchTstNetwork(PatchTstConfig()).eval()
+    windows = torch.randn(60, 8, 12)
+    before = network(windows)
+    assert before.shape == (8,)
+    for channel, name in enumerate(CHANNELS["patchtst"]):
+        changed = windows.clone()
+        changed[:, :, channel] += 0.5  # the level alone: instance scaling would take it away again
+        assert ((network(changed) - before).abs() > 1e-6).all(), name  # weights start small
+
+
+def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = weeks.select(weeks.year == 2021)
+    before = snapshot.forecast(panel, weeks)
+    assert panel.signals is not None
+    for channel, name in enumerate(CHANNELS["patchtst"]):
+        values, signals = panel.values.copy(), panel.signals.copy()
+        if channel < 5:
+            values[:, ::2, channel] *= 1.01
+        else:
+            signals[:, :, channel - 5] += 0.1
+        after = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, values, signals), weeks)
+        assert np.mean(after != before) > 0.9, name
+
+
+def test_windows_of_a_batch_do_not_see_each_other() -> None:
+    network = PatchTstNetwork(PatchTstConfig())  # as in training: no eval
+    windows = torch.randn(60, 8, 12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(windows)[:3], network(windows[:, :3]))
+
+
+def test_everything_after_the_cutoff_may_change_scores_and_filings_too(
+    panel: PricePanel, snapshot: ModelSnapshot, tiny_patchtst: PatchTstConfig
+) -> None:
+    changed = changed_after(panel, CUTOFF)
+    assert same_bytes(snapshot, train_snapshot("patchtst", changed, CUTOFF, tiny_patchtst, MADE_UP))
+    assert changed.signals is not None
+    before = np.flatnonzero(panel.sessions <= np.datetime64(CUTOFF))
+    changed.signals[:, before[-30], NEWS] += 0.5  # a score before the cut-off does matter
+    assert not same_bytes(snapshot, train_snapshot("patchtst", changed, CUTOFF, tiny_patchtst, MADE_UP))
+
+
+def test_forecasts_do_not_see_the_week_that_they_are_of(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    weeks = WeeklyBars.from_panel(panel).weeks
+    week = weeks.select(weeks.start == np.datetime64("2021-06-14"))
+    before = snapshot.forecast(panel, week)
+    later = changed_after(panel, datetime.date(2021, 6, 11))
+    np.testing.assert_array_equal(snapshot.forecast(later, week), before)
+    earlier = changed_after(panel, datetime.date(2021, 6, 10))
+    assert (snapshot.forecast(earlier, week) != before).all()
+    with pytest.raises(LookAheadError):
+        snapshot.forecast(panel, weeks.select(weeks.year == 2019))
+
+
+def test_a_panel_without_news_and_filings_is_refused_in_one_sentence(
+    panel: PricePanel, snapshot: ModelSnapshot, tiny_patchtst: PatchTstConfig
+) -> None:
+    bare = dataclasses.replace(panel, signals=None)
+    weeks = WeeklyBars.from_panel(bare).weeks
+    weeks = weeks.select(weeks.year == 2021)
+    sentence = (
+        r"patchtst: expected a panel with news and fundamentals, got one with prices only; put it through brain_a"
+    )
+    with pytest.raises(TableError, match=sentence):
+        train_snapshot("patchtst", bare, CUTOFF, tiny_patchtst, MADE_UP)
+    with pytest.raises(TableError, match=sentence):
+        snapshot.forecast(bare, weeks)
+
+
+def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    assert panel.signals is not None
+    features = build_features(panel, "patchtst")
+    assert np.isnan(features[0, 0]).any()
+    signals = panel.signals.copy()
+    signals[0] = np.nan
+    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = weeks.select(weeks.year == 2021)
+    unknown = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks)
+    assert np.isfinite(unknown).all()
+    mean = snapshot.scaler.mean_[5:]
+    signals[0] = mean  # what is average says as little as what is not known
+    np.testing.assert_allclose(
+        snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks), unknown, atol=1e-6
+    )
+
+
+def test_channels_that_say_nothing_are_named_in_metadata_and_card(
+    panel: PricePanel, snapshot: ModelSnapshot, tiny_patchtst: PatchTstConfig
+) -> None:
+    assert snapshot.metadata["neutral_channels"] == []
+    assert "- channels without any information in the training data: none" in snapshot.card
+    silent = add_signals(panel)  # neither news nor filings
+    values = silent.values.copy()
+    values[:, :, 4] = 1e6  # constant volume
+    silent = dataclasses.replace(silent, values=values)
+    metadata = (made := train_snapshot("patchtst", silent, CUTOFF, tiny_patchtst, MADE_UP)).metadata
+    assert metadata["neutral_channels"] == ["volume_return", *CHANNELS["patchtst"][5:]]
+    assert "in the training data: volume_return, news_sentiment, gross_margin" in made.card
+
+
+SECOND_PROCESS = """
+import datetime, sys
+from pathlib import Path
+from brain_assets.forecasting.config import PatchTstConfig
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets_tests.conftest import MADE_UP, TINY_PATCHTST
+market, days = SimulatorMarket(("A", "B", "C"), seed=3), (datetime.date(2017, 1, 1), datetime.date(2020, 1, 1))
+news, filings = market.news_sentiment(*days, None).table, market.fundamentals(*days).table
+panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, filings)
+config = PatchTstConfig(**{**TINY_PATCHTST, "dropout": 0.1})
+train_snapshot("patchtst", panel, datetime.date(2019, 12, 31), config, MADE_UP).save(Path(sys.argv[1]))
+"""
+
+
+def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
+    hashes = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "snapshot-2019-12-31"
+        subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 5
+
+
+def test_a_snapshot_loads_and_forecasts_the_same(panel: PricePanel, snapshot: ModelSnapshot, tmp_path: Path) -> None:
+    snapshot.save(tmp_path / "snapshot-2019-12-31")
+    loaded = ModelSnapshot.load(tmp_path / "snapshot-2019-12-31")
+    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = weeks.select(weeks.year == 2020).select(slice(1, None))  # the first begins in 2019
+    np.testing.assert_array_equal(loaded.forecast(panel, weeks), snapshot.forecast(panel, weeks))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"patch_length": 60}, "patch_length: expected at most 59 sessions, got 60"),
+        ({"n_heads": 3}, "n_heads: expected a divisor of d_model = 16, got 3"),
+        ({"d_model": 15, "n_heads": 3}, "d_model: expected an even number, got 15"),
+        ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1.0"),
+    ],
+)
+def test_impossible_configurations_are_one_sentence(options: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        PatchTstConfig(**options)  # type: ignore[arg-type]
+
+
+def share_of_the_best(planted: str, seed: int) -> float:
+    """Train on 15 years, and give the out-of-sample rank correlation of four over the best possible."""
+    market, days = (
+        SimulatorMarket(seed=seed, signal=0.15, planted=planted),
+        (
+            datetime.date(2000, 1, 1),
+            datetime.date(2019, 1, 1),
+        ),
+    )
+    news, filings = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))), market.fundamentals(*days)
+    panel = add_signals(PricePanel.from_frame(market.prices(*days)), news.table, filings.table)
+    bars = WeeklyBars.from_panel(panel)
+    test = bars.select(bars.weeks.start > np.datetime64("2014-12-31"))
+    snapshot = train_snapshot("patchtst", panel, datetime.date(2014, 12, 31), PatchTstConfig(seed=seed), MADE_UP)
+    best = mean_rank_correlation(market.expected_return(test.weeks.start), test.realized)
+    return mean_rank_correlation(snapshot.forecast(panel, test.weeks), test.realized) / best
+
+
+@pytest.mark.slow
+def test_a_signal_in_the_news_channel_alone_is_found_out_of_sample() -> None:
+    """At a best possible rank correlation of 0.15, the default PatchTST reaches 80 % of it, mean over 3 seeds."""
+    shares = [share_of_the_best("news", seed) for seed in range(3)]
+    assert np.mean(shares) >= 0.80, shares
+
+
+@pytest.mark.slow
+def test_a_reversal_in_prices_is_found_out_of_sample() -> None:
+    shares = [share_of_the_best("reversal", seed) for seed in range(3)]
+    assert np.mean(shares) >= 0.80, shares
