@@ -6,11 +6,15 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commands, environment, forecasts, hub, memory, training
-from brain_assets.forecasting.config import LstmConfig
+from benchmarks import commands, environment, finbert, forecasts, hub, memory, patchtst, policies, training
+from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 
 FIRST_TRY = LstmConfig(n_layers=2, hidden_size=64, dropout=0.2, learning_rate=1e-3)
 """The configuration that a plain loop starts with, untuned."""
+
+
+START = PatchTstConfig(n_layers=2, d_model=64, n_heads=4, feedforward_size=512)
+"""The PatchTST that a plain loop starts with, untuned; the last is transformers' default."""
 
 
 def main() -> None:
@@ -37,6 +41,21 @@ def main() -> None:
             f"{plain / reached:.1f}x",
             "10x",
         )
+    for label, config, threads in (
+        ("PatchTST training, 12-channel windows/s; plain: stride 1, our network, one thread", PatchTstConfig(), 1),
+        ("… plain: stride 1, our network, all threads", PatchTstConfig(), None),
+        ("… plain: stride 1, untuned, 2 x 64 units, all threads", START, None),
+    ):
+        ours, plain = patchtst.throughput(config, threads)
+        add(label, f"{ours:,.0f}", f"{plain:,.0f}", f"{ours / plain:.1f}x", "10x")
+    ours, lstm = patchtst.time_to_best()
+    label = "PatchTST snapshot, 23 symbols, 2010-2019, to its best validation loss; plain: the LSTM's"
+    add(label, f"{ours:.1f} s", f"{lstm:.1f} s", f"{ours / lstm:.1f}x", "at most 3x")
+    for family, seconds in policies.measure().items():
+        add(f"{family} policy of one year, 20 assets, 520 weeks", f"{seconds:.1f} s", "", "", "60 s")
+    ours, plain = finbert.measure()
+    label = "headlines scored a second, FinBERT's size; plain: one at a time"
+    add(label, f"{ours:.1f}", f"{plain:.1f}", f"{ours / plain:.1f}x", "3x")
     ours, plain = forecasts.measure()
     add("forecasts of one year, 23 symbols", f"{ours:.3f} s", f"{plain:.3f} s", f"{plain / ours:.1f}x", "8x")
     speed = environment.measure()
@@ -47,7 +66,7 @@ def main() -> None:
     add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
     first, second = commands.demo()
-    add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "360 s / 30 s")
+    add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()
     for label, requests, seconds, reach in (
         ("sync status of 40 snapshots, requests of one family", figures.status_requests, figures.status, "2"),

@@ -12,7 +12,9 @@ CLI = [sys.executable, "-c", "from brain_assets.cli import main; main()"]
 TINY = """
 ops:
   lstm_snapshot: {config: {max_epochs: 1, hidden_size: 4}}
+  patchtst_snapshot: {config: {max_epochs: 1}}
   ppo_policy: {config: {total_steps: 1664}}
+  sac_policy: {config: {total_steps: 1664, warmup_steps: 832}}
 """
 
 
@@ -33,7 +35,8 @@ def demo() -> tuple[float, float]:
     """Give seconds of what `make demo` does after the installation, the first time and the second."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {"BRAIN_DATA_DIR": folder, "BRAIN_MARKET": "sample", "DAGSTER_HOME": ""}
-        first, second = (_seconds([*CLI, "backfill", "2019-2022"], environment) for _ in range(2))
+        commands = (["train", "lstm", "patchtst"], ["backfill", "2019-2022"])
+        first, second = (sum(_seconds([*CLI, *command], environment) for command in commands) for _ in range(2))
         return first, second
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
+from brain_assets.cli_models import check_family, models, promote
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
 from brain_assets.terminal import console, print_error, read_years, warnings_shown
@@ -28,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sync, name="sync")
+app.command()(models)
+app.command()(promote)
 
 MarketOption = Annotated[
     str | None, typer.Option("--market", help="live, sample, files or simulator; default: BRAIN_MARKET, else live.")
@@ -35,6 +38,7 @@ MarketOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Dagster run configuration (YAML), as in the UI's launchpad.")
 ]
+FAMILY_NAMES = {"lstm": "LSTM", "patchtst": "PatchTST"}
 YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
 
 
@@ -75,6 +79,57 @@ def backfill(
 
 
 @app.command()
+def train(
+    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or both.", metavar="lstm|patchtst...")],
+    market: MarketOption = None,
+    skip_snapshots: Annotated[
+        bool, typer.Option("--skip-snapshots", help="Train the main version only, and fetch the data that it needs.")
+    ] = False,
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Train the main version again even if it is there.")] = False,
+) -> None:
+    """Train forecasters on all data until the last finished session, and every yearly snapshot that is missing.
+
+    A main version becomes current if it beats predicting zero and the one that is current, on weeks that neither has
+    learned from. The same version is not trained twice. The exit code is 1 if anything failed.
+    """
+    for family in families:
+        check_family(family)
+    with _session(market) as (defs, instance), warnings_shown():
+        from brain_assets.graph.backfill import Backfill, main_version_inputs
+
+        inputs = sorted({name for family in families for name in main_version_inputs(defs, family)})
+        snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
+        job = Backfill(defs, instance, [*inputs, *snapshots], _read_config(config))
+        outcomes = _run(job, _parse_years(None), quiet=True)
+        _print_summary(outcomes)
+        failed = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
+        for family in families:
+            lacking = {outcome.asset for outcome in failed} & set(main_version_inputs(defs, family))
+            if lacking:
+                print_error(f"{family}_model: not trained, since {', '.join(sorted(lacking))} failed")
+                continue
+            with _progress_shown() as live:
+                live.update(f"{family} main version")
+                made = job.run_main_version(family, force)
+            console.print(_main_version_line(made), soft_wrap=True)
+            failed += [made] if made.result == "failed" else []
+    if failed:
+        raise typer.Exit(1)
+
+
+def _main_version_line(made: "Outcome") -> str:
+    said = {
+        "made": f"[green]trained[/] in {made.seconds:.1f} s",
+        "reused": "[green]there already, not trained again[/]",
+        "failed": "[red]failed[/]",
+    }
+    head = f"{made.asset} {made.metadata.get('version', '')}".strip()
+    detail = str(made.metadata.get("verdict", made.detail))
+    return f"{head} {said[made.result]}: {escape(detail)}{_hub_words(made.metadata)}"
+
+
+@app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
     """Show years by asset: done, missing, or stale with the reason."""
     with _session(market) as (defs, instance), warnings_shown():
@@ -84,7 +139,10 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         chosen = _parse_years(years)
         options = Backfill(defs, instance, run_config=_read_config(config)).options
         reader = StatusReader(defs, instance, options)
-        table = Table("year", *asset_names(defs), title=f"{_data_dir()}")
+        heads = [name.replace("_", "\n") for name in asset_names(defs)]  # nine columns, in 100 characters
+        table = Table(
+            "year", *heads, title=f"{_data_dir()}", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+        )
         reasons = []
         colors = {State.DONE: "green", State.MISSING: "dim", State.STALE: "yellow"}
         for year in chosen:
@@ -227,20 +285,28 @@ class _StatusHandler(logging.Handler):
         self._status.update(escape(record.getMessage()))
 
 
-def _run(job: Any, years: list[int]) -> "list[Outcome]":
-    """Run the years with a live status line, and print a line for every year and asset."""
+@contextmanager
+def _progress_shown() -> Iterator[Any]:
+    """Show the newest progress message in a live status line, which is given."""
     logger = logging.getLogger("brain_assets")
     logger.setLevel(logging.INFO)
-    outcomes = []
     with console.status("") as live:
         handler = _StatusHandler(live)
         logger.addHandler(handler)
         try:
-            for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
-                console.print(_line(outcome), soft_wrap=True)
-                outcomes.append(outcome)
+            yield live
         finally:
             logger.removeHandler(handler)
+
+
+def _run(job: Any, years: list[int], quiet: bool = False) -> "list[Outcome]":
+    """Run the years with a live status line, and print a line for every year and asset; quiet: not for what is done."""
+    outcomes = []
+    with _progress_shown() as live:
+        for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
+            if not (quiet and outcome.result == "done"):
+                console.print(_line(outcome), soft_wrap=True)
+            outcomes.append(outcome)
     return outcomes
 
 
@@ -259,7 +325,10 @@ def _line(outcome: "Outcome") -> str:
             f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
         )
     elif isinstance(metadata.get("eval/lstm_rank_correlation"), float):
-        detail = f", rank correlation {metadata['eval/lstm_rank_correlation']:+.3f}"
+        words = [f"{name} {metadata[f'eval/{family}_rank_correlation']:+.3f}" for family, name in FAMILY_NAMES.items()]
+        detail = f", rank correlation {', '.join(words)}"
+    elif "neutral" in metadata:
+        detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
     else:
         detail = ""
     return head + escape(took + detail) + _hub_words(metadata)
@@ -275,34 +344,40 @@ def _hub_words(metadata: Mapping[str, Any]) -> str:
 
 
 def _print_results(results: "list[YearResult]") -> None:
-    table = Table(
+    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+    forecasters = Table(
         "year",
-        Column("snapshot", overflow="fold"),
+        "snapshot",
+        "model",
         "train\nloss",
         "valid.\nloss",
         "loss\nof zero",
-        "rank corr.\nLSTM",
-        "\nmomentum",
-        "return\nPPO",
-        "\nequal w.",
-        title="Out of sample, by year",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
+        "rank\ncorrelation",
+        "that of\nmomentum",
+        title="Forecasters, by year",
         caption=(
-            "Losses: mean squared error over the targets' variance. Rank correlation: forecasts of the year by the "
-            "snapshot of the year before (momentum itself in the bootstrap window). Return: policy of the year before, "
-            "after costs, beside equal weight on the same weeks."
+            "Losses: mean squared error over the targets' variance. Rank correlation: out of sample, forecasts of the "
+            "year by the snapshot of the year before (momentum itself in the bootstrap window)."
         ),
+        **style,
+    )
+    policies = Table(
+        "year",
+        "PPO",
+        "SAC",
+        "equal weight",
+        title="Portfolios, out of sample",
+        caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
+        **style,
     )
     for row in results:
-        figures = [
-            *(_figure(value, ".4f") for value in (row.train_loss, row.validation_loss, row.zero_loss)),
-            *(_figure(value, "+.3f") for value in (row.lstm_rank_correlation, row.momentum_rank_correlation)),
-            *(_figure(value, "+.1%") for value in (row.ppo_return, row.equal_weight_return)),
-        ]
-        table.add_row(str(row.year), row.snapshot or "-", *figures)
-    console.print(table)
+        for found in row.forecasters:
+            losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
+            ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
+            forecasters.add_row(str(row.year), found.snapshot or "-", FAMILY_NAMES[found.family], *losses, *ranks)
+        policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
+    console.print(forecasters)
+    console.print(policies)
 
 
 def _figure(value: float | None, form: str) -> str:

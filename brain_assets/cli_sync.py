@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from brain_assets.errors import SettingsError
-from brain_assets.snapshots.names import FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.terminal import console, read_years, warnings_shown
 
 if TYPE_CHECKING:
@@ -42,13 +42,17 @@ def status(family: FamilyOption = None, year: YearOption = None) -> None:
 
 @sync.command()
 def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOption = False) -> None:
-    """Make the Hub hold what is here: push the snapshots that it lacks or holds otherwise.
+    """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise.
 
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
     from brain_assets.snapshots import sync as actions
 
-    _run("push", family, year, dry_run, actions.to_push, actions.push)
+    failed = _run("push", family, year, dry_run, actions.to_push, actions.push)
+    if year is None:
+        failed |= _push_versions(family, dry_run)
+    if failed:
+        raise typer.Exit(1)
 
 
 @sync.command()
@@ -65,7 +69,29 @@ def pull(
     """
     from brain_assets.snapshots import sync as actions
 
-    _run("pull", family, year, dry_run, actions.to_pull, partial(actions.pull, force=force))
+    if _run("pull", family, year, dry_run, actions.to_pull, partial(actions.pull, force=force)):
+        raise typer.Exit(1)
+
+
+def _push_versions(family: str | None, dry_run: bool) -> bool:
+    """Push the main versions that the Hub is not known to hold; `main` follows. Tells whether one is left."""
+    from brain_assets.snapshots.main_versions import MainVersions
+
+    failed = False
+    for storage in _storages(family):
+        if storage.family not in FORECASTER_FAMILIES:
+            continue
+        versions = MainVersions(storage)
+        planned = versions.unpublished()
+        if dry_run:
+            for branch in planned:
+                console.print(f"would push {storage.family} {branch}")
+            continue
+        with warnings_shown():
+            for branch, copy in versions.complete():
+                console.print(f"{storage.family:<8} {branch} [green]{'pushed' if copy.changed else 'unchanged'}[/]")
+        failed |= bool(versions.unpublished())
+    return failed
 
 
 def _run(
@@ -75,7 +101,8 @@ def _run(
     dry_run: bool,
     choose: "Callable[[Sequence[Comparison]], list[Comparison]]",
     act: "Callable[[SnapshotLocalStorage, Sequence[Comparison], OnTransfer | None], list[Transfer]]",
-) -> None:
+) -> bool:
+    """Transfer what differs, and say what became of it; tells whether anything failed or was refused."""
     with warnings_shown():
         plans = [(storage, _compare(storage, year)) for storage in _storages(family)]
         chosen = [row for _, rows in plans for row in choose(rows)]
@@ -83,7 +110,7 @@ def _run(
         if dry_run:
             console.print(_table(chosen))
             console.print(f"would {verb} {len(chosen)} of {n_rows} snapshots; nothing was done")
-            return
+            return False
         transfers: list[Transfer] = []
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as progress:
@@ -103,8 +130,7 @@ def _run(
     counts = {name: sum(transfer.result == name for transfer in transfers) for name in RESULTS}
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or f"nothing to {verb}"
     console.print(f"{words}; {n_rows - len(chosen)} equal or only on the other side")
-    if counts["failed"] or counts["refused"]:
-        raise typer.Exit(1)
+    return bool(counts["failed"] or counts["refused"])
 
 
 RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")

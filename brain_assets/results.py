@@ -1,6 +1,6 @@
 """What the main job found, a row a year, read from the data folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,32 @@ from typing import Any
 import pandas as pd
 
 from brain_assets.errors import TableError
-from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS
+
+
+@dataclass(frozen=True)
+class ForecasterResult:
+    """One year of one forecaster; None stands for what is not there.
+
+    Attributes
+    ----------
+    family : str
+    snapshot : str or None
+        That of the year.
+    train_loss, validation_loss, zero_loss : float or None
+        Of that snapshot; the last of predicting zero on the validation weeks.
+    rank_correlation : float or None
+        Of the year's forecasts, by the snapshot of the year before (momentum itself in the bootstrap window).
+    """
+
+    family: str
+    snapshot: str | None
+    train_loss: float | None
+    validation_loss: float | None
+    zero_loss: float | None
+    rank_correlation: float | None
 
 
 @dataclass(frozen=True)
@@ -20,25 +43,18 @@ class YearResult:
     Attributes
     ----------
     year : int
-    snapshot : str or None
-        The LSTM snapshot of the year.
-    train_loss, validation_loss, zero_loss : float or None
-        Of that snapshot; the last of predicting zero on the validation weeks.
-    lstm_rank_correlation, momentum_rank_correlation : float or None
-        Of the year's forecasts, by the snapshot of the year before (momentum itself in the bootstrap window).
-    ppo_return, equal_weight_return : float or None
-        Of the PPO policy of the year before and of equal weight, over the same weeks, after costs.
+    forecasters : tuple of ForecasterResult
+        One for each family.
+    momentum_rank_correlation : float or None
+        Of 4-week momentum, on the year's weeks.
+    returns : mapping of str to float or None
+        Of the policy of the year before, by family, and of equal weight, over the same weeks, after costs.
     """
 
     year: int
-    snapshot: str | None
-    train_loss: float | None
-    validation_loss: float | None
-    zero_loss: float | None
-    lstm_rank_correlation: float | None
+    forecasters: tuple[ForecasterResult, ...]
     momentum_rank_correlation: float | None
-    ppo_return: float | None
-    equal_weight_return: float | None
+    returns: Mapping[str, float | None]
 
 
 def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
@@ -46,28 +62,41 @@ def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
     from brain_assets.forecasting.walkforward import forecast_quality
     from brain_assets.portfolio.backtest import EQUAL_WEIGHT, growth
 
-    storage = SnapshotLocalStorage("lstm", data_dir / "models")
     results = []
     for year in years:
-        metadata = storage.read_metadata(cutoff_of_year(year))
-        training: dict[str, Any] = metadata["training"] if metadata else {}
         forecasts = _read(data_dir, "walkforward_forecasts", year)
         backtests = _read(data_dir, "backtest", year)
-        traded = backtests is not None and "ppo" in set(backtests["strategy"])
+        traded = set() if backtests is None else set(backtests["strategy"])
+        has_policy = bool(traded & set(POLICY_FAMILIES))  # equal weight alone is compared with nothing
         results.append(
             YearResult(
                 year=year,
-                snapshot=snapshot_name(cutoff_of_year(year)) if metadata else None,
-                train_loss=training.get("train_loss"),
-                validation_loss=training.get("validation_loss"),
-                zero_loss=training.get("zero_validation_loss"),
-                lstm_rank_correlation=None if forecasts is None else forecast_quality(forecasts, "lstm").known,
+                forecasters=tuple(
+                    _read_forecaster(data_dir, family, year, forecasts) for family in FORECASTER_FAMILIES
+                ),
                 momentum_rank_correlation=None if forecasts is None else forecast_quality(forecasts, "momentum").known,
-                ppo_return=growth(backtests, "ppo") if traded else None,
-                equal_weight_return=growth(backtests, EQUAL_WEIGHT) if traded else None,
+                returns={
+                    name: growth(backtests, name) if has_policy and name in traded else None
+                    for name in (*POLICY_FAMILIES, EQUAL_WEIGHT)
+                },
             )
         )
     return results
+
+
+def _read_forecaster(data_dir: Path, family: str, year: int, forecasts: pd.DataFrame | None) -> ForecasterResult:
+    from brain_assets.forecasting.walkforward import forecast_quality
+
+    metadata = SnapshotLocalStorage(family, data_dir / "models").read_metadata(cutoff_of_year(year))
+    training: dict[str, Any] = metadata["training"] if metadata else {}
+    return ForecasterResult(
+        family=family,
+        snapshot=snapshot_name(cutoff_of_year(year)) if metadata else None,
+        train_loss=training.get("train_loss"),
+        validation_loss=training.get("validation_loss"),
+        zero_loss=training.get("zero_validation_loss"),
+        rank_correlation=None if forecasts is None else forecast_quality(forecasts, family).known,
+    )
 
 
 def _read(data_dir: Path, name: str, year: int) -> pd.DataFrame | None:

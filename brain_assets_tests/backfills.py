@@ -16,14 +16,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from brain_assets.snapshots.names import FAMILIES
 from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PPO
+from brain_assets_tests.conftest import SYMBOLS, TINY
+from brain_assets_tests.graph.worlds import NAMES as ASSETS
 
 REPOSITORY = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-c", "from brain_assets.cli import main; main()")
-ASSETS = ("raw_prices", "lstm_snapshot", "walkforward_forecasts", "ppo_policy", "backtest")
 YEARS = (2019, 2020, 2021)
-TINY = {"ops": {"lstm_snapshot": {"config": TINY_LSTM}, "ppo_policy": {"config": TINY_PPO}}}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def contents(paths: dict[str, Path]) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in paths.items()}
 
 
-def assert_nothing_half(data_dir: Path, families: Sequence[str] = ("lstm", "ppo")) -> None:
+def assert_nothing_half(data_dir: Path, families: Sequence[str] = FAMILIES) -> None:
     """Check that whatever counts as there is whole: every snapshot loads, every table reads."""
     for family in families:
         storage = SnapshotLocalStorage(family, data_dir / "models")

@@ -82,7 +82,7 @@ def test_unknown_and_missing_keys_are_refused_by_name() -> None:
 
 def test_policy_options_are_undone() -> None:
     config = PpoConfig(hidden=8)
-    assert read_policy_options(json.loads(json.dumps(policy_options(config)))) == (config, RULES)
+    assert read_policy_options("ppo", json.loads(json.dumps(policy_options(config)))) == (config, RULES)
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_policy_options_are_undone() -> None:
 )
 def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
-        read_policy_options({**policy_options(PpoConfig()), **change})
+        read_policy_options("ppo", {**policy_options(PpoConfig()), **change})

@@ -23,18 +23,19 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets.errors import HubError, SnapshotError
-from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.backfill import PROCESS_TAG
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.graph.status import SNAPSHOT_FAMILY
 from brain_assets.progress import warn
 from brain_assets.snapshots.folder import is_running
-from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
+from brain_assets.snapshots.main_versions import MainVersions
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.versions import CODE_VERSIONS
 
-_INPUTS = {asset.key.to_user_string(): sorted(asset.asset_deps[asset.key]) for asset in ASSETS}
+_INPUTS = {asset.key.to_user_string(): sorted(asset.asset_deps[asset.key]) for asset in YEARLY_ASSETS}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Ad
 
 
 def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[dg.AssetObservation]:
-    """Push what did not get through, or whose run died before it; each that is complete gets an observation."""
+    """Push what did not get through, or whose run died before it; each that is complete gets an observation.
+
+    Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
+    """
     from brain_assets.snapshots.sync import compare, to_complete
 
     for asset, family in SNAPSHOT_FAMILY.items():
@@ -84,6 +88,10 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
                     yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=state.metadata)
         except HubError as error:
             warn(f"hub: still pending: {error}")
+    for family in FORECASTER_FAMILIES:
+        for branch, copy in MainVersions(snapshots[family]).complete():
+            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+            yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **state.metadata})
 
 
 def _is_under_way(instance: dg.DagsterInstance, year: int) -> bool:

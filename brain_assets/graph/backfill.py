@@ -10,9 +10,12 @@ from dagster import AssetKey, DagsterRunStatus
 
 from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.jobs import main_versions, walkforward
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 from brain_assets.snapshots.folder import is_running
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""Dagster's own console; the command line says what there is to say."""
 
 PROCESS_TAG = "brain_assets/process"
 """Process id of the command that started a run, so that the next one can tell a run whose process died."""
@@ -77,6 +80,7 @@ class Backfill:
             )
         self._assets = [name for name in known if not assets or name in assets]
         self._job = defs.resolve_job_def(walkforward.name)
+        self._main_job = defs.resolve_job_def(main_versions.name)
         self._graph = defs.resolve_asset_graph()
         self.options = self._check_config(run_config or {})
         self._broken: set[tuple[str, int]] = set()
@@ -124,24 +128,11 @@ class Backfill:
             tags={PROCESS_TAG: str(os.getpid())},
             raise_on_error=False,
         )
-        events = result.all_events
-        seconds = {
-            event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
-        }
-        failures = {
-            event.step_key: self._reason(event.step_failure_data.error) for event in events if event.is_step_failure
-        }
-        made = {
-            event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
-            for event in events
-            if event.is_step_materialization and event.asset_key
-        }
+        made, failures = self._read(result, year, reasons)
         held_up: dict[str, str] = {}
         for name, reason in reasons.items():
-            if name in made and name not in failures:
-                metadata = {key: value.value for key, value in made[name].items()}
-                verdict = "reused" if metadata.get("reused") else "made"
-                yield Outcome(name, year, verdict, reason, seconds.get(name, 0.0), metadata)
+            if name in made:
+                yield made[name]
                 continue
             cause = failures.get(name) or self._broken_parent(name, year)
             if not cause and failures:  # Dagster skips what follows a failed step, even if it needs another year of it
@@ -153,6 +144,52 @@ class Backfill:
         if held_up:
             yield from self._execute(year, held_up)
 
+    def _read(
+        self, result: dg.ExecuteInProcessResult, year: int, reasons: Mapping[str, str]
+    ) -> tuple[dict[str, Outcome], dict[str, str]]:
+        """Tell what a run made, and the sentence of each asset that failed."""
+        events = result.all_events
+        seconds = {
+            event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
+        }
+        failures = {
+            str(event.step_key): self._reason(event.step_failure_data.error)
+            for event in events
+            if event.is_step_failure
+        }
+        made = {}
+        for event in events:
+            if event.is_step_materialization and event.asset_key and event.step_key not in failures:
+                name = event.asset_key.to_user_string()
+                metadata = {
+                    key: value.value for key, value in event.step_materialization_data.materialization.metadata.items()
+                }
+                verdict = "reused" if metadata.get("reused") else "made"
+                made[name] = Outcome(name, year, verdict, reasons.get(name, ""), seconds.get(name, 0.0), metadata)
+        return made, failures
+
+    def run_main_version(self, family: str, force: bool = False) -> Outcome:
+        """Train the main version of a forecaster; without options of its own it takes those of the yearly snapshots.
+
+        Parameters
+        ----------
+        family : str
+            ``lstm`` or ``patchtst``.
+        force : bool
+            Train it again even if it is there.
+        """
+        name = f"{family}_model"
+        options = self.options.get(name) or self.options.get(f"{family}_snapshot", {})
+        result = self._main_job.execute_in_process(
+            run_config={"ops": {name: {"config": {**options, "force": force}}}, "loggers": QUIET},
+            instance=self._instance,
+            asset_selection=[AssetKey(name)],
+            tags={PROCESS_TAG: str(os.getpid())},
+            raise_on_error=False,
+        )
+        made, failures = self._read(result, 0, {})
+        return made.get(name) or Outcome(name, 0, "failed", failures.get(name) or _run_failure(result))
+
     def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
         return parents_of(self._graph, name, year)
 
@@ -163,25 +200,34 @@ class Backfill:
         return f"needs {', '.join(broken)}" if broken else ""
 
     def _check_config(self, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Validate a run configuration against the whole job; gives each asset's values."""
-        try:
-            dg.validate_run_config(self._job, dict(run_config))
-        except dg.DagsterInvalidConfigError as error:
-            problems = "; ".join(self._config_problem(problem) for problem in error.errors)
-            raise ConfigError(f"run configuration: {problems}; correct it.") from error
+        """Validate a run configuration against both whole jobs; gives each asset's values."""
+        ops = run_config.get("ops")
+        of_main = {key for key in ops if self._main_job.has_node_named(str(key))} if isinstance(ops, dict) else set()
+        parts = [(self._job, dict(run_config))]
+        if isinstance(ops, dict) and of_main:
+            parts = [
+                (self._job, {**run_config, "ops": {key: ops[key] for key in ops if key not in of_main}}),
+                (self._main_job, {"ops": {key: ops[key] for key in of_main}}),
+            ]
+        for job, values in parts:
+            try:
+                dg.validate_run_config(job, values)
+            except dg.DagsterInvalidConfigError as error:
+                problems = "; ".join(self._config_problem(job, problem) for problem in error.errors)
+                raise ConfigError(f"run configuration: {problems}; correct it.") from error
         others = sorted(set(run_config) - {"ops"})
         if others:
             raise ConfigError(f"run configuration: expected the key ops only, got {', '.join(others)}; remove them.")
-        ops = run_config.get("ops", {}) or {}
+        ops = ops or {}
         return {name: dict((entry or {}).get("config", {}) or {}) for name, entry in ops.items()}
 
-    def _config_problem(self, problem: Any) -> str:
+    def _config_problem(self, job: dg.JobDefinition, problem: Any) -> str:
         """Put one of Dagster's findings into words: its own spell out the whole schema."""
         levels, data = problem.stack.levels, problem.error_data
         place = ".".join(levels) or "top level"
         unknown = [data.field_name] if hasattr(data, "field_name") else getattr(data, "field_names", [])
         if unknown:
-            config_type: Any = self._job.run_config_schema.config_type
+            config_type: Any = job.run_config_schema.config_type
             for level in levels:
                 config_type = config_type.fields[level].config_type
             return f"{place}: expected keys among {', '.join(sorted(config_type.fields))}, got {', '.join(unknown)}"
@@ -197,7 +243,7 @@ class Backfill:
             options = {**self.options.get(name, {}), **({"force": True} if self._force and takes_force else {})}
             if options:
                 ops[name] = {"config": options}
-        return {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        return {"ops": ops, "loggers": QUIET}
 
     def _reason(self, error: Any) -> str:
         """Give our own error's sentence, else make one of the innermost error."""
@@ -217,6 +263,12 @@ class Backfill:
             process = run.tags.get(PROCESS_TAG)
             if process is not None and not is_running(int(process)):
                 self._instance.report_run_failed(run, f"process {process} died")
+
+
+def main_version_inputs(defs: dg.Definitions, family: str) -> list[str]:
+    """Name the yearly assets that a family's main version is trained on."""
+    node = defs.resolve_asset_graph().get(AssetKey(f"{family}_model"))
+    return sorted(key.to_user_string() for key in node.parent_keys)
 
 
 def _run_failure(result: Any) -> str:

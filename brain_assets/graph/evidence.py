@@ -6,12 +6,25 @@ from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FORECASTER_FAMILIES
 
-Evidence = dict[str, dg.MetadataValue | float | int | str]
+Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 
 
 def model_evidence(snapshot: ModelSnapshot) -> Evidence:
     """Give the evidence of a model of any family."""
     return _forecaster_evidence(snapshot) if snapshot.family in FORECASTER_FAMILIES else _policy_evidence(snapshot)
+
+
+def version_evidence(snapshot: ModelSnapshot) -> Evidence:
+    """Give how a main version did on the weeks that were kept from it, beside zero and the version before."""
+    scores = snapshot.metadata["scores"]
+    return {
+        "held_out/loss": scores["loss"],
+        "held_out/loss_of_zero": scores["zero_loss"],
+        "held_out/loss_of_previous": "no version before" if scores["previous"] is None else scores["previous_loss"],
+        "held_out/weeks": scores["n_weeks"],
+        "promoted_when_made": scores["promoted"],
+        "verdict": scores["verdict"],
+    }
 
 
 def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
@@ -27,6 +40,7 @@ def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
         "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
         "best_epoch": training["best_epoch"],
         "epochs": len(curve),
+        "neutral_channels": ", ".join(snapshot.metadata["neutral_channels"]) or "none",
         "learning_curve": loss_curve(
             f"{snapshot.family} snapshot {snapshot.cutoff_date}",
             [losses["train"] for losses in curve],

@@ -8,14 +8,12 @@ import dagster as dg
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.base import Market
+from brain_assets.market.calendar import utc_now
 from brain_assets.market.registry import open_market
 from brain_assets.settings import Settings, current_settings
 
 TIMEZONE = "America/New_York"
 """A year ends when it does where the exchange stands."""
-
-ALL_BEFORE = 100
-"""Years; more than there can be, as sessions are known from 1970 on. Dagster walks through every one of them."""
 
 
 def yearly_partitions(settings: Settings, market: Market) -> dg.TimeWindowPartitionsDefinition:
@@ -41,11 +39,18 @@ def yearly_partitions(settings: Settings, market: Market) -> dg.TimeWindowPartit
 
 
 SETTINGS = current_settings()
-MARKET = open_market(SETTINGS.market, SETTINGS.symbols, SETTINGS.files_dir)
+MARKET = open_market(SETTINGS.market, SETTINGS.symbols, SETTINGS.files_dir, SETTINGS.edgar_identity)
 YEARS = yearly_partitions(SETTINGS, MARKET)
 
 FIRST_YEAR = SETTINGS.first_partition_year
 """The first partition: it holds the whole bootstrap window."""
+
+
+SPARE_YEARS = 10
+"""A process that loaded the definitions does not live longer."""
+
+ALL_BEFORE = (SETTINGS.last_year or MARKET.last_complete_year() or utc_now().year) - FIRST_YEAR + SPARE_YEARS
+"""Years; more than there can be before any partition, but few: Dagster walks through every one of them, often."""
 
 
 def _mapping(start_offset: int, end_offset: int) -> dg.TimeWindowPartitionMapping:

@@ -1,11 +1,13 @@
 """The resources that assets ask for by name."""
 
-from collections.abc import Mapping
+import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.base import Market
+from brain_assets.market.calendar import utc_now
 from brain_assets.settings import Settings
 from brain_assets.snapshots.hub_address import HubAddress, hub_address
 from brain_assets.snapshots.names import FAMILIES
@@ -14,17 +16,23 @@ from brain_assets.tables import ParquetTableStore, TableStore
 
 
 def build_resources(
-    market: Market, tables: TableStore, models_dir: Path, hubs: Mapping[str, HubAddress | None] | None = None
+    market: Market,
+    tables: TableStore,
+    models_dir: Path,
+    hubs: Mapping[str, HubAddress | None] | None = None,
+    clock: Callable[[], datetime.datetime] = utc_now,
 ) -> Mapping[str, Any]:
     """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`.
 
-    Families with an entry in `hubs` push their snapshots to it.
+    Families with an entry in `hubs` push their snapshots to it. Scores of headlines lie beside the folder of models.
     """
     repos = hubs or {}
     return {
         "market": market,
         "tables": tables,
         "table_io": TableIOManager(tables),
+        "clock": clock,
+        "headline_cache": models_dir.parent / "cache" / "headlines",
         "snapshots": {
             family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
             for family in FAMILIES

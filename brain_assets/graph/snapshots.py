@@ -1,7 +1,7 @@
 """What every asset that makes a model snapshot does: keep one with the same fingerprint, else train; then push it."""
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -67,11 +67,16 @@ class Made:
     @property
     def result(self) -> dg.MaterializeResult[None]:
         """What the asset gives back. Its data version is the fingerprint: equal fingerprint, equal bytes."""
+        return self.result_with([])
+
+    def result_with(self, checks: Sequence[dg.AssetCheckResult]) -> dg.MaterializeResult[None]:
+        """Give `result` together with what was checked."""
         metadata: Metadata = {"reused": self.reused}
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub
         metadata |= snapshot_metadata(self.snapshot, self.path, self.hub)
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(self.snapshot.fingerprint))
+        version = dg.DataVersion(self.snapshot.fingerprint)
+        return dg.MaterializeResult(metadata=metadata, data_version=version, check_results=checks)
 
 
 def snapshot_metadata(snapshot: ModelSnapshot, path: str, hub: HubState | None) -> Metadata:

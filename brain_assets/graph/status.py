@@ -23,17 +23,16 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.graph.configs import LstmRunConfig, PpoRunConfig, to_domain
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.progress import warn
 from brain_assets.snapshots.fingerprint import hash_json
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS, TableStore
 
-SNAPSHOT_FAMILY = {"lstm_snapshot": "lstm", "ppo_policy": "ppo"}
+SNAPSHOT_FAMILY = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
+"""Asset -> family of the snapshots that it makes."""
 
 
 class State(enum.Enum):
@@ -163,9 +162,10 @@ class StatusReader:
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a model's configuration in the form that its fingerprint hashes."""
-    if name == "lstm_snapshot":
-        return asdict(to_domain(LstmRunConfig(**values), LstmConfig))
-    return policy_options(to_domain(PpoRunConfig(**values), PpoConfig))
+    family = SNAPSHOT_FAMILY[name]
+    run_config_class, config_class = MODEL_CONFIGS[family]
+    config = to_domain(run_config_class(**values), config_class)
+    return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
 
 
 def _sentence(cause: Any) -> str:

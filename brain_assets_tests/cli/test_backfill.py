@@ -25,6 +25,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import RAW
 
 ALL = {(year, asset) for year in YEARS for asset in ASSETS}
 SKIPPED = "done already, skipped"
@@ -37,8 +38,13 @@ def runs(data_dir):
 
 def states(output):
     """Read the table of `status`: (year, asset) -> state."""
-    rows = [line.replace("│", " ").split() for line in output.splitlines() if line.startswith("│")]
-    return {(int(row[0]), asset): state for row in rows for asset, state in zip(ASSETS, row[1:], strict=True)}
+    rows = [words for line in output.splitlines() if (words := line.split()) and words[0].isdigit()]
+    return {
+        (int(row[0]), asset): state
+        for row in rows
+        if len(row) == len(ASSETS) + 1 and row[1] not in ASSETS
+        for asset, state in zip(ASSETS, row[1:], strict=True)
+    }
 
 
 # What is done, and done again
@@ -49,18 +55,22 @@ def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
     assert set(said) == ALL
     assert all(text.startswith("made in ") for text in said.values())
     for year in YEARS:
-        assert "2 epochs, validation loss" in said[year, "lstm_snapshot"]
+        for asset in ("lstm_snapshot", "patchtst_snapshot"):
+            assert "2 epochs, validation loss" in said[year, asset]
         assert "rank correlation" in said[year, "walkforward_forecasts"]
     assert sorted(runs(finished.data_dir).values()) == [(str(year), "SUCCESS") for year in YEARS]
 
 
-def test_it_ends_with_a_table_and_the_way_to_the_ui(finished):
+def test_it_ends_with_tables_and_the_way_to_the_ui(finished):
     *lines, last = finished.output.splitlines()
     for year in YEARS:
-        [row] = [line.split() for line in lines if line.split()[:2] == [str(year), f"snapshot-{year}-12-31"]]
-        figures = [figure for figure in row[2:] if figure != "-"]
-        assert len(figures) == (5 if year == YEARS[0] else 7)  # no policy is older than the first year
-    assert "15 made, 0 run without change, 0 done before, 0 not done" in lines
+        rows = [line.split() for line in lines if line.split()[:2] == [str(year), f"snapshot-{year}-12-31"]]
+        assert [row[2] for row in rows] == ["LSTM", "PatchTST"]
+        assert all(len(row) == 8 and "-" not in row for row in rows)
+        [returns] = [row for line in lines if len(row := line.split()) == 4 and row[0] == str(year)]
+        expected = ["-"] * 3 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
+        assert returns[1:] == expected  # no policy is older than the first year
+    assert "27 made, 0 run without change, 0 done before, 0 not done" in lines
     assert last == (
         f"Look at them in Dagster's UI: BRAIN_MARKET=simulator BRAIN_DATA_DIR={finished.data_dir} "
         f"BRAIN_SYMBOLS={','.join(SYMBOLS)} BRAIN_LAST_YEAR=2021 brain-assets ui"
@@ -75,7 +85,7 @@ def test_a_second_backfill_does_nothing(finished, tmp_path):
         second = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
     assert second.returncode == 0, second.stderr
     assert outcomes(second.stdout) == dict.fromkeys(ALL, SKIPPED)
-    assert "0 made, 0 run without change, 15 done before, 0 not done" in second.stdout
+    assert "0 made, 0 run without change, 27 done before, 0 not done" in second.stdout
     assert identities(files | weights(data)) == before
     assert runs(data) == runs_before
     assert spent[0] < finished.cpu_seconds / 1.5
@@ -155,13 +165,14 @@ def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     prices = SimulatorMarket(SYMBOLS).prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1))
     prices[prices["date"].dt.year != 2020].to_csv(tmp_path / "prices.csv", index=False)
     market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(tmp_path), "BRAIN_SYMBOLS": ""}
-    assets = ("raw_prices", "lstm_snapshot", "walkforward_forecasts")
+    assets = (*RAW, "lstm_snapshot", "walkforward_forecasts")
     arguments = ["backfill", "2019-2021", "--assets", ",".join(assets), "--config", str(finished.config)]
     run = brain_assets(tmp_path / "data", *arguments, **market)
     assert run.returncode == 1
     said = outcomes(run.stdout)
     assert set(said) == {(year, asset) for year in YEARS for asset in assets}
     made = {(2019, asset) for asset in assets} | {(2021, "raw_prices")}
+    made |= {(year, asset) for year in YEARS for asset in ("raw_news_sentiment", "raw_fundamentals")}
     assert {place for place, text in said.items() if text.startswith("made in ")} == made
     reason = "market files: expected bars from 2020-01-01 to 2021-01-01, got none; check the symbols and the years."
     assert said[2020, "raw_prices"] == f"failed: {reason}"
@@ -170,7 +181,7 @@ def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     assert said[2021, "lstm_snapshot"] == "blocked: needs raw_prices[2020]"
     assert said[2021, "walkforward_forecasts"] == "blocked: needs lstm_snapshot[2020], raw_prices[2020]"
     assert run.stderr == f"error: raw_prices 2020: {reason}\n"
-    assert "4 made, 0 run without change, 0 done before, 5 not done" in run.stdout
+    assert "10 made, 0 run without change, 0 done before, 5 not done" in run.stdout
 
 
 def test_a_model_that_fails_stops_only_what_needs_it(tmp_path, finished):
@@ -181,7 +192,8 @@ def test_a_model_that_fails_stops_only_what_needs_it(tmp_path, finished):
     assert run.returncode == 1
     said = outcomes(run.stdout)
     # in the bootstrap window forecasts are momentum: they need no snapshot, though Dagster put both into one run
-    made = {(2019, asset) for asset in ASSETS if asset != "lstm_snapshot"} | {(2020, "raw_prices")}
+    made = {(2019, asset) for asset in ASSETS if asset != "lstm_snapshot"}
+    made |= {(2020, asset) for asset in (*RAW, "patchtst_snapshot")}
     assert {place for place, text in said.items() if text.startswith("made in ")} == made
     for year in (2019, 2020):
         assert said[year, "lstm_snapshot"].startswith(f"failed: {data}/models/lstm/snapshot-{year}-12-31: expected a ")
@@ -226,7 +238,7 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     config = write_config(tmp_path / "tiny.yaml")
     data = tmp_path / "data"
     options = ("--config", str(config))
-    early = brain_assets(data, "backfill", "2019-2020", "--assets", "raw_prices,walkforward_forecasts", *options)
+    early = brain_assets(data, "backfill", "2019-2020", "--assets", ",".join((*RAW, "walkforward_forecasts")), *options)
     assert early.returncode == 0, early.stderr
     assert set(pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]) == {"momentum"}
     model = brain_assets(data, "backfill", "2019", "--assets", "lstm_snapshot", *options)

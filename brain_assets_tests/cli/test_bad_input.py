@@ -67,7 +67,7 @@ def refusal(data_dir, *arguments, **variables):
         pytest.param(
             ["2019", "--assets", "lstm_snapshot,lstm"],
             {},
-            r"--assets: expected names among raw_prices, lstm_snapshot, .*, got lstm; correct them\.",
+            r"--assets: expected names among raw_fundamentals, raw_news_sentiment, .*, got lstm; correct them\.",
             id="unknown asset",
         ),
         pytest.param(

@@ -11,6 +11,7 @@ import pytest
 from brain_assets.snapshots.folder import read_files
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
+from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.snapshots.hubs import KINDS, READ_TOKEN, TOKEN, WatchedHub, fault
 
@@ -37,19 +38,19 @@ def pushed(finished: Finished, hub: WatchedHub, tmp_path_factory: pytest.TempPat
     data_dir = finished.copy(tmp_path_factory.mktemp("pushed"))
     dry = run(data_dir, "sync", "push", "--dry-run", hub=hub)
     assert dry.returncode == 0, dry.stderr
-    assert "would push 6 of 6 snapshots; nothing was done" in dry.stdout
+    assert "would push 12 of 12 snapshots; nothing was done" in dry.stdout
     assert hub.repos() == []
     done = run(data_dir, "sync", "push", hub=hub)
     assert done.returncode == 0, done.stderr
     assert sorted(line for line in done.stdout.splitlines() if line.endswith(" pushed")) == [
-        f"{family:<8} {name} pushed" for family in ("lstm", "ppo") for name in NAMES
+        f"{family:<8} {name} pushed" for family in FAMILIES for name in NAMES
     ]
-    assert "6 pushed; 0 equal or only on the other side" in done.stdout
+    assert "12 pushed; 0 equal or only on the other side" in done.stdout
     return data_dir
 
 
 def test_push_makes_branches_of_exactly_the_local_files(pushed: Path, hub: WatchedHub) -> None:
-    for family in ("lstm", "ppo"):
+    for family in FAMILIES:
         assert set(hub.branches(f"user/{family}")) == {"main", *NAMES}
         for name in NAMES:
             assert hub.files(f"user/{family}", name) == read_files(pushed / "models" / family / name)
@@ -74,19 +75,20 @@ def test_pull_adopt_and_backfill_train_nothing(
 ) -> None:
     pulled = run(tmp_path, "sync", "pull", hub=hub)
     assert pulled.returncode == 0, pulled.stderr
-    assert "6 pulled; 0 equal or only on the other side" in pulled.stdout
-    for family in ("lstm", "ppo"):
+    assert "12 pulled; 0 equal or only on the other side" in pulled.stdout
+    for family in FAMILIES:
         for name in NAMES:
             folder = Path("models") / family / name
             assert read_files(tmp_path / folder) == read_files(pushed / folder)
-    assert "nothing to pull; 6 equal" in run(tmp_path, "sync", "pull", hub=hub).stdout
+    assert "nothing to pull; 12 equal" in run(tmp_path, "sync", "pull", hub=hub).stdout
 
     adopted = run(tmp_path, "adopt", hub=hub)
     assert adopted.returncode == 0, adopted.stderr
-    assert "6 adopted" in adopted.stdout
+    assert "12 adopted" in adopted.stdout
     assert "nothing to adopt" in run(tmp_path, "adopt", hub=hub).stdout
     status = run(tmp_path, "status", "--config", str(finished.config), hub=hub)
-    assert re.search(r"2020 │ missing    │ done          │ missing               │ done       │ missing", status.stdout)
+    models = ["done" if asset in MODELS else "missing" for asset in backfills.ASSETS]
+    assert ["2020", *models] in [line.split() for line in status.stdout.splitlines()]
 
     before = hub.branches("user/lstm")
     years = f"{backfills.YEARS[0]}-{backfills.YEARS[-1]}"
@@ -94,7 +96,7 @@ def test_pull_adopt_and_backfill_train_nothing(
     assert backfill.returncode == 0, backfill.stdout + backfill.stderr
     results = outcomes(backfill.stdout)
     for year in backfills.YEARS:
-        for asset in ("lstm_snapshot", "ppo_policy"):
+        for asset in MODELS:
             assert results[year, asset].startswith("run, nothing had changed")
     assert "hub: unchanged" in backfill.stdout
     assert hub.branches("user/lstm") == before

@@ -10,23 +10,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
+from brain_assets.market.base import ScoreHeadlines, SourcedTable
+from brain_assets.market.fundamentals import RATIOS, validate_fundamentals
+from brain_assets.market.news import validate_news
 from brain_assets.market.prices import validate_prices
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import NAMES, RUN_CONFIG, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 YEARS = (2019, 2020, 2021)
 
 
 def test_one_partition_materializes_to_memory(market: SimulatorMarket, tmp_path: Path) -> None:
     resources = {name: value for name, value in world(market, tmp_path).items() if name != "table_io"}
-    result = dg.materialize_to_memory(ASSETS, partition_key="2019", resources=resources, run_config=RUN_CONFIG)
+    result = dg.materialize_to_memory(YEARLY_ASSETS, partition_key="2019", resources=resources, run_config=RUN_CONFIG)
     assert result.success
     forecasts = result.output_for_node("walkforward_forecasts")
-    assert set(forecasts["lstm_source"]) == {"momentum"}  # the year's own snapshot is never used on it
+    for family in ("lstm", "patchtst"):
+        assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
     assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
     assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
 
@@ -47,22 +51,31 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
         assert prices["first_date"] == first
         assert prices["last_date"] == f"{year}-12-31"
         assert prices["sessions"] == prices["sessions_of_the_exchange"]
-        data = metadata_of(results[year], "lstm_snapshot")["training_data"]
-        assert data["first_session"] == "2016-01-04"
-        assert data["last_session"] == f"{year}-12-31"
-        assert data["last_training_target"] < data["first_validation_week"] <= f"{year}-01-07"
-        assert data["last_validation_target"] <= f"{year}-12-31"
-        policy = metadata_of(results[year], "ppo_policy")["training_data"]
-        assert policy["first_week"] == "2016-02-08"
-        assert policy["last_week"] <= f"{year}-12-31"
+        filed_from = "2015-01-01" if year == 2019 else first  # the first week knows the last filing before it
+        for name, column, start in (("raw_news_sentiment", "date", first), ("raw_fundamentals", "filed", filed_from)):
+            signals = metadata_of(results[year], name)
+            assert start <= signals[f"first_{column}"] <= signals[f"last_{column}"] <= f"{year}-12-31"
+            assert (signals["symbols"], signals["source"]) == (len(SYMBOLS), "made up")
+        for name in ("lstm_snapshot", "patchtst_snapshot"):
+            data = metadata_of(results[year], name)["training_data"]
+            assert data["first_session"] == "2016-01-04"
+            assert data["last_session"] == f"{year}-12-31"
+            assert data["last_training_target"] < data["first_validation_week"] <= f"{year}-01-07"
+            assert data["last_validation_target"] <= f"{year}-12-31"
+        for name in ("ppo_policy", "sac_policy"):
+            policy = metadata_of(results[year], name)["training_data"]
+            assert policy["first_week"] == "2016-02-08"
+            assert policy["last_week"] <= f"{year}-12-31"
 
 
 def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple) -> None:
     results, _, _ = three_years
-    sources = {year: metadata_of(results[year], "walkforward_forecasts")["lstm_weeks_by_source"] for year in YEARS}
-    assert set(sources[2019]) == {"momentum"}
-    assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
-    assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
+    for family in ("lstm", "patchtst"):
+        key = f"{family}_weeks_by_source"
+        sources = {year: metadata_of(results[year], "walkforward_forecasts")[key] for year in YEARS}
+        assert set(sources[2019]) == {"momentum"}
+        assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
+        assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
 
 
 def test_policies_trade_the_year_after_beside_equal_weight(three_years: tuple) -> None:
@@ -71,7 +84,8 @@ def test_policies_trade_the_year_after_beside_equal_weight(three_years: tuple) -
     for year, n_weeks in ((2020, 52), (2021, 52)):
         table = tables.read_year("backtest", year)
         assert list(table.columns) == ["week_start", "strategy", "net_return", "turnover", "weights"]
-        assert table.groupby("strategy")["week_start"].nunique().to_dict() == {"equal_weight": n_weeks, "ppo": n_weeks}
+        n_by_strategy = table.groupby("strategy")["week_start"].nunique().to_dict()
+        assert n_by_strategy == dict.fromkeys(("equal_weight", "ppo", "sac"), n_weeks)
         for weights in table["weights"].map(pd.io.json.ujson_loads):
             assert sum(weights.values()) == pytest.approx(1)
             assert weights["cash"] >= 0.02 - 1e-9
@@ -82,9 +96,10 @@ def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> Non
     results, folder, _ = three_years
     for name, key in (
         ("raw_prices", "prices"),
-        ("lstm_snapshot", "learning_curve"),
+        ("raw_news_sentiment", "news"),
+        ("raw_fundamentals", "ratios"),
+        *((name, "learning_curve") for name in MODELS),
         ("walkforward_forecasts", "rank_correlation"),
-        ("ppo_policy", "learning_curve"),
         ("backtest", "equity"),
     ):
         assert metadata_of(results[2020], name)[key].startswith("![")
@@ -102,7 +117,7 @@ def test_disk_and_memory_give_the_same(market: SimulatorMarket, three_years: tup
     resources = world(market, tmp_path / "models", disk)
     for year in YEARS[:2]:
         run_year(year, resources)
-        for name in ("raw_prices", "walkforward_forecasts", "backtest"):
+        for name in TABLES:
             pd.testing.assert_frame_equal(disk.read_year(name, year), memory.read_year(name, year), check_exact=True)
 
 
@@ -112,7 +127,7 @@ def test_same_fingerprint_is_not_trained_again_unless_forced(market: SimulatorMa
     weights = tmp_path / "lstm" / "snapshot-2019-12-31" / "weights.pt"
     stamp, digest = weights.stat().st_mtime_ns, hashlib.sha256(weights.read_bytes()).hexdigest()
     second = run_year(2019, resources)
-    for name in ("lstm_snapshot", "ppo_policy", "raw_prices"):
+    for name in (*MODELS, *RAW):
         assert metadata_of(first, name)["reused"] is False
         assert metadata_of(second, name)["reused"] is True
     assert weights.stat().st_mtime_ns == stamp
@@ -132,7 +147,7 @@ def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path:
     assert metadata_of(second, "lstm_snapshot")["fingerprint"] != metadata_of(first, "lstm_snapshot")["fingerprint"]
 
 
-@pytest.mark.parametrize("name", ["lstm_snapshot", "walkforward_forecasts", "ppo_policy", "backtest"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in RAW])
 def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     market: SimulatorMarket, tmp_path: Path, name: str
 ) -> None:
@@ -144,14 +159,15 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     error = failure.step_failure_data.error
     while error.cause is not None:
         error = error.cause
-    assert "raw_prices[2020] is not materialized" in error.message
-    assert "materialize raw_prices for 2020 first" in error.message
+    missing = next(raw for raw in ("raw_prices", *RAW) if f"{raw}[2020] is not materialized" in error.message)
+    assert f"materialize {missing} for 2020 first" in error.message
+    assert name != "lstm_snapshot" or missing == "raw_prices"
     assert not (tmp_path / "lstm" / "snapshot-2020-12-31").exists()
 
 
 @dataclasses.dataclass
 class ChangedAfter:
-    """A market whose every bar after a date is another, with a symbol gone and one new."""
+    """A market whose every bar, score and filing after a date is another, with a symbol gone and one new."""
 
     market: SimulatorMarket
     last_date: datetime.date
@@ -171,6 +187,24 @@ class ChangedAfter:
         frame = pd.concat([frame[~(after & (frame["symbol"] == SYMBOLS[0]))], new])
         return validate_prices(frame, "changed")
 
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
+        found = self.market.news_sentiment(start, end, score)
+        after = found.table["date"] > pd.Timestamp(self.last_date)
+        frame = found.table.copy()
+        frame.loc[after, "sentiment_score"] *= -0.9
+        frame.loc[after, "n_articles"] += 3
+        new = frame[after & (frame["symbol"] == SYMBOLS[1])].assign(symbol="NEW")
+        return found._replace(table=validate_news(pd.concat([frame, new]), "changed"))
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
+        found = self.market.fundamentals(start, end)
+        after = found.table["filed"] > pd.Timestamp(self.last_date)
+        frame = found.table.copy()
+        for name in RATIOS:
+            frame.loc[after, name] -= 0.3
+        restated = frame[after].assign(period_end=pd.Timestamp("2017-03-31")).drop_duplicates(["filed", "symbol"])
+        return found._replace(table=validate_fundamentals(pd.concat([frame, restated]), "changed"))
+
 
 def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     market: SimulatorMarket, three_years: tuple, tmp_path: Path
@@ -181,11 +215,11 @@ def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     for year in YEARS:
         run_year(year, changed)
     for year in (2019, 2020):
-        for name in ("raw_prices", "walkforward_forecasts", "backtest"):
+        for name in TABLES:
             pd.testing.assert_frame_equal(
                 tables.read_year(name, year), changed_tables.read_year(name, year), check_exact=True
             )
-        for family in ("lstm", "ppo"):
+        for family in MODELS.values():
             for path in (folder / family / f"snapshot-{cutoff_of_year(year)}").iterdir():
                 other = tmp_path / family / path.parent.name / path.name
                 assert path.read_bytes() == other.read_bytes(), path
@@ -193,7 +227,7 @@ def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     one, other = (store.read_year("walkforward_forecasts", 2021) for store in (tables, changed_tables))
     assert not one["realized"].equals(other["realized"])
     assert "NEW" in set(other["symbol"])
-    for family in ("lstm", "ppo"):
+    for family in MODELS.values():
         weights = [root / family / "snapshot-2021-12-31" / "weights.pt" for root in (folder, tmp_path)]
         assert weights[0].read_bytes() != weights[1].read_bytes()
 
@@ -217,5 +251,5 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
 
 
 def test_names_cover_the_graph() -> None:
-    keys = {key.to_user_string() for asset in ASSETS for key in asset.keys}
-    assert keys == set(NAMES)
+    assert {key.to_user_string() for asset in YEARLY_ASSETS for key in asset.keys} == set(NAMES)
+    assert {asset.key.to_user_string() for asset in MAIN_MODELS} == {"lstm_model", "patchtst_model"}

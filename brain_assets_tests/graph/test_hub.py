@@ -18,30 +18,24 @@ from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.backfill import PROCESS_TAG
-from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.snapshots.folder import read_files
 from brain_assets.snapshots.names import FAMILIES, cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import MemoryTableStore
-from brain_assets_tests.graph.worlds import RUN_CONFIG, metadata_of, run_year
+from brain_assets_tests.graph.worlds import MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
+from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fault
 
 OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
-MODELS = {"lstm_snapshot": "lstm", "ppo_policy": "ppo"}
-TABLES = ("raw_prices", "walkforward_forecasts", "backtest")
 YEARS = (2019, 2020, 2021)
 
 
 def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
-    tables = MemoryTableStore()
     return {
-        "market": market,
-        "tables": tables,
-        "table_io": TableIOManager(tables),
+        **plain_world(market, root / "models"),
         "snapshots": {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES},
     }
 
@@ -123,7 +117,7 @@ def test_absent_branch_gives_way_to_the_closest_earlier_one(
     drop(copied_hub, "snapshot-2020-12-31")
     second = machine(market, tmp_path, copied_hub)
     for year in YEARS:
-        run_year(year, second, names=("raw_prices", "walkforward_forecasts"))
+        run_year(year, second, names=(*RAW, "walkforward_forecasts"))
     sources = second["tables"].read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
 
@@ -133,7 +127,7 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
 ) -> None:
     second = machine(market, tmp_path, copied_hub)
     for year in (2019, 2020, 2021):
-        run_year(year, second, names=("raw_prices",))
+        run_year(year, second, names=RAW)
     for year in (2020, 2019):
         branch = f"snapshot-{year}-12-31"
         files = copied_hub.files("user/lstm", branch)
@@ -279,7 +273,8 @@ def test_snapshot_that_is_not_believed_is_not_adopted(
     copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
     with dg.DagsterInstance.ephemeral() as instance:
         found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
-    assert found == {("lstm_snapshot", 2019), *(("ppo_policy", year) for year in YEARS)}
+    others = {(asset, year) for asset in MODELS if asset != "lstm_snapshot" for year in YEARS}
+    assert found == {("lstm_snapshot", 2019), *others}
 
 
 def test_sensor_adopts_once_and_then_says_what_it_looked_at(
@@ -326,8 +321,8 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             ("http://127.0.0.1:9", "expected the Hub (http://127.0.0.1:9) to list its branches"),
         ):
             resources = machine(market, tmp_path, target, attempts=1)
-            run_year(2019, resources, names=("raw_prices", "walkforward_forecasts"))  # the bootstrap asks for none
-            result = run_year(2020, resources, names=("raw_prices", "walkforward_forecasts"), raise_on_error=False)
+            run_year(2019, resources, names=(*RAW, "walkforward_forecasts"))  # the bootstrap asks for none
+            result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]
             assert words in str(failure.step_failure_data.error)
 
@@ -337,7 +332,7 @@ def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
 ) -> None:
     second = machine(market, tmp_path, copied_hub)
     for year in YEARS:
-        run_year(year, second, names=("raw_prices", "walkforward_forecasts"))
+        run_year(year, second, names=(*RAW, "walkforward_forecasts"))
     files = copied_hub.files("user/ppo", "snapshot-2020-12-31")
     copied_hub.put("user/ppo", "snapshot-2020-12-31", {**files, "extra.py": b"!"}, "a present")
     shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
@@ -349,7 +344,7 @@ def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
     shutil.rmtree(second["snapshots"]["ppo"].folder)
     result = run_year(2021, second, names=("backtest",), raise_on_error=False)
     [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert "expected a policy that was finished before the year, here or on the Hub" in str(
+    assert "expected a policy of each family that was finished before the year, here or on the Hub" in str(
         failure.step_failure_data.error
     )
 

@@ -57,7 +57,12 @@ def test_first_partition_holds_the_bootstrap_window() -> None:
 
 def test_a_week_that_straddles_new_year_declares_the_older_snapshot_it_needs() -> None:
     graph = defs.resolve_asset_graph()
-    for child, parent in (("walkforward_forecasts", "lstm_snapshot"), ("backtest", "ppo_policy")):
+    for child, parent in (
+        ("walkforward_forecasts", "lstm_snapshot"),
+        ("walkforward_forecasts", "patchtst_snapshot"),
+        ("backtest", "ppo_policy"),
+        ("backtest", "sac_policy"),
+    ):
         with partition_loading_context():
             needs = graph.get_parents_partitions(dg.AssetKey(child), "2025").parent_partitions
         years = {need.partition_key for need in needs if need.asset_key == dg.AssetKey(parent)}

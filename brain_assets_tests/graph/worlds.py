@@ -6,14 +6,19 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import Market
 from brain_assets.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import TINY_LSTM, TINY_PPO
+from brain_assets_tests.conftest import TINY
 
-RUN_CONFIG = {"ops": {"lstm_snapshot": {"config": TINY_LSTM}, "ppo_policy": {"config": TINY_PPO}}}
-NAMES = ("raw_prices", "lstm_snapshot", "walkforward_forecasts", "ppo_policy", "backtest")
+RUN_CONFIG = TINY
+RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
+NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
+"""The yearly assets, each after what it depends on."""
+TABLES = (*RAW, "walkforward_forecasts", "backtest")
+MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
+"""Asset -> family."""
 
 
 def run_year(
@@ -27,7 +32,7 @@ def run_year(
     """Materialize a year of some assets."""
     ops = {name: options for name, options in (run_config or RUN_CONFIG)["ops"].items() if name in names}
     return dg.materialize(
-        ASSETS,
+        YEARLY_ASSETS,
         selection=list(names),
         partition_key=str(year),
         instance=instance,

@@ -1,10 +1,28 @@
 """The assets, one file a stage."""
 
-from brain_assets.graph.assets.forecasters import lstm_snapshot
+from brain_assets.graph.assets.forecasters import lstm_snapshot, patchtst_snapshot
 from brain_assets.graph.assets.forecasts import walkforward_forecasts
-from brain_assets.graph.assets.policies import backtest, ppo_policy
+from brain_assets.graph.assets.main_models import lstm_model, patchtst_model
+from brain_assets.graph.assets.policies import backtest, ppo_policy, sac_policy
 from brain_assets.graph.assets.prices import raw_prices
+from brain_assets.graph.assets.signals import raw_fundamentals, raw_news_sentiment
 
-ASSETS = [raw_prices, lstm_snapshot, walkforward_forecasts, ppo_policy, backtest]
+YEARLY_ASSETS = [
+    raw_prices,
+    raw_news_sentiment,
+    raw_fundamentals,
+    lstm_snapshot,
+    patchtst_snapshot,
+    walkforward_forecasts,
+    ppo_policy,
+    sac_policy,
+    backtest,
+]
+"""A partition a year."""
 
-__all__ = ["ASSETS", "backtest", "lstm_snapshot", "ppo_policy", "raw_prices", "walkforward_forecasts"]
+MAIN_MODELS = [lstm_model, patchtst_model]
+"""No partitions."""
+
+ASSETS = [*YEARLY_ASSETS, *MAIN_MODELS]
+
+__all__ = ["ASSETS", "MAIN_MODELS", "YEARLY_ASSETS", *(asset.key.to_user_string() for asset in ASSETS)]

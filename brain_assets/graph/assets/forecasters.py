@@ -1,15 +1,20 @@
 """Forecaster snapshots by year."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pandas as pd
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.graph.configs import LstmRunConfig, to_domain
+from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, LstmRunConfig, PatchTstRunConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.versions import CODE_VERSIONS
+
+if TYPE_CHECKING:
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.snapshots.model_snapshot import ModelSnapshot
 
 
 @dg.asset(
@@ -27,28 +32,65 @@ def lstm_snapshot(
     snapshots: dg.ResourceParam[Snapshots],
 ) -> dg.MaterializeResult[None]:
     """LSTM forecaster of weekly returns, trained on bars and targets up to 31 December of the year, never later."""
-    from brain_assets.forecasting.fingerprint import forecaster_fingerprint
-    from brain_assets.forecasting.forecasters import train_snapshot
     from brain_assets.market.prices import PricePanel
+
+    return _forecaster(context, "lstm", config, PricePanel.from_frame(raw_prices), market, snapshots)
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    ins={
+        "raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+        "raw_news_sentiment": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+        "raw_fundamentals": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+    },
+    code_version=CODE_VERSIONS["patchtst_snapshot"],
+    group_name="forecasting",
+    kinds={"pytorch", "huggingface"},
+)
+def patchtst_snapshot(
+    context: dg.AssetExecutionContext,
+    config: PatchTstRunConfig,
+    raw_prices: pd.DataFrame,
+    raw_news_sentiment: pd.DataFrame,
+    raw_fundamentals: pd.DataFrame,
+    market: dg.ResourceParam[Market],
+    snapshots: dg.ResourceParam[Snapshots],
+) -> dg.MaterializeResult[None]:
+    """PatchTST forecaster of weekly returns from bars, news and filings, all known by 31 December of the year."""
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.market.signals import add_signals
+
+    panel = add_signals(PricePanel.from_frame(raw_prices), raw_news_sentiment, raw_fundamentals)
+    return _forecaster(context, "patchtst", config, panel, market, snapshots)
+
+
+def _forecaster(
+    context: dg.AssetExecutionContext,
+    family: str,
+    config: ForceConfig,
+    panel: "PricePanel",
+    market: Market,
+    snapshots: Snapshots,
+) -> dg.MaterializeResult[None]:
+    from brain_assets.forecasting.fingerprint import forecaster_fingerprint
     from brain_assets.progress import report
 
     cutoff_date = cutoff_of_year(int(context.partition_key))
-    options = to_domain(config, LstmConfig)
-    panel = PricePanel.from_frame(raw_prices).until(cutoff_date)
-    return make_snapshot(
-        context,
-        snapshots["lstm"],
-        forecaster_fingerprint("lstm", panel, options),
-        config.force,
-        lambda: train_snapshot(
-            "lstm",
+    options = to_domain(config, MODEL_CONFIGS[family][1])
+    panel = panel.until(cutoff_date)
+
+    def train() -> "ModelSnapshot":
+        from brain_assets.forecasting.forecasters import train_snapshot
+
+        return train_snapshot(
+            family,
             panel,
             cutoff_date,
             options,
             MarketNote.of(market),
-            lambda losses: report(
-                f"lstm {cutoff_date.year}: epoch {losses.epoch} of at most {options.max_epochs}, training loss "
-                f"{losses.train:.4f}, validation loss {losses.validation:.4f}"
-            ),
-        ),
-    ).result
+            lambda losses: report(f"{family} {cutoff_date.year}: {losses.words(options.max_epochs)}"),
+        )
+
+    fingerprint = forecaster_fingerprint(family, panel, options)
+    return make_snapshot(context, snapshots[family], fingerprint, config.force, train).result

@@ -12,22 +12,32 @@ from brain_assets.versions import CODE_VERSIONS
 
 @dg.asset(
     partitions_def=YEARS,
-    ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
-    deps=[dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEARS)],
+    ins={
+        "raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+        "raw_news_sentiment": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+        "raw_fundamentals": dg.AssetIn(partition_mapping=UP_TO_YEAR),
+    },
+    deps=[
+        dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEARS),
+        dg.AssetDep("patchtst_snapshot", partition_mapping=PREVIOUS_YEARS),
+    ],
     code_version=CODE_VERSIONS["walkforward_forecasts"],
     io_manager_key="table_io",
     group_name="forecasting",
     kinds={"parquet"},
 )
 def walkforward_forecasts(
-    context: dg.AssetExecutionContext, raw_prices: pd.DataFrame, snapshots: dg.ResourceParam[Snapshots]
+    context: dg.AssetExecutionContext,
+    raw_prices: pd.DataFrame,
+    raw_news_sentiment: pd.DataFrame,
+    raw_fundamentals: pd.DataFrame,
+    snapshots: dg.ResourceParam[Snapshots],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
     That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
     source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week momentum.
     """
-    from brain_assets.forecasting.forecasters import FORECASTERS
     from brain_assets.forecasting.metrics import weekly_rank_correlation
     from brain_assets.forecasting.walkforward import (
         MOMENTUM,
@@ -37,11 +47,12 @@ def walkforward_forecasts(
     )
     from brain_assets.forecasting.walkforward import weeks_by_source as count_sources
     from brain_assets.market.prices import PricePanel
+    from brain_assets.market.signals import add_signals
     from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
 
     year = int(context.partition_key)
-    panel = PricePanel.from_frame(raw_prices)
-    sources = {family: snapshots[family] for family in FORECASTERS}
+    panel = add_signals(PricePanel.from_frame(raw_prices), raw_news_sentiment, raw_fundamentals)
+    sources = {family: snapshots[family] for family in FORECASTER_FAMILIES}
     here = {family: set(source.list_snapshots()) for family, source in sources.items()}
     refusals: list[str] = []
     forecasts = build_forecast_features(
@@ -58,7 +69,7 @@ def walkforward_forecasts(
     for family in FORECASTER_FAMILIES:
         used = count_sources(forecasts, family)
         metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(used)
-        metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], used, here.get(family, ())))
+        metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], used, here[family]))
         if set(used) == {MOMENTUM}:
             del lines[family]  # the line of momentum is its own
     if refusals:

@@ -1,26 +1,36 @@
 """Policy snapshots by year, and how they fared the year after."""
 
+import warnings
+from collections.abc import Sequence
+
 import dagster as dg
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
-from brain_assets.graph.configs import PpoRunConfig, to_domain
+from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, PpoRunConfig, SacRunConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.snapshots import Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.portfolio.config import PpoConfig
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year
 from brain_assets.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
+
+DATA = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
+INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*DATA, "walkforward_forecasts")}
+NOT_DEGENERATE = "not_degenerate"
+
+
+def _check_spec(asset: str) -> Sequence[dg.AssetCheckSpec]:
+    description = "Warns of a policy that holds equal weights whatever it sees, or whose scores are all at a bound."
+    with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the last argument is still called so
+        return [dg.AssetCheckSpec(NOT_DEGENERATE, asset=asset, description=description, partitions_def=YEARS)]
 
 
 @dg.asset(
     partitions_def=YEARS,
-    ins={
-        "raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR),
-        "walkforward_forecasts": dg.AssetIn(partition_mapping=UP_TO_YEAR),
-    },
+    ins=INPUTS,
+    check_specs=_check_spec("ppo_policy"),
     code_version=CODE_VERSIONS["ppo_policy"],
     group_name="portfolio",
     kinds={"pytorch"},
@@ -29,42 +39,92 @@ def ppo_policy(
     context: dg.AssetExecutionContext,
     config: PpoRunConfig,
     raw_prices: pd.DataFrame,
+    raw_news_sentiment: pd.DataFrame,
+    raw_fundamentals: pd.DataFrame,
     walkforward_forecasts: pd.DataFrame,
     market: dg.ResourceParam[Market],
     snapshots: dg.ResourceParam[Snapshots],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with a check there are two outputs: Dagster takes no argument
+    """PPO policy over weekly weights, trained on LSTM forecasts, signals and weeks up to 31 December."""
+    tables = (raw_prices, raw_news_sentiment, raw_fundamentals, walkforward_forecasts)
+    return _policy(context, "ppo", config, tables, market, snapshots)
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    ins=INPUTS,
+    check_specs=_check_spec("sac_policy"),
+    code_version=CODE_VERSIONS["sac_policy"],
+    group_name="portfolio",
+    kinds={"pytorch"},
+)
+def sac_policy(
+    context: dg.AssetExecutionContext,
+    config: SacRunConfig,
+    raw_prices: pd.DataFrame,
+    raw_news_sentiment: pd.DataFrame,
+    raw_fundamentals: pd.DataFrame,
+    walkforward_forecasts: pd.DataFrame,
+    market: dg.ResourceParam[Market],
+    snapshots: dg.ResourceParam[Snapshots],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """SAC policy over weekly weights, trained on PatchTST forecasts, signals and weeks up to 31 December."""
+    tables = (raw_prices, raw_news_sentiment, raw_fundamentals, walkforward_forecasts)
+    return _policy(context, "sac", config, tables, market, snapshots)
+
+
+def _policy(
+    context: dg.AssetExecutionContext,
+    family: str,
+    config: ForceConfig,
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame],
+    market: Market,
+    snapshots: Snapshots,
 ) -> dg.MaterializeResult[None]:
-    """PPO policy over weekly weights, trained on walk-forward forecasts and weeks up to 31 December of the year."""
     from brain_assets.market.prices import PricePanel
+    from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.portfolio.evidence import degeneracy
     from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
     from brain_assets.progress import report
 
+    prices, news, fundamentals, forecasts = tables
     cutoff_date = cutoff_of_year(int(context.partition_key))
-    options = to_domain(config, PpoConfig)
-    bars = WeeklyBars.from_panel(PricePanel.from_frame(raw_prices))
-    weeks = training_weeks(bars, walkforward_forecasts, "ppo", cutoff_date)
-    return make_snapshot(
+    options = to_domain(config, MODEL_CONFIGS[family][1])
+    bars = WeeklyBars.from_panel(add_signals(PricePanel.from_frame(prices), news, fundamentals))
+    weeks = training_weeks(bars, forecasts, family, cutoff_date)
+    made = make_snapshot(
         context,
-        snapshots["ppo"],
-        policy_fingerprint("ppo", weeks, options),
+        snapshots[family],
+        policy_fingerprint(family, weeks, options),
         config.force,
         lambda: train_policy_snapshot(
-            "ppo",
+            family,
             weeks,
             cutoff_date,
             options,
             MarketNote.of(market),
             lambda steps, total, reward: report(
-                f"ppo {cutoff_date.year}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
+                f"{family} {cutoff_date.year}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
             ),
         ),
-    ).result
+    )
+    problem = degeneracy(made.snapshot.metadata["training"])
+    if problem:
+        context.log.warning(f"{family} {cutoff_date.year}: {problem}")
+    check = dg.AssetCheckResult(
+        check_name=NOT_DEGENERATE,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=problem or "it acts on what it sees, and not at the bounds",
+    )
+    return made.result_with([check])
 
 
 @dg.asset(
     partitions_def=YEARS,
-    ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
-    deps=[dg.AssetDep("ppo_policy", partition_mapping=PREVIOUS_YEARS)],
+    ins={name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in DATA},
+    deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
     code_version=CODE_VERSIONS["backtest"],
     io_manager_key="table_io",
     group_name="portfolio",
@@ -73,35 +133,40 @@ def ppo_policy(
 def backtest(
     context: dg.AssetExecutionContext,
     raw_prices: pd.DataFrame,
+    raw_news_sentiment: pd.DataFrame,
+    raw_fundamentals: pd.DataFrame,
     walkforward_forecasts: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Out-of-sample returns of the year: the policy of the year before beside equal weight, after the same costs."""
+    """Out-of-sample returns of the year: policies of the year before beside equal weight, after the same costs."""
     from brain_assets.market.prices import PricePanel
+    from brain_assets.market.signals import add_signals
     from brain_assets.portfolio.backtest import backtest as run_backtest
     from brain_assets.portfolio.backtest import growth
 
     year = int(context.partition_key)
-    if year > FIRST_YEAR and snapshots["ppo"].hub is None:
-        snapshots["ppo"].require_snapshot(cutoff_of_year(year - 1))
-    here = snapshots["ppo"].list_snapshots()
-    used: list[str] = []
+    sources = {family: snapshots[family] for family in POLICY_FAMILIES}
+    for storage in sources.values():
+        if year > FIRST_YEAR and storage.hub is None:
+            storage.require_snapshot(cutoff_of_year(year - 1))
+    here = {family: storage.list_snapshots() for family, storage in sources.items()}
     refusals: list[str] = []
-    table = run_backtest(
-        PricePanel.from_frame(raw_prices),
+    result = run_backtest(
+        add_signals(PricePanel.from_frame(raw_prices), raw_news_sentiment, raw_fundamentals),
         walkforward_forecasts,
         calendar_years(year),
-        "ppo",
-        snapshots["ppo"],
+        sources,
         cutoff_of_year(FIRST_YEAR),
         note_refusal(context, refusals),
-        used,
     )
-    if year > FIRST_YEAR and not used:
+    missing = [family for family in POLICY_FAMILIES if not result.used.get(family)]
+    if year > FIRST_YEAR and missing:
         raise SnapshotError(
-            f"backtest[{year}]: expected a policy that was finished before the year, here or on the Hub, got none"
-            f"{''.join(f' ({sentence})' for sentence in refusals)}; materialize ppo_policy for {year - 1}."
+            f"backtest[{year}]: expected a policy of each family that was finished before the year, here or on the "
+            f"Hub, got none of {', '.join(missing)}{''.join(f' ({sentence})' for sentence in refusals)}; materialize "
+            f"{', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
         )
+    table = result.table
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     return dg.MaterializeResult(
         value=table,
@@ -111,7 +176,11 @@ def backtest(
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
             },
-            "ppo_places": dg.MetadataValue.json(places(snapshots["ppo"], used, here)),
+            **{
+                f"{family}_places": dg.MetadataValue.json(places(snapshots[family], result.used[family], here[family]))
+                for family in POLICY_FAMILIES
+                if family in result.used
+            },
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
             "equity": equity_chart(f"backtest {year}", returns),
         },

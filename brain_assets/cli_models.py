@@ -1,0 +1,99 @@
+"""The commands about main versions: `brain-assets train`, `models`, `promote`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Column, Table
+
+from brain_assets.errors import HubError, SettingsError, SnapshotError
+from brain_assets.snapshots.names import FORECASTER_FAMILIES
+from brain_assets.terminal import console, warnings_shown
+
+if TYPE_CHECKING:
+    from brain_assets.snapshots.main_versions import MainVersions
+
+FamilyArgument = Annotated[str, typer.Argument(help=f"{' or '.join(FORECASTER_FAMILIES)}.")]
+
+
+def check_family(family: str) -> None:
+    """Refuse what has no main versions; raises `SettingsError`."""
+    if family not in FORECASTER_FAMILIES:
+        raise SettingsError(f"family: expected {' or '.join(FORECASTER_FAMILIES)}, got {family}; correct it.")
+
+
+def models() -> None:
+    """List the main versions of both forecasters with their scores; the current one is marked."""
+    table = Table(
+        "family",
+        Column("version", no_wrap=True),
+        "",
+        "loss",
+        "of zero",
+        "of the one\nbefore",
+        "weeks,\nthe last",
+        "when made",
+        title="Main versions, scored on weeks that none had learned from",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    problems = []
+    count = 0
+    for family in FORECASTER_FAMILIES:
+        versions = open_versions(family)
+        try:
+            current = versions.current()
+        except SnapshotError as error:
+            current = None
+            problems.append(str(error))
+        for name in versions.list_versions():
+            scores = versions.read_metadata(name)["scores"]
+            before = scores["previous_loss"]
+            table.add_row(
+                family,
+                name,
+                "[green]current[/]" if name == current else "",
+                f"{scores['loss']:.4f}",
+                f"{scores['zero_loss']:.4f}",
+                "-" if before is None else f"{before:.4f}",
+                f"{scores['n_weeks']}, {scores['last_week']}",
+                "promoted" if scores["promoted"] else "not promoted",
+            )
+            count += 1
+    if count:
+        console.print(table)
+    else:
+        console.print("no main version yet: brain-assets train lstm")
+    for problem in problems:
+        console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True)
+
+
+def promote(
+    family: FamilyArgument, version: Annotated[str, typer.Argument(help="As `brain-assets models` names it.")]
+) -> None:
+    """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
+    check_family(family)
+    versions = open_versions(family)
+    before = versions.current()
+    versions.promote(version)
+    console.print(f"{family}: current is {version} (before: {before or 'none'})")
+    if versions.storage.hub is None:
+        return
+    with warnings_shown():
+        try:
+            versions.publish(version)
+            versions.publish_current()
+        except HubError as error:
+            console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
+        else:
+            console.print(f"hub: main of {versions.storage.repo.repo} holds it")
+
+
+def open_versions(family: str) -> "MainVersions":
+    """Open the main versions of a family where the environment says they are."""
+    from brain_assets.snapshots.main_versions import MainVersions
+    from brain_assets.snapshots.storage import SnapshotLocalStorage
+
+    return MainVersions(SnapshotLocalStorage(family))

@@ -1,0 +1,111 @@
+"""News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.graph.configs import ForceConfig, NewsRunConfig
+from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
+from brain_assets.graph.pictures import news_chart, ratio_chart
+from brain_assets.market.base import Market, SourcedTable
+from brain_assets.tables import TableStore, content_hash
+from brain_assets.versions import CODE_VERSIONS
+
+if TYPE_CHECKING:
+    from brain_assets.graph.evidence import Evidence
+
+BEFORE_FIRST = datetime.timedelta(days=366)
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    code_version=CODE_VERSIONS["raw_news_sentiment"],
+    io_manager_key="table_io",
+    group_name="market",
+    kinds={"parquet"},
+)
+def raw_news_sentiment(
+    context: dg.AssetExecutionContext,
+    config: NewsRunConfig,
+    market: dg.ResourceParam[Market],
+    tables: dg.ResourceParam[TableStore],
+    headline_cache: dg.ResourceParam[Path],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
+
+    News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once. A
+    day without news has no row. A year is fetched once, unless forced.
+    """
+
+    def fetch() -> SourcedTable:
+        from brain_assets.market.finbert import FinBertScorer
+
+        scorer = FinBertScorer(config.model, config.batch_size, headline_cache)
+        return market.news_sentiment(*partition_window(int(context.partition_key)), scorer)
+
+    return _fetch_once(context, config, tables, fetch, lambda table: {"news": news_chart("news scores", table)})
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    code_version=CODE_VERSIONS["raw_fundamentals"],
+    io_manager_key="table_io",
+    group_name="market",
+    kinds={"parquet"},
+)
+def raw_fundamentals(
+    context: dg.AssetExecutionContext,
+    config: ForceConfig,
+    market: dg.ResourceParam[Market],
+    tables: dg.ResourceParam[TableStore],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
+
+    A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
+    once, unless forced; the first partition reaches back a year more, so that the first week knows the last filing.
+    """
+    start, end = partition_window(int(context.partition_key))
+    if int(context.partition_key) == FIRST_YEAR:
+        start -= BEFORE_FIRST
+    return _fetch_once(
+        context,
+        config,
+        tables,
+        lambda: market.fundamentals(start, end),
+        lambda table: {"ratios": ratio_chart("filed ratios, median over the symbols", table)},
+    )
+
+
+def _fetch_once(
+    context: dg.AssetExecutionContext,
+    config: ForceConfig,
+    tables: TableStore,
+    fetch: Callable[[], SourcedTable],
+    picture: "Callable[[pd.DataFrame], Evidence]",
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
+    name, year = context.asset_key.to_user_string(), int(context.partition_key)
+    old = tables.read_year(name, year) if tables.exists(name, year) else None
+    metadata: Evidence = {}
+    if old is not None and not config.force:
+        table, metadata["reused"] = old, True
+    else:
+        table, source, silent = fetch()
+        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(silent) or "none"}
+        if old is not None and content_hash(old) == content_hash(table):
+            metadata["reused"] = True
+        elif old is not None:
+            metadata["replaced"] = tables.keep_replaced(name, year)
+            context.log.warning(f"{name}[{year}]: the rows changed since the last fetch")
+    metadata["symbols"] = int(table["symbol"].nunique())
+    if table.empty:
+        metadata["neutral"] = "no row: whatever reads it takes it as neutral, and says so"
+    else:
+        date = table.columns[0]  # the session, or the day of filing: when a row is known
+        metadata |= {f"first_{date}": f"{table[date].min():%Y-%m-%d}", f"last_{date}": f"{table[date].max():%Y-%m-%d}"}
+        metadata |= picture(table)
+    return dg.MaterializeResult(value=table, metadata=metadata, data_version=dg.DataVersion(content_hash(table)))

@@ -1,0 +1,145 @@
+"""News and fundamentals in the graph: fetched once, their source said, scored by a real classifier."""
+
+import datetime
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from brain_assets.market.files import FilesMarket
+from brain_assets.market.live import LiveMarket
+from brain_assets.market.sample import SampleMarket
+from brain_assets.market.signals import SIGNALS as SILENT
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.tables import ParquetTableStore
+from brain_assets_tests.graph.test_assets import ChangedAfter
+from brain_assets_tests.graph.worlds import TABLES, metadata_of, run_year, world
+from brain_assets_tests.market.test_finbert import save_model
+
+SIGNALS = ("raw_fundamentals", "raw_news_sentiment")
+
+
+@pytest.fixture
+def folder(market: SimulatorMarket, tmp_path: Path) -> Path:
+    """A user's files: prices, and headlines of two symbols."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    market.prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1)).to_parquet(folder / "prices.parquet")
+    pd.DataFrame(
+        {
+            "published": [
+                "2019-06-14T15:59:00-04:00",  # a Friday
+                "2019-06-14T16:01:00-04:00",  # after the close: Monday's
+                "2019-06-16T12:00:00+00:00",  # Sunday: Monday's
+                "2019-12-31T16:30:00-05:00",  # after the last close of the year: next year's
+            ],
+            "symbol": ["AAA", "AAA", "BBB", "AAA"],
+            "title": ["w1 w2 w3", "w4 w5", "w1 w2 w3", "w6"],
+        }
+    ).to_csv(folder / "headlines.csv", index=False)
+    return folder
+
+
+def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "classifier"
+    save_model(model)
+    tables = ParquetTableStore(tmp_path / "data", {"market": "files"})
+    resources = world(FilesMarket(folder), tmp_path / "data" / "models", tables)
+    config = {"ops": {"raw_news_sentiment": {"config": {"model": str(model), "batch_size": 2}}}}
+    result = run_year(2019, resources, names=["raw_news_sentiment"], run_config=config)
+    table = tables.read_year("raw_news_sentiment", 2019)
+    assert table["date"].dt.strftime("%Y-%m-%d").tolist() == ["2019-06-14", "2019-06-17", "2019-06-17"]
+    assert table["symbol"].tolist() == ["AAA", "AAA", "BBB"]
+    assert table["n_articles"].tolist() == [1, 1, 1]
+    scores = table["sentiment_score"].to_numpy()
+    assert scores[0] == scores[2] != scores[1]  # the same words, the same score
+    shown = metadata_of(result, "raw_news_sentiment")
+    assert shown["source"] == "headlines from 1 file"
+    assert shown["symbols_without_any"] == "CCC, DDD, EEE, FFF"
+    assert shown["news"].startswith("![")
+    [kept] = (tmp_path / "data" / "cache" / "headlines").glob("*.parquet")
+    assert len(pd.read_parquet(kept)) == 2  # each distinct headline of the year once
+
+
+def test_a_classifier_that_cannot_be_had_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    resources = world(FilesMarket(folder), tmp_path / "models")
+    config = {"ops": {"raw_news_sentiment": {"config": {"model": str(tmp_path / "none")}}}}
+    result = run_year(2019, resources, names=["raw_news_sentiment"], run_config=config, raise_on_error=False)
+    assert not result.success
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.error.cause is not None
+    assert str(tmp_path / "none") in failure.step_failure_data.error.cause.message
+
+
+def test_a_market_without_news_and_fundamentals_says_so(tmp_path: Path) -> None:
+    resources = world(SampleMarket(), tmp_path)
+    result = run_year(2019, resources, names=SIGNALS)
+    for name in SIGNALS:
+        shown = metadata_of(result, name)
+        assert shown["source"] == "none: the data set has closes only"
+        assert "neutral" in shown["neutral"]
+        assert resources["tables"].read_year(name, 2019).empty
+
+
+def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_out(tmp_path: Path) -> None:
+    failed = run_year(2019, world(LiveMarket(("AAPL",)), tmp_path), names=["raw_fundamentals"], raise_on_error=False)
+    [failure] = [event for event in failed.all_events if event.is_step_failure]
+    assert "BRAIN_EDGAR_IDENTITY: expected who asks SEC EDGAR" in str(failure.step_failure_data.error)
+    market = LiveMarket(("AAPL",), edgar_identity="none")
+    done = run_year(2019, world(market, tmp_path), names=SIGNALS)
+    assert metadata_of(done, "raw_fundamentals")["source"] == "none: BRAIN_EDGAR_IDENTITY is none"
+    assert metadata_of(done, "raw_news_sentiment")["source"] == "none: BRAIN_FILES_DIR is not set"
+
+
+def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
+    market: SimulatorMarket, tmp_path: Path
+) -> None:
+    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    run_year(2019, world(market, tmp_path / "models", tables), names=SIGNALS)
+    changed = world(ChangedAfter(market, datetime.date(2019, 6, 30)), tmp_path / "models", tables)
+    for name in SIGNALS:
+        old = tables.path(name, 2019).read_bytes()
+        again = run_year(2019, changed, names=[name])
+        assert metadata_of(again, name)["reused"] is True
+        assert tables.path(name, 2019).read_bytes() == old
+        force = {"ops": {name: {"config": {"force": True}}}}
+        forced = run_year(2019, changed, names=[name], run_config=force)
+        assert metadata_of(forced, name)["reused"] is False
+        assert Path(metadata_of(forced, name)["replaced"]).read_bytes() == old
+        assert tables.path(name, 2019).read_bytes() != old
+        same = run_year(2019, changed, names=[name], run_config=force)
+        assert metadata_of(same, name)["reused"] is True
+
+
+def test_news_and_filings_of_no_symbol_leave_the_whole_graph_running(tmp_path: Path) -> None:
+    """The sample market: every signal is neutral, and every model says so."""
+    resources = world(SampleMarket(tuple(SampleMarket().prices(*LAST).symbol.unique()[:6])), tmp_path)
+    for year in (2019, 2020):
+        result = run_year(year, resources)
+    silent = (
+        "news_sentiment, gross_margin, operating_margin, net_margin, current_ratio, debt_to_equity, fundamental_age"
+    )
+    assert metadata_of(result, "patchtst_snapshot")["neutral_channels"] == f"volume_return, {silent}"
+    assert metadata_of(result, "lstm_snapshot")["neutral_channels"] == "volume_return"
+    for family in ("ppo", "sac"):
+        snapshot = resources["snapshots"][family].load_snapshot(datetime.date(2020, 12, 31))
+        assert snapshot.metadata["neutral_signals"] == list(SILENT)
+    assert all(not resources["tables"].read_year(name, 2020).empty for name in TABLES if name not in SIGNALS)
+
+
+LAST = datetime.date(2022, 12, 1), datetime.date(2022, 12, 10)
+
+
+def test_policies_are_checked_for_degeneracy(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_year(2019, resources, instance)
+        found = {
+            (evaluation.asset_key.to_user_string(), evaluation.check_name): evaluation
+            for evaluation in result.get_asset_check_evaluations()
+        }
+    assert set(found) == {("ppo_policy", "not_degenerate"), ("sac_policy", "not_degenerate")}
+    for evaluation in found.values():
+        assert evaluation.severity == dg.AssetCheckSeverity.WARN
+        assert evaluation.description
