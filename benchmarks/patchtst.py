@@ -90,7 +90,7 @@ def throughput(plain_config: PatchTstConfig, plain_threads: int | None) -> tuple
 
 
 def time_to_best() -> tuple[float, float]:
-    """Give seconds until the best validation loss of a PatchTST and of an LSTM snapshot; medians of alternating runs."""
+    """Give seconds to the best validation loss of a PatchTST and of an LSTM snapshot; medians of alternating runs."""
     panel = simulated_panel()
     seconds: dict[str, list[float]] = {"patchtst": [], "lstm": []}
     for _ in range(REPEATS):

@@ -8,6 +8,9 @@ from brain_assets.snapshots.names import FORECASTER_FAMILIES
 
 Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 
+POLICY_EVIDENCE = ("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation")
+"""What tells a policy that acts from one that does not; see `brain_assets.portfolio.evidence`."""
+
 
 def model_evidence(snapshot: ModelSnapshot) -> Evidence:
     """Give the evidence of a model of any family."""
@@ -57,6 +60,8 @@ def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
     return {
         "train/annual_growth": training["annual_growth"],
         "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
+        **{f"train/{name}": training[name] for name in POLICY_EVIDENCE},
+        "neutral_signals": ", ".join(snapshot.metadata["neutral_signals"]) or "none",
         "learning_curve": reward_curve(
             f"{snapshot.family} policy {snapshot.cutoff_date}",
             [point["steps"] for point in training["curve"]],

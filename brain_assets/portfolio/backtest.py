@@ -2,76 +2,129 @@
 
 import datetime
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.policies import POLICY_FORECASTER, forecast_matrix, market_weeks, run_policies
+from brain_assets.portfolio.families import POLICIES
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import snapshot_name
 
 EQUAL_WEIGHT = "equal_weight"
+
+
+class BacktestResult(NamedTuple):
+    """What strategies earned, and which snapshots traded.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row a week and strategy: week_start, strategy, net_return, turnover, weights (JSON: symbol -> weight traded to
+        at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close.
+    used : mapping of str to tuple of str
+        Policy family -> names of the snapshots that traded, oldest first; none: the family is not in the table.
+    """
+
+    table: pd.DataFrame
+    used: Mapping[str, tuple[str, ...]]
+
+
+class _Traders(NamedTuple):
+    """The snapshots of a family, and the position in them of the one that trades each week; -1: none."""
+
+    choice: IntArray
+    snapshots: list[ModelSnapshot]
 
 
 def backtest(
     panel: PricePanel,
     forecasts: pd.DataFrame,
     years: Sequence[int],
-    family: str,
-    source: SnapshotSource,
+    sources: Mapping[str, SnapshotSource],
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
-    used: list[str] | None = None,
-) -> pd.DataFrame:
-    """Trade some years with the policies that were finished before, beside equal weight; both start in cash.
+) -> BacktestResult:
+    """Trade some years with the policies that were finished before, beside equal weight; all start in cash.
+
+    All trade the same weeks, and the same symbols in each: those with a bar, momentum, volatility and a forecast of
+    every family's forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are
+    left out for all. A family without any snapshot in these years is left out itself, and costs the others no week; if
+    none has one, equal weight stands alone.
 
     Parameters
     ----------
     panel : PricePanel
-        Bars up to the last year.
+        Bars and signals up to the last year.
     forecasts : DataFrame
         Walk-forward forecasts of the years.
     years : sequence of int
         A week belongs to the year of its last session.
-    family : str
-        Policy family.
-    source : SnapshotSource
-        Its snapshots. Each week is traded by the newest whose cut-off lies before its first session. Weeks before the
-        first such snapshot are left out, for every strategy alike; if no week has one, equal weight stands alone.
+    sources : mapping of str to SnapshotSource
+        Policy family -> its snapshots. Each week is traded by the newest whose cut-off lies before its first session.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
-    used : list of str, optional
-        The names of the snapshots that traded are added to it.
 
     Returns
     -------
-    DataFrame
-        A row a week and strategy: week_start, strategy, net_return, turnover, weights (JSON: symbol -> weight traded to
-        at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close.
+    BacktestResult
+
+    Raises
+    ------
+    TableError
+        If the years have no complete week.
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
-    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
-    if snapshots:
-        bars, choice = bars.select(choice >= 0), choice[choice >= 0]
+    traders = {
+        family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
+        for family, source in sources.items()
+    }
+    bars, traders = _common_weeks(bars, traders)
     if len(bars.weeks) == 0:
         raise TableError(
             f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none; choose other years."
         )
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICY_FORECASTER[family]))
-    runs = {EQUAL_WEIGHT: run_equal_weight(weeks, RULES)}
-    if snapshots:
-        runs[family] = run_policies(snapshots, choice, weeks)
-        (used if used is not None else []).extend(snapshot_name(snapshot.cutoff_date) for snapshot in snapshots)
-    tables = [_table(name, run, bars) for name, run in runs.items()]
-    return pd.concat(tables).sort_values(["week_start", "strategy"], ignore_index=True)
+    weeks = _common_assets(bars, forecasts, tuple(sources))
+    runs = {EQUAL_WEIGHT: run_equal_weight(next(iter(weeks.values())), RULES)}
+    for family, (choice, snapshots) in traders.items():
+        if snapshots:
+            runs[family] = run_policies(snapshots, choice, weeks[family])
+    table = pd.concat([_table(name, run, bars) for name, run in runs.items()])
+    used = {
+        family: tuple(snapshot_name(snapshots[position].cutoff_date) for position in np.unique(choice[choice >= 0]))
+        for family, (choice, snapshots) in traders.items()
+    }
+    return BacktestResult(table.sort_values(["week_start", "strategy"], ignore_index=True), used)
+
+
+def _common_weeks(bars: WeeklyBars, traders: Mapping[str, _Traders]) -> tuple[WeeklyBars, dict[str, _Traders]]:
+    """Keep the weeks in which every family that has snapshots has one."""
+    keep = np.ones(len(bars.weeks), dtype=np.bool_)
+    for choice, snapshots in traders.values():
+        if snapshots:
+            keep &= choice >= 0
+    return bars.select(keep), {name: each._replace(choice=each.choice[keep]) for name, each in traders.items()}
+
+
+def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame, families: Sequence[str]) -> dict[str, MarketWeeks]:
+    """Give the weeks as each family sees them, with what all of them can hold available."""
+    weeks = {
+        family: market_weeks(bars, forecast_matrix(bars, forecasts, POLICIES[family].forecaster)) for family in families
+    }
+    available = np.logical_and.reduce([each.available for each in weeks.values()])
+    return {family: replace(each, available=available) for family, each in weeks.items()}
 
 
 def growth(backtests: pd.DataFrame, strategy: str) -> float:

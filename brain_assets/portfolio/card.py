@@ -11,14 +11,16 @@ from brain_assets.snapshots.card import CardText, Figure, write_card
 def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     """Write a policy's card; see `brain_assets.snapshots.card.write_card`."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
+    neutral = metadata["neutral_signals"]
     text = CardText(
         kind="policy",
         task="reinforcement-learning",
-        summary="Chooses weekly portfolio weights from forecasts, momentum, volatility and what is held.",
+        summary="Chooses weekly portfolio weights from forecasts, momentum, volatility, news, filings and holdings.",
         data=[
             f"{data['n_weeks']} weeks, the first beginning on {data['first_week']}, the last on {data['last_week']}",
             f"rules: long only, cash at least {rules['min_cash']:.0%}, each symbol at most {rules['max_weight']:.0%}, "
             f"{rules['cost_bps']:g} bps of every dollar traded",
+            *([f"signals without any information in the training data: {', '.join(neutral)}"] if neutral else []),
         ],
         figures=[
             Figure(
@@ -43,6 +45,6 @@ def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, An
         "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "
         "that the policy learned from, and no result.",
         limits=["Costs are a flat rate: no taxes, no market impact, and every trade is filled at the week's open."],
-        use="weights = snapshot.decide(bars, forecasts)",
+        use="weights = snapshot.decide(WeeklyBars.from_panel(add_signals(panel, news, fundamentals)), forecasts)",
     )
     return write_card(family, cutoff_date, config, metadata, text)

@@ -39,7 +39,14 @@ class EnvConfig:
     episode_weeks: int = 52
     """Weeks in an episode; at least 1. All weeks, where there are fewer."""
 
+    score_limit: float = SCORE_LIMIT
+    """Score that an action of 1 stands for; more than 0, at most `SCORE_LIMIT`."""
+
     def __post_init__(self) -> None:
+        if not 0.0 < self.score_limit <= SCORE_LIMIT:
+            raise ConfigError(
+                f"score_limit: expected more than 0, at most {SCORE_LIMIT:g}, got {self.score_limit}; correct it."
+            )
         if self.episode_weeks < 1:
             raise ConfigError(f"episode_weeks: expected at least 1, got {self.episode_weeks}.")
 
@@ -58,6 +65,7 @@ class Market:
     def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", config: EnvConfig) -> None:
         self.weeks = weeks
         self.rules = config.rules
+        self.score_limit = config.score_limit
         self.episode_weeks = min(config.episode_weeks, len(weeks))
         self.n_starts = len(weeks) - self.episode_weeks + 1
         self._builder = ObservationBuilder(weeks, scaler, config.rules)
@@ -84,7 +92,7 @@ class Market:
         StepResult
         """
         weeks = self.weeks
-        scores = action.astype(np.float64) * SCORE_LIMIT
+        scores = action.astype(np.float64) * self.score_limit
         target = arithmetic.target_weights(scores, weeks.available.take(week, axis=0), self.rules)
         gap, weekly_return = weeks.gap.take(week, axis=0), weeks.weekly_return.take(week, axis=0)
         result = arithmetic.step(held, gap, target, weekly_return, self.rules)
@@ -101,7 +109,7 @@ class PortfolioEnv(gymnasium.Env[Float32Array, npt.NDArray[np.floating]]):
     """One portfolio in the market, a week a step.
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a score an
-    asset and one for cash (last), each over `SCORE_LIMIT`. Reward: 100 * log(1 + net return of the week). ``info``
+    asset and one for cash (last), each over the score limit. Reward: 100 * log(1 + net return of the week). ``info``
     holds ``net_return``, ``turnover`` and ``cost`` of the step, and ``week``, the position it was taken in.
 
     Parameters

@@ -6,6 +6,7 @@ import numpy as np
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
+from brain_assets.market.signals import SIGNALS
 
 KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
 KNOWN_AT_CLOSE = ("gap", "weekly_return")
@@ -36,6 +37,10 @@ class MarketWeeks:
     volatility: FloatArray
     """Standard deviation of the last 20 daily log returns, >= 0. Finite where available; known at decision time."""
 
+    signals: FloatArray
+    """What news and filings said, in the order of `brain_assets.market.signals.SIGNALS`; shape (n_weeks, n_assets, 7).
+    NaN: not known, which is neutral. Known at decision time."""
+
     available: BoolArray
     """Whether the asset may be held in the week; bool; known at decision time."""
 
@@ -54,22 +59,32 @@ class MarketWeeks:
             got = getattr(self, name).shape
             if got != shape:
                 raise TableError(f"{name}: expected shape (n_weeks, n_assets) = {shape}, got {got}.")
+        if self.signals.shape != (*shape, len(SIGNALS)):
+            raise TableError(
+                f"signals: expected shape (n_weeks, n_assets, {len(SIGNALS)}) = {(*shape, len(SIGNALS))}, got "
+                f"{self.signals.shape}."
+            )
         if self.available.dtype != np.bool_:
             raise TableError(f"available: expected bool, got {self.available.dtype}.")
         if np.any(self.week_start[1:] <= self.week_start[:-1]):
             raise TableError("week_start: expected ascending dates, got them out of order; sort the weeks.")
         for name in KNOWN_AT_DECISION:
-            self._refuse(name, "a finite number where available", self.available & ~np.isfinite(getattr(self, name)))
-        self._refuse("volatility", "0 or more", self.available & (self.volatility < 0.0))
+            values = getattr(self, name)
+            self._refuse(name, values, "a finite number where available", self.available & ~np.isfinite(values))
+        self._refuse("volatility", self.volatility, "0 or more", self.available & (self.volatility < 0.0))
+        for position, name in enumerate(SIGNALS):
+            values = self.signals[:, :, position]
+            self._refuse(name, values, "a finite number, or NaN where not known", np.isinf(values))
         for name in KNOWN_AT_CLOSE:
-            self._refuse(name, "a return above -1", ~(np.isfinite(getattr(self, name)) & (getattr(self, name) > -1.0)))
+            values = getattr(self, name)
+            self._refuse(name, values, "a return above -1", ~(np.isfinite(values) & (values > -1.0)))
 
-    def _refuse(self, name: str, expected: str, wrong: BoolArray) -> None:
+    def _refuse(self, name: str, values: FloatArray, expected: str, wrong: BoolArray) -> None:
         if wrong.any():
             week, asset = np.argwhere(wrong)[0]
             raise TableError(
-                f"{name}: expected {expected}, got {getattr(self, name)[week, asset]} for {self.symbols[asset]} in the "
-                f"week of {self.week_start[week]}."
+                f"{name}: expected {expected}, got {values[week, asset]} for {self.symbols[asset]} in the week of "
+                f"{self.week_start[week]}."
             )
 
     def __len__(self) -> int:
@@ -89,6 +104,7 @@ class MarketWeeks:
             forecast=self.forecast[weeks],
             momentum=self.momentum[weeks],
             volatility=self.volatility[weeks],
+            signals=self.signals[weeks],
             available=self.available[weeks],
             gap=self.gap[weeks],
             weekly_return=self.weekly_return[weeks],

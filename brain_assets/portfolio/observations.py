@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brain_assets.arrays import Float32Array, FloatArray, IntArray
+from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.errors import TableError
+from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.snapshots.scaler_file import fit_scaler_by_column
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
-FEATURES = ("forecast", "momentum", "volatility", "weight_held", "available")
-"""Forecast and momentum: standardized over the available assets of the week, so that only who is above whom, and by how
-much, counts (a momentum of 5 % and a model's forecast of 0.3 % may mean the same). Volatility: its logarithm. These
-three are then scaled by a scaler fitted on the training weeks, clipped to `CLIP`, and 0 where unavailable. Weight held:
-weight at the last close over the largest weight allowed. Available: 0 or 1."""
+MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
+FEATURES = (*MARKET_FEATURES, "weight_held", "available")
+"""Forecast, momentum and the signals: standardized over the available assets of the week, so that only who is above
+whom, and by how much, counts (a momentum of 5 % and a model's forecast of 0.3 % may mean the same). Volatility: its
+logarithm. These are then scaled by a scaler fitted on the training weeks, clipped to `CLIP`, and 0 where unavailable or
+not known. Weight held: weight at the last close over the largest weight allowed. Available: 0 or 1."""
 
 N_FEATURES = len(FEATURES)
-N_MARKET_FEATURES = 3
-WEIGHT_HELD, AVAILABLE = 3, 4
+N_MARKET_FEATURES = len(MARKET_FEATURES)
+WEIGHT_HELD, AVAILABLE = N_MARKET_FEATURES, N_MARKET_FEATURES + 1
 
 CLIP = 5.0
 """Bound of the scaled features; farther out is a data error more often than news."""
@@ -32,35 +35,41 @@ CLIP = 5.0
 MIN_VOLATILITY = 1e-4
 """Daily; below it a price does not move, and its logarithm would say no more."""
 
+MIN_VARIANCE = 1e-12
+"""Below it a feature did not vary in training, so that nothing was learned of it: it stays 0, whatever comes later."""
 
-def _standardize_by_week(values: FloatArray, weeks: MarketWeeks) -> FloatArray:
-    """Scale each week's available values to mean 0 and standard deviation 1; 0 if all are the same, or unavailable."""
-    count = np.maximum(weeks.available.sum(axis=1, keepdims=True), 1)
-    kept = np.where(weeks.available, values, 0.0)
-    centered = np.where(weeks.available, kept - kept.sum(axis=1, keepdims=True) / count, 0.0)
+
+def _standardize_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
+    """Scale each week's known values to mean 0 and standard deviation 1; 0 if all are the same, NaN if not known."""
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    kept = np.where(known, values, 0.0)
+    centered = np.where(known, kept - kept.sum(axis=1, keepdims=True) / count, 0.0)
     spread = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)
     # A spread of rounding errors is none: equal values do not always give their own mean back.
     largest = np.abs(kept).max(axis=1, keepdims=True)
     varied = spread > 1e-12 * largest
     standardized: FloatArray = np.divide(centered, spread, out=np.zeros_like(centered), where=varied)
-    return standardized
+    return np.where(known, standardized, np.nan)
 
 
 def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
-    """Give forecast, momentum and volatility before the fitted scaler; shape (n_weeks, n_assets, 3)."""
-    volatility = np.where(weeks.available, weeks.volatility, 1.0)
-    return np.stack(
+    """Give the market features before the fitted scaler; (n_weeks, n_assets, 10), NaN: unavailable or not known."""
+    available = weeks.available
+    volatility = np.where(available, weeks.volatility, np.nan)
+    known = available[:, :, None] & np.isfinite(weeks.signals)
+    compared = np.stack([weeks.forecast, weeks.momentum], axis=-1)
+    return np.concatenate(
         [
-            _standardize_by_week(weeks.forecast, weeks),
-            _standardize_by_week(weeks.momentum, weeks),
-            np.log(np.maximum(volatility, MIN_VOLATILITY)),
+            _standardize_by_week(compared, np.broadcast_to(available[:, :, None], compared.shape)),
+            np.log(np.maximum(volatility, MIN_VOLATILITY))[:, :, None],
+            _standardize_by_week(weeks.signals, known),
         ],
         axis=-1,
     )
 
 
 def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
-    """Fit the scaler of the three market features, on the available entries of the training weeks.
+    """Fit the scaler of the market features, on what is known of available assets in the training weeks.
 
     Parameters
     ----------
@@ -70,7 +79,7 @@ def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
     Returns
     -------
     sklearn.preprocessing.StandardScaler
-        Of forecast, momentum and volatility, in this order.
+        Of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
 
     Raises
     ------
@@ -79,9 +88,13 @@ def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
     """
     if not weeks.available.any():
         raise TableError("expected an asset available in some training week, got none; check the years and symbols.")
-    from sklearn.preprocessing import StandardScaler
+    return fit_scaler_by_column(_unscaled_features(weeks))
 
-    return StandardScaler().fit(_unscaled_features(weeks)[weeks.available])
+
+def varied_in_training(scaler: "StandardScaler") -> BoolArray:
+    """Tell which of `MARKET_FEATURES` varied in training; the others are 0 in every observation."""
+    varied: BoolArray = scaler.var_ >= MIN_VARIANCE
+    return varied
 
 
 def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32Array:
@@ -96,13 +109,13 @@ def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32
 
     Returns
     -------
-    ndarray of float32, shape (n_weeks, n_assets, 3)
-        The first three of `FEATURES`.
+    ndarray of float32, shape (n_weeks, n_assets, 10)
+        `MARKET_FEATURES`.
     """
-    scaled = np.zeros((len(weeks), weeks.n_assets, N_MARKET_FEATURES), dtype=np.float32)
-    if weeks.available.any():
-        scaled[weeks.available] = scaler.transform(_unscaled_features(weeks)[weeks.available]).clip(-CLIP, CLIP)
-    return scaled
+    scaled = (_unscaled_features(weeks) - scaler.mean_) / scaler.scale_
+    scaled[..., ~varied_in_training(scaler)] = 0.0
+    observations: Float32Array = np.nan_to_num(scaled.clip(-CLIP, CLIP)).astype(np.float32)
+    return observations
 
 
 class ObservationBuilder:

@@ -9,13 +9,16 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.configuration import without_advice
-from brain_assets.errors import BrainAssetsError, ConfigError, SnapshotError, TrainingError
+from brain_assets.errors import BrainAssetsError, ConfigError, SnapshotError, TableError, TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
+from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.arithmetic import TradingRules, target_weights
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.config import PolicyConfig
+from brain_assets.portfolio.evidence import degeneracy as degeneracy
+from brain_assets.portfolio.evidence import neutral_signals, policy_evidence
+from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
 from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
@@ -28,6 +31,8 @@ from brain_assets.snapshots.checks import (
     NAMES,
     NUMBER,
     NUMBER_OR_NULL,
+    SCALE,
+    Kind,
     check_dates,
     check_metadata,
     check_weights,
@@ -36,12 +41,6 @@ from brain_assets.snapshots.checks import (
 from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.versions import CODE_VERSIONS
-
-POLICY_FORECASTER = {"ppo": "lstm", "sac": "patchtst"}
-"""Whose forecasts a policy family sees."""
-
-POLICIES = ("ppo",)
-"""Families with a trainer."""
 
 
 def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
@@ -57,8 +56,18 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
     -------
     MarketWeeks
         A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
-        volatility are known then: nothing about the week itself decides it.
+        volatility are known then: nothing about the week itself decides it, and no signal does.
+
+    Raises
+    ------
+    TableError
+        When the panel of the bars came without signals.
     """
+    if bars.signals is None:
+        raise TableError(
+            "market_weeks: expected bars with signals, got none; use brain_assets.market.signals.add_signals on the "
+            "panel."
+        )
     known = np.isfinite(forecast) & np.isfinite(bars.momentum) & np.isfinite(bars.volatility)
     return MarketWeeks(
         week_start=bars.weeks.start,
@@ -66,6 +75,7 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
         forecast=forecast,
         momentum=bars.momentum,
         volatility=bars.volatility,
+        signals=bars.signals,
         available=bars.tradable & known,
         gap=bars.gap,
         weekly_return=bars.held_return,
@@ -80,9 +90,9 @@ def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> F
     return matrix
 
 
-def policy_fingerprint(family: str, weeks: MarketWeeks, config: PpoConfig) -> Fingerprint:
+def policy_fingerprint(family: str, weeks: MarketWeeks, config: PolicyConfig) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
-    arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.available]
+    arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
     data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
     options = policy_options(config)
     return Fingerprint(family, CODE_VERSIONS[f"{family}_policy"], hash_json(options), data)
@@ -99,7 +109,7 @@ def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutof
         If no week is left.
     """
     bars = bars.until(cutoff_date)
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICY_FORECASTER[family]))
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICIES[family].forecaster))
     usable = np.flatnonzero(weeks.available.any(axis=1))
     if len(usable) == 0:
         raise TrainingError(
@@ -113,7 +123,7 @@ def train_policy_snapshot(
     family: str,
     weeks: MarketWeeks,
     cutoff_date: datetime.date,
-    config: PpoConfig,
+    config: PolicyConfig,
     market: MarketNote,
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> ModelSnapshot:
@@ -122,22 +132,24 @@ def train_policy_snapshot(
     Parameters
     ----------
     family : str
-        ``ppo``.
+        A key of `POLICIES`.
     weeks : MarketWeeks
         From `training_weeks`.
     cutoff_date : datetime.date
-    config : PpoConfig
+    config : PolicyConfig
+        Of the family's class.
     market : MarketNote
         Where the weeks are from; goes into the metadata and onto the model card.
     on_progress : callable, optional
         Called after every rollout with steps so far, steps in all, and the mean reward of an episode.
     """
-    from brain_assets.portfolio.policy import restore_policy, run_policy
-    from brain_assets.portfolio.ppo import train_ppo
+    from brain_assets.portfolio.policy import Actor, restore_policy, trace
 
-    result = train_ppo(weeks, config, RULES, None if on_progress is None else lambda point: on_progress(*point))
+    on_point = None if on_progress is None else lambda point: on_progress(*point)
+    result = POLICIES[family].train(weeks, config, RULES, on_point)
     fingerprint = policy_fingerprint(family, weeks, config)
-    run = run_policy(restore_policy(result.state_dict), result.scaler, weeks, RULES)
+    network = restore_policy(family, config, result.state_dict)
+    run, scores = trace(Actor(network, result.scaler, weeks, RULES), weeks, RULES)
     metadata = {
         "fingerprint": {**asdict(fingerprint), "value": fingerprint.value},
         "data": {
@@ -150,12 +162,14 @@ def train_policy_snapshot(
             "annual_growth": run.annual_growth,
             "annual_growth_equal_weight": run_equal_weight(weeks, RULES).annual_growth,
             **_forecast_figures(weeks),
+            **policy_evidence(run, scores, network.score_limit, weeks, RULES),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
                 for point in result.learning_curve
                 if np.isfinite(point.mean_episode_reward)
             ],
         },
+        "neutral_signals": neutral_signals(result.scaler),
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": result.n_threads,
@@ -174,13 +188,15 @@ def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
     }
 
 
+SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
 DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
 TRAINING = {
     **dict.fromkeys(("annual_growth", "annual_growth_equal_weight"), NUMBER),
+    **dict.fromkeys(("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation"), SCALE),
     **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
     "curve": [{"steps": COUNT, "reward": NUMBER}],
 }
-EVIDENCE = {"data": DATA, "training": TRAINING}
+EVIDENCE = {"data": DATA, "training": TRAINING, "neutral_signals": [SIGNAL]}
 """What a policy's metadata says, besides what every family's does."""
 
 
@@ -199,10 +215,10 @@ def check_policy(snapshot: ModelSnapshot) -> None:
     check_metadata(snapshot.metadata, EVIDENCE)
     check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
     try:
-        config, _ = read_policy_options(snapshot.config)
+        config, _ = read_policy_options(snapshot.family, snapshot.config)
     except ConfigError as error:
         raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
-    check_weights(snapshot.state_dict, empty_policy(config.hidden), snapshot.scaler, N_MARKET_FEATURES)
+    check_weights(snapshot.state_dict, empty_policy(snapshot.family, config), snapshot.scaler, N_MARKET_FEATURES)
 
 
 def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> StrategyRun:
@@ -211,22 +227,25 @@ def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> S
 
 
 def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks) -> StrategyRun:
-    """Trade weeks one after the other, each with the snapshot at its position in `choice`; starts in cash."""
-    from brain_assets.portfolio.observations import ObservationBuilder
-    from brain_assets.portfolio.policy import restore_policy
+    """Trade weeks one after the other, each with the snapshot at its position in `choice`; starts in cash.
+
+    Raises
+    ------
+    LookAheadError
+        If a week begins on or before the cut-off of its snapshot.
+    BrainAssetsError
+        If a snapshot was trained for other trading rules.
+    """
+    from brain_assets.portfolio.policy import Actor, restore_policy
 
     actors = []
     for position, snapshot in enumerate(snapshots):
         snapshot.refuse_known_weeks(weeks.week_start[choice == position])
-        rules = TradingRules(**snapshot.config["rules"])
+        config, rules = read_policy_options(snapshot.family, snapshot.config)
         if rules != RULES:
             raise BrainAssetsError(
                 f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES}, got {rules}; retrain it."
             )
-        actors.append((restore_policy(snapshot.state_dict), ObservationBuilder(weeks, snapshot.scaler, rules)))
-
-    def choose(week: int, held: FloatArray) -> FloatArray:
-        network, builder = actors[choice[week]]
-        return target_weights(network.act(builder.build(week, held)), weeks.available[week], RULES)
-
-    return run_strategy(weeks, RULES, choose)
+        network = restore_policy(snapshot.family, config, snapshot.state_dict)
+        actors.append(Actor(network, snapshot.scaler, weeks, rules))
+    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held))

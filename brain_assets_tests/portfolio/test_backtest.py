@@ -6,20 +6,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.errors import TableError
+from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
+from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest, growth
+from brain_assets.portfolio.config import PpoConfig, SacConfig
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 
-class Empty:
-    """No snapshot at all."""
+class Stored:
+    """The snapshots that were given, in memory."""
+
+    def __init__(self, *snapshots: ModelSnapshot) -> None:
+        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        return []
+        return sorted(self.by_date)
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        raise AssertionError(cutoff_date)
+        return self.by_date[cutoff_date]
 
 
 def rising_market() -> PricePanel:
@@ -31,16 +42,18 @@ def rising_market() -> PricePanel:
     monday = int(np.searchsorted(sessions, np.datetime64("2020-02-03")))
     values[0, monday:, 1:4] = 110.0
     values[0, monday + 1 :, 0] = 110.0
-    return PricePanel(sessions, ("A", "B"), values)
+    return add_signals(PricePanel(sessions, ("A", "B"), values))
 
 
 def test_equal_weight_by_hand() -> None:
     panel = rising_market()
     week_starts = pd.to_datetime(["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"])
     forecasts = pd.DataFrame(
-        [(week, symbol, 0.0) for week in week_starts for symbol in ("A", "B")], columns=["week_start", "symbol", "lstm"]
+        [(week, symbol, 0.0, 0.0) for week in week_starts for symbol in ("A", "B")],
+        columns=["week_start", "symbol", "lstm", "patchtst"],
     )
-    table = backtest(panel, forecasts, [2020], "ppo", Empty())
+    table, used = backtest(panel, forecasts, [2020], {"ppo": Stored(), "sac": Stored()})
+    assert used == {"ppo": (), "sac": ()}
     assert set(table["strategy"]) == {"equal_weight"}
     by_week = table.set_index("week_start")
     weights = json.loads(by_week.loc["2020-02-03", "weights"])
@@ -58,3 +71,77 @@ def test_equal_weight_by_hand() -> None:
         (1 - 0.0004) * 1.02 * (1 - last["turnover"] * 0.001) - 1, abs=1e-5
     )
     assert np.isnan(growth(table, "ppo"))
+
+
+@pytest.fixture(scope="module")
+def forecasts(panel: PricePanel) -> pd.DataFrame:
+    return build_forecast_features(panel, range(2016, 2022), {})
+
+
+@pytest.fixture(scope="module")
+def snapshots(panel: PricePanel, forecasts: pd.DataFrame) -> dict[tuple[str, int], ModelSnapshot]:
+    bars, made = WeeklyBars.from_panel(panel), {}
+    for family, year in (("ppo", 2018), ("ppo", 2019), ("sac", 2019)):
+        config = PpoConfig(**TINY_PPO) if family == "ppo" else SacConfig(**TINY_SAC)
+        weeks = training_weeks(bars, forecasts, family, cutoff_of_year(year))
+        made[family, year] = train_policy_snapshot(family, weeks, cutoff_of_year(year), config, MADE_UP)
+    return made
+
+
+def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
+    """Weights by week and symbol."""
+    rows = table[table["strategy"] == strategy]
+    return pd.DataFrame([json.loads(text) for text in rows["weights"]], index=pd.Index(rows["week_start"])).fillna(0.0)
+
+
+def test_all_trade_the_same_weeks_from_the_first_that_all_can(
+    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    sources = {
+        "ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]),
+        "sac": Stored(snapshots["sac", 2019]),
+    }
+    table, used = backtest(panel, forecasts, [2019, 2020], sources)
+    weeks = {name: rows["week_start"].tolist() for name, rows in table.groupby("strategy")}
+    assert set(weeks) == {"ppo", "sac", "equal_weight"}
+    assert weeks["ppo"] == weeks["sac"] == weeks["equal_weight"]
+    assert min(weeks["ppo"]) == pd.Timestamp("2020-01-06")  # that of 2019-12-30 is none that the second can trade
+    assert used == {"ppo": ("snapshot-2019-12-31",), "sac": ("snapshot-2019-12-31",)}
+    alone, used = backtest(panel, forecasts, [2019, 2020], {"ppo": sources["ppo"]})
+    assert alone["week_start"].min() < pd.Timestamp("2019-02-01")
+    assert used == {"ppo": ("snapshot-2018-12-31", "snapshot-2019-12-31")}
+
+
+def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
+    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    ppo = Stored(snapshots["ppo", 2018])
+    table, used = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
+    alone, _ = backtest(panel, forecasts, [2019], {"ppo": ppo})
+    pd.testing.assert_frame_equal(table, alone)
+    assert set(table["strategy"]) == {"ppo", "equal_weight"}
+    assert used == {"ppo": ("snapshot-2018-12-31",), "sac": ()}
+
+
+def test_nobody_holds_what_one_forecaster_does_not_know(
+    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    one, other = panel.symbols[0], panel.symbols[1]
+    march = forecasts["week_start"].between("2020-03-01", "2020-03-31")
+    forecasts = forecasts.copy()
+    forecasts.loc[march & (forecasts["symbol"] == one), "lstm"] = np.nan
+    forecasts.loc[march & (forecasts["symbol"] == other), "patchtst"] = np.nan
+    sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
+    table, _ = backtest(panel, forecasts, [2020], sources)
+    for strategy in ("ppo", "sac", "equal_weight"):
+        weights = held(table, strategy)
+        unknown = (weights.index >= "2020-03-01") & (weights.index <= "2020-03-31")
+        assert unknown.sum() == 5
+        assert not weights.loc[unknown, [one, other]].to_numpy().any()
+        assert weights.loc[~unknown, [one, other]].to_numpy().all()
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+
+
+def test_no_week_at_all_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:
+    with pytest.raises(TableError, match="backtest: expected complete weeks in 2030, got none; choose other years"):
+        backtest(panel, forecasts, [2030], {"ppo": Stored()})

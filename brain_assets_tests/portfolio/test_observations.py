@@ -7,18 +7,29 @@ from sklearn.preprocessing import StandardScaler
 from brain_assets.errors import TableError
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import ObservationBuilder, fit_observation_scaler, market_observations
+from brain_assets.portfolio.observations import (
+    FEATURES,
+    N_MARKET_FEATURES,
+    ObservationBuilder,
+    fit_observation_scaler,
+    market_observations,
+)
+from brain_assets.snapshots.scaler_file import assemble_scaler, dump_scaler, load_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 
 def two_weeks() -> MarketWeeks:
-    """Three assets; in the second week the third is not available."""
+    """Three assets; in the second week the third is not available. Of the signals only news and age are known."""
+    signals = np.full((2, 3, 7), np.nan)
+    signals[:, :, 0] = [[0.5, 0.1, 0.3], [0.2, 0.4, 9.0]]
+    signals[0, :, 6] = [1.0, 3.0, np.nan]
     return MarketWeeks(
         week_start=np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]"),
         symbols=("A", "B", "C"),
         forecast=np.array([[0.01, 0.02, 0.03], [0.004, 0.002, np.nan]]),
         momentum=np.array([[0.05, 0.05, 0.05], [-0.1, 0.1, np.nan]]),
         volatility=np.array([[0.01, 0.02, 0.0], [0.01, 0.04, np.nan]]),
+        signals=signals,
         available=np.array([[True, True, True], [True, True, False]]),
         gap=np.zeros((2, 3)),
         weekly_return=np.zeros((2, 3)),
@@ -26,29 +37,70 @@ def two_weeks() -> MarketWeeks:
 
 
 def identity_scaler() -> StandardScaler:
-    scaler = StandardScaler()
-    scaler.mean_, scaler.scale_, scaler.n_features_in_ = np.zeros(3), np.ones(3), 3
-    return scaler
+    return assemble_scaler(np.zeros(10), np.ones(10), np.ones(10), np.int64(1))
 
 
 def test_observation_by_hand() -> None:
     builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules())
     z = np.sqrt(1.5)  # (0.03 - 0.02) over the standard deviation of 1, 2, 3 %, which is sqrt(2/3) %
     first = builder.build(0, np.array([0.2, 0.1, 0.0, 0.7]))
+    none = [0.0] * 5  # ratios that are not known
     expected = [
-        [-z, 0.0, np.log(0.01), 1.0, 1.0],  # log(0.01) = -4.6
-        [0.0, 0.0, np.log(0.02), 0.5, 1.0],
-        [z, 0.0, -5.0, 0.0, 1.0],  # a price that does not move: log(0.0001) = -9.2, clipped
+        [-z, 0.0, np.log(0.01), z, *none, -1.0, 1.0, 1.0],  # log(0.01) = -4.6
+        [0.0, 0.0, np.log(0.02), -z, *none, 1.0, 0.5, 1.0],
+        [z, 0.0, -5.0, 0.0, *none, 0.0, 0.0, 1.0],  # a price that does not move: log(0.0001) = -9.2, clipped
     ]
-    np.testing.assert_allclose(first, np.ravel(expected), rtol=1e-6)
+    np.testing.assert_allclose(first, np.ravel(expected), rtol=1e-6, atol=1e-12)
     second = builder.build(1, np.array([0.0, 0.0, 0.3, 0.7]))
     expected = [
-        [1.0, -1.0, np.log(0.01), 0.0, 1.0],
-        [-1.0, 1.0, np.log(0.04), 0.0, 1.0],
-        [0.0, 0.0, 0.0, 1.5, 0.0],
+        [1.0, -1.0, np.log(0.01), -1.0, *none, 0.0, 0.0, 1.0],
+        [-1.0, 1.0, np.log(0.04), 1.0, *none, 0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0, 0.0, *none, 0.0, 1.5, 0.0],
     ]
     np.testing.assert_allclose(second, np.ravel(expected), rtol=1e-6)
     assert first.dtype == np.float32
+    assert len(first) == 3 * len(FEATURES)
+
+
+def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are() -> None:
+    weeks = toy_weeks(30, 4)
+    unknown = weeks.signals.copy()
+    unknown[5, 2, 1] = np.nan
+    unknown[:, :, 4] = np.nan
+    changed = replace(weeks, signals=unknown)
+    scaler = fit_observation_scaler(changed)
+    assert (scaler.mean_[3 + 4], scaler.var_[3 + 4], scaler.scale_[3 + 4]) == (0.0, 0.0, 1.0)
+    observations = market_observations(changed, scaler)
+    assert observations[5, 2, 3 + 1] == 0.0
+    assert not observations[:, :, 3 + 4].any()
+    assert np.isfinite(observations).all()
+    others = [feature for feature in range(N_MARKET_FEATURES) if feature not in (3 + 1, 3 + 4)]
+    full = market_observations(weeks, fit_observation_scaler(weeks))
+    np.testing.assert_array_equal(observations[..., others], full[..., others])
+
+
+def test_a_signal_that_was_not_known_in_training_stays_neutral_when_it_is() -> None:
+    weeks = toy_weeks(30, 4)
+    unknown = replace(weeks, signals=np.full(weeks.signals.shape, np.nan))
+    observations = market_observations(weeks, fit_observation_scaler(unknown))
+    assert not observations[..., 3:].any()
+    np.testing.assert_array_equal(observations, market_observations(unknown, fit_observation_scaler(unknown)))
+
+
+def test_the_level_that_all_assets_share_says_nothing() -> None:
+    """Another unit, another year's mood: who is above whom stays, and so does the observation."""
+    weeks = toy_weeks(30, 4)
+    scaler = fit_observation_scaler(weeks)
+    moved = replace(weeks, signals=3.0 * weeks.signals + np.arange(30)[:, None, None])
+    np.testing.assert_allclose(market_observations(moved, scaler), market_observations(weeks, scaler), atol=1e-5)
+
+
+def test_the_scaler_is_stored_and_comes_back_the_same() -> None:
+    weeks = toy_weeks(30, 4)
+    scaler = fit_observation_scaler(weeks)
+    again = load_scaler(dump_scaler(scaler))
+    assert dump_scaler(again) == dump_scaler(scaler)
+    np.testing.assert_array_equal(market_observations(weeks, again), market_observations(weeks, scaler))
 
 
 def test_many_observations_are_those_of_each() -> None:
@@ -81,7 +133,7 @@ def test_future_blind(n_known: int) -> None:
         weeks,
         **{
             name: np.concatenate([getattr(weeks, name)[:n_known], getattr(other, name)[n_known:]])
-            for name in ("forecast", "momentum", "volatility")
+            for name in ("forecast", "momentum", "volatility", "signals")
         },
         gap=np.concatenate([weeks.gap[: n_known - 1], other.gap[n_known - 1 :]]),
         weekly_return=np.concatenate([weeks.weekly_return[: n_known - 1], other.weekly_return[n_known - 1 :]]),

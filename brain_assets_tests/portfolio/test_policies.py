@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import BrainAssetsError, LookAheadError, TrainingError
+from brain_assets.errors import BrainAssetsError, LookAheadError, SnapshotError, TableError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.config import PpoConfig, SacConfig
+from brain_assets.portfolio.families import POLICIES
+from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import (
     forecast_matrix,
     market_weeks,
@@ -23,10 +25,11 @@ from brain_assets.portfolio.policies import (
     training_weeks,
 )
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 CUTOFF = datetime.date(2018, 12, 31)
-CONFIG = PpoConfig(**TINY_PPO)
+CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC)}
+families = pytest.mark.parametrize("family", POLICIES)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +43,12 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def snapshot(bars: WeeklyBars, forecasts: pd.DataFrame) -> ModelSnapshot:
-    weeks = training_weeks(bars, forecasts, "ppo", CUTOFF)
-    return train_policy_snapshot("ppo", weeks, CUTOFF, CONFIG, MADE_UP)
+def snapshots(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, ModelSnapshot]:
+    return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF)) for family in POLICIES}
+
+
+def train(family: str, weeks: MarketWeeks) -> ModelSnapshot:
+    return train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family], MADE_UP)
 
 
 def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
@@ -53,13 +59,14 @@ def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyBars, forecasts: 
 
 
 def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePanel) -> None:
-    values = panel.values.copy()
+    values, signals = panel.values.copy(), panel.signals
+    assert signals is not None
     bars = WeeklyBars.from_panel(panel)
     week = 100
     first = bars.weeks.first[week]
     values[0, first:] = np.nan  # symbol 0 never trades again from the week's first session on
     values[1, first - 1] = np.nan  # symbol 1 has no bar on the session before
-    changed = WeeklyBars.from_panel(PricePanel(panel.sessions, panel.symbols, values))
+    changed = WeeklyBars.from_panel(PricePanel(panel.sessions, panel.symbols, values, signals))
     weeks = market_weeks(changed, changed.momentum)
     assert weeks.available[week, 0]  # nobody could know
     assert weeks.weekly_return[week, 0] == 0
@@ -68,15 +75,45 @@ def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePa
     assert not weeks.available[week, 1]
 
 
-def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
-    weeks = training_weeks(bars, forecasts, "ppo", CUTOFF)
+def test_bars_without_signals_are_refused(panel: PricePanel) -> None:
+    bars = WeeklyBars.from_panel(replace(panel, signals=None))
+    with pytest.raises(TableError, match=r"expected bars with signals, got none; use .*add_signals on the panel"):
+        market_weeks(bars, bars.momentum)
+
+
+def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel) -> None:
+    bars = WeeklyBars.from_panel(panel)
+    unknown = replace(bars, signals=np.full((*bars.momentum.shape, 7), np.nan))
+    np.testing.assert_array_equal(
+        market_weeks(unknown, bars.momentum).available, market_weeks(bars, bars.momentum).available
+    )
+
+
+@families
+def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, forecasts: pd.DataFrame, family: str) -> None:
+    weeks = training_weeks(bars, forecasts, family, CUTOFF)
     assert weeks.week_start[0] == np.datetime64("2016-02-08")  # 20 daily returns are known by then, 4 weeks before
     assert weeks.week_start[-1] == np.datetime64("2018-12-24")  # the next one ends in 2019
+    after = bars.weeks.end > np.datetime64(CUTOFF)
+    assert bars.signals is not None
+    signals = np.where(after[:, None, None], 9.0, bars.signals)
+    held_return = np.where(after[:, None], 0.5, bars.held_return)
+    changed = replace(bars, signals=signals, held_return=held_return)
     later = forecasts.copy()
-    later.loc[later["week_start"] > pd.Timestamp(CUTOFF), "lstm"] = 9.0
-    assert policy_fingerprint("ppo", weeks, CONFIG) == policy_fingerprint(
-        "ppo", training_weeks(bars, later, "ppo", CUTOFF), CONFIG
-    )
+    later.loc[later["week_start"] > pd.Timestamp(CUTOFF), POLICIES[family].forecaster] = 9.0
+    other = training_weeks(changed, later, family, CUTOFF)
+    before = policy_fingerprint(family, weeks, CONFIG[family])
+    assert policy_fingerprint(family, other, CONFIG[family]) == before
+    signals = weeks.signals.copy()
+    signals[3, 1, 2] += 0.01
+    assert policy_fingerprint(family, replace(weeks, signals=signals), CONFIG[family]) != before
+
+
+def test_each_family_learns_from_its_own_forecasts(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
+    forecasts = forecasts.assign(lstm=0.01, patchtst=0.02)
+    for family, forecast in (("ppo", 0.01), ("sac", 0.02)):
+        weeks = training_weeks(bars, forecasts, family, CUTOFF)
+        assert set(weeks.forecast[weeks.available]) == {forecast}
 
 
 def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
@@ -84,9 +121,11 @@ def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyBars, forecasts: pd.D
         training_weeks(bars, forecasts.assign(lstm=np.nan), "ppo", CUTOFF)
 
 
+@families
 def test_loaded_policy_decides_exactly_as_the_trained_one(
-    snapshot: ModelSnapshot, bars: WeeklyBars, tmp_path: Path
+    snapshots: dict[str, ModelSnapshot], bars: WeeklyBars, tmp_path: Path, family: str
 ) -> None:
+    snapshot = snapshots[family]
     snapshot.save(tmp_path / "snapshot-2018-12-31")
     loaded = ModelSnapshot.load(tmp_path / "snapshot-2018-12-31")
     year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
@@ -98,11 +137,13 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(
     assert loaded.metadata["data"]["symbols"] == list(bars.symbols)
 
 
+@families
 def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
-    bars: WeeklyBars, forecasts: pd.DataFrame
+    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
 ) -> None:
-    weeks = training_weeks(bars, forecasts.assign(lstm=-forecasts["momentum"]), "ppo", CUTOFF)
-    snapshot = train_policy_snapshot("ppo", weeks, CUTOFF, CONFIG, MADE_UP)
+    against = forecasts.assign(**{POLICIES[family].forecaster: -forecasts["momentum"]})
+    weeks = training_weeks(bars, against, family, CUTOFF)
+    snapshot = train(family, weeks)
     training = snapshot.metadata["training"]
     momentum = mean_rank_correlation(weeks.momentum, weeks.weekly_return)
     assert momentum != 0
@@ -113,12 +154,70 @@ def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
     assert snapshot.metadata["market"] == "simulator"
 
 
-def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(snapshot: ModelSnapshot, bars: WeeklyBars) -> None:
-    with pytest.raises(LookAheadError, match="ppo snapshot of 2018-12-31: expected weeks that begin after its cut-off"):
-        snapshot.decide(bars, bars.momentum)
+@families
+def test_evidence_tells_what_the_policy_does(snapshots: dict[str, ModelSnapshot], family: str) -> None:
+    training = snapshots[family].metadata["training"]
+    assert training["action_spread"] > 0.0
+    assert 0.0 < training["mean_turnover"] < 2.0
+    assert 0.0 <= training["distance_to_equal_weight"] <= 1.0
+    assert training["saturation"] == 0.0  # hardly trained: far from its bounds
+    assert snapshots[family].metadata["neutral_signals"] == []
+    assert "without any information" not in snapshots[family].card
 
 
-def test_policy_of_other_trading_rules_is_refused(snapshot: ModelSnapshot, bars: WeeklyBars) -> None:
+@families
+def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(
+    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
+) -> None:
+    assert bars.signals is not None
+    signals = bars.signals.copy()
+    signals[:, :, 0] = 0.0
+    signals[:, :, 4] = np.nan
+    snapshot = train(family, training_weeks(replace(bars, signals=signals), forecasts, family, CUTOFF))
+    assert snapshot.metadata["neutral_signals"] == ["news_sentiment", "current_ratio"]
+    assert "- signals without any information in the training data: news_sentiment, current_ratio\n" in snapshot.card
+
+
+@families
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"neutral_signals": ["moon"]}, r"metadata.json: expected neutral_signals\[0\] to be one of news_sentiment"),
+        ({"training": {"saturation": "high"}}, "metadata.json: expected training.saturation to be a finite number"),
+        ({"training": {"mean_turnover": None}}, "metadata.json: expected training.mean_turnover to be a finite number"),
+    ],
+)
+def test_evidence_that_is_none_is_refused(
+    snapshots: dict[str, ModelSnapshot], family: str, change: dict, problem: str
+) -> None:
+    metadata = {**snapshots[family].metadata, "family": family, "cutoff_date": str(CUTOFF)}
+    if "training" in change:
+        change = {"training": {**metadata["training"], **change["training"]}}
+    with pytest.raises(SnapshotError, match=f"^{problem}"):
+        replace(snapshots[family], metadata={**metadata, **change}).check()
+
+
+def test_weights_of_another_family_or_size_are_refused(snapshots: dict[str, ModelSnapshot]) -> None:
+    ppo, sac = snapshots["ppo"], snapshots["sac"]
+    with pytest.raises(SnapshotError, match=r"^weights.pt: expected no weights but "):
+        replace(sac, state_dict=ppo.state_dict).check()
+    with pytest.raises(SnapshotError, match=r"^config.json: SacConfig: expected keys among"):
+        replace(sac, config=ppo.config).check()
+    options = {**sac.config, "training": {**sac.config["training"], "hidden": 9}}
+    with pytest.raises(SnapshotError, match=r"^weights.pt: expected .* as config.json says"):
+        replace(sac, config=options).check()
+
+
+@families
+def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(
+    snapshots: dict[str, ModelSnapshot], bars: WeeklyBars, family: str
+) -> None:
+    with pytest.raises(LookAheadError, match=f"{family} snapshot of 2018-12-31: expected weeks that begin after"):
+        snapshots[family].decide(bars, bars.momentum)
+
+
+def test_policy_of_other_trading_rules_is_refused(snapshots: dict[str, ModelSnapshot], bars: WeeklyBars) -> None:
+    snapshot = snapshots["ppo"]
     rules = {**snapshot.config["rules"], "cost_bps": 5.0}
     other = replace(snapshot, config={**snapshot.config, "rules": rules})
     year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
@@ -131,17 +230,20 @@ import datetime, sys
 from pathlib import Path
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 cutoff = datetime.date(2018, 12, 31)
 market = SimulatorMarket(("A", "B", "C"), seed=3)
-panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2019, 1, 1)))
+panel = add_signals(PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2019, 1, 1))))
 forecasts = build_forecast_features(panel, [2016, 2017, 2018], {})
-weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, "ppo", cutoff)
-train_policy_snapshot("ppo", weeks, cutoff, PpoConfig(**TINY_PPO), MADE_UP).save(Path(sys.argv[1]))
+for family, options in (("ppo", TINY_PPO), ("sac", TINY_SAC)):
+    weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, family, cutoff)
+    config = POLICIES[family].config_class(**options)
+    train_policy_snapshot(family, weeks, cutoff, config, MADE_UP).save(Path(sys.argv[1]) / family)
 """
 
 
@@ -149,8 +251,9 @@ train_policy_snapshot("ppo", weeks, cutoff, PpoConfig(**TINY_PPO), MADE_UP).save
 def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for name in ("one", "two"):
-        folder = tmp_path / name / "snapshot-2018-12-31"
-        subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
-        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
+        subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(tmp_path / name)], check=True)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        folder = tmp_path / name
+        hashes.append({path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 5
+    assert len(hashes[0]) == 2 * 5

@@ -1,0 +1,105 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
+from brain_assets.portfolio.evidence import degeneracy, neutral_signals, policy_evidence
+from brain_assets.portfolio.families import POLICIES
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.policy import Actor, ScoreNetwork, trace
+from brain_assets.portfolio.strategy import StrategyRun
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+RULES = TradingRules()
+LIVELY = {"action_spread": 1.0, "mean_turnover": 0.1, "distance_to_equal_weight": 0.3, "saturation": 0.1}
+
+
+def test_evidence_by_hand() -> None:
+    weeks = toy_weeks(3, 3)
+    weeks.available[1, 2] = weeks.available[2, 1:] = False
+    # Equal weight: 0.2 each, as the cap has it; what is not available goes to cash.
+    weights = np.array([[0.2, 0.1, 0.0, 0.7], [0.2, 0.2, 0.0, 0.6], [0.0, 0.0, 0.0, 1.0]])
+    run = StrategyRun(weights, np.zeros(3), np.array([0.9, 0.1, 0.3]), np.zeros(3), weights[-1])
+    scores = np.array([[1.0, 2.0, 3.0, 9.0], [0.0, -2.0, 9.0, 0.0], [2.98, 9.0, 9.0, 0.0]])
+    got = policy_evidence(run, scores, 3.0, weeks, RULES)
+    assert got["action_spread"] == pytest.approx((np.sqrt(2 / 3) + 1.0) / 2)  # the last week has one asset
+    assert got["mean_turnover"] == pytest.approx(0.2)  # not the first week, which buys what it starts with
+    assert got["distance_to_equal_weight"] == pytest.approx((0.3 + 0.0 + 0.2) / 3)
+    assert got["saturation"] == pytest.approx(2 / 6)  # 3.0 and 2.98 of six that count
+
+
+def test_one_week_and_one_asset_have_evidence_too() -> None:
+    weeks = toy_weeks(1, 1)
+    weights = equal_weight(weeks.available, RULES)
+    run = StrategyRun(weights, np.zeros(1), np.array([0.2]), np.zeros(1), weights[-1])
+    got = policy_evidence(run, np.zeros((1, 2)), 3.0, weeks, RULES)
+    assert set(got.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, None),
+        ({"distance_to_equal_weight": 0.0499}, "The policy is uniform: its weights are 4.99% .*, less than 5%"),
+        ({"distance_to_equal_weight": 0.05}, None),
+        ({"saturation": 0.91}, "The policy is saturated: 91% of its scores are at their bounds, more than 90%"),
+        ({"saturation": 0.9}, None),
+        ({"mean_turnover": 0.0009}, r"The policy never trades: 0.090% of the value a week, less than 0.1%"),
+        ({"mean_turnover": 0.001}, None),
+    ],
+)
+def test_degenerate_is_said_in_one_sentence(changed: dict, expected: str | None) -> None:
+    got = degeneracy({**LIVELY, **changed})
+    if expected is None:
+        assert got is None
+    else:
+        assert re.match(expected, str(got))
+
+
+def network(family: str) -> ScoreNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return POLICIES[family].network(POLICIES[family].config_class()).eval()
+
+
+def fill(head: torch.nn.Linear, weight: float, bias: float) -> None:
+    torch.nn.init.normal_(head.weight, std=weight)
+    torch.nn.init.constant_(head.bias, bias)
+
+
+@pytest.mark.parametrize("family", POLICIES)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("untrained", "uniform"), ("steep", "saturated"), ("all in cash", "never trades"), ("lively", None)],
+)
+def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: str | None) -> None:
+    weeks = toy_weeks(60, 20)
+    acting = network(family)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        if kind == "steep":
+            fill(acting.score, 1000.0, 0.0)
+        elif kind == "all in cash":
+            fill(acting.score, 0.0, -100.0)
+            fill(acting.cash, 0.0, 100.0)
+        elif kind == "lively":
+            fill(acting.score, 0.3, 0.0)
+    run, scores = trace(Actor(acting, fit_observation_scaler(weeks), weeks, RULES), weeks, RULES)
+    got = degeneracy(policy_evidence(run, scores, acting.score_limit, weeks, RULES))
+    if kind == "all in cash" and family == "sac":
+        expected = "saturated"  # its bounds leave 5 % to the assets
+    assert got is None if expected is None else f" {expected}" in str(got)
+
+
+def test_signals_without_information_are_named() -> None:
+    weeks = toy_weeks(40, 4)
+    signals = weeks.signals.copy()
+    signals[:, :, 0] = 0.0  # no news
+    signals[:, :, 3] = np.nan  # not known
+    signals[:, :, 5] = np.arange(40)[:, None]  # the same for all
+    scaler = fit_observation_scaler(replace(weeks, signals=signals))
+    assert neutral_signals(scaler) == ["news_sentiment", "net_margin", "debt_to_equity"]
+    assert neutral_signals(fit_observation_scaler(weeks)) == []

@@ -1,0 +1,164 @@
+"""What holds for the training of every policy family."""
+
+import hashlib
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from brain_assets.errors import TrainingError
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.config import PolicyConfig, PpoConfig, SacConfig
+from brain_assets.portfolio.families import POLICIES
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.policy import restore_policy, run_policy
+from brain_assets.portfolio.strategy import StrategyRun
+from brain_assets.portfolio.training import PolicyProgress, PolicyResult, finite_weights
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+RULES = TradingRules()
+TINY = {
+    "ppo": PpoConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8),
+    "sac": SacConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8, warmup_steps=52, gradient_steps=3),
+}
+families = pytest.mark.parametrize("family", POLICIES)
+
+
+def train(family: str, weeks: MarketWeeks | None = None, config: PolicyConfig | None = None) -> PolicyResult:
+    return POLICIES[family].train(toy_weeks(60, 3) if weeks is None else weeks, config or TINY[family], RULES, None)
+
+
+def act(family: str, config: PolicyConfig, result: PolicyResult, weeks: MarketWeeks) -> StrategyRun:
+    return run_policy(restore_policy(family, config, result.state_dict), result.scaler, weeks, RULES)
+
+
+def sha256(result: PolicyResult) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(result.state_dict.items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    digest.update(np.concatenate([result.scaler.mean_, result.scaler.scale_]).tobytes())
+    return digest.hexdigest()
+
+
+def test_same_seed_same_bits_in_a_second_process() -> None:
+    code = (
+        "from brain_assets_tests.portfolio import test_training as t\n"
+        "for family in t.POLICIES: print(family, t.sha256(t.train(family)))"
+    )
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = {family: sha256(train(family)) for family in POLICIES}
+    assert dict(line.split() for line in second.stdout.splitlines()) == here
+    for family, config in TINY.items():
+        assert sha256(train(family, config=replace(config, seed=1))) != here[family]
+
+
+@families
+def test_the_random_state_and_torch_settings_of_the_caller_stay(family: str) -> None:
+    def settings() -> tuple[object, ...]:
+        numpy_state = np.random.get_state()  # noqa: NPY002
+        return (
+            random.getstate(),
+            numpy_state[1].tolist(),
+            numpy_state[2],
+            torch.get_rng_state().tolist(),
+            torch.get_num_threads(),
+            torch.are_deterministic_algorithms_enabled(),
+        )
+
+    n_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        before = settings()
+        train(family)
+        assert settings() == before
+        with pytest.raises(KeyboardInterrupt):
+            POLICIES[family].train(toy_weeks(60, 3), TINY[family], RULES, interrupt)
+        assert settings() == before
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def interrupt(_: PolicyProgress) -> None:
+    raise KeyboardInterrupt
+
+
+@families
+def test_progress_is_the_learning_curve(family: str) -> None:
+    seen: list[PolicyProgress] = []
+    result = POLICIES[family].train(toy_weeks(60, 3), TINY[family], RULES, seen.append)
+    assert [point.steps for point in seen] == [52, 104, 156, 208]  # whole rollouts of 4 * 13
+    assert [point.total_steps for point in seen] == [200] * 4
+    assert np.isnan([point.mean_episode_reward for point in seen]).tolist() == [True, True, True, False]
+    np.testing.assert_array_equal(result.learning_curve, seen)
+    assert result.n_threads == 1
+
+
+@families
+def test_weeks_without_some_assets_can_be_learned_from(family: str) -> None:
+    weeks = toy_weeks(60, 3)
+    weeks.available[:30, 1] = False
+    weeks.available[5] = False
+    weeks.forecast[~weeks.available] = np.nan
+    weeks.signals[~weeks.available] = np.nan
+    run = act(family, TINY[family], train(family, weeks), weeks)
+    assert np.all(run.weights[:, :-1][~weeks.available] == 0.0)
+    np.testing.assert_allclose(run.weights[5], [0.0, 0.0, 0.0, 1.0])
+
+
+@families
+def test_a_policy_acts_in_a_market_of_other_assets(family: str) -> None:
+    run = act(family, TINY[family], train(family), toy_weeks(10, 7))
+    assert run.weights.shape == (10, 8)
+
+
+@families
+def test_weights_that_are_no_longer_numbers_are_one_sentence(family: str) -> None:
+    network = POLICIES[family].network(TINY[family])
+    assert finite_weights(network).keys() == network.state_dict().keys()
+    torch.nn.init.constant_(network.score.bias, torch.nan)
+    with pytest.raises(TrainingError, match=r"^training: expected finite weights, .*; set a smaller learning_rate"):
+        finite_weights(network)
+
+
+def always_wins(n_weeks: int) -> MarketWeeks:
+    """Asset 2 earns 2 % every week, the others lose or stay; its forecast says so, nothing else does."""
+    weeks = toy_weeks(n_weeks, 5)
+    weeks.weekly_return[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
+    weeks.weekly_return[:] += np.random.default_rng(0).normal(0.0, 0.005, weeks.weekly_return.shape)
+    weeks.gap[:] = 0.0
+    weeks.forecast[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
+    return weeks
+
+
+def announced(n_weeks: int) -> MarketWeeks:
+    """Every week another asset earns 2 %, drawn at random, the others lose 0.5 %; the forecast says which."""
+    weeks = toy_weeks(n_weeks, 6)
+    winner = np.random.default_rng(1).integers(6, size=n_weeks)
+    weeks.weekly_return[:] = -0.005
+    weeks.weekly_return[np.arange(n_weeks), winner] = 0.02
+    weeks.gap[:] = 0.0
+    weeks.forecast[:] = np.sign(weeks.weekly_return) * 0.01
+    return weeks
+
+
+SHORT: dict[str, PolicyConfig] = {
+    "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208),
+    "sac": SacConfig(total_steps=5_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3),
+}
+
+
+@families
+@pytest.mark.parametrize("market", [always_wins, announced])
+def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[int], MarketWeeks]) -> None:
+    weeks = market(120)
+    train_weeks, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
+    run = act(family, SHORT[family], train(family, train_weeks, SHORT[family]), later)
+    wins = later.forecast == later.forecast.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(run.weights[:, :-1][wins], 0.2, atol=0.002)
+    loses = later.forecast < 0.0
+    assert run.weights[:, :-1][loses].max() < 0.1  # untrained, they are at 1/6 or 1/7
