@@ -107,6 +107,7 @@ def test_another_configuration_makes_it_stale(finished, tmp_path):
         assert f"{year} lstm_snapshot: stale, trained with another configuration" in shown.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_path):
     data = finished.copy(tmp_path)
     before, bytes_before = identities(weights(data)), contents(weights(data))
@@ -134,6 +135,7 @@ def test_a_table_that_is_damaged_is_missing(finished, tmp_path):
     assert "2020 walkforward_forecasts: missing, its file cannot be read" in shown.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     data = finished.copy(tmp_path)
     before, bytes_before = identities(weights(data)), contents(weights(data))
@@ -184,6 +186,7 @@ def test_a_year_that_the_market_does_not_have(tmp_path, finished):
     assert "10 made, 0 run without change, 0 done before, 5 not done" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_stops_only_what_needs_it(tmp_path, finished):
     data = tmp_path / "data"
     (data / "models").mkdir(parents=True)
@@ -234,6 +237,7 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
         assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_path):
     config = write_config(tmp_path / "tiny.yaml")
     data = tmp_path / "data"
@@ -252,6 +256,7 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     assert "stale" not in brain_assets(data, "status", "2019-2020", *options).stdout
 
 
+@pytest.mark.slow
 def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_with(tmp_path):
     whole = {**TINY["ops"]["lstm_snapshot"]["config"], "clip": 5, "weight_decay": 0}
     config = write_config(tmp_path / "whole.yaml", {"ops": {"lstm_snapshot": {"config": whole}}})

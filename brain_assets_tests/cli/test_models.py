@@ -48,6 +48,7 @@ def test_the_same_version_is_not_trained_twice(trained: tuple[Path, str], finish
     assert identities(folders) == before
 
 
+@pytest.mark.slow
 def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finished, tmp_path: Path) -> None:
     data = finished.copy(tmp_path)
     gone = data / "models" / "lstm" / "snapshot-2020-12-31"

@@ -222,6 +222,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
         assert list(adoptable(instance, resources["snapshots"])) == []  # each once
 
 
+@pytest.mark.slow
 def test_backfill_after_a_pull_trains_nothing(
     world: World,
     market: SimulatorMarket,
@@ -299,6 +300,7 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
         assert str(tmp_path) in second.skip_message
 
 
+@pytest.mark.slow
 def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket, world: World, tmp_path: Path) -> None:
     second = machine(market, tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
     for family in MODELS.values():
