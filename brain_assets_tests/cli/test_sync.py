@@ -1,5 +1,6 @@
 """`brain-assets sync` and `adopt` as their users run them, against a Hub on this machine."""
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -162,9 +163,9 @@ def test_run_that_meets_every_fault_goes_through_and_tells_nobody_the_token(fini
         done = run(tmp_path, "backfill", "2019-2020", "--config", str(finished.config), hub=hub)
         assert done.returncode == 0, done.stdout + done.stderr
         assert all(said.startswith("made") for said in outcomes(done.stdout).values())
-        assert done.stdout.count("hub: pushed") == 4
-        for name in NAMES[:2]:
-            assert hub.files("user/lstm", name) == read_files(tmp_path / "models" / "lstm" / name)
+        assert done.stdout.count("hub: pushed") == 2 * len(FAMILIES)
+        for family, name in itertools.product(FAMILIES, NAMES[:2]):
+            assert hub.files(f"user/{family}", name) == read_files(tmp_path / "models" / family / name)
         assert len(hub.requests) > 3 + 12 * len(KINDS)  # each has come
         assert any(TOKEN in request.headers.get("authorization", "") for request in hub.requests)
     assert TOKEN not in done.stdout + done.stderr
@@ -175,22 +176,24 @@ def test_run_that_meets_every_fault_goes_through_and_tells_nobody_the_token(fini
 
 LOCAL_RUN = """
 import sys
+asked = []
+sys.addaudithook(lambda event, args: event in ("socket.getaddrinfo", "socket.connect") and asked.append((event, *args)))
 from brain_assets.cli import main
 try:
     main()
 finally:
-    print([name for name in ("huggingface_hub.hf_api", "httpx2", "hf_xet") if name in sys.modules])
+    print(asked, [name for name in ("brain_assets.snapshots.hub", "brain_assets.snapshots.hub_client") if name in sys.modules])
 """
 
 
-def test_without_a_hub_a_whole_run_never_imports_its_client(
+def test_without_a_hub_a_whole_run_asks_no_network_and_never_loads_the_client(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfills, "COMMAND", (sys.executable, "-c", LOCAL_RUN))
     assert backfills.COMMAND != COMMAND
     done = backfills.brain_assets(tmp_path, "backfill", "2019", "--config", str(finished.config))
     assert done.returncode == 0, done.stderr
-    assert "2019 ppo_policy             made" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert "2019 sac_policy             made" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[] []"
     adopt = backfills.brain_assets(tmp_path, "adopt")
-    assert adopt.stdout.splitlines()[-1] == "[]"
+    assert adopt.stdout.splitlines()[-1] == "[] []"
