@@ -66,6 +66,7 @@ def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finis
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.slow
 def test_models_lists_versions_with_scores_and_promote_moves_current(
     trained: tuple[Path, str], finished: Finished, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def hub() -> Iterator[WatchedHub]:
         yield opened
 
 
+@pytest.mark.slow
 def test_sync_push_brings_versions_to_the_hub_and_promote_moves_main(
     trained: tuple[Path, str], hub: WatchedHub, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ def test_pull_refuses_a_hostile_branch_and_takes_the_rest(finished: Finished, tm
         assert not list(tmp_path.rglob("x"))
 
 
+@pytest.mark.slow
 def test_run_that_meets_every_fault_goes_through_and_tells_nobody_the_token(finished: Finished, tmp_path: Path) -> None:
     with WatchedHub() as hub:
         for place, kind in enumerate(kind for kind in KINDS if kind != "silence"):
@@ -186,6 +187,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_without_a_hub_a_whole_run_asks_no_network_and_never_loads_the_client(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

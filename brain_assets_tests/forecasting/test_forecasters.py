@@ -164,6 +164,7 @@ def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: 
     assert np.isfinite(forecasts).all()
 
 
+@pytest.mark.slow
 def test_planted_reversal_is_found_out_of_sample() -> None:
     """At a best possible rank correlation of 0.15, the default LSTM reaches at least 85 % of it, mean over 3 seeds."""
     shares = []

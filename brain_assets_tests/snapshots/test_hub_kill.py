@@ -259,6 +259,7 @@ def test_killed_when_its_branch_has_just_appeared(variants: Path, tmp_path: Path
         complete(world, [2000], [2000])
 
 
+@pytest.mark.slow
 def test_killed_five_times(variants: Path, tmp_path: Path) -> None:
     kill_again_and_again(0, variants, tmp_path)
 
