@@ -183,7 +183,8 @@ from brain_assets.cli import main
 try:
     main()
 finally:
-    print(asked, [name for name in ("brain_assets.snapshots.hub", "brain_assets.snapshots.hub_client") if name in sys.modules])
+    client = ("brain_assets.snapshots.hub", "brain_assets.snapshots.hub_client")
+    print(asked, [name for name in client if name in sys.modules])
 """
 
 

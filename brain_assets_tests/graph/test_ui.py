@@ -116,6 +116,13 @@ def states(server: Server) -> dict[str, tuple[int, list[tuple[str, str, str]]]]:
     }
 
 
+def freshness(server: Server) -> dict[str, list[str]]:
+    """Give by asset what the UI says of each partition: fresh, stale or missing."""
+    keys = ", ".join(f'{{path: "{asset}"}}' for asset in ASSETS)  # Dagster fails if asked of one without partitions
+    nodes = server.ask(f"{{ assetNodes(assetKeys: [{keys}]) {{ assetKey {{ path }} staleStatusByPartition }} }}")
+    return {node["assetKey"]["path"][-1]: node["staleStatusByPartition"] for node in nodes["assetNodes"]}
+
+
 ALL_GREEN = {asset: (len(YEARS), [("MATERIALIZED", str(YEARS[0]), str(YEARS[-1]))]) for asset in ASSETS}
 
 
@@ -132,10 +139,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_every_partition_is_green(ui):
     assert states(ui) == ALL_GREEN
-    keys = ", ".join(f'{{path: "{asset}"}}' for asset in ASSETS)  # Dagster fails if asked of one without partitions
-    nodes = ui.ask(f"{{ assetNodes(assetKeys: [{keys}]) {{ assetKey {{ path }} staleStatusByPartition }} }}")
-    fresh = {node["assetKey"]["path"][-1]: node["staleStatusByPartition"] for node in nodes["assetNodes"]}
-    assert fresh == {asset: ["FRESH"] * len(YEARS) for asset in ASSETS}
+    assert freshness(ui) == {asset: ["FRESH"] * len(YEARS) for asset in ASSETS}
 
 
 MATERIALIZATIONS = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
@@ -314,8 +318,7 @@ def test_pulled_snapshots_turn_green_by_themselves(tmp_path_factory, tmp_path):
         with serving(tmp_path / "data", "dagster", "dev", **variables) as server:
             wait_until(lambda: all(states(server)[asset] == ALL_GREEN[asset] for asset in models), 180, pause=3.0)
             assert states(server)["raw_prices"] == (len(YEARS), [])
-            nodes = server.ask("{ assetNodes { assetKey { path } staleStatusByPartition } }")["assetNodes"]
-            fresh = {node["assetKey"]["path"][-1]: node["staleStatusByPartition"] for node in nodes}
+            fresh = freshness(server)
             for asset in models:
                 assert fresh[asset] == ["FRESH"] * len(YEARS)
             assert server.ask("{ runsOrError { ... on Runs { results { id } } } }")["runsOrError"]["results"] == []
