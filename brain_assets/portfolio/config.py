@@ -43,6 +43,7 @@ class PpoConfig(PolicyConfig):
     gae_lambda: float = option(0.9, "Bias against variance of the advantages, in [0, 1].")
     ent_coef: float = option(0.0, "Weight of the entropy bonus in the loss; 0 or more.")
     clip: float = option(0.2, "Largest change of a probability ratio that still earns; in (0, 1).")
+    weight_decay: float = option(1.0, "Of AdamW: by this times the learning rate weights shrink at every step.")
     score_std: float = option(
         3.0, "Standard deviation of the explored scores at the start; in (0, 10]. It is learned from there."
     )
@@ -57,6 +58,7 @@ class PpoConfig(PolicyConfig):
         require(0 <= self.gae_lambda <= 1, "gae_lambda", "a number in [0, 1]", self.gae_lambda)
         require(0 <= self.ent_coef < math.inf, "ent_coef", "0 or more", self.ent_coef)
         require(0 < self.clip < 1, "clip", "more than 0 and less than 1", self.clip)
+        require(0 <= self.weight_decay <= 100, "weight_decay", "a number in [0, 100]", self.weight_decay)
         require(0 < self.score_std <= 10, "score_std", "more than 0, at most 10", self.score_std)
 
 

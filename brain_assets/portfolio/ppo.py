@@ -9,6 +9,7 @@ from stable_baselines3.common.distributions import DiagGaussianDistribution, Dis
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
+from torch.optim import AdamW
 
 from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import TradingRules
@@ -76,7 +77,12 @@ def train_ppo(
             gae_lambda=config.gae_lambda,
             clip_range=config.clip,
             ent_coef=config.ent_coef,
-            policy_kwargs={"hidden": config.hidden, "score_std": config.score_std},
+            policy_kwargs={
+                "hidden": config.hidden,
+                "score_std": config.score_std,
+                "optimizer_class": AdamW,
+                "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
+            },
             stats_window_size=config.n_envs,
             seed=config.seed,
             device="cpu",

@@ -42,19 +42,20 @@ def identity_scaler() -> StandardScaler:
 
 def test_observation_by_hand() -> None:
     builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules())
+    s = 0.3  # standard deviation of a signal
     z = np.sqrt(1.5)  # (0.03 - 0.02) over the standard deviation of 1, 2, 3 %, which is sqrt(2/3) %
     first = builder.build(0, np.array([0.2, 0.1, 0.0, 0.7]))
     none = [0.0] * 5  # ratios that are not known
     expected = [
-        [-z, 0.0, np.log(0.01), z, *none, -1.0, 1.0, 1.0],  # log(0.01) = -4.6
-        [0.0, 0.0, np.log(0.02), -z, *none, 1.0, 0.5, 1.0],
+        [-z, 0.0, np.log(0.01), s * z, *none, -s, 1.0, 1.0],  # log(0.01) = -4.6
+        [0.0, 0.0, np.log(0.02), -s * z, *none, s, 0.5, 1.0],
         [z, 0.0, -5.0, 0.0, *none, 0.0, 0.0, 1.0],  # a price that does not move: log(0.0001) = -9.2, clipped
     ]
     np.testing.assert_allclose(first, np.ravel(expected), rtol=1e-6, atol=1e-12)
     second = builder.build(1, np.array([0.0, 0.0, 0.3, 0.7]))
     expected = [
-        [1.0, -1.0, np.log(0.01), -1.0, *none, 0.0, 0.0, 1.0],
-        [-1.0, 1.0, np.log(0.04), 1.0, *none, 0.0, 0.0, 1.0],
+        [1.0, -1.0, np.log(0.01), -s, *none, 0.0, 0.0, 1.0],
+        [-1.0, 1.0, np.log(0.04), s, *none, 0.0, 0.0, 1.0],
         [0.0, 0.0, 0.0, 0.0, *none, 0.0, 1.5, 0.0],
     ]
     np.testing.assert_allclose(second, np.ravel(expected), rtol=1e-6)

@@ -32,6 +32,7 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
         ("learning_rate", 0.0, "more than 0"),
         ("gamma", 1.1, r"\[0, 1\]"),
         ("clip", 1.0, "less than 1"),
+        ("weight_decay", -0.1, r"\[0, 100\]"),
         ("score_std", 11.0, "at most 10"),
         ("seed", -1, "0 to"),
     ],

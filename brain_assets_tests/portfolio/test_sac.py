@@ -57,7 +57,7 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
     train, later = weeks.select(slice(0, 300)), weeks.select(slice(300, None))
     result = train_sac(train, SacConfig(), RULES)
     run = run_policy(restore_policy("sac", SacConfig(), result.state_dict), result.scaler, later, RULES)
-    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.03
+    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.10
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from brain_assets.errors import TrainingError
+from brain_assets.market.signals import NEWS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.config import PolicyConfig, PpoConfig, SacConfig
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policy import restore_policy, run_policy
-from brain_assets.portfolio.strategy import StrategyRun
+from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
 from brain_assets.portfolio.training import PolicyProgress, PolicyResult, finite_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
@@ -162,3 +163,17 @@ def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[i
     np.testing.assert_allclose(run.weights[:, :-1][wins], 0.2, atol=0.002)
     loses = later.forecast < 0.0
     assert run.weights[:, :-1][loses].max() < 0.1  # untrained, they are at 1/6 or 1/7
+
+
+@pytest.mark.slow
+@families
+def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_nothing(family: str) -> None:
+    weeks = toy_weeks(700, 20, seed=100, rank_correlation=0.15)
+    signals = weeks.signals.copy()
+    signals[:, :, NEWS] = 60 * weeks.forecast
+    noise = np.random.default_rng(101).normal(0.0, 0.003, weeks.forecast.shape)
+    weeks = replace(weeks, signals=signals, forecast=noise)
+    config = POLICIES[family].config_class()
+    later = weeks.select(slice(300, None))
+    run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
+    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.02
