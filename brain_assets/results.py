@@ -60,7 +60,8 @@ class YearResult:
 def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
     """Read the figures of some partition years."""
     from brain_assets.forecasting.walkforward import forecast_quality
-    from brain_assets.portfolio.backtest import EQUAL_WEIGHT, growth
+    from brain_assets.portfolio.backtest import growth
+    from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 
     results = []
     for year in years:

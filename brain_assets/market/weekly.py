@@ -13,6 +13,9 @@ MOMENTUM_WEEKS = 4
 VOLATILITY_SESSIONS = 20
 """Four weeks."""
 
+PAST_WEEKS = 52
+"""What rules that weigh risk look back on."""
+
 
 @dataclass(frozen=True)
 class WeeklyBars:
@@ -103,11 +106,38 @@ def _zero_if_unknown(returns: FloatArray) -> FloatArray:
     return np.where(np.isfinite(returns), returns, 0.0)
 
 
-def _momentum(panel: PricePanel, weeks: Weeks) -> FloatArray:
+def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
+    """Give the returns of the `PAST_WEEKS` ISO weeks before each week, from weekly close to weekly close.
+
+    Parameters
+    ----------
+    panel : PricePanel
+    weeks : Weeks
+        Cut from the sessions of `panel`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_weeks, `PAST_WEEKS`, n_assets)
+        Oldest first; the last ends with the last close before the week: known at its decision time. NaN where one of
+        the two closes is not known.
+    """
+    weekly_close, newest = _weekly_closes(panel, weeks)
+    returns = np.full((PAST_WEEKS + len(weekly_close), len(panel.symbols)), np.nan)  # row i: until close i - PAST_WEEKS
+    returns[PAST_WEEKS + 1 :] = weekly_close[1:] / weekly_close[:-1] - 1
+    past = np.arange(1, PAST_WEEKS + 1) + newest[:, None]  # (n_weeks, PAST_WEEKS)
+    result: FloatArray = returns[past]
+    return result
+
+
+def _weekly_closes(panel: PricePanel, weeks: Weeks) -> tuple[FloatArray, np.ndarray]:
+    """Give closes of every ISO week, (n_iso_weeks, n_assets), and which is the last before each of `weeks`."""
     numbers = iso_week_numbers(panel.sessions)
     week_last = np.flatnonzero(np.diff(numbers, append=numbers[-1:] + 1)) if len(numbers) else np.empty(0, np.int64)
-    weekly_close = panel.values[:, week_last, CLOSE].T  # (n_iso_weeks, n_assets)
-    newest = np.searchsorted(week_last, weeks.first - 1)
+    return panel.values[:, week_last, CLOSE].T, np.searchsorted(week_last, weeks.first - 1)
+
+
+def _momentum(panel: PricePanel, weeks: Weeks) -> FloatArray:
+    weekly_close, newest = _weekly_closes(panel, weeks)
     oldest = newest - MOMENTUM_WEEKS
     momentum = np.full((len(weeks), len(panel.symbols)), np.nan)
     known = oldest >= 0

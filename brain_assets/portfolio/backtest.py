@@ -11,18 +11,17 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
+from brain_assets.portfolio.baselines import BASELINES, Known
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_policies
 from brain_assets.portfolio.rules import RULES
-from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import snapshot_name
-
-EQUAL_WEIGHT = "equal_weight"
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, snapshot_name
 
 
 class BacktestResult(NamedTuple):
@@ -56,12 +55,13 @@ def backtest(
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
 ) -> BacktestResult:
-    """Trade some years with the policies that were finished before, beside equal weight; all start in cash.
+    """Trade some years with the policies that were finished before, beside rules without learning; all start in cash.
 
     All trade the same weeks, and the same symbols in each: those with a bar, momentum, volatility and a forecast of
-    every family's forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are
-    left out for all. A family without any snapshot in these years is left out itself, and costs the others no week; if
-    none has one, equal weight stands alone.
+    every forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are left out for
+    all; so are weeks that a forecaster that has forecasts of its own leaves to momentum. A family without any snapshot
+    in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
+    its own.
 
     Parameters
     ----------
@@ -91,16 +91,26 @@ def backtest(
         family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
         for family, source in sources.items()
     }
-    bars, traders = _common_weeks(bars, traders)
+    forecast_weeks = _forecast_weeks(bars, forecasts)
+    bars, traders = _common_weeks(bars, traders, forecast_weeks)
     if len(bars.weeks) == 0:
         raise TableError(
             f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none; choose other years."
         )
-    weeks = _common_assets(bars, forecasts, tuple(sources))
-    runs = {EQUAL_WEIGHT: run_equal_weight(next(iter(weeks.values())), RULES)}
+    weeks = _common_assets(bars, forecasts)
+    known = Known(
+        next(iter(weeks.values())),
+        {forecaster: each.forecast for forecaster, each in weeks.items()},
+        past_weekly_returns(panel, bars.weeks),
+    )
+    runs = {
+        name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES))
+        for name, baseline in BASELINES.items()
+        if baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()
+    }
     for family, (choice, snapshots) in traders.items():
         if snapshots:
-            runs[family] = run_policies(snapshots, choice, weeks[family])
+            runs[family] = run_policies(snapshots, choice, weeks[POLICIES[family].forecaster])
     table = pd.concat([_table(name, run, bars) for name, run in runs.items()])
     used = {
         family: tuple(snapshot_name(snapshots[position].cutoff_date) for position in np.unique(choice[choice >= 0]))
@@ -109,20 +119,34 @@ def backtest(
     return BacktestResult(table.sort_values(["week_start", "strategy"], ignore_index=True), used)
 
 
-def _common_weeks(bars: WeeklyBars, traders: Mapping[str, _Traders]) -> tuple[WeeklyBars, dict[str, _Traders]]:
-    """Keep the weeks in which every family that has snapshots has one."""
+def _forecast_weeks(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Tell by forecaster which weeks have a forecast by a model of its own, none in a year of the bootstrap window."""
+    starts = bars.weeks.start.astype("datetime64[us]")
+    return {
+        family: np.isin(
+            starts, forecasts.loc[forecasts[f"{family}_source"] != MOMENTUM, "week_start"].to_numpy(starts.dtype)
+        )
+        for family in FORECASTER_FAMILIES
+    }
+
+
+def _common_weeks(
+    bars: WeeklyBars, traders: Mapping[str, _Traders], forecast_weeks: Mapping[str, np.ndarray]
+) -> tuple[WeeklyBars, dict[str, _Traders]]:
+    """Keep the weeks in which every family that has snapshots has one, and every forecaster that has a model."""
     keep = np.ones(len(bars.weeks), dtype=np.bool_)
     for choice, snapshots in traders.values():
         if snapshots:
             keep &= choice >= 0
+    for has_model in forecast_weeks.values():
+        if has_model.any():
+            keep &= has_model
     return bars.select(keep), {name: each._replace(choice=each.choice[keep]) for name, each in traders.items()}
 
 
-def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame, families: Sequence[str]) -> dict[str, MarketWeeks]:
-    """Give the weeks as each family sees them, with what all of them can hold available."""
-    weeks = {
-        family: market_weeks(bars, forecast_matrix(bars, forecasts, POLICIES[family].forecaster)) for family in families
-    }
+def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, MarketWeeks]:
+    """Give the weeks with the forecasts of each forecaster, and what all strategies can hold available."""
+    weeks = {family: market_weeks(bars, forecast_matrix(bars, forecasts, family)) for family in FORECASTER_FAMILIES}
     available = np.logical_and.reduce([each.available for each in weeks.values()])
     return {family: replace(each, available=available) for family, each in weeks.items()}
 

@@ -16,6 +16,7 @@ from brain_assets.market.fundamentals import RATIOS, validate_fundamentals
 from brain_assets.market.news import validate_news
 from brain_assets.market.prices import validate_prices
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
@@ -78,14 +79,15 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
 
 
-def test_policies_trade_the_year_after_beside_equal_weight(three_years: tuple) -> None:
+def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple) -> None:
     _, _, tables = three_years
-    assert set(tables.read_year("backtest", 2019)["strategy"]) == {"equal_weight"}
+    without_forecasts = {name for name, baseline in BASELINES.items() if baseline.forecaster is None}
+    assert set(tables.read_year("backtest", 2019)["strategy"]) == without_forecasts
     for year, n_weeks in ((2020, 52), (2021, 52)):
         table = tables.read_year("backtest", year)
         assert list(table.columns) == ["week_start", "strategy", "net_return", "turnover", "weights"]
         n_by_strategy = table.groupby("strategy")["week_start"].nunique().to_dict()
-        assert n_by_strategy == dict.fromkeys(("equal_weight", "ppo", "sac"), n_weeks)
+        assert n_by_strategy == dict.fromkeys(("ppo", "sac", *BASELINES), n_weeks)
         for weights in table["weights"].map(pd.io.json.ujson_loads):
             assert sum(weights.values()) == pytest.approx(1)
             assert weights["cash"] >= 0.02 - 1e-9

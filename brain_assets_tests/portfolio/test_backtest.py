@@ -13,11 +13,14 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest, growth
+from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+
+WITHOUT_FORECASTS = {name for name, baseline in BASELINES.items() if baseline.forecaster is None}
 
 
 class Stored:
@@ -49,13 +52,13 @@ def test_equal_weight_by_hand() -> None:
     panel = rising_market()
     week_starts = pd.to_datetime(["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"])
     forecasts = pd.DataFrame(
-        [(week, symbol, 0.0, 0.0) for week in week_starts for symbol in ("A", "B")],
-        columns=["week_start", "symbol", "lstm", "patchtst"],
+        [(week, symbol, 0.0, "momentum", 0.0, "momentum") for week in week_starts for symbol in ("A", "B")],
+        columns=["week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source"],
     )
     table, used = backtest(panel, forecasts, [2020], {"ppo": Stored(), "sac": Stored()})
     assert used == {"ppo": (), "sac": ()}
-    assert set(table["strategy"]) == {"equal_weight"}
-    by_week = table.set_index("week_start")
+    assert set(table["strategy"]) == WITHOUT_FORECASTS
+    by_week = table[table["strategy"] == "equal_weight"].set_index("week_start")
     weights = json.loads(by_week.loc["2020-02-03", "weights"])
     assert weights == pytest.approx({"A": 0.2, "B": 0.2, "cash": 0.6})  # two symbols, each at most 20 %
     # bought on the first week in which both are available, 0.4 of the value at 10 bps: 0.04 %
@@ -103,8 +106,8 @@ def test_all_trade_the_same_weeks_from_the_first_that_all_can(
     }
     table, used = backtest(panel, forecasts, [2019, 2020], sources)
     weeks = {name: rows["week_start"].tolist() for name, rows in table.groupby("strategy")}
-    assert set(weeks) == {"ppo", "sac", "equal_weight"}
-    assert weeks["ppo"] == weeks["sac"] == weeks["equal_weight"]
+    assert set(weeks) == {"ppo", "sac", *WITHOUT_FORECASTS}
+    assert all(each == weeks["ppo"] for each in weeks.values())
     assert min(weeks["ppo"]) == pd.Timestamp("2020-01-06")  # that of 2019-12-30 is none that the second can trade
     assert used == {"ppo": ("snapshot-2019-12-31",), "sac": ("snapshot-2019-12-31",)}
     alone, used = backtest(panel, forecasts, [2019, 2020], {"ppo": sources["ppo"]})
@@ -119,7 +122,7 @@ def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
     table, used = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
     alone, _ = backtest(panel, forecasts, [2019], {"ppo": ppo})
     pd.testing.assert_frame_equal(table, alone)
-    assert set(table["strategy"]) == {"ppo", "equal_weight"}
+    assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
     assert used == {"ppo": ("snapshot-2018-12-31",), "sac": ()}
 
 
@@ -133,13 +136,27 @@ def test_nobody_holds_what_one_forecaster_does_not_know(
     forecasts.loc[march & (forecasts["symbol"] == other), "patchtst"] = np.nan
     sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table, _ = backtest(panel, forecasts, [2020], sources)
-    for strategy in ("ppo", "sac", "equal_weight"):
-        weights = held(table, strategy)
+    for strategy in ("ppo", "sac", *WITHOUT_FORECASTS):
+        weights = held(table, strategy).reindex(columns=[*panel.symbols, "cash"], fill_value=0.0)
         unknown = (weights.index >= "2020-03-01") & (weights.index <= "2020-03-31")
         assert unknown.sum() == 5
         assert not weights.loc[unknown, [one, other]].to_numpy().any()
-        assert weights.loc[~unknown, [one, other]].to_numpy().all()
+        if strategy in ("ppo", "sac", "equal_weight"):
+            assert weights.loc[~unknown, [one, other]].to_numpy().all()
         np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+
+
+def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(
+    panel: PricePanel, forecasts: pd.DataFrame
+) -> None:
+    """In the bootstrap window forecasts are momentum under another name; a week without a model costs all of them."""
+    own = forecasts.copy()
+    second_half = own["week_start"].between("2020-07-01", "2020-12-31")
+    own.loc[second_half, "lstm_source"] = "snapshot-2019-12-31"
+    table, _ = backtest(panel, own, [2020], {"ppo": Stored()})
+    assert set(table["strategy"]) == {*WITHOUT_FORECASTS, "lstm_top_third"}
+    assert table["week_start"].min() == pd.Timestamp("2020-07-06")
+    assert set(backtest(panel, forecasts, [2020], {"ppo": Stored()}).table["strategy"]) == WITHOUT_FORECASTS
 
 
 def test_no_week_at_all_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:

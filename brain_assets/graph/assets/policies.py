@@ -138,7 +138,11 @@ def backtest(
     walkforward_forecasts: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Out-of-sample returns of the year: policies of the year before beside equal weight, after the same costs."""
+    """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
+
+    The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum and
+    by the forecasts of each forecaster.
+    """
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.portfolio.backtest import backtest as run_backtest

@@ -1,0 +1,154 @@
+"""What every policy has to beat: rules without learning, a line each in `BASELINES`.
+
+A rule chooses as a policy does: from what is known at decision time, under the same trading rules. One function takes
+all of them through the weeks (`brain_assets.portfolio.strategy.run_strategy`).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.portfolio import arithmetic
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.market_weeks import MarketWeeks
+
+Choose = Callable[[int, FloatArray], FloatArray]
+"""From the position of a week, and the weights held at the close before it, to the weights to trade to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What rules may look at; a row a week, known at its decision time except where `MarketWeeks` says otherwise."""
+
+    weeks: MarketWeeks
+    """`forecast` is not looked at: `forecasts` has those of every family."""
+
+    forecasts: Mapping[str, FloatArray]
+    """Forecaster family -> forecast weekly returns, (n_weeks, n_assets); finite where available."""
+
+    past_returns: FloatArray
+    """`brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)."""
+
+
+Rule = Callable[[Known, TradingRules], Choose]
+
+
+def equal_weight(known: Known, rules: TradingRules) -> Choose:
+    """Hold the same of each available asset, set right every week."""
+    targets = arithmetic.equal_weight(known.weeks.available, rules)
+    return lambda week, held: targets[week]  # noqa: ARG005 - what is held does not matter
+
+
+def buy_and_hold(known: Known, rules: TradingRules) -> Choose:
+    """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
+
+    The order "trade nothing" is given at decision time; what it comes to is what the weights have drifted to by the
+    open. Where the drift breaks a rule (an asset above its cap, or no longer available), the nearest weights that keep
+    it are traded to.
+    """
+    start = arithmetic.equal_weight(known.weeks.available, rules)
+
+    def choose(week: int, held: FloatArray) -> FloatArray:
+        if held[-1] == 1.0:  # nothing is held yet
+            bought: FloatArray = start[week]
+            return bought
+        drifted = held.copy()
+        drifted[:-1] *= 1.0 + known.weeks.gap[week]
+        return arithmetic.project(drifted / drifted.sum(), known.weeks.available[week], rules)
+
+    return choose
+
+
+def top_third(scores: FloatArray, known: Known, rules: TradingRules) -> Choose:
+    """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column."""
+    available = known.weeks.available
+    ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
+    place = np.argsort(ranked, axis=1, kind="stable")
+    chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / 3)
+    targets = arithmetic.equal_weight(chosen & available, rules)
+    return lambda week, held: targets[week]  # noqa: ARG005
+
+
+def momentum_top_third(known: Known, rules: TradingRules) -> Choose:
+    """Hold the third of the assets with the highest 4-week momentum."""
+    return top_third(known.weeks.momentum, known, rules)
+
+
+def forecast_top_third(family: str) -> Rule:
+    """Make the rule that holds the third of the assets with the highest forecasts of a family."""
+    return lambda known, rules: top_third(known.forecasts[family], known, rules)
+
+
+def minimum_variance(known: Known, rules: TradingRules) -> Choose:
+    """Hold what varied least together over the past 52 weeks: covariance shrunk as by Ledoit & Wolf (2004)."""
+    from skfolio.moments import LedoitWolf
+    from skfolio.optimization import MeanRisk
+    from skfolio.prior import EmpiricalPrior
+
+    def weigh(past: FloatArray) -> FloatArray:
+        model = MeanRisk(  # minimizes the variance, unless told otherwise
+            prior_estimator=EmpiricalPrior(covariance_estimator=LedoitWolf()),
+            max_weights=rules.max_weight,
+            budget=min(1.0 - rules.min_cash, rules.max_weight * past.shape[1]),
+        )
+        weights: FloatArray = model.fit(past).weights_
+        return weights
+
+    return _by_past_returns(known, rules, weigh)
+
+
+def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
+    """Share out risk down a tree of assets that moved together over the past 52 weeks (López de Prado 2016)."""
+    from skfolio.optimization import HierarchicalRiskParity
+
+    def weigh(past: FloatArray) -> FloatArray:
+        weights: FloatArray = HierarchicalRiskParity().fit(past).weights_
+        return weights * (1.0 - rules.min_cash)
+
+    return _by_past_returns(known, rules, weigh)
+
+
+def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
+    """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
+
+    def choose(week: int, held: FloatArray) -> FloatArray:  # noqa: ARG001
+        past = known.past_returns[week]
+        usable: BoolArray = known.weeks.available[week] & np.isfinite(past).all(axis=0)
+        usable &= np.ptp(np.where(usable, past, 0.0), axis=0) > 0.0
+        weights = arithmetic.all_cash(known.weeks.n_assets)
+        if usable.sum() == 1:
+            weights[:-1] = usable
+        elif usable.any():
+            weights[:-1][usable] = weigh(past[:, usable])
+        weights[-1] = 1.0 - weights[:-1].sum()
+        return arithmetic.project(weights, usable, rules)
+
+    return choose
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rule, and what a reader of results calls it."""
+
+    rule: Rule
+
+    label: str
+
+    forecaster: str | None = None
+    """Family of the forecasts that it needs; None: none."""
+
+
+EQUAL_WEIGHT = "equal_weight"
+
+BASELINES: Mapping[str, Baseline] = {
+    EQUAL_WEIGHT: Baseline(equal_weight, "equal weight"),
+    "buy_and_hold": Baseline(buy_and_hold, "buy and hold"),
+    "hierarchical_risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
+    "minimum_variance": Baseline(minimum_variance, "minimum variance"),
+    "momentum_top_third": Baseline(momentum_top_third, "momentum, top third"),
+    "lstm_top_third": Baseline(forecast_top_third("lstm"), "LSTM forecasts, top third", "lstm"),
+    "patchtst_top_third": Baseline(forecast_top_third("patchtst"), "PatchTST forecasts, top third", "patchtst"),
+}

@@ -1,0 +1,124 @@
+"""Rules without learning, by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brain_assets.portfolio.arithmetic import TradingRules, all_cash
+from brain_assets.portfolio.baselines import BASELINES, Known, forecast_top_third
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.strategy import run_strategy
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
+PAST_WEEKS = 52
+
+
+def known(weeks: MarketWeeks, past: np.ndarray | None = None) -> Known:
+    if past is None:
+        past = np.random.default_rng(0).normal(0.0, 0.02, (len(weeks), PAST_WEEKS, weeks.n_assets))
+    return Known(weeks, {"lstm": weeks.forecast, "patchtst": -weeks.forecast}, past)
+
+
+@pytest.fixture
+def weeks() -> MarketWeeks:
+    return toy_weeks(30, 6)
+
+
+def chosen(name: str, seen: Known, week: int = 0) -> np.ndarray:
+    return BASELINES[name].rule(seen, RULES)(week, all_cash(seen.weeks.n_assets))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: MarketWeeks) -> None:
+    available = weeks.available.copy()
+    available[10:, 0] = False
+    available[20:, 1:4] = False
+    available[25:] = False
+    seen = known(replace(weeks, available=available))
+    run = run_strategy(seen.weeks, RULES, BASELINES[name].rule(seen, RULES))
+    np.testing.assert_allclose(run.weights.sum(axis=1), 1.0, atol=1e-12)
+    assert (run.weights[:, -1] >= RULES.min_cash - 1e-12).all()
+    assert (run.weights[:, :-1] <= RULES.max_weight + 1e-12).all()
+    assert (run.weights >= 0).all()
+    assert not run.weights[:, :-1][~available].any()
+    np.testing.assert_allclose(run.weights[25:, -1], 1.0)
+    assert (run.weights[:20, :-1].sum(axis=1) > 0.5).all()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks) -> None:
+    seen = known(weeks)
+    later = np.arange(len(weeks)) > 15
+    changed = replace(
+        weeks,
+        forecast=np.where(later[:, None], -weeks.forecast, weeks.forecast),
+        momentum=np.where(later[:, None], -weeks.momentum, weeks.momentum),
+        weekly_return=np.where(later[:, None] | (np.arange(len(weeks)) == 15)[:, None], 0.5, weeks.weekly_return),
+        gap=np.where(later[:, None], 0.1, weeks.gap),
+    )
+    past = np.where(later[:, None, None], seen.past_returns * 3 + 0.01, seen.past_returns)
+    first = run_strategy(weeks, RULES, BASELINES[name].rule(seen, RULES))
+    second = run_strategy(changed, RULES, BASELINES[name].rule(known(changed, past), RULES))
+    np.testing.assert_array_equal(first.weights[:16], second.weights[:16])
+
+
+def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: MarketWeeks) -> None:
+    momentum = np.tile([0.1, 0.5, 0.2, 0.6, 0.3, 0.4], (30, 1))
+    available = np.ones((30, 6), dtype=np.bool_)
+    available[1, 3] = False  # five are left: a third is two, rounded up
+    seen = known(replace(weeks, momentum=momentum, available=available))
+    np.testing.assert_allclose(chosen("momentum_top_third", seen), [0, 0.49, 0, 0.49, 0, 0, 0.02])
+    np.testing.assert_allclose(chosen("momentum_top_third", seen, 1), [0, 0.49, 0, 0, 0, 0.49, 0.02])
+    by_lstm = forecast_top_third("lstm")(seen, RULES)(0, all_cash(6))
+    by_patchtst = forecast_top_third("patchtst")(seen, RULES)(0, all_cash(6))
+    order = np.argsort(weeks.forecast[0])
+    assert set(np.flatnonzero(by_lstm[:-1])) == set(order[-2:])
+    assert set(np.flatnonzero(by_patchtst[:-1])) == set(order[:2])
+
+
+def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> None:
+    weeks = toy_weeks(8, 6)
+    run = run_strategy(weeks, RULES, BASELINES["buy_and_hold"].rule(known(weeks), RULES))
+    free = TradingRules(min_cash=0.0, max_weight=1.0, cost_bps=10.0)
+    run = run_strategy(weeks, free, BASELINES["buy_and_hold"].rule(known(weeks), free))
+    assert run.turnover[0] == pytest.approx(1.0)
+    np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
+    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.gap[1:], axis=0)
+    assert np.prod(1 + run.net_return) == pytest.approx(0.999 * grown.mean())
+
+
+def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_variances(weeks: MarketWeeks) -> None:
+    """With a diagonal covariance the weights are proportional to 1 / variance; the columns are made orthogonal."""
+    columns = np.linalg.qr(np.random.default_rng(1).normal(size=(PAST_WEEKS, 7)))[0][:, 1:]
+    columns -= columns.mean(axis=0)
+    columns = np.linalg.qr(columns)[0]
+    deviations = np.array([0.01, 0.012, 0.014, 0.03, 0.035, 0.04])
+    past = np.tile(columns * deviations * np.sqrt(PAST_WEEKS), (30, 1, 1))
+    weights = chosen("minimum_variance", known(weeks, past))[:-1]
+    exact = 0.98 * deviations**-2.0 / (deviations**-2.0).sum()
+    shrunk = np.full(6, 0.98 / 6)  # shrinkage is toward equal variances: between the two
+    assert ((weights - shrunk) * (exact - shrunk) >= -1e-6).all()
+    assert (np.diff(weights) < 0).all()
+
+
+def test_hierarchical_risk_parity_gives_the_calmer_asset_more(weeks: MarketWeeks) -> None:
+    past = np.random.default_rng(2).normal(size=(1, PAST_WEEKS, 6)) * np.array([1, 2, 1, 2, 1, 2]) * 0.01
+    weights = chosen("hierarchical_risk_parity", known(weeks, np.tile(past, (30, 1, 1))))
+    assert weights[:-1].sum() == pytest.approx(0.98)
+    assert weights[[0, 2, 4]].min() > weights[[1, 3, 5]].max()
+
+
+@pytest.mark.parametrize("name", ["minimum_variance", "hierarchical_risk_parity"])
+def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
+    seen = known(weeks)
+    seen.past_returns[0, 5, 2] = np.nan  # one return is not known
+    seen.past_returns[0, :, 3] = 0.0  # never moved
+    weights = chosen(name, seen)
+    assert weights[2] == weights[3] == 0
+    assert (weights[[0, 1, 4, 5]] > 0).all()
+    seen.past_returns[1, :, 1:] = np.nan
+    np.testing.assert_allclose(chosen(name, seen, 1), [0.5, 0, 0, 0, 0, 0, 0.5])
+    seen.past_returns[2] = np.nan
+    np.testing.assert_allclose(chosen(name, seen, 2), [0, 0, 0, 0, 0, 0, 1.0])
