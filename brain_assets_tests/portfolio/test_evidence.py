@@ -79,7 +79,7 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
     weeks = toy_weeks(60, 20)
     acting = network(family)
     with torch.random.fork_rng():
-        torch.manual_seed(1)
+        torch.manual_seed(6)  # of those whose steep network holds some assets and not cash alone
         if kind == "steep":
             fill(acting.score, 1000.0, 0.0)
         elif kind == "all in cash":
