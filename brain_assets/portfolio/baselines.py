@@ -146,9 +146,9 @@ EQUAL_WEIGHT = "equal_weight"
 BASELINES: Mapping[str, Baseline] = {
     EQUAL_WEIGHT: Baseline(equal_weight, "equal weight"),
     "buy_and_hold": Baseline(buy_and_hold, "buy and hold"),
-    "hierarchical_risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
-    "minimum_variance": Baseline(minimum_variance, "minimum variance"),
-    "momentum_top_third": Baseline(momentum_top_third, "momentum, top third"),
-    "lstm_top_third": Baseline(forecast_top_third("lstm"), "LSTM forecasts, top third", "lstm"),
-    "patchtst_top_third": Baseline(forecast_top_third("patchtst"), "PatchTST forecasts, top third", "patchtst"),
+    "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
+    "min_variance": Baseline(minimum_variance, "minimum variance"),
+    "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
+    "lstm_top": Baseline(forecast_top_third("lstm"), "LSTM forecasts, top third", "lstm"),
+    "patchtst_top": Baseline(forecast_top_third("patchtst"), "PatchTST forecasts, top third", "patchtst"),
 }

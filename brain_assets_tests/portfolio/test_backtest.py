@@ -154,7 +154,7 @@ def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(
     second_half = own["week_start"].between("2020-07-01", "2020-12-31")
     own.loc[second_half, "lstm_source"] = "snapshot-2019-12-31"
     table, _ = backtest(panel, own, [2020], {"ppo": Stored()})
-    assert set(table["strategy"]) == {*WITHOUT_FORECASTS, "lstm_top_third"}
+    assert set(table["strategy"]) == {*WITHOUT_FORECASTS, "lstm_top"}
     assert table["week_start"].min() == pd.Timestamp("2020-07-06")
     assert set(backtest(panel, forecasts, [2020], {"ppo": Stored()}).table["strategy"]) == WITHOUT_FORECASTS
 

@@ -69,8 +69,8 @@ def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: M
     available = np.ones((30, 6), dtype=np.bool_)
     available[1, 3] = False  # five are left: a third is two, rounded up
     seen = known(replace(weeks, momentum=momentum, available=available))
-    np.testing.assert_allclose(chosen("momentum_top_third", seen), [0, 0.49, 0, 0.49, 0, 0, 0.02])
-    np.testing.assert_allclose(chosen("momentum_top_third", seen, 1), [0, 0.49, 0, 0, 0, 0.49, 0.02])
+    np.testing.assert_allclose(chosen("momentum_top", seen), [0, 0.49, 0, 0.49, 0, 0, 0.02])
+    np.testing.assert_allclose(chosen("momentum_top", seen, 1), [0, 0.49, 0, 0, 0, 0.49, 0.02])
     by_lstm = forecast_top_third("lstm")(seen, RULES)(0, all_cash(6))
     by_patchtst = forecast_top_third("patchtst")(seen, RULES)(0, all_cash(6))
     order = np.argsort(weeks.forecast[0])
@@ -96,7 +96,7 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
     columns = np.linalg.qr(columns)[0]
     deviations = np.array([0.01, 0.012, 0.014, 0.03, 0.035, 0.04])
     past = np.tile(columns * deviations * np.sqrt(PAST_WEEKS), (30, 1, 1))
-    weights = chosen("minimum_variance", known(weeks, past))[:-1]
+    weights = chosen("min_variance", known(weeks, past))[:-1]
     exact = 0.98 * deviations**-2.0 / (deviations**-2.0).sum()
     shrunk = np.full(6, 0.98 / 6)  # shrinkage is toward equal variances: between the two
     assert ((weights - shrunk) * (exact - shrunk) >= -1e-6).all()
@@ -105,12 +105,12 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
 
 def test_hierarchical_risk_parity_gives_the_calmer_asset_more(weeks: MarketWeeks) -> None:
     past = np.random.default_rng(2).normal(size=(1, PAST_WEEKS, 6)) * np.array([1, 2, 1, 2, 1, 2]) * 0.01
-    weights = chosen("hierarchical_risk_parity", known(weeks, np.tile(past, (30, 1, 1))))
+    weights = chosen("risk_parity", known(weeks, np.tile(past, (30, 1, 1))))
     assert weights[:-1].sum() == pytest.approx(0.98)
     assert weights[[0, 2, 4]].min() > weights[[1, 3, 5]].max()
 
 
-@pytest.mark.parametrize("name", ["minimum_variance", "hierarchical_risk_parity"])
+@pytest.mark.parametrize("name", ["min_variance", "risk_parity"])
 def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
     seen = known(weeks)
     seen.past_returns[0, 5, 2] = np.nan  # one return is not known
@@ -122,3 +122,7 @@ def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
     np.testing.assert_allclose(chosen(name, seen, 1), [0.5, 0, 0, 0, 0, 0, 0.5])
     seen.past_returns[2] = np.nan
     np.testing.assert_allclose(chosen(name, seen, 2), [0, 0, 0, 0, 0, 0, 1.0])
+
+
+def test_names_are_short_enough_for_a_column_of_the_ui() -> None:
+    assert max(len(f"eval/{name}_mean_turnover") for name in BASELINES) <= 32
