@@ -196,6 +196,18 @@ def all_cash(n_assets: int) -> FloatArray:
     return weights
 
 
+def drift(held_assets: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give the weights of assets at the first open, (..., n_assets), and the growth of the portfolio until then, (...).
+
+    Both arguments have shape (..., n_assets) and are those of `step`, held weights without cash.
+    """
+    at_open = held_assets * gap
+    growth = 1.0 + at_open.sum(axis=-1)
+    at_open += held_assets
+    at_open /= growth[..., None]
+    return at_open, growth
+
+
 def step(
     held: FloatArray, gap: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
 ) -> StepResult:
@@ -218,11 +230,8 @@ def step(
     -------
     StepResult
     """
-    held_assets, target_assets = held[..., :-1], target[..., :-1]
-    at_open = held_assets * gap
-    growth_to_open = 1.0 + at_open.sum(axis=-1)
-    at_open += held_assets
-    at_open /= growth_to_open[..., None]
+    target_assets = target[..., :-1]
+    at_open, growth_to_open = drift(held[..., :-1], gap)
     turnover = np.abs(target_assets - at_open).sum(axis=-1)
     cost = rules.cost_bps * BASIS_POINT * turnover
     earned = target_assets * weekly_return

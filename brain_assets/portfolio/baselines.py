@@ -14,9 +14,7 @@ from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-
-Choose = Callable[[int, FloatArray], FloatArray]
-"""From the position of a week, and the weights held at the close before it, to the weights to trade to."""
+from brain_assets.portfolio.strategy import Choose, follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +36,7 @@ Rule = Callable[[Known, TradingRules], Choose]
 
 def equal_weight(known: Known, rules: TradingRules) -> Choose:
     """Hold the same of each available asset, set right every week."""
-    targets = arithmetic.equal_weight(known.weeks.available, rules)
-    return lambda week, held: targets[week]  # noqa: ARG005 - what is held does not matter
+    return follow(arithmetic.equal_weight(known.weeks.available, rules))
 
 
 def buy_and_hold(known: Known, rules: TradingRules) -> Choose:
@@ -56,8 +53,9 @@ def buy_and_hold(known: Known, rules: TradingRules) -> Choose:
             bought: FloatArray = start[week]
             return bought
         drifted = held.copy()
-        drifted[:-1] *= 1.0 + known.weeks.gap[week]
-        return arithmetic.project(drifted / drifted.sum(), known.weeks.available[week], rules)
+        drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.gap[week])
+        drifted[-1] /= growth
+        return arithmetic.project(drifted, known.weeks.available[week], rules)
 
     return choose
 
@@ -68,8 +66,7 @@ def top_third(scores: FloatArray, known: Known, rules: TradingRules) -> Choose:
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / 3)
-    targets = arithmetic.equal_weight(chosen & available, rules)
-    return lambda week, held: targets[week]  # noqa: ARG005
+    return follow(arithmetic.equal_weight(chosen & available, rules))
 
 
 def momentum_top_third(known: Known, rules: TradingRules) -> Choose:

@@ -126,7 +126,7 @@ def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32
     scaled = (_unscaled_features(weeks) - scaler.mean_) / scaler.scale_
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))
-    clipped[..., N_MARKET_FEATURES - len(SIGNALS) :] *= SIGNAL_SCALE
+    clipped[..., -len(SIGNALS) :] *= SIGNAL_SCALE
     observations: Float32Array = clipped.astype(np.float32)
     return observations
 

@@ -12,6 +12,9 @@ from brain_assets.portfolio.market_weeks import MarketWeeks
 
 WEEKS_PER_YEAR = 52
 
+Choose = Callable[[int, FloatArray], FloatArray]
+"""From the position of a week, and the weights held at the close before it, to the weights to trade to."""
+
 
 class StrategyRun(NamedTuple):
     """What a strategy did and earned, a row a week; each row is known at the last close of its week.
@@ -45,7 +48,7 @@ class StrategyRun(NamedTuple):
 def run_strategy(
     weeks: MarketWeeks,
     rules: TradingRules,
-    choose: Callable[[int, FloatArray], FloatArray],
+    choose: Choose,
     held: FloatArray | None = None,
 ) -> StrategyRun:
     """Take a portfolio through the weeks.
@@ -75,7 +78,11 @@ def run_strategy(
     return StrategyRun(weights, net_return, turnover, cost, held)
 
 
+def follow(targets: FloatArray) -> Choose:
+    """Trade to each week's row of `targets`, (n_weeks, n_assets + 1), whatever is held."""
+    return lambda week, _: targets[week]
+
+
 def run_equal_weight(weeks: MarketWeeks, rules: TradingRules, held: FloatArray | None = None) -> StrategyRun:
     """Hold the same weight of each available asset, set right every week; arguments as in `run_strategy`."""
-    targets = arithmetic.equal_weight(weeks.available, rules)
-    return run_strategy(weeks, rules, lambda week, _: targets[week], held)
+    return run_strategy(weeks, rules, follow(arithmetic.equal_weight(weeks.available, rules)), held)

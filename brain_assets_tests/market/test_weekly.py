@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import PAST_WEEKS, WeeklyBars, past_weekly_returns
 
 NAN = float("nan")
 ARRAYS = tuple(field.name for field in fields(WeeklyBars) if field.name not in ("weeks", "symbols", "signals"))
@@ -123,6 +123,31 @@ def test_momentum_is_unknown_if_one_of_its_two_closes_is(hole: str) -> None:
 
 
 # Volatility by hand
+
+
+def test_past_weekly_returns_by_hand() -> None:
+    """Weekly closes 100 (Fri 10), 110 (Fri 17), 99 (Fri 24 January); then the week of 27 January."""
+    closes = [100.0, 100.0, 1, 1, 1, 1, 110.0, 1, 1, 1, 99.0, 7, 7, 7, 7, 7]
+    panel = toy_panel("2020-01-09", "2020-02-01", A=flat(closes), B=flat([None, *[50.0] * 15]))
+    weeks = WeeklyBars.from_panel(panel).weeks
+    assert [str(start) for start in weeks.start] == ["2020-01-13", "2020-01-21", "2020-01-27"]
+    past = past_weekly_returns(panel, weeks)
+    assert past.shape == (3, PAST_WEEKS, 2)
+    assert np.isnan(past[0]).all()
+    np.testing.assert_allclose(past[1, -1], [0.1, 0.0])
+    np.testing.assert_allclose(past[2, -2:], [[0.1, 0.0], [-0.1, 0.0]])
+    assert np.isnan(past[1, :-1]).all()
+    assert np.isnan(past[2, :-2]).all()
+
+
+def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: PricePanel) -> None:
+    weeks = WeeklyBars.from_panel(holed).weeks
+    past = past_weekly_returns(holed, weeks)
+    for week in (60, 90):
+        later = np.arange(len(holed.sessions)) >= weeks.first[week]
+        changed = replace(holed, values=np.where(later[:, None], 2 * holed.values, holed.values))
+        assert past_weekly_returns(changed, weeks)[week].tobytes() == past[week].tobytes()
+        assert np.isfinite(past[week]).any()
 
 
 def test_volatility_by_hand() -> None:
