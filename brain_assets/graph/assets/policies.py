@@ -141,12 +141,14 @@ def backtest(
     """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
     The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum and
-    by the forecasts of each forecaster.
+    by the forecasts of each forecaster. Left out: a rule whose forecaster has no model yet, and for all strategies the
+    weeks in which a model that others have is not there.
     """
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.portfolio.backtest import backtest as run_backtest
     from brain_assets.portfolio.backtest import growth
+    from brain_assets.portfolio.baselines import BASELINES
 
     year = int(context.partition_key)
     sources = {family: snapshots[family] for family in POLICY_FAMILIES}
@@ -172,10 +174,13 @@ def backtest(
         )
     table = result.table
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
+    n_weeks = table["week_start"].nunique()
     return dg.MaterializeResult(
         value=table,
         metadata={
-            "weeks": table["week_start"].nunique(),
+            "weeks": n_weeks,
+            "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
+            "rules_left_out": ", ".join(name for name in BASELINES if name not in returns) or "none",
             **{f"eval/{name}_net_return": growth(table, name) for name in returns},
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
