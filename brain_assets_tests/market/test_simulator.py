@@ -25,6 +25,11 @@ LONG = (datetime.date(1999, 12, 1), datetime.date(2022, 1, 1))
 """Twenty-two years: the weeks of 2000 to 2021."""
 
 
+def slow(*values: object) -> object:
+    """Keep a variant for the longer tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def day(text: str) -> datetime.date:
     return datetime.date.fromisoformat(text)
 
@@ -260,7 +265,7 @@ def test_a_longer_range_never_changes_an_earlier_bar_with_listings_and_a_signal_
 # The planted signal
 
 
-@pytest.mark.parametrize(("seed", "signal"), [(0, 0.15), (1, 0.15), (2, 0.08), (3, 0.3), (4, 0.05)])
+@pytest.mark.parametrize(("seed", "signal"), [(0, 0.15), (1, 0.15), slow(2, 0.08), slow(3, 0.3), slow(4, 0.05)])
 def test_the_expectation_reaches_the_stated_rank_correlation(seed: int, signal: float) -> None:
     market, _, bars = simulate_weeks(seed, signal)
     correlations = rank_correlations(market.expected_return(bars.weeks.start), bars.realized)
@@ -303,7 +308,7 @@ def test_the_week_realizes_the_expectation_and_noise_of_its_size() -> None:
     assert (own * expected).sum() / (expected**2).sum() == pytest.approx(1, abs=0.15)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_without_a_signal_nothing_is_expected_and_the_reversal_is_not_there(seed: int) -> None:
     market, panel, bars = simulate_weeks(seed, signal=0.0)
     np.testing.assert_array_equal(market.expected_return(bars.weeks.start), 0)
@@ -311,7 +316,7 @@ def test_without_a_signal_nothing_is_expected_and_the_reversal_is_not_there(seed
     assert abs(correlations.mean()) < 3 * correlations.std() / np.sqrt(len(correlations))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_without_a_signal_log_prices_are_a_martingale(seed: int) -> None:
     _, panel, _ = simulate_weeks(seed, signal=0.0)
     returns = daily(panel)
@@ -329,7 +334,7 @@ def test_with_a_signal_the_reversal_is_there_for_whoever_looks() -> None:
     assert rank_correlations(-past_returns(panel, bars), bars.realized).mean() == pytest.approx(0.15, abs=0.02)
 
 
-@pytest.mark.parametrize("change", ["flips", "fades"])
+@pytest.mark.parametrize("change", ["flips", slow("fades")])
 def test_a_signal_flips_or_fades_from_its_date_on(change: str) -> None:
     date = day("2010-06-16")
     market = SimulatorMarket(MANY, seed=1, signal=0.3, change=change, change_date=date)
@@ -349,7 +354,7 @@ def test_a_signal_flips_or_fades_from_its_date_on(change: str) -> None:
         assert abs(best[weeks[208:]].mean()) < 0.03
 
 
-@pytest.mark.parametrize(("half_life_weeks", "second"), [(0.0, 0.0), (1.0, 0.5), (2.0, 0.7071)])
+@pytest.mark.parametrize(("half_life_weeks", "second"), [slow(0.0, 0.0), (1.0, 0.5), slow(2.0, 0.7071)])
 def test_what_was_seen_counts_half_a_half_life_later(half_life_weeks: float, second: float) -> None:
     market = SimulatorMarket(MANY, seed=1, signal=0.3, half_life_weeks=half_life_weeks)
     panel = PricePanel.from_frame(market.prices(*LONG))
@@ -393,7 +398,7 @@ def test_a_signal_needs_two_symbols() -> None:
 # News and filings
 
 
-@pytest.mark.parametrize(("planted", "position"), [("news", NEWS), ("net_margin", 1 + RATIOS.index("net_margin"))])
+@pytest.mark.parametrize(("planted", "position"), [("net_margin", 1 + RATIOS.index("net_margin")), slow("news", NEWS)])
 def test_a_channel_carries_the_planted_signal_and_nothing_else_does(planted: str, position: int) -> None:
     market = SimulatorMarket(MANY, seed=4, signal=0.15, planted=planted)
     panel = PricePanel.from_frame(market.prices(*LONG))
