@@ -1,0 +1,257 @@
+"""Prices of the simulated market, session by session; `brain_assets.market.simulator` tells what they are.
+
+Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market, the sectors, then each symbol's own.
+"""
+
+import datetime
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
+from brain_assets.market.calendar import iso_week_numbers, sessions_between
+from brain_assets.market.planted import PlantedSignal, pull, symbol_pairs
+
+ORIGIN_YEAR = 1990
+"""The first simulated year: prices start at 100 dollars on its first session."""
+
+N_SECTORS = 5
+"""Symbol i belongs to sector i modulo this."""
+
+MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
+OWN_VOLATILITIES = (0.010, 0.017)
+"""Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
+
+TAIL_DEGREES = 5
+"""Of Student's t, which a factor's day follows given its volatility."""
+
+ARCH, GARCH = 0.08, 0.89
+"""Weights of yesterday's squared shock and of yesterday's variance in today's; persistence: their sum, 0.97."""
+
+SHARED_VARIANCE = 0.7
+"""Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
+
+OVERNIGHT = 0.25
+"""Share of a day's variance between last close and open."""
+
+LOOKBACK_SESSIONS = 5
+
+LIFETIMES = (datetime.date(1995, 1, 1), datetime.date(2025, 1, 1))
+"""Listings and delistings fall between these dates, evenly."""
+
+SHOCKS, OTHERS = 2, 3
+"""Random streams of a year; 1 is that of the news."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the prices follow from, but for how far they are asked for."""
+
+    seed: int
+    n_assets: int
+    planted: PlantedSignal
+    listed_share: float
+    delisted_share: float
+
+
+@dataclass(frozen=True)
+class SimulatedPrices:
+    """A row a session from `ORIGIN_YEAR` on, a column a symbol; float64 of shape (n_sessions, n_assets) unless said."""
+
+    sessions: DateArray
+    opening: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    drift: FloatArray
+    """Planted expectation of the log return of the session's week; known at the close before the week, NaN where the
+    symbol is not listed then."""
+    listed: BoolArray
+    """Whether there is a bar."""
+
+
+def years_of(dates: DateArray) -> IntArray:
+    """Give the calendar years of dates."""
+    years: IntArray = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return years
+
+
+@lru_cache(maxsize=4)
+def simulate(recipe: Recipe, last_year: int) -> SimulatedPrices:
+    """Make the prices up to the end of a year."""
+    # two weeks more than the year: the week that straddles New Year is whole, whatever range was asked for
+    sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), datetime.date(last_year + 1, 1, 15))
+    own = _own_volatilities(recipe)
+    overnight, intraday, variance = _noise(recipe, sessions, own)
+    listed = listed_sessions(recipe, sessions)
+    log_close, intraday, drift = _plant(recipe, sessions, own, variance, listed, overnight, intraday)
+    log_open = log_close[:-1] + overnight
+    rest, size = _draw(recipe.seed, sessions, OTHERS, 3 * recipe.n_assets), _sizes(recipe)
+    above, below, busy = np.split(rest, 3, axis=1)
+    deviation = np.sqrt(MARKET_VOLATILITY**2 + SECTOR_VOLATILITY**2 + own**2)
+    now = deviation * np.sqrt(variance[:, 1 + N_SECTORS :])
+    top, bottom = np.maximum(log_open, log_close[1:]), np.minimum(log_open, log_close[1:])
+    return SimulatedPrices(
+        sessions=sessions,
+        opening=100 * np.exp(log_open),
+        high=100 * np.exp(top + 1e-4 + 0.3 * now * np.abs(above)),
+        low=100 * np.exp(bottom - 1e-4 - 0.3 * now * np.abs(below)),
+        close=100 * np.exp(log_close[1:]),
+        volume=np.round(size * now * (0.5 + np.abs(overnight + intraday) / deviation) / deviation * np.exp(0.3 * busy)),
+        drift=drift,
+        listed=listed,
+    )
+
+
+def _own_volatilities(recipe: Recipe) -> FloatArray:
+    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 3])
+    return rng.uniform(*OWN_VOLATILITIES, recipe.n_assets)
+
+
+def _sizes(recipe: Recipe) -> FloatArray:
+    """Draw each symbol's shares traded on an ordinary day."""
+    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 1])
+    sizes: FloatArray = np.exp(rng.normal(14, 0.5, recipe.n_assets))
+    return sizes
+
+
+def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
+    """Tell when each symbol is listed; (n_sessions, n_assets)."""
+    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 4])
+    first_day, last_day = (np.datetime64(day, "D") for day in LIFETIMES)
+    n_days = int((last_day - first_day).astype(np.int64))
+    draws = rng.random((2, recipe.n_assets))
+    days = np.sort(rng.integers(n_days, size=(2, recipe.n_assets)), axis=0)
+    late, early = draws[0] < recipe.listed_share, draws[1] < recipe.delisted_share
+    after_start = ~late | (sessions[:, None] >= first_day + days[0])
+    listed: BoolArray = after_start & (~early | (sessions[:, None] < first_day + days[1]))
+    return listed
+
+
+def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatArray:
+    """Draw standard normal numbers, a stream a year, so that later sessions do not change earlier ones."""
+    years = years_of(sessions)
+    return np.concatenate(
+        [
+            np.random.default_rng([seed, year, stream]).normal(size=(n_mine, n_columns))
+            for year, n_mine in zip(*np.unique(years, return_counts=True), strict=True)
+        ]
+    )
+
+
+def _noise(recipe: Recipe, sessions: DateArray, own: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Draw the overnight and intraday noise (n_sessions, n_assets), and the variance states (…, n_factors).
+
+    A day's shock of a factor is t with `TAIL_DEGREES` degrees of freedom: a normal over the root of a
+    chi-square over its degrees, the latter from squared normals.
+    """
+    n_factors = 1 + N_SECTORS + recipe.n_assets
+    draws = _draw(recipe.seed, sessions, SHOCKS, n_factors * (2 + TAIL_DEGREES))
+    draws = draws.reshape(len(sessions), 2 + TAIL_DEGREES, n_factors)
+    fat = np.sqrt((TAIL_DEGREES - 2) / (draws[:, 2:] ** 2).sum(axis=1))  # (n_sessions, n_factors)
+    night = np.sqrt(OVERNIGHT) * draws[:, 0] * fat
+    day = np.sqrt(1 - OVERNIGHT) * draws[:, 1] * fat
+    variance = _variances(night + day)
+    scale = np.sqrt(variance)
+    return _by_symbol(night * scale, own), _by_symbol(day * scale, own), variance
+
+
+def _variances(shock: FloatArray) -> FloatArray:
+    """Give each factor's variance state, mean 1, known at the close before; GARCH(1, 1) (Bollerslev 1986)."""
+    state = np.ones_like(shock)
+    squared = ARCH * shock**2 + GARCH
+    for session in range(1, len(shock)):
+        state[session] = 1 - ARCH - GARCH + state[session - 1] * squared[session - 1]
+    state[:, 1:] = SHARED_VARIANCE * state[:, :1] + (1 - SHARED_VARIANCE) * state[:, 1:]
+    return state
+
+
+def _by_symbol(factor: FloatArray, own: FloatArray) -> FloatArray:
+    """Add up what moves each symbol; (n_sessions, n_factors) to (n_sessions, n_assets)."""
+    sector = np.arange(len(own)) % N_SECTORS
+    moves: FloatArray = (
+        MARKET_VOLATILITY * factor[:, :1]
+        + SECTOR_VOLATILITY * factor[:, 1 : 1 + N_SECTORS][:, sector]
+        + own * factor[:, 1 + N_SECTORS :]
+    )
+    return moves
+
+
+def _plant(
+    recipe: Recipe,
+    sessions: DateArray,
+    own: FloatArray,
+    variance: FloatArray,
+    listed: BoolArray,
+    overnight: FloatArray,
+    intraday: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Walk the weeks; give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts."""
+    planted, channel = recipe.planted, None
+    if planted.channel != "reversal" and planted.strength > 0:
+        from brain_assets.market.simulated_signals import known_channel
+
+        channel = known_channel(recipe.seed, recipe.n_assets, sessions, planted.channel)
+    weeks = iso_week_numbers(sessions)
+    first_of_week = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
+    log_close = np.zeros((len(sessions) + 1, recipe.n_assets))  # row t + 1: the close of session t
+    drift, intraday = np.zeros((len(sessions), recipe.n_assets)), intraday.copy()
+    memory = np.zeros(recipe.n_assets)
+    for first, stop in zip(first_of_week, [*first_of_week[1:], len(sessions)], strict=True):
+        if first >= LOOKBACK_SESSIONS:
+            known = np.logical_and.reduce(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
+            if planted.strength > 0:
+                seen = (
+                    log_close[first - LOOKBACK_SESSIONS] - log_close[first] if channel is None else channel[first - 1]
+                )
+                memory = planted.memory * memory + _scores(np.where(known, seen, np.nan))
+                drift[first:stop] = _drift(planted, sessions[first], memory, known, variance[first], own, stop - first)
+                intraday[first:stop] += np.where(known, drift[first:stop], 0.0) / (stop - first)
+            drift[first:stop, ~known] = np.nan
+        moves = overnight[first:stop] + intraday[first:stop]
+        log_close[first + 1 : stop + 1] = log_close[first] + np.cumsum(moves, axis=0)
+    return log_close, intraday, drift
+
+
+def _scores(seen: FloatArray) -> FloatArray:
+    """Turn what was seen into normal scores of its ranks (Blom 1958), mean 0; 0 where nothing was seen."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    there = np.isfinite(seen)
+    scores = np.zeros(len(seen))
+    if there.any():
+        scores[there] = ndtri((rankdata(seen[there]) - 0.375) / (there.sum() + 0.25))
+    return scores
+
+
+def _drift(
+    planted: PlantedSignal,
+    week_start: np.datetime64,
+    seen: FloatArray,
+    known: BoolArray,
+    variance: FloatArray,
+    own: FloatArray,
+    n_sessions: int,
+) -> FloatArray:
+    """Give the week's expectations of those symbols that are known, 0 for the others; (n_assets,)."""
+    from scipy.stats import rankdata
+
+    drift = np.zeros(len(own))
+    who = np.flatnonzero(known)
+    if len(who) < 2 or np.ptp(seen[who]) == 0:
+        return drift
+    ahead = (ARCH + GARCH) ** np.arange(n_sessions)  # of a state's distance from 1 in the sessions to come
+    days = np.ones(n_sessions)
+    days[0] -= OVERNIGHT  # the week begins at its first open
+    expected = days.sum() + (days @ ahead) * (variance - 1)  # (n_factors,), variances of the week
+    sector = SECTOR_VOLATILITY**2 * expected[1 : 1 + N_SECTORS][who % N_SECTORS]
+    alone = own[who] ** 2 * expected[1 + N_SECTORS :][who]
+    first, second = pairs = symbol_pairs(len(who))
+    apart = (who[first] - who[second]) % N_SECTORS != 0
+    deviation = np.sqrt(alone[first] + alone[second] + apart * (sector[first] + sector[second]))
+    strength, z = planted.strength_of(week_start), seen[who]
+    drift[who] = np.sign(strength) * z * pull(z, rankdata(z), deviation, pairs, abs(strength))
+    return drift

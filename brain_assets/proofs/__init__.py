@@ -1,0 +1,1 @@
+"""Proofs that a user can run: what the models find where the answer is known."""

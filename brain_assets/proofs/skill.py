@@ -1,0 +1,333 @@
+"""Proof that models find what is there, and nothing where nothing is.
+
+Every claim is put to markets made from seeds (`brain_assets.market.simulator`), with the families' default
+configurations; the models learn up to a cut-off and are measured on the years after it. A *share of the best possible*
+is the mean weekly rank correlation (with what came) of the forecasts over that of the true expectation, on the same
+weeks, means over all seeds: the noise of those weeks is in both.
+
+A policy *beats* equal weight if the 95 % interval of its mean weekly advantage, in log return after the same costs,
+lies above zero. A higher growth alone would be no proof: of policies that know nothing, luck lets nearly half have it,
+and one in forty pass this bar.
+
+What policies see: the true expectation of each week, blurred to a rank correlation of about `FORECAST_SKILL` with it
+(what a forecaster has of it), in the units of a weekly return; without a signal there is the blur alone. News and
+filings are shown too. They learn on the weeks up to the cut-off, and trade those after it through
+`brain_assets.portfolio.policies.run_policies`.
+"""
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.errors import ConfigError
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.market.base import MarketNote
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.progress import report
+
+FORECAST_SKILL = 0.85
+FORECAST_SPREAD = 0.005
+"""Of the forecasts that policies see: rank correlation with the expectation, and standard deviation in a week."""
+
+POLICY_SIGNAL = 0.3
+"""Strength of what policies are tried on when there is something."""
+
+INTERVAL = 1.96
+"""Standard errors on each side of a mean: a 95 % interval of a normal one."""
+
+
+@dataclass(frozen=True)
+class History:
+    """How much data a claim is put to."""
+
+    first_year: int
+    cutoff_year: int
+    """The last year that is learned from."""
+    last_year: int
+    """The last year that is measured."""
+
+    @property
+    def cutoff_date(self) -> datetime.date:
+        """The last day that is learned from."""
+        return datetime.date(self.cutoff_year, 12, 31)
+
+
+FULL, QUICK = History(1990, 2014, 2020), History(2003, 2012, 2019)
+
+KINDS = ("found", "absent", "beats", "beaten")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is asked of one family.
+
+    Attributes
+    ----------
+    family : str
+    kind : str
+        ``found``: the share of the best possible is at least `bound`. ``absent``: the 95 % interval of the mean weekly
+        rank correlation covers zero in at least `bound` seeds. ``beats``: the policy beats equal weight in at least
+        `bound` seeds. ``beaten``: it beats it in no more than `bound` seeds.
+    planted : str
+        Channel of the signal.
+    signal : float
+        Its strength, the best possible weekly rank correlation.
+    n_seeds : int
+        Seeds 0, 1, ... of the market, and of the model's own random numbers.
+    bound : float
+    """
+
+    family: str
+    kind: str
+    planted: str
+    signal: float
+    n_seeds: int
+    bound: float
+
+    @property
+    def words(self) -> str:
+        """The claim as one sentence."""
+        where = (
+            f"{self.family}, {self.signal:g} planted in {self.planted}" if self.signal else f"{self.family}, no signal"
+        )
+        return (
+            where
+            + {
+                "found": f": at least {self.bound:.0%} of the best possible, mean over {self.n_seeds} seeds",
+                "absent": f": the 95 % interval covers zero in at least {self.bound:g} of {self.n_seeds} seeds",
+                "beats": f": beats equal weight after costs in at least {self.bound:g} of {self.n_seeds} seeds",
+                "beaten": f": beats equal weight after costs in no more than {self.bound:g} of {self.n_seeds} seeds",
+            }[self.kind]
+        )
+
+
+CLAIMS = (
+    Claim("lstm", "found", "reversal", 0.15, 5, 0.85),
+    Claim("lstm", "found", "reversal", 0.08, 5, 0.70),
+    Claim("lstm", "absent", "reversal", 0.0, 20, 18),
+    Claim("patchtst", "found", "news", 0.15, 5, 0.80),
+    Claim("patchtst", "found", "news", 0.08, 5, 0.70),
+    Claim("patchtst", "found", "reversal", 0.15, 5, 0.80),
+    Claim("patchtst", "found", "reversal", 0.08, 5, 0.70),
+    Claim("patchtst", "absent", "news", 0.0, 20, 18),
+    *(Claim(family, "beats", "reversal", POLICY_SIGNAL, 10, 8) for family in ("ppo", "sac")),
+    *(Claim(family, "beaten", "reversal", 0.0, 20, 2) for family in ("ppo", "sac")),
+)
+"""All that is to hold, on `FULL` histories."""
+
+QUICK_CLAIMS = (
+    Claim("lstm", "found", "reversal", 0.15, 1, 0.60),
+    Claim("patchtst", "found", "news", 0.15, 1, 0.60),
+    Claim("ppo", "beats", "reversal", POLICY_SIGNAL, 1, 1),
+    Claim("sac", "beats", "reversal", POLICY_SIGNAL, 1, 1),
+)
+"""What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
+
+
+class SeedResult(NamedTuple):
+    """What one seed gave.
+
+    Attributes
+    ----------
+    seed : int
+    value, error : float
+        Mean over the weeks, and its standard error: of the rank correlation (forecasters), or of the advantage over
+        equal weight in log return (policies).
+    best : float
+        Mean rank correlation of the true expectation, same weeks; NaN without a signal and of policies.
+    """
+
+    seed: int
+    value: float
+    error: float
+    best: float
+
+    @property
+    def covers_zero(self) -> bool:
+        """Whether zero lies in the 95 % interval."""
+        return abs(self.value) <= INTERVAL * self.error
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the 95 % interval lies above zero."""
+        return self.value > INTERVAL * self.error
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim, and what came of it.
+
+    Attributes
+    ----------
+    claim : Claim
+    seeds : tuple of SeedResult
+    value : float
+        What is held against the claim's bound: a share, or a number of seeds.
+    passed : bool
+    seconds : float
+    """
+
+    claim: Claim
+    seeds: tuple[SeedResult, ...]
+    value: float
+    passed: bool
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        """The finding as one sentence."""
+        got = f"{self.value:.0%}" if self.claim.kind == "found" else f"{self.value:g}"
+        return f"{self.claim.words}: got {got}, {'holds' if self.passed else 'FAILS'} ({self.seconds:.0f} s)"
+
+
+def prove_skill(
+    families: Sequence[str] = ("lstm", "patchtst", "ppo", "sac"),
+    quick: bool = False,
+    on_progress: Callable[[str], None] = report,
+) -> list[Finding]:
+    """Put all claims about some families to the test.
+
+    Parameters
+    ----------
+    families : sequence of str
+    quick : bool
+        One seed and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45 seconds,
+        and there are 130 of them: an hour or more on one core.
+    on_progress : callable, optional
+        Called with a line after every seed, and after every claim.
+
+    Returns
+    -------
+    list of Finding
+        One a claim, passed or not.
+
+    Raises
+    ------
+    ConfigError
+        If there is no claim about a family.
+    """
+    claims = QUICK_CLAIMS if quick else CLAIMS
+    for family in families:
+        if family not in {claim.family for claim in claims}:
+            known = ", ".join(dict.fromkeys(claim.family for claim in claims))
+            raise ConfigError(f"families: expected some of {known}, got {family}; choose among them.")
+    history = QUICK if quick else FULL
+    return [prove(claim, history, on_progress) for claim in claims if claim.family in families]
+
+
+def prove(claim: Claim, history: History = FULL, on_progress: Callable[[str], None] = report) -> Finding:
+    """Put one claim to the test, seed by seed."""
+    if claim.kind not in KINDS:
+        raise ConfigError(f"kind: expected one of {', '.join(KINDS)}, got {claim.kind}; choose one of them.")
+    started = time.perf_counter()
+    measure = measure_forecaster if claim.kind in ("found", "absent") else measure_policy
+    seeds = []
+    for seed in range(claim.n_seeds):
+        seeds.append(result := measure(claim, history, seed))
+        of_best = f" of {result.best:.4f} possible" if np.isfinite(result.best) else ""
+        on_progress(
+            f"{claim.family} {claim.kind} {claim.signal:g} {claim.planted}: seed {seed + 1} of {claim.n_seeds}: "
+            f"{result.value:+.4f} (standard error {result.error:.4f}){of_best}, "
+            f"{time.perf_counter() - started:.0f} s so far"
+        )
+    finding = judge(claim, seeds, time.perf_counter() - started)
+    on_progress(finding.words)
+    return finding
+
+
+def judge(claim: Claim, seeds: Sequence[SeedResult], seconds: float = 0.0) -> Finding:
+    """Hold what the seeds gave against a claim's bound."""
+    if claim.kind == "found":
+        value = float(np.mean([seed.value for seed in seeds]) / np.mean([seed.best for seed in seeds]))
+    elif claim.kind == "absent":
+        value = float(sum(seed.covers_zero for seed in seeds))
+    else:
+        value = float(sum(seed.above_zero for seed in seeds))
+    passed = value <= claim.bound if claim.kind == "beaten" else value >= claim.bound
+    return Finding(claim, tuple(seeds), value, passed, seconds)
+
+
+def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
+    """Train a forecaster on the years up to the cut-off, and correlate its forecasts of the years after it."""
+    from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
+
+    market, panel = _market(claim, history, seed)
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(_after(bars, history))
+    config = FORECASTERS[claim.family].config_class(seed=seed)
+    snapshot = train_snapshot(claim.family, panel, history.cutoff_date, config, MarketNote.of(market))
+    value, error = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
+    best = float("nan")
+    if claim.signal > 0:
+        best, _ = _mean(weekly_rank_correlation(market.expected_return(bars.weeks.start), bars.realized))
+    return SeedResult(seed, value, error, best)
+
+
+def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
+    """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
+    from brain_assets.portfolio.families import POLICIES
+    from brain_assets.portfolio.policies import market_weeks, run_policies, train_policy_snapshot
+    from brain_assets.portfolio.rules import RULES
+    from brain_assets.portfolio.strategy import run_equal_weight
+
+    market, panel = _market(claim, history, seed)
+    bars = WeeklyBars.from_panel(panel)
+    weeks = market_weeks(bars, blurred(market.expected_return(bars.weeks.start), seed))
+    usable, after = weeks.available.any(axis=1), _after(bars, history)
+    before: BoolArray = bars.weeks.end <= np.datetime64(history.cutoff_date, "D")
+    config = POLICIES[claim.family].config_class(seed=seed)
+    snapshot = train_policy_snapshot(
+        claim.family, weeks.select(usable & before), history.cutoff_date, config, MarketNote.of(market)
+    )
+    weeks = weeks.select(usable & after)
+    run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), weeks)
+    advantage = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, RULES).net_return)
+    return SeedResult(seed, *_mean(advantage), float("nan"))
+
+
+def blurred(expectation: FloatArray, seed: int) -> FloatArray:
+    """Make forecasts of a true expectation, as good as `FORECAST_SKILL`; where all is 0, of noise alone.
+
+    Parameters
+    ----------
+    expectation : ndarray of float64, shape (n_weeks, n_assets)
+        NaN: not known; so is the forecast.
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_weeks, n_assets)
+        In the units of a weekly return.
+    """
+    noise = np.random.default_rng([seed, 7]).normal(size=expectation.shape)
+    spread = np.nanstd(expectation, axis=1, keepdims=True)
+    known = (expectation - np.nanmean(expectation, axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    mixed = FORECAST_SKILL * known + np.sqrt(1 - FORECAST_SKILL**2) * noise
+    forecasts: FloatArray = FORECAST_SPREAD * np.where(spread > 0, mixed, noise)
+    return forecasts
+
+
+def _market(claim: Claim, history: History, seed: int) -> tuple[SimulatorMarket, PricePanel]:
+    market = SimulatorMarket(seed=seed, signal=claim.signal, planted=claim.planted)
+    days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
+    news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
+    return market, add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)
+
+
+def _after(bars: WeeklyBars, history: History) -> BoolArray:
+    after: BoolArray = bars.weeks.start > np.datetime64(history.cutoff_date, "D")
+    return after
+
+
+def _mean(weekly: FloatArray) -> tuple[float, float]:
+    """Give the mean over the weeks that have a value, and its standard error."""
+    known = weekly[np.isfinite(weekly)]
+    return float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))
