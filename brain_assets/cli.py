@@ -1,11 +1,8 @@
 """The command `brain-assets`."""
 
-import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +12,21 @@ from rich.table import Table
 
 from brain_assets.cli_models import check_family, models, promote
 from brain_assets.cli_sync import sync
-from brain_assets.errors import BrainAssetsError, ConfigError, SettingsError, StorageError
-from brain_assets.terminal import console, print_error, read_years, warnings_shown
+from brain_assets.errors import BrainAssetsError, StorageError
+from brain_assets.terminal import (
+    ConfigOption,
+    MarketOption,
+    YearsArgument,
+    console,
+    data_dir,
+    parse_years,
+    print_error,
+    progress_shown,
+    read_config,
+    session,
+    settings_of,
+    warnings_shown,
+)
 
 if TYPE_CHECKING:
     from brain_assets.graph.backfill import Outcome
@@ -32,14 +42,7 @@ app.add_typer(sync, name="sync")
 app.command()(models)
 app.command()(promote)
 
-MarketOption = Annotated[
-    str | None, typer.Option("--market", help="live, sample, files or simulator; default: BRAIN_MARKET, else live.")
-]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Dagster run configuration (YAML), as in the UI's launchpad.")
-]
 FAMILY_NAMES = {"lstm": "LSTM", "patchtst": "PatchTST"}
-YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
 
 
 @app.callback()
@@ -64,14 +67,14 @@ def backfill(
     """
     from brain_assets.results import read_results
 
-    with _session(market) as (defs, instance), warnings_shown():
+    with session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.backfill import Backfill
 
-        chosen = _parse_years(years)
+        chosen = parse_years(years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        job = Backfill(defs, instance, names, _read_config(config), force)
+        job = Backfill(defs, instance, names, read_config(config), force)
         outcomes = _run(job, chosen)
-        _print_results(read_results(_data_dir(), chosen))
+        _print_results(read_results(data_dir(), chosen))
         _print_summary(outcomes)
         _print_ui_hint(ui_command)
     if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
@@ -95,13 +98,13 @@ def train(
     """
     for family in families:
         check_family(family)
-    with _session(market) as (defs, instance), warnings_shown():
+    with session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.backfill import Backfill, main_version_inputs
 
         inputs = sorted({name for family in families for name in main_version_inputs(defs, family)})
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
-        job = Backfill(defs, instance, [*inputs, *snapshots], _read_config(config))
-        outcomes = _run(job, _parse_years(None), quiet=True)
+        job = Backfill(defs, instance, [*inputs, *snapshots], read_config(config))
+        outcomes = _run(job, parse_years(None), quiet=True)
         _print_summary(outcomes)
         failed = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
         for family in families:
@@ -109,7 +112,7 @@ def train(
             if lacking:
                 print_error(f"{family}_model: not trained, since {', '.join(sorted(lacking))} failed")
                 continue
-            with _progress_shown() as live:
+            with progress_shown() as live:
                 live.update(f"{family} main version")
                 made = job.run_main_version(family, force)
             console.print(_main_version_line(made), soft_wrap=True)
@@ -132,17 +135,15 @@ def _main_version_line(made: "Outcome") -> str:
 @app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
     """Show years by asset: done, missing, or stale with the reason."""
-    with _session(market) as (defs, instance), warnings_shown():
+    with session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.backfill import Backfill
         from brain_assets.graph.status import State, StatusReader, asset_names
 
-        chosen = _parse_years(years)
-        options = Backfill(defs, instance, run_config=_read_config(config)).options
+        chosen = parse_years(years)
+        options = Backfill(defs, instance, run_config=read_config(config)).options
         reader = StatusReader(defs, instance, options)
         heads = [name.replace("_", "\n") for name in asset_names(defs)]  # nine columns, in 100 characters
-        table = Table(
-            "year", *heads, title=f"{_data_dir()}", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
-        )
+        table = Table("year", *heads, title=f"{data_dir()}", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         reasons = []
         colors = {State.DONE: "green", State.MISSING: "dim", State.STALE: "yellow"}
         for year in chosen:
@@ -165,7 +166,7 @@ def adopt(market: MarketOption = None) -> None:
     Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
     does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
     """
-    with _session(market) as (defs, instance), warnings_shown():
+    with session(market) as (defs, instance), warnings_shown():
         from brain_assets.graph.adopt import adoptable
         from brain_assets.graph.partitions import YEARS
 
@@ -186,7 +187,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port of the web server on this machine.")] = 3000,
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
-    settings = _settings(market)
+    settings = settings_of(market)
     from brain_assets.graph.instance import dagster_home
 
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
@@ -202,7 +203,7 @@ def main() -> None:
     except BrainAssetsError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(str(StorageError.unwritable(error.filename or _data_dir(), error.strerror or error)))
+        _fail(str(StorageError.unwritable(error.filename or data_dir(), error.strerror or error)))
 
 
 def _fail(message: str) -> None:
@@ -210,99 +211,10 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _settings(market: str | None) -> Any:
-    """Let the command line win over the environment, for this process and those that it starts."""
-    from brain_assets.settings import current_settings
-
-    if market is not None:
-        os.environ["BRAIN_MARKET"] = market
-    return current_settings()
-
-
-def _data_dir() -> Path:
-    from brain_assets.settings import current_settings
-
-    return current_settings().data_dir
-
-
-@contextmanager
-def _session(market: str | None) -> Iterator[tuple[Any, Any]]:
-    """Load the definitions and open the user's instance; slow to import, so only once it is needed."""
-    settings = _settings(market)
-    from brain_assets.graph.instance import open_session
-
-    with open_session(settings) as opened:
-        yield opened
-
-
-def _parse_years(text: str | None) -> list[int]:
-    """Read ``2021`` or ``2019-2022`` against the years that exist."""
-    from brain_assets.graph.partitions import YEARS
-
-    existing = [int(key) for key in YEARS.get_partition_keys()]
-    if not existing:
-        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
-    if text is None:
-        return existing
-    years = read_years(text)
-    outside = [year for year in years if year not in existing]
-    if outside:
-        raise SettingsError(
-            f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
-            "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS and BRAIN_LAST_YEAR move "
-            "them)."
-        )
-    return list(years)
-
-
-def _read_config(path: Path | None) -> Mapping[str, Any]:
-    if path is None:
-        return {}
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: expected a YAML file, got: {error.strerror}; correct --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: expected YAML, got: {' '.join(str(error).split())}; correct the file.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{path}: expected a mapping with the key ops, got {type(content).__name__}; correct the file."
-        )
-    return content
-
-
-class _StatusHandler(logging.Handler):
-    """Shows the newest progress message of training in the live status line."""
-
-    def __init__(self, status: Any) -> None:
-        super().__init__()
-        self._status = status
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one message."""
-        self._status.update(escape(record.getMessage()))
-
-
-@contextmanager
-def _progress_shown() -> Iterator[Any]:
-    """Show the newest progress message in a live status line, which is given."""
-    logger = logging.getLogger("brain_assets")
-    logger.setLevel(logging.INFO)
-    with console.status("") as live:
-        handler = _StatusHandler(live)
-        logger.addHandler(handler)
-        try:
-            yield live
-        finally:
-            logger.removeHandler(handler)
-
-
 def _run(job: Any, years: list[int], quiet: bool = False) -> "list[Outcome]":
     """Run the years with a live status line, and print a line for every year and asset; quiet: not for what is done."""
     outcomes = []
-    with _progress_shown() as live:
+    with progress_shown() as live:
         for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
             if not (quiet and outcome.result == "done"):
                 console.print(_line(outcome), soft_wrap=True)

@@ -1,20 +1,33 @@
-"""What the commands share: the console, how an error looks, how years are read."""
+"""What the commands share: options, the console, how an error looks, how years and files are read, the session."""
 
 import logging
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
-from brain_assets.errors import SettingsError
+from brain_assets.errors import ConfigError, SettingsError
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+
+
+MarketOption = Annotated[
+    str | None, typer.Option("--market", help="live, sample, files or simulator; default: BRAIN_MARKET, else live.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Dagster run configuration (YAML), as in the UI's launchpad.")
+]
+YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
 
 
 def print_error(message: str) -> None:
@@ -57,3 +70,94 @@ def warnings_shown() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+def settings_of(market: str | None) -> Any:
+    """Let the command line win over the environment, for this process and those that it starts."""
+    from brain_assets.settings import current_settings
+
+    if market is not None:
+        os.environ["BRAIN_MARKET"] = market
+    return current_settings()
+
+
+def data_dir() -> Path:
+    """Give the data folder of the settings."""
+    from brain_assets.settings import current_settings
+
+    return current_settings().data_dir
+
+
+@contextmanager
+def session(market: str | None) -> Iterator[tuple[Any, Any]]:
+    """Load the definitions and open the user's instance; slow to import, so only once it is needed."""
+    settings = settings_of(market)
+    from brain_assets.graph.instance import open_session
+
+    with open_session(settings) as opened:
+        yield opened
+
+
+def parse_years(text: str | None) -> list[int]:
+    """Read ``2021`` or ``2019-2022`` against the years that exist."""
+    from brain_assets.graph.partitions import YEARS
+
+    existing = [int(key) for key in YEARS.get_partition_keys()]
+    if not existing:
+        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
+    if text is None:
+        return existing
+    years = read_years(text)
+    outside = [year for year in years if year not in existing]
+    if outside:
+        raise SettingsError(
+            f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
+            "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS and BRAIN_LAST_YEAR move "
+            "them)."
+        )
+    return list(years)
+
+
+def read_config(path: Path | None) -> Mapping[str, Any]:
+    """Read a run configuration; none: an empty one. Raises `ConfigError`."""
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a YAML file, got: {error.strerror}; correct --config.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: expected YAML, got: {' '.join(str(error).split())}; correct the file.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{path}: expected a mapping with the key ops, got {type(content).__name__}; correct the file."
+        )
+    return content
+
+
+class _StatusHandler(logging.Handler):
+    """Shows the newest progress message of training in the live status line."""
+
+    def __init__(self, status: Any) -> None:
+        super().__init__()
+        self._status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one message."""
+        self._status.update(escape(record.getMessage()))
+
+
+@contextmanager
+def progress_shown() -> Iterator[Any]:
+    """Show the newest progress message in a live status line, which is given."""
+    logger = logging.getLogger("brain_assets")
+    logger.setLevel(logging.INFO)
+    with console.status("") as live:
+        handler = _StatusHandler(live)
+        logger.addHandler(handler)
+        try:
+            yield live
+        finally:
+            logger.removeHandler(handler)
