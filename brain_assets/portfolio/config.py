@@ -5,6 +5,15 @@ from dataclasses import dataclass
 
 from brain_assets.configuration import option, require, require_count
 
+SIGNAL_SCALE = 0.3
+"""Less than 1, as a policy has a few hundred weeks to learn from, and signals that say little but tell assets apart (a
+margin is its company's for years) invite it to learn which asset did well in them.
+
+Smaller inputs need larger weights to do the same harm, and PatchTST's forecasts have the signals in them already. Over
+equal weight, in later weeks of toy markets whose signals say nothing: PPO 0.157 a year at 1, 0.176 at 0.3 (mean of
+three), SAC 0.06 and 0.16 (of two). The price is paid where only the news says something: both earn 0.04 there.
+"""
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -18,6 +27,9 @@ class PolicyConfig:
     gamma: float = option(
         0.5, "Discount a week, in [0, 1]. Weights of this week touch later weeks through trading costs only."
     )
+    signal_scale: float = option(
+        SIGNAL_SCALE, "Standard deviation of news and ratios in what it sees, in [0, 10]; that of forecasts is 1."
+    )
     hidden: int = option(32, "Width of the network's layers.")
     episode_weeks: int = option(52, "Weeks in an episode; all, where there are fewer.")
     seed: int = option(0, "Of all random numbers; 0 to 2**32 - 1.")
@@ -30,6 +42,7 @@ class PolicyConfig:
         require_count(self.batch_size, "batch_size", 2, 1_000_000, "week")
         require(0 < self.learning_rate < 1, "learning_rate", "more than 0 and less than 1", self.learning_rate)
         require(0 <= self.gamma <= 1, "gamma", "a number in [0, 1]", self.gamma)
+        require(0 <= self.signal_scale <= 10, "signal_scale", "a number in [0, 10]", self.signal_scale)
         require_count(self.hidden, "hidden", 1, 1_024, "unit")
         require_count(self.episode_weeks, "episode_weeks", 1, 10_000, "week")
         require(0 <= self.seed < 2**32, "seed", "0 to 2**32 - 1", self.seed)

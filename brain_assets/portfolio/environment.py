@@ -16,6 +16,7 @@ from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.errors import ConfigError
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import StepResult, TradingRules
+from brain_assets.portfolio.config import SIGNAL_SCALE
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import ObservationBuilder
 
@@ -41,6 +42,9 @@ class EnvConfig:
 
     score_limit: float = SCORE_LIMIT
     """Score that an action of 1 stands for; more than 0, at most `SCORE_LIMIT`."""
+
+    signal_scale: float = SIGNAL_SCALE
+    """Standard deviation of the signals in an observation."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.score_limit <= SCORE_LIMIT:
@@ -68,7 +72,7 @@ class Market:
         self.score_limit = config.score_limit
         self.episode_weeks = min(config.episode_weeks, len(weeks))
         self.n_starts = len(weeks) - self.episode_weeks + 1
-        self._builder = ObservationBuilder(weeks, scaler, config.rules)
+        self._builder = ObservationBuilder(weeks, scaler, config.rules, config.signal_scale)
         limit = np.float32(self._builder.limit)
         self.observation_space = gymnasium.spaces.Box(-limit, limit, (self._builder.size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (weeks.n_assets + 1,), np.float32)

@@ -23,8 +23,8 @@ FEATURES = (*MARKET_FEATURES, "weight_held", "available")
 """Forecast, momentum and the signals: standardized over the available assets of the week, so that only who is above
 whom, and by how much, counts (a momentum of 5 % and a model's forecast of 0.3 % may mean the same). Volatility: its
 logarithm. These are then scaled by a scaler fitted on the training weeks, clipped to `CLIP`, and 0 where unavailable or
-not known; the signals are multiplied by `SIGNAL_SCALE`. Weight held: weight at the last close over the largest weight
-allowed. Available: 0 or 1."""
+not known; the signals are multiplied by the policy's ``signal_scale`` (see `brain_assets.portfolio.config`). Weight
+held: weight at the last close over the largest weight allowed. Available: 0 or 1."""
 
 N_FEATURES = len(FEATURES)
 N_MARKET_FEATURES = len(MARKET_FEATURES)
@@ -32,16 +32,6 @@ WEIGHT_HELD, AVAILABLE = N_MARKET_FEATURES, N_MARKET_FEATURES + 1
 
 CLIP = 5.0
 """Bound of the scaled features; farther out is a data error more often than news."""
-
-SIGNAL_SCALE = 0.3
-"""Standard deviation of the signals in an observation; that of the other market features is 1.
-
-A policy has a few hundred weeks to learn from, and signals that say little but tell assets apart (a margin is its
-company's for years) invite it to learn which asset did well in them. Smaller inputs need larger weights to do the same
-harm, and PatchTST's forecasts have the signals in them already. Over equal weight, in later weeks of toy markets whose
-signals say nothing: PPO 0.157 a year at 1, 0.176 at 0.3 (mean of three), SAC 0.06 and 0.16 (of two). The price is paid
-where only the news says something: both earn 0.04 there.
-"""
 
 MIN_VOLATILITY = 1e-4
 """Daily; below it a price does not move, and its logarithm would say no more."""
@@ -108,7 +98,7 @@ def varied_in_training(scaler: "StandardScaler") -> BoolArray:
     return varied
 
 
-def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32Array:
+def market_observations(weeks: MarketWeeks, scaler: "StandardScaler", signal_scale: float) -> Float32Array:
     """Give the part of the observations that does not depend on the portfolio.
 
     Parameters
@@ -117,6 +107,8 @@ def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32
         A row depends on that week's decision-time values alone.
     scaler : sklearn.preprocessing.StandardScaler
         From `fit_observation_scaler`, on the training weeks.
+    signal_scale : float
+        Standard deviation of the signals; that of the other market features is 1.
 
     Returns
     -------
@@ -126,7 +118,7 @@ def market_observations(weeks: MarketWeeks, scaler: "StandardScaler") -> Float32
     scaled = (_unscaled_features(weeks) - scaler.mean_) / scaler.scale_
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))
-    clipped[..., -len(SIGNALS) :] *= SIGNAL_SCALE
+    clipped[..., -len(SIGNALS) :] *= signal_scale
     observations: Float32Array = clipped.astype(np.float32)
     return observations
 
@@ -140,6 +132,8 @@ class ObservationBuilder:
     scaler : sklearn.preprocessing.StandardScaler
         From `fit_observation_scaler`, on the training weeks.
     rules : TradingRules
+    signal_scale : float
+        See `market_observations`.
 
     Attributes
     ----------
@@ -149,13 +143,13 @@ class ObservationBuilder:
         Bound of every entry, both sides.
     """
 
-    def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", rules: TradingRules) -> None:
+    def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", rules: TradingRules, signal_scale: float) -> None:
         self.size = weeks.n_assets * N_FEATURES
         # A cap of 20 % may drift up to 100 %; float32 rounding is why not exactly.
         self.limit = max(CLIP, 1.0 / rules.max_weight) + 1e-3
         self._per_weight = np.float32(1.0 / rules.max_weight)
         self._template = np.zeros((len(weeks), weeks.n_assets, N_FEATURES), dtype=np.float32)
-        self._template[:, :, :N_MARKET_FEATURES] = market_observations(weeks, scaler)
+        self._template[:, :, :N_MARKET_FEATURES] = market_observations(weeks, scaler, signal_scale)
         self._template[:, :, AVAILABLE] = weeks.available
 
     def build(self, week: int | IntArray, held: FloatArray) -> Float32Array:

@@ -149,7 +149,7 @@ def train_policy_snapshot(
     result = POLICIES[family].train(weeks, config, RULES, on_point)
     fingerprint = policy_fingerprint(family, weeks, config)
     network = restore_policy(family, config, result.state_dict)
-    run, scores = trace(Actor(network, result.scaler, weeks, RULES), weeks, RULES)
+    run, scores = trace(Actor(network, result.scaler, weeks, RULES, config.signal_scale), weeks, RULES)
     metadata = {
         "fingerprint": {**asdict(fingerprint), "value": fingerprint.value},
         "data": {
@@ -247,5 +247,5 @@ def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: 
                 f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES}, got {rules}; retrain it."
             )
         network = restore_policy(snapshot.family, config, snapshot.state_dict)
-        actors.append(Actor(network, snapshot.scaler, weeks, rules))
+        actors.append(Actor(network, snapshot.scaler, weeks, rules, config.signal_scale))
     return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held))

@@ -218,13 +218,20 @@ class Actor:
     weeks : MarketWeeks
         Assets may be others, or more, than in training.
     rules : TradingRules
+    signal_scale : float
+        Of the configuration that it was trained with.
     """
 
     def __init__(
-        self, network: ScoreNetwork, scaler: "StandardScaler", weeks: MarketWeeks, rules: TradingRules
+        self,
+        network: ScoreNetwork,
+        scaler: "StandardScaler",
+        weeks: MarketWeeks,
+        rules: TradingRules,
+        signal_scale: float,
     ) -> None:
         self._network, self._weeks, self._rules = network, weeks, rules
-        self._builder = ObservationBuilder(weeks, scaler, rules)
+        self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
 
     def score(self, week: int, held: FloatArray) -> Float32Array:
         """Score assets and cash at the decision time of a week; shape (n_assets + 1,)."""
@@ -251,7 +258,8 @@ def run_policy(
     scaler: "StandardScaler",
     weeks: MarketWeeks,
     rules: TradingRules,
+    signal_scale: float,
     held: FloatArray | None = None,
 ) -> StrategyRun:
     """Let a trained policy trade through weeks; see `Actor` and `brain_assets.portfolio.strategy.run_strategy`."""
-    return run_strategy(weeks, rules, Actor(network, scaler, weeks, rules).choose, held)
+    return run_strategy(weeks, rules, Actor(network, scaler, weeks, rules, signal_scale).choose, held)

@@ -88,5 +88,5 @@ def train_ppo(
             device="cpu",
         )
 
-    env_config = EnvConfig(rules, config.episode_weeks)
+    env_config = EnvConfig(rules, config.episode_weeks, signal_scale=config.signal_scale)
     return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, on_progress)

@@ -158,5 +158,5 @@ def train_sac(
             device="cpu",
         )
 
-    env_config = EnvConfig(rules, config.episode_weeks, config.score_limit)
+    env_config = EnvConfig(rules, config.episode_weeks, config.score_limit, config.signal_scale)
     return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, on_progress)

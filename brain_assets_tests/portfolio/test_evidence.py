@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
+from brain_assets.portfolio.config import SIGNAL_SCALE
 from brain_assets.portfolio.evidence import degeneracy, neutral_signals, policy_evidence
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -87,7 +88,7 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
             fill(acting.cash, 0.0, 100.0)
         elif kind == "lively":
             fill(acting.score, 0.3, 0.0)
-    run, scores = trace(Actor(acting, fit_observation_scaler(weeks), weeks, RULES), weeks, RULES)
+    run, scores = trace(Actor(acting, fit_observation_scaler(weeks), weeks, RULES, SIGNAL_SCALE), weeks, RULES)
     got = degeneracy(policy_evidence(run, scores, acting.score_limit, weeks, RULES))
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets

@@ -6,6 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import TableError
 from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.config import SIGNAL_SCALE
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import (
     FEATURES,
@@ -41,7 +42,7 @@ def identity_scaler() -> StandardScaler:
 
 
 def test_observation_by_hand() -> None:
-    builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules())
+    builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules(), SIGNAL_SCALE)
     s = 0.3  # standard deviation of a signal
     z = np.sqrt(1.5)  # (0.03 - 0.02) over the standard deviation of 1, 2, 3 %, which is sqrt(2/3) %
     first = builder.build(0, np.array([0.2, 0.1, 0.0, 0.7]))
@@ -71,21 +72,23 @@ def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are
     changed = replace(weeks, signals=unknown)
     scaler = fit_observation_scaler(changed)
     assert (scaler.mean_[3 + 4], scaler.var_[3 + 4], scaler.scale_[3 + 4]) == (0.0, 0.0, 1.0)
-    observations = market_observations(changed, scaler)
+    observations = market_observations(changed, scaler, SIGNAL_SCALE)
     assert observations[5, 2, 3 + 1] == 0.0
     assert not observations[:, :, 3 + 4].any()
     assert np.isfinite(observations).all()
     others = [feature for feature in range(N_MARKET_FEATURES) if feature not in (3 + 1, 3 + 4)]
-    full = market_observations(weeks, fit_observation_scaler(weeks))
+    full = market_observations(weeks, fit_observation_scaler(weeks), SIGNAL_SCALE)
     np.testing.assert_array_equal(observations[..., others], full[..., others])
 
 
 def test_a_signal_that_was_not_known_in_training_stays_neutral_when_it_is() -> None:
     weeks = toy_weeks(30, 4)
     unknown = replace(weeks, signals=np.full(weeks.signals.shape, np.nan))
-    observations = market_observations(weeks, fit_observation_scaler(unknown))
+    observations = market_observations(weeks, fit_observation_scaler(unknown), SIGNAL_SCALE)
     assert not observations[..., 3:].any()
-    np.testing.assert_array_equal(observations, market_observations(unknown, fit_observation_scaler(unknown)))
+    np.testing.assert_array_equal(
+        observations, market_observations(unknown, fit_observation_scaler(unknown), SIGNAL_SCALE)
+    )
 
 
 def test_the_level_that_all_assets_share_says_nothing() -> None:
@@ -93,7 +96,9 @@ def test_the_level_that_all_assets_share_says_nothing() -> None:
     weeks = toy_weeks(30, 4)
     scaler = fit_observation_scaler(weeks)
     moved = replace(weeks, signals=3.0 * weeks.signals + np.arange(30)[:, None, None])
-    np.testing.assert_allclose(market_observations(moved, scaler), market_observations(weeks, scaler), atol=1e-5)
+    np.testing.assert_allclose(
+        market_observations(moved, scaler, SIGNAL_SCALE), market_observations(weeks, scaler, SIGNAL_SCALE), atol=1e-5
+    )
 
 
 def test_the_scaler_is_stored_and_comes_back_the_same() -> None:
@@ -101,12 +106,14 @@ def test_the_scaler_is_stored_and_comes_back_the_same() -> None:
     scaler = fit_observation_scaler(weeks)
     again = load_scaler(dump_scaler(scaler))
     assert dump_scaler(again) == dump_scaler(scaler)
-    np.testing.assert_array_equal(market_observations(weeks, again), market_observations(weeks, scaler))
+    np.testing.assert_array_equal(
+        market_observations(weeks, again, SIGNAL_SCALE), market_observations(weeks, scaler, SIGNAL_SCALE)
+    )
 
 
 def test_many_observations_are_those_of_each() -> None:
     weeks = toy_weeks(30, 4)
-    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), TradingRules())
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), TradingRules(), SIGNAL_SCALE)
     random = np.random.default_rng(0)
     week, held = random.integers(30, size=16), random.dirichlet(np.ones(5), size=16)
     together = builder.build(week, held)
@@ -139,6 +146,6 @@ def test_future_blind(n_known: int) -> None:
         gap=np.concatenate([weeks.gap[: n_known - 1], other.gap[n_known - 1 :]]),
         weekly_return=np.concatenate([weeks.weekly_return[: n_known - 1], other.weekly_return[n_known - 1 :]]),
     )
-    before, after = market_observations(weeks, scaler), market_observations(changed, scaler)
+    before, after = market_observations(weeks, scaler, SIGNAL_SCALE), market_observations(changed, scaler, SIGNAL_SCALE)
     np.testing.assert_array_equal(before[:n_known], after[:n_known])
     assert (before[n_known:] != after[n_known:]).any(axis=-1).all()

@@ -138,6 +138,21 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(
 
 
 @families
+def test_policy_acts_on_signals_as_large_as_those_it_learned_from(
+    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
+) -> None:
+    """A policy that learned without signals (scale 0) decides the same whatever they say."""
+    weeks = training_weeks(bars, forecasts, family, CUTOFF)
+    blind = train_policy_snapshot(family, weeks, CUTOFF, replace(CONFIG[family], signal_scale=0.0), MADE_UP)
+    year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
+    assert year.signals is not None
+    other = replace(year, signals=-year.signals)
+    np.testing.assert_array_equal(blind.decide(year, year.momentum), blind.decide(other, year.momentum))
+    seeing = train(family, weeks)
+    assert (seeing.decide(year, year.momentum) != seeing.decide(other, year.momentum)).any()
+
+
+@families
 def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
     bars: WeeklyBars, forecasts: pd.DataFrame, family: str
 ) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash, target_weights
-from brain_assets.portfolio.config import SacConfig
+from brain_assets.portfolio.config import SIGNAL_SCALE, SacConfig
 from brain_assets.portfolio.environment import SCORE_LIMIT
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.observations import (
@@ -147,11 +147,11 @@ def test_run_policy_decides_from_the_observation_with_what_is_held(family: str) 
     weeks = toy_weeks(20, 5)
     scaler = fit_observation_scaler(weeks)
     network = lively_network(family)
-    run = run_policy(network, scaler, weeks, RULES)
-    builder = ObservationBuilder(weeks, scaler, RULES)
+    run = run_policy(network, scaler, weeks, RULES, SIGNAL_SCALE)
+    builder = ObservationBuilder(weeks, scaler, RULES, SIGNAL_SCALE)
     first = target_weights(network.act(builder.build(0, all_cash(5))), weeks.available[0], RULES)
     np.testing.assert_array_equal(run.weights[0], first)
-    head = run_policy(network, scaler, weeks.select(slice(0, 11)), RULES)
-    tail = run_policy(network, scaler, weeks.select(slice(11, None)), RULES, held=head.held)
+    head = run_policy(network, scaler, weeks.select(slice(0, 11)), RULES, SIGNAL_SCALE)
+    tail = run_policy(network, scaler, weeks.select(slice(11, None)), RULES, SIGNAL_SCALE, held=head.held)
     np.testing.assert_array_equal(run.weights, np.concatenate([head.weights, tail.weights]))
     np.testing.assert_array_equal(run.net_return, np.concatenate([head.net_return, tail.net_return]))

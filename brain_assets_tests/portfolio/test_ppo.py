@@ -20,7 +20,9 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
     weeks = toy_weeks(700, 20, seed=100, rank_correlation=0.15)
     train, later = weeks.select(slice(0, 300)), weeks.select(slice(300, None))
     result = train_ppo(train, PpoConfig(), RULES)
-    run = run_policy(restore_policy("ppo", PpoConfig(), result.state_dict), result.scaler, later, RULES)
+    run = run_policy(
+        restore_policy("ppo", PpoConfig(), result.state_dict), result.scaler, later, RULES, PpoConfig().signal_scale
+    )
     assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.12
 
 
@@ -31,6 +33,7 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
         ("batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
         ("learning_rate", 0.0, "more than 0"),
         ("gamma", 1.1, r"\[0, 1\]"),
+        ("signal_scale", -0.1, r"\[0, 10\]"),
         ("clip", 1.0, "less than 1"),
         ("weight_decay", -0.1, r"\[0, 100\]"),
         ("score_std", 11.0, "at most 10"),

@@ -56,8 +56,10 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
     weeks = toy_weeks(700, 20, seed=100, rank_correlation=0.15)
     train, later = weeks.select(slice(0, 300)), weeks.select(slice(300, None))
     result = train_sac(train, SacConfig(), RULES)
-    run = run_policy(restore_policy("sac", SacConfig(), result.state_dict), result.scaler, later, RULES)
-    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.10
+    run = run_policy(
+        restore_policy("sac", SacConfig(), result.state_dict), result.scaler, later, RULES, SacConfig().signal_scale
+    )
+    assert run.annual_growth > run_equal_weight(later, RULES, SacConfig().signal_scale).annual_growth + 0.10
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
         ("batch_size", 1, "at least 2"),
         ("learning_rate", 0.0, "more than 0"),
         ("gamma", 1.1, r"\[0, 1\]"),
+        ("signal_scale", -0.1, r"\[0, 10\]"),
         ("gradient_steps", 0, "at least 1"),
         ("warmup_steps", 0, "at least 1"),
         ("buffer_steps", 100, "at least 832"),

@@ -35,7 +35,9 @@ def train(family: str, weeks: MarketWeeks | None = None, config: PolicyConfig | 
 
 
 def act(family: str, config: PolicyConfig, result: PolicyResult, weeks: MarketWeeks) -> StrategyRun:
-    return run_policy(restore_policy(family, config, result.state_dict), result.scaler, weeks, RULES)
+    return run_policy(
+        restore_policy(family, config, result.state_dict), result.scaler, weeks, RULES, config.signal_scale
+    )
 
 
 def sha256(result: PolicyResult) -> str:
