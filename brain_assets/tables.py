@@ -7,9 +7,6 @@ before it on its own level, and reading several years chains later files to earl
 
 import hashlib
 import json
-import os
-import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +20,7 @@ from brain_assets.errors import StorageError, TableError
 from brain_assets.market.fundamentals import validate_fundamentals
 from brain_assets.market.news import validate_news
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
-from brain_assets.snapshots.folder import flush_directory, is_running
+from brain_assets.snapshots.folder import replace_file
 
 FOLDERS = {
     "raw_prices": "raw/prices",
@@ -149,12 +146,8 @@ class ParquetTableStore(TableStore):
     def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""
         path = self.path(name, year)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._claim()
-            _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
-        except OSError as error:
-            raise StorageError.unwritable(path, error.strerror or error) from error
+        self._claim()
+        replace_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
         return str(path)
 
     def keep_replaced(self, name: str, year: int) -> str:
@@ -162,11 +155,7 @@ class ParquetTableStore(TableStore):
         path = self.path(name, year)
         data = path.read_bytes()
         kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
-        try:
-            kept.parent.mkdir(exist_ok=True)
-            _replace(kept, lambda temporary: temporary.write_bytes(data))
-        except OSError as error:
-            raise StorageError.unwritable(kept, error.strerror or error) from error
+        replace_file(kept, lambda temporary: temporary.write_bytes(data))
         return str(kept)
 
     def check_identity(self) -> None:
@@ -174,7 +163,7 @@ class ParquetTableStore(TableStore):
         path = self.data_dir / IDENTITY_FILE
         try:
             found = json.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except ValueError as error:  # JSON or text that cannot be decoded
             raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
@@ -193,7 +182,7 @@ class ParquetTableStore(TableStore):
         path = self.data_dir / IDENTITY_FILE
         if not path.exists():
             content = json.dumps(self._identity, indent=2) + "\n"
-            _replace(path, lambda temporary: temporary.write_text(content))
+            replace_file(path, lambda temporary: temporary.write_text(content))
 
 
 def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -277,21 +266,3 @@ def _absent(name: str, year: int) -> str:
         f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for {year}; "
         f"materialize {name} for {year} first."
     )
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write through a temporary sibling that is flushed and renamed; those that dead processes left are removed."""
-    mark = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}")
-    for leftover in path.parent.iterdir():
-        match = mark.fullmatch(leftover.name)
-        if match and not is_running(int(match[1])):
-            leftover.unlink(missing_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        flush_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

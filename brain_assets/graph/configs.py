@@ -20,6 +20,18 @@ class ForceConfig(dg.Config):
     force: bool = pydantic.Field(False, description=FORCE)
 
 
+class SeedsConfig(ForceConfig):
+    """Run configuration of an asset that may train more than once."""
+
+    n_seeds: int = pydantic.Field(
+        1,
+        description="Trainings, with the seeds seed, seed + 1, ...: the first is the policy, the others show in "
+        "backtest and report how much of its result is luck. Each takes as long as the first.",
+        ge=1,
+        le=100,
+    )
+
+
 class NewsRunConfig(ForceConfig):
     """How headlines are scored; of no effect where the files hold scores."""
 
@@ -29,15 +41,15 @@ class NewsRunConfig(ForceConfig):
     batch_size: int = pydantic.Field(32, description="Headlines in a batch.", ge=1, le=4096)
 
 
-def run_config_class(config_class: type[Any]) -> type[ForceConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and `force`."""
+def run_config_class(config_class: type[Any], base: type[ForceConfig] = ForceConfig) -> type[ForceConfig]:
+    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
     fields: dict[str, Any] = {
         field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
         for field in dataclasses.fields(config_class)
     }
     return pydantic.create_model(
         config_class.__name__.replace("Config", "RunConfig"),
-        __base__=ForceConfig,
+        __base__=base,
         __doc__=config_class.__doc__,
         **fields,
     )
@@ -51,16 +63,16 @@ if TYPE_CHECKING:  # a type checker cannot see classes that are made
     class PatchTstRunConfig(ForceConfig):
         """See `brain_assets.forecasting.config.PatchTstConfig`."""
 
-    class PpoRunConfig(ForceConfig):
+    class PpoRunConfig(SeedsConfig):
         """See `brain_assets.portfolio.config.PpoConfig`."""
 
-    class SacRunConfig(ForceConfig):
+    class SacRunConfig(SeedsConfig):
         """See `brain_assets.portfolio.config.SacConfig`."""
 else:
     LstmRunConfig = run_config_class(LstmConfig)
     PatchTstRunConfig = run_config_class(PatchTstConfig)
-    PpoRunConfig = run_config_class(PpoConfig)
-    SacRunConfig = run_config_class(SacConfig)
+    PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
+    SacRunConfig = run_config_class(SacConfig, SeedsConfig)
 
 MODEL_CONFIGS: Mapping[str, tuple[type[ForceConfig], type[Any]]] = {
     "lstm": (LstmRunConfig, LstmConfig),

@@ -9,7 +9,7 @@ import dagster as dg
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.progress import warn
-from brain_assets.snapshots.fingerprint import Fingerprint
+from brain_assets.snapshots.fingerprint import Fingerprint, hash_json
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -69,14 +69,19 @@ class Made:
         """What the asset gives back. Its data version is the fingerprint: equal fingerprint, equal bytes."""
         return self.result_with([])
 
-    def result_with(self, checks: Sequence[dg.AssetCheckResult]) -> dg.MaterializeResult[None]:
-        """Give `result` together with what was checked."""
-        metadata: Metadata = {"reused": self.reused}
+    def result_with(
+        self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[Made]" = ()
+    ) -> dg.MaterializeResult[None]:
+        """Give `result` together with what was checked, and with the same model trained with other seeds, if any."""
+        metadata: Metadata = {"reused": all(made.reused for made in (self, *other_seeds))}
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub
         metadata |= snapshot_metadata(self.snapshot, self.path, self.hub)
-        version = dg.DataVersion(self.snapshot.fingerprint)
-        return dg.MaterializeResult(metadata=metadata, data_version=version, check_results=checks)
+        version = self.snapshot.fingerprint
+        if other_seeds:
+            metadata["other_seeds"] = dg.MetadataValue.json([made.path for made in other_seeds])
+            version = hash_json({"fingerprints": [version, *(made.snapshot.fingerprint for made in other_seeds)]})
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version), check_results=checks)
 
 
 def snapshot_metadata(snapshot: ModelSnapshot, path: str, hub: HubState | None) -> Metadata:

@@ -25,6 +25,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
 from brain_assets.portfolio.rules import policy_options
+from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.snapshots.fingerprint import hash_json
 from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
@@ -75,6 +76,7 @@ class StatusReader:
             family: storage.impatient() for family, storage in resources["snapshots"].items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
+        self._options = options
         self._config_hashes = {
             name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
         }
@@ -90,6 +92,8 @@ class StatusReader:
             return Status(State.MISSING, gone)
         if self._other_configuration(name, year):
             return Status(State.STALE, "trained with another configuration")
+        if self._lacks_seeds(name, year):
+            return Status(State.STALE, "trained with fewer seeds than asked for")
         if found == StaleStatus.STALE:
             causes = self._resolver.get_stale_causes(key, partition)
             return Status(State.STALE, "; ".join(dict.fromkeys(_sentence(cause) for cause in causes)))
@@ -158,6 +162,19 @@ class StatusReader:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
+
+    def _lacks_seeds(self, name: str, year: int) -> bool:
+        values = self._options.get(name, {})
+        main = self._metadata(name, year) if values.get("n_seeds", 1) > 1 else None
+        if main is None:
+            return False
+        storage, recorded = self._snapshots[SNAPSHOT_FAMILY[name]], _recorded_options(name, values)
+        for number in range(1, values["n_seeds"]):
+            metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
+            expected = {**main["fingerprint"], "config": hash_json(with_seed(recorded, number))}
+            if metadata is None or any(metadata["fingerprint"][part] != expected[part] for part in COMPARED):
+                return True
+        return False
 
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

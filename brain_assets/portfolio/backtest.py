@@ -19,6 +19,7 @@ from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_policies
 from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FORECASTER_FAMILIES, snapshot_name
@@ -34,10 +35,13 @@ class BacktestResult(NamedTuple):
         at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close.
     used : mapping of str to tuple of str
         Policy family -> names of the snapshots that traded, oldest first; none: the family is not in the table.
+    latest : mapping of str to ModelSnapshot
+        Policy family -> the newest snapshot that traded.
     """
 
     table: pd.DataFrame
     used: Mapping[str, tuple[str, ...]]
+    latest: Mapping[str, ModelSnapshot]
 
 
 class _Traders(NamedTuple):
@@ -54,6 +58,7 @@ def backtest(
     sources: Mapping[str, SnapshotSource],
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
+    other_seeds: Mapping[str, Mapping[int, SnapshotSource]] | None = None,
 ) -> BacktestResult:
     """Trade some years with the policies that were finished before, beside rules without learning; all start in cash.
 
@@ -75,6 +80,9 @@ def backtest(
         Policy family -> its snapshots. Each week is traded by the newest whose cut-off lies before its first session.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
+    other_seeds : mapping of str to mapping, optional
+        Policy family -> number of a seed -> the trainings with it, each a strategy of its own (see
+        `brain_assets.portfolio.seeds`). A seed is left out unless it has a training beside each snapshot that trades.
 
     Returns
     -------
@@ -111,12 +119,17 @@ def backtest(
     for family, (choice, snapshots) in traders.items():
         if snapshots:
             runs[family] = run_policies(snapshots, choice, weeks[POLICIES[family].forecaster])
+        for number, source in (other_seeds or {}).get(family, {}).items():
+            others = seed_snapshots(snapshots, choice, source, number)
+            if others:
+                runs[seed_strategy(family, number)] = run_policies(others, choice, weeks[POLICIES[family].forecaster])
     table = pd.concat([_table(name, run, bars) for name, run in runs.items()])
     used = {
         family: tuple(snapshot_name(snapshots[position].cutoff_date) for position in np.unique(choice[choice >= 0]))
         for family, (choice, snapshots) in traders.items()
     }
-    return BacktestResult(table.sort_values(["week_start", "strategy"], ignore_index=True), used)
+    latest = {family: snapshots[choice.max()] for family, (choice, snapshots) in traders.items() if snapshots}
+    return BacktestResult(table.sort_values(["week_start", "strategy"], ignore_index=True), used, latest)
 
 
 def _forecast_weeks(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, np.ndarray]:

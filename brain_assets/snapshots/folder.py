@@ -17,7 +17,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -294,6 +294,38 @@ def _write_file(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all: to a temporary sibling that is flushed, then renamed over what is there.
+
+    Siblings that dead processes left are removed. The folder is made if it is not there.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Called with the path to write to.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what stood there still does.
+    """
+    temporary = temporary_sibling(path, "new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        settle(path.parent)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        flush_directory(path.parent)
+    except OSError as error:
+        raise StorageError.unwritable(path, error.strerror or error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def flush_directory(path: Path) -> None:

@@ -6,13 +6,10 @@ It is a cache: if it is lost or broken, the Hub is asked again.
 """
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from brain_assets.errors import StorageError
-from brain_assets.snapshots.folder import settle, temporary_sibling
+from brain_assets.snapshots.folder import replace_file
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,8 @@ def read_record(folder: Path, name: str) -> HubRecord | None:
 
 def write_record(folder: Path, name: str, record: HubRecord) -> None:
     """Write the record of a snapshot, whole or not at all."""
-    path = _path(folder, name)
-    temporary = temporary_sibling(path, "new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        settle(path.parent)
-        temporary.write_text(json.dumps(asdict(record), indent=2) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise StorageError.unwritable(path, error.strerror or error) from error
+    content = json.dumps(asdict(record), indent=2) + "\n"
+    replace_file(_path(folder, name), lambda temporary: temporary.write_text(content))
 
 
 def _path(folder: Path, name: str) -> Path:

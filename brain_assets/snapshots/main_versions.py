@@ -5,14 +5,13 @@ one line that names the current version. It is replaced in one step, so a reader
 the Hub, a version is a branch of its name, and ``main`` holds the files of the current one.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.errors import HubError, SnapshotError, StorageError
+from brain_assets.errors import HubError, SnapshotError
 from brain_assets.progress import warn
-from brain_assets.snapshots.folder import flush_directory, read_files, read_folder, settle, temporary_sibling, verify
+from brain_assets.snapshots.folder import read_files, read_folder, replace_file, settle, verify
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import MAIN_BRANCH, parse_version_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -111,18 +110,7 @@ class MainVersions:
     def promote(self, name: str) -> None:
         """Make a version current, in one step; raises `SnapshotError` if it is not there or does not load."""
         self.load(name)
-        path = self.folder / CURRENT
-        temporary = temporary_sibling(path, "new")
-        try:
-            with temporary.open("w") as file:
-                file.write(f"{name}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            flush_directory(self.folder)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StorageError.unwritable(path, error.strerror or error) from error
+        replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
 
     def publish(self, name: str) -> "HubCopy":
         """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""

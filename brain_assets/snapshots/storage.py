@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from brain_assets.snapshots.hub_address import HubAddress
     from brain_assets.snapshots.hub_client import Patience
 
+SEEDS_FOLDER = "seeds"
+"""In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
+
 
 class SnapshotLocalStorage:
     """The folder ``models/<family>``; snapshots go by their cut-off date.
@@ -300,6 +303,16 @@ class SnapshotLocalStorage:
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
         return [date for date in self.list_snapshots() if self.hub_record(date).pending]
+
+    def of_seed(self, number: int) -> "SnapshotLocalStorage":
+        """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
+        return SnapshotLocalStorage(self.family, self.folder.parent / SEEDS_FOLDER / str(number), market=self._market)
+
+    def list_seeds(self) -> list[int]:
+        """Give the numbers of the other seeds that there are trainings with, smallest first."""
+        folder = self.folder.parent / SEEDS_FOLDER
+        numbers = (int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else ()
+        return sorted(number for number in numbers if (folder / str(number) / self.family).is_dir())
 
     def impatient(self) -> "SnapshotLocalStorage":
         """Give the same storage, but one that asks a Hub in trouble only once."""

@@ -266,3 +266,19 @@ def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_wi
     assert run.returncode == 0, run.stderr
     shown = brain_assets(tmp_path / "data", "status", "2019", "--config", str(config)).stdout
     assert states(shown)[2019, "lstm_snapshot"] == "done"
+
+
+@pytest.mark.slow
+def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
+    names = (*RAW, "walkforward_forecasts", "ppo_policy")
+    options = ("2019", "--assets", ",".join(names), "--config")
+    once = write_config(tmp_path / "once.yaml")
+    seeds = {**TINY["ops"]["ppo_policy"]["config"], "n_seeds": 2}
+    twice = write_config(tmp_path / "twice.yaml", {"ops": {**TINY["ops"], "ppo_policy": {"config": seeds}}})
+    data = tmp_path / "data"
+    assert brain_assets(data, "backfill", *options, str(once)).returncode == 0
+    shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
+    assert "2019 ppo_policy: stale, trained with fewer seeds than asked for" in shown
+    assert brain_assets(data, "backfill", *options, str(twice)).returncode == 0
+    assert (data / "models" / "seeds" / "1" / "ppo" / "snapshot-2019-12-31").is_dir()
+    assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"

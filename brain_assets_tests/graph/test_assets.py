@@ -1,8 +1,11 @@
 """Every asset really runs: real Dagster, small but real models, prices that move, several years."""
 
+import copy
 import dataclasses
 import datetime
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -11,15 +14,17 @@ import pandas as pd
 import pytest
 
 from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.fundamentals import RATIOS, validate_fundamentals
 from brain_assets.market.news import validate_news
 from brain_assets.market.prices import validate_prices
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.trials import read_trials
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets.tables import MemoryTableStore, ParquetTableStore
-from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 YEARS = (2019, 2020, 2021)
@@ -97,6 +102,30 @@ def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple)
             assert sum(weights.values()) == pytest.approx(1)
             assert weights["cash"] >= 0.02 - 1e-9
             assert max(weight for name, weight in weights.items() if name != "cash") <= 0.2 + 1e-9
+
+
+def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    results, folder, tables = three_years
+    shutil.copytree(folder, tmp_path / "models")
+    resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
+    resources = {**resources, "tables": tables, "table_io": TableIOManager(tables)}
+    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=twice), "ppo_policy")
+    seed_folder = tmp_path / "models" / "seeds" / "1" / "ppo" / "snapshot-2020-12-31"
+    assert made["other_seeds"] == [str(seed_folder)]
+    assert made["reused"] is False
+    assert made["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]  # the policy is the same
+    assert json.loads((seed_folder / "config.json").read_text())["training"]["seed"] == 1
+    again = run_year(2020, resources, names=["ppo_policy"], run_config=twice)
+    assert metadata_of(again, "ppo_policy")["reused"] is True
+    shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
+    assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
+    strategies = set(tables.read_year("backtest", 2021)["strategy"])
+    assert strategies == {"ppo", "sac", "ppo_seed_1", *BASELINES}
+    [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
+    assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 
 
 def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:
@@ -235,8 +264,9 @@ def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     assert not one["realized"].equals(other["realized"])
     assert "NEW" in set(other["symbol"])
     for family in MODELS.values():
-        weights = [root / family / "snapshot-2021-12-31" / "weights.pt" for root in (folder, tmp_path)]
-        assert weights[0].read_bytes() != weights[1].read_bytes()
+        said = [root / family / "snapshot-2021-12-31" / "metadata.json" for root in (folder, tmp_path)]
+        training = [json.loads(path.read_bytes())["training"] for path in said]
+        assert training[0] != training[1]  # its losses; weights may be the same, as 2021 is the year of validation
 
 
 def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:

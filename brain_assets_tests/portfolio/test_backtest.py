@@ -1,6 +1,7 @@
 import datetime
 import json
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from brain_assets.portfolio.backtest import backtest, growth
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
@@ -55,7 +57,7 @@ def test_equal_weight_by_hand() -> None:
         [(week, symbol, 0.0, "momentum", 0.0, "momentum") for week in week_starts for symbol in ("A", "B")],
         columns=["week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source"],
     )
-    table, used = backtest(panel, forecasts, [2020], {"ppo": Stored(), "sac": Stored()})
+    table, used, *_ = backtest(panel, forecasts, [2020], {"ppo": Stored(), "sac": Stored()})
     assert used == {"ppo": (), "sac": ()}
     assert set(table["strategy"]) == WITHOUT_FORECASTS
     by_week = table[table["strategy"] == "equal_weight"].set_index("week_start")
@@ -104,23 +106,59 @@ def test_all_trade_the_same_weeks_from_the_first_that_all_can(
         "ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]),
         "sac": Stored(snapshots["sac", 2019]),
     }
-    table, used = backtest(panel, forecasts, [2019, 2020], sources)
+    table, used, *_ = backtest(panel, forecasts, [2019, 2020], sources)
     weeks = {name: rows["week_start"].tolist() for name, rows in table.groupby("strategy")}
     assert set(weeks) == {"ppo", "sac", *WITHOUT_FORECASTS}
     assert all(each == weeks["ppo"] for each in weeks.values())
     assert min(weeks["ppo"]) == pd.Timestamp("2020-01-06")  # that of 2019-12-30 is none that the second can trade
     assert used == {"ppo": ("snapshot-2019-12-31",), "sac": ("snapshot-2019-12-31",)}
-    alone, used = backtest(panel, forecasts, [2019, 2020], {"ppo": sources["ppo"]})
+    alone, used, *_ = backtest(panel, forecasts, [2019, 2020], {"ppo": sources["ppo"]})
     assert alone["week_start"].min() < pd.Timestamp("2019-02-01")
     assert used == {"ppo": ("snapshot-2018-12-31", "snapshot-2019-12-31")}
+
+
+def test_other_seeds_trade_the_same_weeks_under_their_own_names(
+    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    bars, config = WeeklyBars.from_panel(panel), PpoConfig(**TINY_PPO)
+    main = [snapshots["ppo", year] for year in (2018, 2019)]
+
+    def trained(year: int, options: PpoConfig, first_week: int = 0) -> ModelSnapshot:
+        cutoff_date = cutoff_of_year(year)
+        weeks = training_weeks(bars, forecasts, "ppo", cutoff_date)
+        weeks = weeks.select(slice(first_week, None))
+        return train_policy_snapshot("ppo", weeks, cutoff_date, options, MADE_UP)
+
+    second = [trained(year, replace(config, seed=config.seed + 1)) for year in (2018, 2019)]
+    sources = {
+        1: Stored(*second),
+        2: Stored(second[0]),  # of seed 1, under the number of another
+        3: Stored(trained(2018, replace(config, seed=config.seed + 3), first_week=1)),  # from other data
+        4: Stored(),
+    }
+    years = [2019]
+    result = backtest(panel, forecasts, years, {"ppo": Stored(*main)}, other_seeds={"ppo": sources})
+    of = {name: rows.reset_index(drop=True) for name, rows in result.table.groupby("strategy")}
+    assert set(of) == {"ppo", "ppo_seed_1", *WITHOUT_FORECASTS}
+    assert of["ppo_seed_1"]["week_start"].equals(of["ppo"]["week_start"])
+    assert not of["ppo_seed_1"]["weights"].equals(of["ppo"]["weights"])
+    alone = backtest(panel, forecasts, years, {"ppo": Stored(*second)}).table
+    expected = alone[alone["strategy"] == "ppo"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of["ppo_seed_1"].drop(columns="strategy"), expected.drop(columns="strategy"))
+    # 2020 is traded by the snapshots of 2018 (the week of 2019-12-30) and 2019; seed 1 has both, now
+    table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": sources}).table
+    assert {name for name in set(table["strategy"]) if family_of_seed(name)} == {"ppo_seed_1"}
+    lacking = {1: Stored(second[1])}
+    table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": lacking}).table
+    assert "ppo_seed_1" not in set(table["strategy"])
 
 
 def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
     panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
 ) -> None:
     ppo = Stored(snapshots["ppo", 2018])
-    table, used = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
-    alone, _ = backtest(panel, forecasts, [2019], {"ppo": ppo})
+    table, used, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
+    alone, _, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo})
     pd.testing.assert_frame_equal(table, alone)
     assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
     assert used == {"ppo": ("snapshot-2018-12-31",), "sac": ()}
@@ -135,7 +173,7 @@ def test_nobody_holds_what_one_forecaster_does_not_know(
     forecasts.loc[march & (forecasts["symbol"] == one), "lstm"] = np.nan
     forecasts.loc[march & (forecasts["symbol"] == other), "patchtst"] = np.nan
     sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
-    table, _ = backtest(panel, forecasts, [2020], sources)
+    table, _, *_ = backtest(panel, forecasts, [2020], sources)
     for strategy in ("ppo", "sac", *WITHOUT_FORECASTS):
         weights = held(table, strategy).reindex(columns=[*panel.symbols, "cash"], fill_value=0.0)
         unknown = (weights.index >= "2020-03-01") & (weights.index <= "2020-03-31")
@@ -153,7 +191,7 @@ def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(
     own = forecasts.copy()
     second_half = own["week_start"].between("2020-07-01", "2020-12-31")
     own.loc[second_half, "lstm_source"] = "snapshot-2019-12-31"
-    table, _ = backtest(panel, own, [2020], {"ppo": Stored()})
+    table, _, *_ = backtest(panel, own, [2020], {"ppo": Stored()})
     assert set(table["strategy"]) == {*WITHOUT_FORECASTS, "lstm_top"}
     assert table["week_start"].min() == pd.Timestamp("2020-07-06")
     assert set(backtest(panel, forecasts, [2020], {"ppo": Stored()}).table["strategy"]) == WITHOUT_FORECASTS

@@ -2,19 +2,26 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
-from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, PpoRunConfig, SacRunConfig, to_domain
+from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
-from brain_assets.graph.snapshots import Snapshots, make_snapshot, note_refusal, places
+from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year
+from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
 from brain_assets.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.backtest import BacktestResult
+    from brain_assets.snapshots.storage import SnapshotLocalStorage
 
 DATA = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
 INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*DATA, "walkforward_forecasts")}
@@ -76,7 +83,7 @@ def sac_policy(
 def _policy(
     context: dg.AssetExecutionContext,
     family: str,
-    config: ForceConfig,
+    config: SeedsConfig,
     tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame],
     market: Market,
     snapshots: Snapshots,
@@ -90,25 +97,34 @@ def _policy(
 
     prices, news, fundamentals, forecasts = tables
     cutoff_date = cutoff_of_year(int(context.partition_key))
-    options = to_domain(config, MODEL_CONFIGS[family][1])
+    configured = to_domain(config, MODEL_CONFIGS[family][1])
     bars = WeeklyBars.from_panel(add_signals(PricePanel.from_frame(prices), news, fundamentals))
     weeks = training_weeks(bars, forecasts, family, cutoff_date)
-    made = make_snapshot(
-        context,
-        snapshots[family],
-        policy_fingerprint(family, weeks, options),
-        config.force,
-        lambda: train_policy_snapshot(
-            family,
-            weeks,
-            cutoff_date,
-            options,
-            MarketNote.of(market),
-            lambda steps, total, reward: report(
-                f"{family} {cutoff_date.year}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
+
+    def make(storage: "SnapshotLocalStorage", number: int) -> Made:
+        options = replace(configured, seed=configured.seed + number)
+        head = f"{family} {cutoff_date.year}"
+        if config.n_seeds > 1:
+            head += f", seed {number + 1} of {config.n_seeds}"
+        return make_snapshot(
+            context,
+            storage,
+            policy_fingerprint(family, weeks, options),
+            config.force,
+            lambda: train_policy_snapshot(
+                family,
+                weeks,
+                cutoff_date,
+                options,
+                MarketNote.of(market),
+                lambda steps, total, reward: report(
+                    f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
+                ),
             ),
-        ),
-    )
+        )
+
+    made = make(snapshots[family], 0)
+    other_seeds = [make(snapshots[family].of_seed(number), number) for number in range(1, config.n_seeds)]
     problem = degeneracy(made.snapshot.metadata["training"])
     if problem:
         context.log.warning(f"{family} {cutoff_date.year}: {problem}")
@@ -118,7 +134,7 @@ def _policy(
         severity=dg.AssetCheckSeverity.WARN,
         description=problem or "it acts on what it sees, and not at the bounds",
     )
-    return made.result_with([check])
+    return made.result_with([check], other_seeds)
 
 
 @dg.asset(
@@ -137,6 +153,7 @@ def backtest(
     raw_fundamentals: pd.DataFrame,
     walkforward_forecasts: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
+    trials: dg.ResourceParam[Path],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
@@ -149,6 +166,7 @@ def backtest(
     from brain_assets.portfolio.backtest import backtest as run_backtest
     from brain_assets.portfolio.backtest import growth
     from brain_assets.portfolio.baselines import BASELINES
+    from brain_assets.portfolio.seeds import family_of_seed
 
     year = int(context.partition_key)
     sources = {family: snapshots[family] for family in POLICY_FAMILIES}
@@ -164,6 +182,10 @@ def backtest(
         sources,
         cutoff_of_year(FIRST_YEAR),
         note_refusal(context, refusals),
+        {
+            family: {number: storage.of_seed(number) for number in storage.list_seeds()}
+            for family, storage in sources.items()
+        },
     )
     missing = [family for family in POLICY_FAMILIES if not result.used.get(family)]
     if year > FIRST_YEAR and missing:
@@ -173,7 +195,9 @@ def backtest(
             f"{', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
         )
     table = result.table
+    _record_trials(year, result, walkforward_forecasts, snapshots, trials)
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
+    shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
     n_weeks = table["week_start"].nunique()
     return dg.MaterializeResult(
         value=table,
@@ -191,7 +215,23 @@ def backtest(
                 if family in result.used
             },
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-            "equity": equity_chart(f"backtest {year}", returns),
+            "equity": equity_chart(f"backtest {year}", shown),
         },
         data_version=dg.DataVersion(content_hash(table)),
     )
+
+
+def _record_trials(
+    year: int, result: "BacktestResult", forecasts: pd.DataFrame, snapshots: Snapshots, folder: Path
+) -> None:
+    """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
+    from brain_assets.portfolio.families import POLICIES
+    from brain_assets.portfolio.trials import record_trial, trial_of
+
+    for family, policy in result.latest.items():
+        forecaster = POLICIES[family].forecaster
+        cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
+        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
+        net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
+        forecaster_config = metadata["fingerprint"]["config"] if metadata else None
+        record_trial(folder, trial_of(family, year, net_return, policy.config, forecaster_config), policy.config)

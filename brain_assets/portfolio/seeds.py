@@ -1,0 +1,83 @@
+"""The same policy trained with other random seeds: how much of its result is the luck of one training.
+
+The policy of a family trains with the seed of its configuration. Others, numbered from 1, train with that seed plus
+their number, on the same weeks; they are kept beside it (`SnapshotLocalStorage.of_seed`), trade the same weeks in a
+backtest under a name of their own, and never replace it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from brain_assets.arrays import IntArray
+from brain_assets.errors import SnapshotError
+from brain_assets.forecasting.walkforward import SnapshotSource
+from brain_assets.snapshots.fingerprint import hash_json
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+
+COMPARED = ("code", "config", "data", "libraries")
+"""Parts of a fingerprint that say whether a training with another seed stands beside a policy."""
+
+_NAME = re.compile(r"(.+)_seed_(\d+)")
+
+
+def seed_strategy(family: str, number: int) -> str:
+    """Spell the strategy that trades with a family's policy of another seed; `number` is 1 or more."""
+    return f"{family}_seed_{number}"
+
+
+def family_of_seed(strategy: str) -> str | None:
+    """Read the family out of the name of such a strategy; None: it is another strategy."""
+    match = _NAME.fullmatch(strategy)
+    return match[1] if match else None
+
+
+def seed_snapshots(
+    main: Sequence[ModelSnapshot], choice: IntArray, source: SnapshotSource, number: int
+) -> list[ModelSnapshot] | None:
+    """Give the trainings with another seed that stand beside some snapshots.
+
+    Parameters
+    ----------
+    main : sequence of ModelSnapshot
+        Those of the family's policy, trained with its configured seed.
+    choice : ndarray of int64, shape (n_weeks,)
+        Which of them trades each week; -1: none.
+    source : SnapshotSource
+        The trainings with the seed of this number.
+    number : int
+
+    Returns
+    -------
+    list of ModelSnapshot or None
+        One for each of `main` (itself, where it trades no week). None: one that trades is absent, unreadable, or was
+        trained on other data or with another configuration than the one that it stands beside.
+    """
+    used = set(choice.tolist())
+    here = set(source.list_candidates([snapshot.cutoff_date for snapshot in main]))
+    found = []
+    for position, snapshot in enumerate(main):
+        if position not in used:
+            found.append(snapshot)
+            continue
+        if snapshot.cutoff_date not in here:
+            return None
+        try:
+            other = source.fetch_snapshot(snapshot.cutoff_date)
+        except SnapshotError:  # `here` had it: another process has replaced it since, or it is damaged
+            return None
+        if not _belongs(snapshot, other, number):
+            return None
+        found.append(other)
+    return found
+
+
+def _belongs(main: ModelSnapshot, other: ModelSnapshot, number: int) -> bool:
+    expected = {**main.metadata["fingerprint"], "config": hash_json(with_seed(main.config, number))}
+    return all(other.metadata["fingerprint"][part] == expected[part] for part in COMPARED)
+
+
+def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Give what `brain_assets.portfolio.rules.policy_options` gives for the seed of a number."""
+    training = options["training"]
+    return {**options, "training": {**training, "seed": training["seed"] + number}}

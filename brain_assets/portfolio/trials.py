@@ -1,0 +1,87 @@
+"""How many configurations were tried: whoever tries many and shows the best shows luck.
+
+Every backtest of a year leaves one file for each policy, ``trials/<family>-<configuration>-<year>.json``: which
+configuration it was, and how its weekly returns came out. The same configuration in the same year replaces its own
+file, so runs that are repeated count once. Other training seeds of one configuration are no trials: all are shown.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brain_assets.configuration import from_mapping
+from brain_assets.errors import ConfigError, TableError
+from brain_assets.snapshots.fingerprint import hash_json
+from brain_assets.snapshots.folder import replace_file
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A configuration of a policy in one year, out of sample."""
+
+    family: str
+
+    configuration: str
+    """Hash of the policy's configuration and of that of the forecaster whose forecasts it trades on."""
+
+    year: int
+
+    n_weeks: int
+
+    mean: float
+    """Of the weekly net returns."""
+
+    std: float
+    """Of the weekly net returns, with n_weeks - 1 degrees of freedom; 0 with one week."""
+
+
+def trial_of(
+    family: str, year: int, net_return: np.ndarray, options: Mapping[str, Any], forecaster: str | None
+) -> Trial:
+    """Sum up what a configuration earned in a year.
+
+    Parameters
+    ----------
+    family : str
+    year : int
+    net_return : ndarray of float64, shape (n_weeks,)
+        Weekly, after costs; at least one week.
+    options : mapping
+        The policy's ``config.json``.
+    forecaster : str or None
+        Hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
+    """
+    std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
+    digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]
+    return Trial(family, digest, year, len(net_return), float(net_return.mean()), std)
+
+
+def record_trial(folder: Path, trial: Trial, options: Mapping[str, Any]) -> None:
+    """Leave a trial's file in a folder, with the policy's configuration for those who look."""
+    content = {"trial": asdict(trial), "policy": dict(options)}
+    name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
+    replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """Read all trials of a folder, by family, configuration and year; none where there is no folder.
+
+    Raises
+    ------
+    TableError
+        If a file is not a trial: fewer trials than there were would flatter the result.
+    """
+    trials = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            trials.append(from_mapping(Trial, json.loads(path.read_bytes())["trial"], complete=True))
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+            raise TableError(
+                f"{path}: expected the record of a configuration that was tried, got {error!r}; run that year's "
+                "backtest again, and remove the file if it is of a configuration that you no longer have."
+            ) from error
+    return trials

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_assets.errors import TableError
+from brain_assets.portfolio.trials import Trial, read_trials, record_trial, trial_of
+
+OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
+
+
+def test_a_trial_by_hand() -> None:
+    trial = trial_of("ppo", 2020, np.array([0.01, 0.03, -0.01]), OPTIONS, "abc")
+    assert (trial.family, trial.year, trial.n_weeks) == ("ppo", 2020, 3)
+    assert trial.mean == pytest.approx(0.01)
+    assert trial.std == pytest.approx(0.02)  # squares 0, 0.0004, 0.0004 over 2
+    assert trial_of("ppo", 2020, np.array([0.01]), OPTIONS, "abc").std == 0.0
+
+
+def test_what_makes_a_configuration_another() -> None:
+    returns = np.array([0.01, 0.02])
+    first = trial_of("ppo", 2020, returns, OPTIONS, "abc").configuration
+    assert trial_of("ppo", 2021, returns * 2, OPTIONS, "abc").configuration == first
+    other = {**OPTIONS, "training": {"seed": 0, "gamma": 0.6}}
+    assert (
+        len({first, *(trial_of("ppo", 2020, returns, *of).configuration for of in ((other, "abc"), (OPTIONS, "d")))})
+        == 3
+    )
+
+
+def test_the_same_configuration_in_the_same_year_counts_once(tmp_path: Path) -> None:
+    assert read_trials(tmp_path / "trials") == []
+    trials = [Trial("ppo", "aaaaaaaaaaaa", year, 52, 0.001, 0.02) for year in (2020, 2021)]
+    trials.append(Trial("sac", "aaaaaaaaaaaa", 2020, 52, 0.003, 0.02))
+    for trial in (*trials, *trials):
+        record_trial(tmp_path / "trials", trial, OPTIONS)
+    assert read_trials(tmp_path / "trials") == trials
+    again = Trial("ppo", "aaaaaaaaaaaa", 2020, 52, 0.002, 0.03)
+    record_trial(tmp_path / "trials", again, OPTIONS)
+    assert read_trials(tmp_path / "trials") == [again, *trials[1:]]
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"trial": {"family": "ppo"}}'])
+def test_a_damaged_record_is_named_and_not_passed_over(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "ppo-aaaaaaaaaaaa-2020.json"
+    path.write_text(content)
+    with pytest.raises(TableError, match=f"{path}: expected the record of a configuration"):
+        read_trials(tmp_path)
+
+
+def test_the_record_shows_the_configuration(tmp_path: Path) -> None:
+    trial = trial_of("ppo", 2020, np.array([0.01, 0.02]), OPTIONS, "abc")
+    record_trial(tmp_path, trial, OPTIONS)
+    [path] = tmp_path.iterdir()
+    assert path.name == f"ppo-{trial.configuration}-2020.json"
+    assert json.loads(path.read_text())["policy"] == OPTIONS
