@@ -157,6 +157,12 @@ class Backfill:
             for event in events
             if event.is_step_failure
         }
+        for event in events:
+            if event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                continue
+            evaluation = event.asset_check_evaluation_data
+            if evaluation.blocking and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+                failures[evaluation.asset_key.to_user_string()] = f"{evaluation.check_name}: {evaluation.description}"
         made = {}
         for event in events:
             if event.is_step_materialization and event.asset_key and event.step_key not in failures:

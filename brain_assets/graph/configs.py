@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pydantic
 
+from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.portfolio.config import PpoConfig, SacConfig
@@ -39,6 +40,17 @@ class NewsRunConfig(ForceConfig):
         DEFAULT_MODEL, description="Classifier of the Hub, or the folder of one, that knows positive and negative."
     )
     batch_size: int = pydantic.Field(32, description="Headlines in a batch.", ge=1, le=4096)
+
+
+class ForecastsConfig(dg.Config):
+    """Run configuration of the walk-forward forecasts."""
+
+    max_rank_correlation: float = pydantic.Field(
+        MAX_RANK_CORRELATION,
+        description="Mean weekly rank correlation in a year that blocks it, if a model is above by 4 standard errors.",
+        gt=0,
+        le=1,
+    )
 
 
 def run_config_class(config_class: type[Any], base: type[ForceConfig] = ForceConfig) -> type[ForceConfig]:

@@ -226,6 +226,30 @@ def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> S
     return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast))
 
 
+def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
+    """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
+
+    Parameters
+    ----------
+    snapshot : ModelSnapshot
+    weeks : MarketWeeks
+        Of its training.
+    n_weeks : int
+        How many, at the end.
+
+    Returns
+    -------
+    ndarray of float64, shape (at most n_weeks, n_assets + 1)
+        Cash last; starting from cash.
+    """
+    from brain_assets.portfolio.policy import restore_policy, run_policy
+
+    config, rules = read_policy_options(snapshot.family, snapshot.config)
+    network = restore_policy(snapshot.family, config, snapshot.state_dict)
+    last = weeks.select(slice(-n_weeks, None))
+    return run_policy(network, snapshot.scaler, last, rules, config.signal_scale).weights
+
+
 def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; starts in cash.
 

@@ -3,7 +3,6 @@
 import datetime
 from pathlib import Path
 
-import dagster as dg
 import pandas as pd
 import pytest
 
@@ -129,17 +128,3 @@ def test_news_and_filings_of_no_symbol_leave_the_whole_graph_running(tmp_path: P
 
 
 LAST = datetime.date(2022, 12, 1), datetime.date(2022, 12, 10)
-
-
-def test_policies_are_checked_for_degeneracy(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = world(market, tmp_path)
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = run_year(2019, resources, instance)
-        found = {
-            (evaluation.asset_key.to_user_string(), evaluation.check_name): evaluation
-            for evaluation in result.get_asset_check_evaluations()
-        }
-    assert set(found) == {("ppo_policy", "not_degenerate"), ("sac_policy", "not_degenerate")}
-    for evaluation in found.values():
-        assert evaluation.severity == dg.AssetCheckSeverity.WARN
-        assert evaluation.description

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, LstmRunConfig, PatchTstRunConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @dg.asset(
     partitions_def=YEARS,
     ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
+    check_specs=check_specs("lstm_snapshot"),
     code_version=CODE_VERSIONS["lstm_snapshot"],
     group_name="forecasting",
     kinds={"pytorch"},
@@ -30,7 +32,7 @@ def lstm_snapshot(
     raw_prices: pd.DataFrame,
     market: dg.ResourceParam[Market],
     snapshots: dg.ResourceParam[Snapshots],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes no argument
     """LSTM forecaster of weekly returns, trained on bars and targets up to 31 December of the year, never later."""
     from brain_assets.market.prices import PricePanel
 
@@ -44,6 +46,7 @@ def lstm_snapshot(
         "raw_news_sentiment": dg.AssetIn(partition_mapping=UP_TO_YEAR),
         "raw_fundamentals": dg.AssetIn(partition_mapping=UP_TO_YEAR),
     },
+    check_specs=check_specs("patchtst_snapshot"),
     code_version=CODE_VERSIONS["patchtst_snapshot"],
     group_name="forecasting",
     kinds={"pytorch", "huggingface"},
@@ -56,7 +59,7 @@ def patchtst_snapshot(
     raw_fundamentals: pd.DataFrame,
     market: dg.ResourceParam[Market],
     snapshots: dg.ResourceParam[Snapshots],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes no argument
     """PatchTST forecaster of weekly returns from bars, news and filings, all known by 31 December of the year."""
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
@@ -73,6 +76,7 @@ def _forecaster(
     market: Market,
     snapshots: Snapshots,
 ) -> dg.MaterializeResult[None]:
+    from brain_assets.forecasting.checks import snapshot_verdicts
     from brain_assets.forecasting.fingerprint import forecaster_fingerprint
     from brain_assets.progress import report
 
@@ -93,4 +97,5 @@ def _forecaster(
         )
 
     fingerprint = forecaster_fingerprint(family, panel, options)
-    return make_snapshot(context, snapshots[family], fingerprint, config.force, train).result
+    made = make_snapshot(context, snapshots[family], fingerprint, config.force, train)
+    return made.result_with(check_results(f"{family}_snapshot", snapshot_verdicts(made.snapshot)))

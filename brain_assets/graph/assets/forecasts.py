@@ -3,6 +3,8 @@
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.checks import check_results, check_specs
+from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.snapshots import Snapshots, note_refusal, places
@@ -21,23 +23,26 @@ from brain_assets.versions import CODE_VERSIONS
         dg.AssetDep("lstm_snapshot", partition_mapping=PREVIOUS_YEARS),
         dg.AssetDep("patchtst_snapshot", partition_mapping=PREVIOUS_YEARS),
     ],
+    check_specs=check_specs("walkforward_forecasts"),
     code_version=CODE_VERSIONS["walkforward_forecasts"],
     io_manager_key="table_io",
     group_name="forecasting",
     kinds={"parquet"},
 )
-def walkforward_forecasts(
+def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
     context: dg.AssetExecutionContext,
+    config: ForecastsConfig,
     raw_prices: pd.DataFrame,
     raw_news_sentiment: pd.DataFrame,
     raw_fundamentals: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
     That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
     source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week momentum.
     """
+    from brain_assets.forecasting.checks import forecast_verdicts
     from brain_assets.forecasting.metrics import weekly_rank_correlation
     from brain_assets.forecasting.walkforward import (
         MOMENTUM,
@@ -75,6 +80,10 @@ def walkforward_forecasts(
     if refusals:
         metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
     metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
+    verdicts = forecast_verdicts(forecasts, config.max_rank_correlation)
     return dg.MaterializeResult(
-        value=forecasts, metadata=metadata, data_version=dg.DataVersion(content_hash(forecasts))
+        value=forecasts,
+        metadata=metadata,
+        data_version=dg.DataVersion(content_hash(forecasts)),
+        check_results=check_results("walkforward_forecasts", verdicts),
     )

@@ -1,7 +1,5 @@
 """Policy snapshots by year, and how they fared the year after."""
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
+from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
@@ -17,6 +16,7 @@ from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_re
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
 from brain_assets.tables import content_hash
+from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
@@ -25,19 +25,12 @@ if TYPE_CHECKING:
 
 DATA = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
 INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*DATA, "walkforward_forecasts")}
-NOT_DEGENERATE = "not_degenerate"
-
-
-def _check_spec(asset: str) -> Sequence[dg.AssetCheckSpec]:
-    description = "Warns of a policy that holds equal weights whatever it sees, or whose scores are all at a bound."
-    with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the last argument is still called so
-        return [dg.AssetCheckSpec(NOT_DEGENERATE, asset=asset, description=description, partitions_def=YEARS)]
 
 
 @dg.asset(
     partitions_def=YEARS,
     ins=INPUTS,
-    check_specs=_check_spec("ppo_policy"),
+    check_specs=check_specs("ppo_policy"),
     code_version=CODE_VERSIONS["ppo_policy"],
     group_name="portfolio",
     kinds={"pytorch"},
@@ -60,7 +53,7 @@ def ppo_policy(
 @dg.asset(
     partitions_def=YEARS,
     ins=INPUTS,
-    check_specs=_check_spec("sac_policy"),
+    check_specs=check_specs("sac_policy"),
     code_version=CODE_VERSIONS["sac_policy"],
     group_name="portfolio",
     kinds={"pytorch"},
@@ -91,8 +84,15 @@ def _policy(
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.portfolio.checks import weights_verdict
     from brain_assets.portfolio.evidence import degeneracy
-    from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
+    from brain_assets.portfolio.policies import (
+        policy_fingerprint,
+        train_policy_snapshot,
+        training_weeks,
+        weights_on,
+    )
+    from brain_assets.portfolio.rules import RULES
     from brain_assets.progress import report
 
     prices, news, fundamentals, forecasts = tables
@@ -128,25 +128,24 @@ def _policy(
     problem = degeneracy(made.snapshot.metadata["training"])
     if problem:
         context.log.warning(f"{family} {cutoff_date.year}: {problem}")
-    check = dg.AssetCheckResult(
-        check_name=NOT_DEGENERATE,
-        passed=problem is None,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=problem or "it acts on what it sees, and not at the bounds",
-    )
-    return made.result_with([check], other_seeds)
+    verdicts = {
+        "weights_keep_rules": weights_verdict(weights_on(made.snapshot, weeks), RULES),
+        "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
+    }
+    return made.result_with(check_results(f"{family}_policy", verdicts), other_seeds)
 
 
 @dg.asset(
     partitions_def=YEARS,
     ins={name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in DATA},
     deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
+    check_specs=check_specs("backtest"),
     code_version=CODE_VERSIONS["backtest"],
     io_manager_key="table_io",
     group_name="portfolio",
     kinds={"parquet"},
 )
-def backtest(
+def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
     context: dg.AssetExecutionContext,
     raw_prices: pd.DataFrame,
     raw_news_sentiment: pd.DataFrame,
@@ -154,7 +153,7 @@ def backtest(
     walkforward_forecasts: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
     trials: dg.ResourceParam[Path],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
     The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum and
@@ -166,6 +165,8 @@ def backtest(
     from brain_assets.portfolio.backtest import backtest as run_backtest
     from brain_assets.portfolio.backtest import growth
     from brain_assets.portfolio.baselines import BASELINES
+    from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
+    from brain_assets.portfolio.rules import RULES
     from brain_assets.portfolio.seeds import family_of_seed
 
     year = int(context.partition_key)
@@ -218,6 +219,13 @@ def backtest(
             "equity": equity_chart(f"backtest {year}", shown),
         },
         data_version=dg.DataVersion(content_hash(table)),
+        check_results=check_results(
+            "backtest",
+            {
+                "weights_keep_rules": weights_verdict(table_weights(table), RULES),
+                "beats_equal_weight": beats_equal_weight(table),
+            },
+        ),
     )
 
 

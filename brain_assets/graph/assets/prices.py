@@ -4,57 +4,65 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from brain_assets.arrays import DateArray
+from brain_assets.graph.checks import blocked, check_results, check_specs
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import price_chart
 from brain_assets.market.archive import changed_returns, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
-from brain_assets.tables import TableStore, content_hash
+from brain_assets.market.price_checks import price_verdicts
+from brain_assets.tables import PREVIOUS_BARS, TableStore, content_hash
+from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 
 
 @dg.asset(
     partitions_def=YEARS,
+    check_specs=check_specs("raw_prices"),
     code_version=CODE_VERSIONS["raw_prices"],
     io_manager_key="table_io",
     group_name="market",
     kinds={"parquet"},
 )
-def raw_prices(
+def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
     context: dg.AssetExecutionContext,
     config: ForceConfig,
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
-) -> dg.MaterializeResult[pd.DataFrame]:
+):
     """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
     A year is fetched once. With `force` it is fetched again: if no daily return changed, the stored bars stay; if some
-    did, they are listed, the new bars are stored, and the old ones kept beside them.
+    did, they are listed, the new bars are stored, and the old ones kept beside them. Bars that do not pass the checks
+    that block are replaced in any case, and kept too.
     """
     year = int(context.partition_key)
     start, end = partition_window(year)
+    scheduled = sessions_between(start, end)
     metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
     old = tables.read_year("raw_prices", year) if tables.exists("raw_prices", year) else None
-    if old is not None and not config.force:
+    refused = old is not None and blocked("raw_prices", _verdicts(old, scheduled))
+    if old is not None and not config.force and not refused:
         prices, metadata["reused"] = old, True
     else:
         prices = fetch_prices(market, start, end, overlap=year > FIRST_YEAR)
         if old is not None:
             changed = changed_returns(old, prices)
             metadata["changed_returns"] = len(changed)
-            if changed.empty:
+            if changed.empty and not refused:
                 prices, metadata["reused"] = old, True
             else:
-                metadata["largest_changes"] = dg.MetadataValue.table(
-                    [
-                        dg.TableRecord({name: str(value) for name, value in row.items()})
-                        for row in changed.head(20).to_dict("records")
-                    ]
-                )
+                if len(changed):
+                    metadata["largest_changes"] = dg.MetadataValue.table(
+                        [
+                            dg.TableRecord({name: str(value) for name, value in row.items()})
+                            for row in changed.head(20).to_dict("records")
+                        ]
+                    )
                 metadata["replaced_prices"] = tables.keep_replaced("raw_prices", year)
                 context.log.warning(f"raw_prices[{year}]: {len(changed)} daily returns changed since the last fetch")
-    scheduled = sessions_between(start, end)
     missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
     metadata |= {
         "market": market.name,
@@ -67,4 +75,14 @@ def raw_prices(
         "sessions_without_a_bar": ", ".join(map(str, missing[:20])) or "none",
         "prices": price_chart(f"raw_prices {year}", prices),
     }
-    return dg.MaterializeResult(value=prices, metadata=metadata, data_version=dg.DataVersion(content_hash(prices)))
+    return dg.MaterializeResult(
+        value=prices,
+        metadata=metadata,
+        data_version=dg.DataVersion(content_hash(prices)),
+        check_results=check_results("raw_prices", _verdicts(prices, scheduled)),
+    )
+
+
+def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, Verdict]:
+    previous = {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
+    return price_verdicts(prices, scheduled, previous)

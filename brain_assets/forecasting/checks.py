@@ -1,0 +1,114 @@
+"""What is asked of a forecaster and of its forecasts before anything is built on them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, parse_snapshot_name
+from brain_assets.verdict import Verdict, listed
+
+MIN_COVERAGE = 0.9
+"""Of the symbols that can be traded, over all weeks: fewer forecasts, and the year is about another universe."""
+
+MAX_RANK_CORRELATION = 0.2
+"""Of weekly returns, the mean of a year. By Grinold's law (1989) the Sharpe ratio of a strategy is about the rank
+correlation times the root of the number of bets: 0.2 on 20 symbols every week would be one of 6, which nobody has."""
+
+N_ERRORS = 4
+"""Standard errors by which the mean has to lie above the bound: that much is not luck of one year with few symbols."""
+
+
+def snapshot_verdicts(snapshot: ModelSnapshot) -> dict[str, Verdict]:
+    """Check a forecaster; ``targets_before_cutoff``, ``validation_loss_finite``, ``beats_zero``."""
+    data, training = snapshot.metadata["data"], snapshot.metadata["training"]
+    last = max(data["last_training_target"], data["last_validation_target"])
+    cutoff, loss, zero = str(snapshot.cutoff_date), training["validation_loss"], training["zero_validation_loss"]
+    return {
+        "targets_before_cutoff": Verdict(last <= cutoff, f"the last target is of {last}, the cut-off {cutoff}"),
+        "validation_loss_finite": Verdict(math.isfinite(loss), f"validation loss {loss:.4f}"),
+        "beats_zero": Verdict(loss < zero, f"validation loss {loss:.4f}, that of predicting zero {zero:.4f}"),
+    }
+
+
+def forecast_verdicts(
+    forecasts: pd.DataFrame, max_rank_correlation: float = MAX_RANK_CORRELATION
+) -> dict[str, Verdict]:
+    """Check a table of walk-forward forecasts.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        As from `brain_assets.forecasting.walkforward.build_forecast_features`.
+    max_rank_correlation : float
+        A model's mean weekly rank correlation above this, by `N_ERRORS` standard errors, is too good to be true.
+
+    Returns
+    -------
+    dict of str to Verdict
+        ``sources_before_weeks``, ``finite``, ``coverage``, ``not_too_good``.
+    """
+    return {
+        "sources_before_weeks": _sources_before_weeks(forecasts),
+        "finite": _finite(forecasts),
+        "coverage": _coverage(forecasts),
+        "not_too_good": _not_too_good(forecasts, max_rank_correlation),
+    }
+
+
+def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
+    wrong = []
+    for family in FORECASTER_FAMILIES:
+        for (source, week), _ in forecasts.groupby([f"{family}_source", "week_start"]):
+            cutoff_date = parse_snapshot_name(str(source))
+            if source != MOMENTUM and (cutoff_date is None or cutoff_date >= pd.Timestamp(week).date()):
+                wrong.append(f"{family} in the week of {pd.Timestamp(week):%Y-%m-%d} by {source}")
+    if wrong:
+        return Verdict(
+            False, f"expected snapshots whose cut-off lies before the week, got {listed(wrong)}; run the year again."
+        )
+    return Verdict(True, "the cut-off of each source lies before its week")
+
+
+def _finite(forecasts: pd.DataFrame) -> Verdict:
+    columns = [*FORECASTER_FAMILIES, "momentum"]
+    infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
+    named = [f"{count} of {name}" for name, count in infinite.items() if count]
+    if named:
+        return Verdict(False, f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card.")
+    return Verdict(True, f"no forecast of {len(forecasts):,} rows is infinite")
+
+
+def _coverage(forecasts: pd.DataFrame) -> Verdict:
+    shares = {family: float(forecasts[family].notna().mean()) for family in FORECASTER_FAMILIES}
+    words = ", ".join(f"{family} {share:.1%}" for family, share in shares.items())
+    return Verdict(min(shares.values()) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
+
+
+def _not_too_good(forecasts: pd.DataFrame, bound: float) -> Verdict:
+    found, too_good = [], []
+    for family in FORECASTER_FAMILIES:
+        own = forecasts[forecasts[f"{family}_source"] != MOMENTUM]
+        if own.empty:
+            continue
+        _, forecast, realized = forecast_matrices(own, family)
+        weekly = weekly_rank_correlation(forecast, realized)
+        weekly = weekly[np.isfinite(weekly)]
+        if len(weekly) < 2:
+            continue
+        mean, error = float(weekly.mean()), float(weekly.std(ddof=1) / math.sqrt(len(weekly)))
+        found.append(f"{family} {mean:+.3f} ± {error:.3f}")
+        if mean - N_ERRORS * error > bound:
+            too_good.append(family)
+    if too_good:
+        return Verdict(
+            False,
+            f"too good to be true: mean weekly rank correlation {', '.join(found)}, expected no more than {bound:g}; "
+            f"look for what {' and '.join(too_good)} saw of the future, or set "
+            "max_rank_correlation, where the market is made up with a stronger signal.",
+        )
+    shown = ", ".join(found) or "of no model yet"
+    return Verdict(True, f"mean weekly rank correlation {shown}; bound {bound:g}")

@@ -1,0 +1,58 @@
+"""What is asked of weights and of a backtest."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.backtest import growth
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+from brain_assets.snapshots.names import POLICY_FAMILIES
+from brain_assets.verdict import Verdict, listed
+
+ROUNDING = 1e-9
+
+
+def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
+    """Check weights against the trading rules.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n, n_assets + 1)
+        Traded to, cash last.
+    rules : TradingRules
+    """
+    assets, cash = weights[:, :-1], weights[:, -1]
+    broken = {
+        "are not finite": ~np.isfinite(weights).all(axis=1),
+        "do not add up to 1": np.abs(weights.sum(axis=1) - 1) > ROUNDING,
+        "are short": (weights < -ROUNDING).any(axis=1),
+        f"hold more than {rules.max_weight:.0%} of one symbol": (assets > rules.max_weight + ROUNDING).any(axis=1),
+        f"hold less than {rules.min_cash:.0%} of cash": cash < rules.min_cash - ROUNDING,
+    }
+    named = [f"{int(rows.sum())} {rule}" for rule, rows in broken.items() if rows.any()]
+    if named:
+        return Verdict(
+            False, f"expected weights that keep the rules, got {listed(named)} of {len(weights)}; do not use them."
+        )
+    return Verdict(True, f"{len(weights):,} sets of weights keep the trading rules")
+
+
+def table_weights(table: pd.DataFrame) -> FloatArray:
+    """Give the weights of a backtest as an array, a row a week and strategy, cash last; 0 where none is held."""
+    wide = pd.DataFrame([json.loads(text) for text in table["weights"]]).fillna(0.0)
+    cash = wide.pop("cash") if "cash" in wide else pd.Series(0.0, index=wide.index)
+    weights: FloatArray = np.column_stack([wide.to_numpy(dtype=np.float64), cash.to_numpy(dtype=np.float64)])
+    return weights
+
+
+def beats_equal_weight(table: pd.DataFrame) -> Verdict:
+    """Compare the return of each policy in a backtest with that of equal weight, on the same weeks, after costs."""
+    equal = growth(table, EQUAL_WEIGHT)
+    policies = {family: growth(table, family) for family in POLICY_FAMILIES if family in set(table["strategy"])}
+    if not policies:
+        return Verdict(True, "no policy was finished before these weeks")
+    words = ", ".join(f"{family} {value:+.1%}" for family, value in policies.items())
+    return Verdict(min(policies.values()) > equal, f"{words}; equal weight {equal:+.1%}")

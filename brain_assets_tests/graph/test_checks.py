@@ -1,0 +1,104 @@
+"""Asset checks in real runs: what passes, what warns, what blocks, and that a year which is refused is not done."""
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.graph.assets import YEARLY_ASSETS
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.checks import CHECKS
+from brain_assets.graph.jobs import main_versions, walkforward
+from brain_assets.graph.status import State, StatusReader
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.tables import ParquetTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import RAW, run_year, world
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], Any]:
+    return {
+        (found.asset_key.to_user_string(), found.check_name): found for found in result.get_asset_check_evaluations()
+    }
+
+
+def test_every_check_is_made_for_every_year_and_carries_it(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for year in (2019, 2020):
+            found = evaluations(run_year(year, resources, instance))
+            assert set(found) == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
+            for (asset, name), evaluation in found.items():
+                check = CHECKS[asset][name]
+                assert evaluation.blocking is check.blocks
+                assert evaluation.partition == str(year)
+                assert evaluation.passed or not check.blocks
+                assert evaluation.description
+                expected = dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN
+                assert evaluation.severity == expected
+
+
+class Swapped:
+    """A market with one bar whose high and low are swapped."""
+
+    def __init__(self, market: SimulatorMarket) -> None:
+        self._market = market
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._market, name)
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        frame = self._market.prices(start, end)
+        wrong = (frame["date"] == "2019-03-05") & (frame["symbol"] == frame["symbol"].iloc[0])
+        frame.loc[wrong, ["high", "low"]] = frame.loc[wrong, ["low", "high"]].to_numpy()
+        return frame
+
+
+def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
+    from brain_assets.graph.assets import ASSETS
+
+    return dg.Definitions(assets=ASSETS, jobs=[walkforward, main_versions], resources=resources)
+
+
+def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
+    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    bad = definitions(world(Swapped(market), tmp_path / "models", tables))  # type: ignore[arg-type]
+    names = ["raw_prices", "lstm_snapshot"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second = list(Backfill(bad, instance, names).run([2019], lambda *_: None))
+        assert (first.asset, first.result) == ("raw_prices", "failed")
+        assert first.detail.startswith("ohlc_in_order: expected open and close between low and high, got 1 bars")
+        assert "2019-03-05" in first.detail
+        assert (second.asset, second.result) == ("lstm_snapshot", "blocked")
+        assert not (tmp_path / "models" / "lstm").exists()
+        status = StatusReader(bad, instance, {}).read("raw_prices", 2019)
+        assert (status.state, status.reason) == (State.STALE, "did not pass its checks: ohlc_in_order")
+        good = definitions(world(market, tmp_path / "models", tables))
+        [again] = list(Backfill(good, instance, names[:1]).run([2019], lambda *_: None))
+        assert again.result == "made", again.detail
+        assert StatusReader(good, instance, {}).read("raw_prices", 2019).state is State.DONE
+        assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept
+
+
+def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
+    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, planted="news")
+    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    resources = world(strong, tmp_path / "models", tables)
+    run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})
+    raw = (*RAW, "walkforward_forecasts")
+    refused = run_year(2020, resources, names=raw, raise_on_error=False)
+    found = evaluations(refused)["walkforward_forecasts", "not_too_good"]
+    assert not refused.success
+    assert not found.passed
+    assert "too good to be true" in found.description
+    allowed = {"ops": {"walkforward_forecasts": {"config": {"max_rank_correlation": 0.95}}}}
+    assert run_year(2020, resources, names=raw, run_config=allowed).success
+
+
+def test_the_graph_has_these_checks() -> None:
+    declared = {(spec.asset_key.to_user_string(), spec.name) for asset in YEARLY_ASSETS for spec in asset.check_specs}
+    assert declared == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
+    assert all(spec.partitions_def is not None for asset in YEARLY_ASSETS for spec in asset.check_specs)
