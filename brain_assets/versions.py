@@ -5,11 +5,11 @@ CODE_VERSIONS = {
     "raw_news_sentiment": "1",
     "raw_fundamentals": "1",
     "lstm_snapshot": "3",
-    "patchtst_snapshot": "1",
+    "patchtst_snapshot": "2",
     "walkforward_forecasts": "2",
     "ppo_policy": "4",
     "sac_policy": "2",
     "backtest": "3",
     "lstm_model": "1",
-    "patchtst_model": "1",
+    "patchtst_model": "2",
 }

@@ -55,8 +55,9 @@ class PatchTstConfig(ForecasterConfig):
     """The PatchTST's own options."""
 
     learning_rate: float = option(1e-3, "Adam's step size.")
-    patch_length: int = option(16, "Sessions in a patch; fewer than in a window.")
-    patch_stride: int = option(8, "Sessions from the start of a patch to that of the next.")
+    weight_decay: float = option(0.03, "Adam's L2 penalty; without it, channels that say nothing are learned by heart.")
+    patch_length: int = option(10, "Sessions in a patch; fewer than in a window.")
+    patch_stride: int = option(10, "Sessions from the start of a patch to that of the next.")
     d_model: int = option(16, "Width of a patch's embedding; even.")
     n_heads: int = option(1, "Heads of each attention layer; a divisor of d_model.")
     n_layers: int = option(1, "Attention layers.")
