@@ -226,8 +226,12 @@ def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> S
     return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast))
 
 
-def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks) -> StrategyRun:
-    """Trade weeks one after the other, each with the snapshot at its position in `choice`; starts in cash.
+def run_policies(
+    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
+) -> StrategyRun:
+    """Trade weeks one after the other, each with the snapshot at its position in `choice`.
+
+    Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
 
     Raises
     ------
@@ -248,4 +252,4 @@ def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: 
             )
         network = restore_policy(snapshot.family, config, snapshot.state_dict)
         actors.append(Actor(network, snapshot.scaler, weeks, rules))
-    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held))
+    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held), held)
