@@ -99,7 +99,8 @@ def backtest(
         )
     weeks = _common_assets(bars, forecasts)
     past_returns = past_weekly_returns(panel, bars.weeks)
-    tables, held = [], {}
+    tables: list[pd.DataFrame] = []
+    held: dict[str, FloatArray] = {}
     for rows, assets in _universes(next(iter(weeks.values())).available):
         part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
         known = Known(
@@ -130,8 +131,8 @@ def backtest(
 def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
     """Cut weeks where an asset is available for the first time, and give the assets that were by then.
 
-    Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and a week's
-    last digits would tell how many symbols are listed after it.
+    Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and the
+    last digits of a week would tell how many symbols are listed after it.
 
     Parameters
     ----------

@@ -3,14 +3,16 @@
 When something is knowable:
 
 - a row of a raw table on its own day (a session's bar and score at its close, a filing on the day that it was filed);
-- a week's forecasts, and the weights traded to, at its decision time: the last close before its ISO week, whatever day the
-  row is labelled with; the weights of a strategy that only lets drift (``Baseline.drifts``) at the first open; what was
-  realized, earned and traded, at the last close of that ISO week;
-- a snapshot at its cut-off, every file of it; of a later forecaster, what follows from its training weeks alone at the end
-  of their last target: scaler, scale of the forecasts, silent channels, loss of predicting zero, training losses;
+- a week's forecasts, and the weights traded to, at its decision time: the last close before its ISO week, whatever day
+  the row is labelled with; the weights of a strategy that only lets drift (``Baseline.drifts``) at the first open; what
+  was realized, earned and traded, at the last close of that ISO week;
+- a snapshot at its cut-off, every file of it; of a later forecaster, what follows from its training weeks alone at the
+  end of their last target: scaler, scale of the forecasts, silent channels, loss of zero, training losses;
 - what a materialization shows at the end of its year.
 
-Nothing is exempt and nothing is rounded; a column that is not named here counts as known at decision time.
+Nothing is exempt and nothing is rounded; a column that is not named here counts as known at decision time. Besides, the
+source of a forecast must have been finished at its decision time: where the years that a model learns from end long
+before its cut-off, using it too early may leave no other trace.
 """
 
 import datetime
@@ -18,7 +20,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from brain_assets.arrays import BoolArray, DateArray
 from brain_assets.market.calendar import FIRST_DATE, iso_week_numbers, sessions_between
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.pipeline import SNAPSHOTS, UPSTREAM, Run
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
 
 KEYS = {
     "raw_prices": ("date", "symbol"),
@@ -59,7 +60,7 @@ class Difference:
         Row or key, in words.
     column : str
     before, after : str
-        What stands there without and with another future.
+        What stands there without and with another future; `after` is empty where what stands there is wrong by itself.
     count : int
         How many values of the same column, key or file differ.
     """
@@ -82,6 +83,8 @@ class Difference:
     def words(self) -> str:
         """One sentence without an end."""
         where = ", ".join(part for part in (self.place, self.column) if part)
+        if not self.after:
+            return f"{self.artifact}, {where}: {self.before}, although it was decided on {self.known}"
         return f"{self.artifact}, {where}: {self.before} became {self.after}, although it was known on {self.known}"
 
 
@@ -147,8 +150,8 @@ def _compare_table(comparison: Comparison, before: Run, after: Run, stage: str, 
         return
     first_day, next_day = before.span.window(year)
     if not all(path.is_file() for path in paths):
-        words = ["a file" if path.is_file() else ABSENT for path in paths]
-        comparison.differences.append(Difference(first_day, stage, artifact, "the file", "", *words))
+        was, became = ("a file" if path.is_file() else ABSENT for path in paths)
+        comparison.differences.append(Difference(first_day, stage, artifact, "the file", "", was, became))
         return
     frames = [pd.read_parquet(path) for path in paths]
     _compare_rows(comparison, stage, artifact, frames[0], frames[1])
@@ -159,13 +162,11 @@ def _compare_table(comparison: Comparison, before: Run, after: Run, stage: str, 
     contents = [path.read_bytes() for path in paths]
     if contents[0] != contents[1] and not any(found.artifact == artifact for found in comparison.differences):
         last = next_day - datetime.timedelta(days=1)
-        words = [f"{len(content):,} bytes" for content in contents]
-        comparison.differences.append(Difference(last, stage, artifact, "the file's bytes", "", *words))
+        was, became = (f"{len(content):,} bytes" for content in contents)
+        comparison.differences.append(Difference(last, stage, artifact, "the file's bytes", "", was, became))
 
 
-def _compare_rows(
-    comparison: Comparison, stage: str, artifact: str, before: pd.DataFrame, after: pd.DataFrame
-) -> None:
+def _compare_rows(comparison: Comparison, stage: str, artifact: str, before: pd.DataFrame, after: pd.DataFrame) -> None:
     """Compare cells of rows that both have, and name rows that one has alone, each by when it is known."""
     limit = np.datetime64(comparison.after, "D")
     keys = [_keys(frame, stage) for frame in (before, after)]
@@ -176,25 +177,42 @@ def _compare_rows(
         known = _known(frame, stage, "")
         comparison.note_later(stage, int((known > limit).sum()), int((alone & (known > limit)).sum()))
         _note_first(comparison, stage, artifact, frame, "", known, alone & (known <= limit), lambda _, w=words: w)
+    _check_sources(comparison, stage, artifact, before)
     where = keys[1].get_indexer(keys[0])
     one, other = before[where >= 0].reset_index(drop=True), after.iloc[where[where >= 0]].reset_index(drop=True)
     _compare_order(comparison, stage, artifact, one, where[where >= 0], limit)
     for column in dict.fromkeys([*before.columns, *after.columns]):
         known = _known(one, stage, column)
         if column not in one or column not in other:
-            words = tuple("a column" if column in frame else ABSENT for frame in (one, other))
+            sides: Any = [[("a column" if column in frame else ABSENT)] * len(one) for frame in (one, other)]
             differs = np.ones(len(one), dtype=np.bool_)
         else:
+            sides = [one[column].array, other[column].array]
             differs = _differs(one[column], other[column])
-            words = None
         knowable = known <= limit
         comparison.compared[stage, "values"] += int(knowable.sum())
         comparison.note_later(stage, int((~knowable).sum()), int((differs & ~knowable).sum()))
 
-        def values(row: int, column: str = column, words: Any = words) -> tuple[str, ...]:
-            return words or tuple(_shown(frame[column].iloc[row]) for frame in (one, other))
+        def values(row: int, sides: Any = sides) -> tuple[str, str]:
+            return _shown(sides[0][row]), _shown(sides[1][row])
 
         _note_first(comparison, stage, artifact, one, column, known, differs & knowable, values)
+
+
+def _check_sources(comparison: Comparison, stage: str, artifact: str, frame: pd.DataFrame) -> None:
+    """Note the first forecast, of those known by the date, of each family by a snapshot that was not finished then."""
+    decided = _known(frame, stage, "")
+    for column in (f"{family}_source" for family in FORECASTER_FAMILIES):
+        if column not in frame:
+            continue
+        cutoffs = {name: parse_snapshot_name(name) for name in frame[column].unique()}
+        finished = frame[column].map({name: np.datetime64(date, "D") for name, date in cutoffs.items() if date})
+        late: BoolArray = finished.to_numpy().astype("datetime64[D]") > decided
+        known: BoolArray = decided <= np.datetime64(comparison.after, "D")
+        sentences = [f"forecast by {name}, which was finished later" for name in frame[column]]
+        _note_first(
+            comparison, stage, artifact, frame, column, decided, late & known, lambda row, s=sentences: (s[row], "")
+        )
 
 
 def _compare_order(
@@ -218,7 +236,7 @@ def _keys(frame: pd.DataFrame, stage: str) -> pd.MultiIndex:
 
 def _known(frame: pd.DataFrame, stage: str, column: str) -> DateArray:
     """Give the day on which each row's value in a column is knowable; of column "", the row itself."""
-    days = frame[KEYS[stage][0]].to_numpy().astype("datetime64[D]")
+    days: DateArray = frame[KEYS[stage][0]].to_numpy().astype("datetime64[D]")
     if KEYS[stage][0] != "week_start":
         return days
     decided, opened, closed = week_times(days)
@@ -226,7 +244,8 @@ def _known(frame: pd.DataFrame, stage: str, column: str) -> DateArray:
         return closed
     if column == "weights":
         drifts = frame["strategy"].isin([name for name, baseline in BASELINES.items() if baseline.drifts]).to_numpy()
-        return np.where(drifts, opened, decided)
+        known: DateArray = np.where(drifts, opened, decided)
+        return known
     return decided
 
 
@@ -252,11 +271,11 @@ def _differs(one: pd.Series, other: pd.Series) -> BoolArray:
     if one.dtype != other.dtype:
         return np.ones(len(one), dtype=np.bool_)
     if one.dtype == np.float64:
-        bits: BoolArray = one.to_numpy().view(np.int64) != other.to_numpy().view(np.int64)
-        return bits & ~(one.isna() & other.isna()).to_numpy()
-    left, right = one.to_numpy(dtype=object), other.to_numpy(dtype=object)
-    unlike: BoolArray = np.asarray(left != right, dtype=np.bool_)
-    return unlike & ~(one.isna() & other.isna()).to_numpy()
+        unlike: BoolArray = one.to_numpy().view(np.int64) != other.to_numpy().view(np.int64)
+    else:
+        unlike = np.asarray(one.to_numpy(dtype=object) != other.to_numpy(dtype=object), dtype=np.bool_)
+    known: BoolArray = ~(one.isna() & other.isna()).to_numpy()
+    return unlike & known
 
 
 def _note_first(
@@ -354,8 +373,8 @@ def _compare_file(
         _compare_mappings(comparison, stage, artifact, known, found, "keys")
         comparison.compared = count  # the file counts, not its keys
         return
-    words = [ABSENT if content is None else f"{len(content):,} other bytes" for content in contents]
-    comparison.differences.append(Difference(known, stage, artifact, "the file's bytes", "", *words))
+    was, became = (ABSENT if content is None else f"{len(content):,} other bytes" for content in contents)
+    comparison.differences.append(Difference(known, stage, artifact, "the file's bytes", "", was, became))
 
 
 def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
@@ -399,8 +418,8 @@ def _compare_mappings(
     comparison.compared[stage, what] += len(names)
     wrong = [name for name in names if found[0].get(name) != found[1].get(name)]
     if wrong:
-        values = [_short(each.get(wrong[0], ABSENT)) for each in found]
-        comparison.differences.append(Difference(known, stage, artifact, wrong[0], "", *values, len(wrong)))
+        was, became = (_short(each.get(wrong[0], ABSENT)) for each in found)
+        comparison.differences.append(Difference(known, stage, artifact, wrong[0], "", was, became, len(wrong)))
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

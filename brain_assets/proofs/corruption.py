@@ -1,9 +1,9 @@
 """A market whose future is another one: what it says up to a date stays, everything after it is changed.
 
-What is changed: every bar (open and close by factors of their own, so that returns within and between sessions change),
-every volume, score and filing; quarters that were known are restated; some symbols have nothing any more; two appear that
-were never heard of, one that sorts before all others and one after. All of it follows from a seed, the symbol and the
-date alone, so a row is the same however much is asked for at once.
+What is changed: every bar (open and close by factors of their own, so that returns within and between sessions
+change), every volume, score and filing; quarters that were known are restated; some symbols have nothing any more; two
+appear that were never heard of, one that sorts before all others and one after. All of it follows from a seed, the
+symbol and the date alone, so a row is the same however much is asked for at once.
 """
 
 import datetime
@@ -214,9 +214,7 @@ class FetchedOnce:
     filed_from : datetime.date
     """
 
-    def __init__(
-        self, market: Market, start: datetime.date, end: datetime.date, filed_from: datetime.date
-    ) -> None:
+    def __init__(self, market: Market, start: datetime.date, end: datetime.date, filed_from: datetime.date) -> None:
         self.name, self.caveat = market.name, market.caveat
         self._market = market
         self._start, self._end, self._filed_from = start, end, filed_from

@@ -1,7 +1,7 @@
-"""A user's files with another future: copies, changed row by row, that the market `files` reads as it reads the originals.
+"""A user's files with another future: copies, changed row by row, which the market `files` reads like the originals.
 
-Changing files instead of what is read from them puts the reader to the test too: when a headline counts, how rows of a day
-become a score, when a filing is known.
+Changing files instead of what is read from them puts the reader to the test too: when a headline counts, how rows of a
+day become a score, when a filing is known.
 """
 
 import datetime
@@ -76,7 +76,7 @@ def corrupted_files(market: FilesMarket, folder: Path, after: datetime.date, see
             continue
         rows = read_files(paths, layout)
         changed = change(corruption, rows)
-        # a row that is new has the origin of the row that it was copied from; what is made from nothing goes to the first
+        # a new row has the origin of the row that it was copied from; what is made from nothing goes to the first file
         origin = changed["source"].fillna(rows["source"].iloc[0] if len(rows) else "")
         for path in paths:
             _write(folder / path.name, changed[origin.str.startswith(f"{path.name}, ")], layout)
@@ -94,7 +94,9 @@ def _corruption(market: FilesMarket, after: datetime.date, seed: int) -> Corrupt
     recent = set(early.loc[early["date"] >= pd.Timestamp(after - LOOK_BACK), "symbol"])
     known = [name for name, count in n_bars.items() if name in recent and count >= MIN_HISTORY_SESSIONS]
     corruption = Corruption.of(known, after, seed)
-    n_left = min(int(((rows["symbol"] == name) & (rows["date"] > pd.Timestamp(after))).sum()) for name in corruption.donors)
+    n_left = min(
+        int(((rows["symbol"] == name) & (rows["date"] > pd.Timestamp(after))).sum()) for name in corruption.donors
+    )
     if n_left < MIN_HISTORY_SESSIONS:
         raise ProofError(
             f"--after: expected at least {MIN_HISTORY_SESSIONS} sessions after the date, so that a symbol can appear "

@@ -1,4 +1,4 @@
-"""Proof that nothing saw the future: change everything after a date, run again, and nothing knowable by then may change.
+"""Proof that nothing saw the future: change everything after a date, run again, and compare what was known by it.
 
 From a test of one's own::
 
@@ -7,8 +7,9 @@ From a test of one's own::
     def test_my_change(tmp_path):
         assert_no_lookahead(tmp_path)
 
-What is changed is in `brain_assets.proofs.corruption`, what is compared in `brain_assets.proofs.comparison`. The verdict is
-*passed* only if there was something to compare and something to see: whatever there is after the date must have changed.
+What is changed is in `brain_assets.proofs.corruption`, what is compared in `brain_assets.proofs.comparison`. The
+verdict is *passed* only if there was something to compare and something to see: all there is after the date must have
+changed.
 """
 
 import datetime
@@ -80,7 +81,8 @@ class Verdict:
         return {found.stage for found in self.comparison.differences} if self.comparison else set()
 
     def _upstream(self) -> list[str]:
-        wanted, todo = set(), [self.first.stage] if self.first else []
+        wanted: set[str] = set()
+        todo = [self.first.stage] if self.first else []
         while todo:
             parents = set(UPSTREAM[todo.pop()]) - wanted
             wanted |= parents
@@ -92,7 +94,9 @@ class Verdict:
     def words(self) -> str:
         """What a user must know, a few sentences."""
         if self.result == PASSED and self.comparison:
-            return f"after {self.after}: passed, {sum(self.comparison.compared.values()):,} values and files are the same"
+            return (
+                f"after {self.after}: passed, {sum(self.comparison.compared.values()):,} values and files are the same"
+            )
         if self.result == GUARDED:
             return f"after {self.after}: a look ahead was caught by a guard: {self.detail}"
         if self.result == VOID or self.first is None or self.comparison is None:
@@ -102,7 +106,7 @@ class Verdict:
         if self.equal_upstream:
             said.append(f"What it is made from is the same up to the date: {', '.join(self.equal_upstream)}.")
         if self.unlike_upstream:
-            said.append(f"Upstream of it, these differ as well, from a later day on: {', '.join(self.unlike_upstream)}.")
+            said.append(f"Upstream of it these differ as well, on a later day: {', '.join(self.unlike_upstream)}.")
         else:
             said.append(f"So look at what makes {first.stage}.")
         stages = dict.fromkeys(found.stage for found in sorted(others, key=lambda found: found.order))
@@ -115,9 +119,9 @@ class Verdict:
 def default_dates(years: Sequence[int]) -> list[datetime.date]:
     """Give two dates that show most leaks, by the last year.
 
-    31 December of the year before, if that is a partition: whole snapshots lie before it, and a year of forecasts after.
-    The last session of a week early in July: forecasts of half a year lie before it, the decision of the next week is due,
-    and a quarter has ended whose filings are yet to come.
+    31 December of the year before, if that is a partition: whole snapshots lie before it, and a year of forecasts
+    after. The last session of a week early in July: forecasts of half a year lie before it, the decision of the next
+    week is due, and a quarter has ended whose filings are yet to come.
     """
     last = years[-1]
     dates = [cutoff_of_year(last - 1)] if last - 1 in years else []
@@ -210,6 +214,7 @@ def prove_no_lookahead(
     seed: int = 0,
     corrupt: Corrupt | None = None,
     on_verdict: Callable[[Verdict], None] | None = None,
+    on_run: Callable[[str], None] | None = None,
 ) -> list[Verdict]:
     """Put a market and the code to the test at some dates; one run without and one with another future for each.
 
@@ -222,10 +227,13 @@ def prove_no_lookahead(
     dates : sequence of datetime.date
     on_verdict : callable, optional
         Called with each verdict once it is known.
+    on_run : callable, optional
+        Called before each run with a few words on it.
     """
     for after in dates:
         check_date(span, after)
-    say = on_verdict or (lambda verdict: None)
+    say, begin = on_verdict or _ignore, on_run or _ignore
+    begin("the market as it is")
     try:
         base = make_run(market, folder / "as it was")
     except BrainAssetsError as error:
@@ -236,9 +244,17 @@ def prove_no_lookahead(
         return [verdict]
     verdicts: list[Verdict] = []
     for after in dates:
+        begin(f"everything after {after} changed")
         verdicts.append(prove_date(market, base, after, folder / f"another after {after}", make_run, seed, corrupt))
         say(verdicts[-1])
     return verdicts
+
+
+def _ignore(_: object) -> None:
+    """Say nothing."""
+
+
+DEFAULT_SPAN = Span(2018, 2019, 2021)
 
 
 def small_configs() -> dict[str, Any]:
@@ -261,7 +277,7 @@ def assert_no_lookahead(
     folder: Path,
     market: Market | None = None,
     *,
-    span: Span = Span(2018, 2019, 2021),
+    span: Span = DEFAULT_SPAN,
     dates: Sequence[datetime.date] = (),
     configs: Mapping[str, Any] | None = None,
     seed: int = 0,

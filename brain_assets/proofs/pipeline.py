@@ -1,7 +1,7 @@
 """All years of a market in a fresh folder, without Dagster: the same functions in the same order as the assets.
 
-Every function is given as much as its contract allows: forecasters see the bars of *all* years and must cut them at their
-cut-off themselves. So a cut that is forgotten shows, although the graph hands over nothing later than the year.
+Every function is given as much as its contract allows: forecasters see the bars of *all* years and must cut them at
+their cut-off themselves. So a cut that is forgotten shows, although the graph hands over nothing later than the year.
 
 Layout: as of a data folder of the graph (``raw/…``, ``forecasts/…``, ``backtests/…``, ``models/…``).
 """
@@ -126,7 +126,7 @@ def run_pipeline(
     -------
     Run
     """
-    say = on_step or (lambda step: None)
+    say = on_step or _ignore
     tables = ParquetTableStore(folder, {"market": market.name})
     for year in span.years:
         say(f"{year} raw tables")
@@ -135,6 +135,10 @@ def run_pipeline(
     for year in span.years:
         _make_year(market, tables, run, configs, year, say)
     return run
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
 
 
 def _fetch(market: Market, tables: ParquetTableStore, span: Span, year: int) -> None:
@@ -147,7 +151,7 @@ def _fetch(market: Market, tables: ParquetTableStore, span: Span, year: int) -> 
 
 
 def score_by_length(titles: Any) -> Any:
-    """Score headlines without a model, by a number in [-1, 1] that other titles seldom have; tests of order need no more."""
+    """Score headlines without a model, by a number in [-1, 1] that follows from a title's length."""
     return np.array([(len(title) * 37 % 201 - 100) / 100 for title in titles], dtype=np.float64)
 
 
