@@ -71,13 +71,13 @@ def no_lookahead(
     dates = [_read_date(text) for text in after or []]
     with warnings_shown():
         from brain_assets.graph.partitions import FIRST_YEAR, MARKET
-        from brain_assets.graph.prove import QUICK, GraphRuns, frozen, with_another_future
+        from brain_assets.graph.prove import QUICK, GraphRuns, checked_options, frozen, with_another_future
         from brain_assets.proofs.no_lookahead import default_dates, prove_no_lookahead
         from brain_assets.proofs.pipeline import Span
 
         chosen = parse_years(years)[: None if years else N_YEARS]
         span = Span(settings.first_year, FIRST_YEAR, chosen[-1])
-        options = _options(config) if config else QUICK
+        options = checked_options(read_config(config)) if config else QUICK
         dates = dates or default_dates(span.years)
         console.print(_opening(settings.market, span, options if not config else None))
         with _folder(keep) as folder, progress_shown() as live:
@@ -95,17 +95,6 @@ def _read_date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
         raise SettingsError(f"--after: expected a day as 2020-12-31, got {text}; correct it.") from error
-
-
-def _options(path: Path) -> Any:
-    """Check a run configuration as a backfill would, and give each asset's options."""
-    import dagster as dg
-
-    from brain_assets.definitions import defs
-    from brain_assets.graph.backfill import Backfill
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        return Backfill(defs, instance, run_config=read_config(path)).options
 
 
 def _opening(market: str, span: Any, quick: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.graph.assets import YEARLY_ASSETS
-from brain_assets.graph.backfill import QUIET
+from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.resources import build_resources
@@ -117,6 +117,14 @@ def _shown(event: dg.DagsterEvent, folder: Path) -> dict[str, str]:
         else f"{text[:40]}… (SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
         for name, text in texts.items()
     }
+
+
+def checked_options(run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
+    from brain_assets.definitions import defs
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        return Backfill(defs, instance, run_config=run_config).options
 
 
 def frozen(market: Market, span: Span) -> Market:

@@ -6,11 +6,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from brain_assets.definitions import defs
 from brain_assets.forecasting import walkforward
-from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, prove_no_lookahead
+from brain_assets.portfolio import backtest, baselines
+from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import UPSTREAM, Span
 from brain_assets.settings import current_settings
 from brain_assets_tests.conftest import TINY
@@ -27,7 +28,12 @@ def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[V
     return verdict, steps
 
 
-def test_everything_up_to_a_date_is_blind_to_what_comes_after(market: SimulatorMarket, tmp_path: Path) -> None:
+def test_everything_up_to_a_date_is_blind_to_what_comes_after(
+    market: SimulatorMarket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    quick = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "lstm_top")}
+    for module in (baselines, backtest):  # those that optimize take most of the time, and are tested slowly below
+        monkeypatch.setattr(module, "BASELINES", quick)
     verdict, steps = prove(market, tmp_path, JULY)
     assert verdict.result == PASSED, verdict.words
     assert steps[:3] == ["2019 raw tables", "2020 raw tables", "2019 models, forecasts, backtest"]
@@ -39,6 +45,13 @@ def test_everything_up_to_a_date_is_blind_to_what_comes_after(market: SimulatorM
     for family in ("lstm", "patchtst", "ppo", "sac"):
         stage = f"{family}_{'snapshot' if family in ('lstm', 'patchtst') else 'policy'}"
         assert comparison.compared[stage, "snapshot files"] >= 5  # all of 2019
+
+
+@pytest.mark.slow
+def test_default_dates_and_all_rules_pass_on_the_graph(market: SimulatorMarket, tmp_path: Path) -> None:
+    for date in default_dates(SPAN.years):
+        verdict, _ = prove(market, tmp_path / str(date), date)
+        assert verdict.result == PASSED, verdict.words
 
 
 @pytest.mark.slow
@@ -66,7 +79,7 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
 
 
 def test_upstream_is_what_the_graph_says() -> None:
-    graph = dg.Definitions(assets=YEARLY_ASSETS).resolve_asset_graph()
+    graph = defs.resolve_asset_graph()
     for stage, parents in UPSTREAM.items():
         found = {key.to_user_string() for key in graph.get(dg.AssetKey(stage)).parent_keys}
         assert found == set(parents), stage
