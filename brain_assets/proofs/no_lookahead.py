@@ -24,8 +24,9 @@ import numpy as np
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
-from brain_assets.proofs.comparison import Comparison, Difference, compare_runs
+from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
+from brain_assets.proofs.differences import Comparison, Difference
 from brain_assets.proofs.pipeline import RAW, UPSTREAM, Run, Span, run_pipeline
 from brain_assets.snapshots.names import cutoff_of_year
 
