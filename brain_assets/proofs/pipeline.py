@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS, ParquetTableStore
+
+if TYPE_CHECKING:
+    from brain_assets.market.prices import PricePanel
 
 RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
 SNAPSHOTS = {
@@ -132,9 +135,19 @@ def run_pipeline(
         say(f"{year} raw tables")
         _fetch(market, tables, span, year)
     run = Run(folder, span)
+    whole = _panel(tables, list(span.years))
     for year in span.years:
-        _make_year(market, tables, run, configs, year, say)
+        panel = whole if year == span.last_year else _panel(tables, list(range(span.first_partition, year + 1)))
+        _make_year(market, tables, run, configs, year, whole, panel, say)
     return run
+
+
+def _panel(tables: ParquetTableStore, years: list[int]) -> "PricePanel":
+    from brain_assets.market import signals
+    from brain_assets.market.prices import PricePanel
+
+    prices, news, filings = (tables.read(name, years) for name in RAW)
+    return signals.add_signals(PricePanel.from_frame(prices), news, filings)
 
 
 def _ignore(_: str) -> None:
@@ -161,18 +174,14 @@ def _make_year(
     run: Run,
     configs: Mapping[str, Any],
     year: int,
+    whole: "PricePanel",
+    panel: "PricePanel",
     say: Callable[[str], None],
 ) -> None:
+    """Make what follows from the raw tables: `whole` is of all years, `panel` up to this one."""
     from brain_assets.forecasting import forecasters, walkforward
-    from brain_assets.market import signals
-    from brain_assets.market.prices import PricePanel
 
-    everything, until = list(run.span.years), [each for each in run.span.years if each <= year]
     cutoff_date, note = cutoff_of_year(year), MarketNote.of(market)
-    whole, panel = (
-        signals.add_signals(PricePanel.from_frame(prices), news, filings)
-        for prices, news, filings in ([tables.read(name, years) for name in RAW] for years in (everything, until))
-    )
     chosen = [family for family in FAMILIES if family in configs]
     storages = {family: run.storage(family) for family in chosen}
     for family in (name for name in FORECASTER_FAMILIES if name in chosen):
@@ -193,7 +202,7 @@ def _make_year(
 
 
 def _trade_year(
-    panel: Any,
+    panel: "PricePanel",
     tables: ParquetTableStore,
     run: Run,
     configs: Mapping[str, Any],

@@ -23,6 +23,7 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import backtest, policy
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.proofs.corruption import FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.no_lookahead import (
     GUARDED,
@@ -41,7 +42,9 @@ from brain_assets_tests.conftest import SYMBOLS
 
 SPAN = Span(2018, 2019, 2020)
 YEAR_END, JULY = default_dates(SPAN.years)
-MARKET = SimulatorMarket(SYMBOLS, seed=1)
+MARKET = FetchedOnce(
+    SimulatorMarket(SYMBOLS, seed=1), datetime.date(2018, 1, 1), datetime.date(2021, 1, 1), datetime.date(2016, 12, 1)
+)
 
 SLOW = pytest.mark.slow
 Leak = Callable[[pytest.MonkeyPatch], None]
@@ -243,6 +246,7 @@ def test_leak_is_caught_and_its_first_artifact_named(
     assert verdict.unlike_upstream == ()
 
 
+@pytest.mark.slow
 def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fiscal_date_for_filing_date(monkeypatch)
     verdict = verdict_of(tmp_path, JULY, ["patchtst"])
@@ -255,7 +259,13 @@ def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize(
     ("leak", "date", "sentence", "artifact"),
     [
-        (target_past_the_cutoff, YEAR_END, r"data.last_\w+ on or before the cut-off 2019-12-31", f"{LSTM_2019}/"),
+        pytest.param(
+            target_past_the_cutoff,
+            YEAR_END,
+            r"data.last_\w+ on or before the cut-off 2019-12-31",
+            f"{LSTM_2019}/",
+            marks=SLOW,
+        ),
         pytest.param(
             early_stopping_on_test_weeks,
             YEAR_END,
