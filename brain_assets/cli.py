@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.cli_models import check_family, models, promote
+from brain_assets.cli_prove import prove
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.terminal import (
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sync, name="sync")
+app.add_typer(prove, name="prove")
 app.command()(models)
 app.command()(promote)
 

@@ -53,8 +53,16 @@ class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 
 
+class LateTrainingError(LookAheadError, SnapshotError):
+    """A snapshot says of itself that it was trained on something after its cut-off."""
+
+
 class ConfigError(BrainAssetsError):
     """A run configuration has an unknown key or an impossible value."""
+
+
+class ProofError(BrainAssetsError):
+    """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
 
 
 class StorageError(BrainAssetsError):

@@ -8,7 +8,7 @@ import numpy as np
 from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
-from brain_assets.market.prices import PRICE_FIELDS, VOLUME, PricePanel
+from brain_assets.market.prices import CLOSE, PRICE_FIELDS, VOLUME, PricePanel
 from brain_assets.market.signals import SIGNALS
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
@@ -38,6 +38,9 @@ def build_features(panel: PricePanel, family: str) -> Float32Array:
         features[:, 1:, channel] = np.diff(logs, axis=1)
     if len(channels) > len(RETURNS):
         features[:, :, len(RETURNS) :] = require_signals(panel, family)
+        # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come
+        listed = np.logical_or.accumulate(np.isfinite(panel.values[:, :, CLOSE]), axis=1)
+        features[~listed, len(RETURNS) :] = np.nan
     return features
 
 

@@ -20,10 +20,10 @@ from brain_assets.forecasting.features import (
     WindowIndex,
     build_features,
     neutral_channels,
-    split_weeks,
     training_target,
     window_index,
 )
+from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.lstm import LstmNetwork
 from brain_assets.forecasting.metrics import known_mean_rank_correlation

@@ -56,8 +56,8 @@ PATTERNS = ("prices*.csv", "prices*.parquet")
 FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
 _PRICES = list(PRICE_FIELDS[:-1])
-_PRICE_LAYOUT = TableLayout({"date": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(PRICE_FIELDS, Kind.NUMBER)})
-_FUNDAMENTAL_LAYOUT = TableLayout(
+PRICE_LAYOUT = TableLayout({"date": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(PRICE_FIELDS, Kind.NUMBER)})
+FUNDAMENTAL_LAYOUT = TableLayout(
     {"filed": Kind.DAY, "period_end": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(RATIOS, Kind.NUMBER)}
 )
 
@@ -87,7 +87,7 @@ class FilesMarket:
     ) -> None:
         self.folder = folder
         self.symbols = symbols
-        self._clock = clock
+        self.clock = clock
         self._last_date: datetime.date | None = None
         self._table: pd.DataFrame | None = None
         self._news = NewsFiles(folder, symbols)
@@ -106,14 +106,14 @@ class FilesMarket:
             A file has no readable dates.
         """
         if self._last_date is None:
-            found = [last for path in self._paths() if (last := last_day(path, _PRICE_LAYOUT, "date"))]
+            found = [last for path in self._paths() if (last := last_day(path, PRICE_LAYOUT, "date"))]
             if not found:
                 raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
             self._last_date = max(found).date()
         after, next_year = self._last_date + datetime.timedelta(days=1), self._last_date.year + 1
         lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
         reached = self._last_date.year if lag <= MAX_LAG_SESSIONS else self._last_date.year - 1
-        return min(reached, self._clock().astimezone(ZoneInfo("America/New_York")).year - 1)
+        return min(reached, self.clock().astimezone(ZoneInfo("America/New_York")).year - 1)
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars from `start` up to but not including `end`.
@@ -272,7 +272,7 @@ class FundamentalFiles:
 
 def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_COLUMNS`, source and position, NaN where not known."""
-    rows = read_files(paths, _PRICE_LAYOUT)
+    rows = read_files(paths, PRICE_LAYOUT)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     bars = rows[rows[_PRICES].notna().any(axis=1)]
@@ -315,7 +315,7 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
 
 def _read_fundamentals(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_COLUMNS`, source and position."""
-    rows = read_files(paths, _FUNDAMENTAL_LAYOUT)
+    rows = read_files(paths, FUNDAMENTAL_LAYOUT)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["filed", "symbol", "period_end"])
     for name in RATIOS:

@@ -53,11 +53,11 @@ NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 MIDNIGHT_SHARE = 0.5
 """From this share of headlines at midnight sharp on, midnight is taken for a time that nobody knew, with a warning."""
 
-_SCORE_LAYOUT = TableLayout(
+SCORE_LAYOUT = TableLayout(
     {"date": Kind.DAY, "symbol": Kind.TEXT, "sentiment_score": Kind.NUMBER, "n_articles": Kind.NUMBER},
     optional={"n_articles": 1.0},
 )
-_HEADLINE_LAYOUT = TableLayout({"published": Kind.MOMENT, "symbol": Kind.TEXT, "title": Kind.TEXT})
+HEADLINE_LAYOUT = TableLayout({"published": Kind.MOMENT, "symbol": Kind.TEXT, "title": Kind.TEXT})
 _ZONES = ("UTC", "America/New_York")
 
 
@@ -158,7 +158,7 @@ class NewsFiles:
 
 def _read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; days without a score are left out, each other day becomes a session."""
-    rows = read_files(paths, _SCORE_LAYOUT)
+    rows = read_files(paths, SCORE_LAYOUT)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     rows = rows[rows["sentiment_score"].notna()]
@@ -173,12 +173,12 @@ def _read_scores(paths: Sequence[Path]) -> pd.DataFrame:
 
 def _read_headlines(paths: Sequence[Path], place: str) -> pd.DataFrame:
     """Read every file and check every row; each distinct headline once, in the order of publication."""
-    rows = read_files(paths, _HEADLINE_LAYOUT)
+    rows = read_files(paths, HEADLINE_LAYOUT)
     refuse_unnamed(rows)
     rows = rows.assign(title=rows["title"].str.strip())
     refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
     _refuse_outside_calendar(rows, rows["published"], "published")
-    rows = rows.drop_duplicates(list(_HEADLINE_LAYOUT.columns)).sort_values(list(_HEADLINE_LAYOUT.columns))
+    rows = rows.drop_duplicates(list(HEADLINE_LAYOUT.columns)).sort_values(list(HEADLINE_LAYOUT.columns))
     _warn_of_midnights(rows["published"], place)
     sessions = news_sessions(rows["published"]).astype("datetime64[us]")
     return rows.assign(session=sessions, n_articles=1)[["session", "symbol", "title", "n_articles"]]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
@@ -106,30 +106,88 @@ def backtest(
             f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none; choose other years."
         )
     weeks = _common_assets(bars, forecasts)
-    known = Known(
-        next(iter(weeks.values())),
-        {forecaster: each.forecast for forecaster, each in weeks.items()},
-        past_weekly_returns(panel, bars.weeks),
-    )
-    runs = {
-        name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES))
-        for name, baseline in BASELINES.items()
-        if baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()
-    }
-    for family, (choice, snapshots) in traders.items():
-        if snapshots:
-            runs[family] = run_policies(snapshots, choice, weeks[POLICIES[family].forecaster])
-        for number, source in (other_seeds or {}).get(family, {}).items():
-            others = seed_snapshots(snapshots, choice, source, number)
-            if others:
-                runs[seed_strategy(family, number)] = run_policies(others, choice, weeks[POLICIES[family].forecaster])
-    table = pd.concat([_table(name, run, bars) for name, run in runs.items()])
+    past_returns = past_weekly_returns(panel, bars.weeks)
+    policies = _policies(traders, other_seeds or {})
+    tables: list[pd.DataFrame] = []
+    held: dict[str, FloatArray] = {}
+    for rows, assets in _universes(next(iter(weeks.values())).available):
+        part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
+        known = Known(
+            next(iter(part.values())),
+            {forecaster: each.forecast for forecaster, each in part.items()},
+            past_returns[rows][:, :, assets],
+        )
+        before = {name: _among(assets, each) for name, each in held.items()}
+        runs = {
+            name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES), before.get(name))
+            for name, baseline in BASELINES.items()
+            if baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()
+        }
+        for name, (choice, snapshots) in policies.items():
+            own_weeks = part[POLICIES[snapshots[0].family].forecaster]
+            runs[name] = run_policies(snapshots, choice[rows], own_weeks, before.get(name))
+        tables += [_table(name, run, known.weeks) for name, run in runs.items()]
+        held = {name: _among_all(assets, run.held, len(bars.symbols)) for name, run in runs.items()}
+    table = pd.concat(tables)
     used = {
         family: tuple(snapshot_name(snapshots[position].cutoff_date) for position in np.unique(choice[choice >= 0]))
         for family, (choice, snapshots) in traders.items()
     }
     latest = {family: snapshots[choice.max()] for family, (choice, snapshots) in traders.items() if snapshots}
     return BacktestResult(table.sort_values(["week_start", "strategy"], ignore_index=True), used, latest)
+
+
+def _policies(
+    traders: Mapping[str, _Traders], other_seeds: Mapping[str, Mapping[int, SnapshotSource]]
+) -> dict[str, _Traders]:
+    """Give the strategies that policies trade: one for each family that has snapshots, and one for each other seed."""
+    policies = {}
+    for family, each in traders.items():
+        if each.snapshots:
+            policies[family] = each
+        for number, source in other_seeds.get(family, {}).items():
+            others = seed_snapshots(each.snapshots, each.choice, source, number)
+            if others:
+                policies[seed_strategy(family, number)] = each._replace(snapshots=others)
+    return policies
+
+
+def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
+    """Cut weeks where an asset is available for the first time, and give the assets that were by then.
+
+    Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and the
+    last digits of a week would tell how many symbols are listed after it.
+
+    Parameters
+    ----------
+    available : ndarray of bool, shape (n_weeks, n_assets)
+
+    Returns
+    -------
+    list of (slice, ndarray of int64)
+        Consecutive weeks, and positions of assets; one that never is available where there is no other.
+    """
+    seen = np.logical_or.accumulate(available, axis=0)
+    starts = np.flatnonzero(np.append(True, (seen[1:] != seen[:-1]).any(axis=1)))
+    ends = [*starts[1:], len(seen)]
+    universes = []
+    for start, end in zip(starts, ends, strict=True):
+        assets = np.flatnonzero(seen[start])
+        universes.append((slice(int(start), int(end)), assets if len(assets) else np.zeros(1, dtype=np.int64)))
+    return universes
+
+
+def _among(assets: IntArray, held: FloatArray) -> FloatArray:
+    """Give the weights of some assets, and of cash; (n_assets + 1,)."""
+    weights: FloatArray = held[[*assets, -1]]
+    return weights
+
+
+def _among_all(assets: IntArray, held: FloatArray, n_assets: int) -> FloatArray:
+    """Undo `_among`; the other assets weigh nothing."""
+    weights = np.zeros(n_assets + 1)
+    weights[[*assets, -1]] = held
+    return weights
 
 
 def _forecast_weeks(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -170,14 +228,14 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
     return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
 
 
-def _table(name: str, run: StrategyRun, bars: WeeklyBars) -> pd.DataFrame:
+def _table(name: str, run: StrategyRun, weeks: MarketWeeks) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "week_start": bars.weeks.start.astype("datetime64[us]"),
-            "strategy": pd.array([name] * len(bars.weeks), dtype="str"),
+            "week_start": weeks.week_start.astype("datetime64[us]"),
+            "strategy": pd.array([name] * len(weeks), dtype="str"),
             "net_return": run.net_return,
             "turnover": run.turnover,
-            "weights": pd.array([_weights_json(weights, bars.symbols) for weights in run.weights], dtype="str"),
+            "weights": pd.array([_weights_json(weights, weeks.symbols) for weights in run.weights], dtype="str"),
         }
     )
 

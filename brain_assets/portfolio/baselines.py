@@ -137,12 +137,15 @@ class Baseline:
     forecaster: str | None = None
     """Family of the forecasts that it needs; None: none."""
 
+    drifts: bool = False
+    """Whether it trades to what it holds after the drift to the week's first open: its weights are known then only."""
+
 
 EQUAL_WEIGHT = "equal_weight"
 
 BASELINES: Mapping[str, Baseline] = {
     EQUAL_WEIGHT: Baseline(equal_weight, "equal weight"),
-    "buy_and_hold": Baseline(buy_and_hold, "buy and hold"),
+    "buy_and_hold": Baseline(buy_and_hold, "buy and hold", drifts=True),
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(momentum_top_third, "momentum, top third"),

@@ -109,3 +109,17 @@ class MarketWeeks:
             gap=self.gap[weeks],
             weekly_return=self.weekly_return[weeks],
         )
+
+    def select_assets(self, assets: IntArray) -> "MarketWeeks":
+        """Keep the assets at some positions of the second axis."""
+        return MarketWeeks(
+            week_start=self.week_start,
+            symbols=tuple(self.symbols[asset] for asset in assets),
+            forecast=self.forecast[:, assets],
+            momentum=self.momentum[:, assets],
+            volatility=self.volatility[:, assets],
+            signals=self.signals[:, assets],
+            available=self.available[:, assets],
+            gap=self.gap[:, assets],
+            weekly_return=self.weekly_return[:, assets],
+        )

@@ -250,8 +250,12 @@ def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -
     return run_policy(network, snapshot.scaler, last, rules, config.signal_scale).weights
 
 
-def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks) -> StrategyRun:
-    """Trade weeks one after the other, each with the snapshot at its position in `choice`; starts in cash.
+def run_policies(
+    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
+) -> StrategyRun:
+    """Trade weeks one after the other, each with the snapshot at its position in `choice`.
+
+    Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
 
     Raises
     ------
@@ -272,4 +276,4 @@ def run_policies(snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: 
             )
         network = restore_policy(snapshot.family, config, snapshot.state_dict)
         actors.append(Actor(network, snapshot.scaler, weeks, rules, config.signal_scale))
-    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held))
+    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held), held)

@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from brain_assets.errors import SnapshotError
+from brain_assets.errors import LateTrainingError, SnapshotError
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,8 @@ def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: date
     """Refuse data of a training that went on after the cut-off; dates in ISO form."""
     for name in names:
         if datetime.date.fromisoformat(data[name]) > cutoff_date:
-            raise refused(METADATA, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
+            sentence = refused(METADATA, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
+            raise LateTrainingError(str(sentence))
 
 
 def check_weights(

@@ -1,7 +1,6 @@
 """Every asset really runs: real Dagster, small but real models, prices that move, several years."""
 
 import copy
-import dataclasses
 import datetime
 import hashlib
 import json
@@ -9,20 +8,15 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 import pytest
 
 from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.fundamentals import RATIOS, validate_fundamentals
-from brain_assets.market.news import validate_news
-from brain_assets.market.prices import validate_prices
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.trials import read_trials
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
@@ -201,74 +195,6 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     assert not (tmp_path / "lstm" / "snapshot-2020-12-31").exists()
 
 
-@dataclasses.dataclass
-class ChangedAfter:
-    """A market whose every bar, score and filing after a date is another, with a symbol gone and one new."""
-
-    market: SimulatorMarket
-    last_date: datetime.date
-    name: str = "simulator"
-    caveat: str = SimulatorMarket.caveat
-
-    def last_complete_year(self) -> None:
-        return None
-
-    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        frame = self.market.prices(start, end)
-        after = frame["date"] > pd.Timestamp(self.last_date)
-        noise = np.random.default_rng(0).uniform(0.5, 2, after.sum())
-        for name in ("open", "high", "low", "close", "volume"):
-            frame.loc[after, name] *= noise
-        new = frame[after & (frame["symbol"] == SYMBOLS[1])].assign(symbol="NEW")
-        frame = pd.concat([frame[~(after & (frame["symbol"] == SYMBOLS[0]))], new])
-        return validate_prices(frame, "changed")
-
-    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        found = self.market.news_sentiment(start, end, score)
-        after = found.table["date"] > pd.Timestamp(self.last_date)
-        frame = found.table.copy()
-        frame.loc[after, "sentiment_score"] *= -0.9
-        frame.loc[after, "n_articles"] += 3
-        new = frame[after & (frame["symbol"] == SYMBOLS[1])].assign(symbol="NEW")
-        return found._replace(table=validate_news(pd.concat([frame, new]), "changed"))
-
-    def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        found = self.market.fundamentals(start, end)
-        after = found.table["filed"] > pd.Timestamp(self.last_date)
-        frame = found.table.copy()
-        for name in RATIOS:
-            frame.loc[after, name] -= 0.3
-        restated = frame[after].assign(period_end=pd.Timestamp("2017-03-31")).drop_duplicates(["filed", "symbol"])
-        return found._replace(table=validate_fundamentals(pd.concat([frame, restated]), "changed"))
-
-
-def test_everything_up_to_a_date_is_blind_to_what_comes_after(
-    market: SimulatorMarket, three_years: tuple, tmp_path: Path
-) -> None:
-    _, folder, tables = three_years
-    changed_tables = MemoryTableStore()
-    changed = world(ChangedAfter(market, datetime.date(2020, 12, 31)), tmp_path, changed_tables)
-    for year in YEARS:
-        run_year(year, changed)
-    for year in (2019, 2020):
-        for name in TABLES:
-            pd.testing.assert_frame_equal(
-                tables.read_year(name, year), changed_tables.read_year(name, year), check_exact=True
-            )
-        for family in MODELS.values():
-            for path in (folder / family / f"snapshot-{cutoff_of_year(year)}").iterdir():
-                other = tmp_path / family / path.parent.name / path.name
-                assert path.read_bytes() == other.read_bytes(), path
-    # and what comes after is another indeed
-    one, other = (store.read_year("walkforward_forecasts", 2021) for store in (tables, changed_tables))
-    assert not one["realized"].equals(other["realized"])
-    assert "NEW" in set(other["symbol"])
-    for family in MODELS.values():
-        said = [root / family / "snapshot-2021-12-31" / "metadata.json" for root in (folder, tmp_path)]
-        training = [json.loads(path.read_bytes())["training"] for path in said]
-        assert training[0] != training[1]  # its losses; weights may be the same, as 2021 is the year of validation
-
-
 def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     names = ["raw_prices"]
@@ -278,11 +204,11 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
     same = run_year(2019, world(market, tmp_path / "models", tables), names=names, run_config=force)
     assert metadata_of(same, "raw_prices")["reused"] is True
     assert metadata_of(same, "raw_prices")["changed_returns"] == 0
-    changed = ChangedAfter(market, datetime.date(2019, 12, 30))
+    changed = CorruptedMarket(market, datetime.date(2019, 12, 30))
     result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
     evidence = metadata_of(result, "raw_prices")
-    # on 31 December: one symbol is gone, five have other returns, one is new
-    assert evidence["changed_returns"] == 7
+    # on 31 December: one symbol is gone, five have other returns, two are new
+    assert evidence["changed_returns"] == 8
     assert Path(evidence["replaced_prices"]).read_bytes() == old
     assert tables.path("raw_prices", 2019).read_bytes() != old
 

@@ -1,0 +1,142 @@
+"""Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
+
+import datetime
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from brain_assets.graph.assets import YEARLY_ASSETS
+from brain_assets.graph.backfill import QUIET, Backfill
+from brain_assets.graph.instance import dagster_home
+from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.resources import build_resources
+from brain_assets.market.base import Market
+from brain_assets.market.files import FilesMarket
+from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
+from brain_assets.proofs.file_copies import corrupted_files
+from brain_assets.proofs.pipeline import FILED_BEFORE, RAW, UPSTREAM, Run, Span
+from brain_assets.settings import Settings
+from brain_assets.tables import ParquetTableStore
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+SHOWN_WHOLE = 200
+"""Characters; what a materialization shows beyond them (pictures, cards) is compared by its hash."""
+
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    "lstm_snapshot": {"max_epochs": 2},
+    "patchtst_snapshot": {"max_epochs": 2},
+    "ppo_policy": {"total_steps": 3_328},
+    "sac_policy": {"total_steps": 3_328, "warmup_steps": 1_664, "gradient_steps": 4},
+}
+"""Asset -> options: trained for a moment, since a leak does not depend on how long a model learns."""
+
+
+class GraphRuns:
+    """Makes everything of a market in a fresh folder through the graph; raw tables of all years come first.
+
+    Parameters
+    ----------
+    settings : Settings
+    span : Span
+    options : mapping of str to mapping
+        Asset -> its run configuration.
+    on_step : callable, optional
+        Called after each run with a few words and the seconds that it took.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        span: Span,
+        options: Mapping[str, Mapping[str, Any]],
+        on_step: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self._settings, self._span, self._options = settings, span, options
+        self._on_step = on_step
+
+    def __call__(self, market: Market, folder: Path) -> Run:
+        """Run all years; an error of an asset is raised as it is."""
+        resources = build_resources(market, ParquetTableStore(folder, {"market": market.name}), folder / "models")
+        defs = dg.Definitions(
+            assets=YEARLY_ASSETS, jobs=[walkforward], resources=resources, executor=dg.in_process_executor
+        )
+        job = defs.resolve_job_def(walkforward.name)
+        metadata: dict[tuple[str, int], Mapping[str, str]] = {}
+        made = [name for name in UPSTREAM if name not in RAW]
+        with self._instance(folder) as instance:
+            for what, names in (("raw tables", list(RAW)), ("models, forecasts, backtest", made)):
+                for year in self._span.years:
+                    started = time.monotonic()
+                    metadata |= self._run(job, instance, year, names, folder)
+                    if self._on_step is not None:
+                        self._on_step(f"{year} {what}", time.monotonic() - started)
+        return Run(folder, self._span, metadata)
+
+    @contextmanager
+    def _instance(self, folder: Path) -> Iterator[dg.DagsterInstance]:
+        home = dagster_home(self._settings.model_copy(update={"data_dir": folder, "dagster_home": None}))
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+
+    def _run(
+        self, job: dg.JobDefinition, instance: dg.DagsterInstance, year: int, names: list[str], folder: Path
+    ) -> dict[tuple[str, int], Mapping[str, str]]:
+        ops = {name: {"config": dict(self._options[name])} for name in names if self._options.get(name)}
+        result = job.execute_in_process(
+            run_config={"ops": ops, "loggers": QUIET},
+            instance=instance,
+            partition_key=str(year),
+            asset_selection=[dg.AssetKey(name) for name in names],
+        )
+        return {
+            (event.asset_key.to_user_string(), year): _shown(event, folder)
+            for event in result.all_events
+            if event.is_step_materialization and event.asset_key
+        }
+
+
+def _shown(event: dg.DagsterEvent, folder: Path) -> dict[str, str]:
+    """Give what a materialization shows, and its data version, as texts in which the folder has no name."""
+    materialization = event.step_materialization_data.materialization
+    values = {name: value.value for name, value in materialization.metadata.items()}
+    values["data version"] = (materialization.tags or {}).get(DATA_VERSION_TAG, "")
+    texts = {
+        name: json.dumps(value, sort_keys=True, default=str).replace(str(folder), "<folder>")
+        for name, value in values.items()
+    }
+    return {
+        name: text
+        if len(text) <= SHOWN_WHOLE
+        else f"{text[:40]}… (SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
+        for name, text in texts.items()
+    }
+
+
+def checked_options(run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
+    from brain_assets.definitions import defs
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        return Backfill(defs, instance, run_config=run_config).options
+
+
+def frozen(market: Market, span: Span) -> Market:
+    """Give a market that answers the same however often it is asked: fetched once; files stay as they are."""
+    if isinstance(market, FilesMarket):
+        return market
+    start, end = span.window(span.first_partition)[0], span.window(span.last_year)[1]
+    return FetchedOnce(market, start, end, start - FILED_BEFORE)
+
+
+def with_another_future(market: Market, after: datetime.date, seed: int, folder: Path) -> Market:
+    """Give a market another future: of files by changed copies of them, of others by changing what they answer."""
+    if isinstance(market, FilesMarket):
+        return corrupted_files(market, folder, after, seed)
+    return CorruptedMarket(market, after, seed)

@@ -1,0 +1,134 @@
+"""What differs between two runs, and how much was compared."""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.proofs.pipeline import UPSTREAM
+
+ABSENT = "nothing"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something knowable that is not the same in the two runs.
+
+    Attributes
+    ----------
+    known : datetime.date
+        When it was knowable.
+    stage : str
+        What made it, such as ``walkforward_forecasts``.
+    artifact : str
+        File under the data folder, or the materialization.
+    place : str
+        Row or key, in words.
+    column : str
+    before, after : str
+        What stands there without and with another future; `after` is empty where what stands there is wrong by itself.
+    count : int
+        How many values of the same column, key or file differ.
+    """
+
+    known: datetime.date
+    stage: str
+    artifact: str
+    place: str
+    column: str
+    before: str
+    after: str
+    count: int = 1
+
+    @property
+    def order(self) -> tuple[datetime.date, int]:
+        """Sorts by time, then by the order in which things are made."""
+        return self.known, list(UPSTREAM).index(self.stage)
+
+    @property
+    def words(self) -> str:
+        """One sentence without an end."""
+        where = ", ".join(part for part in (self.place, self.column) if part)
+        if not self.after:
+            return f"{self.artifact}, {where}: {self.before}, although it was decided on {self.known}"
+        return f"{self.artifact}, {where}: {self.before} became {self.after}, although it was known on {self.known}"
+
+
+@dataclass
+class Comparison:
+    """What was compared, and what came of it; filled by `compare_runs`.
+
+    Attributes
+    ----------
+    compared : counter
+        By (stage, what): values, files or keys that were knowable.
+    differences : list of Difference
+        The first of each column or file.
+    later, later_changed : counter
+        By stage: values, files or keys that were not knowable, and those of them that differ.
+    """
+
+    after: datetime.date
+    compared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    later: Counter[str] = field(default_factory=Counter)
+    later_changed: Counter[str] = field(default_factory=Counter)
+
+    def note_later(self, stage: str, count: int, changed: int) -> None:
+        """Count what was not knowable."""
+        self.later[stage] += count
+        self.later_changed[stage] += changed
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference in time; of several, that which was made first."""
+        return min(self.differences, key=lambda difference: difference.order, default=None)
+
+
+def compare_mappings(
+    comparison: Comparison,
+    stage: str,
+    artifact: str,
+    known: datetime.date,
+    found: list[dict[str, str]],
+    what: str,
+) -> None:
+    """Compare texts by name, and note the first that is not the same; `known` is when all of them were."""
+    names = list(dict.fromkeys([*found[0], *found[1]]))
+    if not names:
+        return
+    comparison.compared[stage, what] += len(names)
+    wrong = [name for name in names if found[0].get(name) != found[1].get(name)]
+    if wrong:
+        was, became = (_short(each.get(wrong[0], ABSENT)) for each in found)
+        comparison.differences.append(Difference(known, stage, artifact, wrong[0], "", was, became, len(wrong)))
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Take a JSON value apart: ``training.curve.0`` -> the text of what stands there."""
+    return dict(_leaves(value, prefix))
+
+
+def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping | list | tuple):
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, each in pairs:
+            yield from _leaves(each, f"{prefix}.{name}" if prefix else str(name))
+        yield f"{prefix} (length)".strip(), str(len(value))
+    else:
+        yield prefix, shown(value)
+
+
+def shown(value: Any) -> str:
+    """Give the text of a cell or a JSON value, every digit of it."""
+    if isinstance(value, pd.Timestamp | np.datetime64):
+        return f"{pd.Timestamp(value):%Y-%m-%d}"
+    return repr(value.item() if isinstance(value, np.generic) else value) if not isinstance(value, str) else value
+
+
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

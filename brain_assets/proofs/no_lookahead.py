@@ -1,0 +1,332 @@
+"""Proof that nothing saw the future: change everything after a date, run again, and compare what was known by it.
+
+From a test of one's own::
+
+    from brain_assets.proofs.no_lookahead import assert_no_lookahead
+
+    def test_my_change(tmp_path):
+        assert_no_lookahead(tmp_path)
+
+What is changed is in `brain_assets.proofs.corruption`, what is compared in `brain_assets.proofs.comparison`. The
+verdict is *passed* only if there was something to compare and something to see: all there is after the date must have
+changed.
+"""
+
+import datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
+from brain_assets.market.base import Market
+from brain_assets.market.calendar import sessions_between
+from brain_assets.proofs.comparison import compare_runs
+from brain_assets.proofs.corruption import DAY, CorruptedMarket
+from brain_assets.proofs.differences import Comparison, Difference
+from brain_assets.proofs.pipeline import RAW, UPSTREAM, Run, Span, run_pipeline
+from brain_assets.snapshots.names import cutoff_of_year
+
+PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
+
+MakeRun = Callable[[Market, Path], Run]
+"""Makes everything of a market in a fresh folder."""
+
+Corrupt = Callable[[Market, datetime.date, int, Path], Market]
+"""Gives a market another future after a date, by a seed; the folder is for what it has to write."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one date.
+
+    Attributes
+    ----------
+    after : datetime.date
+        The last day that was left as it is.
+    result : str
+        ``passed``, ``leak``, ``caught by a guard`` or ``no verdict``.
+    comparison : Comparison or None
+        None if a guard stopped a run.
+    detail : str
+        The guard's sentence, or why there is no verdict.
+    seconds : float
+        For the run with another future and the comparison.
+    """
+
+    after: datetime.date
+    result: str
+    comparison: Comparison | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def first(self) -> Difference | None:
+        """The first artifact that differs."""
+        return self.comparison.first if self.comparison else None
+
+    @property
+    def equal_upstream(self) -> tuple[str, ...]:
+        """What the stage of the first difference is made from, directly or not, and is the same up to the date."""
+        return tuple(name for name in self._upstream() if name not in self._unlike())
+
+    @property
+    def unlike_upstream(self) -> tuple[str, ...]:
+        """The same of what is not the same up to the date."""
+        return tuple(name for name in self._upstream() if name in self._unlike())
+
+    def _unlike(self) -> set[str]:
+        return {found.stage for found in self.comparison.differences} if self.comparison else set()
+
+    def _upstream(self) -> list[str]:
+        wanted: set[str] = set()
+        todo = [self.first.stage] if self.first else []
+        while todo:
+            parents = set(UPSTREAM[todo.pop()]) - wanted
+            wanted |= parents
+            todo += parents
+        present = {stage for stage, _ in self.comparison.compared} if self.comparison else set()
+        return [name for name in UPSTREAM if name in wanted and name in present]
+
+    @property
+    def words(self) -> str:
+        """What a user must know, a few sentences."""
+        if self.result == PASSED and self.comparison:
+            return (
+                f"after {self.after}: passed, {sum(self.comparison.compared.values()):,} values and files are the same"
+            )
+        if self.result == GUARDED:
+            return f"after {self.after}: a look ahead was caught by a guard: {self.detail}"
+        if self.result == VOID or self.first is None or self.comparison is None:
+            return f"after {self.after}: no verdict: {self.detail}"
+        first, others = self.first, self.comparison.differences
+        said = [f"after {self.after}: LOOK AHEAD. The first artifact that differs: {first.words}."]
+        if self.equal_upstream:
+            said.append(f"What it is made from is the same up to the date: {', '.join(self.equal_upstream)}.")
+        if self.unlike_upstream:
+            said.append(f"Upstream of it these differ as well, on a later day: {', '.join(self.unlike_upstream)}.")
+        else:
+            said.append(f"So look at what makes {first.stage}.")
+        stages = dict.fromkeys(found.stage for found in sorted(others, key=lambda found: found.order))
+        rest = [name for name in stages if name not in (first.stage, *self.unlike_upstream)]
+        if rest:
+            said.append(f"It goes on in {', '.join(rest)}.")
+        return " ".join(said)
+
+
+def default_dates(years: Sequence[int]) -> list[datetime.date]:
+    """Give two dates that show most leaks, by the last year.
+
+    31 December of the year before, if that is a partition: whole snapshots lie before it, and a year of forecasts
+    after. The last session of a week early in July: forecasts of half a year lie before it, the decision of the next
+    week is due, and a quarter has ended whose filings are yet to come.
+    """
+    last = years[-1]
+    dates = [cutoff_of_year(last - 1)] if last - 1 in years else []
+    sessions = sessions_between(datetime.date(last, 7, 1), datetime.date(last, 7, 15))
+    weekly_last = np.flatnonzero(np.diff(sessions).astype(np.int64) > 2)  # a weekend follows
+    ends = [day for day in sessions[weekly_last].tolist() if day > datetime.date(last, 7, 1)]
+    return [*dates, ends[0]]
+
+
+def prove_date(
+    market: Market,
+    base: Run,
+    after: datetime.date,
+    folder: Path,
+    make_run: MakeRun,
+    seed: int = 0,
+    corrupt: Corrupt | None = None,
+) -> Verdict:
+    """Run with another future after a date in a fresh folder, and compare with the run without.
+
+    Parameters
+    ----------
+    market : Market
+    base : Run
+        From `make_run` and `market`.
+    after : datetime.date
+    folder : Path
+        Empty or absent.
+    make_run : callable
+    seed : int
+    corrupt : callable, optional
+        Default: `brain_assets.proofs.corruption.CorruptedMarket`.
+
+    Raises
+    ------
+    ProofError
+        If the date leaves nothing before or after it, or the run with another future fails.
+    """
+    check_date(base.span, after)
+    started = time.monotonic()
+    changed = corrupt(market, after, seed, folder / "files") if corrupt else CorruptedMarket(market, after, seed)
+    try:
+        other = make_run(changed, folder / "data")
+    except BrainAssetsError as error:
+        if is_guard(error):
+            return Verdict(after, GUARDED, detail=str(error), seconds=time.monotonic() - started)
+        raise ProofError(
+            f"after {after}: expected the run with another future to go through as the one without did, got: {error}"
+        ) from error
+    comparison = compare_runs(base, other, after)
+    result, detail = _judge(comparison)
+    return Verdict(after, result, comparison, detail, time.monotonic() - started)
+
+
+def is_guard(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, is that of a guard against looking ahead."""
+    return error is not None and (isinstance(error, LookAheadError) or is_guard(error.__cause__))
+
+
+def check_date(span: Span, after: datetime.date) -> None:
+    """Refuse a date that leaves nothing before or after it; raises `ProofError`."""
+    first, end = span.window(span.first_partition)[0], span.window(span.last_year)[1]
+    if not first + datetime.timedelta(days=31) < after < end - DAY:
+        raise ProofError(
+            f"--after: expected a date from {first + datetime.timedelta(days=32)} to {end - 2 * DAY}, so that there is "
+            f"something before and after it in the years that are run, got {after}; choose one."
+        )
+
+
+def _judge(comparison: Comparison) -> tuple[str, str]:
+    if comparison.differences:
+        return LEAK, ""
+    stages = {stage for stage, _ in comparison.compared}
+    idle = [stage for stage, count in comparison.later.items() if count and not comparison.later_changed[stage]]
+    if "raw_prices" not in stages or stages <= set(RAW):
+        return VOID, "nothing that is made from the market was knowable by the date, so nothing was compared"
+    if not comparison.later["raw_prices"]:
+        return VOID, "the market has no bar after the date, so nothing was changed"
+    if idle:
+        return VOID, f"everything after the date was changed, and yet nothing differs after it in {', '.join(idle)}"
+    return PASSED, ""
+
+
+def prove_no_lookahead(
+    market: Market,
+    span: Span,
+    dates: Sequence[datetime.date],
+    folder: Path,
+    make_run: MakeRun,
+    seed: int = 0,
+    corrupt: Corrupt | None = None,
+    on_verdict: Callable[[Verdict], None] | None = None,
+    on_run: Callable[[str], None] | None = None,
+) -> list[Verdict]:
+    """Put a market and the code to the test at some dates; one run without and one with another future for each.
+
+    Parameters
+    ----------
+    market, folder, make_run, seed, corrupt
+        See `prove_date`.
+    span : Span
+        The years that `make_run` runs.
+    dates : sequence of datetime.date
+    on_verdict : callable, optional
+        Called with each verdict once it is known.
+    on_run : callable, optional
+        Called before each run with a few words on it.
+    """
+    for after in dates:
+        check_date(span, after)
+    say, begin = on_verdict or _ignore, on_run or _ignore
+    begin("the market as it is")
+    try:
+        base = make_run(market, folder / "as it was")
+    except BrainAssetsError as error:
+        if not is_guard(error):
+            raise
+        verdict = Verdict(dates[0], GUARDED, detail=str(error))
+        say(verdict)
+        return [verdict]
+    verdicts: list[Verdict] = []
+    for after in dates:
+        begin(f"everything after {after} changed")
+        verdicts.append(prove_date(market, base, after, folder / f"another after {after}", make_run, seed, corrupt))
+        say(verdicts[-1])
+    return verdicts
+
+
+def _ignore(_: object) -> None:
+    """Say nothing."""
+
+
+DEFAULT_SPAN = Span(2018, 2019, 2021)
+
+
+def small_configs() -> dict[str, Any]:
+    """Give configurations of all families that train in a second: leaks do not depend on how long a model learns."""
+    from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+    from brain_assets.portfolio.config import PpoConfig, SacConfig
+
+    rollout = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8}
+    return {
+        "lstm": LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=2),
+        "patchtst": PatchTstConfig(
+            window=20, patch_length=8, patch_stride=4, d_model=4, n_heads=2, feedforward_size=8, max_epochs=2
+        ),
+        "ppo": PpoConfig(**rollout, batch_size=52),
+        "sac": SacConfig(**rollout, batch_size=32, warmup_steps=104, gradient_steps=2),
+    }
+
+
+def assert_no_lookahead(
+    folder: Path,
+    market: Market | None = None,
+    *,
+    span: Span = DEFAULT_SPAN,
+    dates: Sequence[datetime.date] = (),
+    configs: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    corrupt: Corrupt | None = None,
+) -> list[Verdict]:
+    """Assert, in a test, that the code as it is imported looks at nothing of the future; takes seconds.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; such as pytest's `tmp_path`.
+    market : Market, optional
+        Default: six simulated symbols.
+    span : Span, optional
+        Years to run.
+    dates : sequence of datetime.date, optional
+        Default: `default_dates`.
+    configs : mapping, optional
+        Family -> configuration; a family without an entry is left out. Default: `small_configs`.
+    seed : int
+        Of the changes.
+    corrupt : callable, optional
+        See `prove_date`.
+
+    Returns
+    -------
+    list of Verdict
+        All passed.
+
+    Raises
+    ------
+    AssertionError
+        With `Verdict.words` of the first date that did not pass.
+    """
+    from brain_assets.market.simulator import SimulatorMarket
+
+    chosen = market or SimulatorMarket(tuple(f"SIM{i}" for i in range(6)))
+    options = small_configs() if configs is None else configs
+    verdicts = prove_no_lookahead(
+        chosen,
+        span,
+        dates or default_dates(span.years),
+        folder,
+        lambda each, place: run_pipeline(each, place, span, options),
+        seed,
+        corrupt,
+    )
+    for verdict in verdicts:
+        if verdict.result != PASSED:
+            raise AssertionError(verdict.words)
+    return verdicts

@@ -1,0 +1,229 @@
+"""All years of a market in a fresh folder, without Dagster: the same functions in the same order as the assets.
+
+Every function is given as much as its contract allows: forecasters see the bars of *all* years and must cut them at
+their cut-off themselves. So a cut that is forgotten shows, although the graph hands over nothing later than the year.
+
+Layout: as of a data folder of the graph (``raw/…``, ``forecasts/…``, ``backtests/…``, ``models/…``).
+"""
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brain_assets.market.archive import fetch_prices
+from brain_assets.market.base import Market, MarketNote
+from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.tables import FOLDERS, ParquetTableStore
+
+if TYPE_CHECKING:
+    from brain_assets.market.prices import PricePanel
+
+RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
+SNAPSHOTS = {
+    **{f"{family}_snapshot": family for family in FORECASTER_FAMILIES},
+    **{f"{family}_policy": family for family in POLICY_FAMILIES},
+}
+"""Stage -> family."""
+
+UPSTREAM: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(RAW, ()),
+    "lstm_snapshot": ("raw_prices",),
+    "patchtst_snapshot": RAW,
+    "walkforward_forecasts": (*RAW, "lstm_snapshot", "patchtst_snapshot"),
+    "ppo_policy": (*RAW, "walkforward_forecasts"),
+    "sac_policy": (*RAW, "walkforward_forecasts"),
+    "backtest": (*RAW, "walkforward_forecasts", "ppo_policy", "sac_policy"),
+}
+"""What each stage is made from; stages in an order in which they can be made."""
+
+FILED_BEFORE = datetime.timedelta(days=366)
+"""Filings are asked for from so long before the first day."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The years of a run.
+
+    Attributes
+    ----------
+    first_year : int
+        The first with data.
+    first_partition, last_year : int
+        The year whose partition holds everything up to it, and the last partition.
+    """
+
+    first_year: int
+    first_partition: int
+    last_year: int
+
+    @property
+    def years(self) -> range:
+        """The partitions."""
+        return range(self.first_partition, self.last_year + 1)
+
+    def window(self, year: int) -> tuple[datetime.date, datetime.date]:
+        """Give the first day of a partition and the day after the last."""
+        first = self.first_year if year == self.first_partition else year
+        return datetime.date(first, 1, 1), datetime.date(year + 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    folder : Path
+        A data folder.
+    span : Span
+    metadata : mapping of (str, int) to mapping
+        What the materializations of a stage and year showed, texts; empty for a run without Dagster.
+    """
+
+    folder: Path
+    span: Span
+    metadata: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+
+    def table(self, stage: str, year: int) -> Path:
+        """Give the file of a year of a table, whether it is there or not."""
+        return self.folder / FOLDERS[stage] / f"{year}.parquet"
+
+    def snapshots(self, family: str) -> dict[datetime.date, Path]:
+        """Give the folders of a family's snapshots by cut-off, whatever is in them."""
+        storage = self.storage(family)
+        dates = (cutoff_of_year(year) for year in self.span.years)
+        return {date: storage.path(date) for date in dates if storage.path(date).is_dir()}
+
+    def storage(self, family: str) -> SnapshotLocalStorage:
+        """Give the storage of a family's snapshots."""
+        return SnapshotLocalStorage(family, self.folder / "models")
+
+
+def run_pipeline(
+    market: Market,
+    folder: Path,
+    span: Span,
+    configs: Mapping[str, Any],
+    on_step: Callable[[str], None] | None = None,
+) -> Run:
+    """Make the raw tables of all years, then models, forecasts and backtests year by year.
+
+    Parameters
+    ----------
+    market : Market
+        Of scores, not headlines, unless it is scored without a model.
+    folder : Path
+        Where everything is written; empty or absent.
+    span : Span
+    configs : mapping of str to configuration
+        Family -> how it is trained; a family without an entry is left out, and so is the backtest without any policy.
+    on_step : callable, optional
+        Called with the name of a stage and a year before it is made.
+
+    Returns
+    -------
+    Run
+    """
+    say = on_step or _ignore
+    tables = ParquetTableStore(folder, {"market": market.name})
+    for year in span.years:
+        say(f"{year} raw tables")
+        _fetch(market, tables, span, year)
+    run = Run(folder, span)
+    whole = _panel(tables, list(span.years))
+    for year in span.years:
+        panel = whole if year == span.last_year else _panel(tables, list(range(span.first_partition, year + 1)))
+        _make_year(market, tables, run, configs, year, whole, panel, say)
+    return run
+
+
+def _panel(tables: ParquetTableStore, years: list[int]) -> "PricePanel":
+    from brain_assets.market import signals
+    from brain_assets.market.prices import PricePanel
+
+    prices, news, filings = (tables.read(name, years) for name in RAW)
+    return signals.add_signals(PricePanel.from_frame(prices), news, filings)
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
+def _fetch(market: Market, tables: ParquetTableStore, span: Span, year: int) -> None:
+    start, end = span.window(year)
+    first = year == span.first_partition
+    tables.write("raw_prices", year, fetch_prices(market, start, end, overlap=not first))
+    tables.write("raw_news_sentiment", year, market.news_sentiment(start, end, score_by_length).table)
+    filed_from = start - FILED_BEFORE if first else start
+    tables.write("raw_fundamentals", year, market.fundamentals(filed_from, end).table)
+
+
+def score_by_length(titles: Any) -> Any:
+    """Score headlines without a model, by a number in [-1, 1] that follows from a title's length."""
+    return np.array([(len(title) * 37 % 201 - 100) / 100 for title in titles], dtype=np.float64)
+
+
+def _make_year(
+    market: Market,
+    tables: ParquetTableStore,
+    run: Run,
+    configs: Mapping[str, Any],
+    year: int,
+    whole: "PricePanel",
+    panel: "PricePanel",
+    say: Callable[[str], None],
+) -> None:
+    """Make what follows from the raw tables: `whole` is of all years, `panel` up to this one."""
+    from brain_assets.forecasting import forecasters, walkforward
+
+    cutoff_date, note = cutoff_of_year(year), MarketNote.of(market)
+    chosen = [family for family in FAMILIES if family in configs]
+    storages = {family: run.storage(family) for family in chosen}
+    for family in (name for name in FORECASTER_FAMILIES if name in chosen):
+        say(f"{year} {family}_snapshot")
+        snapshot = forecasters.train_snapshot(
+            family, whole, cutoff_date, configs[family], note, split_by=forecasters.split_weeks
+        )
+        storages[family].write_snapshot(snapshot)
+    say(f"{year} walkforward_forecasts")
+    calendar_years = range(run.span.window(year)[0].year, year + 1)
+    first_cutoff = cutoff_of_year(run.span.first_partition)
+    sources = {family: storages[family] for family in FORECASTER_FAMILIES if family in chosen}
+    forecasts = walkforward.build_forecast_features(panel, calendar_years, sources, first_cutoff)
+    tables.write("walkforward_forecasts", year, forecasts)
+    traders = {family: storages[family] for family in POLICY_FAMILIES if family in chosen}
+    if traders:
+        _trade_year(panel, tables, run, configs, year, note, traders, say)
+
+
+def _trade_year(
+    panel: "PricePanel",
+    tables: ParquetTableStore,
+    run: Run,
+    configs: Mapping[str, Any],
+    year: int,
+    note: MarketNote,
+    traders: Mapping[str, SnapshotLocalStorage],
+    say: Callable[[str], None],
+) -> None:
+    from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.portfolio import backtest, policies
+
+    forecasts = tables.read("walkforward_forecasts", [each for each in run.span.years if each <= year])
+    for family, storage in traders.items():
+        say(f"{year} {family}_policy")
+        weeks = policies.training_weeks(WeeklyBars.from_panel(panel), forecasts, family, cutoff_of_year(year))
+        storage.write_snapshot(
+            policies.train_policy_snapshot(family, weeks, cutoff_of_year(year), configs[family], note)
+        )
+    say(f"{year} backtest")
+    calendar_years = range(run.span.window(year)[0].year, year + 1)
+    own = tables.read_year("walkforward_forecasts", year)
+    first_cutoff = cutoff_of_year(run.span.first_partition)
+    result = backtest.backtest(panel, own, calendar_years, traders, first_cutoff)
+    tables.write("backtest", year, result.table)

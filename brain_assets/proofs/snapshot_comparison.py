@@ -1,0 +1,98 @@
+"""Files of snapshots in two runs, and what of a later forecaster its training weeks alone decide."""
+
+import datetime
+import json
+from pathlib import Path
+
+from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat
+from brain_assets.proofs.pipeline import SNAPSHOTS, Run
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+
+SNAPSHOT_FILES = ("feature_scaler.pkl", "weights.pt", "config.json", "metadata.json", "README.md")
+
+
+def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str, year: int) -> None:
+    """Compare a year's snapshot: all of it if its cut-off has passed by the date, else what was settled by then."""
+    family, cutoff = SNAPSHOTS[stage], cutoff_of_year(year)
+    folders = [run.storage(family).path(cutoff) for run in (before, after)]
+    artifact = folders[0].relative_to(before.folder).as_posix()
+    if not any(folder.is_dir() for folder in folders):
+        return
+    contents = [_files(folder) for folder in folders]
+    if cutoff <= comparison.after:
+        for name in SNAPSHOT_FILES:
+            _compare_file(comparison, stage, f"{artifact}/{name}", cutoff, [each.get(name) for each in contents])
+        return
+    comparison.note_later(stage, 1, int(contents[0] != contents[1]))
+    if family in FORECASTER_FAMILIES and all("metadata.json" in each for each in contents):
+        _compare_learned_before(comparison, stage, artifact, contents)
+
+
+def _compare_learned_before(
+    comparison: Comparison, stage: str, artifact: str, contents: list[dict[str, bytes]]
+) -> None:
+    """Compare what a later forecaster has from its training weeks alone, if the last of them ended by the date."""
+    metadata = [json.loads(each["metadata.json"]) for each in contents]
+    known = datetime.date.fromisoformat(metadata[0]["data"]["last_training_target"])
+    if known > comparison.after:
+        return
+    scalers = [each.get("feature_scaler.pkl") for each in contents]
+    _compare_file(comparison, stage, f"{artifact}/feature_scaler.pkl", known, scalers)
+    parts = []
+    n_epochs = min(len(each["training"]["curve"]) for each in metadata)  # when it stops, its validation weeks decide
+    for each in metadata:
+        data, training = each["data"], each["training"]
+        parts.append(
+            flat(
+                {
+                    "data": {name: data[name] for name in ("first_session", "last_training_target")}
+                    | {"n_training_windows": data["n_training_windows"]},
+                    "forecast_scale": each["forecast_scale"],
+                    "neutral_channels": each["neutral_channels"],
+                    "training": {
+                        "zero_train_loss": training["zero_train_loss"],
+                        "curve": [losses["train"] for losses in training["curve"][:n_epochs]],
+                    },
+                }
+            )
+        )
+    compare_mappings(comparison, stage, f"{artifact}/metadata.json", known, parts, "parts of later snapshots")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
+
+
+def _compare_file(
+    comparison: Comparison, stage: str, artifact: str, known: datetime.date, contents: list[bytes | None]
+) -> None:
+    comparison.compared[stage, "snapshot files"] += 1
+    if contents[0] == contents[1]:
+        return
+    found = [_readable(artifact, content) for content in contents]
+    if found[0] != found[1]:
+        count = comparison.compared.copy()
+        compare_mappings(comparison, stage, artifact, known, found, "keys")
+        comparison.compared = count  # the file counts, not its keys
+        return
+    was, became = (ABSENT if content is None else f"{len(content):,} other bytes" for content in contents)
+    comparison.differences.append(Difference(known, stage, artifact, "the file's bytes", "", was, became))
+
+
+def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
+    """Give what a file of a snapshot says in single values; empty where it cannot be taken apart."""
+    if content is None:
+        return {}
+    if artifact.endswith(".json"):
+        return flat(json.loads(content))
+    if artifact.endswith("feature_scaler.pkl"):
+        from brain_assets.snapshots.scaler_file import load_scaler
+
+        scaler = load_scaler(content)
+        return flat({"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist(), "n": int(scaler.n_samples_seen_)})
+    if artifact.endswith("weights.pt"):
+        from brain_assets.snapshots.weights_file import load_weights
+
+        state = load_weights(content)
+        return {name: str(float(value.double().sum())) for name, value in state.items()}
+    return {f"line {number}": line for number, line in enumerate(content.decode().splitlines(), start=1)}

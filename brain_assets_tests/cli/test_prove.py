@@ -1,0 +1,53 @@
+"""`brain-assets prove no-lookahead` as its users run it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from brain_assets_tests.backfills import brain_assets, write_config
+
+
+@pytest.mark.slow
+def test_no_lookahead(tmp_path: Path) -> None:
+    config, kept = write_config(tmp_path / "tiny.yaml"), tmp_path / "kept"
+    options = ["--years", "2019-2020", "--after", "2020-07-02", "--config", str(config), "--keep", str(kept)]
+    run = brain_assets(tmp_path / "data", "prove", "no-lookahead", *options)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"after 2020-07-02: passed, [\d,]+ values and files are the same", run.stdout)
+    assert re.search(r"backtest +[\d,]+ +0 +[\d,]+", run.stdout)
+    assert not (tmp_path / "data").exists()
+    assert (kept / "as it was" / "forecasts" / "2020.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--after", "July"], r"--after: expected a day as 2020-12-31, got July; correct it\."),
+        pytest.param(
+            ["--after", "2030-01-01"],
+            r"--after: expected a date from 2016-02-02 to 2021-12-30, .*, got 2030-01-01; choose one\.",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--years", "2031"], r"years: expected years from 2019 to 2021, got 2031; .*", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
+    run = brain_assets(tmp_path / "data", "prove", "no-lookahead", *options)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+    assert re.fullmatch(rf"error: {sentence}\n", run.stderr)
+    assert not (tmp_path / "data").exists()
+
+
+def test_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    run = brain_assets(tmp_path / "data", "prove", "no-lookahead", "--keep", str(tmp_path))
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert (
+        f"error: --keep: expected a folder that is empty or not there yet, got {tmp_path}; choose another.\n"
+        in run.stderr
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

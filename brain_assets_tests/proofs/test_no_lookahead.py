@@ -1,0 +1,414 @@
+"""Leaks as somebody would write them, each planted into the real code, and each caught; the code as it is passes."""
+
+import datetime
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.errors import ProofError
+from brain_assets.forecasting import forecasters, walkforward
+from brain_assets.forecasting.features import TrainingSplit
+from brain_assets.market import headlines, signals, weekly
+from brain_assets.market.calendar import Weeks
+from brain_assets.market.files import FilesMarket
+from brain_assets.market.news import day_sessions
+from brain_assets.market.prices import CLOSE, PricePanel
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.portfolio import backtest, policy
+from brain_assets.portfolio.baselines import Baseline, top_third
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.proofs.corruption import FetchedOnce
+from brain_assets.proofs.file_copies import corrupted_files
+from brain_assets.proofs.no_lookahead import (
+    GUARDED,
+    LEAK,
+    PASSED,
+    VOID,
+    Verdict,
+    assert_no_lookahead,
+    default_dates,
+    prove_no_lookahead,
+    small_configs,
+)
+from brain_assets.proofs.pipeline import UPSTREAM, Span, run_pipeline
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets_tests.conftest import SYMBOLS
+
+SPAN = Span(2018, 2019, 2020)
+YEAR_END, JULY = default_dates(SPAN.years)
+MARKET = FetchedOnce(
+    SimulatorMarket(SYMBOLS, seed=1), datetime.date(2018, 1, 1), datetime.date(2021, 1, 1), datetime.date(2016, 12, 1)
+)
+
+SLOW = pytest.mark.slow
+Leak = Callable[[pytest.MonkeyPatch], None]
+
+
+def verdict_of(
+    folder: Path, date: datetime.date, families: Sequence[str] = ("lstm",), market: Any = MARKET, corrupt: Any = None
+) -> Verdict:
+    configs = {family: small_configs()[family] for family in families}
+    [verdict] = prove_no_lookahead(
+        market, SPAN, [date], folder, lambda each, place: run_pipeline(each, place, SPAN, configs), corrupt=corrupt
+    )
+    return verdict
+
+
+def test_default_dates_are_the_end_of_the_year_before_and_a_week_early_in_july() -> None:
+    assert (datetime.date(2019, 12, 31), datetime.date(2020, 7, 2)) == (YEAR_END, JULY)  # 3 July was a holiday
+    assert default_dates([2021]) == [datetime.date(2021, 7, 2)]
+
+
+# The leaks
+
+
+def scaler_fitted_on_validation_rows(patch: pytest.MonkeyPatch) -> None:
+    fit = forecasters.fit_scaler
+    patch.setattr(forecasters, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
+
+
+def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
+    """The panel is cut after the week of the cut-off, and a week that has begun by then is learned from."""
+    until = PricePanel.until
+    patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=7)))
+
+    def split(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
+        inside = weeks.start <= np.datetime64(cutoff_date)
+        validation = np.flatnonzero(inside & (weeks.start >= np.datetime64(f"{cutoff_date.year}-01-01")))
+        return TrainingSplit(np.flatnonzero(inside & (weeks.end < weeks.start[validation[0]])), validation)
+
+    patch.setattr(forecasters, "split_weeks", split)
+
+
+def early_stopping_on_test_weeks(patch: pytest.MonkeyPatch) -> None:
+    """The year that is forecast decides when the training stops."""
+    until = PricePanel.until
+    patch.setattr(PricePanel, "until", lambda panel, date: until(panel, date + datetime.timedelta(days=366)))
+
+    def split(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
+        validation = np.flatnonzero(weeks.year >= min(cutoff_date.year + 1, weeks.year.max()))
+        return TrainingSplit(np.flatnonzero(weeks.end < weeks.start[validation[0]]), validation)
+
+    patch.setattr(forecasters, "split_weeks", split)
+
+
+def bfill(patch: pytest.MonkeyPatch) -> None:
+    from_frame = PricePanel.from_frame
+
+    def filled(frame: pd.DataFrame) -> PricePanel:
+        panel = from_frame(frame)
+        values = np.stack([pd.DataFrame(bars).bfill().to_numpy() for bars in panel.values])
+        return replace(panel, values=values)
+
+    patch.setattr(PricePanel, "from_frame", filled)
+
+
+def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    from_frame = PricePanel.from_frame
+
+    def survivors(frame: pd.DataFrame) -> PricePanel:
+        still_there = frame.loc[frame["date"] == frame["date"].max(), "symbol"]
+        return from_frame(frame[frame["symbol"].isin(still_there)])
+
+    patch.setattr(PricePanel, "from_frame", survivors)
+
+
+def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
+    build = forecasters.build_features
+
+    def smoothed(panel: PricePanel, family: str) -> np.ndarray:
+        features = build(panel, family)
+        rolled = [pd.DataFrame(rows).rolling(5, center=True, min_periods=1).mean().to_numpy() for rows in features]
+        return np.where(np.isfinite(features), np.stack(rolled), np.nan).astype(np.float32)
+
+    patch.setattr(forecasters, "build_features", smoothed)
+
+
+def fiscal_date_for_filing_date(patch: pytest.MonkeyPatch) -> None:
+    channels = signals.fundamental_channels
+    patch.setattr(
+        signals,
+        "fundamental_channels",
+        lambda panel, table: channels(panel, table.assign(filed=table["period_end"]).sort_values("filed")),
+    )
+
+
+def same_year_snapshot(patch: pytest.MonkeyPatch) -> None:
+    def choose(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:
+        years = np.array([cutoff.year for cutoff in cutoffs])
+        return np.searchsorted(years, weeks.year, "right") - 1
+
+    patch.setattr(walkforward, "choose_snapshots", choose)
+
+
+def week_labelled_by_its_last_day(patch: pytest.MonkeyPatch) -> None:
+    """As `resample("W-FRI")` would: and everything up to the day before the label counts as known."""
+    complete_weeks = weekly.complete_weeks
+
+    def labelled(sessions: np.ndarray) -> Weeks:
+        weeks = complete_weeks(sessions)
+        return Weeks(weeks.last, weeks.last, weeks.end, weeks.end)
+
+    patch.setattr(weekly, "complete_weeks", labelled)
+
+
+def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
+    scale = forecasters.scale_features
+
+    def normalized(features: np.ndarray, scaler: Any, clip: float) -> Any:
+        scaler = replace_statistics(scaler, np.nanmean(features, axis=(0, 1)), np.nanstd(features, axis=(0, 1)))
+        return scale(features, scaler, clip)
+
+    patch.setattr(forecasters, "scale_features", normalized)
+
+
+def replace_statistics(scaler: Any, mean: np.ndarray, deviation: np.ndarray) -> Any:
+    from copy import copy
+
+    changed = copy(scaler)
+    changed.mean_, changed.scale_ = mean.astype(np.float64), deviation.astype(np.float64)
+    return changed
+
+
+def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
+    forecast_family = walkforward._forecast_family
+
+    def shifted(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+        forecast, names = forecast_family(*arguments)
+        return np.roll(forecast, -1, axis=0), names
+
+    patch.setattr(walkforward, "_forecast_family", shifted)
+
+
+def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
+    def momentum(panel: PricePanel, weeks: Weeks) -> np.ndarray:
+        close = panel.values[:, :, CLOSE].T
+        return close[weeks.last] / close[np.maximum(weeks.last - 20, 0)] - 1
+
+    patch.setattr(weekly, "_momentum", momentum)
+
+
+def after_close_news_on_the_same_day(patch: pytest.MonkeyPatch) -> None:
+    def by_day(published: pd.Series) -> np.ndarray:
+        return day_sessions(published.dt.tz_convert("America/New_York").dt.tz_localize(None).to_numpy())
+
+    patch.setattr(headlines, "news_sessions", by_day)
+
+
+LSTM_2019, LSTM_2020 = ("models/lstm/snapshot-2019-12-31", "models/lstm/snapshot-2020-12-31")
+FORECASTS = "forecasts/2020.parquet"
+
+
+@pytest.mark.parametrize(
+    ("leak", "date", "artifact", "place", "column"),
+    [
+        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (bfill, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
+        (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
+        (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),
+        (forecasts_shifted_by_one, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
+        pytest.param(
+            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "patchtst", marks=SLOW
+        ),
+    ],
+)
+def test_leak_is_caught_and_its_first_artifact_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    leak: Leak,
+    date: datetime.date,
+    artifact: str,
+    place: str,
+    column: str,
+) -> None:
+    leak(monkeypatch)
+    verdict = verdict_of(tmp_path, date)
+    assert verdict.result == LEAK
+    first = verdict.first
+    assert first is not None
+    assert (first.artifact, first.place, first.column) == (artifact, place, column), verdict.words
+    assert first.known <= date
+    assert verdict.comparison is not None
+    assert any(found.after for found in verdict.comparison.differences)  # another future gave other bytes
+    assert artifact in verdict.words
+    assert f"So look at what makes {first.stage}." in verdict.words
+    # forecasts that leak are told from models that do
+    of_forecasts = ("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot")
+    assert verdict.equal_upstream == (of_forecasts if artifact == FORECASTS else ("raw_prices",))
+    assert verdict.unlike_upstream == ()
+
+
+@pytest.mark.slow
+def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fiscal_date_for_filing_date(monkeypatch)
+    verdict = verdict_of(tmp_path, JULY, ["patchtst"])
+    assert verdict.result == LEAK
+    assert verdict.first is not None
+    assert verdict.first.artifact == FORECASTS
+    assert "raw_fundamentals" in verdict.equal_upstream
+
+
+@pytest.mark.parametrize(
+    ("leak", "date", "sentence", "artifact"),
+    [
+        pytest.param(
+            target_past_the_cutoff,
+            YEAR_END,
+            r"data.last_\w+ on or before the cut-off 2019-12-31",
+            f"{LSTM_2019}/",
+            marks=SLOW,
+        ),
+        pytest.param(
+            early_stopping_on_test_weeks,
+            YEAR_END,
+            r"data.last_\w+ on or before the cut-off 2019-12-31",
+            f"{LSTM_2019}/",
+            marks=SLOW,
+        ),
+        (same_year_snapshot, JULY, r"expected weeks that begin after its cut-off", "forecasts/2019.parquet"),
+    ],
+)
+def test_leak_that_a_guard_catches_is_also_caught_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, leak: Leak, date: datetime.date, sentence: str, artifact: str
+) -> None:
+    leak(monkeypatch)
+    verdict = verdict_of(tmp_path / "guarded", date)
+    assert verdict.result == GUARDED
+    assert re.search(sentence, verdict.words)
+    monkeypatch.setattr(forecasters, "check_dates", lambda *arguments: None)
+    monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
+    verdict = verdict_of(tmp_path / "unguarded", date)
+    assert verdict.result == LEAK
+    assert verdict.first is not None
+    assert verdict.first.artifact.startswith(artifact), verdict.words
+
+
+# News from files: changed below the reader
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> FilesMarket:
+    """Bars in two CSV files, filings in Parquet, and a headline a session and symbol at noon in New York."""
+    folder = tmp_path_factory.mktemp("files")
+    start, end = datetime.date(2018, 1, 1), datetime.date(2021, 1, 1)
+    bars = MARKET.prices(start, end)
+    early = bars["date"] < "2019-06-01"
+    bars[early].to_csv(folder / "prices-1.csv", index=False)
+    bars[~early].to_csv(folder / "prices-2.csv", index=False)
+    noon = (bars["date"] + pd.Timedelta(hours=12)).dt.tz_localize("America/New_York")
+    titles = [f"{symbol} in the news {number % 17 * 'very '}often" for number, symbol in enumerate(bars["symbol"])]
+    pd.DataFrame({"published": noon, "symbol": bars["symbol"], "title": titles}).to_csv(
+        folder / "headlines.csv", index=False
+    )
+    MARKET.fundamentals(start, end).table.to_parquet(folder / "fundamentals.parquet", index=False)
+    return FilesMarket(folder)
+
+
+def change_files(market: FilesMarket, after: datetime.date, seed: int, folder: Path) -> FilesMarket:
+    return corrupted_files(market, folder, after, seed)
+
+
+def test_files_changed_below_the_reader_pass(files: FilesMarket, tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, JULY, [], files, change_files)
+    assert verdict.result == PASSED, verdict.words
+    assert verdict.comparison is not None
+    assert verdict.comparison.later_changed["raw_news_sentiment"] > 0
+    assert {path.name for path in (tmp_path / f"another after {JULY}" / "files").iterdir()} == {
+        path.name for path in files.folder.iterdir()
+    }
+
+
+def test_after_close_news_on_the_same_day(monkeypatch: pytest.MonkeyPatch, files: FilesMarket, tmp_path: Path) -> None:
+    after_close_news_on_the_same_day(monkeypatch)
+    verdict = verdict_of(tmp_path, JULY, [], FilesMarket(files.folder), change_files)
+    assert verdict.result == LEAK
+    assert verdict.first is not None
+    assert verdict.first.artifact == "raw/news_sentiment/2020.parquet"
+    assert verdict.first.place.startswith("2020-07-02, ")
+    assert (verdict.first.known, verdict.first.stage) == (JULY, "raw_news_sentiment")
+
+
+# Policies and rules
+
+
+def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
+    """The scaler is fitted anew on the weeks that are traded."""
+    builder = policy.ObservationBuilder
+    patch.setattr(
+        policy, "ObservationBuilder", lambda weeks, scaler, rules: builder(weeks, fit_observation_scaler(weeks), rules)
+    )
+
+
+def rule_that_looks_at_its_own_week(patch: pytest.MonkeyPatch) -> None:
+    foresight = Baseline(lambda known, rules: top_third(known.weeks.weekly_return, known, rules), "foresight")
+    patch.setitem(backtest.BASELINES, "momentum_top", foresight)
+
+
+@pytest.fixture
+def few_rules(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Baseline]:
+    """Leave out the two that look for weights by optimization, and take a second a year."""
+    rules = {name: backtest.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
+    monkeypatch.setattr(backtest, "BASELINES", rules)
+    return rules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leak", "strategy"), [(observation_scaler_fitted_again, "ppo"), (rule_that_looks_at_its_own_week, "momentum_top")]
+)
+def test_leak_into_weights(
+    monkeypatch: pytest.MonkeyPatch, few_rules: Mapping[str, Baseline], tmp_path: Path, leak: Leak, strategy: str
+) -> None:
+    leak(monkeypatch)
+    verdict = verdict_of(tmp_path, JULY, ["lstm", "ppo"])
+    assert verdict.result == LEAK
+    assert verdict.first is not None
+    assert (verdict.first.artifact, verdict.first.column) == ("backtests/2020.parquet", "weights")
+    assert verdict.first.place.endswith(strategy)
+    assert verdict.equal_upstream[-2:] == ("walkforward_forecasts", "ppo_policy")
+
+
+# The code as it is
+
+
+def test_code_as_it_is_passes(few_rules: Mapping[str, Baseline], tmp_path: Path) -> None:
+    [verdict] = assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY])
+    assert verdict.comparison is not None
+    for stage in UPSTREAM:
+        assert verdict.comparison.later_changed[stage] > 0, stage
+        assert any(count for (name, _), count in verdict.comparison.compared.items() if name == stage), stage
+
+
+@pytest.mark.slow
+def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> None:
+    market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(23)), seed=3, listed_share=0.3, delisted_share=0.3)
+    assert_no_lookahead(tmp_path, market, seed=5)
+
+
+def test_helper_fails_with_the_words_of_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    momentum_up_to_the_end_of_the_week(monkeypatch)
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, lstm"):
+        assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={})
+
+
+# What gives no verdict
+
+
+def test_a_future_that_is_not_changed_proves_nothing(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, JULY, [], corrupt=lambda market, *_: market)
+    assert verdict.result == VOID
+    assert "nothing differs after it in raw_prices" in verdict.words
+
+
+@pytest.mark.parametrize("date", [datetime.date(2018, 1, 15), datetime.date(2020, 12, 31)])
+def test_dates_with_nothing_before_or_after_them_are_refused(tmp_path: Path, date: datetime.date) -> None:
+    with pytest.raises(ProofError, match=r"--after: expected a date from 2018-02-02 to 2020-12-30, .*, got 20"):
+        verdict_of(tmp_path, date)
