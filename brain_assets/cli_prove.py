@@ -43,7 +43,7 @@ def no_lookahead(
     market: MarketOption = None,
     years: Annotated[
         str | None,
-        typer.Option(help="A year or a range; the last is tested, those before it run too. Default: three."),
+        typer.Option(help="The last of a range is tested, those before it run too. Default: the first 3."),
     ] = None,
     after: Annotated[
         list[str] | None,
