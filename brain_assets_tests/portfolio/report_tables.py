@@ -1,0 +1,72 @@
+"""Small tables of results, as the main job writes them, with known answers."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.market.base import MarketNote
+
+NOTE = MarketNote("sample", "Closes only.")
+FIRST_WEEK = np.datetime64("2019-12-30")
+"""Ends in 2020."""
+
+
+def mondays(n_weeks: int, first: np.datetime64 = FIRST_WEEK) -> np.ndarray:
+    return (first + 7 * np.arange(n_weeks)).astype("datetime64[us]")
+
+
+def backtest_table(
+    returns: Mapping[str, Sequence[float] | np.ndarray], first: np.datetime64 = FIRST_WEEK, turnover: float = 0.1
+) -> pd.DataFrame:
+    """Strategies with given weekly net returns; each holds two symbols and some cash."""
+    weights = json.dumps({"AAA": 0.3, "BBB": 0.6, "cash": 0.1})
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "week_start": mondays(len(net), first),
+                    "strategy": name,
+                    "net_return": np.asarray(net, dtype=np.float64),
+                    "turnover": turnover,
+                    "weights": weights,
+                }
+            )
+            for name, net in returns.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def forecast_table(
+    n_weeks: int,
+    lstm_skill: float = 0.0,
+    n_bootstrap: int = 0,
+    first: np.datetime64 = FIRST_WEEK,
+    n_symbols: int = 12,
+    patchtst: bool = True,
+) -> pd.DataFrame:
+    """Forecasts of which the LSTM's know a share of the return, PatchTST's nothing, momentum's the opposite.
+
+    The first weeks are the bootstrap window's; after it the sources are snapshots of the year before.
+    """
+    random = np.random.default_rng(3)
+    realized = random.normal(0.0, 0.03, (n_weeks, n_symbols))
+    lstm = lstm_skill * realized + random.normal(0.0, 0.03, realized.shape) * (1 - lstm_skill)
+    starts = mondays(n_weeks, first)
+    years = starts.astype("datetime64[Y]").astype(int) + 1970
+    source = ["momentum" if week < n_bootstrap else f"snapshot-{year - 1}-12-31" for week, year in enumerate(years)]
+    other = source if patchtst else ["momentum"] * n_weeks
+    return pd.DataFrame(
+        {
+            "week_start": np.repeat(starts, n_symbols),
+            "symbol": [f"S{number:02d}" for number in range(n_symbols)] * n_weeks,
+            "lstm": lstm.ravel(),
+            "lstm_source": np.repeat(source, n_symbols),
+            "patchtst": random.normal(0.0, 0.01, realized.size),
+            "patchtst_source": np.repeat(other, n_symbols),
+            "momentum": -realized.ravel(),
+            "realized": realized.ravel(),
+        }
+    )
