@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.cli_models import check_family, models, promote
+from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.terminal import (
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(sync, name="sync")
 app.command()(models)
 app.command()(promote)
+app.command()(report)
 
 FAMILY_NAMES = {"lstm": "LSTM", "patchtst": "PatchTST"}
 

@@ -152,7 +152,7 @@ class ParquetTableStore(TableStore):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._claim()
-            _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
+            replace_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
         except OSError as error:
             raise StorageError.unwritable(path, error.strerror or error) from error
         return str(path)
@@ -164,7 +164,7 @@ class ParquetTableStore(TableStore):
         kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
         try:
             kept.parent.mkdir(exist_ok=True)
-            _replace(kept, lambda temporary: temporary.write_bytes(data))
+            replace_file(kept, lambda temporary: temporary.write_bytes(data))
         except OSError as error:
             raise StorageError.unwritable(kept, error.strerror or error) from error
         return str(kept)
@@ -193,7 +193,7 @@ class ParquetTableStore(TableStore):
         path = self.data_dir / IDENTITY_FILE
         if not path.exists():
             content = json.dumps(self._identity, indent=2) + "\n"
-            _replace(path, lambda temporary: temporary.write_text(content))
+            replace_file(path, lambda temporary: temporary.write_text(content))
 
 
 def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -279,7 +279,7 @@ def _absent(name: str, year: int) -> str:
     )
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write through a temporary sibling that is flushed and renamed; those that dead processes left are removed."""
     mark = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}")
     for leftover in path.parent.iterdir():

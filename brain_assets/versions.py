@@ -12,4 +12,5 @@ CODE_VERSIONS = {
     "backtest": "3",
     "lstm_model": "1",
     "patchtst_model": "1",
+    "report": "1",
 }

@@ -24,7 +24,8 @@ def build_resources(
 ) -> Mapping[str, Any]:
     """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`.
 
-    Families with an entry in `hubs` push their snapshots to it. Scores of headlines lie beside the folder of models.
+    Families with an entry in `hubs` push their snapshots to it. Scores of headlines and
+    reports lie beside the folder of models.
     """
     repos = hubs or {}
     return {
@@ -33,6 +34,7 @@ def build_resources(
         "table_io": TableIOManager(tables),
         "clock": clock,
         "headline_cache": models_dir.parent / "cache" / "headlines",
+        "reports_dir": models_dir.parent / "reports",
         "snapshots": {
             family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
             for family in FAMILIES

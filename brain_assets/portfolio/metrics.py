@@ -90,9 +90,9 @@ def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
     ndarray of float64, shape (...)
         NaN where returns do not differ from week to week.
     """
-    spread = volatility(net_returns)
+    spread = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
     moves = spread > 1e-12  # below is what rounding leaves of equal returns
-    ratio = net_returns.mean(axis=0) * WEEKS_PER_YEAR / np.where(moves, spread, np.nan)
+    ratio = net_returns.mean(axis=0) / np.where(moves, spread, np.nan) * math.sqrt(WEEKS_PER_YEAR)
     return np.asarray(ratio)
 
 

@@ -152,6 +152,9 @@ class Report:
 
     cost_bps: float
 
+    block_length: int
+    """Mean length, in weeks, of the blocks that strategies were resampled in."""
+
     @property
     def n_weeks(self) -> int:
         """Count the weeks that strategies are compared on."""
@@ -217,6 +220,7 @@ def build_report(
         forecasters=measure_forecasts(forecasts, years_of_weeks),
         curves=tuple(curves),
         cost_bps=RULES.cost_bps,
+        block_length=metrics.block_length(returns[names].to_numpy()) if len(returns) >= metrics.MIN_WEEKS else 1,
     )
 
 

@@ -10,7 +10,7 @@ from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.forecast_figures import ForecasterFigures
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report import Report, StrategyFigures, Weights
-from brain_assets_tests.portfolio.report_tables import NOTE
+from brain_assets_tests.portfolio.toy_results import NOTE
 
 NAN = float("nan")
 ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)
@@ -49,6 +49,7 @@ def report(
         ),
         curves=(),
         cost_bps=10.0,
+        block_length=1,
     )
 
 

@@ -13,7 +13,7 @@ from brain_assets.portfolio.forecast_figures import NO_MODEL, OLDER, YEAR_BEFORE
 from brain_assets.portfolio.learning_curves import LearningCurve, read_learning_curves
 from brain_assets.portfolio.report import Report, build_report, read_weights, years_of_weeks
 from brain_assets.portfolio.trials import Trial
-from brain_assets_tests.portfolio.report_tables import NOTE, backtest_table, forecast_table, mondays
+from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, mondays
 
 N_WEEKS = 60
 

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.market.base import MarketNote
+from brain_assets.portfolio.learning_curves import LearningCurve
+from brain_assets.portfolio.report import Report, build_report
+from brain_assets.portfolio.trials import Trial
 
 NOTE = MarketNote("sample", "Closes only.")
 FIRST_WEEK = np.datetime64("2019-12-30")
@@ -70,3 +74,28 @@ def forecast_table(
             "realized": realized.ravel(),
         }
     )
+
+
+TOY_WEEKS = 60
+
+
+@cache
+def toy_report() -> Report:
+    """Two policies, one with three seeds, rules, forecasts and learning curves: everything that a page shows."""
+    random = np.random.default_rng(5)
+    equal = random.normal(0.002, 0.02, TOY_WEEKS)
+    net = {
+        "equal_weight": equal,
+        "ppo": equal + 0.001,
+        "ppo_seed_1": equal + 0.002,
+        "ppo_seed_2": equal - 0.001,
+        "sac": equal + random.normal(0.0, 0.005, TOY_WEEKS),
+        "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
+    }
+    curves = [
+        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95))
+        for family in ("lstm", "patchtst", "ppo", "sac")
+        for year in (2019, 2020)
+    ]
+    trials = [Trial("ppo", name, 2020, 52, mean, 0.02) for name, mean in (("a", 0.001), ("b", 0.003))]
+    return build_report(backtest_table(net), forecast_table(TOY_WEEKS, 0.3, n_bootstrap=20), curves, trials, NOTE)
