@@ -5,7 +5,7 @@ from brain_assets.graph.assets.forecasts import walkforward_forecasts
 from brain_assets.graph.assets.main_models import lstm_model, patchtst_model
 from brain_assets.graph.assets.policies import backtest, ppo_policy, sac_policy
 from brain_assets.graph.assets.prices import raw_prices
-from brain_assets.graph.assets.report import report
+from brain_assets.graph.assets.reports import report
 from brain_assets.graph.assets.signals import raw_fundamentals, raw_news_sentiment
 
 YEARLY_ASSETS = [

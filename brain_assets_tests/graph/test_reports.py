@@ -69,7 +69,7 @@ def test_years_can_be_chosen_and_holes_are_left_out(
     tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
-    monkeypatch.setattr("brain_assets.graph.assets.report.chart_picture", lambda chart: undrawn)
+    monkeypatch.setattr("brain_assets.graph.assets.reports.chart_picture", lambda chart: undrawn)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
     assert (metadata["years"], metadata["weeks"]) == ("2021", 52)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()
