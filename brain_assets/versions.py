@@ -9,7 +9,7 @@ CODE_VERSIONS = {
     "walkforward_forecasts": "2",
     "ppo_policy": "4",
     "sac_policy": "2",
-    "backtest": "3",
+    "backtest": "4",
     "lstm_model": "1",
     "patchtst_model": "1",
     "report": "1",

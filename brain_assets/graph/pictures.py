@@ -2,8 +2,9 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 import numpy as np
@@ -15,16 +16,20 @@ if TYPE_CHECKING:
 
     from brain_assets.portfolio.charts import Chart, Series
 
+    Layout = Literal["constrained"] | None
+
 
 def known_or_words(value: float | None) -> float | str:
     """Give a figure for metadata; none, or NaN, which JSON does not know, in words."""
     return value if value is not None and np.isfinite(value) else "not known: fewer than three symbols"
 
 
-def _figure(title: str, xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
+def _figure(
+    title: str, xlabel: str, ylabel: str, height: float = 3.6, layout: "Layout" = "constrained"
+) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
-    figure = Figure(figsize=(7, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(7, height), dpi=100, layout=layout)
     axes = figure.subplots()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
@@ -117,13 +122,16 @@ def ratio_chart(title: str, fundamentals: pd.DataFrame) -> dg.MarkdownMetadataVa
     return _picture(figure, title)
 
 
+LEGEND_COLUMNS = 4
+
+
 def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
     """Draw a chart of a report; the report's page draws the same numbers."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
     flat = chart.x_kind == "name"
-    figure, axes = _figure(chart.title, chart.x_label, "" if flat else chart.y_label)
-    figure.set_size_inches(7, 4.2)  # there are more names below than elsewhere
+    # a report has many pictures: finding a layout would take half their time
+    figure, axes = _figure(chart.title, chart.x_label, "" if flat else chart.y_label, 4.2, None)
     axes.set_axisbelow(True)
     values = axes.xaxis if flat else axes.yaxis
     for position, series in enumerate(chart.series):
@@ -147,8 +155,15 @@ def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
     if chart.zero_line is not None:
         axes.axhline(chart.zero_line, color="gray", linewidth=0.8, linestyle=":")
     handles, labels = axes.get_legend_handles_labels()
-    if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small", frameon=False)
+    legend_rows = math.ceil(len(labels) / LEGEND_COLUMNS) if len(labels) > 1 else 0
+    if legend_rows:
+        figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, fontsize="x-small", frameon=False)
+    figure.subplots_adjust(
+        left=0.33 if flat else 0.12,  # names stand there
+        right=0.97,
+        top=0.92,
+        bottom=0.09 + 0.045 * legend_rows + 0.05 * bool(axes.get_xlabel()),
+    )
     return _picture(figure, chart.title)
 
 

@@ -290,7 +290,7 @@ def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
     Parameters
     ----------
     trials : sequence of Trial
-        Any number a family and configuration, one a year.
+        Any number a family and configuration, one a year; a year without a week says nothing.
 
     Returns
     -------
@@ -298,7 +298,7 @@ def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
         In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
     """
     groups: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
+    for trial in (trial for trial in trials if trial.n_weeks > 0):
         groups.setdefault((trial.family, trial.configuration), []).append(trial)
     return np.array([_pooled_sharpe(group) for group in groups.values()])
 

@@ -43,8 +43,7 @@ def report_page(report: Report) -> Page:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     html = environment.from_string(template).render(
         title=f"Backtest of {report.span}, market {report.market.name}",
-        subtitle=f"Out of sample: {report.n_weeks:,} weeks, the first beginning on {report.weeks[0]}, the last on "
-        f"{report.weeks[-1]}.",
+        subtitle=_subtitle(report),
         caveat=report.market.caveat,
         conclusion=conclude(report),
         cost=f"{report.cost_bps:g} basis points",
@@ -63,6 +62,14 @@ def report_page(report: Report) -> Page:
         figures=_packed(json.dumps({chart.key: plotly_figure(chart) for chart in charts}, separators=(",", ":"))),
     )
     return Page(html, groups)
+
+
+def _subtitle(report: Report) -> str:
+    said = f"Out of sample: {report.n_weeks:,} weeks, the first beginning on {report.weeks[0]}, the last on "
+    left_out = f"; {report.weeks_left_out:,} that only some strategies traded are left out" * bool(
+        report.weeks_left_out
+    )
+    return f"{said}{report.weeks[-1]}{left_out}."
 
 
 @cache

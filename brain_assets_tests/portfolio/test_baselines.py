@@ -124,6 +124,26 @@ def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> Non
         np.testing.assert_allclose(choose(week, all_cash(n_assets))[:-1], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_assets", [2, 6, 25])
+def test_minimum_variance_is_what_skfolio_finds(n_assets: int) -> None:
+    from skfolio.moments import LedoitWolf
+    from skfolio.optimization import MeanRisk
+    from skfolio.prior import EmpiricalPrior
+
+    rules = TradingRules(min_cash=0.02, max_weight=0.2)
+    random = np.random.default_rng(5)
+    scale = random.uniform(0.01, 0.04, n_assets)
+    past = random.normal(size=(3, PAST_WEEKS, n_assets)) * scale + random.normal(0.0, 0.01, (3, PAST_WEEKS, 1))
+    choose = BASELINES["min_variance"].rule(known(toy_weeks(3, n_assets), past), rules)
+    prior = EmpiricalPrior(covariance_estimator=LedoitWolf())
+    model = MeanRisk(prior_estimator=prior, max_weights=0.2, budget=min(0.98, 0.2 * n_assets))
+    for week in range(3):
+        found, expected = choose(week, all_cash(n_assets))[:-1], model.fit(past[week]).weights_
+        np.testing.assert_allclose(found, expected, atol=1e-3)  # skfolio's own tolerance is that of a variance
+        covariance = LedoitWolf().fit(past[week]).covariance_
+        assert found @ covariance @ found <= expected @ covariance @ expected * (1 + 1e-6)
+
+
 @pytest.mark.parametrize("name", ["min_variance", "risk_parity"])
 def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
     seen = known(weeks)

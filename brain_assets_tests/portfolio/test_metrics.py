@@ -187,4 +187,6 @@ def test_years_of_a_configuration_are_one_trial() -> None:
             0.0,
         ],
     )
-    assert len(metrics.weekly_sharpe_ratios([])) == 0
+    nan = float("nan")
+    assert len(metrics.weekly_sharpe_ratios([Trial("ppo", "a", 2020, 0, nan, nan)])) == 0
+    assert metrics.weekly_sharpe_ratios([Trial("ppo", "a", 2020, 1, 0.01, nan)]).tolist() == [0.0]
