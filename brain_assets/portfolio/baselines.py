@@ -146,6 +146,9 @@ def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
 
 def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
+    from threadpoolctl import ThreadpoolController
+
+    threads = ThreadpoolController()  # one is fastest for matrices this small, and gives the same bits on every machine
 
     def choose(week: int, held: FloatArray) -> FloatArray:  # noqa: ARG001
         past = known.past_returns[week]
@@ -155,7 +158,8 @@ def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatAr
         if usable.sum() == 1:
             weights[:-1] = usable
         elif usable.any():
-            weights[:-1][usable] = weigh(past[:, usable])
+            with threads.limit(limits=1):
+                weights[:-1][usable] = weigh(past[:, usable])
         weights[-1] = 1.0 - weights[:-1].sum()
         return arithmetic.project(weights, usable, rules)
 
