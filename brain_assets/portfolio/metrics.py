@@ -7,11 +7,12 @@ moved) is NaN, never 0.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.portfolio.arithmetic import BASIS_POINT
 from brain_assets.portfolio.strategy import WEEKS_PER_YEAR
 from brain_assets.portfolio.trials import Trial
@@ -152,11 +153,17 @@ def resample(series: FloatArray, statistic: Statistic, seed: int = SEED) -> Floa
     -------
     ndarray of float64, shape (`N_RESAMPLES`, n_figures)
     """
+    draws = _draws(len(series), block_length(series), seed)
+    return np.stack([statistic(series[weeks]) for weeks in draws])
+
+
+@lru_cache(maxsize=8)
+def _draws(n_weeks: int, block: int, seed: int) -> IntArray:
+    """Give the weeks of every resample, (`N_RESAMPLES`, n_weeks); years of as many weeks share them."""
     from arch.bootstrap import StationaryBootstrap
 
-    bootstrap = StationaryBootstrap(block_length(series), series, seed=seed)
-    drawn: FloatArray = bootstrap.apply(statistic, N_RESAMPLES)
-    return drawn
+    bootstrap = StationaryBootstrap(block, np.arange(n_weeks), seed=seed)
+    return np.stack([bootstrap.update_indices() for _ in range(N_RESAMPLES)])
 
 
 def block_length(series: FloatArray) -> int:

@@ -82,4 +82,4 @@ def _plotly_library() -> str:
 
 def _packed(text: str) -> str:
     """Compress a text for the page, which unpacks it: plotly's library alone would fill it."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
