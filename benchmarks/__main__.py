@@ -6,7 +6,7 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commands, environment, finbert, forecasts, hub, memory, patchtst, policies, training
+from benchmarks import commands, environment, finbert, forecasts, hub, memory, patchtst, policies, report, training
 from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 
 FIRST_TRY = LstmConfig(n_layers=2, hidden_size=64, dropout=0.2, learning_rate=1e-3)
@@ -53,6 +53,15 @@ def main() -> None:
     add(label, f"{ours:.1f} s", f"{lstm:.1f} s", f"{ours / lstm:.1f}x", "at most 3x")
     for family, seconds in policies.measure().items():
         add(f"{family} policy of one year, 20 assets, 520 weeks", f"{seconds:.1f} s", "", "", "60 s")
+    add(
+        f"backtest of one year, nine strategies, {report.N_SYMBOLS} assets",
+        f"{report.backtest_seconds():.2f} s",
+        "",
+        "",
+        "3 s",
+    )
+    cost = report.report_cost()
+    add("report of ten years; its size", f"{cost.seconds:.1f} s; {cost.mebibytes:.1f} MiB", "", "", "20 s; 5 MB")
     ours, plain = finbert.measure()
     label = "headlines scored a second, FinBERT's size; plain: one at a time"
     add(label, f"{ours:.1f}", f"{plain:.1f}", f"{ours / plain:.1f}x", "3x")

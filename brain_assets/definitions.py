@@ -4,13 +4,13 @@ import dagster as dg
 
 from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
-from brain_assets.graph.jobs import main_versions, walkforward
+from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
 from brain_assets.graph.partitions import MARKET, SETTINGS
 from brain_assets.graph.resources import resources_from
 
 defs = dg.Definitions(
     assets=ASSETS,
-    jobs=[walkforward, main_versions],
+    jobs=[walkforward, main_versions, tear_sheet],
     sensors=[adopt],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,

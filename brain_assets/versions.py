@@ -9,7 +9,8 @@ CODE_VERSIONS = {
     "walkforward_forecasts": "2",
     "ppo_policy": "4",
     "sac_policy": "2",
-    "backtest": "4",
+    "backtest": "5",
     "lstm_model": "1",
     "patchtst_model": "3",
+    "report": "1",
 }

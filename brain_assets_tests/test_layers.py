@@ -9,7 +9,17 @@ from pathlib import Path
 import brain_assets
 
 PACKAGE = Path(brain_assets.__file__).parent
-HEAVY = ("torch", "transformers", "stable_baselines3", "yfinance", "huggingface_hub")
+HEAVY = (
+    "torch",
+    "transformers",
+    "stable_baselines3",
+    "yfinance",
+    "huggingface_hub",
+    "skfolio",
+    "arch",
+    "plotly",
+    "matplotlib",
+)
 
 
 def imported(path: Path) -> set[str]:

@@ -10,7 +10,7 @@ from dagster import AssetKey, DagsterRunStatus
 
 from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.jobs import main_versions, walkforward
+from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 from brain_assets.snapshots.folder import is_running
 
@@ -81,6 +81,7 @@ class Backfill:
         self._assets = [name for name in known if not assets or name in assets]
         self._job = defs.resolve_job_def(walkforward.name)
         self._main_job = defs.resolve_job_def(main_versions.name)
+        self._report_job = defs.resolve_job_def(tear_sheet.name)
         self._graph = defs.resolve_asset_graph()
         self.options = self._check_config(run_config or {})
         self._broken: set[tuple[str, int]] = set()
@@ -186,8 +187,17 @@ class Backfill:
         """
         name = f"{family}_model"
         options = self.options.get(name) or self.options.get(f"{family}_snapshot", {})
-        result = self._main_job.execute_in_process(
-            run_config={"ops": {name: {"config": {**options, "force": force}}}, "loggers": QUIET},
+        return self._run_alone(self._main_job, name, {**options, "force": force})
+
+    def run_report(self, first_year: int, last_year: int) -> Outcome:
+        """Write the report over the years from the first to the last that were backtested."""
+        self._close_dead_runs()
+        return self._run_alone(self._report_job, "report", {"first_year": first_year, "last_year": last_year})
+
+    def _run_alone(self, job: dg.JobDefinition, name: str, config: Mapping[str, Any]) -> Outcome:
+        """Run an asset without partitions."""
+        result = job.execute_in_process(
+            run_config={"ops": {name: {"config": dict(config)}}, "loggers": QUIET},
             instance=self._instance,
             asset_selection=[AssetKey(name)],
             tags={PROCESS_TAG: str(os.getpid())},

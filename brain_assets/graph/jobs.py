@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
+from brain_assets.graph.assets import MAIN_MODELS, REPORTS, YEARLY_ASSETS
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
@@ -18,4 +18,10 @@ main_versions = dg.define_asset_job(
     "main_versions",
     selection=dg.AssetSelection.assets(*MAIN_MODELS),
     description="Trains the forecasters on all data until the last finished session; what is better becomes current.",
+)
+
+tear_sheet = dg.define_asset_job(
+    "tear_sheet",
+    selection=dg.AssetSelection.assets(*REPORTS),
+    description="Writes the report over the years that were backtested.",
 )

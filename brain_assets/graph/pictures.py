@@ -2,8 +2,9 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 import numpy as np
@@ -13,16 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from brain_assets.portfolio.charts import Chart, Series
+
+    Layout = Literal["constrained"] | None
+
 
 def known_or_words(value: float | None) -> float | str:
     """Give a figure for metadata; none, or NaN, which JSON does not know, in words."""
     return value if value is not None and np.isfinite(value) else "not known: fewer than three symbols"
 
 
-def _figure(title: str, xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
+def _figure(
+    title: str, xlabel: str, ylabel: str, height: float = 3.6, layout: "Layout" = "constrained"
+) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
-    figure = Figure(figsize=(7, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(7, height), dpi=100, layout=layout)
     axes = figure.subplots()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(alpha=0.3)
@@ -113,3 +120,93 @@ def ratio_chart(title: str, fundamentals: pd.DataFrame) -> dg.MarkdownMetadataVa
         axes.plot(by_quarter[name].median(), marker=".", label=name)
     axes.legend()
     return _picture(figure, title)
+
+
+LEGEND_COLUMNS = 4
+
+
+def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
+    """Draw a chart of a report; the report's page draws the same numbers."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+
+    flat = chart.x_kind == "name"
+    # a report has many pictures: finding a layout would take half their time
+    figure, axes = _figure(chart.title, chart.x_label, "" if flat else chart.y_label, 4.2, None)
+    axes.set_axisbelow(True)
+    values = axes.xaxis if flat else axes.yaxis
+    for position, series in enumerate(chart.series):
+        _draw(axes, chart, series, position)
+    if any(series.kind == "area" for series in chart.series):
+        areas = [series for series in chart.series if series.kind == "area"]
+        parts = [_numbers(series.y) for series in areas]
+        axes.stackplot(_points(chart, areas[0]), parts, colors=[each.color for each in areas], labels=_names(areas))
+        axes.set_ylim(0.0, 1.0)
+    if flat:
+        axes.set_xlabel(chart.y_label)
+        axes.invert_yaxis()
+    if chart.x_kind == "number":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if chart.log:
+        axes.set_yscale("log")
+        for format_ticks in (values.set_major_formatter, values.set_minor_formatter):
+            format_ticks(ScalarFormatter())
+    if chart.percent:
+        values.set_major_formatter(PercentFormatter(xmax=1.0))
+    if chart.zero_line is not None:
+        axes.axhline(chart.zero_line, color="gray", linewidth=0.8, linestyle=":")
+    handles, labels = axes.get_legend_handles_labels()
+    legend_rows = math.ceil(len(labels) / LEGEND_COLUMNS) if len(labels) > 1 else 0
+    if legend_rows:
+        figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, fontsize="x-small", frameon=False)
+    figure.subplots_adjust(
+        left=0.33 if flat else 0.12,  # names stand there
+        right=0.97,
+        top=0.92,
+        bottom=0.09 + 0.045 * legend_rows + 0.05 * bool(axes.get_xlabel()),
+    )
+    return _picture(figure, chart.title)
+
+
+def _draw(axes: "Axes", chart: "Chart", series: "Series", position: int) -> None:
+    """Draw one series of a chart; areas are drawn together, elsewhere."""
+    points, label = _points(chart, series), series.name if series.legend else None
+    interval = _interval(series)
+    match series.kind:
+        case "line":
+            width, style = (1.8 if series.bold else 1.0), ("--" if series.dashed else "-")
+            axes.plot(points, _numbers(series.y), color=series.color, linewidth=width, linestyle=style, label=label)
+        case "marker":
+            axes.errorbar(points, _numbers(series.y), interval, fmt="o", color=series.color, capsize=2, label=label)
+        case "band":
+            axes.fill_between(points, _numbers(series.low), _numbers(series.high), color=series.color, alpha=0.2)
+        case "bar" if chart.x_kind == "name":
+            axes.barh(points, _numbers(series.y), color=series.color, label=label)
+        case "bar":
+            below = [each for each in chart.series[:position] if each.kind == "bar"] if chart.stacked else []
+            bottom = np.sum([_numbers(each.y) for each in below], axis=0) if below else 0.0
+            axes.bar(
+                points, _numbers(series.y), 0.75, bottom, color=series.color, yerr=interval, capsize=2, label=label
+            )
+
+
+def _points(chart: "Chart", series: "Series") -> np.ndarray:
+    if chart.x_kind == "date":
+        return np.array(series.x, dtype="datetime64[D]")
+    return np.array(series.x, dtype=np.float64 if chart.x_kind == "number" else object)
+
+
+def _numbers(values: Sequence[float | None] | None) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values or ()], dtype=np.float64)
+
+
+def _names(series: "Sequence[Series]") -> list[str]:
+    return [each.name for each in series]
+
+
+def _interval(series: "Series") -> np.ndarray | None:
+    """Give how far an interval reaches below and above its values, (2, n); None: there is none."""
+    if series.low is None or series.high is None or series.kind == "band":
+        return None
+    middle = _numbers(series.y)
+    ends: np.ndarray = np.abs(np.stack([middle - _numbers(series.low), _numbers(series.high) - middle]))
+    return ends

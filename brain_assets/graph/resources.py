@@ -24,8 +24,8 @@ def build_resources(
 ) -> Mapping[str, Any]:
     """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`.
 
-    Families with an entry in `hubs` push their snapshots to it. Scores of headlines, and
-    the record of configurations that were tried, lie beside the folder of models.
+    Families with an entry in `hubs` push their snapshots to it. Scores of headlines, reports, and the
+    record of configurations that were tried lie beside the folder of models.
     """
     repos = hubs or {}
     return {
@@ -35,6 +35,7 @@ def build_resources(
         "clock": clock,
         "headline_cache": models_dir.parent / "cache" / "headlines",
         "trials": models_dir.parent / "trials",
+        "reports_dir": models_dir.parent / "reports",
         "snapshots": {
             family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
             for family in FAMILIES

@@ -99,10 +99,20 @@ def minimum_variance(known: Known, rules: TradingRules) -> Choose:
 
 def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
     """Share out risk down a tree of assets that moved together over the past 52 weeks (López de Prado 2016)."""
-    from skfolio.optimization import HierarchicalRiskParity
+    from skfolio.cluster import HierarchicalClustering
+    from skfolio.optimization import SchurComplementary
+    from skfolio.seriation import HierarchicalSeriation
+
+    model = SchurComplementary(  # with gamma 0 it is HierarchicalRiskParity, but has matrices instead of portfolios
+        gamma=0.0,
+        keep_monotonic=False,
+        seriation_estimator=HierarchicalSeriation(  # asks for the order of the leaves only, not how many clusters
+            hierarchical_clustering_estimator=HierarchicalClustering(max_clusters=1)
+        ),
+    )
 
     def weigh(past: FloatArray) -> FloatArray:
-        weights: FloatArray = HierarchicalRiskParity().fit(past).weights_
+        weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)
@@ -110,6 +120,9 @@ def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
 
 def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
+    from threadpoolctl import ThreadpoolController
+
+    threads = ThreadpoolController()  # one is fastest for matrices this small, and gives the same bits on every machine
 
     def choose(week: int, held: FloatArray) -> FloatArray:  # noqa: ARG001
         past = known.past_returns[week]
@@ -119,7 +132,8 @@ def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatAr
         if usable.sum() == 1:
             weights[:-1] = usable
         elif usable.any():
-            weights[:-1][usable] = weigh(past[:, usable])
+            with threads.limit(limits=1):
+                weights[:-1][usable] = weigh(past[:, usable])
         weights[-1] = 1.0 - weights[:-1].sum()
         return arithmetic.project(weights, usable, rules)
 

@@ -111,6 +111,19 @@ def test_hierarchical_risk_parity_gives_the_calmer_asset_more(weeks: MarketWeeks
     assert weights[[0, 2, 4]].min() > weights[[1, 3, 5]].max()
 
 
+@pytest.mark.parametrize("n_assets", [2, 3, 6, 25])
+def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> None:
+    from skfolio.optimization import HierarchicalRiskParity
+
+    rules = TradingRules(min_cash=0.02, max_weight=1.0)
+    random = np.random.default_rng(4)
+    past = random.normal(0.0, 0.01, (3, PAST_WEEKS, n_assets)) + random.normal(0.0, 0.01, (3, PAST_WEEKS, 1))
+    choose = BASELINES["risk_parity"].rule(known(toy_weeks(3, n_assets), past), rules)
+    for week in range(3):
+        expected = 0.98 * HierarchicalRiskParity().fit(past[week]).weights_
+        np.testing.assert_allclose(choose(week, all_cash(n_assets))[:-1], expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["min_variance", "risk_parity"])
 def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
     seen = known(weeks)

@@ -5,6 +5,7 @@ from brain_assets.graph.assets.forecasts import walkforward_forecasts
 from brain_assets.graph.assets.main_models import lstm_model, patchtst_model
 from brain_assets.graph.assets.policies import backtest, ppo_policy, sac_policy
 from brain_assets.graph.assets.prices import raw_prices
+from brain_assets.graph.assets.reports import report
 from brain_assets.graph.assets.signals import raw_fundamentals, raw_news_sentiment
 
 YEARLY_ASSETS = [
@@ -23,6 +24,9 @@ YEARLY_ASSETS = [
 MAIN_MODELS = [lstm_model, patchtst_model]
 """No partitions."""
 
-ASSETS = [*YEARLY_ASSETS, *MAIN_MODELS]
+REPORTS = [report]
+"""No partitions."""
 
-__all__ = ["ASSETS", "MAIN_MODELS", "YEARLY_ASSETS", *(asset.key.to_user_string() for asset in ASSETS)]
+ASSETS = [*YEARLY_ASSETS, *MAIN_MODELS, *REPORTS]
+
+__all__ = ["ASSETS", "MAIN_MODELS", "REPORTS", "YEARLY_ASSETS", *(asset.key.to_user_string() for asset in ASSETS)]

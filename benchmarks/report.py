@@ -1,0 +1,173 @@
+"""Seconds to backtest a year with 25 assets, all strategies; seconds and size of the report of ten years."""
+
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.market.base import MarketNote
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.families import POLICIES
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+
+N_SYMBOLS = 25
+YEAR = 2020
+REPEATS = 5
+FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(YEAR + 1, 1, 1)
+REPORT_YEARS = range(2010, 2020)
+STRATEGIES = (*POLICIES, *(f"{family}_seed_{seed}" for family in POLICIES for seed in (1, 2)), *BASELINES)
+N_POINTS = 50
+"""Of a learning curve."""
+
+
+class ReportCost(NamedTuple):
+    """What a user waits for and gets."""
+
+    seconds: float
+    """Of a process of its own, imports included."""
+
+    mebibytes: float
+
+
+class _Stored:
+    """One snapshot, in memory."""
+
+    def __init__(self, snapshot: ModelSnapshot) -> None:
+        self._snapshot = snapshot
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
+        return [self._snapshot.cutoff_date]
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:  # noqa: ARG002
+        return self._snapshot
+
+
+def backtest_seconds() -> float:
+    """Give the seconds of a year's backtest, all nine strategies; median, imports not counted."""
+    market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(N_SYMBOLS)))
+    news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
+    prices = PricePanel.from_frame(market.prices(FIRST_DAY, END))
+    panel = add_signals(prices, news, market.fundamentals(FIRST_DAY, END).table)
+    forecasts = build_forecast_features(panel, range(FIRST_DAY.year, YEAR + 1), {})
+    bars, cutoff_date = WeeklyBars.from_panel(panel), cutoff_of_year(YEAR - 1)
+    sources = {}
+    for family, policy in POLICIES.items():
+        config = policy.config_class(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
+        weeks = training_weeks(bars, forecasts, family, cutoff_date)
+        sources[family] = _Stored(train_policy_snapshot(family, weeks, cutoff_date, config, MarketNote.of(market)))
+    for family in FORECASTER_FAMILIES:  # so that the rules that follow forecasts trade, too
+        forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
+    seconds = []
+    for _ in range(REPEATS + 1):  # the first imports skfolio
+        started = time.perf_counter()
+        table, _ = backtest(panel, forecasts, [YEAR], sources)
+        seconds.append(time.perf_counter() - started)
+    assert table["strategy"].nunique() == 9
+    return statistics.median(seconds[1:])
+
+
+def report_cost() -> ReportCost:
+    """Make the report of ten years in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        code = f"from benchmarks.report import make_report; make_report({folder!r})"
+        started = time.perf_counter()
+        environment = {**os.environ, "BRAIN_MARKET": "simulator", "BRAIN_FIRST_YEAR": "2006"}
+        subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL, env=environment)
+        seconds = time.perf_counter() - started
+        [path] = (Path(folder) / "reports").glob("*.html")
+        return ReportCost(seconds, path.stat().st_size / 2**20)
+
+
+def make_report(folder: str) -> None:
+    """Materialize the asset on ten years of made-up results: nine strategies, two of them with three seeds."""
+    import dagster as dg
+
+    from brain_assets.graph.assets import ASSETS
+    from brain_assets.graph.resources import build_resources
+    from brain_assets.tables import MemoryTableStore
+
+    tables = MemoryTableStore()
+    random = np.random.default_rng(0)
+    for year in REPORT_YEARS:
+        tables.write("backtest", year, _made_up_backtest(year, random))
+        tables.write("walkforward_forecasts", year, _made_up_forecasts(year, random))
+    resources = dict(build_resources(SimulatorMarket(), tables, Path(folder) / "models"))
+    resources["snapshots"] = {family: _Curves(family) for family in FAMILIES}
+    years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
+    config = {"ops": {"report": {"config": years}}}
+    assert dg.materialize(ASSETS, selection=["report"], resources=resources, run_config=config).success
+
+
+class _Curves:
+    """Metadata of snapshots with a learning curve and nothing else."""
+
+    def __init__(self, family: str) -> None:
+        self._family = family
+
+    def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:  # noqa: ARG002
+        if self._family in FORECASTER_FAMILIES:
+            points = [{"epoch": epoch, "validation": 1.0 / epoch} for epoch in range(1, N_POINTS + 1)]
+            return {"training": {"curve": points, "zero_validation_loss": 1.0}}
+        return {"training": {"curve": [{"steps": 1000 * place, "reward": place} for place in range(N_POINTS)]}}
+
+
+def _mondays(year: int) -> np.ndarray:
+    first = np.datetime64(f"{year}-01-01") + (7 - np.datetime64(f"{year}-01-01").astype(object).weekday()) % 7
+    return (first + 7 * np.arange(52)).astype("datetime64[us]")
+
+
+def _made_up_backtest(year: int, random: np.random.Generator) -> pd.DataFrame:
+    """A year in which every strategy holds all symbols, always others most."""
+    frames = []
+    for strategy in STRATEGIES:
+        weights = random.dirichlet(np.ones(N_SYMBOLS + 1), 52)
+        names = (*(f"S{place:02d}" for place in range(N_SYMBOLS)), "cash")
+        columns = {
+            "week_start": _mondays(year),
+            "strategy": strategy,
+            "net_return": random.normal(0.002, 0.02, 52),
+            "turnover": random.uniform(0.0, 1.0, 52),
+            "weights": [json.dumps(dict(zip(names, week.tolist(), strict=True))) for week in weights],
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _made_up_forecasts(year: int, random: np.random.Generator) -> pd.DataFrame:
+    """Forecasts that know nothing."""
+    source = snapshot_name(cutoff_of_year(year - 1))
+    columns = {
+        "week_start": np.repeat(_mondays(year), N_SYMBOLS),
+        "symbol": [f"S{place:02d}" for place in range(N_SYMBOLS)] * 52,
+        **{name: random.normal(0.0, 0.02, 52 * N_SYMBOLS) for name in (*FORECASTER_FAMILIES, "momentum", "realized")},
+        **{f"{family}_source": source for family in FORECASTER_FAMILIES},
+    }
+    return pd.DataFrame(columns)
+
+
+def main() -> None:
+    print(f"backtest of {YEAR}, {N_SYMBOLS} assets: {backtest_seconds():.2f} s, reach 3 s")
+    cost = report_cost()
+    print(f"report of ten years: {cost.seconds:.1f} s, {cost.mebibytes:.2f} MiB, reach 20 s and 5 MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,371 @@
+"""The pictures of a report, as data: the page and Dagster's metadata draw the same numbers from the same `Chart`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from brain_assets.arrays import FloatArray
+from brain_assets.portfolio import metrics
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+from brain_assets.portfolio.forecast_figures import SOURCE_KINDS, ForecasterFigures
+from brain_assets.portfolio.learning_curves import LearningCurve
+from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
+from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES
+
+Point = float | str
+Values = tuple[float | None, ...]
+"""None: there is no value; lines break there."""
+
+GRAY, BLACK = "#8a8a8a", "#222222"
+
+STRATEGY_COLORS: Mapping[str, str] = {
+    "ppo": "#0072B2",
+    "sac": "#D55E00",
+    EQUAL_WEIGHT: BLACK,
+    "buy_and_hold": GRAY,
+    "risk_parity": "#009E73",
+    "min_variance": "#56B4E9",
+    "momentum_top": "#CC79A7",
+    "lstm_top": "#E69F00",
+    "patchtst_top": "#8C6D1F",
+}
+"""After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
+
+FORECASTER_COLORS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", "momentum": GRAY}
+SOURCE_COLORS = ("#0072B2", "#E69F00", "#bbbbbb")
+AREA_COLORS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
+    *("#bbbbbb", "#e4e4e4"),
+)
+"""Tol's muted scheme, then others and cash in gray."""
+
+MAX_SYMBOLS = 10
+"""Symbols with an area of their own; a legend of fifty is read by nobody."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, row of bars, area, band or row of markers."""
+
+    kind: str
+    """``line``, ``area`` (areas stack), ``bar``, ``band`` (between `low` and `high`) or ``marker``."""
+
+    name: str
+
+    x: tuple[Point, ...]
+    """Dates as ``2020-01-06``, numbers or names, the same kind throughout a chart."""
+
+    y: Values
+
+    color: str
+
+    low: Values | None = None
+    """Of a band, or of an interval around bars and markers."""
+
+    high: Values | None = None
+
+    dashed: bool = False
+
+    bold: bool = False
+
+    legend: bool = True
+    """Whether the legend names it."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture; what it shows is in its title, how to read it in its note."""
+
+    key: str
+    """Names it in the page and in metadata."""
+
+    title: str
+
+    note: str
+
+    y_label: str
+
+    series: tuple[Series, ...]
+
+    x_label: str = ""
+
+    x_kind: str = "date"
+    """``date``, ``number`` (whole numbers) or ``name``."""
+
+    log: bool = False
+
+    percent: bool = False
+    """Whether `y` is a share to be shown in percent."""
+
+    stacked: bool = False
+    """Whether bars stand on each other, not beside each other."""
+
+    zero_line: float | None = None
+    """Where a thin line marks what is nothing."""
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """Charts that belong together."""
+
+    title: str
+
+    charts: tuple[Chart, ...]
+
+    folded: tuple[Chart, ...] = ()
+    """Shown on demand."""
+
+
+def report_charts(report: Report) -> tuple[ChartGroup, ...]:
+    """Give all pictures of a report, in its order; what it has no figures for is left out."""
+    main = [each for each in report.strategies if each.name in POLICY_FAMILIES]
+    rules = [each for each in report.strategies if each not in main and each.name != EQUAL_WEIGHT]
+    groups = (
+        ChartGroup("Value and drawdowns", (_equity(report), _drawdowns(report))),
+        ChartGroup(
+            "Weights over time",
+            tuple(_weights(report, each) for each in main),
+            tuple(_weights(report, each) for each in rules),
+        ),
+        ChartGroup("Turnover and costs", (_turnover(report), _costs(report))),
+        ChartGroup(
+            "Forecasts",
+            (
+                *([_rank_correlations(report.forecasters)] if report.forecasters else []),
+                *(_calibration(each) for each in report.forecasters if each.deciles),
+                *(_sources(each) for each in report.forecasters if each.sources),
+            ),
+        ),
+        ChartGroup(
+            "Learning curves",
+            tuple(
+                _learning(family, [curve for curve in report.curves if curve.family == family])
+                for family in FAMILIES
+                if any(curve.family == family for curve in report.curves)
+            ),
+        ),
+    )
+    return tuple(group for group in groups if group.charts or group.folded)
+
+
+def _rounded(values: FloatArray, digits: int) -> Values:
+    """Round to decimals: a picture shows no more, and a page of ten years is half the size."""
+    return tuple(round(float(value), digits) if np.isfinite(value) else None for value in values)
+
+
+def _weeks(report: Report) -> tuple[str, ...]:
+    return tuple(str(week) for week in report.weeks)
+
+
+def _wealth(net_returns: FloatArray) -> FloatArray:
+    return np.cumprod(1.0 + net_returns, axis=0, dtype=np.float64)
+
+
+def _line(strategy: StrategyFigures, weeks: tuple[str, ...], values: Values) -> Series:
+    return Series(
+        "line",
+        strategy.label,
+        weeks,
+        values,
+        STRATEGY_COLORS.get(strategy.name, GRAY),
+        dashed=strategy.name not in (*POLICY_FAMILIES, EQUAL_WEIGHT),
+        bold=strategy.name in (*POLICY_FAMILIES, EQUAL_WEIGHT),
+    )
+
+
+def _front_last(strategies: Sequence[StrategyFigures]) -> list[StrategyFigures]:
+    """Draw equal weight and then policies last, so that they lie on top."""
+    return sorted(strategies, key=lambda each: (each.name in POLICY_FAMILIES, each.name == EQUAL_WEIGHT))
+
+
+def _equity(report: Report) -> Chart:
+    weeks = _weeks(report)
+    bands = tuple(_seed_band(policy, weeks) for policy in report.policies if policy.n_seeds > 1)
+    lines = [_line(each, weeks, _rounded(_wealth(each.net_returns), 4)) for each in _front_last(report.strategies)]
+    note = "After costs, log scale; value at the end of each week."
+    if bands:
+        note += " The bands run from the worst to the best training seed."
+    return Chart("equity", "What one dollar became", note, "value of one dollar", (*bands, *lines), log=True)
+
+
+def _seed_band(policy: PolicyFigures, weeks: tuple[str, ...]) -> Series:
+    wealth = _wealth(policy.seed_returns)
+    low, high = _rounded(wealth.min(axis=1), 4), _rounded(wealth.max(axis=1), 4)
+    return Series(
+        "band", f"{policy.label}, all seeds", weeks, (), STRATEGY_COLORS[policy.name], low, high, legend=False
+    )
+
+
+def _drawdowns(report: Report) -> Chart:
+    weeks = _weeks(report)
+    lines = [
+        _line(each, weeks, _rounded(metrics.drawdowns(each.net_returns), 4)) for each in _front_last(report.strategies)
+    ]
+    note = "Zero is a new high; the start counts as one."
+    title = "How far below its highest value each strategy was"
+    return Chart("drawdowns", title, note, "below the highest value", tuple(lines), percent=True)
+
+
+def _weights(report: Report, strategy: StrategyFigures) -> Chart:
+    weeks, (names, values) = _weeks(report), strategy.weights
+    symbols, cash = names[:-1], values[:, -1]
+    shown = symbols if len(symbols) <= MAX_SYMBOLS + 1 else symbols[:MAX_SYMBOLS]
+    parts = [(name, values[:, position]) for position, name in enumerate(shown)]
+    if len(shown) < len(symbols):
+        parts.append((f"{len(symbols) - len(shown)} others", values[:, len(shown) : -1].sum(axis=1)))
+    parts.append(("cash", cash))
+    colors = (*AREA_COLORS[: len(parts) - 1], AREA_COLORS[-1])
+    return Chart(
+        f"weights_{strategy.name}",
+        f"What {strategy.label} held",
+        "Traded to at the first open of each week; the largest on average at the bottom.",
+        "share of the value",
+        tuple(
+            Series("area", name, weeks, _rounded(part, 3), color)
+            for (name, part), color in zip(parts, colors, strict=True)
+        ),
+        percent=True,
+    )
+
+
+def _bars(
+    report: Report, key: str, title: str, note: str, y_label: str, values: Sequence[float], percent: bool
+) -> Chart:
+    colors = [STRATEGY_COLORS.get(each.name, GRAY) for each in report.strategies]
+    series = tuple(
+        Series("bar", each.label, (each.label,), _rounded(np.array([value]), 5), color, legend=False)
+        for each, value, color in zip(report.strategies, values, colors, strict=True)
+    )
+    return Chart(key, title, note, y_label, series, x_kind="name", percent=percent)
+
+
+def _turnover(report: Report) -> Chart:
+    note = "Dollars bought and sold in a year, over the value."
+    values = [each.turnover for each in report.strategies]
+    return _bars(report, "turnover", "How much each strategy trades", note, "times the value, a year", values, False)
+
+
+def _costs(report: Report) -> Chart:
+    note = f"At {report.cost_bps:g} basis points of every dollar traded."
+    values = [each.cost_drag for each in report.strategies]
+    return _bars(report, "costs", "What costs take", note, "annual return lost", values, True)
+
+
+def _rank_correlations(forecasters: Sequence[ForecasterFigures]) -> Chart:
+    spread = 0.22
+    series = []
+    for position, each in enumerate(forecasters):
+        offset = spread * (position - (len(forecasters) - 1) / 2)
+        found = list(each.by_year.values())
+        series.append(
+            Series(
+                "marker",
+                each.label,
+                tuple(round(year + offset, 2) for year in each.by_year),
+                _rounded(np.array([estimate.value for estimate in found]), 4),
+                FORECASTER_COLORS[each.name],
+                _rounded(np.array([estimate.low for estimate in found]), 4),
+                _rounded(np.array([estimate.high for estimate in found]), 4),
+            )
+        )
+    return Chart(
+        "rank_correlation",
+        "How well forecasts rank the symbols, by year",
+        "Mean over the year's weeks of Spearman's rank correlation, out of sample, with 95 % intervals; 0 is chance.",
+        "mean rank correlation",
+        tuple(series),
+        x_kind="number",
+        zero_line=0.0,
+    )
+
+
+def _calibration(forecaster: ForecasterFigures) -> Chart:
+    x = tuple(float(each.number) for each in forecaster.deciles)
+    realized = [each.realized for each in forecaster.deciles]
+    color = FORECASTER_COLORS[forecaster.name]
+    return Chart(
+        f"calibration_{forecaster.name}",
+        f"What came after {forecaster.label}'s forecasts, by decile",
+        "Return of the week less the mean of its symbols; deciles of each week's forecasts, 95 % intervals. Forecasts "
+        "with skill rise to the right; well-sized ones lie on the line.",
+        "return of a week, less the mean",
+        (
+            Series(
+                "bar",
+                "realized",
+                x,
+                _rounded(np.array([each.value for each in realized]), 6),
+                color,
+                _rounded(np.array([each.low for each in realized]), 6),
+                _rounded(np.array([each.high for each in realized]), 6),
+            ),
+            Series(
+                "line",
+                "forecast",
+                x,
+                _rounded(np.array([each.forecast for each in forecaster.deciles]), 6),
+                BLACK,
+                bold=True,
+            ),
+        ),
+        x_label="decile of the forecast, lowest to highest",
+        x_kind="number",
+        percent=True,
+    )
+
+
+def _sources(forecaster: ForecasterFigures) -> Chart:
+    years = tuple(float(year) for year in forecaster.sources)
+    series = tuple(
+        Series("bar", kind, years, _rounded(np.array(shares), 4), color)
+        for kind, color in zip(SOURCE_KINDS, SOURCE_COLORS, strict=True)
+        if any(shares := [found.get(kind, 0.0) for found in forecaster.sources.values()])
+    )
+    return Chart(
+        f"sources_{forecaster.name}",
+        f"Where {forecaster.label}'s forecasts came from",
+        "Share of the forecasts of each year.",
+        "share of forecasts",
+        series,
+        x_kind="number",
+        percent=True,
+        stacked=True,
+    )
+
+
+def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
+    labels = {"lstm": "LSTM", "patchtst": "PatchTST", "ppo": "PPO", "sac": "SAC"}
+    lines = tuple(
+        Series(
+            "line" if len(curve.steps) > 1 else "marker",
+            str(curve.year),
+            curve.steps,
+            _rounded(np.array(curve.values), 5),
+            _shade(position / max(len(curves) - 1, 1)),
+        )
+        for position, curve in enumerate(curves)
+    )
+    if family in FORECASTER_FAMILIES:
+        note = "A line a snapshot, early years dark; below 1 is better than predicting zero."
+        y_label, x_label, zero_line = "validation loss / loss of zero", "epoch", 1.0
+    else:
+        note = "A line a snapshot, early years dark; on the weeks that it learned from, so no result."
+        y_label, x_label, zero_line = "reward of an episode (100 × log growth)", "environment steps", None
+    return Chart(
+        f"learning_{family}",
+        f"How {labels[family]} learned",
+        note,
+        y_label,
+        lines,
+        x_label,
+        "number",
+        zero_line=zero_line,
+    )
+
+
+def _shade(place: float) -> str:
+    """Give a colour between dark blue and light orange, for an order of years; `place` in [0, 1]."""
+    stops = np.array([[0x0B, 0x3C, 0x6F], [0x3A, 0x8F, 0xB7], [0xE6, 0x9F, 0x00]], dtype=np.float64)
+    red, green, blue = (round(float(np.interp(place, [0.0, 0.5, 1.0], stops[:, part]))) for part in range(3))
+    return f"#{red:02x}{green:02x}{blue:02x}"

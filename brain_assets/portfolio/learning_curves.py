@@ -1,0 +1,52 @@
+"""How models learned, from the metadata of their snapshots."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+
+
+class MetadataSource(Protocol):
+    """What is asked of a storage; `brain_assets.snapshots.storage.SnapshotLocalStorage` is one."""
+
+    def read_metadata(self, cutoff_date: Any) -> dict[str, Any] | None:
+        """Read a snapshot's metadata; None: it is not there."""
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One training; known once it is over, on the snapshot's cut-off or later."""
+
+    family: str
+
+    year: int
+    """Of the snapshot."""
+
+    steps: tuple[float, ...]
+    """Epochs of a forecaster, environment steps of a policy."""
+
+    values: tuple[float, ...]
+    """Forecaster: validation loss over that of predicting zero, so below 1 is better than nothing. Policy: mean reward
+    of an episode, 100 x log growth."""
+
+
+def read_learning_curves(storages: Mapping[str, MetadataSource], years: Sequence[int]) -> list[LearningCurve]:
+    """Read the curves of some partition years, by family; snapshots that are not there have none."""
+    curves = []
+    for family, storage in storages.items():
+        for year in years:
+            metadata = storage.read_metadata(cutoff_of_year(year))
+            if metadata is not None:
+                curves.append(_curve(family, year, metadata["training"]))
+    return curves
+
+
+def _curve(family: str, year: int, training: Mapping[str, Any]) -> LearningCurve:
+    points = training["curve"]
+    if family in FORECASTER_FAMILIES:
+        zero = training["zero_validation_loss"]
+        steps, values = [point["epoch"] for point in points], [point["validation"] / zero for point in points]
+    else:
+        steps, values = [point["steps"] for point in points], [point["reward"] for point in points]
+    return LearningCurve(family, year, tuple(map(float, steps)), tuple(map(float, values)))

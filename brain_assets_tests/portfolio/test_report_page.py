@@ -1,0 +1,108 @@
+"""The page of a report, as text and in a real browser without a network."""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_assets.portfolio.conclusion import conclude
+from brain_assets.portfolio.report_page import Page, report_page
+from brain_assets_tests.portfolio.toy_results import toy_report
+
+CHROMIUM = Path("/usr/bin/chromium")
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return report_page(toy_report())
+
+
+def unpacked(html: str, name: str) -> str:
+    found = re.search(rf'id="{name}">([^<]+)<', html)
+    assert found
+    return gzip.decompress(base64.b64decode(found[1])).decode()
+
+
+def test_it_begins_with_the_conclusion(page: Page) -> None:
+    can, cannot = (text.replace("'", "&#39;") for text in conclude(toy_report()))
+    assert page.html.index(can) < page.html.index(cannot) < page.html.index("<table>")
+
+
+def test_it_needs_nothing_from_elsewhere_and_is_small(page: Page) -> None:
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.html)
+    assert "@import" not in page.html
+    assert len(page.html.encode()) < 3 * MIB
+
+
+def test_it_carries_plotly_and_every_figure(page: Page) -> None:
+    assert unpacked(page.html, "plotly").lstrip().startswith("/**\n* plotly.js v")
+    figures = json.loads(unpacked(page.html, "figures"))
+    drawn = [chart.key for group in page.groups for chart in (*group.charts, *group.folded)]
+    assert list(figures) == drawn
+    assert "NaN" not in unpacked(page.html, "figures")
+
+
+def test_names_are_text_not_markup(page: Page) -> None:
+    assert "<b>my rule</b>" not in page.html
+    assert "&lt;b&gt;my rule&lt;/b&gt;" in page.html
+
+
+def test_equal_figures_give_equal_bytes(page: Page) -> None:
+    assert report_page(toy_report()).html == page.html
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 900)])
+def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: Page, width: int, height: int, tmp_path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page.html, encoding="utf-8")
+    phone = width < 500
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, offline=True, has_touch=phone, is_mobile=phone
+    )
+    view = context.new_page()
+    said: list[str] = []
+    requests: list[str] = []
+    view.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda request: requests.append(request.url))
+    view.goto(file.as_uri())
+    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+    for part in ("can", "cannot"):  # on the first screen
+        box = view.locator(f"#{part}").bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= height
+    view.locator("summary").click()
+    charts = view.locator(".plot")
+    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 16")
+    assert charts.count() == 16
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    cut = "[...document.querySelectorAll('.plot svg.main-svg')].filter(svg => svg.clientWidth > innerWidth).length"
+    assert view.evaluate(cut) == 0
+    assert said == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    button = view.locator("#equity .legend button", has_text="PPO")
+    lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
+    before = view.evaluate(lines)
+    button.click()
+    view.wait_for_function(f"{lines} < {before}")
+    context.close()
