@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
+from brain_assets.snapshots.names import FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -174,3 +175,35 @@ def _exit_code(verdicts: "Sequence[Verdict]") -> int:
 
     results = {verdict.result for verdict in verdicts}
     return 1 if results & {LEAK, GUARDED} else 2 if VOID in results else 0
+
+
+@prove.command()
+def skill(
+    families: Annotated[
+        list[str] | None, typer.Argument(help="lstm, patchtst, ppo, sac. Default: all.", metavar="[FAMILY]...")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One seed and a shorter history each: a minute or two, and less certain.")
+    ] = False,
+) -> None:
+    """Put models to made-up markets: they must find what is planted there, and nothing where nothing is.
+
+    Each claim is tried on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
+    The exit code is 1 if a claim fails.
+    """
+    from brain_assets.proofs.skill import prove_skill
+
+    with progress_shown() as live, warnings_shown():
+        findings = prove_skill(families or FAMILIES, quick, lambda line: _say(live, line))
+    table = Table("claim", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
+    for found in findings:
+        verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"
+        table.add_row(escape(found.claim.words), found.got, verdict, f"{found.seconds:.0f}")
+    console.print(table)
+    if not all(found.passed for found in findings):
+        raise typer.Exit(1)
+
+
+def _say(live: Any, line: str) -> None:
+    live.update(escape(line))
+    console.print(escape(line), soft_wrap=True)

@@ -182,10 +182,14 @@ class Finding:
     seconds: float
 
     @property
+    def got(self) -> str:
+        """What is held against the claim's bound, in words."""
+        return f"{self.value:.0%}" if self.claim.kind == "found" else f"{self.value:g}"
+
+    @property
     def words(self) -> str:
         """The finding as one sentence."""
-        got = f"{self.value:.0%}" if self.claim.kind == "found" else f"{self.value:g}"
-        return f"{self.claim.words}: got {got}, {'holds' if self.passed else 'FAILS'} ({self.seconds:.0f} s)"
+        return f"{self.claim.words}: got {self.got}, {'holds' if self.passed else 'FAILS'} ({self.seconds:.0f} s)"
 
 
 def prove_skill(

@@ -51,3 +51,17 @@ def test_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None:
         in run.stderr
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.slow
+def test_skill_quickly_of_one_family(tmp_path: Path) -> None:
+    run = brain_assets(tmp_path / "data", "prove", "skill", "lstm", "--quick")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"lstm, 0.15 planted in reversal: at least 60% .*: got \d+%, holds \(\d+ s\)", run.stdout)
+    assert not (tmp_path / "data").exists()
+
+
+def test_skill_of_an_unknown_family_is_one_sentence(tmp_path: Path) -> None:
+    run = brain_assets(tmp_path / "data", "prove", "skill", "arima")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "families: expected some of lstm, patchtst, ppo, sac, got arima; choose among them." in run.stderr
