@@ -307,12 +307,13 @@ def _print_summary(outcomes: "list[Outcome]") -> None:
         f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
         f"{len(bad)} not done"
     )
-    years_by_failure: dict[tuple[str, str], list[str]] = {}
+    years_by_cause: dict[str, dict[str, list[str]]] = {}
     for outcome in bad:
         if outcome.result == "failed":  # what is blocked has its cause in its own line
-            years_by_failure.setdefault((outcome.asset, outcome.detail), []).append(str(outcome.year))
-    for (asset, detail), years in years_by_failure.items():
-        print_error(f"{asset} {', '.join(years)}: {detail}")
+            years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, []).append(str(outcome.year))
+    for cause, failed in years_by_cause.items():
+        places = "; ".join(f"{asset} {', '.join(years)}" for asset, years in failed.items())
+        print_error(f"{places}: {cause}")
 
 
 def _print_ui_hint(command: str | None) -> None:

@@ -163,8 +163,10 @@ class ParquetTableStore(TableStore):
         path = self.data_dir / IDENTITY_FILE
         try:
             found = json.loads(path.read_text())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise StorageError.unwritable(path, error.strerror or error) from error
         except ValueError as error:  # JSON or text that cannot be decoded
             raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
         if not isinstance(found, dict):

@@ -1,8 +1,9 @@
 """How good forecasts are, week by week; every figure is known only after the weeks are over."""
 
 import numpy as np
+import pandas as pd
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import BoolArray, FloatArray
 
 MIN_SYMBOLS = 3
 """A rank correlation over fewer symbols says nothing."""
@@ -21,17 +22,22 @@ def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> Float
     ndarray of float64, shape (n_weeks,)
         NaN in a week with fewer than `MIN_SYMBOLS` symbols, or where one of the two is the same for all of them.
     """
-    from scipy.stats import rankdata
-
     both = np.isfinite(forecast) & np.isfinite(realized)
+    count = both.sum(axis=1)
+    first, second = _ranks(forecast, both), _ranks(realized, both)
+    # ranks are multiples of 1/2, so these sums are exact: who is not known changes nothing, not even by rounding
+    covariance = count * (first * second).sum(axis=1) - first.sum(axis=1) * second.sum(axis=1)
+    variances = [count * (ranks**2).sum(axis=1) - ranks.sum(axis=1) ** 2 for ranks in (first, second)]
+    varied = (count >= MIN_SYMBOLS) & (variances[0] > 0) & (variances[1] > 0)
     correlation = np.full(len(forecast), np.nan)
-    for week, known in enumerate(both):
-        if known.sum() < MIN_SYMBOLS:
-            continue
-        first, second = rankdata(forecast[week, known]), rankdata(realized[week, known])
-        if first.std() > 0 and second.std() > 0:
-            correlation[week] = np.corrcoef(first, second)[0, 1]
-    return correlation
+    correlation[varied] = covariance[varied] / np.sqrt(variances[0][varied]) / np.sqrt(variances[1][varied])
+    return correlation.clip(-1.0, 1.0)
+
+
+def _ranks(values: FloatArray, known: BoolArray) -> FloatArray:
+    """Rank the known values of each week from 1, ties by their mean; 0 where not known."""
+    ranks: FloatArray = pd.DataFrame(np.where(known, values, np.nan)).rank(axis=1).fillna(0.0).to_numpy()
+    return ranks
 
 
 def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float:

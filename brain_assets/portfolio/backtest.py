@@ -14,7 +14,7 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, fetch_snapshots
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
-from brain_assets.portfolio.baselines import BASELINES, Known
+from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT, Known
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_policies
@@ -66,7 +66,7 @@ def backtest(
     every forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are left out for
     all; so are weeks that a forecaster that has forecasts of its own leaves to momentum. A family without any snapshot
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
-    its own.
+    its own. Where no policy trades there is nothing to compare: only equal weight is there.
 
     Parameters
     ----------
@@ -108,6 +108,12 @@ def backtest(
     weeks = _common_assets(bars, forecasts)
     past_returns = past_weekly_returns(panel, bars.weeks)
     policies = _policies(traders, other_seeds or {})
+    rules = {
+        name: baseline
+        for name, baseline in BASELINES.items()
+        if name == EQUAL_WEIGHT
+        or (policies and (baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()))
+    }
     tables: list[pd.DataFrame] = []
     held: dict[str, FloatArray] = {}
     for rows, assets in _universes(next(iter(weeks.values())).available):
@@ -120,8 +126,7 @@ def backtest(
         before = {name: _among(assets, each) for name, each in held.items()}
         runs = {
             name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES), before.get(name))
-            for name, baseline in BASELINES.items()
-            if baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()
+            for name, baseline in rules.items()
         }
         for name, (choice, snapshots) in policies.items():
             own_weeks = part[POLICIES[snapshots[0].family].forecaster]

@@ -28,6 +28,7 @@ def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[V
     return verdict, steps
 
 
+@pytest.mark.slow  # the same without Dagster is quick: proofs/test_no_lookahead.py
 def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     market: SimulatorMarket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
