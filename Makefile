@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Which of the longer proofs; CI leaves out those that take many minutes each.
+SLOW := slow
+
 # The sample market has its own folder, so that its results are never taken for another market's.
 DEMO := BRAIN_MARKET=sample BRAIN_DATA_DIR=data/demo
 
@@ -35,7 +38,7 @@ test: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 -m "$(SLOW)"
 
 test-all: test test-slow
 

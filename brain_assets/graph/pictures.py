@@ -99,7 +99,12 @@ def equity_chart(title: str, lines: "dict[str, pd.Series]") -> dg.MarkdownMetada
 
 def news_chart(title: str, news: pd.DataFrame) -> dg.MarkdownMetadataValue:
     """Draw the mean score of each week over all symbols, and how many articles it rests on."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     figure, axes = _figure(title, "", "mean score")
+    dates = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]  # two scales leave less room
+    axes.xaxis.set_major_locator(dates)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))  # type: ignore[no-untyped-call]
     weekly = news.groupby(pd.Grouper(key="date", freq="W"))
     axes.plot(weekly["sentiment_score"].mean(), color="C0")
     axes.axhline(0, color="gray", linewidth=0.8)

@@ -181,7 +181,10 @@ SPOIL = {
 }
 
 
-@pytest.mark.parametrize("name", SPOIL)
+SLOW = {"negative price", "text in a number", "duplicate row"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in SPOIL])
 def test_prices(tmp_path, prices, name):
     spoil, sentence = SPOIL[name]
     (tmp_path / "files").mkdir()
@@ -267,7 +270,13 @@ def test_a_disk_that_is_full(disk, finished, size, place):
     ("size", "asset", "place"),
     [
         pytest.param("200k", "raw_prices", "raw/prices/2019.parquet", id="no room for prices"),
-        pytest.param("300k", "lstm_snapshot", "models/lstm/snapshot-2019-12-31", id="no room for a snapshot"),
+        pytest.param(
+            "300k",
+            "lstm_snapshot",
+            "models/lstm/snapshot-2019-12-31",
+            id="no room for a snapshot",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_disk_that_is_full_beside_a_database_that_is_not(disk, finished, tmp_path, size, asset, place):

@@ -38,6 +38,7 @@ def test_train_makes_the_main_version_and_says_why_it_is_current(trained: tuple[
         assert set(read_files(data / "models" / family / found[1])) > {"weights.pt", "metadata.json"}
 
 
+@pytest.mark.slow
 def test_the_same_version_is_not_trained_twice(trained: tuple[Path, str], finished: Finished) -> None:
     data, _ = trained
     folders = {path.name: path for path in (data / "models" / "lstm").glob("v*/weights.pt")}

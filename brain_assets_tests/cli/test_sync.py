@@ -107,7 +107,12 @@ def test_pull_adopt_and_backfill_train_nothing(
     ("arguments", "variables", "words"),
     [
         (("sync", "push"), {"HF_TOKEN": "hf_unknown"}, ("user/lstm", "a token that the Hub accepts", "HF_TOKEN")),
-        (("sync", "status"), {"HF_ENDPOINT": "http://127.0.0.1:9"}, ("user/lstm", "try again later")),
+        pytest.param(
+            ("sync", "status"),
+            {"HF_ENDPOINT": "http://127.0.0.1:9"},
+            ("user/lstm", "try again later"),
+            marks=pytest.mark.slow,  # it does try again
+        ),
         (("sync", "status"), {"STORAGE_BACKEND": "local"}, ("STORAGE_BACKEND=local", "HF_LSTM_MODEL_REPO")),
         (("sync", "status"), {"HF_PPO_MODEL_REPO": ""}, ("HF_PPO_MODEL_REPO: expected a model repo each",)),
         (("backfill", "2019"), {"HF_SAC_MODEL_REPO": ""}, ("HF_SAC_MODEL_REPO: expected a model repo each",)),

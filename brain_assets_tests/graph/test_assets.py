@@ -5,7 +5,9 @@ import datetime
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -176,12 +178,19 @@ def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path:
     assert metadata_of(second, "lstm_snapshot")["fingerprint"] != metadata_of(first, "lstm_snapshot")["fingerprint"]
 
 
+@pytest.fixture(scope="module")
+def first_year(market: SimulatorMarket, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping[str, Any], Path]:
+    folder = tmp_path_factory.mktemp("first")
+    resources = world(market, folder)
+    run_year(2019, resources)
+    return resources, folder
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in RAW])
 def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
-    market: SimulatorMarket, tmp_path: Path, name: str
+    first_year: tuple[Mapping[str, Any], Path], name: str
 ) -> None:
-    resources = world(market, tmp_path)
-    run_year(2019, resources)
+    resources, folder = first_year
     result = run_year(2020, resources, names=[name], raise_on_error=False)
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
@@ -191,7 +200,7 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     missing = next(raw for raw in ("raw_prices", *RAW) if f"{raw}[2020] is not materialized" in error.message)
     assert f"materialize {missing} for 2020 first" in error.message
     assert name != "lstm_snapshot" or missing == "raw_prices"
-    assert not (tmp_path / "lstm" / "snapshot-2020-12-31").exists()
+    assert not list(folder.glob("*/snapshot-2020-12-31"))
 
 
 def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:

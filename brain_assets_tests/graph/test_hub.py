@@ -329,6 +329,7 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             assert words in str(failure.step_failure_data.error)
 
 
+@pytest.mark.slow
 def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
     market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest, growth
-from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.baselines import BASELINES, equal_weight
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.seeds import family_of_seed
@@ -23,6 +23,13 @@ from brain_assets.snapshots.names import cutoff_of_year
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 WITHOUT_FORECASTS = {name for name, baseline in BASELINES.items() if baseline.forecaster is None}
+
+
+@pytest.fixture(autouse=True)
+def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules that ask skfolio take most of the time, and have tests of their own: here they hold equal weights."""
+    for name in ("risk_parity", "min_variance"):
+        monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
 
 
 class Stored:

@@ -107,6 +107,7 @@ def test_the_other_families_find_it_too(claim: Claim) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.kind == "found"], ids=lambda claim: claim.words)
 def test_forecasters_find_the_stated_share_of_a_planted_signal(claim: Claim) -> None:
     finding = prove(claim)
