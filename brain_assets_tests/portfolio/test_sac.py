@@ -59,7 +59,7 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
     run = run_policy(
         restore_policy("sac", SacConfig(), result.state_dict), result.scaler, later, RULES, SacConfig().signal_scale
     )
-    assert run.annual_growth > run_equal_weight(later, RULES, SacConfig().signal_scale).annual_growth + 0.10
+    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + 0.10
 
 
 @pytest.mark.parametrize(
