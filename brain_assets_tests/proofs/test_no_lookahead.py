@@ -343,7 +343,9 @@ def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
     """The scaler is fitted anew on the weeks that are traded."""
     builder = policy.ObservationBuilder
     patch.setattr(
-        policy, "ObservationBuilder", lambda weeks, scaler, rules: builder(weeks, fit_observation_scaler(weeks), rules)
+        policy,
+        "ObservationBuilder",
+        lambda weeks, scaler, rules, scale: builder(weeks, fit_observation_scaler(weeks), rules, scale),
     )
 
 
