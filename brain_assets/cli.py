@@ -15,6 +15,7 @@ from brain_assets.cli_prove import prove
 from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
+from brain_assets.snapshots.names import FAMILY_LABELS, FORECASTER_FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -45,8 +46,6 @@ app.add_typer(prove, name="prove")
 app.command()(models)
 app.command()(promote)
 app.command()(report)
-
-FAMILY_NAMES = {"lstm": "LSTM", "patchtst": "PatchTST"}
 
 
 @app.callback()
@@ -241,7 +240,10 @@ def _line(outcome: "Outcome") -> str:
             f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
         )
     elif isinstance(metadata.get("eval/lstm_rank_correlation"), float):
-        words = [f"{name} {metadata[f'eval/{family}_rank_correlation']:+.3f}" for family, name in FAMILY_NAMES.items()]
+        words = [
+            f"{FAMILY_LABELS[family]} {metadata[f'eval/{family}_rank_correlation']:+.3f}"
+            for family in FORECASTER_FAMILIES
+        ]
         detail = f", rank correlation {', '.join(words)}"
     elif "neutral" in metadata:
         detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
@@ -290,7 +292,7 @@ def _print_results(results: "list[YearResult]") -> None:
         for found in row.forecasters:
             losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
             ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
-            forecasters.add_row(str(row.year), found.snapshot or "-", FAMILY_NAMES[found.family], *losses, *ranks)
+            forecasters.add_row(str(row.year), found.snapshot or "-", FAMILY_LABELS[found.family], *losses, *ranks)
         policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
     console.print(forecasters)
     console.print(policies)

@@ -31,6 +31,9 @@ FOLDERS = {
 }
 """From the asset's name to its folder."""
 
+RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
+"""What comes from the market."""
+
 VALIDATORS: Mapping[str, Callable[[pd.DataFrame, str], pd.DataFrame]] = {
     "raw_prices": validate_prices,
     "raw_news_sentiment": validate_news,

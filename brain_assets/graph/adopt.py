@@ -27,11 +27,10 @@ from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.backfill import PROCESS_TAG
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
-from brain_assets.graph.status import SNAPSHOT_FAMILY
 from brain_assets.progress import warn
 from brain_assets.snapshots.folder import is_running
 from brain_assets.snapshots.main_versions import MainVersions
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.versions import CODE_VERSIONS
 

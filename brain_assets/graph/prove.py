@@ -18,11 +18,12 @@ from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import Market
 from brain_assets.market.files import FilesMarket
+from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
-from brain_assets.proofs.pipeline import FILED_BEFORE, RAW, UPSTREAM, Run, Span
+from brain_assets.proofs.pipeline import UPSTREAM, Run, Span
 from brain_assets.settings import Settings
-from brain_assets.tables import ParquetTableStore
+from brain_assets.tables import RAW, ParquetTableStore
 
 DATA_VERSION_TAG = "dagster/data_version"
 

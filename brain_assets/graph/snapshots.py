@@ -64,15 +64,13 @@ class Made:
     hub: HubState | None
     not_from_hub: str
 
-    @property
-    def result(self) -> dg.MaterializeResult[None]:
-        """What the asset gives back. Its data version is the fingerprint: equal fingerprint, equal bytes."""
-        return self.result_with([])
-
     def result_with(
         self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[Made]" = ()
     ) -> dg.MaterializeResult[None]:
-        """Give `result` together with what was checked, and with the same model trained with other seeds, if any."""
+        """Give what the asset gives back, with what was checked and the same model trained with other seeds, if any.
+
+        Its data version is the fingerprint: equal fingerprint, equal bytes; with other seeds, that of all fingerprints.
+        """
         metadata: Metadata = {"reused": all(made.reused for made in (self, *other_seeds))}
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub

@@ -30,12 +30,9 @@ from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.snapshots.fingerprint import hash_json
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS, TableStore
-
-SNAPSHOT_FAMILY = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
-"""Asset -> family of the snapshots that it makes."""
 
 
 class State(enum.Enum):

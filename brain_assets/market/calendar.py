@@ -85,6 +85,29 @@ def iso_week_numbers(dates: DateArray) -> IntArray:
     return (days_since_epoch + 3) // 7  # 1970-01-01 was a Thursday
 
 
+def week_times(days: DateArray) -> tuple[DateArray, DateArray, DateArray]:
+    """Give for any day of an ISO week, by the calendar, the last session before, the first and the last session of it.
+
+    Parameters
+    ----------
+    days : ndarray of datetime64[D], shape (n,)
+
+    Returns
+    -------
+    decided, opened, closed : ndarray of datetime64[D], shape (n,)
+    """
+    sessions = sessions_between(FIRST_DATE, datetime.date.max)
+    numbers, wanted = iso_week_numbers(sessions), iso_week_numbers(days)
+    first = np.searchsorted(numbers, wanted, "left")
+    return sessions[first - 1], sessions[first], sessions[np.searchsorted(numbers, wanted, "right") - 1]
+
+
+def years_of_weeks(days: DateArray) -> IntArray:
+    """Give the year that the ISO week of each day belongs to: that of its last session; (n,)."""
+    years: IntArray = week_times(days)[2].astype("datetime64[Y]").astype(np.int64) + 1970
+    return years
+
+
 @dataclass(frozen=True)
 class Weeks:
     """The complete weeks of a run of sessions.

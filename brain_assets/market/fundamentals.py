@@ -5,6 +5,7 @@ filing that changes one is a further row, at its own filing date. A row is known
 accepted after the close.
 """
 
+import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 RATIOS = ("gross_margin", "operating_margin", "net_margin", "current_ratio", "debt_to_equity")
 """Shares of the quarter's revenue, then ratios of the balance sheet at its end; NaN: not known, never infinite."""
+
+FILED_BEFORE = datetime.timedelta(days=366)
+"""Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
 
 FUNDAMENTAL_COLUMNS = ("filed", "period_end", "symbol", *RATIOS)
 

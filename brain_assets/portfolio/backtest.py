@@ -24,6 +24,9 @@ from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FORECASTER_FAMILIES, snapshot_name
 
+CASH = "cash"
+"""Name of what is not invested, beside the symbols."""
+
 
 class BacktestResult(NamedTuple):
     """What strategies earned, and which snapshots traded.
@@ -245,5 +248,12 @@ def _table(name: str, run: StrategyRun, weeks: MarketWeeks) -> pd.DataFrame:
     )
 
 
+def weights_table(texts: pd.Series) -> pd.DataFrame:
+    """Read weights as the table stores them: a row a text, a column a symbol as they first come, `CASH` last."""
+    table = pd.DataFrame([json.loads(text) for text in texts]).fillna(0.0)
+    symbols = [name for name in table.columns if name != CASH]
+    return table.reindex(columns=[*symbols, CASH], fill_value=0.0).astype(np.float64)
+
+
 def _weights_json(weights: FloatArray, symbols: tuple[str, ...]) -> str:
-    return json.dumps({name: float(w) for name, w in zip((*symbols, "cash"), weights, strict=True) if w > 0})
+    return json.dumps({name: float(w) for name, w in zip((*symbols, CASH), weights, strict=True) if w > 0})

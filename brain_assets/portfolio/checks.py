@@ -1,13 +1,11 @@
 """What is asked of weights and of a backtest."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.backtest import growth
+from brain_assets.portfolio.backtest import growth, weights_table
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.snapshots.names import POLICY_FAMILIES
 from brain_assets.verdict import Verdict, listed
@@ -42,9 +40,7 @@ def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
 
 def table_weights(table: pd.DataFrame) -> FloatArray:
     """Give the weights of a backtest as an array, a row a week and strategy, cash last; 0 where none is held."""
-    wide = pd.DataFrame([json.loads(text) for text in table["weights"]]).fillna(0.0)
-    cash = wide.pop("cash") if "cash" in wide else pd.Series(0.0, index=wide.index)
-    weights: FloatArray = np.column_stack([wide.to_numpy(dtype=np.float64), cash.to_numpy(dtype=np.float64)])
+    weights: FloatArray = weights_table(table["weights"]).to_numpy()
     return weights
 
 

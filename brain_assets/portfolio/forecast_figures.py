@@ -1,28 +1,30 @@
 """How forecasts of a report's years turned out; every figure is known only after its weeks are over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
+from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices
+from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
+from brain_assets.snapshots.names import FAMILY_LABELS, FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
 
-FORECASTER_LABELS: Mapping[str, str] = {"lstm": "LSTM", "patchtst": "PatchTST", "momentum": "momentum"}
+FORECASTER_LABELS: Mapping[str, str] = {
+    **{family: FAMILY_LABELS[family] for family in FORECASTER_FAMILIES},
+    MOMENTUM: MOMENTUM,
+}
 
 N_GROUPS = 10
 """Deciles."""
 
 YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
 SOURCE_KINDS = (YEAR_BEFORE, OLDER, NO_MODEL)
-
-YearsOfWeeks = Callable[[DateArray], IntArray]
 
 
 class Decile(NamedTuple):
@@ -66,15 +68,13 @@ class ForecasterFigures:
     """Year -> share of all forecasts by kind of source (`SOURCE_KINDS`); empty for momentum, which needs none."""
 
 
-def measure_forecasts(forecasts: pd.DataFrame, years_of_weeks: YearsOfWeeks) -> tuple[ForecasterFigures, ...]:
+def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
     """Measure LSTM, PatchTST and momentum on the weeks that a model forecast; where none did, momentum alone on all.
 
     Parameters
     ----------
     forecasts : DataFrame
         Walk-forward forecasts, in any order.
-    years_of_weeks : callable
-        From first sessions of weeks to the years that they belong to.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def measure_forecasts(forecasts: pd.DataFrame, years_of_weeks: YearsOfWeeks) -> 
             rank_correlation=overall[position],
             by_year={year: found[position] for year, found in by_year.items() if np.isfinite(found[position].value)},
             deciles=() if name == MOMENTUM else _deciles(matrices[name][mask], realized[mask]),
-            sources={} if name == MOMENTUM else _sources(forecasts, name, years_of_weeks),
+            sources={} if name == MOMENTUM else _sources(forecasts, name),
         )
         for position, (name, mask) in enumerate(masks.items())
     )
@@ -145,7 +145,7 @@ def _row_means(values: FloatArray, chosen: BoolArray) -> FloatArray:
     return means
 
 
-def _sources(forecasts: pd.DataFrame, family: str, years_of_weeks: YearsOfWeeks) -> dict[int, dict[str, float]]:
+def _sources(forecasts: pd.DataFrame, family: str) -> dict[int, dict[str, float]]:
     """Give by year which share of a family's forecasts came from which kind of source."""
     starts = forecasts["week_start"].to_numpy().astype("datetime64[D]")
     kinds = [_kind(str(source), start) for source, start in zip(forecasts[f"{family}_source"], starts, strict=True)]

@@ -5,8 +5,6 @@ alike, so years are chained: each January has the cost of buying in. A policy th
 (``ppo_seed_1``, …) is one strategy; the seeds show how far it depends on luck in training.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,24 +15,23 @@ import pandas as pd
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.base import MarketNote
-from brain_assets.market.calendar import iso_week_numbers, sessions_between
+from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
+from brain_assets.portfolio.backtest import CASH, weights_table
 from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
 from brain_assets.portfolio.forecast_figures import ForecasterFigures, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
-from brain_assets.snapshots.names import POLICY_FAMILIES
+from brain_assets.snapshots.names import FAMILY_LABELS, POLICY_FAMILIES
 
 LABELS: Mapping[str, str] = {
-    "ppo": "PPO",
-    "sac": "SAC",
+    **{family: FAMILY_LABELS[family] for family in POLICY_FAMILIES},
     **{name: baseline.label for name, baseline in BASELINES.items()},
 }
 """Strategy -> what a reader calls it, in the order in which reports show them."""
-
-_SEED = re.compile(rf"({'|'.join(POLICY_FAMILIES)})_seed_\d+")
 
 
 class Weights(NamedTuple):
@@ -217,20 +214,11 @@ def build_report(
         strategies=strategies,
         policies=tuple(_policy(each, returns, ratios) for each in strategies if each.name in POLICY_FAMILIES),
         n_trials=len(ratios),
-        forecasters=measure_forecasts(forecasts, years_of_weeks),
+        forecasters=measure_forecasts(forecasts),
         curves=tuple(curves),
         cost_bps=RULES.cost_bps,
         block_length=metrics.block_length(returns[names].to_numpy()) if len(returns) >= metrics.MIN_WEEKS else 1,
     )
-
-
-def years_of_weeks(starts: DateArray) -> IntArray:
-    """Give the year of the last session of the ISO week that each date lies in, (n_weeks,)."""
-    first, last = starts.min().astype(object), (starts.max() + np.timedelta64(7, "D")).astype(object)
-    sessions = sessions_between(first, last)
-    last_sessions = np.searchsorted(iso_week_numbers(sessions), iso_week_numbers(starts), "right") - 1
-    years: IntArray = sessions[last_sessions].astype("datetime64[Y]").astype(np.int64) + 1970
-    return years
 
 
 def _wide(backtests: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -239,7 +227,7 @@ def _wide(backtests: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _main_strategies(names: Sequence[str]) -> list[str]:
     """Leave out further seeds, and put the rest in the order of `LABELS`, unknown ones last."""
-    main = [name for name in names if not _SEED.fullmatch(name)]
+    main = [name for name in names if family_of_seed(name) is None]
     order = list(LABELS)
     return sorted(main, key=lambda name: (order.index(name) if name in order else len(order), name))
 
@@ -276,20 +264,16 @@ def _strategies(
 
 
 def read_weights(texts: pd.Series) -> Weights:
-    """Read weights as a backtest stores them, JSON by week: symbol -> weight, cash under ``cash``, zeros left out."""
-    table = pd.DataFrame([json.loads(text) for text in texts]).fillna(0.0)
-    symbols = table.drop(columns="cash", errors="ignore").mean().sort_values(ascending=False, kind="stable").index
-    names = (*symbols, "cash")
-    return Weights(names, table.reindex(columns=names, fill_value=0.0).to_numpy(np.float64))
+    """Read weights as a backtest stores them, what was held most first, cash last."""
+    table = weights_table(texts)
+    symbols = table.drop(columns=CASH).mean().sort_values(ascending=False, kind="stable").index
+    names = (*symbols, CASH)
+    return Weights(names, table[list(names)].to_numpy())
 
 
 def _policy(figures: StrategyFigures, returns: pd.DataFrame, trial_ratios: FloatArray) -> PolicyFigures:
     """Add what is asked of a policy; a further seed counts only if it traded every week of the report."""
-    seeds = [
-        name
-        for name in returns.columns
-        if (match := _SEED.fullmatch(name)) and match[1] == figures.name and returns[name].notna().all()
-    ]
+    seeds = [name for name in returns.columns if family_of_seed(name) == figures.name and returns[name].notna().all()]
     return PolicyFigures(
         name=figures.name,
         label=figures.label,

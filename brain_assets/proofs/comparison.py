@@ -18,10 +18,10 @@ before its cut-off, using it too early may leave no other trace.
 import datetime
 
 from brain_assets.proofs.differences import Comparison, compare_mappings
-from brain_assets.proofs.pipeline import SNAPSHOTS, UPSTREAM, Run
+from brain_assets.proofs.pipeline import UPSTREAM, Run
 from brain_assets.proofs.snapshot_comparison import compare_snapshot
 from brain_assets.proofs.table_comparison import compare_table
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.snapshots.names import SNAPSHOT_FAMILY, cutoff_of_year
 
 
 def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:
@@ -40,7 +40,7 @@ def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:
     comparison = Comparison(date)
     for stage in UPSTREAM:
         for year in before.span.years:
-            if stage in SNAPSHOTS:
+            if stage in SNAPSHOT_FAMILY:
                 compare_snapshot(comparison, before, after, stage, year)
             else:
                 compare_table(comparison, before, after, stage, year)

@@ -27,8 +27,9 @@ from brain_assets.market.calendar import sessions_between
 from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
 from brain_assets.proofs.differences import Comparison, Difference
-from brain_assets.proofs.pipeline import RAW, UPSTREAM, Run, Span, run_pipeline
+from brain_assets.proofs.pipeline import UPSTREAM, Run, Span, run_pipeline
 from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.tables import RAW
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
 
@@ -233,7 +234,7 @@ def prove_no_lookahead(
     """
     for after in dates:
         check_date(span, after)
-    say, begin = on_verdict or _ignore, on_run or _ignore
+    say, begin = on_verdict or (lambda _: None), on_run or (lambda _: None)
     begin("the market as it is")
     try:
         base = make_run(market, folder / "as it was")
@@ -249,10 +250,6 @@ def prove_no_lookahead(
         verdicts.append(prove_date(market, base, after, folder / f"another after {after}", make_run, seed, corrupt))
         say(verdicts[-1])
     return verdicts
-
-
-def _ignore(_: object) -> None:
-    """Say nothing."""
 
 
 DEFAULT_SPAN = Span(2018, 2019, 2021)

@@ -16,19 +16,13 @@ import numpy as np
 
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
 from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import FOLDERS, ParquetTableStore
+from brain_assets.tables import FOLDERS, RAW, ParquetTableStore
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
-
-RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
-SNAPSHOTS = {
-    **{f"{family}_snapshot": family for family in FORECASTER_FAMILIES},
-    **{f"{family}_policy": family for family in POLICY_FAMILIES},
-}
-"""Stage -> family."""
 
 UPSTREAM: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(RAW, ()),
@@ -40,9 +34,6 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "backtest": (*RAW, "walkforward_forecasts", "ppo_policy", "sac_policy"),
 }
 """What each stage is made from; stages in an order in which they can be made."""
-
-FILED_BEFORE = datetime.timedelta(days=366)
-"""Filings are asked for from so long before the first day."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +84,6 @@ class Run:
         """Give the file of a year of a table, whether it is there or not."""
         return self.folder / FOLDERS[stage] / f"{year}.parquet"
 
-    def snapshots(self, family: str) -> dict[datetime.date, Path]:
-        """Give the folders of a family's snapshots by cut-off, whatever is in them."""
-        storage = self.storage(family)
-        dates = (cutoff_of_year(year) for year in self.span.years)
-        return {date: storage.path(date) for date in dates if storage.path(date).is_dir()}
-
     def storage(self, family: str) -> SnapshotLocalStorage:
         """Give the storage of a family's snapshots."""
         return SnapshotLocalStorage(family, self.folder / "models")
@@ -129,7 +114,7 @@ def run_pipeline(
     -------
     Run
     """
-    say = on_step or _ignore
+    say = on_step or (lambda _: None)
     tables = ParquetTableStore(folder, {"market": market.name})
     for year in span.years:
         say(f"{year} raw tables")
@@ -148,10 +133,6 @@ def _panel(tables: ParquetTableStore, years: list[int]) -> "PricePanel":
 
     prices, news, filings = (tables.read(name, years) for name in RAW)
     return signals.add_signals(PricePanel.from_frame(prices), news, filings)
-
-
-def _ignore(_: str) -> None:
-    """Say nothing."""
 
 
 def _fetch(market: Market, tables: ParquetTableStore, span: Span, year: int) -> None:

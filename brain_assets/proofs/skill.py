@@ -32,6 +32,7 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import report
+from brain_assets.snapshots.names import FAMILIES, POLICY_FAMILIES, cutoff_of_year
 
 FORECAST_SKILL = 0.85
 FORECAST_SPREAD = 0.005
@@ -57,7 +58,7 @@ class History:
     @property
     def cutoff_date(self) -> datetime.date:
         """The last day that is learned from."""
-        return datetime.date(self.cutoff_year, 12, 31)
+        return cutoff_of_year(self.cutoff_year)
 
 
 FULL, QUICK = History(1990, 2014, 2020), History(2003, 2012, 2019)
@@ -118,8 +119,8 @@ CLAIMS = (
     Claim("patchtst", "found", "reversal", 0.15, 5, 0.80),
     Claim("patchtst", "found", "reversal", 0.08, 5, 0.70),
     Claim("patchtst", "absent", "news", 0.0, 20, 18),
-    *(Claim(family, "beats", "reversal", POLICY_SIGNAL, 10, 8) for family in ("ppo", "sac")),
-    *(Claim(family, "beaten", "reversal", 0.0, 20, 2) for family in ("ppo", "sac")),
+    *(Claim(family, "beats", "reversal", POLICY_SIGNAL, 10, 8) for family in POLICY_FAMILIES),
+    *(Claim(family, "beaten", "reversal", 0.0, 20, 2) for family in POLICY_FAMILIES),
 )
 """All that is to hold, on `FULL` histories."""
 
@@ -193,7 +194,7 @@ class Finding:
 
 
 def prove_skill(
-    families: Sequence[str] = ("lstm", "patchtst", "ppo", "sac"),
+    families: Sequence[str] = FAMILIES,
     quick: bool = False,
     on_progress: Callable[[str], None] = report,
 ) -> list[Finding]:

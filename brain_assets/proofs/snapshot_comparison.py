@@ -5,15 +5,15 @@ import json
 from pathlib import Path
 
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat
-from brain_assets.proofs.pipeline import SNAPSHOTS, Run
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+from brain_assets.proofs.pipeline import Run
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 
 SNAPSHOT_FILES = ("feature_scaler.pkl", "weights.pt", "config.json", "metadata.json", "README.md")
 
 
 def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str, year: int) -> None:
     """Compare a year's snapshot: all of it if its cut-off has passed by the date, else what was settled by then."""
-    family, cutoff = SNAPSHOTS[stage], cutoff_of_year(year)
+    family, cutoff = SNAPSHOT_FAMILY[stage], cutoff_of_year(year)
     folders = [run.storage(family).path(cutoff) for run in (before, after)]
     artifact = folders[0].relative_to(before.folder).as_posix()
     if not any(folder.is_dir() for folder in folders):

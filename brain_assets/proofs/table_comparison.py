@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray
-from brain_assets.market.calendar import FIRST_DATE, iso_week_numbers, sessions_between
+from brain_assets.market.calendar import week_times
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat, shown
 from brain_assets.proofs.pipeline import Run
@@ -128,23 +128,6 @@ def _known(frame: pd.DataFrame, stage: str, column: str) -> DateArray:
         known: DateArray = np.where(drifts, opened, decided)
         return known
     return decided
-
-
-def week_times(days: DateArray) -> tuple[DateArray, DateArray, DateArray]:
-    """Give for any day of an ISO week, by the calendar, the last session before, the first and the last session of it.
-
-    Parameters
-    ----------
-    days : ndarray of datetime64[D], shape (n,)
-
-    Returns
-    -------
-    decided, opened, closed : ndarray of datetime64[D], shape (n,)
-    """
-    sessions = sessions_between(FIRST_DATE, datetime.date.max)
-    numbers, wanted = iso_week_numbers(sessions), iso_week_numbers(days)
-    first = np.searchsorted(numbers, wanted, "left")
-    return sessions[first - 1], sessions[first], sessions[np.searchsorted(numbers, wanted, "right") - 1]
 
 
 def _differs(one: pd.Series, other: pd.Series) -> BoolArray:

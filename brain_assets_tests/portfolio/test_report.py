@@ -8,10 +8,11 @@ import pytest
 
 from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.forecast_figures import NO_MODEL, OLDER, YEAR_BEFORE, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve, read_learning_curves
-from brain_assets.portfolio.report import Report, build_report, read_weights, years_of_weeks
+from brain_assets.portfolio.report import Report, build_report, read_weights
 from brain_assets.portfolio.trials import Trial
 from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, mondays
 
@@ -144,7 +145,7 @@ def test_by_year_and_over_all_years_agree(report: Report) -> None:
 def test_deciles_of_a_perfect_forecast_rise_and_sum_to_nothing() -> None:
     table = forecast_table(30, n_symbols=20)
     table["lstm"] = table["realized"] / 2 + 0.01
-    deciles = measure_forecasts(table, years_of_weeks)[0].deciles
+    deciles = measure_forecasts(table)[0].deciles
     assert [each.number for each in deciles] == list(range(1, 11))
     realized = [each.realized.value for each in deciles]
     assert realized == sorted(realized)
@@ -153,18 +154,18 @@ def test_deciles_of_a_perfect_forecast_rise_and_sum_to_nothing() -> None:
 
 
 def test_what_momentum_stood_in_for_does_not_count() -> None:
-    lstm, patchtst, momentum = measure_forecasts(forecast_table(N_WEEKS, 0.5, n_bootstrap=30), years_of_weeks)
+    lstm, patchtst, momentum = measure_forecasts(forecast_table(N_WEEKS, 0.5, n_bootstrap=30))
     assert (lstm.n_weeks, patchtst.n_weeks, momentum.n_weeks) == (30, 30, 30)
-    [only] = measure_forecasts(forecast_table(N_WEEKS, n_bootstrap=N_WEEKS), years_of_weeks)
+    [only] = measure_forecasts(forecast_table(N_WEEKS, n_bootstrap=N_WEEKS))
     assert (only.name, only.n_weeks) == ("momentum", N_WEEKS)
-    lstm, momentum = measure_forecasts(forecast_table(N_WEEKS, patchtst=False), years_of_weeks)
+    lstm, momentum = measure_forecasts(forecast_table(N_WEEKS, patchtst=False))
     assert [lstm.name, momentum.name] == ["lstm", "momentum"]
 
 
 def test_sources_are_shares_of_a_year() -> None:
     table = forecast_table(N_WEEKS, n_bootstrap=10)
     table.loc[table["week_start"] == mondays(N_WEEKS)[59], "lstm_source"] = "snapshot-2018-12-31"
-    lstm = measure_forecasts(table, years_of_weeks)[0]
+    lstm = measure_forecasts(table)[0]
     assert lstm.sources[2020] == pytest.approx({NO_MODEL: 10 / 53, YEAR_BEFORE: 43 / 53, OLDER: 0.0})
     assert lstm.sources[2021] == pytest.approx({NO_MODEL: 0.0, YEAR_BEFORE: 6 / 7, OLDER: 1 / 7})
 

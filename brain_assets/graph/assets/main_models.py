@@ -22,6 +22,7 @@ from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.progress import report, warn
 from brain_assets.snapshots.main_versions import MainVersions
+from brain_assets.tables import RAW
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ def lstm_model(
 
 
 @dg.asset(
-    ins={
-        name: dg.AssetIn(partition_mapping=dg.AllPartitionMapping())
-        for name in ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
-    },
+    ins={name: dg.AssetIn(partition_mapping=dg.AllPartitionMapping()) for name in RAW},
     code_version=CODE_VERSIONS["patchtst_model"],
     group_name="main_versions",
     kinds={"pytorch", "huggingface"},

@@ -15,7 +15,7 @@ from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
-from brain_assets.tables import content_hash
+from brain_assets.tables import RAW, content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from brain_assets.portfolio.backtest import BacktestResult
     from brain_assets.snapshots.storage import SnapshotLocalStorage
 
-DATA = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
-INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*DATA, "walkforward_forecasts")}
+INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*RAW, "walkforward_forecasts")}
 
 
 @dg.asset(
@@ -137,7 +136,7 @@ def _policy(
 
 @dg.asset(
     partitions_def=YEARS,
-    ins={name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in DATA},
+    ins={name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in RAW},
     deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
     check_specs=check_specs("backtest"),
     code_version=CODE_VERSIONS["backtest"],

@@ -1,6 +1,5 @@
 """News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
 
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +11,12 @@ from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.market.base import Market, SourcedTable
+from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.tables import TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.graph.evidence import Evidence
-
-BEFORE_FIRST = datetime.timedelta(days=366)
 
 
 @dg.asset(
@@ -70,7 +68,7 @@ def raw_fundamentals(
     """
     start, end = partition_window(int(context.partition_key))
     if int(context.partition_key) == FIRST_YEAR:
-        start -= BEFORE_FIRST
+        start -= FILED_BEFORE
     return _fetch_once(
         context,
         config,
