@@ -60,9 +60,9 @@ def trial_of(
     return Trial(family, digest, year, len(net_return), float(net_return.mean()), std)
 
 
-def record_trial(folder: Path, trial: Trial, options: Mapping[str, Any]) -> None:
-    """Leave a trial's file in a folder, with the policy's configuration for those who look."""
-    content = {"trial": asdict(trial), "policy": dict(options)}
+def record_trial(folder: Path, trial: Trial, options: Mapping[str, Any], forecaster: str | None) -> None:
+    """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
+    content = {"trial": asdict(trial), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
     replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
 

@@ -117,8 +117,12 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert metadata_of(again, "ppo_policy")["reused"] is True
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
     assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
+    assert shown["seeds_left_out"] == "none"
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
     assert strategies == {"ppo", "sac", "ppo_seed_1", *BASELINES}
+    shutil.rmtree(seed_folder)
+    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_1"
+    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", *BASELINES}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 

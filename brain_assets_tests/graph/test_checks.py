@@ -79,6 +79,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
         good = definitions(world(market, tmp_path / "models", tables))
         [again] = list(Backfill(good, instance, names[:1]).run([2019], lambda *_: None))
         assert again.result == "made", again.detail
+        assert again.metadata["replaced_because"].endswith("the stored bars did not pass the checks")
         assert StatusReader(good, instance, {}).read("raw_prices", 2019).state is State.DONE
         assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept
 

@@ -34,10 +34,10 @@ def test_the_same_configuration_in_the_same_year_counts_once(tmp_path: Path) -> 
     trials = [Trial("ppo", "aaaaaaaaaaaa", year, 52, 0.001, 0.02) for year in (2020, 2021)]
     trials.append(Trial("sac", "aaaaaaaaaaaa", 2020, 52, 0.003, 0.02))
     for trial in (*trials, *trials):
-        record_trial(tmp_path / "trials", trial, OPTIONS)
+        record_trial(tmp_path / "trials", trial, OPTIONS, "abc")
     assert read_trials(tmp_path / "trials") == trials
     again = Trial("ppo", "aaaaaaaaaaaa", 2020, 52, 0.002, 0.03)
-    record_trial(tmp_path / "trials", again, OPTIONS)
+    record_trial(tmp_path / "trials", again, OPTIONS, "abc")
     assert read_trials(tmp_path / "trials") == [again, *trials[1:]]
 
 
@@ -51,7 +51,16 @@ def test_a_damaged_record_is_named_and_not_passed_over(tmp_path: Path, content: 
 
 def test_the_record_shows_the_configuration(tmp_path: Path) -> None:
     trial = trial_of("ppo", 2020, np.array([0.01, 0.02]), OPTIONS, "abc")
-    record_trial(tmp_path, trial, OPTIONS)
+    record_trial(tmp_path, trial, OPTIONS, "abc")
     [path] = tmp_path.iterdir()
     assert path.name == f"ppo-{trial.configuration}-2020.json"
-    assert json.loads(path.read_text())["policy"] == OPTIONS
+    content = json.loads(path.read_text())
+    assert (content["policy"], content["forecaster"]) == (OPTIONS, "abc")
+
+
+def test_a_forecaster_that_is_not_here_is_recorded_as_not_known(tmp_path: Path) -> None:
+    trial = trial_of("ppo", 2020, np.array([0.01, 0.02]), OPTIONS, None)
+    record_trial(tmp_path, trial, OPTIONS, None)
+    [path] = tmp_path.iterdir()
+    assert json.loads(path.read_text())["forecaster"] is None
+    assert read_trials(tmp_path) == [trial]

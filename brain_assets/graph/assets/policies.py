@@ -156,8 +156,9 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
     The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum and
-    by the forecasts of each forecaster. Left out: a rule whose forecaster has no model yet, and for all strategies the
-    weeks in which a model that others have is not there.
+    by the forecasts of each forecaster; where no policy trades, equal weight alone. Left out, and named: a rule whose
+    forecaster has no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in
+    which a model that others have is not there.
     """
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
@@ -166,7 +167,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     from brain_assets.portfolio.baselines import BASELINES
     from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
     from brain_assets.portfolio.rules import RULES
-    from brain_assets.portfolio.seeds import family_of_seed
+    from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 
     year = int(context.partition_key)
     sources = {family: snapshots[family] for family in POLICY_FAMILIES}
@@ -174,6 +175,10 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
         if year > FIRST_YEAR and storage.hub is None:
             storage.require_snapshot(cutoff_of_year(year - 1))
     here = {family: storage.list_snapshots() for family, storage in sources.items()}
+    other_seeds = {
+        family: {number: storage.of_seed(number) for number in storage.list_seeds()}
+        for family, storage in sources.items()
+    }
     refusals: list[str] = []
     result = run_backtest(
         add_signals(PricePanel.from_frame(raw_prices), raw_news_sentiment, raw_fundamentals),
@@ -182,10 +187,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
         sources,
         cutoff_of_year(FIRST_YEAR),
         note_refusal(context, refusals),
-        {
-            family: {number: storage.of_seed(number) for number in storage.list_seeds()}
-            for family, storage in sources.items()
-        },
+        other_seeds,
     )
     missing = [family for family in POLICY_FAMILIES if not result.used.get(family)]
     if year > FIRST_YEAR and missing:
@@ -198,6 +200,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     _record_trials(year, result, walkforward_forecasts, snapshots, trials)
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
+    offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
     n_weeks = table["week_start"].nunique()
     return dg.MaterializeResult(
         value=table,
@@ -205,6 +208,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
             "weeks": n_weeks,
             "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
             "rules_left_out": ", ".join(name for name in BASELINES if name not in returns) or "none",
+            "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
             **{f"eval/{name}_net_return": growth(table, name) for name in returns},
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
@@ -241,4 +245,5 @@ def _record_trials(
         metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = metadata["fingerprint"]["config"] if metadata else None
-        record_trial(folder, trial_of(family, year, net_return, policy.config, forecaster_config), policy.config)
+        trial = trial_of(family, year, net_return, policy.config, forecaster_config)
+        record_trial(folder, trial, policy.config, forecaster_config)

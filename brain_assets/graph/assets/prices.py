@@ -62,7 +62,11 @@ def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several
                         ]
                     )
                 metadata["replaced_prices"] = tables.keep_replaced("raw_prices", year)
-                context.log.warning(f"raw_prices[{year}]: {len(changed)} daily returns changed since the last fetch")
+                why = f"{len(changed)} daily returns changed since the last fetch"
+                if refused:
+                    why += ", and the stored bars did not pass the checks"
+                metadata["replaced_because"] = why
+                context.log.warning(f"raw_prices[{year}]: {why}")
     missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
     metadata |= {
         "market": market.name,
