@@ -11,7 +11,7 @@ from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.forecast_figures import SOURCE_KINDS, ForecasterFigures
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES
+from brain_assets.snapshots.names import FAMILIES, FAMILY_LABELS, FORECASTER_FAMILIES, POLICY_FAMILIES
 
 Point = float | str
 Values = tuple[float | None, ...]
@@ -335,7 +335,6 @@ def _sources(forecaster: ForecasterFigures) -> Chart:
 
 
 def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
-    labels = {"lstm": "LSTM", "patchtst": "PatchTST", "ppo": "PPO", "sac": "SAC"}
     lines = tuple(
         Series(
             "line" if len(curve.steps) > 1 else "marker",
@@ -354,7 +353,7 @@ def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
         y_label, x_label, zero_line = "reward of an episode (100 × log growth)", "environment steps", None
     return Chart(
         f"learning_{family}",
-        f"How {labels[family]} learned",
+        f"How {FAMILY_LABELS[family]} learned",
         note,
         y_label,
         lines,

@@ -255,7 +255,7 @@ def test_a_disk_that_is_read_only(disk):
     ("size", "place"),
     [
         pytest.param("100k", "dagster", id="no room for the database"),
-        pytest.param("1300k", "dagster", id="the database fills up in a run"),
+        pytest.param("1300k", "dagster", id="the database fills up in a run", marks=pytest.mark.slow),
     ],
 )
 def test_a_disk_that_is_full(disk, finished, size, place):

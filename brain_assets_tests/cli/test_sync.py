@@ -143,6 +143,7 @@ def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished
         assert status.stdout.count("push pending") == 3
 
 
+@pytest.mark.slow
 def test_pull_refuses_a_hostile_branch_and_takes_the_rest(finished: Finished, tmp_path: Path) -> None:
     with WatchedHub() as hub:
         hub.add_repo("user/lstm")

@@ -111,6 +111,7 @@ def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
         assert metadata_of(same, name)["reused"] is True
 
 
+@pytest.mark.slow
 def test_news_and_filings_of_no_symbol_leave_the_whole_graph_running(tmp_path: Path) -> None:
     """The sample market: every signal is neutral, and every model says so."""
     resources = world(SampleMarket(tuple(SampleMarket().prices(*LAST).symbol.unique()[:6])), tmp_path)

@@ -78,6 +78,7 @@ def test_a_longer_range_never_changes_an_earlier_bar(end: str) -> None:
         pd.testing.assert_frame_equal(same.reset_index(drop=True), short, check_exact=True)
 
 
+@pytest.mark.slow
 def test_years_in_pieces_are_the_years_at_once() -> None:
     market = SimulatorMarket(seed=2, signal=0.3)
     pieces = [market.prices(day(f"{year}-01-01"), day(f"{year + 1}-01-01")) for year in range(2016, 2022)]
