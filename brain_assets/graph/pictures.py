@@ -34,11 +34,18 @@ def _figure(title: str, xlabel: str, ylabel: str, height: float = 3.6) -> "tuple
     return figure, axes
 
 
-def _picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+    return buffer.getvalue()
+
+
+def _in_markdown(png: bytes, alternative: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
+    return _in_markdown(_png(figure), alternative)
 
 
 def loss_curve(
@@ -102,7 +109,7 @@ def news_chart(title: str, news: pd.DataFrame) -> dg.MarkdownMetadataValue:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     figure, axes = _figure(title, "", "mean score")
-    dates = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]  # two scales leave less room
+    dates = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]  # two scales leave less room
     axes.xaxis.set_major_locator(dates)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))  # type: ignore[no-untyped-call]
     weekly = news.groupby(pd.Grouper(key="date", freq="W"))
@@ -131,6 +138,11 @@ LEGEND_COLUMNS = 4
 
 def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
     """Draw a chart of a report; the report's page draws the same numbers."""
+    return _in_markdown(chart_png(chart), chart.title)
+
+
+def chart_png(chart: "Chart") -> bytes:
+    """Draw a chart of a report as a file."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
     flat = chart.x_kind == "name"
@@ -167,7 +179,7 @@ def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
         top=0.92,
         bottom=0.09 + 0.045 * legend_rows + 0.05 * bool(axes.get_xlabel()),
     )
-    return _picture(figure, chart.title)
+    return _png(figure)
 
 
 def _draw(axes: "Axes", chart: "Chart", series: "Series", position: int) -> None:

@@ -1,6 +1,7 @@
 """The report over all years that were backtested: a page, and its pictures."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from brain_assets.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
+    from brain_assets.portfolio.report import Report
     from brain_assets.portfolio.report_tables import Table
 
 
@@ -50,21 +52,11 @@ def report(
     It is one HTML file that opens offline; its pictures are here as well. Years without a backtest are left out.
     """
     from brain_assets.portfolio.conclusion import conclude
-    from brain_assets.portfolio.learning_curves import read_learning_curves
-    from brain_assets.portfolio.report import build_report
     from brain_assets.portfolio.report_page import report_page
     from brain_assets.portfolio.report_tables import policy_table, strategy_table
-    from brain_assets.portfolio.trials import read_trials
 
     years = _backtested(config, tables)
-    forecast_years = [year for year in years if tables.exists("walkforward_forecasts", year)]
-    built = build_report(
-        tables.read("backtest", years),
-        tables.read("walkforward_forecasts", forecast_years) if forecast_years else pd.DataFrame(),
-        read_learning_curves(snapshots, years),
-        [trial for trial in read_trials(trials) if trial.year in years],
-        MarketNote.of(market),
-    )
+    built = report_of(years, market, tables, snapshots, trials)
     page = report_page(built)
     path = reports_dir / f"{market.name}-{years[0]}-{years[-1]}.html"
     replace_file(path, lambda temporary: temporary.write_text(page.html, encoding="utf-8"))
@@ -90,6 +82,22 @@ def report(
             },
             **{chart.key: chart_picture(chart) for group in page.groups for chart in group.charts},
         }
+    )
+
+
+def report_of(years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: Path) -> "Report":
+    """Put together what is stored of some years, which have a backtest."""
+    from brain_assets.portfolio.learning_curves import read_learning_curves
+    from brain_assets.portfolio.report import build_report
+    from brain_assets.portfolio.trials import read_trials
+
+    forecast_years = [year for year in years if tables.exists("walkforward_forecasts", year)]
+    return build_report(
+        tables.read("backtest", years),
+        tables.read("walkforward_forecasts", forecast_years) if forecast_years else pd.DataFrame(),
+        read_learning_curves(snapshots, years),
+        [trial for trial in read_trials(trials) if trial.year in years],
+        MarketNote.of(market),
     )
 
 

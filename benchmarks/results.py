@@ -1,0 +1,62 @@
+"""The tables and pictures of `docs/results.md`: what a walk-forward gave, as it came out.
+
+``python -m benchmarks.results docs/results/sample``, with the settings of the walk-forward, prints the tables as
+Markdown, and writes ``docs/results/sample-equity.png`` and ``docs/results/sample-rank_correlation.png``.
+``--years 1994-2009`` keeps to some years.
+"""
+
+import argparse
+from pathlib import Path
+
+from brain_assets.graph.assets.reports import report_of
+from brain_assets.graph.partitions import MARKET, SETTINGS
+from brain_assets.graph.pictures import chart_png
+from brain_assets.graph.resources import resources_from
+from brain_assets.portfolio.charts import report_charts
+from brain_assets.portfolio.conclusion import conclude
+from brain_assets.portfolio.report_tables import (
+    Cell,
+    Table,
+    forecaster_table,
+    policy_table,
+    strategy_table,
+    trials_sentence,
+)
+from brain_assets.terminal import parse_years
+
+PICTURES = ("equity", "rank_correlation")
+
+
+def markdown(table: Table) -> str:
+    """Write a table as Markdown does."""
+    lines = [table.heads, ("---",) * len(table.heads)]
+    lines += [(row.name, *(_cell(cell) for cell in row.cells)) for row in table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(cell: Cell) -> str:
+    return f"{cell.text}<br>{cell.detail}" if cell.detail else cell.text
+
+
+def main() -> None:
+    """Print the tables, and draw the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path, help="what the names of the pictures begin with, folder and all")
+    parser.add_argument("--years", help="a year or a range; default: all, which must be there")
+    asked = parser.parse_args()
+    resources = resources_from(SETTINGS, MARKET)
+    built = report_of(
+        parse_years(asked.years), MARKET, resources["tables"], resources["snapshots"], resources["trials"]
+    )
+    asked.pictures.parent.mkdir(parents=True, exist_ok=True)
+    for chart in (chart for group in report_charts(built) for chart in group.charts):
+        if chart.key in PICTURES:
+            Path(f"{asked.pictures}-{chart.key}.png").write_bytes(chart_png(chart))
+    print(*conclude(built), sep="\n\n")
+    for table in (strategy_table(built), policy_table(built), forecaster_table(built)):
+        print(f"\n{markdown(table)}")
+    print(f"\n{trials_sentence(built)}")
+
+
+if __name__ == "__main__":
+    main()
