@@ -7,11 +7,12 @@ from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
 from brain_assets.graph.partitions import MARKET, SETTINGS
 from brain_assets.graph.resources import resources_from
+from brain_assets.graph.runs import dead_runs
 
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[walkforward, main_versions, tear_sheet],
-    sensors=[adopt],
+    sensors=[adopt, dead_runs],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,
 )

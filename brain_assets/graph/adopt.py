@@ -24,11 +24,10 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.assets import YEARLY_ASSETS
-from brain_assets.graph.backfill import PROCESS_TAG
 from brain_assets.graph.partitions import YEARS
+from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.progress import warn
-from brain_assets.snapshots.folder import is_running
 from brain_assets.snapshots.main_versions import MainVersions
 from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -97,7 +96,7 @@ def _is_under_way(instance: dg.DagsterInstance, year: int) -> bool:
     """Tell whether a run of the year, whose process is not dead, has begun and not ended."""
     unfinished = dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES), tags={PARTITION_NAME_TAG: str(year)})
     tags = [run.tags.get(PROCESS_TAG) for run in instance.get_runs(filters=unfinished)]
-    return any(process is None or is_running(int(process)) for process in tags)
+    return any(process is None or not is_gone(process) for process in tags)
 
 
 def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:

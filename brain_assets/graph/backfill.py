@@ -1,24 +1,20 @@
 """Running years from the command line: each a real Dagster run, all in this process, in dependency order."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster import AssetKey, DagsterRunStatus
+from dagster import AssetKey
 
 from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
+from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
-from brain_assets.snapshots.folder import is_running
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
-
-PROCESS_TAG = "brain_assets/process"
-"""Process id of the command that started a run, so that the next one can tell a run whose process died."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class Backfill:
         on_year : callable
             Called with the year and the assets that will run, before they do.
         """
-        self._close_dead_runs()
+        close_dead_runs(self._instance)
         for year in years:
             yield from self._run_year(year, on_year)
 
@@ -126,7 +122,7 @@ class Backfill:
             instance=self._instance,
             partition_key=str(year),
             asset_selection=[AssetKey(name) for name in reasons],
-            tags={PROCESS_TAG: str(os.getpid())},
+            tags={PROCESS_TAG: this_process()},
             raise_on_error=False,
         )
         made, failures = self._read(result, year, reasons)
@@ -191,7 +187,7 @@ class Backfill:
 
     def run_report(self, first_year: int, last_year: int) -> Outcome:
         """Write the report over the years from the first to the last that were backtested."""
-        self._close_dead_runs()
+        close_dead_runs(self._instance)
         return self._run_alone(self._report_job, "report", {"first_year": first_year, "last_year": last_year})
 
     def _run_alone(self, job: dg.JobDefinition, name: str, config: Mapping[str, Any]) -> Outcome:
@@ -200,7 +196,7 @@ class Backfill:
             run_config={"ops": {name: {"config": dict(config)}}, "loggers": QUIET},
             instance=self._instance,
             asset_selection=[AssetKey(name)],
-            tags={PROCESS_TAG: str(os.getpid())},
+            tags={PROCESS_TAG: this_process()},
             raise_on_error=False,
         )
         made, failures = self._read(result, 0, {})
@@ -271,14 +267,6 @@ class Backfill:
         if error.cls_name == "OperationalError":  # of the instance's SQLite
             return str(errors.StorageError.unwritable(self._instance.root_directory, message))
         return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
-
-    def _close_dead_runs(self) -> None:
-        """Mark runs whose process died as failed: left as started, they would hold up the years that queue."""
-        unfinished = dg.RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING])
-        for run in self._instance.get_runs(filters=unfinished):
-            process = run.tags.get(PROCESS_TAG)
-            if process is not None and not is_running(int(process)):
-                self._instance.report_run_failed(run, f"process {process} died")
 
 
 def main_version_inputs(defs: dg.Definitions, family: str) -> list[str]:

@@ -1,8 +1,8 @@
 """`brain-assets backfill` and `status`: what is done again, what is not, and what a failure stops."""
 
 import datetime
-import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -10,7 +10,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.graph.backfill import PROCESS_TAG, Backfill
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets_tests.backfills import (
     ASSETS,
@@ -221,7 +222,12 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
 
     with dg.DagsterInstance.ephemeral() as instance:
         job = defs.resolve_job_def("walkforward")
-        tags = {"dead": str(dead_process), "alive": str(os.getpid()), "not ours": None}
+        tags = {
+            "dead": f"{dead_process}@{socket.gethostname()}",
+            "alive": this_process(),
+            "elsewhere": f"{dead_process}@another-machine",
+            "not ours": None,
+        }
         started = {
             name: instance.create_run_for_job(
                 job, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process} if process else {}
@@ -229,11 +235,11 @@ def test_runs_whose_process_died_are_marked_failed(dead_process):
             for name, process in tags.items()
         }
         finished_run = instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.SUCCESS, tags={PROCESS_TAG: str(dead_process)}
+            job, status=dg.DagsterRunStatus.SUCCESS, tags={PROCESS_TAG: f"{dead_process}@{socket.gethostname()}"}
         ).run_id
         assert list(Backfill(defs, instance).run([], lambda *_: None)) == []
         found = {name: instance.get_run_by_id(run_id).status.value for name, run_id in started.items()}
-        assert found == {"dead": "FAILURE", "alive": "STARTED", "not ours": "STARTED"}
+        assert found == {"dead": "FAILURE", "alive": "STARTED", "elsewhere": "STARTED", "not ours": "STARTED"}
         assert instance.get_run_by_id(finished_run).status.value == "SUCCESS"
 
 

@@ -1,7 +1,7 @@
 """The graph with a Hub: real runs, a real instance, the real client against a Hub on this machine."""
 
-import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from brain_assets.definitions import defs
 from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
 from brain_assets.graph.assets import ASSETS
-from brain_assets.graph.backfill import PROCESS_TAG
+from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.snapshots.folder import read_files
@@ -372,7 +372,10 @@ def test_year_whose_run_is_under_way_is_left_to_it(
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
         job = defs.resolve_job_def("walkforward")
-        for year, process in ((2020, str(os.getpid())), (2021, "999999999")):  # the second is dead
+        for year, process in (
+            (2020, this_process()),
+            (2021, f"999999999@{socket.gethostname()}"),
+        ):  # the second is dead
             run = instance.create_run_for_job(
                 job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
             )

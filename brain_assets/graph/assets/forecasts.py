@@ -7,6 +7,7 @@ from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
+from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal, places
 from brain_assets.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -25,6 +26,7 @@ from brain_assets.versions import CODE_VERSIONS
     ],
     check_specs=check_specs("walkforward_forecasts"),
     code_version=CODE_VERSIONS["walkforward_forecasts"],
+    pool=TRAINING_POOL,
     io_manager_key="table_io",
     group_name="forecasting",
     kinds={"parquet"},

@@ -18,6 +18,7 @@ from brain_assets.graph.configs import (
 )
 from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.partitions import SETTINGS, YEARS
+from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.progress import report, warn
@@ -35,6 +36,7 @@ Clock = Callable[[], datetime.datetime]
 @dg.asset(
     ins={"raw_prices": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
     code_version=CODE_VERSIONS["lstm_model"],
+    pool=TRAINING_POOL,
     group_name="main_versions",
     kinds={"pytorch"},
 )
@@ -56,6 +58,7 @@ def lstm_model(
 @dg.asset(
     ins={name: dg.AssetIn(partition_mapping=dg.AllPartitionMapping()) for name in RAW},
     code_version=CODE_VERSIONS["patchtst_model"],
+    pool=TRAINING_POOL,
     group_name="main_versions",
     kinds={"pytorch", "huggingface"},
 )

@@ -12,6 +12,7 @@ from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
+from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
@@ -31,6 +32,7 @@ INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*RAW, "wal
     ins=INPUTS,
     check_specs=check_specs("ppo_policy"),
     code_version=CODE_VERSIONS["ppo_policy"],
+    pool=TRAINING_POOL,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -54,6 +56,7 @@ def ppo_policy(
     ins=INPUTS,
     check_specs=check_specs("sac_policy"),
     code_version=CODE_VERSIONS["sac_policy"],
+    pool=TRAINING_POOL,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -140,6 +143,7 @@ def _policy(
     deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
     check_specs=check_specs("backtest"),
     code_version=CODE_VERSIONS["backtest"],
+    pool=TRAINING_POOL,
     io_manager_key="table_io",
     group_name="portfolio",
     kinds={"parquet"},

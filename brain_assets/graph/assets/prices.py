@@ -9,6 +9,7 @@ from brain_assets.graph.checks import blocked, check_results, check_specs
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import price_chart
+from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.market.archive import changed_returns, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
@@ -22,6 +23,7 @@ from brain_assets.versions import CODE_VERSIONS
     partitions_def=YEARS,
     check_specs=check_specs("raw_prices"),
     code_version=CODE_VERSIONS["raw_prices"],
+    pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",
     kinds={"parquet"},

@@ -10,6 +10,7 @@ import pandas as pd
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import news_chart, ratio_chart
+from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.tables import TableStore, content_hash
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @dg.asset(
     partitions_def=YEARS,
     code_version=CODE_VERSIONS["raw_news_sentiment"],
+    pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",
     kinds={"parquet"},
@@ -51,6 +53,7 @@ def raw_news_sentiment(
 @dg.asset(
     partitions_def=YEARS,
     code_version=CODE_VERSIONS["raw_fundamentals"],
+    pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",
     kinds={"parquet"},

@@ -1,0 +1,19 @@
+"""Pools: how many runs of a kind go at the same time; `dagster.yaml` has the limit of each where none was set."""
+
+import os
+
+import dagster as dg
+
+MARKET_POOL = "market"
+"""Assets that ask a source of data, which is asked by one run at a time. Scoring headlines is here too."""
+
+TRAINING_POOL = "training"
+"""Assets that compute: each on one thread, so that a limit of as many as there are cores keeps all of them busy."""
+
+
+def let_training_use_all_cores(instance: dg.DagsterInstance) -> None:
+    """Set the limit of `TRAINING_POOL` to the number of cores, unless somebody has set one."""
+    limits = {limit.name: limit for limit in instance.event_log_storage.get_pool_limits()}
+    known = limits.get(TRAINING_POOL)
+    if known is None or known.from_default:
+        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, len(os.sched_getaffinity(0)))

@@ -1,0 +1,64 @@
+"""Runs whose process died, and how many go at the same time."""
+
+import json
+import os
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+from dagster._core.events import EngineEventData
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from brain_assets.definitions import defs
+from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
+from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
+from brain_assets.graph.runs import close_dead_runs, dead_runs
+
+
+@pytest.fixture
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def launched_run(instance: dg.DagsterInstance, process_id: int | None) -> str:
+    """A run as its launcher and its own process leave it: the server in a tag, the process in the log."""
+    tags = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/none"})}
+    job = defs.resolve_job_def("walkforward")
+    run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    if process_id is not None:
+        instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(process_id))
+    return run.run_id
+
+
+def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: int) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        dead, alive, silent = (launched_run(instance, process) for process in (dead_process, os.getpid(), None))
+        assert close_dead_runs(instance) == []  # a command, perhaps on another machine
+        tick = dead_runs(dg.build_sensor_context(instance))
+        assert tick.skip_message == f"closed {dead}"
+        found = [instance.get_run_by_id(run_id).status.value for run_id in (dead, alive, silent)]
+        assert found == ["FAILURE", "STARTED", "STARTED"]
+        assert "every run" in dead_runs(dg.build_sensor_context(instance)).skip_message
+
+
+def test_every_yearly_asset_and_main_version_waits_in_a_pool() -> None:
+    pools = {asset.key.to_user_string(): asset.op.pool for asset in (*YEARLY_ASSETS, *MAIN_MODELS)}
+    assert {name for name, pool in pools.items() if pool == MARKET_POOL} == {
+        "raw_prices",
+        "raw_news_sentiment",
+        "raw_fundamentals",
+    }
+    assert all(pool == TRAINING_POOL for name, pool in pools.items() if not name.startswith("raw_"))
+
+
+def test_training_may_use_all_cores_unless_somebody_said_otherwise(tmp_path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        limits = lambda: {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}  # noqa: E731
+        let_training_use_all_cores(instance)
+        assert limits() == {TRAINING_POOL: len(os.sched_getaffinity(0))}
+        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, 7)
+        let_training_use_all_cores(instance)
+        assert limits() == {TRAINING_POOL: 7}
