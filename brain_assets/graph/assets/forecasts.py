@@ -4,6 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.checks import check_results, check_specs
+from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
@@ -26,6 +27,7 @@ from brain_assets.versions import CODE_VERSIONS
     ],
     check_specs=check_specs("walkforward_forecasts"),
     code_version=CODE_VERSIONS["walkforward_forecasts"],
+    metadata=column_schema("walkforward_forecasts"),
     pool=TRAINING_POOL,
     io_manager_key="table_io",
     group_name="forecasting",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brain_assets.errors import SnapshotError
 from brain_assets.graph.checks import check_results, check_specs
+from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
@@ -143,6 +144,7 @@ def _policy(
     deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
     check_specs=check_specs("backtest"),
     code_version=CODE_VERSIONS["backtest"],
+    metadata=column_schema("backtest"),
     pool=TRAINING_POOL,
     io_manager_key="table_io",
     group_name="portfolio",

@@ -6,6 +6,7 @@ import pandas as pd
 
 from brain_assets.arrays import DateArray
 from brain_assets.graph.checks import blocked, check_results, check_specs
+from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import price_chart
@@ -23,6 +24,7 @@ from brain_assets.versions import CODE_VERSIONS
     partitions_def=YEARS,
     check_specs=check_specs("raw_prices"),
     code_version=CODE_VERSIONS["raw_prices"],
+    metadata=column_schema("raw_prices"),
     pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import news_chart, ratio_chart
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @dg.asset(
     partitions_def=YEARS,
     code_version=CODE_VERSIONS["raw_news_sentiment"],
+    metadata=column_schema("raw_news_sentiment"),
     pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",
@@ -53,6 +55,7 @@ def raw_news_sentiment(
 @dg.asset(
     partitions_def=YEARS,
     code_version=CODE_VERSIONS["raw_fundamentals"],
+    metadata=column_schema("raw_fundamentals"),
     pool=MARKET_POOL,
     io_manager_key="table_io",
     group_name="market",

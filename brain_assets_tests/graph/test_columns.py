@@ -1,0 +1,22 @@
+"""What the UI says of columns is what is stored."""
+
+import pandas as pd
+import pytest
+
+from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.columns import COLUMNS
+from brain_assets.tables import FOLDERS
+from brain_assets_tests.backfills import YEARS, shared_backfill
+
+
+@pytest.mark.parametrize("asset", FOLDERS)
+def test_columns_are_described_as_they_are_stored(asset: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    stored = pd.read_parquet(shared_backfill(tmp_path_factory).data_dir / FOLDERS[asset] / f"{YEARS[-1]}.parquet")
+    assert [(name, kind) for name, kind, _ in COLUMNS[asset]] == [
+        (name, str(kind)) for name, kind in stored.dtypes.items()
+    ]
+    [definition] = [each for each in ASSETS if each.key.to_user_string() == asset]
+    shown = definition.metadata_by_key[definition.key]["dagster/column_schema"].columns
+    assert [(column.name, column.description) for column in shown] == [
+        (name, words) for name, _, words in COLUMNS[asset]
+    ]
