@@ -1,16 +1,19 @@
 """Jobs."""
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from brain_assets.graph.assets import MAIN_MODELS, REPORTS, YEARLY_ASSETS
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
 
+# If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each, in
+# the same order, completes them all; what fails for another reason fails again, in seconds.
 walkforward = dg.define_asset_job(
     "walkforward",
     selection=dg.AssetSelection.assets(*YEARLY_ASSETS),
-    tags={RUN_ORDER_TAG: "years"},
+    tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
     description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
 )
 

@@ -1,0 +1,109 @@
+"""Backfills of Dagster's own daemon that are interrupted, or whose data is broken: they go on, and redo nothing."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from brain_assets.snapshots.folder import is_running
+from brain_assets_tests.backfills import TINY, YEARS, contents, identities, weights
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.test_ui import ALL_GREEN, Server, followed, launch, selection, serving, states, wait_until
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = {"repositoryLocationName": "brain_assets.definitions", "repositoryName": "__repository__"}
+JOB = {"partitionSetName": "walkforward_partition_set", "repositorySelector": REPOSITORY}
+YEAR_NAMES = [str(year) for year in YEARS]
+
+UNFINISHED = """{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { id
+    eventConnection { events { __typename
+        ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } }
+        ... on ExecutionStepStartEvent { stepKey }
+    } } } } } }"""
+
+
+def run_in(server: Server, step: str) -> int | None:
+    """Give the process of a run that is in the middle of a step; None: there is none."""
+    for run in server.ask(UNFINISHED)["runsOrError"]["results"]:
+        events = run["eventConnection"]["events"]
+        if step in [event.get("stepKey") for event in events]:
+            entries = [entry for event in events for entry in event.get("metadataEntries", [])]
+            return next(int(entry["text"]) for entry in entries if entry["label"] == "pid")
+    return None
+
+
+def wait_for_process(server: Server, step: str) -> int:
+    found: list[int] = []
+
+    def has_begun() -> bool:
+        process = run_in(server, step)
+        found.extend([process] if process else [])
+        return bool(found)
+
+    wait_until(has_begun, 300, pause=0.2)
+    return found[-1]
+
+
+def long_training(steps: int) -> dict[str, Any]:
+    """Tiny models, but a PPO that takes long enough to be killed in the middle."""
+    ops = {**TINY["ops"], "ppo_policy": {"config": {**TINY["ops"]["ppo_policy"]["config"], "total_steps": steps}}}
+    return {"ops": ops}
+
+
+def test_a_backfill_goes_on_after_everything_was_killed(tmp_path: Path) -> None:
+    """The web server, the daemon and the run die together, as in a power cut; nothing that was whole is made again."""
+    data = tmp_path / "data"
+    with serving(data, "dagster", "dev") as server:
+        backfill_id = launch(server, selector=JOB, partitionNames=YEAR_NAMES, runConfigData=long_training(20_000))
+        process = wait_for_process(server, "ppo_policy")
+        whole = weights(data)
+        before, bytes_before = identities(whole), contents(whole)
+        assert {"lstm/snapshot-2019-12-31", "patchtst/snapshot-2019-12-31"} <= set(whole)
+        server.kill()
+        wait_until(lambda: not is_running(process), 20)
+    with serving(data, "dagster", "dev") as server:
+        backfill = followed(server, backfill_id, 900)
+        assert states(server) == ALL_GREEN, backfill  # its status is that of its worst run, tried again or not
+    after = weights(data)
+    assert len(after) == 4 * len(YEARS)
+    assert {name: identities(after)[name] for name in before} == before
+    assert {name: contents(after)[name] for name in before} == bytes_before
+
+
+def test_a_run_that_is_killed_is_tried_again(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "dagster", "dev") as server:
+        backfill_id = launch(server, selector=JOB, partitionNames=YEAR_NAMES[:1], runConfigData=long_training(20_000))
+        os.kill(wait_for_process(server, "ppo_policy"), signal.SIGKILL)
+        backfill = followed(server, backfill_id, 400)
+        assert sorted(run["status"] for run in backfill["runs"]) == ["FAILURE", "SUCCESS"]
+        wait_until(lambda: all(spans == [("MATERIALIZED", "2019", "2019")] for _, spans in states(server).values()), 60)
+
+
+def test_broken_data_stops_what_depends_on_it_and_a_repair_completes_it(tmp_path: Path, prices: pd.DataFrame) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    broken = prices.copy()
+    broken.loc[(broken["date"] == "2020-06-01") & (broken["symbol"] == SYMBOLS[0]), "close"] = -1.0
+    broken.to_csv(files / "prices.csv", index=False)
+    market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(files), "BRAIN_SYMBOLS": ""}
+    params: dict[str, Any] = {"assetSelection": selection("raw_prices", "lstm_snapshot"), "runConfigData": TINY}
+    with serving(tmp_path / "data", "dagster", "dev", **market) as server:
+        backfill = followed(server, launch(server, partitionNames=YEAR_NAMES, **params), 400)
+        assert backfill["status"] == "COMPLETED_FAILED"
+        assert states(server)["raw_prices"][1] == [
+            ("MATERIALIZED", "2019", "2019"),
+            ("FAILED", "2020", "2020"),
+            ("MATERIALIZED", "2021", "2021"),
+        ]
+        assert states(server)["lstm_snapshot"][1] == [("MATERIALIZED", "2019", "2019")]
+        first = identities(weights(tmp_path / "data"))
+        prices.to_csv(files / "prices.csv", index=False)
+        again = launch(server, partitionNames=["2020", "2021"], **params)
+        assert followed(server, again, 400)["status"] == "COMPLETED_SUCCESS"
+        for asset in ("raw_prices", "lstm_snapshot"):
+            assert states(server)[asset] == ALL_GREEN[asset]
+    assert identities(weights(tmp_path / "data"))["lstm/snapshot-2019-12-31"] == first["lstm/snapshot-2019-12-31"]
