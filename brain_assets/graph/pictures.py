@@ -135,6 +135,9 @@ def ratio_chart(title: str, fundamentals: pd.DataFrame) -> dg.MarkdownMetadataVa
 
 LEGEND_COLUMNS = 4
 
+WIDE_TICKS, NARROW_TICKS = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""Of a log scale, in each power of ten."""
+
 
 def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
     """Draw a chart of a report; the report's page draws the same numbers."""
@@ -143,7 +146,7 @@ def chart_picture(chart: "Chart") -> dg.MarkdownMetadataValue:
 
 def chart_png(chart: "Chart") -> bytes:
     """Draw a chart of a report as a file."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
     flat = chart.x_kind == "name"
     figure, axes = _figure(chart.title, chart.x_label, "" if flat else chart.y_label, 4.2)
@@ -163,8 +166,10 @@ def chart_png(chart: "Chart") -> bytes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if chart.log:
         axes.set_yscale("log")
-        for format_ticks in (values.set_major_formatter, values.set_minor_formatter):
-            format_ticks(ScalarFormatter())
+        low, high = values.get_view_interval()
+        values.set_major_locator(LogLocator(subs=WIDE_TICKS if high > 15 * low else NARROW_TICKS))
+        values.set_major_formatter(StrMethodFormatter("{x:g}"))
+        values.set_minor_formatter(NullFormatter())
     if chart.percent:
         values.set_major_formatter(PercentFormatter(xmax=1.0))
     if chart.zero_line is not None:
@@ -172,7 +177,15 @@ def chart_png(chart: "Chart") -> bytes:
     handles, labels = axes.get_legend_handles_labels()
     legend_rows = math.ceil(len(labels) / LEGEND_COLUMNS) if len(labels) > 1 else 0
     if legend_rows:
-        figure.legend(handles, labels, loc="lower center", ncols=LEGEND_COLUMNS, fontsize="x-small", frameon=False)
+        figure.legend(
+            handles,
+            labels,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 0.01),
+            ncols=LEGEND_COLUMNS,
+            fontsize="x-small",
+            frameon=False,
+        )
     figure.subplots_adjust(
         left=0.33 if flat else 0.12,  # names stand there
         right=0.97,

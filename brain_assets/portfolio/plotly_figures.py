@@ -15,7 +15,10 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     if chart.percent:
         value_axis["tickformat"] = ",.1~%"
     if chart.log:
-        value_axis |= {"dtick": "D2" if _decades(chart) < 1.5 else "D1", "tickformat": ",~g"}
+        value_axis |= {
+            "dtick": "D1" if _decades(chart) < 1.0 else "D2",
+            "tickformat": ",~g",
+        }  # all digits, or 1, 2 and 5
         del value_axis["nticks"]
     point_axis: dict[str, Any] = {
         "automargin": True,

@@ -122,6 +122,7 @@ train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MADE_UP).save
 """
 
 
+@pytest.mark.slow
 def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for name in ("one", "two"):

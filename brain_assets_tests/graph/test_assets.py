@@ -146,6 +146,7 @@ def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> Non
     assert model["reused"] is False
 
 
+@pytest.mark.slow
 def test_disk_and_memory_give_the_same(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> None:
     _, _, memory = three_years
     disk = ParquetTableStore(tmp_path, {"market": "simulator"})

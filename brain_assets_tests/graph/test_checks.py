@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pytest
 
 from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.backfill import Backfill
@@ -84,6 +85,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
         assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept
 
 
+@pytest.mark.slow
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
     strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, planted="news")
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})

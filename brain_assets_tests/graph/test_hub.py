@@ -96,6 +96,7 @@ def test_running_again_makes_no_commit(world: World) -> None:
     assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
 
 
+@pytest.mark.slow
 def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
     market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:

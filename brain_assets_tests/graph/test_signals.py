@@ -91,6 +91,7 @@ def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_
     assert metadata_of(done, "raw_news_sentiment")["source"] == "none: BRAIN_FILES_DIR is not set"
 
 
+@pytest.mark.slow
 def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
     market: SimulatorMarket, tmp_path: Path
 ) -> None:

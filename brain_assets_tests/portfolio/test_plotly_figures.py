@@ -46,3 +46,10 @@ def test_scales_and_ticks_follow_the_chart(charts) -> None:
     assert years["shapes"][0]["y0"] == 0.0
     long = replace(charts["learning_ppo"], series=(Series("line", "a", (0.0, 5000.0), (1.0, 2.0), "#000000"),))
     assert "dtick" not in plotly_figure(long)["layout"]["xaxis"]
+
+
+@pytest.mark.parametrize(("high", "ticks"), [(3.0, "D1"), (80.0, "D2")])
+def test_a_log_scale_has_a_tick_at_every_digit_only_where_there_is_room(high, ticks) -> None:
+    series = Series("line", "a", (0.0, 1.0), (1.0, high), "#000000")
+    figure = plotly_figure(Chart("k", "t", "n", "y", (series,), x_kind="number", log=True))
+    assert figure["layout"]["yaxis"]["dtick"] == ticks
