@@ -126,6 +126,8 @@ def _print_weights(table: "pd.DataFrame", metadata: "Mapping[str, Any]") -> None
     )
     for row in table.to_dict("records"):
         symbol, *weights = row.values()
+        if not any(weights):
+            continue
         shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
     console.print(shown)
     console.print(f"Caveat: {escape(metadata['caveat'])}")
@@ -144,7 +146,10 @@ def _print_trades(trades: "Trades", strategy: str) -> None:
         "dollars",
         "cost, $",
         title=f"Trades to {strategy}",
-        caption="Prices are the last closes before the week; the trade is at its first open.",
+        caption=(
+            "Prices are the last closes before the week, adjusted for what came until they were fetched; the trade is "
+            "at its first open."
+        ),
         **STYLE,
     )
     for row in trades.table.itertuples():

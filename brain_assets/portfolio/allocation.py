@@ -2,7 +2,8 @@
 
 A target is no second way to decide. The week is given its place in the calendar and no bar, the year is forecast and
 traded up to it as in any backtest, and the last row is the target: what is held before it is the model portfolio that
-began the year in cash. So the target of a week that has passed is what the backtest traded in it.
+began the year in cash. So the target of a week that has passed is what the backtest traded in it: to the bit with the
+forecasts that are stored; forecasts made anew differ in their last digits, as 32-bit sums do with the size of a batch.
 """
 
 import datetime
@@ -14,7 +15,7 @@ import pandas as pd
 
 from brain_assets.errors import AllocationError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features
-from brain_assets.market.calendar import CalendarWeek, sessions_between, week_from
+from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import CASH, backtest, weights_table
 from brain_assets.portfolio.baselines import BASELINES
@@ -28,6 +29,9 @@ MAX_DATA_AGE_SESSIONS = 0
 
 MAX_MODEL_AGE_DAYS = 400
 """A model of the year before, and a month for making the next."""
+
+RECENT_SESSIONS = 20
+"""A symbol that has had no bar for as long is gone, and no news."""
 
 ONE_DAY = datetime.timedelta(days=1)
 
@@ -49,7 +53,7 @@ class WeekTargets:
         Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
         without an entry had none.
     unknown : tuple of str
-        Symbols without a bar on `last_session`, which nobody can hold.
+        Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them.
     """
 
     week: CalendarWeek
@@ -97,26 +101,33 @@ def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MA
     """
     if not week.is_long_enough:
         raise AllocationError(
-            f"target_weights: expected a week of at least 3 sessions, got that of {week.start} with "
+            f"target_weights: expected a week of at least {MIN_WEEK_SESSIONS} sessions, got that of {week.start} with "
             f"{len(week.sessions)}, in which nobody trades; choose another date."
         )
     known = panel.until(week.decided)
-    if len(known.sessions) == 0:
+    with_bars = np.flatnonzero(np.isfinite(known.values[:, :, CLOSE]).any(axis=0))
+    if len(with_bars) == 0:
         raise AllocationError(
             f"target_weights: expected a week after the first bar, of {panel.sessions[0]}, got that of {week.start}; "
             "choose a later date."
         )
-    last = known.sessions[-1].item()
+    last = known.sessions[with_bars[-1]].item()
     age = data_age_sessions(last, week)
     if age > max_data_age:
-        newest = week_from(last + ONE_DAY).start
+        newest = _newest_week(last)
         raise AllocationError(
             f"target_weights: expected bars until {week.decided}, the last close before the week of {week.start}, or "
             f"until at most {max_data_age} sessions before, got bars until {last}, {age} sessions before; get newer "
             f"ones, or choose a week that they reach, such as {newest} (--date {newest}, or date in the run "
             "configuration)."
         )
-    return known
+    return known.until(last)
+
+
+def _newest_week(last_session: datetime.date) -> datetime.date:
+    """Give the start of the newest week that bars until a session reach the decision of."""
+    week = week_from(last_session + ONE_DAY)
+    return (week if week.is_long_enough else week_from(week.decided)).start
 
 
 def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
@@ -140,6 +151,7 @@ def decide_week(
     week: CalendarWeek,
     years: Sequence[int],
     sources: Mapping[str, SnapshotSource],
+    stored: pd.DataFrame | None = None,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
 ) -> WeekTargets:
@@ -154,6 +166,9 @@ def decide_week(
         Those that a backtest of the week covers: the model portfolios start them in cash.
     sources : mapping of str to SnapshotSource
         Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
+    stored : DataFrame, optional
+        Walk-forward forecasts of the years. Rows after the week are not looked at; if it has none itself, or there are
+        none at all, the forecasts are made.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
 
@@ -163,18 +178,21 @@ def decide_week(
         If a family of policies has no snapshot from before the week.
     """
     panel = with_week_to_come(known, week)
-    forecasters = {family: sources[family] for family in FORECASTER_FAMILIES if family in sources}
-    forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
+    forecasts = _forecasts_until(week, stored)
+    if forecasts is None:
+        forecasters = {family: sources[family] for family in FORECASTER_FAMILIES if family in sources}
+        forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
     policies = {family: sources[family] for family in POLICY_FAMILIES if family in sources}
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
     start = pd.Timestamp(week.start)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
     missing = [family for family in policies if family not in rows.index]
     if missing:
+        first = week.start.year - 1 if first_cutoff is None else max(week.start.year - 1, first_cutoff.year)
         raise AllocationError(
             f"target_weights: expected a policy of each family that was finished before the week of {week.start}, got "
             f"none of {', '.join(missing)}; materialize {', '.join(f'{family}_policy' for family in missing)} for "
-            f"{week.start.year - 1}, or choose a week after their first year."
+            f"{first}, and choose a week after that year."
         )
     weights = weights_table(rows["weights"]).set_axis(rows.index)
     strategies = [name for name in STRATEGIES if name in rows.index]
@@ -188,12 +206,22 @@ def decide_week(
             **{family: str(forecast[f"{family}_source"]) for family in FORECASTER_FAMILIES},
             **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
         },
-        unknown=tuple(
-            symbol
-            for symbol, close in zip(known.symbols, known.values[:, -1, CLOSE], strict=True)
-            if not np.isfinite(close)
-        ),
+        unknown=_silent(known),
     )
+
+
+def _forecasts_until(week: CalendarWeek, stored: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Keep the stored forecasts up to a week; None: there are none of the week itself."""
+    if stored is None or not (stored["week_start"] == pd.Timestamp(week.start)).any():
+        return None
+    return stored[stored["week_start"] <= pd.Timestamp(week.start)]
+
+
+def _silent(known: PricePanel) -> tuple[str, ...]:
+    """Name the symbols that have just ceased to have bars."""
+    has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
+    silent = has_bar.any(axis=1) & ~has_bar[:, -1]
+    return tuple(symbol for symbol, gone in zip(known.symbols, silent, strict=True) if gone)
 
 
 def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:

@@ -12,10 +12,11 @@ from brain_assets.errors import EmptyResponseError, HubError, MarketError, Setti
 from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.snapshots import Snapshots, note_refusal, places
-from brain_assets.graph.so_far import Clock, read_known, read_so_far, recent_window
+from brain_assets.graph.so_far import Clock, last_partition_year, read_known, read_so_far, recent_window
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
+from brain_assets.progress import warn
 from brain_assets.snapshots.folder import replace_file
 from brain_assets.snapshots.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 from brain_assets.tables import RAW, SO_FAR, TableStore, content_hash
@@ -54,7 +55,6 @@ class WeightsRunConfig(dg.Config):
     kinds={"parquet"},
 )
 def raw_so_far(
-    context: dg.AssetExecutionContext,
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
     headline_cache: dg.ResourceParam[Path],
@@ -87,10 +87,10 @@ def raw_so_far(
     last = prices["date"].max().date()
     age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
     if kept:
-        context.log.warning(f"raw_so_far: kept the bars until {last}, {age} finished sessions old, since: {kept}")
+        warn(f"raw_so_far: not fetched, so the bars until {last} stay, which are {age} sessions old: {kept}")
     return dg.MaterializeResult(
         metadata={
-            "kept_because": kept or "fetched now",
+            "fetched": f"no, what was fetched before stays: {kept}" if kept else "yes",
             "sessions_old": age,
             "first_date": f"{prices['date'].min():%Y-%m-%d}",
             "last_date": str(last),
@@ -127,7 +127,10 @@ def _fetch(
 @dg.asset(
     deps=[
         raw_so_far,
-        *(dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in (*RAW, *SNAPSHOT_FAMILY)),
+        *(
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+            for name in (*RAW, *SNAPSHOT_FAMILY, "walkforward_forecasts")
+        ),
     ],
     code_version=CODE_VERSIONS["target_weights"],
     group_name="portfolio",
@@ -156,12 +159,15 @@ def target_weights(
     prices, news, fundamentals = (known.tables[name] for name in RAW)
     panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
     here = {family: snapshots[family].list_snapshots() for family in FAMILIES}
+    year = max(week.year, FIRST_YEAR)
+    is_stored = year <= last_partition_year() and tables.exists("walkforward_forecasts", year)
     refusals: list[str] = []
     targets = decide_week(
         until_decision(panel, week, config.max_data_age_sessions),
         week,
-        calendar_years(max(week.year, FIRST_YEAR)),
+        calendar_years(year),
         snapshots,
+        tables.read_year("walkforward_forecasts", year) if is_stored else None,
         cutoff_of_year(FIRST_YEAR),
         note_refusal(context, refusals),
     )
@@ -176,6 +182,7 @@ def target_weights(
     return dg.MaterializeResult(
         metadata={
             **_evidence(targets),
+            "forecasts": f"walkforward_forecasts[{year}]" if is_stored else "made now",
             "closes": dg.MetadataValue.json(dict(zip(closes["symbol"], closes["close"].astype(float), strict=True))),
             "places": dg.MetadataValue.json(found),
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
