@@ -158,10 +158,11 @@ def week_from(day: datetime.date) -> CalendarWeek:
     sessions = _all_sessions()
     position = int(np.searchsorted(sessions, np.datetime64(day, "D")))
     numbers = iso_week_numbers(sessions)
-    if not (numbers[0] < numbers[min(position, len(sessions) - 1)] and position < len(sessions)):
+    earliest = int(np.searchsorted(numbers, numbers[0], "right"))  # the week before it has no session before
+    if not earliest <= position < len(sessions):
         raise MarketError(
-            f"date: expected a day from {sessions[0]} to {sessions[-1]}, of which the exchange's sessions are known, "
-            f"got {day}; choose another."
+            f"date: expected a day from {sessions[earliest]} to {sessions[-1]}, as far as the exchange's sessions are "
+            f"known, got {day}; choose another."
         )
     first, last = (
         np.searchsorted(numbers, numbers[position], "left"),

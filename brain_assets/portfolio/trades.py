@@ -21,6 +21,9 @@ from brain_assets.portfolio.backtest import CASH
 
 HOLDINGS_COLUMNS = ("symbol", "shares")
 
+SHOWN = 20
+"""Symbols that an error names; a universe may have hundreds."""
+
 ROUNDING = 1e-9
 """Shares; ten that come out as 9.9999999999 are ten."""
 
@@ -142,10 +145,11 @@ def plan_trades(
     """
     strangers = [symbol for symbol in holdings if symbol not in target]
     if strangers:
-        known = ", ".join(symbol for symbol in target if symbol != CASH)
+        known = [symbol for symbol in target if symbol != CASH]
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         raise AllocationError(
-            f"holdings: expected symbols among {known}, got {', '.join(strangers)}; take what no strategy trades out "
-            "of the file."
+            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
+            "no strategy trades out of the file."
         )
     symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]
     priceless = [symbol for symbol in symbols if symbol not in closes]

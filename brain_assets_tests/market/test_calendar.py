@@ -275,5 +275,5 @@ def test_decision_time_is_the_close_in_new_york_early_ones_too() -> None:
 
 @pytest.mark.parametrize("date", ["1969-05-05", "1970-01-02", "2100-01-01"])
 def test_a_week_outside_the_known_sessions_is_refused(date: str) -> None:
-    with pytest.raises(MarketError, match=f"date: expected a day from 1970-01-02 to .*, got {date}; choose another"):
+    with pytest.raises(MarketError, match=f"date: expected a day from 1970-01-05 to .*, got {date}; choose another"):
         week_from(day(date))
