@@ -181,13 +181,14 @@ def target_weights(
     }
     return dg.MaterializeResult(
         metadata={
-            **_evidence(targets),
+            **_ages(targets),
             "forecasts": f"walkforward_forecasts[{year}]" if is_stored else "made now",
-            "closes": dg.MetadataValue.json(dict(zip(closes["symbol"], closes["close"].astype(float), strict=True))),
-            "places": dg.MetadataValue.json(found),
-            **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
             "caveat": market.caveat,
             **{name: dg.MetadataValue.path(str(path)) for name, path in paths.items()},
+            **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
+            "weights": _shown(targets),
+            "places": dg.MetadataValue.json(found),
+            "closes": dg.MetadataValue.json(dict(zip(closes["symbol"], closes["close"].astype(float), strict=True))),
         },
         data_version=dg.DataVersion(content_hash(targets.table)),
     )
@@ -220,16 +221,12 @@ def _write(targets: "WeekTargets", folder: Path) -> dict[str, Path]:
     return {"path": parquet, "csv": text}
 
 
-def _evidence(targets: "WeekTargets") -> "Evidence":
-    """Give the week, what was known, from when models are, and the weights in percent; what is long comes last."""
+def _ages(targets: "WeekTargets") -> "Evidence":
+    """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
     models = {
         family: {"source": name, "age_days": ages.get(family)} for family, name in sorted(targets.sources.items())
     }
-    records = [
-        dg.TableRecord({name: value if name == "symbol" else f"{value:.1%}" for name, value in row.items()})
-        for row in targets.table.to_dict("records")
-    ]
     return {
         "week": f"{week.start}, {len(week.sessions)} sessions",
         "decided_after": f"the close of {week.decision_time:%Y-%m-%d %H:%M} in New York",
@@ -239,5 +236,14 @@ def _evidence(targets: "WeekTargets") -> "Evidence":
         "models": dg.MetadataValue.json(models),
         "strategies_left_out": ", ".join(targets.left_out) or "none",
         "symbols_without_a_bar": ", ".join(targets.unknown) or "none",
-        "weights": dg.MetadataValue.table(records),
     }
+
+
+def _shown(targets: "WeekTargets") -> dg.TableMetadataValue:
+    """Give the weights in percent."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({name: value if name == "symbol" else f"{value:.1%}" for name, value in row.items()})
+            for row in targets.table.to_dict("records")
+        ]
+    )
