@@ -1,6 +1,7 @@
 """The current week: the rows of the market since the last complete year, and what each strategy would hold."""
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from brain_assets.errors import EmptyResponseError, HubError, MarketError, Setti
 from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.snapshots import Snapshots, note_refusal, places
-from brain_assets.graph.so_far import Clock, last_partition_year, read_known, read_so_far, recent_window
+from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_known, read_so_far, recent_window
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
@@ -68,29 +69,18 @@ def raw_so_far(
     window = recent_window(clock)
     if window is None:
         return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
-    kept = ""
-    try:
-        frames = _fetch(market, window, headline_cache)
-    except (MarketError, TableError, HubError) as error:
-        if read_so_far(tables, "raw_prices") is None:
-            if isinstance(error, EmptyResponseError):
-                return _nothing(str(error))
-            raise
-        kept = str(error)
-    else:
-        for name, frame in frames.items():
-            tables.write(name, SO_FAR, frame)
+    problem = _refresh(market, tables, window, headline_cache)
     found = {name: read_so_far(tables, name) for name in RAW}
     prices = found["raw_prices"]
     if prices is None:
-        raise TableError("raw_so_far: expected the bars that were just written, got none; run it again.")
+        return _nothing(problem)
     last = prices["date"].max().date()
     age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
-    if kept:
-        warn(f"raw_so_far: not fetched, so the bars until {last} stay, which are {age} sessions old: {kept}")
+    if problem:
+        warn(f"raw_so_far: not fetched, so the bars until {last} stay, which are {age} sessions old: {problem}")
     return dg.MaterializeResult(
         metadata={
-            "fetched": f"no, what was fetched before stays: {kept}" if kept else "yes",
+            "fetched": f"no, what was fetched before stays: {problem}" if problem else "yes",
             "sessions_old": age,
             "first_date": f"{prices['date'].min():%Y-%m-%d}",
             "last_date": str(last),
@@ -104,6 +94,24 @@ def raw_so_far(
             "-".join("none" if frame is None else content_hash(frame)[:16] for frame in found.values())
         ),
     )
+
+
+def _refresh(
+    market: Market, tables: TableStore, window: tuple[datetime.date, datetime.date], headline_cache: Path
+) -> str:
+    """Fetch and replace the three tables; gives why not, or nothing. A failure is one if nothing was there before.
+
+    That the market has no bars since the last complete year is none.
+    """
+    try:
+        frames = _fetch(market, window, headline_cache)
+    except (MarketError, TableError, HubError) as error:
+        if read_so_far(tables, "raw_prices") is None and not isinstance(error, EmptyResponseError):
+            raise
+        return str(error)
+    for name, frame in frames.items():
+        tables.write(name, SO_FAR, frame)
+    return ""
 
 
 def _nothing(why: str) -> dg.MaterializeResult[None]:
@@ -150,31 +158,17 @@ def target_weights(
     They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the same
     model portfolio, which began the year in cash. Older data or models than the configuration allows are refused.
     """
-    from brain_assets.market.prices import PricePanel
-    from brain_assets.market.signals import add_signals
-    from brain_assets.portfolio.allocation import decide_week, refuse_old_models, until_decision
+    from brain_assets.portfolio.allocation import refuse_old_models
 
     week = chosen_week(config.date, clock)
-    known = read_known(tables, week.decided)
-    prices, news, fundamentals = (known.tables[name] for name in RAW)
-    panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
     here = {family: snapshots[family].list_snapshots() for family in FAMILIES}
-    year = max(week.year, FIRST_YEAR)
-    is_stored = year <= last_partition_year() and tables.exists("walkforward_forecasts", year)
     refusals: list[str] = []
-    targets = decide_week(
-        until_decision(panel, week, config.max_data_age_sessions),
-        week,
-        calendar_years(year),
-        snapshots,
-        tables.read_year("walkforward_forecasts", year) if is_stored else None,
-        cutoff_of_year(FIRST_YEAR),
-        note_refusal(context, refusals),
-    )
+    known = read_known(tables, week.decided)
+    forecasts = _stored_forecasts(tables, week)
+    targets = _decide(known, week, forecasts, snapshots, config, note_refusal(context, refusals))
     refuse_old_models(targets, config.max_model_age_days)
     paths = _write(targets, weights_dir)
-    closes = known.newest_prices
-    closes = closes[closes["date"] == pd.Timestamp(targets.last_session)]
+    closes = known.newest_prices.loc[known.newest_prices["date"] == pd.Timestamp(targets.last_session)]
     found = {
         family: places(snapshots[family], [name], here[family]).get(name, "nowhere")
         for family, name in targets.sources.items()
@@ -182,7 +176,7 @@ def target_weights(
     return dg.MaterializeResult(
         metadata={
             **_ages(targets),
-            "forecasts": f"walkforward_forecasts[{year}]" if is_stored else "made now",
+            "forecasts": "made now" if forecasts is None else f"walkforward_forecasts[{_partition(week)}]",
             "caveat": market.caveat,
             **{name: dg.MetadataValue.path(str(path)) for name, path in paths.items()},
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
@@ -191,6 +185,43 @@ def target_weights(
             "closes": dg.MetadataValue.json(dict(zip(closes["symbol"], closes["close"].astype(float), strict=True))),
         },
         data_version=dg.DataVersion(content_hash(targets.table)),
+    )
+
+
+def _partition(week: CalendarWeek) -> int:
+    """Give the partition that a week belongs to, whether it exists yet or not."""
+    return max(week.year, FIRST_YEAR)
+
+
+def _stored_forecasts(tables: TableStore, week: CalendarWeek) -> pd.DataFrame | None:
+    """Read the forecasts of the week's year; None: there are none yet."""
+    year = _partition(week)
+    is_stored = year <= last_partition_year() and tables.exists("walkforward_forecasts", year)
+    return tables.read_year("walkforward_forecasts", year) if is_stored else None
+
+
+def _decide(
+    known: Known,
+    week: CalendarWeek,
+    forecasts: pd.DataFrame | None,
+    snapshots: Snapshots,
+    config: WeightsRunConfig,
+    on_refusal: Callable[[str], None],
+) -> "WeekTargets":
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.market.signals import add_signals
+    from brain_assets.portfolio.allocation import decide_week, until_decision
+
+    prices, news, fundamentals = (known.tables[name] for name in RAW)
+    panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
+    return decide_week(
+        until_decision(panel, week, config.max_data_age_sessions),
+        week,
+        calendar_years(_partition(week)),
+        snapshots,
+        forecasts,
+        cutoff_of_year(FIRST_YEAR),
+        on_refusal,
     )
 
 
