@@ -7,7 +7,7 @@ paid from cash, of which the trading rules hold back more than any trade costs.
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,21 +143,9 @@ def plan_trades(
     AllocationError
         If a symbol that is held is not known or has no close, cash is negative, or nothing is held at all.
     """
-    strangers = [symbol for symbol in holdings if symbol not in target]
-    if strangers:
-        known = [symbol for symbol in target if symbol != CASH]
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        raise AllocationError(
-            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
-            "no strategy trades out of the file."
-        )
+    _refuse_strangers(target, holdings)
     symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]
-    priceless = [symbol for symbol in symbols if symbol not in closes]
-    if priceless:
-        raise AllocationError(
-            f"holdings: expected a close of each symbol before the week, got none of {', '.join(priceless)}; take what "
-            "cannot be priced out of the file."
-        )
+    _refuse_priceless(symbols, closes)
     check_cash(cash)
     price: FloatArray = np.array([closes[symbol] for symbol in symbols])
     held: FloatArray = np.array([holdings.get(symbol, 0.0) for symbol in symbols])
@@ -181,3 +169,23 @@ def plan_trades(
         }
     )
     return Trades(table, value, cash - float(dollars.sum()) - float(cost.sum()))
+
+
+def _refuse_strangers(target: Mapping[str, float], holdings: Mapping[str, float]) -> None:
+    strangers = [symbol for symbol in holdings if symbol not in target]
+    if strangers:
+        known = [symbol for symbol in target if symbol != CASH]
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        raise AllocationError(
+            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
+            "no strategy trades out of the file."
+        )
+
+
+def _refuse_priceless(symbols: Sequence[str], closes: Mapping[str, float]) -> None:
+    priceless = [symbol for symbol in symbols if symbol not in closes]
+    if priceless:
+        raise AllocationError(
+            f"holdings: expected a close of each symbol before the week, got none of {', '.join(priceless)}; take what "
+            "cannot be priced out of the file."
+        )
