@@ -10,6 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from brain_assets.cli_allocate import allocate
 from brain_assets.cli_models import check_family, models, promote
 from brain_assets.cli_prove import prove
 from brain_assets.cli_report import report
@@ -46,6 +47,7 @@ app.add_typer(prove, name="prove")
 app.command()(models)
 app.command()(promote)
 app.command()(report)
+app.command()(allocate)
 
 
 @app.callback()

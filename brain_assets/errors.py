@@ -61,6 +61,10 @@ class ConfigError(BrainAssetsError):
     """A run configuration has an unknown key or an impossible value."""
 
 
+class AllocationError(BrainAssetsError):
+    """What a week's weights, or the trades to them, would have to rest on is too old, absent or wrong."""
+
+
 class ProofError(BrainAssetsError):
     """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
 

@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,12 @@ VALIDATORS: Mapping[str, Callable[[pd.DataFrame, str], pd.DataFrame]] = {
 }
 """What is asked of a table that came from outside, whenever it is read."""
 
+SO_FAR: Literal["so_far"] = "so_far"
+"""Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
+
+Part = int | Literal["so_far"]
+"""A partition year, or `SO_FAR`."""
+
 PREVIOUS_BARS = "previous_bars"
 """Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close, volume) of the last bar before it, on its own
 level."""
@@ -52,19 +58,19 @@ class TableStore(ABC):
     """Tables by asset name and partition year."""
 
     @abstractmethod
-    def exists(self, name: str, year: int) -> bool:
+    def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
 
     @abstractmethod
-    def read_year(self, name: str, year: int) -> pd.DataFrame:
+    def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there."""
 
     @abstractmethod
-    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+    def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year, replacing what is there, and say where it lies."""
 
     @abstractmethod
-    def keep_replaced(self, name: str, year: int) -> str:
+    def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced, and say where it lies."""
 
     def read(self, name: str, years: Sequence[int]) -> pd.DataFrame:
@@ -86,24 +92,24 @@ class MemoryTableStore(TableStore):
     """Tables of one test, gone with it; by year, as on disk."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[str, int], pd.DataFrame] = {}
+        self._frames: dict[tuple[str, Part], pd.DataFrame] = {}
 
-    def exists(self, name: str, year: int) -> bool:
+    def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
         return (name, year) in self._frames
 
-    def read_year(self, name: str, year: int) -> pd.DataFrame:
+    def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there."""
         if not self.exists(name, year):
             raise TableError(_absent(name, year))
         return self._frames[name, year].copy()
 
-    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+    def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year, replacing what is there."""
         self._frames[name, year] = frame.copy()
         return f"memory:{name}/{year}"
 
-    def keep_replaced(self, name: str, year: int) -> str:
+    def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced."""
         kept = f"replaced/{name}"
         self._frames[kept, year] = self._frames[name, year]
@@ -125,15 +131,15 @@ class ParquetTableStore(TableStore):
         self.data_dir = data_dir
         self._identity = dict(identity)
 
-    def path(self, name: str, year: int) -> Path:
+    def path(self, name: str, year: Part) -> Path:
         """Give the file of a year, whether it exists or not."""
         return self.data_dir / FOLDERS[name] / f"{year}.parquet"
 
-    def exists(self, name: str, year: int) -> bool:
+    def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
         return self.path(name, year).is_file()
 
-    def read_year(self, name: str, year: int) -> pd.DataFrame:
+    def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there or is no table."""
         self.check_identity()
         if not self.exists(name, year):
@@ -146,14 +152,14 @@ class ParquetTableStore(TableStore):
             ) from error
         return VALIDATORS[name](frame, str(self.path(name, year))) if name in VALIDATORS else frame
 
-    def write(self, name: str, year: int, frame: pd.DataFrame) -> str:
+    def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""
         path = self.path(name, year)
         self._claim()
         replace_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
         return str(path)
 
-    def keep_replaced(self, name: str, year: int) -> str:
+    def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced, named by its content."""
         path = self.path(name, year)
         data = path.read_bytes()
@@ -266,7 +272,7 @@ def content_hash(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _absent(name: str, year: int) -> str:
+def _absent(name: str, year: Part) -> str:
     return (
         f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for {year}; "
         f"materialize {name} for {year} first."

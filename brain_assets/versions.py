@@ -13,4 +13,6 @@ CODE_VERSIONS = {
     "lstm_model": "2",
     "patchtst_model": "3",
     "report": "1",
+    "raw_so_far": "1",
+    "target_weights": "1",
 }

@@ -9,8 +9,10 @@ from dagster import AssetKey
 
 from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
+from brain_assets.graph.assets.week import chosen_week
+from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward, weekly_weights
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
+from brain_assets.graph.so_far import Clock, last_partition_year
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -68,6 +70,7 @@ class Backfill:
         force: bool = False,
     ) -> None:
         self._defs, self._instance, self._force = defs, instance, force
+        self._clock: Clock = (defs.resources or {})["clock"]
         known = asset_names(defs)
         unknown = sorted(set(assets) - set(known))
         if unknown:
@@ -78,6 +81,7 @@ class Backfill:
         self._job = defs.resolve_job_def(walkforward.name)
         self._main_job = defs.resolve_job_def(main_versions.name)
         self._report_job = defs.resolve_job_def(tear_sheet.name)
+        self._week_job = defs.resolve_job_def(weekly_weights.name)
         self._graph = defs.resolve_asset_graph()
         self.options = self._check_config(run_config or {})
         self._broken: set[tuple[str, int]] = set()
@@ -190,17 +194,34 @@ class Backfill:
         close_dead_runs(self._instance)
         return self._run_alone(self._report_job, "report", {"first_year": first_year, "last_year": last_year})
 
-    def _run_alone(self, job: dg.JobDefinition, name: str, config: Mapping[str, Any]) -> Outcome:
-        """Run an asset without partitions."""
+    def run_weights(self, date: str | None = None) -> Outcome:
+        """Decide the weights of a week; what it needs of the year that has not ended is fetched first.
+
+        Parameters
+        ----------
+        date : str, optional
+            A day: the week of the first session on or after it; None: what the options say, else today.
+        """
+        close_dead_runs(self._instance)
+        options = {**self.options.get("target_weights", {}), **({} if date is None else {"date": date})}
+        week = chosen_week(options.get("date"), self._clock)
+        before = ["raw_so_far"] if week.decided.year > last_partition_year() else []
+        return self._run_alone(self._week_job, "target_weights", options, before)
+
+    def _run_alone(
+        self, job: dg.JobDefinition, name: str, config: Mapping[str, Any], before: Sequence[str] = ()
+    ) -> Outcome:
+        """Run an asset without partitions, and others before it in the same run."""
         result = job.execute_in_process(
             run_config={"ops": {name: {"config": dict(config)}}, "loggers": QUIET},
             instance=self._instance,
-            asset_selection=[AssetKey(name)],
+            asset_selection=[AssetKey(each) for each in (*before, name)],
             tags={PROCESS_TAG: this_process()},
             raise_on_error=False,
         )
         made, failures = self._read(result, 0, {})
-        return made.get(name) or Outcome(name, 0, "failed", failures.get(name) or _run_failure(result))
+        causes = [failures[each] for each in (name, *before) if each in failures]
+        return made.get(name) or Outcome(name, 0, "failed", causes[0] if causes else _run_failure(result))
 
     def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
         return parents_of(self._graph, name, year)
@@ -212,15 +233,15 @@ class Backfill:
         return f"needs {', '.join(broken)}" if broken else ""
 
     def _check_config(self, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Validate a run configuration against both whole jobs; gives each asset's values."""
+        """Validate a run configuration against the whole jobs that take one; gives each asset's values."""
         ops = run_config.get("ops")
-        of_main = {key for key in ops if self._main_job.has_node_named(str(key))} if isinstance(ops, dict) else set()
         parts = [(self._job, dict(run_config))]
-        if isinstance(ops, dict) and of_main:
-            parts = [
-                (self._job, {**run_config, "ops": {key: ops[key] for key in ops if key not in of_main}}),
-                (self._main_job, {"ops": {key: ops[key] for key in of_main}}),
-            ]
+        if isinstance(ops, dict):
+            rest = dict(ops)
+            for job in (self._main_job, self._week_job):
+                own = {key: rest.pop(key) for key in ops if job.has_node_named(str(key))}
+                parts += [(job, {"ops": own})] if own else []
+            parts[0] = (self._job, {**run_config, "ops": rest})
         for job, values in parts:
             try:
                 dg.validate_run_config(job, values)

@@ -3,7 +3,7 @@
 import dagster as dg
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
-from brain_assets.graph.assets import MAIN_MODELS, REPORTS, YEARLY_ASSETS
+from brain_assets.graph.assets import MAIN_MODELS, REPORTS, THIS_WEEK, YEARLY_ASSETS
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
@@ -28,3 +28,11 @@ tear_sheet = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*REPORTS),
     description="Writes the report over the years that were backtested.",
 )
+
+weekly_weights = dg.define_asset_job(
+    "weekly_weights",
+    selection=dg.AssetSelection.assets(*THIS_WEEK),
+    description="Fetches the bars since the last complete year, and decides what each strategy would hold this week.",
+)
+
+JOBS = [walkforward, main_versions, tear_sheet, weekly_weights]

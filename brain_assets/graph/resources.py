@@ -24,7 +24,7 @@ def build_resources(
 ) -> Mapping[str, Any]:
     """Wire a market, a table store and a folder for models together; tests give a `MemoryTableStore`.
 
-    Families with an entry in `hubs` push their snapshots to it. Scores of headlines, reports, and the
+    Families with an entry in `hubs` push their snapshots to it. Scores of headlines, reports, weekly weights, and the
     record of configurations that were tried lie beside the folder of models.
     """
     repos = hubs or {}
@@ -36,6 +36,7 @@ def build_resources(
         "headline_cache": models_dir.parent / "cache" / "headlines",
         "trials": models_dir.parent / "trials",
         "reports_dir": models_dir.parent / "reports",
+        "weights_dir": models_dir.parent / "weights",
         "snapshots": {
             family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
             for family in FAMILIES

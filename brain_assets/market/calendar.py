@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from brain_assets.arrays import DateArray, IntArray, MomentArray
+from brain_assets.errors import MarketError
 
 FIRST_DATE = datetime.date(1970, 1, 1)
 """Sessions before this date are not known to us."""
@@ -106,6 +107,73 @@ def years_of_weeks(days: DateArray) -> IntArray:
     """Give the year that the ISO week of each day belongs to: that of its last session; (n,)."""
     years: IntArray = week_times(days)[2].astype("datetime64[Y]").astype(np.int64) + 1970
     return years
+
+
+@dataclass(frozen=True)
+class CalendarWeek:
+    """A week as the calendar has it, whether it has begun or not.
+
+    Attributes
+    ----------
+    decided : datetime.date
+        The session before it: its decision time is after that one's close.
+    sessions : ndarray of datetime64[D], shape (n_sessions,)
+        All of the ISO week's, one at least.
+    """
+
+    decided: datetime.date
+    sessions: DateArray
+
+    @property
+    def start(self) -> datetime.date:
+        """Its first session."""
+        return _date(self.sessions[0])
+
+    @property
+    def year(self) -> int:
+        """The year that it belongs to: that of its last session."""
+        return _date(self.sessions[-1]).year
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether it has `MIN_WEEK_SESSIONS`; one that has not is dropped, and nobody trades in it."""
+        return len(self.sessions) >= MIN_WEEK_SESSIONS
+
+    @property
+    def decision_time(self) -> datetime.datetime:
+        """The moment of the close after which it is decided, with the time zone of New York."""
+        [close] = closes_between(self.decided, self.decided + datetime.timedelta(days=1))
+        moment: datetime.datetime = close.item()
+        return moment.replace(tzinfo=datetime.UTC).astimezone(NEW_YORK)
+
+
+def week_from(day: datetime.date) -> CalendarWeek:
+    """Give the ISO week of the first session on or after a day: on a weekend, the week to come.
+
+    Raises
+    ------
+    MarketError
+        If the day lies outside the sessions that are known.
+    """
+    sessions = _all_sessions()
+    position = int(np.searchsorted(sessions, np.datetime64(day, "D")))
+    numbers = iso_week_numbers(sessions)
+    earliest = int(np.searchsorted(numbers, numbers[0], "right"))  # the week before it has no session before
+    if not earliest <= position < len(sessions):
+        raise MarketError(
+            f"date: expected a day from {sessions[earliest]} to {sessions[-1]}, as far as the exchange's sessions are "
+            f"known, got {day}; choose another."
+        )
+    first, last = (
+        np.searchsorted(numbers, numbers[position], "left"),
+        np.searchsorted(numbers, numbers[position], "right"),
+    )
+    return CalendarWeek(_date(sessions[first - 1]), sessions[first:last])
+
+
+def _date(session: np.datetime64) -> datetime.date:
+    date: datetime.date = session.astype("datetime64[D]").item()
+    return date
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,11 @@ def drift(held_assets: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatAr
     return at_open, growth
 
 
+def trading_cost(turnover: FloatArray, rules: TradingRules) -> FloatArray:
+    """Give what trades cost, in the unit of `turnover`: shares of a value, or dollars; any shape."""
+    return rules.cost_bps * BASIS_POINT * turnover
+
+
 def step(
     held: FloatArray, gap: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
 ) -> StepResult:
@@ -233,7 +238,7 @@ def step(
     target_assets = target[..., :-1]
     at_open, growth_to_open = drift(held[..., :-1], gap)
     turnover = np.abs(target_assets - at_open).sum(axis=-1)
-    cost = rules.cost_bps * BASIS_POINT * turnover
+    cost = trading_cost(turnover, rules)
     earned = target_assets * weekly_return
     growth_of_week = 1.0 + earned.sum(axis=-1)
     held_after = target.copy()

@@ -12,7 +12,7 @@ import pytest
 from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import CHECKS
-from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
+from brain_assets.graph.jobs import JOBS
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.tables import ParquetTableStore
@@ -61,7 +61,7 @@ class Swapped:
 def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
     from brain_assets.graph.assets import ASSETS
 
-    return dg.Definitions(assets=ASSETS, jobs=[walkforward, main_versions, tear_sheet], resources=resources)
+    return dg.Definitions(assets=ASSETS, jobs=JOBS, resources=resources)
 
 
 def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:

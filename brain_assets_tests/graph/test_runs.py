@@ -11,7 +11,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from brain_assets.definitions import defs
-from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
+from brain_assets.graph.assets import ASSETS, REPORTS
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
 from brain_assets.graph.runs import close_dead_runs, dead_runs
 
@@ -44,12 +44,13 @@ def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: in
         assert "every run" in dead_runs(dg.build_sensor_context(instance)).skip_message
 
 
-def test_every_yearly_asset_and_main_version_waits_in_a_pool() -> None:
-    pools = {asset.key.to_user_string(): asset.op.pool for asset in (*YEARLY_ASSETS, *MAIN_MODELS)}
+def test_whatever_asks_a_source_or_computes_waits_in_a_pool() -> None:
+    pools = {asset.key.to_user_string(): asset.op.pool for asset in ASSETS if asset not in REPORTS}
     assert {name for name, pool in pools.items() if pool == MARKET_POOL} == {
         "raw_prices",
         "raw_news_sentiment",
         "raw_fundamentals",
+        "raw_so_far",
     }
     assert all(pool == TRAINING_POOL for name, pool in pools.items() if not name.startswith("raw_"))
 

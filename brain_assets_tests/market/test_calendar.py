@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 import brain_assets.market.calendar
-from brain_assets.market.calendar import Weeks, closes_between, complete_weeks, iso_week_numbers, sessions_between
+from brain_assets.errors import MarketError
+from brain_assets.market.calendar import (
+    Weeks,
+    closes_between,
+    complete_weeks,
+    iso_week_numbers,
+    sessions_between,
+    week_from,
+)
 
 
 def day(text: str) -> datetime.date:
@@ -236,3 +244,36 @@ def test_select_takes_a_mask_or_positions_and_keeps_the_positions_in_the_session
         np.testing.assert_array_equal(chosen.first, [5, 9])
         np.testing.assert_array_equal(chosen.last, [8, 13])
     assert len(weeks.select(np.zeros(3, dtype=bool))) == 0
+
+
+# A week as the calendar has it
+
+
+@pytest.mark.parametrize(
+    ("date", "decided", "sessions", "year"),
+    [
+        ("2022-06-01", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # Memorial Day
+        ("2022-05-28", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # a Saturday
+        ("2022-05-30", "2022-05-27", ["2022-05-31", "2022-06-01", "2022-06-02", "2022-06-03"], 2022),  # the holiday
+        ("2022-05-27", "2022-05-20", ["2022-05-23", "2022-05-24", "2022-05-25", "2022-05-26", "2022-05-27"], 2022),
+        ("2019-12-30", "2019-12-27", ["2019-12-30", "2019-12-31", "2020-01-02", "2020-01-03"], 2020),
+        ("2001-09-10", "2001-09-07", ["2001-09-10"], 2001),
+        ("2001-09-11", "2001-09-10", [f"2001-09-{number}" for number in (17, 18, 19, 20, 21)], 2001),
+    ],
+)
+def test_week_of_the_first_session_on_or_after_a_day(date: str, decided: str, sessions: list[str], year: int) -> None:
+    week = week_from(day(date))
+    assert (str(week.decided), week.sessions.astype(str).tolist(), week.year) == (decided, sessions, year)
+    assert str(week.start) == sessions[0]
+    assert week.is_long_enough == (len(sessions) >= 3)
+
+
+def test_decision_time_is_the_close_in_new_york_early_ones_too() -> None:
+    assert week_from(day("2022-06-01")).decision_time.isoformat() == "2022-05-27T16:00:00-04:00"
+    assert week_from(day("2022-11-28")).decision_time.isoformat() == "2022-11-25T13:00:00-05:00"  # after Thanksgiving
+
+
+@pytest.mark.parametrize("date", ["1969-05-05", "1970-01-02", "2100-01-01"])
+def test_a_week_outside_the_known_sessions_is_refused(date: str) -> None:
+    with pytest.raises(MarketError, match=f"date: expected a day from 1970-01-05 to .*, got {date}; choose another"):
+        week_from(day(date))

@@ -7,6 +7,7 @@ from brain_assets.graph.assets.policies import backtest, ppo_policy, sac_policy
 from brain_assets.graph.assets.prices import raw_prices
 from brain_assets.graph.assets.reports import report
 from brain_assets.graph.assets.signals import raw_fundamentals, raw_news_sentiment
+from brain_assets.graph.assets.week import raw_so_far, target_weights
 
 YEARLY_ASSETS = [
     raw_prices,
@@ -27,6 +28,16 @@ MAIN_MODELS = [lstm_model, patchtst_model]
 REPORTS = [report]
 """No partitions."""
 
-ASSETS = [*YEARLY_ASSETS, *MAIN_MODELS, *REPORTS]
+THIS_WEEK = [raw_so_far, target_weights]
+"""No partitions."""
 
-__all__ = ["ASSETS", "MAIN_MODELS", "REPORTS", "YEARLY_ASSETS", *(asset.key.to_user_string() for asset in ASSETS)]
+ASSETS = [*YEARLY_ASSETS, *MAIN_MODELS, *REPORTS, *THIS_WEEK]
+
+__all__ = [
+    "ASSETS",
+    "MAIN_MODELS",
+    "REPORTS",
+    "THIS_WEEK",
+    "YEARLY_ASSETS",
+    *(asset.key.to_user_string() for asset in ASSETS),
+]

@@ -1,7 +1,5 @@
 """Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
 
-import datetime
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,9 @@ from brain_assets.graph.configs import (
     to_domain,
 )
 from brain_assets.graph.evidence import version_evidence
-from brain_assets.graph.partitions import SETTINGS, YEARS
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
+from brain_assets.graph.so_far import Clock, recent_window
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.progress import report, warn
 from brain_assets.snapshots.main_versions import MainVersions
@@ -28,9 +26,6 @@ from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
-
-Clock = Callable[[], datetime.datetime]
-"""Gives the present moment with its time zone."""
 
 
 @dg.asset(
@@ -80,7 +75,7 @@ def patchtst_model(
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
 
-    window = _recent_window(clock)
+    window = recent_window(clock)
     news, fundamentals = raw_news_sentiment, raw_fundamentals
     if window is not None:
         from brain_assets.market.finbert import FinBertScorer
@@ -92,22 +87,13 @@ def patchtst_model(
     return _main_version(context, "patchtst", config, add_signals(prices, news, fundamentals), market, snapshots)
 
 
-def _recent_window(clock: Clock) -> tuple[datetime.date, datetime.date] | None:
-    """Give the days since the last partition whose session is finished, end exclusive; None: none, or left out."""
-    from brain_assets.market.calendar import first_unfinished_day
-
-    start = datetime.date(int(YEARS.get_partition_keys()[-1]) + 1, 1, 1)
-    end = first_unfinished_day(clock())
-    return (start, end) if SETTINGS.last_year is None and start < end else None
-
-
 def _with_recent_prices(prices: pd.DataFrame, market: Market, clock: Clock) -> pd.DataFrame:
     """Add the bars since the last partition, as far as the market has some; they are not stored."""
     from brain_assets.errors import EmptyResponseError
     from brain_assets.market.archive import fetch_prices
     from brain_assets.tables import chain_prices
 
-    window = _recent_window(clock)
+    window = recent_window(clock)
     if window is None:
         return prices
     try:

@@ -1,0 +1,169 @@
+"""The command `brain-assets allocate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from brain_assets.errors import AllocationError, SettingsError
+from brain_assets.terminal import (
+    ConfigOption,
+    MarketOption,
+    console,
+    progress_shown,
+    read_config,
+    session,
+    warnings_shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from brain_assets.portfolio.trades import Trades
+
+STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+
+
+def allocate(
+    date: Annotated[
+        str | None,
+        typer.Option(help="A day, 2022-06-01: the week of the first session on or after it. Default: this week."),
+    ] = None,
+    holdings: Annotated[
+        Path | None, typer.Option(help="CSV file of what you hold, symbol,shares: gives the trades to get there.")
+    ] = None,
+    cash: Annotated[float, typer.Option(help="Dollars that you hold beside it, or alone.")] = 0.0,
+    strategy: Annotated[
+        str, typer.Option(help="Whose weights to trade to: ppo, sac, equal_weight, or another column of the table.")
+    ] = "ppo",
+    whole_shares: Annotated[
+        bool, typer.Option("--whole-shares", help="Round targets down to whole shares; else fractions are traded.")
+    ] = False,
+    market: MarketOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print what each policy and each rule would hold in a week, decided after the last close before it.
+
+    With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
+    UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
+    """
+    from brain_assets.portfolio.allocation import STRATEGIES
+    from brain_assets.portfolio.trades import check_cash, read_holdings
+
+    if strategy not in STRATEGIES:
+        raise SettingsError(f"--strategy: expected one of {', '.join(STRATEGIES)}, got {strategy}; choose one of them.")
+    check_cash(cash)
+    held = None if holdings is None else read_holdings(holdings)
+    with session(market) as (defs, instance), warnings_shown():
+        from brain_assets.graph.backfill import Backfill
+
+        job = Backfill(defs, instance, run_config=read_config(config))
+        with progress_shown() as live:
+            live.update("target_weights")
+            made = job.run_weights(date)
+    if made.result == "failed":
+        raise AllocationError(made.detail)
+    import pandas as pd
+
+    table = pd.read_parquet(made.metadata["path"])
+    trades = _trades(table, made.metadata["closes"], strategy, held, cash, whole_shares)
+    _print_weights(table, made.metadata)
+    if trades is not None:
+        _print_trades(trades, strategy)
+    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}", soft_wrap=True)
+
+
+def _trades(
+    table: "pd.DataFrame",
+    closes: "Mapping[str, float]",
+    strategy: str,
+    held: "Mapping[str, float] | None",
+    cash: float,
+    whole_shares: bool,
+) -> "Trades | None":
+    """Give the trades to a strategy; None: nobody said what is held."""
+    from brain_assets.portfolio.rules import RULES
+    from brain_assets.portfolio.trades import plan_trades
+
+    if held is None and cash == 0.0:
+        return None
+    if strategy not in table:
+        there = ", ".join(name for name in table if name != "symbol")
+        raise AllocationError(
+            f"--strategy: expected one of {there}, got {strategy}, left out this week; choose another."
+        )
+    target = dict(zip(table["symbol"], table[strategy].astype(float), strict=True))
+    return plan_trades(target, closes, held or {}, cash, RULES, whole_shares)
+
+
+def _print_weights(table: "pd.DataFrame", metadata: "Mapping[str, Any]") -> None:
+    """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
+    from brain_assets.portfolio.baselines import BASELINES
+    from brain_assets.snapshots.names import FAMILY_LABELS
+
+    console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
+    console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")
+    models = [
+        f"{FAMILY_LABELS[family]} {model['source']}, {model['age_days']} days old"
+        for family, model in metadata["models"].items()
+    ]
+    console.print(f"Models: {'; '.join(models)}.")
+    for words, key in (("Left out", "strategies_left_out"), ("Without a bar", "symbols_without_a_bar")):
+        if metadata[key] != "none":
+            console.print(f"{words}: {escape(metadata[key])}.")
+    heads = [FAMILY_LABELS.get(name, name).replace("_", "\n") for name in table.columns]
+    drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
+    shown = Table(
+        *heads,
+        title="Weights, %",
+        caption=f"{drifting} trades nothing: what it holds is shown as of the decision.",
+        **STYLE,
+    )
+    for row in table.to_dict("records"):
+        symbol, *weights = row.values()
+        if not any(weights):
+            continue
+        shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
+    console.print(shown)
+    console.print(f"Caveat: {escape(metadata['caveat'])}")
+
+
+def _print_trades(trades: "Trades", strategy: str) -> None:
+    """Print the trades, and what they come to."""
+    from brain_assets.portfolio.rules import RULES
+
+    shown = Table(
+        "symbol",
+        "price, $",
+        "held",
+        "target, %",
+        "shares to trade",
+        "dollars",
+        "cost, $",
+        title=f"Trades to {strategy}",
+        caption=(
+            "Prices are the last closes before the week, adjusted for what came until they were fetched; the trade is "
+            "at its first open."
+        ),
+        **STYLE,
+    )
+    for row in trades.table.itertuples():
+        shown.add_row(
+            escape(row.symbol),
+            f"{row.price:,.2f}",
+            f"{row.held:,.4f}",
+            f"{100 * row.target:.2f}",
+            f"{row.shares:+,.4f}",
+            f"{row.dollars:+,.2f}",
+            f"{row.cost:,.2f}",
+        )
+    console.print(shown)
+    console.print(
+        f"Of ${trades.value:,.2f}: ${trades.traded:,.2f} traded, ${trades.cost:,.2f} of costs ({RULES.cost_bps:g} bps "
+        f"of every dollar traded), ${trades.cash:,.2f} left in cash."
+    )

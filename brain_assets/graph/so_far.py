@@ -1,0 +1,83 @@
+"""Rows of the market since the last complete year: which days, and where they lie.
+
+They are kept under `brain_assets.tables.SO_FAR`, never under a year: a year's partition is complete or absent. Each
+fetch replaces them. Rows of a year that has become a partition meanwhile are passed over.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from brain_assets.errors import SettingsError
+from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS, years_up_to
+from brain_assets.tables import RAW, SO_FAR, TableStore, chain_prices
+
+Clock = Callable[[], datetime.datetime]
+"""Gives the present moment with its time zone."""
+
+
+class Known(NamedTuple):
+    """What is stored of the market until a day.
+
+    Attributes
+    ----------
+    tables : mapping of str to DataFrame
+        Raw table -> its rows; some may lie after the day, since a year is read whole.
+    newest_prices : DataFrame
+        The newest of the tables that the prices were joined from, on its own level: that of the day it was fetched.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    newest_prices: pd.DataFrame
+
+
+def last_partition_year() -> int:
+    """Give the last year that is a partition."""
+    keys = YEARS.get_partition_keys()
+    if not keys:
+        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
+    return int(keys[-1])
+
+
+def recent_window(clock: Clock) -> tuple[datetime.date, datetime.date] | None:
+    """Give the days since the last partition whose session is finished, end exclusive; None: none, or left out."""
+    from brain_assets.market.calendar import first_unfinished_day, sessions_between
+
+    start = datetime.date(last_partition_year() + 1, 1, 1)
+    end = first_unfinished_day(clock())
+    if SETTINGS.last_year is not None or start >= end or len(sessions_between(start, end)) == 0:
+        return None
+    return start, end
+
+
+def read_so_far(tables: TableStore, name: str) -> pd.DataFrame | None:
+    """Read the rows of a raw table since the last partition; None: there are none."""
+    if SETTINGS.last_year is not None or not tables.exists(name, SO_FAR):
+        return None
+    frame = tables.read_year(name, SO_FAR)
+    known_on = frame[frame.columns[0]]  # the session, or the day of filing
+    frame = frame[known_on >= pd.Timestamp(last_partition_year() + 1, 1, 1)].reset_index(drop=True)
+    return None if frame.empty else frame
+
+
+def read_known(tables: TableStore, until: datetime.date) -> Known:
+    """Read the raw tables of every year up to that of a day, and the rows so far if it lies after the last partition.
+
+    Raises
+    ------
+    TableError
+        If one of the years is not there.
+    """
+    year = min(max(until.year, FIRST_YEAR), last_partition_year())
+    found = {name: tables.read(name, years_up_to(year)) for name in RAW}
+    newest = tables.read_year("raw_prices", year)
+    if until.year > year:
+        so_far = {name: frame for name in RAW if (frame := read_so_far(tables, name)) is not None}
+        for name, frame in so_far.items():
+            parts = [found[name], frame]
+            found[name] = chain_prices(parts) if name == "raw_prices" else pd.concat(parts, ignore_index=True)
+        if "raw_prices" in so_far and so_far["raw_prices"]["date"].min() <= pd.Timestamp(until):
+            newest = so_far["raw_prices"]
+    return Known(found, newest)

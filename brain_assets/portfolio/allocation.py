@@ -1,0 +1,243 @@
+"""What each strategy would hold in one week: the backtest of its year, ended by the decision.
+
+A target is no second way to decide. The week is given its place in the calendar and no bar, the year is forecast and
+traded up to it as in any backtest, and the last row is the target: what is held before it is the model portfolio that
+began the year in cash. So the target of a week that has passed is what the backtest traded in it: to the bit with the
+forecasts that are stored; forecasts made anew differ in their last digits, as 32-bit sums do with the size of a batch.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.errors import AllocationError
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features
+from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
+from brain_assets.market.prices import CLOSE, PricePanel
+from brain_assets.portfolio.backtest import CASH, backtest, weights_table
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES, parse_snapshot_name, snapshot_name
+
+STRATEGIES = (*POLICY_FAMILIES, *BASELINES)
+"""All that may be asked for a target, in the order in which they are shown."""
+
+MAX_DATA_AGE_SESSIONS = 0
+"""The data reach the last close before the week, or there is no target."""
+
+MAX_MODEL_AGE_DAYS = 400
+"""A model of the year before, and a month for making the next."""
+
+RECENT_SESSIONS = 20
+"""A symbol that has had no bar for as long is gone, and no news."""
+
+ONE_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, eq=False)
+class WeekTargets:
+    """What each strategy would hold in a week; known at its decision time.
+
+    Attributes
+    ----------
+    week : CalendarWeek
+    last_session : datetime.date
+        Of the newest bar that was looked at.
+    table : DataFrame
+        A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
+        trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
+        trades nothing: its weights are those at the decision, and will be others at the open.
+    sources : mapping of str to str
+        Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
+        without an entry had none.
+    unknown : tuple of str
+        Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them.
+    """
+
+    week: CalendarWeek
+    last_session: datetime.date
+    table: pd.DataFrame
+    sources: Mapping[str, str]
+    unknown: tuple[str, ...]
+
+    @property
+    def data_age(self) -> int:
+        """Sessions that have passed by the decision and have no bar."""
+        return data_age_sessions(self.last_session, self.week)
+
+    @property
+    def model_ages(self) -> Mapping[str, int]:
+        """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
+        cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
+        return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Strategies without a target."""
+        return tuple(name for name in STRATEGIES if name not in self.table.columns)
+
+
+def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
+    """Count the sessions after one of them, up to and including the last before a week."""
+    return len(sessions_between(last_session + ONE_DAY, week.decided + ONE_DAY))
+
+
+def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
+    """Cut a panel at the decision time of a week, and refuse one that ends long before.
+
+    Parameters
+    ----------
+    panel : PricePanel
+    week : CalendarWeek
+    max_data_age : int
+        Sessions before the week of which no bar may be known.
+
+    Raises
+    ------
+    AllocationError
+        If the week is too short to be one, or more sessions before it have no bar.
+    """
+    if not week.is_long_enough:
+        raise AllocationError(
+            f"target_weights: expected a week of at least {MIN_WEEK_SESSIONS} sessions, got that of {week.start} with "
+            f"{len(week.sessions)}, in which nobody trades; choose another date."
+        )
+    known = panel.until(week.decided)
+    with_bars = np.flatnonzero(np.isfinite(known.values[:, :, CLOSE]).any(axis=0))
+    if len(with_bars) == 0:
+        raise AllocationError(
+            f"target_weights: expected a week after the first bar, of {panel.sessions[0]}, got that of {week.start}; "
+            "choose a later date."
+        )
+    last = known.sessions[with_bars[-1]].item()
+    age = data_age_sessions(last, week)
+    if age > max_data_age:
+        newest = _newest_week(last)
+        raise AllocationError(
+            f"target_weights: expected bars until {week.decided}, the last close before the week of {week.start}, or "
+            f"until at most {max_data_age} sessions before, got bars until {last}, {age} sessions before; get newer "
+            f"ones, or choose a week that they reach, such as {newest} (--date {newest}, or date in the run "
+            "configuration)."
+        )
+    return known.until(last)
+
+
+def _newest_week(last_session: datetime.date) -> datetime.date:
+    """Give the start of the newest week that bars until a session reach the decision of."""
+    week = week_from(last_session + ONE_DAY)
+    return (week if week.is_long_enough else week_from(week.decided)).start
+
+
+def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
+    """Add the sessions of a week without a bar: what is known at its decision is computed as for any other week.
+
+    Sessions that are not known at the end of the panel are passed over as if the exchange had been closed: the week is
+    decided from the last bars there are.
+    """
+    unknown = np.full((len(panel.symbols), len(week.sessions)), np.nan)
+
+    def longer(values: np.ndarray) -> np.ndarray:
+        added = np.broadcast_to(unknown[:, :, None], (*unknown.shape, values.shape[2]))
+        return np.concatenate([values, added], axis=1)
+
+    signals = None if panel.signals is None else longer(panel.signals)
+    return PricePanel(np.concatenate([panel.sessions, week.sessions]), panel.symbols, longer(panel.values), signals)
+
+
+def decide_week(
+    known: PricePanel,
+    week: CalendarWeek,
+    years: Sequence[int],
+    sources: Mapping[str, SnapshotSource],
+    stored: pd.DataFrame | None = None,
+    first_cutoff: datetime.date | None = None,
+    on_refusal: Callable[[str], None] | None = None,
+) -> WeekTargets:
+    """Give what each strategy would hold in a week.
+
+    Parameters
+    ----------
+    known : PricePanel
+        Bars and signals, from `until_decision`.
+    week : CalendarWeek
+    years : sequence of int
+        Those that a backtest of the week covers: the model portfolios start them in cash.
+    sources : mapping of str to SnapshotSource
+        Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
+    stored : DataFrame, optional
+        Walk-forward forecasts of the years. Rows after the week are not looked at; if it has none itself, or there are
+        none at all, the forecasts are made.
+    first_cutoff, on_refusal
+        See `brain_assets.forecasting.walkforward.build_forecast_features`.
+
+    Raises
+    ------
+    AllocationError
+        If a family of policies has no snapshot from before the week.
+    """
+    panel = with_week_to_come(known, week)
+    forecasts = _forecasts_until(week, stored)
+    if forecasts is None:
+        forecasters = {family: sources[family] for family in FORECASTER_FAMILIES if family in sources}
+        forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
+    policies = {family: sources[family] for family in POLICY_FAMILIES if family in sources}
+    result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
+    start = pd.Timestamp(week.start)
+    rows = result.table[result.table["week_start"] == start].set_index("strategy")
+    missing = [family for family in policies if family not in rows.index]
+    if missing:
+        first = week.start.year - 1 if first_cutoff is None else max(week.start.year - 1, first_cutoff.year)
+        raise AllocationError(
+            f"target_weights: expected a policy of each family that was finished before the week of {week.start}, got "
+            f"none of {', '.join(missing)}; materialize {', '.join(f'{family}_policy' for family in missing)} for "
+            f"{first}, and choose a week after that year."
+        )
+    weights = weights_table(rows["weights"]).set_axis(rows.index)
+    strategies = [name for name in STRATEGIES if name in rows.index]
+    table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
+    forecast = forecasts[forecasts["week_start"] == start].iloc[0]
+    return WeekTargets(
+        week=week,
+        last_session=known.sessions[-1].item(),
+        table=table.rename_axis(index="symbol", columns=None).reset_index().astype({"symbol": "str"}),
+        sources={
+            **{family: str(forecast[f"{family}_source"]) for family in FORECASTER_FAMILIES},
+            **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
+        },
+        unknown=_silent(known),
+    )
+
+
+def _forecasts_until(week: CalendarWeek, stored: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Keep the stored forecasts up to a week; None: there are none of the week itself."""
+    if stored is None or not (stored["week_start"] == pd.Timestamp(week.start)).any():
+        return None
+    return stored[stored["week_start"] <= pd.Timestamp(week.start)]
+
+
+def _silent(known: PricePanel) -> tuple[str, ...]:
+    """Name the symbols that have just ceased to have bars."""
+    has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
+    silent = has_bar.any(axis=1) & ~has_bar[:, -1]
+    return tuple(symbol for symbol, gone in zip(known.symbols, silent, strict=True) if gone)
+
+
+def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
+    """Refuse targets that rest on a model that is older than so many days, or on momentum in the place of one.
+
+    Raises
+    ------
+    AllocationError
+        Naming each of them.
+    """
+    ages = targets.model_ages
+    old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]
+    old += [f"{family} none ({MOMENTUM} in its place)" for family, name in targets.sources.items() if name == MOMENTUM]
+    if old:
+        raise AllocationError(
+            f"target_weights: expected models whose cut-off lies at most {max_model_age} days before the week of "
+            f"{targets.week.start}, got {', '.join(old)}; materialize those of {targets.week.start.year - 1} "
+            "(brain-assets backfill), or raise max_model_age_days in the run configuration."
+        )
