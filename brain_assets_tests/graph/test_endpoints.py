@@ -224,8 +224,9 @@ def test_every_line_of_the_hub_does_what_the_method_did(
     folder, known = data_dir / "models" / "lstm", {}
     names = [f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)]
     original = {name: read_files(folder / name) for name in names}
-    with serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
+    with serving(data_dir, "dagster_webserver", **hub_variables(hub)) as server:
         stop_sensor(server, "adopt")  # it completes pushes by itself: not what is tested here
+    with serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
         wait_for(server, launch(server, 9, known))
         assert hub.files("user/lstm", "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
         wait_for(server, launch(server, 11, known))
