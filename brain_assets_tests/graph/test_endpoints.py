@@ -16,7 +16,7 @@ from graphql import parse, validate
 from brain_assets.definitions import defs
 from brain_assets.graph.assets import ASSETS, YEARLY_ASSETS
 from brain_assets.snapshots.folder import read_files
-from brain_assets_tests.backfills import REPOSITORY, Finished, shared_backfill
+from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import MODELS, RAW
 from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub
@@ -47,6 +47,14 @@ def test_the_table_names_every_line() -> None:
     numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", SECTION, re.MULTILINE)]
     assert numbers == list(range(1, 13)) == sorted(COMMANDS)
     assert sorted(CALLS) == [number for number in numbers if number != 7]
+
+
+def test_the_table_names_commands_that_there_are() -> None:
+    commands = re.findall(r"`(brain-assets .*?)`", SECTION)
+    assert len(commands) > 9
+    assert [command for command in commands if not parses(command)] == []
+    assert not parses("brain-assets train lstm --skip-snapshot")
+    assert not parses("brain-assets sync fetch")
 
 
 def test_dagster_knows_every_query() -> None:

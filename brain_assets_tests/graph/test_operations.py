@@ -16,13 +16,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
+import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
+from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+from requests.auth import HTTPBasicAuth
 from websockets.sync.client import connect
 
 from brain_assets.settings import Settings
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, parses
 from brain_assets_tests.graph.test_ui import Server, end, serving, wait_until
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres_url
 
@@ -77,6 +83,28 @@ def test_the_variables_of_the_service_are_known() -> None:
     assert yaml.safe_load(given("postgres.yaml"))["storage"]["postgres"]["postgres_url"] == {
         "env": "DAGSTER_POSTGRES_URL"
     }
+
+
+PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
+
+
+def test_the_page_names_commands_and_files_that_there_are() -> None:
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
+    commands = re.findall(r"^brain-assets .*$", blocks, re.MULTILINE)
+    assert len(commands) == 5
+    assert [command for command in commands if not parses(command)] == []
+    named = set(re.findall(r"\b(?:deploy|brain_assets)/[\w./-]+\w", PAGE))
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (REPOSITORY / name).exists()] == []
+
+
+def test_ticks_are_kept_as_long_as_the_page_says(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for kind in InstigatorType:
+            days = instance.get_tick_retention_settings(kind)
+            assert days[TickStatus.SKIPPED] == 7
+            assert days[TickStatus.SUCCESS] == days[TickStatus.FAILURE] == 90
 
 
 # Running them
@@ -193,16 +221,22 @@ def test_a_read_only_server_shows_all_and_starts_nothing(read_only: Server) -> N
     assert len(read_only.ask("{ assetNodes { id } }")["assetNodes"]) > 9
 
 
+class Proxy(NamedTuple):
+    url: str
+    certificate: Path
+
+
 @pytest.fixture(scope="module")
-def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """nginx with the site of deploy/, another port and a certificate of its own, before the web server."""
     if shutil.which("nginx") is None or shutil.which("openssl") is None:
         pytest.skip("no nginx, or no openssl: apt-get install nginx openssl")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    make_certificate = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    certify = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 "
+        "-keyout key.pem -out cert.pem"
     )
-    subprocess.run(shlex.split(make_certificate), cwd=folder, check=True, capture_output=True)
+    subprocess.run(shlex.split(certify), cwd=folder, check=True, capture_output=True)
     entry = subprocess.run(
         ["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -228,7 +262,7 @@ def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     process = subprocess.Popen([*command, "-g", "daemon off;"], start_new_session=True)
     try:
         wait_until(lambda: _is_open(port), 20)
-        yield f"https://127.0.0.1:{port}"
+        yield Proxy(f"https://127.0.0.1:{port}", folder / "cert.pem")
     finally:
         end(process)
 
@@ -252,8 +286,8 @@ def code_of(url: str, **headers: str) -> int:
 
 
 @pytest.mark.slow
-def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: str) -> None:
-    page = f"{proxy}/server_info"
+def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: Proxy) -> None:
+    page = f"{proxy.url}/server_info"
     wrong = {"Authorization": "Basic " + base64.b64encode(b"ada:guess").decode()}
     assert code_of(page) == 401
     assert code_of(page, **wrong) == 401
@@ -263,8 +297,25 @@ def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: s
 
 
 @pytest.mark.slow
-def test_the_proxy_lets_subscriptions_through(proxy: str) -> None:
-    address = proxy.replace("https", "wss") + "/graphql"
+def test_the_proxy_lets_the_calls_of_the_readme_through_with_a_password(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = shlex.split(f"curl -s --cacert {proxy.certificate} -u ada:secret {proxy.url}/graphql")
+    query = ["-H", "Content-Type: application/graphql", "-d", BACKFILL]
+    assert "UnauthorizedError" in subprocess.run([*command, *query], capture_output=True, text=True, check=True).stdout
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(proxy.certificate))
+    host, port = proxy.url.removeprefix("https://").split(":")
+    client = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "secret"))
+    with pytest.raises(DagsterGraphQLClientError, match="UnauthorizedError"):  # the server behind is read-only
+        client.submit_job_execution("tear_sheet")
+    stranger = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "guess"))
+    with pytest.raises(DagsterGraphQLClientError, match="401"):
+        stranger.submit_job_execution("tear_sheet")
+
+
+@pytest.mark.slow
+def test_the_proxy_lets_subscriptions_through(proxy: Proxy) -> None:
+    address = proxy.url.replace("https", "wss") + "/graphql"
     with connect(address, ssl=TRUSTING, subprotocols=["graphql-ws"], additional_headers=PASSWORD) as socket_:
         socket_.send('{"type": "connection_init"}')
         assert "connection_ack" in str(socket_.recv(timeout=30))
