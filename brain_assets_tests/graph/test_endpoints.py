@@ -89,7 +89,7 @@ def test_the_configurations_are_those_of_the_jobs() -> None:
 def run(server: Server, command: str) -> str:
     """Run a line of the README with another host and port; gives what the server answered."""
     text = command.replace("http://127.0.0.1:3000", server.url)
-    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=1800, check=True)
     return done.stdout + done.stderr
 
 
