@@ -91,7 +91,7 @@ PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 def test_the_page_names_commands_and_files_that_there_are() -> None:
     blocks = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
     commands = re.findall(r"^brain-assets .*$", blocks, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     assert [command for command in commands if not parses(command)] == []
     named = set(re.findall(r"\b(?:deploy|brain_assets)/[\w./-]+\w", PAGE))
     assert len(named) > 5
