@@ -13,6 +13,7 @@ from rich.table import Table
 from brain_assets.cli_allocate import allocate
 from brain_assets.cli_models import check_family, models, promote
 from brain_assets.cli_prove import prove
+from brain_assets.cli_prune import prune
 from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
@@ -46,6 +47,7 @@ app.add_typer(sync, name="sync")
 app.add_typer(prove, name="prove")
 app.command()(models)
 app.command()(promote)
+app.command()(prune)
 app.command()(report)
 app.command()(allocate)
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -162,3 +163,12 @@ def assert_nothing_half(data_dir: Path, families: Sequence[str] = FAMILIES) -> N
         assert named == [storage.path(cutoff_date).name for cutoff_date in storage.list_snapshots()]
     for table in data_dir.rglob("*.parquet"):  # hidden temporary siblings have another ending
         assert len(pd.read_parquet(table)) > 0
+
+
+def parses(command: str) -> bool:
+    """Tell whether a command of a page, ``brain-assets …``, is one that there is, with such options; it is not run."""
+    from typer.testing import CliRunner
+
+    from brain_assets.cli import app
+
+    return CliRunner().invoke(app, [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy.exc
+from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
 from brain_assets.settings import Settings
@@ -32,14 +33,41 @@ def open_session(settings: Settings) -> Iterator[tuple[dg.Definitions, dg.Dagste
     Raises
     ------
     StorageError
-        If the data folder is another market's, or the instance's database cannot be written.
+        If the data folder is another market's, or the instance cannot be opened or its database not be written.
     """
     from brain_assets.definitions import defs
 
     (defs.resources or {})["tables"].check_identity()
     home = dagster_home(settings)
     try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with _open(home) as instance:
             yield defs, instance
     except sqlalchemy.exc.OperationalError as error:
-        raise StorageError.unwritable(home, error.orig) from error
+        raise _unreachable(home, error) from error
+
+
+def _open(home: Path) -> dg.DagsterInstance:
+    """Open the instance that ``dagster.yaml`` describes."""
+    try:
+        return dg.DagsterInstance.from_config(str(home))
+    except (dg.DagsterError, CheckError) as error:
+        said = " ".join(str(error).split()).split("Error 1: ")[-1].split(" Stack Trace: ")[0]
+        raise StorageError(
+            f"{home / 'dagster.yaml'}: expected what Dagster can open, got: {said}; correct it, set the variables that "
+            "it names, or install what it names."
+        ) from error
+    except Exception as error:  # dagster-postgres has an error of its own, and may not be installed
+        if isinstance(error.__cause__, sqlalchemy.exc.DBAPIError):
+            raise _unreachable(home, error.__cause__) from error
+        raise
+
+
+def _unreachable(home: Path, error: sqlalchemy.exc.DBAPIError) -> StorageError:
+    """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
+    if error.orig is None or error.orig.__class__.__module__.startswith("sqlite3"):
+        return StorageError.unwritable(home, error.orig)
+    said = " ".join(str(error.orig).split())
+    return StorageError(
+        f"{home / 'dagster.yaml'}: expected a database server that answers, got: {said}; start it, or correct its "
+        "address."
+    )

@@ -1,0 +1,278 @@
+"""The README's new calls for old endpoints: each line of curl and Python, as it stands, against a running Dagster."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_graphql.schema import create_schema
+from graphql import parse, validate
+
+from brain_assets.definitions import defs
+from brain_assets.graph.assets import ASSETS, YEARLY_ASSETS
+from brain_assets.snapshots.folder import read_files
+from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
+from brain_assets_tests.graph.test_ui import Server, serving, wait_until
+from brain_assets_tests.graph.worlds import MODELS, RAW
+from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub
+
+SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
+[CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL) for language in ("bash", "python"))
+COMMANDS = {int(number): text for number, text in re.findall(r"^# (\d+):.*\n((?:(?!#).*\n)+)", CURL, re.MULTILINE)}
+PREAMBLE = "\n".join(line for line in PYTHON.splitlines() if not re.search(r"  # \d+$", line))
+CALLS = {int(number): text for text, number in re.findall(r"^(\S.*)  # (\d+)$", PYTHON, re.MULTILINE)}
+
+TRAINED: dict[int, tuple[set[str], set[str]]] = {
+    1: ({"raw_prices", "lstm_snapshot"}, {"lstm_model"}),
+    2: ({*RAW, "patchtst_snapshot"}, {"patchtst_model"}),
+    3: ({"raw_prices"}, {"lstm_model"}),
+    4: ({*RAW, "walkforward_forecasts", "ppo_policy"}, set()),
+    5: ({*RAW, "walkforward_forecasts", "sac_policy"}, set()),
+}
+"""Number of a line -> what it makes: assets of every year, and assets without years."""
+SMALL = {"BRAIN_FIRST_YEAR": "2018", "BRAIN_BOOTSTRAP_YEARS": "2"}
+"""So little data that training with the defaults takes seconds: the lines stand for themselves."""
+
+
+def queries(command: str) -> list[str]:
+    return re.findall(r"-d '(.*?)'", command, re.DOTALL)
+
+
+def test_the_table_names_every_line() -> None:
+    numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", SECTION, re.MULTILINE)]
+    assert numbers == list(range(1, 13)) == sorted(COMMANDS)
+    assert sorted(CALLS) == [number for number in numbers if number != 7]
+
+
+def test_the_table_names_commands_that_there_are() -> None:
+    commands = re.findall(r"`(brain-assets .*?)`", SECTION)
+    assert len(commands) > 9
+    assert [command for command in commands if not parses(command)] == []
+    assert not parses("brain-assets train lstm --skip-snapshot")
+    assert not parses("brain-assets sync fetch")
+
+
+def test_dagster_knows_every_query() -> None:
+    schema = create_schema().graphql_schema
+    found = [query for command in COMMANDS.values() for query in queries(command)]
+    assert len(found) == CURL.count("curl -s") == 14
+    for query in found:
+        assert validate(schema, parse(query)) == [], query
+
+
+@pytest.mark.parametrize("number", TRAINED)
+def test_every_line_names_what_it_makes(number: int) -> None:
+    [query] = queries(COMMANDS[number])
+    yearly, alone = TRAINED[number]
+    assert set(re.findall(r'path: "(\w+)"', query)) == yearly | alone
+    assert yearly <= {asset.key.to_user_string() for asset in YEARLY_ASSETS}
+    assert alone <= {asset.key.to_user_string() for asset in ASSETS}
+
+
+def test_the_configurations_are_those_of_the_jobs() -> None:
+    for number in range(8, 13):
+        query = queries(COMMANDS[number])[0]
+        [job] = re.findall(r'jobName: "(\w+)"', query)
+        [op, config] = re.findall(r"runConfigData: \{ops: \{(\w+): \{config: \{(.*?)\}\}\}\}", query)[0]
+        values = json.loads("{" + re.sub(r"(\w+):", r'"\1":', config) + "}")
+        assert dg.validate_run_config(defs.resolve_job_def(job), {"ops": {op: {"config": values}}})
+
+
+# As it stands, against a running Dagster
+
+
+def run(server: Server, command: str) -> str:
+    """Run a line of the README with another host and port; gives what the server answered."""
+    text = command.replace("http://127.0.0.1:3000", server.url)
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=1800, check=True)
+    return done.stdout + done.stderr
+
+
+def call(server: Server, text: str, known: dict[str, Any]) -> list[str]:
+    """Run a line of the README's Python; gives the runs that it launched."""
+    before = len(known.setdefault("_runs", []))
+    if "client" not in known:
+        exec(PREAMBLE.replace("port_number=3000", f"port_number={server.url.rsplit(':', 1)[1]}"), known)
+    if text.startswith("run_ids = "):
+        exec(text, known)
+        known["_runs"] += known["run_ids"]
+    else:
+        known["_runs"] += eval(text, known)
+    return list(known["_runs"][before:])
+
+
+RUNS = "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
+MADE = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
+    assetMaterializations { runId partition }
+} } }"""
+
+
+def made(server: Server) -> dict[str, list[tuple[str, str | None]]]:
+    """Give by asset the run and year of every materialization."""
+    return {
+        name: [
+            (event["runId"], event["partition"])
+            for event in server.ask(MADE, path=[name])["assetNodeOrError"]["assetMaterializations"]
+        ]
+        for name in (asset.key.to_user_string() for asset in ASSETS)
+    }
+
+
+def news(server: Server, before: dict[str, list[tuple[str, str | None]]]) -> dict[str, set[str | None]]:
+    """Give by asset the years that were materialized since."""
+    return {
+        name: {year for run_id, year in events if (run_id, year) not in before[name]}
+        for name, events in made(server).items()
+        if set(events) - set(before[name])
+    }
+
+
+def expected(number: int, years: set[str]) -> dict[str, set[str | None]]:
+    yearly, alone = TRAINED[number]
+    return {**{name: {*years} for name in yearly}, **{name: {None} for name in alone}}
+
+
+def trained_files(data_dir: Path) -> dict[str, int]:
+    """Give the time of change of every model's weights."""
+    return {str(path.parent): path.stat().st_mtime_ns for path in data_dir.glob("models/*/*/weights.pt")}
+
+
+@pytest.mark.slow
+def test_every_curl_line_of_a_training_makes_what_it_says(tmp_path: Path) -> None:
+    data_dir, years = tmp_path / "data", {"2019", "2020"}
+    with serving(data_dir, "dagster", "dev", BRAIN_LAST_YEAR="2020", **SMALL) as server:
+        for number in TRAINED:
+            before, files = made(server), trained_files(data_dir)
+            answer = json.loads(run(server, COMMANDS[number]))
+            assert answer["data"]["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
+            waited = run(server, COMMANDS[6])
+            assert "COMPLETED_SUCCESS" in waited
+            assert "SUCCESS" in waited.rsplit("runsOrError", 1)[1]
+            assert news(server, before) == expected(number, years)
+            if number == 3:  # all of it was there
+                assert trained_files(data_dir) == files
+        ranges = json.loads(run(server, COMMANDS[7]))["data"]["assetNodes"][0]["assetPartitionStatuses"]["ranges"]
+        assert ranges == [{"status": "MATERIALIZED", "startKey": "2019", "endKey": "2020"}]
+        runs = server.ask(RUNS)["runsOrError"]["results"]
+        assert {entry["status"] for entry in runs} == {"SUCCESS"}
+    names = sorted(path.parent.relative_to(data_dir / "models").as_posix() for path in data_dir.rglob("weights.pt"))
+    snapshots = [f"{family}/snapshot-{year}-12-31" for family in ("lstm", "patchtst", "ppo", "sac") for year in years]
+    assert [name for name in names if "/snapshot-" in name] == sorted(snapshots)
+    assert [name.split("-")[0] for name in names if "/v" in name] == ["lstm/v2020", "patchtst/v2020"]
+    config = json.loads((data_dir / "models" / "sac" / "snapshot-2020-12-31" / "config.json").read_text())
+    assert config["training"]["total_steps"] == 30000
+
+
+def statuses(server: Server, run_ids: list[str]) -> list[str]:
+    found = {entry["runId"]: entry["status"] for entry in server.ask(RUNS)["runsOrError"]["results"]}
+    return [found[run_id] for run_id in run_ids]
+
+
+def wait_for(server: Server, run_ids: list[str], seconds: float = 600) -> None:
+    wait_until(lambda: all(one in ("SUCCESS", "FAILURE") for one in statuses(server, run_ids)), seconds, pause=2.0)
+    assert set(statuses(server, run_ids)) == {"SUCCESS"}
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_every_python_call_of_a_training_makes_the_same(tmp_path: Path) -> None:
+    known: dict[str, Any] = {}
+    years = {"2019", "2020", "2021", "2022"}
+    with serving(tmp_path / "data", "dagster", "dev", BRAIN_LAST_YEAR="2022", **SMALL) as server:
+        for number in TRAINED:
+            before = made(server)
+            run_ids = call(server, CALLS[number], known)
+            assert len(run_ids) == len(years) + len(TRAINED[number][1])
+            wait_for(server, run_ids)
+            assert news(server, before) == expected(number, years)
+        found = eval(CALLS[6], known)
+        assert [status.value for status in found] == ["SUCCESS"] * len(years)
+
+
+# The Hub
+
+
+@pytest.fixture
+def hub() -> Iterator[WatchedHub]:
+    with WatchedHub() as opened:
+        yield opened
+
+
+@pytest.fixture
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return shared_backfill(tmp_path_factory)
+
+
+def hub_variables(hub: WatchedHub) -> dict[str, str]:
+    repos = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in MODELS.values()}
+    return {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}
+
+
+def launch_by_curl(server: Server, number: int, known: dict[str, Any]) -> list[str]:
+    first = re.split(r"\n(?=curl)", COMMANDS[number])[0]
+    answer = json.loads(run(server, first))["data"]["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    return [answer["run"]["runId"]]
+
+
+def launch_by_python(server: Server, number: int, known: dict[str, Any]) -> list[str]:
+    return call(server, CALLS[number], known)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", [launch_by_curl, launch_by_python])
+def test_every_line_of_the_hub_does_what_the_method_did(
+    launch: Any, hub: WatchedHub, finished: Finished, tmp_path: Path
+) -> None:
+    data_dir = finished.copy(tmp_path)
+    folder, known = data_dir / "models" / "lstm", {}
+    names = [f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)]
+    original = {name: read_files(folder / name) for name in names}
+    with serving(data_dir, "dagster_webserver", **hub_variables(hub)) as server:
+        stop_sensor(server, "adopt")  # it completes pushes by itself: not what is tested here
+    with serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
+        wait_for(server, launch(server, 9, known))
+        assert hub.files("user/lstm", "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
+        wait_for(server, launch(server, 11, known))
+        assert {name: hub.files("user/lstm", name) for name in names} == original
+        shutil.rmtree(folder / "snapshot-2020-12-31")
+        shutil.rmtree(folder / "snapshot-2021-12-31")
+        wait_for(server, launch(server, 8, known))
+        listing = json.loads(run(server, re.split(r"\n(?=curl)", COMMANDS[8])[1]))
+        assert listed(listing) == {names[0]: "equal", names[1]: "on the Hub only", names[2]: "on the Hub only"}
+        wait_for(server, launch(server, 10, known))
+        assert read_files(folder / "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
+        assert not (folder / "snapshot-2021-12-31").exists()
+        wait_for(server, launch(server, 12, known))
+        assert {name: read_files(folder / name) for name in names} == original
+    assert [name for _, name in hub.repos()] == ["user/lstm"]
+
+
+STOP = """mutation ($id: String!) { stopSensor(id: $id) { __typename ... on Error { message } } }"""
+SENSORS = """{ sensorsOrError(repositorySelector: {
+    repositoryName: "__repository__", repositoryLocationName: "brain_assets.definitions"
+}) { ... on Sensors { results { id name } } } }"""
+
+
+def stop_sensor(server: Server, name: str) -> None:
+    [found] = [one["id"] for one in server.ask(SENSORS)["sensorsOrError"]["results"] if one["name"] == name]
+    assert server.ask(STOP, id=found)["stopSensor"]["__typename"] == "StopSensorMutationResult"
+
+
+def listed(answer: Any) -> dict[str, str]:
+    """Read the answer to the second line of `list_hf_snapshots`: branch -> how it stands."""
+    [entry] = answer["data"]["runsOrError"]["results"]
+    [table] = [
+        item["table"]
+        for event in entry["eventConnection"]["events"]
+        for item in event.get("metadataEntries", [])
+        if "table" in item
+    ]
+    rows = [json.loads(record) for record in table["records"]]
+    assert {row["family"] for row in rows} == {"lstm"}
+    return {row["branch"]: row["result"] for row in rows}

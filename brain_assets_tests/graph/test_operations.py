@@ -1,0 +1,321 @@
+"""What docs/operations.md says of running for months: units, read-only server, proxy with a password, loopback."""
+
+import base64
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
+from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+from requests.auth import HTTPBasicAuth
+from websockets.sync.client import connect
+
+from brain_assets.settings import Settings
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, parses
+from brain_assets_tests.graph.test_ui import Server, end, serving, wait_until
+from brain_assets_tests.postgres import free_port, home_on_postgres, postgres_url
+
+DEPLOY = REPOSITORY / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+MODULES = {"dagster": "dagster", "dagster-daemon": "dagster._daemon", "dagster-webserver": "dagster_webserver"}
+"""Command of the virtual environment -> the module that it runs."""
+
+
+def exec_start(unit: Path) -> list[str]:
+    [line] = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
+    return shlex.split(line)
+
+
+def given(name: str) -> str:
+    return (DEPLOY / name).read_text()
+
+
+# What lies in deploy/
+
+
+def test_the_units_are_valid(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze: apt-get install systemd")
+    for unit in UNITS:
+        text = re.sub(r"/opt/brain-assets/\.venv/bin/[\w-]+", "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    paths = [str(tmp_path / unit.name) for unit in UNITS]
+    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "brain-assets" in line]
+    assert ours == []
+    broken = tmp_path / UNITS[0].name
+    broken.write_text(broken.read_text().replace("Restart=", "Retsart="))
+    seen = subprocess.run(["systemd-analyze", "verify", str(broken)], capture_output=True, text=True, check=False)
+    assert "Retsart" in seen.stderr
+
+
+def test_the_units_run_what_is_installed() -> None:
+    commands = [exec_start(unit) for unit in UNITS]
+    assert len(commands) == 3
+    for command in commands:
+        assert command[0] in {f"/opt/brain-assets/.venv/bin/{name}" for name in MODULES}
+    assert all("-h" not in command or command[command.index("-h") + 1] == "127.0.0.1" for command in commands)
+
+
+def test_the_variables_of_the_service_are_known() -> None:
+    lines = [line for line in given("systemd/brain-assets.env").splitlines() if not line.startswith("#")]
+    names = {line.split("=", 1)[0] for line in lines}
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    assert names - known == {"DAGSTER_POSTGRES_URL"}
+    Settings(**dict(line.split("=", 1) for line in lines))
+    assert yaml.safe_load(given("postgres.yaml"))["storage"]["postgres"]["postgres_url"] == {
+        "env": "DAGSTER_POSTGRES_URL"
+    }
+
+
+PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
+
+
+def test_the_page_names_commands_and_files_that_there_are() -> None:
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
+    commands = re.findall(r"^brain-assets .*$", blocks, re.MULTILINE)
+    assert len(commands) == 6
+    assert [command for command in commands if not parses(command)] == []
+    named = set(re.findall(r"\b(?:deploy|brain_assets)/[\w./-]+\w", PAGE))
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (REPOSITORY / name).exists()] == []
+
+
+def test_ticks_are_kept_as_long_as_the_page_says(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        for kind in InstigatorType:
+            days = instance.get_tick_retention_settings(kind)
+            assert days[TickStatus.SKIPPED] == 7
+            assert days[TickStatus.SUCCESS] == days[TickStatus.FAILURE] == 90
+
+
+# Running them
+
+
+@contextmanager
+def started(name: str, variables: dict[str, str], folder: Path, ports: dict[str, str]) -> Iterator[None]:
+    """Run the command of a unit, with other ports."""
+    program, *arguments = exec_start(DEPLOY / "systemd" / f"brain-assets-{name}.service")
+    module = MODULES[Path(program).name]
+    arguments = [ports.get(argument, argument) for argument in arguments]
+    if "-w" in arguments:
+        workspace = given(Path(arguments[arguments.index("-w") + 1]).name)
+        (folder / "workspace.yaml").write_text(workspace.replace("4000", ports["4000"]))
+        arguments[arguments.index("-w") + 1] = str(folder / "workspace.yaml")
+    with (folder / f"{name}.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=variables,
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        end(process)
+
+
+LAUNCH = """mutation { launchRun(executionParams: {
+    selector: {
+        jobName: "walkforward", repositoryLocationName: "brain_assets.definitions", repositoryName: "__repository__",
+        assetSelection: [{path: "raw_prices"}, {path: "lstm_snapshot"}]
+    },
+    executionMetadata: {tags: [{key: "dagster/partition", value: "2019"}]},
+    runConfigData: {ops: {lstm_snapshot: {config: {window: 20, hidden_size: 4, max_epochs: 2}}}}
+}) { __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["sqlite", "postgres"])
+def test_the_units_run_a_year_though_web_server_and_daemon_are_restarted(storage: str, tmp_path: Path) -> None:
+    ports = {"3000": str(free_port()), "4000": str(free_port())}
+    home, data = tmp_path / "home", tmp_path / "data"
+    server = Server(int(ports["3000"]))
+    with ExitStack() as stack:
+        variables = environment(data, DAGSTER_HOME=str(home))
+        if storage == "postgres":
+            variables["DAGSTER_POSTGRES_URL"] = stack.enter_context(postgres_url())
+            home_on_postgres(home)
+        else:
+            home.mkdir()
+            (home / "dagster.yaml").write_text((resources.files("brain_assets.graph") / "dagster.yaml").read_text())
+        stack.enter_context(started("code", variables, tmp_path, ports))
+
+        def status() -> str:
+            return str(server.ask(STATUS, id=run_id)["runOrError"]["status"])
+
+        with started("webserver", variables, tmp_path, ports), started("daemon", variables, tmp_path, ports):
+            wait_until(server.is_up, 120)
+            answer = server.ask(LAUNCH)["launchRun"]
+            assert answer["__typename"] == "LaunchRunSuccess", answer
+            run_id = answer["run"]["runId"]
+            wait_until(lambda: status() == "STARTED", 120)
+        assert not server.is_up()
+        with started("webserver", variables, tmp_path, ports):  # the run went on in the code server
+            wait_until(lambda: server.is_up() and status() in ("SUCCESS", "FAILURE"), 180)
+            assert status() == "SUCCESS"
+    assert (data / "models" / "lstm" / "snapshot-2019-12-31" / "weights.pt").exists()
+    assert bool(list(home.rglob("*.db"))) == (storage == "sqlite")
+
+
+# Who may ask the web server
+
+
+@pytest.mark.slow
+def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "ui", "--port", str(port)],
+            env=environment(tmp_path / "data"),
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(Server(port).is_up, 120)
+        with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+            other.connect(("127.0.0.2", port))  # of this machine too: open, if every address was
+    finally:
+        process.send_signal(signal.SIGINT)
+        end(process)
+
+
+BACKFILL = """mutation { launchPartitionBackfill(backfillParams: {
+    allPartitions: true, assetSelection: [{path: "raw_prices"}]
+}) { __typename ... on Error { message } } }"""
+
+
+@pytest.fixture(scope="module")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("read_only") / "data", "dagster_webserver", "--read-only") as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_a_read_only_server_shows_all_and_starts_nothing(read_only: Server) -> None:
+    answer = read_only.ask(BACKFILL)["launchPartitionBackfill"]
+    assert answer["__typename"] == "UnauthorizedError"
+    assert len(read_only.ask("{ assetNodes { id } }")["assetNodes"]) > 9
+
+
+class Proxy(NamedTuple):
+    url: str
+    certificate: Path
+
+
+@pytest.fixture(scope="module")
+def proxy(read_only: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """nginx with the site of deploy/, another port and a certificate of its own, before the web server."""
+    if shutil.which("nginx") is None or shutil.which("openssl") is None:
+        pytest.skip("no nginx, or no openssl: apt-get install nginx openssl")
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    certify = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 "
+        "-keyout key.pem -out cert.pem"
+    )
+    subprocess.run(shlex.split(certify), cwd=folder, check=True, capture_output=True)
+    entry = subprocess.run(
+        ["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    (folder / "htpasswd").write_text(f"ada:{entry}\n")
+    site = given("nginx.conf")
+    for old, new in {
+        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+        "/etc/ssl/certs/brain.example.org.pem": f"{folder}/cert.pem",
+        "/etc/ssl/private/brain.example.org.key": f"{folder}/key.pem",
+        "/etc/nginx/brain-assets.htpasswd": f"{folder}/htpasswd",
+        "http://127.0.0.1:3000": read_only.url,
+    }.items():
+        assert site.count(old) == 1, old
+        site = site.replace(old, new)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"{user} pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
+        f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n{site}\n}}\n"
+    )
+    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    process = subprocess.Popen([*command, "-g", "daemon off;"], start_new_session=True)
+    try:
+        wait_until(lambda: _is_open(port), 20)
+        yield Proxy(f"https://127.0.0.1:{port}", folder / "cert.pem")
+    finally:
+        end(process)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+TRUSTING = ssl._create_unverified_context()
+PASSWORD = {"Authorization": "Basic " + base64.b64encode(b"ada:secret").decode()}
+
+
+def code_of(url: str, **headers: str) -> int:
+    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=TRUSTING) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.slow
+def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: Proxy) -> None:
+    page = f"{proxy.url}/server_info"
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"ada:guess").decode()}
+    assert code_of(page) == 401
+    assert code_of(page, **wrong) == 401
+    assert code_of(page, **PASSWORD) == 200
+    assert code_of(page, **PASSWORD, Sec_Fetch_Site="same-origin") == 200
+    assert code_of(page, **PASSWORD, Sec_Fetch_Site="cross-site") == 403
+
+
+@pytest.mark.slow
+def test_the_proxy_lets_the_calls_of_the_readme_through_with_a_password(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = shlex.split(f"curl -s --cacert {proxy.certificate} -u ada:secret {proxy.url}/graphql")
+    query = ["-H", "Content-Type: application/graphql", "-d", BACKFILL]
+    assert "UnauthorizedError" in subprocess.run([*command, *query], capture_output=True, text=True, check=True).stdout
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(proxy.certificate))
+    host, port = proxy.url.removeprefix("https://").split(":")
+    client = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "secret"))
+    with pytest.raises(DagsterGraphQLClientError, match="UnauthorizedError"):  # the server behind is read-only
+        client.submit_job_execution("tear_sheet")
+    stranger = DagsterGraphQLClient(host, int(port), use_https=True, auth=HTTPBasicAuth("ada", "guess"))
+    with pytest.raises(DagsterGraphQLClientError, match="401"):
+        stranger.submit_job_execution("tear_sheet")
+
+
+@pytest.mark.slow
+def test_the_proxy_lets_subscriptions_through(proxy: Proxy) -> None:
+    address = proxy.url.replace("https", "wss") + "/graphql"
+    with connect(address, ssl=TRUSTING, subprotocols=["graphql-ws"], additional_headers=PASSWORD) as socket_:
+        socket_.send('{"type": "connection_init"}')
+        assert "connection_ack" in str(socket_.recv(timeout=30))

@@ -1,0 +1,67 @@
+"""Postgres in place of SQLite: moving over, and what is said if the server cannot be used."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brain_assets_tests.backfills import ASSETS, YEARS, brain_assets, contents, identities, outcomes, shared_backfill
+from brain_assets_tests.backfills import weights as weights_of
+from brain_assets_tests.graph.worlds import MODELS
+from brain_assets_tests.postgres import home_on_postgres, postgres_url
+
+
+@pytest.mark.slow
+def test_moving_to_an_empty_server_trains_nothing_and_ends_green(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = shared_backfill(tmp_path_factory)
+    data, home = finished.copy(tmp_path), home_on_postgres(tmp_path / "home")
+    years, config = f"{YEARS[0]}-{YEARS[-1]}", ("--config", str(finished.config))
+    tables = {str(path.relative_to(data)): path for path in data.rglob("*.parquet")}
+    models, rows = identities(weights_of(data)), contents(tables)
+    with postgres_url() as url:
+        variables = {"DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": url}
+        adopted = brain_assets(data, "adopt", **variables)
+        assert adopted.returncode == 0, adopted.stderr
+        assert "12 adopted" in adopted.stdout
+        backfill = brain_assets(data, "backfill", years, *config, **variables)
+        assert backfill.returncode == 0, backfill.stdout + backfill.stderr
+        said = outcomes(backfill.stdout)
+        computed = {asset for (_, asset), words in said.items() if words.startswith("made")}
+        assert computed == {"walkforward_forecasts", "backtest"}
+        assert all(said[year, asset].startswith("run, nothing had changed") for year in YEARS for asset in MODELS)
+        assert "6 made, 21 run without change, 0 done before, 0 not done" in backfill.stdout
+        again = brain_assets(data, "backfill", years, *config, **variables)
+        assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
+        monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            for asset in ASSETS:
+                assert instance.get_materialized_partitions(dg.AssetKey(asset)) == {str(year) for year in YEARS}
+    assert identities(weights_of(data)) == models
+    assert contents(tables) == rows  # what was computed again is the same to the byte
+    assert not list(home.rglob("*.db"))
+
+
+def test_a_record_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    """The variable is not set, or dagster-postgres is not installed."""
+    home = home_on_postgres(tmp_path / "home")
+    failed = brain_assets(tmp_path / "data", "status", DAGSTER_HOME=str(home))
+    assert failed.returncode == 2
+    assert failed.stdout == ""
+    [line] = failed.stderr.splitlines()
+    assert line.startswith(f"error: {home}/dagster.yaml: expected what Dagster can open, got: ")
+    assert "DAGSTER_POSTGRES_URL" in line or "dagster_postgres" in line
+
+
+@pytest.mark.slow
+def test_a_server_that_is_down_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_postgres", reason="no dagster-postgres: pip install 'brain_assets[postgres]'")
+    home = home_on_postgres(tmp_path / "home")
+    url = "postgresql+psycopg2://brain@127.0.0.1:1/dagster"
+    failed = brain_assets(tmp_path / "data", "status", DAGSTER_HOME=str(home), DAGSTER_POSTGRES_URL=url)
+    assert failed.returncode == 2
+    assert "Traceback" not in failed.stderr
+    last = failed.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {home}/dagster.yaml: expected a database server that answers, got: ")
+    assert "Connection refused" in last
