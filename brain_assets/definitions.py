@@ -4,6 +4,7 @@ import dagster as dg
 
 from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.automation import downstream
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
 from brain_assets.graph.partitions import MARKET, SETTINGS
 from brain_assets.graph.resources import resources_from
@@ -11,7 +12,7 @@ from brain_assets.graph.resources import resources_from
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[walkforward, main_versions, tear_sheet],
-    sensors=[adopt],
+    sensors=[adopt, downstream],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,
 )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, LstmRunConfig, PatchTstRunConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     ins={"raw_prices": dg.AssetIn(partition_mapping=UP_TO_YEAR)},
     check_specs=check_specs("lstm_snapshot"),
     code_version=CODE_VERSIONS["lstm_snapshot"],
+    automation_condition=FOLLOWS_INPUTS,
     group_name="forecasting",
     kinds={"pytorch"},
 )
@@ -48,6 +50,7 @@ def lstm_snapshot(
     },
     check_specs=check_specs("patchtst_snapshot"),
     code_version=CODE_VERSIONS["patchtst_snapshot"],
+    automation_condition=FOLLOWS_INPUTS,
     group_name="forecasting",
     kinds={"pytorch", "huggingface"},
 )

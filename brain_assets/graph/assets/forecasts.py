@@ -3,6 +3,7 @@
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
@@ -25,6 +26,7 @@ from brain_assets.versions import CODE_VERSIONS
     ],
     check_specs=check_specs("walkforward_forecasts"),
     code_version=CODE_VERSIONS["walkforward_forecasts"],
+    automation_condition=FOLLOWS_INPUTS,
     io_manager_key="table_io",
     group_name="forecasting",
     kinds={"parquet"},

@@ -8,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
 from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
@@ -31,6 +32,7 @@ INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*RAW, "wal
     ins=INPUTS,
     check_specs=check_specs("ppo_policy"),
     code_version=CODE_VERSIONS["ppo_policy"],
+    automation_condition=FOLLOWS_INPUTS,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -54,6 +56,7 @@ def ppo_policy(
     ins=INPUTS,
     check_specs=check_specs("sac_policy"),
     code_version=CODE_VERSIONS["sac_policy"],
+    automation_condition=FOLLOWS_INPUTS,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -140,6 +143,7 @@ def _policy(
     deps=[dg.AssetDep(f"{family}_policy", partition_mapping=PREVIOUS_YEARS) for family in POLICY_FAMILIES],
     check_specs=check_specs("backtest"),
     code_version=CODE_VERSIONS["backtest"],
+    automation_condition=FOLLOWS_INPUTS,
     io_manager_key="table_io",
     group_name="portfolio",
     kinds={"parquet"},
