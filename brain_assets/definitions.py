@@ -6,13 +6,14 @@ from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.automation import downstream
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
+from brain_assets.graph.new_data import new_data
 from brain_assets.graph.partitions import MARKET, SETTINGS
 from brain_assets.graph.resources import resources_from
 
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[walkforward, main_versions, tear_sheet],
-    sensors=[adopt, downstream],
+    sensors=[adopt, new_data, downstream],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,
 )
