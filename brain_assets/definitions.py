@@ -5,6 +5,7 @@ import dagster as dg
 from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.automation import downstream
+from brain_assets.graph.failures import failure_alert
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward
 from brain_assets.graph.new_data import new_data
 from brain_assets.graph.partitions import MARKET, SETTINGS
@@ -13,7 +14,7 @@ from brain_assets.graph.resources import resources_from
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=[walkforward, main_versions, tear_sheet],
-    sensors=[adopt, new_data, downstream],
+    sensors=[adopt, new_data, downstream, failure_alert],
     resources=resources_from(SETTINGS, MARKET),
     executor=dg.in_process_executor,
 )
