@@ -93,7 +93,7 @@ def send_to_slack(alert: Alert, webhook: SecretStr) -> None:
 
 
 def send_by_mail(alert: Alert, server: SecretStr, to: tuple[str, ...]) -> None:
-    """Send a plain text by SMTP, over TLS if the server offers it; a password goes over TLS only. Raises `AlertError`."""
+    """Send a text by SMTP, over TLS if the server offers it; a password over TLS only. Raises `AlertError`."""
     address = urlsplit(server.get_secret_value())
     user, password = unquote(address.username or ""), unquote(address.password or "")
     message = EmailMessage()

@@ -67,6 +67,12 @@ def check_specs(asset: str) -> Sequence[dg.AssetCheckSpec]:
         ]
 
 
+def with_own_checks(names: Sequence[str]) -> dg.AssetSelection:
+    """Select assets and the checks that they make themselves: not those that a schedule asks."""
+    keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for name in names for check in CHECKS.get(name, {})]
+    return dg.AssetSelection.assets(*names).without_checks() | dg.AssetSelection.checks(*keys)
+
+
 def check_results(asset: str, verdicts: Mapping[str, Verdict]) -> list[dg.AssetCheckResult]:
     """Give what an asset's checks found, all of them, to Dagster."""
     return [

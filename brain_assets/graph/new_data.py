@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dagster as dg
 
 from brain_assets.errors import MarketError
+from brain_assets.graph.checks import with_own_checks
 from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_after_year
@@ -32,7 +33,7 @@ Clock = Callable[[], datetime.datetime]
 
 @dg.sensor(
     name="new_data",
-    target=dg.AssetSelection.assets(*RAW),
+    target=with_own_checks(RAW),
     description=(
         "Asks for the raw tables of years that are new or whose rows have changed: in BRAIN_FILES_DIR, or, for the "
         f"market live, years that were over {GRACE_SESSIONS} sessions ago. Downloads nothing itself."

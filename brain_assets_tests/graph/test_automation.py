@@ -91,6 +91,15 @@ def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> Non
     assert automated == {*DOWNSTREAM, "report"}
 
 
+def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made(history: History) -> None:
+    history.fill(RAW, YEARS[:2])
+    context = dg.build_sensor_context(history.instance, definitions=defs)
+    requests = downstream.evaluate_tick(context).run_requests
+    assert [request.partition_key for request in requests] == [str(year) for year in YEARS[:2]]
+    second = {key.to_user_string() for key in requests[1].asset_selection}
+    assert second == {"lstm_snapshot", "patchtst_snapshot"}
+
+
 def test_nothing_is_asked_for_without_raw_tables(history: History) -> None:
     assert history.tick_all() == set()
 

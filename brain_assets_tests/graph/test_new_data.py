@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,9 @@ COUNTER = itertools.count()
 class Files:
     """A folder of price files, a data folder beside it, an instance, and the sensor between them."""
 
-    def __init__(self, root: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> None:
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
         self.folder, self.instance = root / "files", instance
-        self.folder.mkdir()
         self.tables = ParquetTableStore(root / "data", {"market": "files"})
-        for year, rows in prices.groupby(prices["date"].dt.year):
-            self.write(f"prices-{year}.csv", rows)
         self._models = root / "data" / "models"
         self.cursor: str | None = None
 
@@ -91,15 +89,36 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
-    return Files(tmp_path, prices, instance)
+    """Price files, and nothing made of them."""
+    made = Files(tmp_path, instance)
+    made.folder.mkdir()
+    for year, rows in prices.groupby(prices["date"].dt.year):
+        made.write(f"prices-{year}.csv", rows)
+    return made
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory, prices: pd.DataFrame) -> Path:
+    """A folder in which all years were materialized, by the runs that the sensor asked for; tests take a copy."""
+    root = tmp_path_factory.mktemp("filled")
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = Files(root, instance)
+        made.folder.mkdir()
+        for year, rows in prices.groupby(prices["date"].dt.year):
+            made.write(f"prices-{year}.csv", rows)
+        for request in made.tick():
+            assert made.run(request).success
+    return root
 
 
 @pytest.fixture
-def filled(files: Files) -> Files:
-    """All years are materialized, by the runs that the sensor asked for."""
-    for request in files.tick():
-        assert files.run(request).success
-    return files
+def filled(filled_once: Path, tmp_path: Path) -> Iterator[Files]:
+    """All years are materialized, and the sensor has looked at them."""
+    root = Path(shutil.copytree(filled_once, tmp_path / "copy"))
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = Files(root, instance)
+        assert "6 with other content" in made.tick()  # it is another folder
+        yield made
 
 
 def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> None:
@@ -157,6 +176,15 @@ def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fe
     assert wanted(third) == [(2020, {"raw_prices"})]
     keys = [requests[0].run_key for requests in (first, second, third)]
     assert len(set(keys)) == 3  # the third wants the rows of the first: Dagster would skip it under the same key
+
+
+def test_change_that_no_close_shows_is_stored_too(filled: Files) -> None:
+    frame = pd.read_csv(filled.folder / "prices-2021.csv")
+    frame.loc[7, "volume"] *= 2
+    filled.write("prices-2021.csv", frame)
+    [request] = filled.tick()
+    assert filled.run(request).success
+    assert filled.tables.read_year("raw_prices", 2021).loc[7, "volume"] == frame.loc[7, "volume"]
 
 
 def test_same_tick_evaluated_twice_has_the_same_run_key(filled: Files) -> None:
