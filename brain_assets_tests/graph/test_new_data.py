@@ -101,6 +101,7 @@ def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) ->
 def filled_once(tmp_path_factory: pytest.TempPathFactory, prices: pd.DataFrame) -> Path:
     """A folder in which all years were materialized, by the runs that the sensor asked for; tests take a copy."""
     root = tmp_path_factory.mktemp("filled")
+    (root / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
         made = Files(root, instance)
         made.folder.mkdir()
@@ -279,7 +280,7 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
 def test_changed_year_goes_through_the_graph_and_no_further(filled: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brain_assets_tests.graph.test_automation.NOW", NOW)  # 2021 is the last year
     history = History(filled.instance)
-    history.follow()  # all that is made from the raw tables
+    history.fill(DOWNSTREAM, YEARS)  # all that is made from the raw tables
     assert history.tick() == set()
     filled.change(2020)
     [request] = filled.tick()
