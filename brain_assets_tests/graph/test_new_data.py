@@ -22,11 +22,9 @@ from brain_assets.market.live import LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.tables import RAW, MemoryTableStore, ParquetTableStore
-from brain_assets_tests.graph.test_automation import DOWNSTREAM, History, everything
+from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
 from brain_assets_tests.graph.worlds import run_year, world
 
-YEARS = (2019, 2020, 2021)
-NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 COUNTER = itertools.count()
 
 
@@ -277,8 +275,7 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
 # From a changed row to all that depends on it
 
 
-def test_changed_year_goes_through_the_graph_and_no_further(filled: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brain_assets_tests.graph.test_automation.NOW", NOW)  # 2021 is the last year
+def test_changed_year_goes_through_the_graph_and_no_further(filled: Files) -> None:
     history = History(filled.instance)
     history.fill(DOWNSTREAM, YEARS)  # all that is made from the raw tables
     assert history.tick() == set()
