@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
 
-        Secrets are not among them.
+        Secrets are not among them, nor who is told of failures: half of that is secret, and no result depends on it.
         """
         values = {name: getattr(self, name) for name in Settings.model_fields if name in self._given}
         return {
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
             name
             for name in self.model_fields_set
             if getattr(self, name) != Settings.model_fields[name].default
-            and not isinstance(getattr(self, name), SecretStr)
+            and not (isinstance(getattr(self, name), SecretStr) or name == "alert_email")
         }
 
     @property

@@ -103,7 +103,6 @@ def _later_years(years: Sequence[int], last: int) -> str:
 
 def _needs_of_live(context: dg.SensorEvaluationContext, clock: Clock) -> tuple[list[Need], Memory, list[str]]:
     memory, begun_anew = recall(context.cursor, {"market": "live", "symbols": ",".join(SETTINGS.symbols)})
-    materialized = _materialized(context.instance)
     years = [year for year in _years() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
     needs = []
     for year in years:
@@ -111,14 +110,23 @@ def _needs_of_live(context: dg.SensorEvaluationContext, clock: Clock) -> tuple[l
             handled = memory.handled.setdefault(table, {})
             if year not in handled:
                 handled[year] = COMPLETE
-                if year not in materialized[table]:
-                    needs.append(Need(table, year, COMPLETE, "complete"))
+                why = _why_of_live(context.instance, table, year)
+                needs += [Need(table, year, COMPLETE, why)] if why else []
     span = f"{years[0]} to {years[-1]}" if years else "no year"
     said = (
         f"market live: {span} over for {GRACE_SESSIONS} sessions; looked at the materializations of "
         f"{', '.join(RAW)}: each year is there, or was asked for."
     )
     return needs, memory, [said, *filter(None, [begun_anew])]
+
+
+def _why_of_live(instance: dg.DagsterInstance, table: str, year: int) -> str:
+    """Tell why a year that is over shall be fetched; empty: it was, when corrections were in."""
+    record = instance.get_latest_data_version_record(dg.AssetKey(table), partition_key=str(year))
+    if record is None:
+        return "not materialized"
+    made = datetime.datetime.fromtimestamp(record.timestamp, datetime.UTC)
+    return "" if sessions_after_year(year, made) >= GRACE_SESSIONS else "made before corrections were in"
 
 
 def _years() -> list[int]:

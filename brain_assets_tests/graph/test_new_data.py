@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.test_utils import freeze_time
 
 from brain_assets.definitions import defs
 from brain_assets.graph import new_data as module
@@ -258,6 +259,8 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
         for name in RAW:
             instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=str(year)))
     instance.report_runless_asset_event(dg.AssetMaterialization("raw_fundamentals", partition="2024"))
+    with freeze_time(datetime.datetime(2025, 1, 3, tzinfo=datetime.UTC)):  # one session after the year
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_news_sentiment", partition="2024"))
     # sessions of January 2025: 2, 3, 6, 7, 8; the 9th was a day of mourning
     early = datetime.datetime(2025, 1, 8, 16, 0, tzinfo=new_york)
     result, context = ask(instance, LiveMarket(), early)
@@ -268,6 +271,9 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
     due = datetime.datetime(2025, 1, 8, 16, 30, tzinfo=new_york)
     result, _ = ask(instance, LiveMarket(), due, context.cursor)
     assert wanted(result.run_requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]
+    assert result.run_requests[0].tags["brain_assets/new_data"] == (
+        "raw_prices: not materialized; raw_news_sentiment: made before corrections were in"
+    )
     again, _ = ask(instance, LiveMarket(), due, result.cursor)
     assert isinstance(again, dg.SkipReason)
 
