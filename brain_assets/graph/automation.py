@@ -19,7 +19,9 @@ itself. Main versions are not requested: they fetch data up to yesterday, which 
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import and_
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -142,39 +144,27 @@ class Refused(_OurCondition):
         return (candidate.asset_key.to_user_string(), candidate.partition_key) in record.refused()
 
 
-def _follows_inputs() -> dg.AutomationCondition[dg.AssetKey]:
-    condition = dg.AutomationCondition
-    needed = (condition.missing() | InputsChanged()).with_label("missing, or an input changed")
-    new = needed.newly_true().since(condition.newly_requested())
-    again = condition.any_deps_match(condition.newly_updated()).since(condition.newly_requested())
-    unsettled = (needed | condition.in_progress() | Refused()).with_label("not settled")
-    return (
-        needed
-        & (new | again).with_label("not requested for this reason before")
-        & ~condition.in_progress()
-        & ~condition.any_deps_match(unsettled)
-    ).with_label("follows its inputs")
+_Condition = dg.AutomationCondition
+_NEEDED = (_Condition.missing() | InputsChanged()).with_label("missing, or an input changed")
+_UNSETTLED = (_NEEDED | _Condition.in_progress() | Refused()).with_label("not settled")
 
 
-FOLLOWS_INPUTS = _follows_inputs()
+def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCondition[dg.AssetKey]:
+    """Ask for what is needed, once for each reason, when what it waits for is true."""
+    new = _NEEDED.newly_true().since(_Condition.newly_requested())
+    again = _Condition.any_deps_match(_Condition.newly_updated()).since(_Condition.newly_requested())
+    not_before = (new | again).with_label("not requested for this reason before")
+    return reduce(and_, waits, _NEEDED & not_before & ~_Condition.in_progress()).with_label(label)
+
+
+FOLLOWS_INPUTS = _follows(~_Condition.any_deps_match(_UNSETTLED), label="follows its inputs")
 """Of everything with a partition a year that is made from raw tables."""
 
-
-def _follows_settled_years() -> dg.AutomationCondition[dg.AssetKey]:
-    condition = dg.AutomationCondition
-    needed = (condition.missing() | InputsChanged()).with_label("missing, or an input changed")
-    new = needed.newly_true().since(condition.newly_requested())
-    again = condition.any_deps_match(condition.newly_updated()).since(condition.newly_requested())
-    return (
-        needed
-        & (new | again).with_label("not requested for this reason before")
-        & ~condition.in_progress()
-        & ~condition.any_deps_match(condition.in_progress())
-        & condition.any_deps_match(~condition.missing())
-    ).with_label("follows the years that are there")
-
-
-FOLLOWS_YEARS = _follows_settled_years()
+FOLLOWS_YEARS = _follows(
+    ~_Condition.any_deps_match(_Condition.in_progress()),
+    _Condition.any_deps_match(~_Condition.missing()),
+    label="follows the years that are there",
+)
 """Of the report: it leaves out years that are missing, so it does not wait for them, only for what is under way."""
 
 with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the last argument is still called beta
