@@ -211,8 +211,8 @@ def test_year_that_failed_a_check_that_blocks_has_nothing_built_on_it(history: H
         partition=str(YEARS[1]),
     )
     history.instance.report_runless_asset_event(evaluation)
-    asked = history.follow()
-    assert {year for _, year in set.union(*asked)} == {YEARS[0]}
+    asked = history.tick()  # by the raw tables alone, both years could be made
+    assert {year for _, year in asked} == {YEARS[0]}
 
 
 def test_report_follows_the_years_that_are_there_and_waits_for_none_that_is_missing(history: History) -> None:
