@@ -6,7 +6,19 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commands, environment, finbert, forecasts, hub, memory, patchtst, policies, report, training
+from benchmarks import (
+    commands,
+    environment,
+    finbert,
+    forecasts,
+    hub,
+    memory,
+    patchtst,
+    policies,
+    report,
+    sensors,
+    training,
+)
 from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 
 FIRST_TRY = LstmConfig(n_layers=2, hidden_size=64, dropout=0.2, learning_rate=1e-3)
@@ -74,6 +86,10 @@ def main() -> None:
     add("memory above the imports, 500 symbols x 15 years", f"{memory.measure():.0f} MiB", "", "", "400 MiB")
     add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
+    ticks = sensors.measure()
+    label = f"tick of new_data, {sensors.N_FILES} files of ten years: nothing changed, one file changed"
+    add(label, f"{ticks.unchanged:.2f} s, {ticks.one_changed:.2f} s", "", "", "1 s")
+    add("… all new, the longest tick; how many", f"{ticks.first:.1f} s; {ticks.n_first}", "", "", "5 s")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()

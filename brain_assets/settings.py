@@ -1,8 +1,10 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -44,10 +46,19 @@ class Settings(BaseSettings):
     hf_ppo_model_repo: str | None = Field(None, alias="HF_PPO_MODEL_REPO")
     hf_sac_model_repo: str | None = Field(None, alias="HF_SAC_MODEL_REPO")
 
+    alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
+    """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""
+    alert_smtp: SecretStr | None = Field(None, alias="BRAIN_ALERT_SMTP")
+    """Mail server, ``smtp://user:password@host:587`` or ``smtps://…:465``, that sends the same. Never printed."""
+    alert_email: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_ALERT_EMAIL")
+    """Who gets that mail, separated by commas."""
+    ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
+    """Where Dagster's UI is reached: the links in alerts begin with it."""
+
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
 
-    @field_validator("symbols", mode="before")
+    @field_validator("symbols", "alert_email", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -90,6 +101,36 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("alert_email")
+    @classmethod
+    def _names_people(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", address) for address in value):
+            raise ValueError("expected mail addresses, separated by commas")
+        return value
+
+    @field_validator("ui_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _can_alert(self) -> "Settings":
+        for name, schemes in (("alert_slack_webhook", ("https", "http")), ("alert_smtp", ("smtp", "smtps"))):
+            secret = getattr(self, name)
+            if secret is not None and not _is_address(secret.get_secret_value(), schemes):
+                raise ValueError(
+                    f"BRAIN_{name.upper()}: expected an address that begins with {schemes[0]}:// and names a host, got "
+                    "something else (not shown here); correct it"
+                )
+        if (self.alert_smtp is None) != (not self.alert_email):
+            raise ValueError(
+                "BRAIN_ALERT_SMTP, BRAIN_ALERT_EMAIL: expected both the mail server and who gets the mail, or neither, "
+                "got one of them; set the other"
+            )
+        return self
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
         if self.market == "files" and self.files_dir is None:
@@ -111,7 +152,7 @@ class Settings(BaseSettings):
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
 
-        The token is not among them.
+        Secrets are not among them, nor who is told of failures: half of that is secret, and no result depends on it.
         """
         values = {name: getattr(self, name) for name in Settings.model_fields if name in self._given}
         return {
@@ -122,8 +163,11 @@ class Settings(BaseSettings):
     @property
     def _given(self) -> set[str]:
         return {
-            name for name in self.model_fields_set if getattr(self, name) != Settings.model_fields[name].default
-        } - {"hf_token"}
+            name
+            for name in self.model_fields_set
+            if getattr(self, name) != Settings.model_fields[name].default
+            and not (isinstance(getattr(self, name), SecretStr) or name == "alert_email")
+        }
 
     @property
     def first_partition_year(self) -> int:
@@ -153,6 +197,14 @@ def read_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(detail)) for detail in error.errors())) from error
+
+
+def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
 
 
 def _sentence(detail: dict[str, Any]) -> str:

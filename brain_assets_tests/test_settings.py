@@ -59,6 +59,10 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "HF_PATCHTST_MODEL_REPO": "user/patchtst",
         "HF_PPO_MODEL_REPO": "user/ppo",
         "HF_SAC_MODEL_REPO": "user/sac",
+        "BRAIN_ALERT_SLACK_WEBHOOK": "https://hooks.example.org/services/secret",
+        "BRAIN_ALERT_SMTP": "smtps://ada:secret@mail.example.org",
+        "BRAIN_ALERT_EMAIL": "ada@example.org, bob@example.org",
+        "BRAIN_UI_URL": "https://dagster.example.org/",
         "DAGSTER_HOME": "/tmp/home",
     }.items():
         monkeypatch.setenv(name, value)
@@ -77,6 +81,10 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "hf_patchtst_model_repo": "user/patchtst",
         "hf_ppo_model_repo": "user/ppo",
         "hf_sac_model_repo": "user/sac",
+        "alert_slack_webhook": SecretStr("https://hooks.example.org/services/secret"),
+        "alert_smtp": SecretStr("smtps://ada:secret@mail.example.org"),
+        "alert_email": ("ada@example.org", "bob@example.org"),
+        "ui_url": "https://dagster.example.org",
         "dagster_home": Path("/tmp/home"),
     }
     assert read_settings().last_year == 2010

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 from dagster import AssetKey
 
-from brain_assets import errors
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.assets.week import chosen_week
+from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward, weekly_weights
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
 from brain_assets.graph.so_far import Clock, last_partition_year
@@ -153,17 +153,7 @@ class Backfill:
         seconds = {
             event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
         }
-        failures = {
-            str(event.step_key): self._reason(event.step_failure_data.error)
-            for event in events
-            if event.is_step_failure
-        }
-        for event in events:
-            if event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-                continue
-            evaluation = event.asset_check_evaluation_data
-            if evaluation.blocking and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
-                failures[evaluation.asset_key.to_user_string()] = f"{evaluation.check_name}: {evaluation.description}"
+        failures = failed_steps(events, self._instance)
         made = {}
         for event in events:
             if event.is_step_materialization and event.asset_key and event.step_key not in failures:
@@ -277,17 +267,6 @@ class Backfill:
             if options:
                 ops[name] = {"config": options}
         return {"ops": ops, "loggers": QUIET}
-
-    def _reason(self, error: Any) -> str:
-        """Give our own error's sentence, else make one of the innermost error."""
-        while error.cause is not None and not hasattr(errors, error.cls_name or ""):
-            error = error.cause
-        message = str(error.message).strip().split(": ", 1)[-1]
-        if hasattr(errors, error.cls_name or ""):
-            return message
-        if error.cls_name == "OperationalError":  # of the instance's SQLite
-            return str(errors.StorageError.unwritable(self._instance.root_directory, message))
-        return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
 
 
 def main_version_inputs(defs: dg.Definitions, family: str) -> list[str]:

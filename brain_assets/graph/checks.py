@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from brain_assets.graph.partitions import YEARS
 from brain_assets.verdict import Verdict
@@ -66,6 +67,12 @@ def check_specs(asset: str) -> Sequence[dg.AssetCheckSpec]:
         ]
 
 
+def with_own_checks(names: Sequence[str]) -> dg.AssetSelection:
+    """Select assets and the checks that they make themselves: not those that a schedule asks."""
+    keys = [dg.AssetCheckKey(dg.AssetKey(name), check) for name in names for check in CHECKS.get(name, {})]
+    return dg.AssetSelection.assets(*names).without_checks() | dg.AssetSelection.checks(*keys)
+
+
 def check_results(asset: str, verdicts: Mapping[str, Verdict]) -> list[dg.AssetCheckResult]:
     """Give what an asset's checks found, all of them, to Dagster."""
     return [
@@ -82,3 +89,19 @@ def check_results(asset: str, verdicts: Mapping[str, Verdict]) -> list[dg.AssetC
 def blocked(asset: str, verdicts: Mapping[str, Verdict]) -> bool:
     """Tell whether what was found of an asset blocks it."""
     return any(check.blocks and not verdicts[name].passed for name, check in CHECKS[asset].items())
+
+
+def failed_blocking_checks(instance: dg.DagsterInstance) -> dict[tuple[str, str], list[str]]:
+    """Name the blocking checks that failed when they were last run, by asset and partition."""
+    keys = [
+        dg.AssetCheckKey(dg.AssetKey(asset), name)
+        for asset, checks in CHECKS.items()
+        for name, check in checks.items()
+        if check.blocks
+    ]
+    failed: dict[tuple[str, str], list[str]] = {}
+    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
+        if info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED and info.partition_key:
+            asset = info.check_key.asset_key.to_user_string()
+            failed.setdefault((asset, info.partition_key), []).append(info.check_key.name)
+    return failed

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from brain_assets.graph.assets import MAIN_MODELS, REPORTS, THIS_WEEK, YEARLY_ASSETS
+from brain_assets.graph.checks import with_own_checks
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
@@ -12,7 +13,7 @@ RUN_ORDER_TAG = "brain_assets/run_order"
 # the same order, completes them all; what fails for another reason fails again, in seconds.
 walkforward = dg.define_asset_job(
     "walkforward",
-    selection=dg.AssetSelection.assets(*YEARLY_ASSETS),
+    selection=with_own_checks([asset.key.to_user_string() for asset in YEARLY_ASSETS]),
     tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
     description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
 )

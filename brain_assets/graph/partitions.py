@@ -68,6 +68,17 @@ def years_up_to(year: int) -> list[int]:
     return list(range(FIRST_YEAR, year + 1))
 
 
+def is_needed(mapping: dg.PartitionMapping, year: str | None, candidate: str) -> bool:
+    """Tell whether a year of something, None if it has no years, is mapped to a year of an input.
+
+    Dagster tells it too, but finds its years by walking through a calendar: milliseconds each, where a tick asks for
+    hundreds.
+    """
+    if year is None or not isinstance(mapping, dg.TimeWindowPartitionMapping):
+        return True
+    return int(year) + mapping.start_offset <= int(candidate) <= int(year) + mapping.end_offset
+
+
 def calendar_years(year: int) -> Sequence[int]:
     """Give the calendar years whose rows a partition holds."""
     return range(SETTINGS.first_year, year + 1) if year == FIRST_YEAR else (year,)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
-from dagster import AssetCheckKey, AssetKey
+from dagster import AssetKey
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import (
     CachingStaleStatusResolver,
@@ -21,10 +21,9 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import CHECKS
+from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
@@ -76,7 +75,7 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._options = options
-        self._refused = _failed_blocking_checks(instance)
+        self._refused = failed_blocking_checks(instance)
         self._config_hashes = {
             name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
         }
@@ -178,22 +177,6 @@ class StatusReader:
             if metadata is None or any(metadata["fingerprint"][part] != expected[part] for part in COMPARED):
                 return True
         return False
-
-
-def _failed_blocking_checks(instance: dg.DagsterInstance) -> dict[tuple[str, str], list[str]]:
-    """Name the blocking checks that failed when they were last run, by asset and partition."""
-    keys = [
-        AssetCheckKey(AssetKey(asset), name)
-        for asset, checks in CHECKS.items()
-        for name, check in checks.items()
-        if check.blocks
-    ]
-    failed: dict[tuple[str, str], list[str]] = {}
-    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
-        if info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED and info.partition_key:
-            asset = info.check_key.asset_key.to_user_string()
-            failed.setdefault((asset, info.partition_key), []).append(info.check_key.name)
-    return failed
 
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

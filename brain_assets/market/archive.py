@@ -66,6 +66,22 @@ def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return changed.sort_values("size", ascending=False, kind="stable")[columns].reset_index(drop=True)
 
 
+def changed_shapes(old: pd.DataFrame, new: pd.DataFrame) -> int:
+    """Count the bars in both fetches that differ in what returns from close to close do not show.
+
+    That is an open, high or low that stands otherwise to its close, and a volume that moved by another factor than most
+    of its symbol's did: levels may be rescaled freely, as by a split.
+    """
+    both = old.merge(new, on=["date", "symbol"], suffixes=("_old", "_new"))
+    moved = (both["volume_old"] == 0) != (both["volume_new"] == 0)
+    level = both["close_new"] / both["close_old"]
+    for name in ("open", "high", "low"):
+        moved |= (both[f"{name}_new"] / both[f"{name}_old"] / level - 1).abs() > RETURN_TOLERANCE
+    factor = (both["volume_new"] / both["volume_old"]).where(both["volume_old"] > 0)
+    moved |= (factor / factor.groupby(both["symbol"]).transform("median") - 1).abs() > RETURN_TOLERANCE
+    return int(moved.sum())
+
+
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Give date, symbol, and the return since the symbol's bar before; NaN for a first bar without one before it."""
     before = {symbol: close for symbol, (_, close, _) in frame.attrs.get(PREVIOUS_BARS, {}).items()}

@@ -256,3 +256,8 @@ def first_unfinished_day(now: datetime.datetime) -> datetime.date:
     local = now.astimezone(NEW_YORK)
     settled = datetime.datetime.combine(local.date(), MARKET_CLOSE) + SETTLE_MARGIN
     return local.date() + datetime.timedelta(days=int(local >= settled))
+
+
+def sessions_after_year(year: int, now: datetime.datetime) -> int:
+    """Count the sessions that have finished since a year was over, at a moment with its time zone."""
+    return len(sessions_between(datetime.date(year + 1, 1, 1), first_unfinished_day(now)))

@@ -110,10 +110,7 @@ class FilesMarket:
             if not found:
                 raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
             self._last_date = max(found).date()
-        after, next_year = self._last_date + datetime.timedelta(days=1), self._last_date.year + 1
-        lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
-        reached = self._last_date.year if lag <= MAX_LAG_SESSIONS else self._last_date.year - 1
-        return min(reached, self.clock().astimezone(ZoneInfo("America/New_York")).year - 1)
+        return complete_year(self._last_date, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars from `start` up to but not including `end`.
@@ -189,7 +186,7 @@ class FilesMarket:
 
     def _bars(self) -> pd.DataFrame:
         if self._table is None:
-            self._table = _chosen(_read_all(self._paths()), self.symbols, self.folder)
+            self._table = _chosen(read_price_files(self._paths()), self.symbols, self.folder)
         return self._table
 
     def _paths(self) -> list[Path]:
@@ -263,14 +260,22 @@ class FundamentalFiles:
     def _rows(self) -> pd.DataFrame:
         if self._table is None:
             paths = self._paths()
-            self._table = _read_fundamentals(paths) if paths else empty_fundamentals()
+            self._table = read_fundamental_files(paths) if paths else empty_fundamentals()
         return self._table
 
     def _paths(self) -> list[Path]:
         return [] if self.folder is None else find_files(self.folder, FUNDAMENTAL_PATTERNS, "data")
 
 
-def _read_all(paths: Sequence[Path]) -> pd.DataFrame:
+def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
+    """Give the last year whose end is reached by data up to a day, up to `MAX_LAG_SESSIONS`, and that is over."""
+    after, next_year = last_date + datetime.timedelta(days=1), last_date.year + 1
+    lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
+    reached = last_date.year if lag <= MAX_LAG_SESSIONS else last_date.year - 1
+    return min(reached, now.astimezone(ZoneInfo("America/New_York")).year - 1)
+
+
+def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_COLUMNS`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_LAYOUT)
     refuse_unnamed(rows)
@@ -313,7 +318,7 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
     return validate_prices(rows.loc[known, list(PRICE_COLUMNS)], str(folder))
 
 
-def _read_fundamentals(paths: Sequence[Path]) -> pd.DataFrame:
+def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_COLUMNS`, source and position."""
     rows = read_files(paths, FUNDAMENTAL_LAYOUT)
     refuse_unnamed(rows)

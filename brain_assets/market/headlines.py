@@ -134,9 +134,9 @@ class NewsFiles:
         if self._table is None:
             scores, headlines = self._paths()
             if scores:
-                self._table = _read_scores(scores)
+                self._table = read_score_files(scores)
             elif headlines:
-                self._table = _read_headlines(headlines, str(self.folder))
+                self._table = read_headline_files(headlines, str(self.folder))
             else:
                 self._table = empty_news().rename(columns={"date": "session"})
         return self._table
@@ -156,7 +156,7 @@ class NewsFiles:
         return scores, headlines
 
 
-def _read_scores(paths: Sequence[Path]) -> pd.DataFrame:
+def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; days without a score are left out, each other day becomes a session."""
     rows = read_files(paths, SCORE_LAYOUT)
     refuse_unnamed(rows)
@@ -171,7 +171,7 @@ def _read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     return rows.assign(session=sessions)[["session", "symbol", "sentiment_score", "n_articles"]]
 
 
-def _read_headlines(paths: Sequence[Path], place: str) -> pd.DataFrame:
+def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
     """Read every file and check every row; each distinct headline once, in the order of publication."""
     rows = read_files(paths, HEADLINE_LAYOUT)
     refuse_unnamed(rows)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError
-from brain_assets.market.archive import changed_returns, fetch_prices
+from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
 from brain_assets.tables import PREVIOUS_BARS
 
 START, END = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
@@ -236,3 +236,23 @@ def test_inputs_are_left_as_they_are(previous: float | None) -> None:
     changed_returns(old, new)
     pd.testing.assert_frame_equal(old, year(previous=previous))
     pd.testing.assert_frame_equal(new, year((100, 112, 121, 133.1), previous=previous))
+
+
+# changed_shapes
+
+
+def test_open_high_low_and_volume_count_but_not_the_level() -> None:
+    old = bars({symbol: {f"2020-01-{day:02}": 10.0 for day in (2, 3, 6, 7)} for symbol in ("AAA", "BBB")})
+    assert changed_shapes(old, old.copy()) == 0
+    split = old.copy()
+    halved = split["symbol"] == "AAA"
+    split.loc[halved, ["open", "high", "low", "close"]] /= 2
+    split.loc[halved, "volume"] *= 2
+    assert changed_shapes(old, split) == 0
+    for column, factor in (("open", 1.001), ("high", 1.001), ("low", 0.999), ("volume", 1.001), ("volume", 0.0)):
+        new = split.copy()
+        new.loc[3, column] *= factor
+        assert changed_shapes(old, new) == 1, column
+    within = split.copy()
+    within.loc[3, "high"] *= 1.00005
+    assert changed_shapes(old, within) == 0

@@ -561,7 +561,7 @@ def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path, mon
     bars(n_bars=253).to_parquet(tmp_path / "prices.parquet")
     reads = []
     monkeypatch.setattr(pq.ParquetFile, "read", lambda *args, **kwargs: reads.append(kwargs))
-    monkeypatch.setattr(brain_assets.market.files, "_read_all", reads.append)
+    monkeypatch.setattr(brain_assets.market.files, "read_price_files", reads.append)
     market = FilesMarket(tmp_path, clock=lambda: datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK))
     assert market.last_complete_year() == 2020
     (tmp_path / "prices.parquet").unlink()

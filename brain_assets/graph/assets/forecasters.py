@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, LstmRunConfig, PatchTstRunConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     check_specs=check_specs("lstm_snapshot"),
     code_version=CODE_VERSIONS["lstm_snapshot"],
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     group_name="forecasting",
     kinds={"pytorch"},
 )
@@ -51,6 +53,7 @@ def lstm_snapshot(
     check_specs=check_specs("patchtst_snapshot"),
     code_version=CODE_VERSIONS["patchtst_snapshot"],
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     group_name="forecasting",
     kinds={"pytorch", "huggingface"},
 )

@@ -3,6 +3,7 @@
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import ForecastsConfig
@@ -29,6 +30,7 @@ from brain_assets.versions import CODE_VERSIONS
     code_version=CODE_VERSIONS["walkforward_forecasts"],
     metadata=column_schema("walkforward_forecasts"),
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     io_manager_key="table_io",
     group_name="forecasting",
     kinds={"parquet"},

@@ -8,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
+from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
@@ -34,6 +35,7 @@ INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*RAW, "wal
     check_specs=check_specs("ppo_policy"),
     code_version=CODE_VERSIONS["ppo_policy"],
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -58,6 +60,7 @@ def ppo_policy(
     check_specs=check_specs("sac_policy"),
     code_version=CODE_VERSIONS["sac_policy"],
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     group_name="portfolio",
     kinds={"pytorch"},
 )
@@ -146,6 +149,7 @@ def _policy(
     code_version=CODE_VERSIONS["backtest"],
     metadata=column_schema("backtest"),
     pool=TRAINING_POOL,
+    automation_condition=FOLLOWS_INPUTS,
     io_manager_key="table_io",
     group_name="portfolio",
     kinds={"parquet"},

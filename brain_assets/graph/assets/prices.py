@@ -11,7 +11,7 @@ from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
-from brain_assets.market.archive import changed_returns, fetch_prices
+from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
@@ -38,9 +38,9 @@ def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several
 ):
     """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
-    A year is fetched once. With `force` it is fetched again: if no daily return changed, the stored bars stay; if some
-    did, they are listed, the new bars are stored, and the old ones kept beside them. Bars that do not pass the checks
-    that block are replaced in any case, and kept too.
+    A year is fetched once. With `force` it is fetched again: if no bar changed but for its level, the stored bars stay;
+    else the daily returns that changed are listed, the new bars are stored, and the old ones kept beside them. Bars
+    that do not pass the checks that block are replaced in any case, and kept too.
     """
     year = int(context.partition_key)
     start, end = partition_window(year)
@@ -54,8 +54,11 @@ def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several
         prices = fetch_prices(market, start, end, overlap=year > FIRST_YEAR)
         if old is not None:
             changed = changed_returns(old, prices)
-            metadata["changed_returns"] = len(changed)
-            if changed.empty and not refused:
+            metadata |= {
+                "changed_returns": len(changed),
+                "otherwise_changed_bars": (n_shapes := changed_shapes(old, prices)),
+            }
+            if changed.empty and not n_shapes and not refused:
                 prices, metadata["reused"] = old, True
             else:
                 if len(changed):
@@ -67,6 +70,8 @@ def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several
                     )
                 metadata["replaced_prices"] = tables.keep_replaced("raw_prices", year)
                 why = f"{len(changed)} daily returns changed since the last fetch"
+                if n_shapes:
+                    why += f", and {n_shapes} bars in open, high, low or volume"
                 if refused:
                     why += ", and the stored bars did not pass the checks"
                 metadata["replaced_because"] = why

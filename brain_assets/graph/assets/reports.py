@@ -10,6 +10,7 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import SettingsError, TableError
+from brain_assets.graph.automation import FOLLOWS_YEARS
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
@@ -35,6 +36,7 @@ class ReportRunConfig(dg.Config):
         dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in ("backtest", "walkforward_forecasts")
     ],
     code_version=CODE_VERSIONS["report"],
+    automation_condition=FOLLOWS_YEARS,
     group_name="portfolio",
     kinds={"html"},
 )

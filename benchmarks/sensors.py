@@ -1,0 +1,117 @@
+"""Seconds of a tick of the sensor `new_data` with 200 files: nothing changed, one file changed, all new."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+N_FILES = 200
+SESSIONS = 252 * 10
+REPEATS = 5
+
+
+class Ticks(NamedTuple):
+    """Seconds."""
+
+    unchanged: float
+    """The median."""
+    one_changed: float
+    """Its rows too, in one year; the median."""
+    first: float
+    """All files are new; in how many ticks stands beside it."""
+    n_first: int
+
+
+def measure() -> Ticks:
+    """Time ticks on 200 files, one a symbol, of ten years each; imports and the calendar not counted."""
+    import os
+
+    os.environ.setdefault("BRAIN_MARKET", "simulator")
+    import dagster as dg
+
+    from brain_assets.definitions import defs
+    from brain_assets.graph.new_data import new_data
+    from brain_assets.market.calendar import utc_now
+    from brain_assets.market.files import FilesMarket
+    from brain_assets.tables import RAW, ParquetTableStore
+
+    with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:
+        folder = Path(place) / "files"
+        folder.mkdir()
+        frames = {folder / f"prices-S{i:03d}.csv": _bars(i) for i in range(N_FILES)}
+        for path, frame in frames.items():
+            _write(path, frame)
+        tables = ParquetTableStore(Path(place) / "data", {"market": "files"})
+        resources = {"market": FilesMarket(folder), "tables": tables, "clock": utc_now}
+        cursor = None
+
+        def tick() -> tuple[float, int]:
+            nonlocal cursor
+            context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=defs)
+            started = time.perf_counter()
+            result = new_data(context)
+            seconds = time.perf_counter() - started
+            found = isinstance(result, dg.SensorResult)
+            cursor = result.cursor if found else context.cursor
+            return seconds, len(result.run_requests or ()) if found else 0
+
+        seconds, n_requests = tick()
+        n_first = 1
+        while n_requests == 0:
+            more, n_requests = tick()
+            seconds, n_first = max(seconds, more), n_first + 1
+        for name in RAW:
+            for year in range(2019, 2026):
+                instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=str(year)))
+        _store(tables, frames)
+        unchanged = [tick()[0] for _ in range(REPEATS)]
+        changed = []
+        for repeat in range(REPEATS):
+            path, frame = list(frames.items())[repeat]
+            frame.loc[300, ["high", "close"]] *= 1.01
+            _write(path, frame)
+            took, n_requests = tick()
+            assert n_requests == 1
+            changed.append(took)
+        return Ticks(statistics.median(unchanged), statistics.median(changed), seconds, n_first)
+
+
+def _bars(number: int) -> pd.DataFrame:
+    from brain_assets.market.calendar import sessions_between
+
+    dates = sessions_between(pd.Timestamp(2016, 1, 1).date(), pd.Timestamp(2026, 1, 1).date())[:SESSIONS]
+    close = 100.0 + number + pd.Series(range(len(dates))) % 97 / 7
+    bars = {"open": close, "high": close * 1.01, "low": close / 1.01, "close": close, "volume": 1000.0 + number}
+    return pd.DataFrame({"date": dates, "symbol": f"S{number:03d}", **bars})
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    import os
+
+    frame.to_csv(path, index=False)
+    an_hour_ago = time.time() - 3600
+    os.utime(path, (an_hour_ago, an_hour_ago))
+
+
+def _store(tables: object, frames: dict[Path, pd.DataFrame]) -> None:
+    """Store the years as the assets do."""
+    from brain_assets.market.prices import validate_prices
+
+    rows = pd.concat(frames.values()).astype({"date": "datetime64[us]", "symbol": "str"})
+    years = rows["date"].dt.year.clip(lower=2019)
+    for year, part in rows.groupby(years):
+        tables.write("raw_prices", int(year), validate_prices(part, "bench"))
+
+
+def main() -> None:
+    ticks = measure()
+    print(f"tick with {N_FILES} files, nothing changed: {ticks.unchanged:.3f} s, reach 1 s")
+    print(f"one file changed: {ticks.one_changed:.3f} s, reach 1 s")
+    print(f"all new: at most {ticks.first:.2f} s each of {ticks.n_first} ticks, reach 5 s")
+
+
+if __name__ == "__main__":
+    main()

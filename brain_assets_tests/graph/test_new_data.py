@@ -1,0 +1,297 @@
+"""The sensor on new data: real files, a real instance, and the runs that it asks for."""
+
+import datetime
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.test_utils import freeze_time
+
+from brain_assets.definitions import defs
+from brain_assets.graph import new_data as module
+from brain_assets.graph.new_data import GRACE_SESSIONS, new_data
+from brain_assets.market import file_watch
+from brain_assets.market.files import FilesMarket
+from brain_assets.market.live import LiveMarket
+from brain_assets.market.sample import SampleMarket
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.tables import RAW, MemoryTableStore, ParquetTableStore
+from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
+from brain_assets_tests.graph.worlds import run_year, world
+
+COUNTER = itertools.count()
+
+
+class Files:
+    """A folder of price files, a data folder beside it, an instance, and the sensor between them."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.folder, self.instance = root / "files", instance
+        self.tables = ParquetTableStore(root / "data", {"market": "files"})
+        self._models = root / "data" / "models"
+        self.cursor: str | None = None
+
+    def write(self, name: str, frame: pd.DataFrame) -> None:
+        path = self.folder / name
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+        os.utime(path, (NOW.timestamp() - 3600 + next(COUNTER),) * 2)
+
+    def change(self, year: int, factor: float = 1.01) -> None:
+        """Correct the close of one bar in the middle of a year."""
+        frame = pd.read_csv(self.folder / f"prices-{year}.csv")
+        frame.loc[100, ["high", "close"]] *= factor
+        self.write(f"prices-{year}.csv", frame)
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Of a process that has just begun: a market reads its files once."""
+        return {**world(FilesMarket(self.folder), self._models, self.tables), "clock": lambda: NOW}
+
+    def tick(self) -> list[dg.RunRequest] | str:
+        """Give the requests, or the words of the tick that has none."""
+        chosen = {name: self.resources[name] for name in ("market", "tables", "clock")}
+        context = dg.build_sensor_context(self.instance, self.cursor, resources=chosen, definitions=defs)
+        result = new_data(context)
+        if isinstance(result, dg.SkipReason):
+            self.cursor = context.cursor
+            return str(result.skip_message)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return list(result.run_requests or [])
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Execute a request as the daemon does."""
+        names = [key.to_user_string() for key in request.asset_selection or ()]
+        return run_year(int(request.partition_key or 0), self.resources, self.instance, names, request.run_config)
+
+
+def wanted(requests: list[dg.RunRequest] | str) -> list[tuple[int, set[str]]]:
+    assert isinstance(requests, list), requests
+    return [
+        (int(request.partition_key or 0), {key.to_user_string() for key in request.asset_selection or ()})
+        for request in requests
+    ]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
+def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
+    """Price files, and nothing made of them."""
+    made = Files(tmp_path, instance)
+    made.folder.mkdir()
+    for year, rows in prices.groupby(prices["date"].dt.year):
+        made.write(f"prices-{year}.csv", rows)
+    return made
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory, prices: pd.DataFrame) -> Path:
+    """A folder in which all years were materialized, by the runs that the sensor asked for; tests take a copy."""
+    root = tmp_path_factory.mktemp("filled")
+    (root / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = Files(root, instance)
+        made.folder.mkdir()
+        for year, rows in prices.groupby(prices["date"].dt.year):
+            made.write(f"prices-{year}.csv", rows)
+        for request in made.tick():
+            assert made.run(request).success
+    return root
+
+
+@pytest.fixture
+def filled(filled_once: Path, tmp_path: Path) -> Iterator[Files]:
+    """All years are materialized, and the sensor has looked at them."""
+    root = Path(shutil.copytree(filled_once, tmp_path / "copy"))
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = Files(root, instance)
+        assert "6 with other content" in made.tick()  # it is another folder
+        yield made
+
+
+def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> None:
+    assert new_data.default_status is dg.DefaultSensorStatus.STOPPED
+    assert new_data.asset_selection or new_data.targets
+    job = defs.get_repository_def().get_sensor_def("new_data").job
+    keys = {key.to_user_string() for key in defs.resolve_job_def(job.name).asset_layer.executable_asset_keys}
+    assert keys == set(RAW)
+
+
+def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
+    requests = files.tick()
+    assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
+    keys = [request.run_key for request in requests]
+    assert [key[:5] for key in keys] == ["2019-", "2020-", "2021-"]
+    assert len(set(keys)) == 3
+    assert requests[0].run_config == {"ops": {name: {"config": {"force": True}} for name in RAW}}
+    said = files.tick()
+    assert said == (
+        f"{files.folder}: looked at 6 of raw_prices, 0 of raw_news_sentiment, 0 of raw_fundamentals; "
+        "none with other content than at the last look."
+    )
+
+
+def test_unchanged_world_is_skipped_also_when_the_cursor_is_lost(filled: Files) -> None:
+    assert "none with other content" in filled.tick()
+    filled.cursor = None
+    assert "6 with other content" in filled.tick()
+
+
+def test_other_bytes_with_the_same_rows_ask_for_nothing(filled: Files, prices: pd.DataFrame) -> None:
+    (filled.folder / "prices-2020.csv").unlink()
+    rows = prices[prices["date"].dt.year == 2020].sample(frac=1.0, random_state=0)
+    filled.write("prices-2020.parquet", rows)
+    assert "1 with other content" in filled.tick()
+
+
+def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
+    before = filled.tables.read_year("raw_prices", 2020)
+    filled.change(2020)
+    first = filled.tick()
+    assert wanted(first) == [(2020, {"raw_prices"})]
+    assert "none with other content" in filled.tick()  # asked for once, though it has not run
+    assert filled.run(first[0]).success
+    after = filled.tables.read_year("raw_prices", 2020)
+    assert (after["close"] != before["close"]).sum() == 1
+    [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
+    filled.change(2020, 1 / 1.01)
+    second = filled.tick()
+    assert wanted(second) == [(2020, {"raw_prices"})]
+    assert filled.run(second[0]).success
+    filled.change(2020)
+    third = filled.tick()
+    assert wanted(third) == [(2020, {"raw_prices"})]
+    keys = [requests[0].run_key for requests in (first, second, third)]
+    assert len(set(keys)) == 3  # the third wants the rows of the first: Dagster would skip it under the same key
+
+
+def test_change_that_no_close_shows_is_stored_too(filled: Files) -> None:
+    frame = pd.read_csv(filled.folder / "prices-2021.csv")
+    frame.loc[7, "volume"] *= 2
+    filled.write("prices-2021.csv", frame)
+    [request] = filled.tick()
+    assert filled.run(request).success
+    assert filled.tables.read_year("raw_prices", 2021).loc[7, "volume"] == frame.loc[7, "volume"]
+
+
+def test_same_tick_evaluated_twice_has_the_same_run_key(filled: Files) -> None:
+    filled.change(2021)
+    cursor = filled.cursor
+    first = filled.tick()
+    filled.cursor = cursor  # the daemon died before it could store the new one
+    assert [request.run_key for request in filled.tick()] == [request.run_key for request in first]
+
+
+def test_year_that_fails_is_not_asked_for_again_until_its_rows_change(files: Files) -> None:
+    files.tick()
+    assert "none with other content" in files.tick()  # nothing ran; Dagster and the failure alert know
+    files.change(2020)
+    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
+
+
+def test_damaged_cursor_is_said_and_begun_anew(filled: Files, caplog: pytest.LogCaptureFixture) -> None:
+    for cursor in ("{", json.dumps({"version": 1}), "[]"):
+        filled.cursor = cursor
+        said = filled.tick()
+        assert "all files are read anew" in said
+        assert json.loads(filled.cursor)["version"] == file_watch.VERSION
+
+
+def test_broken_file_is_named_and_the_other_table_goes_on(filled: Files, market: SimulatorMarket) -> None:
+    ratios = market.fundamentals(datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)).table
+    filled.write("fundamentals.csv", ratios)
+    (filled.folder / "prices-new.csv").write_text("date,symbol\n2021-01-04,AAA\n")
+    os.utime(filled.folder / "prices-new.csv", (NOW.timestamp() - 3600,) * 2)
+    assert wanted(filled.tick()) == [(2020, {"raw_fundamentals"})]
+    assert "raw_prices waits: prices-new.csv: expected the columns date, symbol, open" in filled.tick()
+
+
+def test_year_that_the_files_complete_after_the_start_needs_a_reload(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_years", lambda: [2019, 2020])
+    requests = files.tick()
+    assert wanted(requests) == [(2019, set(RAW)), (2020, set(RAW))]
+    assert (
+        "the files are complete until 2021, but this code location was loaded when they were until 2020: reload it"
+        in files.tick()
+    )
+
+
+def test_folder_that_is_gone_is_one_sentence(files: Files) -> None:
+    for path in files.folder.iterdir():
+        path.unlink()
+    files.folder.rmdir()
+    assert files.tick() == f"{files.folder}: expected a folder with data files, got no such folder; create it."
+
+
+# Other markets
+
+
+def ask(instance: dg.DagsterInstance, market: Any, now: datetime.datetime, cursor: str | None = None) -> Any:
+    resources = {"market": market, "tables": MemoryTableStore(), "clock": lambda: now}
+    context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=defs)
+    return new_data(context), context
+
+
+@pytest.mark.parametrize("market", [SampleMarket(), SimulatorMarket()])
+def test_market_that_never_changes_says_so(instance: dg.DagsterInstance, market: Any) -> None:
+    result, _ = ask(instance, market, NOW)
+    assert result.skip_message == f"market {market.name}: nothing new to come, its data is always the same"
+
+
+def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstance) -> None:
+    new_york = datetime.timezone(datetime.timedelta(hours=-5))
+    for year in (2019, 2020, 2021, 2022, 2023):
+        for name in RAW:
+            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=str(year)))
+    instance.report_runless_asset_event(dg.AssetMaterialization("raw_fundamentals", partition="2024"))
+    with freeze_time(datetime.datetime(2025, 1, 3, tzinfo=datetime.UTC)):  # one session after the year
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_news_sentiment", partition="2024"))
+    # sessions of January 2025: 2, 3, 6, 7, 8; the 9th was a day of mourning
+    early = datetime.datetime(2025, 1, 8, 16, 0, tzinfo=new_york)
+    result, context = ask(instance, LiveMarket(), early)
+    assert result.skip_message == (
+        f"market live: 2019 to 2023 over for {GRACE_SESSIONS} sessions; looked at the materializations of "
+        "raw_prices, raw_news_sentiment, raw_fundamentals: each year is there, or was asked for."
+    )
+    due = datetime.datetime(2025, 1, 8, 16, 30, tzinfo=new_york)
+    result, _ = ask(instance, LiveMarket(), due, context.cursor)
+    assert wanted(result.run_requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]
+    assert result.run_requests[0].tags["brain_assets/new_data"] == (
+        "raw_prices: not materialized; raw_news_sentiment: made before corrections were in"
+    )
+    again, _ = ask(instance, LiveMarket(), due, result.cursor)
+    assert isinstance(again, dg.SkipReason)
+
+
+# From a changed row to all that depends on it
+
+
+def test_changed_year_goes_through_the_graph_and_no_further(filled: Files) -> None:
+    history = History(filled.instance)
+    history.fill(DOWNSTREAM, YEARS)  # all that is made from the raw tables
+    assert history.tick() == set()
+    filled.change(2020)
+    [request] = filled.tick()
+    assert filled.run(request).success
+    asked = history.follow("from changed rows")
+    assert set.union(*asked) == everything(DOWNSTREAM, (2020, 2021))
+    assert "none with other content" in filled.tick()
+    assert history.tick() == set()
+    filled.write("prices-2020.csv", pd.read_csv(filled.folder / "prices-2020.csv")[::-1])
+    assert "1 with other content" in filled.tick()
+    assert history.tick() == set()
