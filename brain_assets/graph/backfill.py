@@ -195,6 +195,7 @@ class Backfill:
         close_dead_runs(self._instance)
         options = {**self.options.get("target_weights", {}), **({} if date is None else {"date": date})}
         week = chosen_week(options.get("date"), self._clock)
+        options["date"] = str(week.start)  # asked for, so that a refusal is a failure
         before = ["raw_so_far"] if week.decided.year > last_partition_year() else []
         return self._run_alone(self._week_job, "target_weights", options, before)
 

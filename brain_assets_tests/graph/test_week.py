@@ -206,9 +206,15 @@ def test_a_fetch_that_fails_keeps_what_there_is_and_says_how_old_it_is(history: 
     pd.testing.assert_frame_equal(world.tables.read_year("raw_prices", SO_FAR), before)
     # and weights of that week are refused, since they would rest on them
     config = {"max_model_age_days": 100_000}
-    refused = world.run("target_weights", config=config, day=later, raise_on_error=False)
+    dated = {**config, "date": str(later)}
+    refused = world.run("target_weights", config=dated, day=later, raise_on_error=False)
     assert f"expected bars until {later - datetime.timedelta(days=3)}" in reason(refused)
     assert f"got bars until {FRIDAY}, 5 sessions before" in reason(refused)
+    # nobody asked for that week, as when everything is materialized: then there is nothing, and the reason
+    shown = metadata_of(world.run("target_weights", config=config, day=later), "target_weights")
+    assert list(shown) == ["none_because"]
+    assert f"got bars until {FRIDAY}, 5 sessions before" in shown["none_because"]
+    assert not (tmp_path / "weights").exists()
 
 
 def test_without_anything_fetched_before_a_failure_is_one(history: World, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 import pydantic
 
-from brain_assets.errors import EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
 from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
@@ -159,11 +159,30 @@ def target_weights(
     """Weights that each policy and each rule would hold in a week, decided after the last close before it.
 
     They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the same
-    model portfolio, which began the year in cash. Older data or models than the configuration allows are refused.
+    model portfolio, which began the year in cash. Older data or models than the configuration allows are refused: the
+    run fails if it was asked for a date, as the schedule and the command do; else nothing is written, and it says why.
     """
+    week = chosen_week(config.date, clock)
+    try:
+        return _weights_of(week, context, config, market, tables, snapshots, weights_dir)
+    except AllocationError as error:
+        if config.date is not None:
+            raise
+        context.log.warning(f"target_weights: nothing written: {error}")
+        return _nothing(str(error))
+
+
+def _weights_of(
+    week: CalendarWeek,
+    context: dg.AssetExecutionContext,
+    config: WeightsRunConfig,
+    market: Market,
+    tables: TableStore,
+    snapshots: Snapshots,
+    weights_dir: Path,
+) -> dg.MaterializeResult[None]:
     from brain_assets.portfolio.allocation import refuse_old_models
 
-    week = chosen_week(config.date, clock)
     here = {family: snapshots[family].list_snapshots() for family in FAMILIES}
     refusals: list[str] = []
     known = read_known(tables, week.decided)
