@@ -195,15 +195,10 @@ def ui(
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
     settings = settings_of(market)
-    import dagster as dg
+    from brain_assets.graph.instance import prepare_ui
 
-    from brain_assets.graph.instance import dagster_home
-    from brain_assets.graph.pools import let_training_use_all_cores
-
-    home = str(dagster_home(settings))
-    with dg.DagsterInstance.from_config(home) as instance:
-        let_training_use_all_cores(instance)
-    os.environ |= {"DAGSTER_HOME": home, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # a core a run
+    os.environ["DAGSTER_HOME"] = str(prepare_ui(settings))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several runs side by side: a core each
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
     console.print(f"Dagster's UI: http://127.0.0.1:{port}")
     os.execv(sys.executable, command)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it

@@ -10,6 +10,7 @@ import sqlalchemy.exc
 from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
+from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.settings import Settings
 
 
@@ -38,10 +39,29 @@ def open_session(settings: Settings) -> Iterator[tuple[dg.Definitions, dg.Dagste
     from brain_assets.definitions import defs
 
     (defs.resources or {})["tables"].check_identity()
+    with _opened(dagster_home(settings)) as instance:
+        yield defs, instance
+
+
+def prepare_ui(settings: Settings) -> Path:
+    """Give the DAGSTER_HOME, its instance ready for runs side by side: one on each core.
+
+    Raises
+    ------
+    StorageError
+        As `open_session`.
+    """
     home = dagster_home(settings)
+    with _opened(home) as instance:
+        let_training_use_all_cores(instance)
+    return home
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
     try:
         with _open(home) as instance:
-            yield defs, instance
+            yield instance
     except sqlalchemy.exc.OperationalError as error:
         raise _unreachable(home, error) from error
 

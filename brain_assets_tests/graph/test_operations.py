@@ -78,7 +78,7 @@ def test_the_variables_of_the_service_are_known() -> None:
     lines = [line for line in given("systemd/brain-assets.env").splitlines() if not line.startswith("#")]
     names = {line.split("=", 1)[0] for line in lines}
     known = {str(field.alias) for field in Settings.model_fields.values()}
-    assert names - known == {"DAGSTER_POSTGRES_URL"}
+    assert names - known == {"DAGSTER_POSTGRES_URL", "OMP_NUM_THREADS"}
     Settings(**dict(line.split("=", 1) for line in lines))
     assert yaml.safe_load(given("postgres.yaml"))["storage"]["postgres"]["postgres_url"] == {
         "env": "DAGSTER_POSTGRES_URL"
