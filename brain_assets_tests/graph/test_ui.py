@@ -21,7 +21,17 @@ import pytest
 
 from brain_assets.snapshots.folder import read_files
 from brain_assets.snapshots.names import cutoff_of_year
-from brain_assets_tests.backfills import ASSETS, REPOSITORY, TINY, YEARS, brain_assets, environment, shared_backfill
+from brain_assets_tests.backfills import (
+    ASSETS,
+    REPOSITORY,
+    TINY,
+    YEARS,
+    brain_assets,
+    environment,
+    identities,
+    shared_backfill,
+    weights,
+)
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fill
 
@@ -175,13 +185,20 @@ def test_every_materialization_has_a_picture(ui, asset, picture):
             assert 0.5 < metadata["validation/loss"]["floatValue"] < 2.0
 
 
-def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
+@contextlib.contextmanager
+def browsing() -> Iterator[Any]:
+    """Give a page of a real browser."""
     if not CHROMIUM.exists():
         pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        yield browser.new_page(viewport={"width": 1400, "height": 1000})
+        browser.close()
+
+
+def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
+    with browsing() as page:
         hosts = set()
         page.on("request", lambda request: hosts.add(urllib.parse.urlsplit(request.url).hostname))
         page.goto(f"{ui.url}/assets/lstm_snapshot?view=partitions&partition=2020")
@@ -199,7 +216,6 @@ def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
         picture.wait_for()
         size = picture.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
         page.screenshot(path=tmp_path / "learning_curve.png")
-        browser.close()
     assert size[0] > 300
     assert size[1] > 150
     assert hosts <= {"127.0.0.1", None}  # None: the picture's data
@@ -272,6 +288,50 @@ def test_a_backfill_by_asset_selection_follows_the_mappings(tmp_path):
         backfill = followed(server, backfill_id, 900)
         assert backfill["status"] == "COMPLETED_SUCCESS", backfill
         assert states(server) == ALL_GREEN
+        assert len(backfill["runs"]) == STAGES * len(YEARS)
+
+
+STAGES = 5
+"""Raw tables, forecasters, forecasts, policies, backtest: a run each and year."""
+
+BACKFILLS = "{ partitionBackfillsOrError { ... on PartitionBackfills { results { id } } } }"
+
+
+def materialize_all(server: Server, years: str, missing_only: bool = False) -> Any:
+    """Click through the UI as a user does, and give the backfill once it is over."""
+    before = {each["id"] for each in server.ask(BACKFILLS)["partitionBackfillsOrError"]["results"]}
+    with browsing() as page:
+        page.goto(f"{server.url}/asset-groups")
+        page.get_by_text("Materialize all").first.click()
+        page.get_by_placeholder("ex: 2019, 2020").fill(years)
+        page.keyboard.press("Enter")
+        if missing_only:
+            page.get_by_text("Backfill only failed and missing partitions within selection").click()
+        page.get_by_role("button", name="Launch").last.click()
+        page.get_by_role("button", name="Launch").last.wait_for(state="detached")
+    [backfill] = {each["id"] for each in server.ask(BACKFILLS)["partitionBackfillsOrError"]["results"]} - before
+    return followed(server, backfill, 900)
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_all_is_materialized_from_the_lineage_and_never_trained_twice(tmp_path):
+    """With the default configurations, as the dialog launches it: two years, then what is missing, then all again."""
+    data = tmp_path / "data"
+    with serving(data, "dagster", "dev") as server:
+        materialize_all(server, f"[{YEARS[0]}...{YEARS[1]}]")  # it spills into the third year, which fails
+        assert states(server)["backtest"][1][0] == ("MATERIALIZED", str(YEARS[0]), str(YEARS[1]))
+        two_years = identities(weights(data))
+        assert len(two_years) == len(MODELS) * 2
+        rest = materialize_all(server, f"[{YEARS[0]}...{YEARS[-1]}]", missing_only=True)
+        assert states(server) == ALL_GREEN, rest
+        three_years = identities(weights(data))
+        assert {name: three_years[name] for name in two_years} == two_years
+        again = materialize_all(server, f"[{YEARS[0]}...{YEARS[-1]}]")
+        assert again["status"] == "COMPLETED_SUCCESS", again
+        assert len(again["runs"]) == STAGES * len(YEARS) + 3  # and main versions, report, weights of the week
+        assert states(server) == ALL_GREEN
+    assert identities(weights(data)) == three_years
 
 
 FAILURES = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
