@@ -42,11 +42,12 @@ CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-network
 class Server:
     """A Dagster web server on this machine, asked through GraphQL."""
 
-    def __init__(self, port: int, group: int) -> None:
+    def __init__(self, port: int, group: int | None = None) -> None:
         self.url, self._group = f"http://127.0.0.1:{port}", group
 
     def kill(self) -> None:
         """End it and all its processes at once, as a power cut does."""
+        assert self._group is not None
         os.killpg(self._group, signal.SIGKILL)
 
     def ask(self, query: str, **variables: Any) -> Any:
