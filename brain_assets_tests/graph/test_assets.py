@@ -117,6 +117,9 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert metadata_of(again, "ppo_policy")["reused"] is True
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
     assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
+    traded = tables.read_year("backtest", 2021)
+    weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
+    assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
     assert strategies == {"ppo", "sac", "ppo_seed_1", *BASELINES}

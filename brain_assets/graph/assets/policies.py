@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
@@ -176,6 +177,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     from brain_assets.portfolio.backtest import growth
     from brain_assets.portfolio.baselines import BASELINES
     from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
+    from brain_assets.portfolio.metrics import sharpe_ratio
     from brain_assets.portfolio.rules import RULES
     from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 
@@ -220,6 +222,11 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
             "rules_left_out": ", ".join(name for name in BASELINES if name not in returns) or "none",
             "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
             **{f"eval/{name}_net_return": growth(table, name) for name in returns},
+            **{
+                f"eval/{name}_sharpe_ratio": ratio
+                for name, values in returns.items()
+                if np.isfinite(ratio := float(sharpe_ratio(values.to_numpy())))  # JSON does not know NaN
+            },
             **{
                 f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in table.groupby("strategy")
             },
