@@ -141,7 +141,7 @@ LAUNCH = """mutation { launchRun(executionParams: {
         assetSelection: [{path: "raw_prices"}, {path: "lstm_snapshot"}]
     },
     executionMetadata: {tags: [{key: "dagster/partition", value: "2019"}]},
-    runConfigData: {ops: {lstm_snapshot: {config: {window: 20, hidden_size: 4, max_epochs: 2}}}}
+    runConfigData: {ops: {lstm_snapshot: {config: {max_epochs: 60, patience: 60}}}}
 }) { __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 

@@ -10,8 +10,17 @@ import pytest
 
 from brain_assets.snapshots.folder import is_running
 from brain_assets_tests.backfills import TINY, YEARS, contents, identities, weights
-from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.test_ui import ALL_GREEN, Server, followed, launch, selection, serving, states, wait_until
+from brain_assets_tests.graph.test_ui import (
+    ALL_GREEN,
+    FAILURES,
+    Server,
+    followed,
+    launch,
+    selection,
+    serving,
+    states,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -83,17 +92,28 @@ def test_a_run_that_is_killed_is_tried_again(tmp_path: Path) -> None:
         wait_until(lambda: all(spans == [("MATERIALIZED", "2019", "2019")] for _, spans in states(server).values()), 60)
 
 
-def test_broken_data_stops_what_depends_on_it_and_a_repair_completes_it(tmp_path: Path, prices: pd.DataFrame) -> None:
+def reasons(server: Server, backfill: Any) -> list[str]:
+    """Give the innermost sentence of each step that failed."""
+    failed = [run["id"] for run in backfill["runs"] if run["status"] == "FAILURE"]
+    logs = [server.ask(FAILURES, id=run)["runOrError"]["eventConnection"]["events"] for run in failed]
+    return [event["error"]["errorChain"][-1]["error"]["message"] for events in logs for event in events if event]
+
+
+def test_a_year_without_data_stops_what_depends_on_it_and_a_repair_completes_it(
+    tmp_path: Path, prices: pd.DataFrame
+) -> None:
     files = tmp_path / "files"
     files.mkdir()
-    broken = prices.copy()
-    broken.loc[(broken["date"] == "2020-06-01") & (broken["symbol"] == SYMBOLS[0]), "close"] = -1.0
-    broken.to_csv(files / "prices.csv", index=False)
+    prices[prices["date"].dt.year != 2020].to_csv(files / "prices.csv", index=False)
     market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(files), "BRAIN_SYMBOLS": ""}
     params: dict[str, Any] = {"assetSelection": selection("raw_prices", "lstm_snapshot"), "runConfigData": TINY}
     with serving(tmp_path / "data", "dagster", "dev", **market) as server:
         backfill = followed(server, launch(server, partitionNames=YEAR_NAMES, **params), 400)
         assert backfill["status"] == "COMPLETED_FAILED"
+        assert any(
+            "expected bars from 2020-01-01 to 2021-01-01 (exclusive), got none" in why
+            for why in reasons(server, backfill)
+        )
         assert states(server)["raw_prices"][1] == [
             ("MATERIALIZED", "2019", "2019"),
             ("FAILED", "2020", "2020"),
@@ -103,7 +123,8 @@ def test_broken_data_stops_what_depends_on_it_and_a_repair_completes_it(tmp_path
         first = identities(weights(tmp_path / "data"))
         prices.to_csv(files / "prices.csv", index=False)
         again = launch(server, partitionNames=["2020", "2021"], **params)
-        assert followed(server, again, 400)["status"] == "COMPLETED_SUCCESS"
+        repaired = followed(server, again, 400)
+        assert repaired["status"] == "COMPLETED_SUCCESS", reasons(server, repaired)
         for asset in ("raw_prices", "lstm_snapshot"):
             assert states(server)[asset] == ALL_GREEN[asset]
     assert identities(weights(tmp_path / "data"))["lstm/snapshot-2019-12-31"] == first["lstm/snapshot-2019-12-31"]
