@@ -215,12 +215,12 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If the last bar before a year is another one than the history has: it was revised between two fetches.
+        If the bar before a year that it remembers is not in the history: it was revised between two fetches.
     """
     chained = [frames[0]]
     last_known = _last_bars(frames[0])
     for frame in frames[1:]:
-        factors = _level_factors(last_known, frame)
+        factors = _level_factors(chained, last_known, frame)
         price_factor, volume_factor = (
             frame["symbol"]
             .map({symbol: pair[side] for symbol, pair in factors.items()})
@@ -244,14 +244,22 @@ def _last_bars(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop_duplicates("symbol", keep="last")
 
 
-def _level_factors(last_known: pd.DataFrame, frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history."""
-    last_bars = {bar["symbol"]: bar for bar in last_known.to_dict("records")}
+def _level_factors(
+    history: Sequence[pd.DataFrame], last_known: pd.DataFrame, frame: pd.DataFrame
+) -> dict[str, tuple[float, float]]:
+    """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history.
+
+    What it remembers is the last bar of the history, or an earlier one if the year between came later: any date in
+    common tells the level.
+    """
+    last_bars: dict[str, Any] = {bar["symbol"]: bar for bar in last_known.to_dict("records")}
     factors = {}
     for symbol, (date, close, volume) in frame.attrs.get(PREVIOUS_BARS, {}).items():
         if symbol not in last_bars:
             continue
         known = last_bars[symbol]
+        if f"{known['date']:%Y-%m-%d}" > date:
+            known = _bar_on(history, symbol, date) or known
         if f"{known['date']:%Y-%m-%d}" != date:
             raise TableError(
                 f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
@@ -262,6 +270,15 @@ def _level_factors(last_known: pd.DataFrame, frame: pd.DataFrame) -> dict[str, t
         volumes_known = volume > 0 and known["volume"] > 0
         factors[symbol] = (price_factor, float(known["volume"]) / volume if volumes_known else 1 / price_factor)
     return factors
+
+
+def _bar_on(history: Sequence[pd.DataFrame], symbol: str, date: str) -> dict[str, Any] | None:
+    """Find a symbol's bar of a day; None: there is none."""
+    for frame in reversed(history):
+        found = frame[(frame["symbol"] == symbol) & (frame["date"] == pd.Timestamp(date))]
+        if len(found):
+            return {str(name): value for name, value in found.iloc[0].items()}
+    return None
 
 
 def content_hash(frame: pd.DataFrame) -> str:

@@ -396,6 +396,18 @@ def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
     assert chained["volume"].iloc[-1] == 100.0
 
 
+def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
+    # 2021 was fetched while 2020 was missing, so it remembers the 104 of 2019 as 13: a factor of 8
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), prices_2020(), third])
+    assert chained["close"].iloc[-1] == 15.0 * 8
+    assert chained["volume"].iloc[-1] == 100.0
+    # but not by one that the history does not have
+    stranger = bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
+    with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
+        chain_prices([prices_2019(), prices_2020(), stranger])
+
+
 def test_files_on_one_level_are_joined_bit_for_bit() -> None:
     later = bars(("2020-01-02", "AAA", 105.3), previous={"AAA": ["2019-12-31", 104.0, 1000.0]})
     chained = chain_prices([prices_2019(), later])
