@@ -77,7 +77,9 @@ def test_killed_again_and_again(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", range(POINTS))
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=[pytest.mark.claim] * (point % 4 > 0)) for point in range(POINTS)]
+)
 def test_killed_at_a_random_point(finished, tmp_path, point):
     chance = random.Random(point)
     share, delay = (point + chance.random()) / POINTS, chance.uniform(0, 0.2)

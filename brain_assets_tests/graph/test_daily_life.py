@@ -57,6 +57,7 @@ def write(path: Path, frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 def test_files_are_taken_in_and_followed_once_the_switches_are_on(market: SimulatorMarket, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()

@@ -143,6 +143,7 @@ def trained_files(data_dir: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 def test_every_curl_line_of_a_training_makes_what_it_says(tmp_path: Path) -> None:
     data_dir, years = tmp_path / "data", {"2019", "2020"}
     with serving(data_dir, "dagster", "dev", BRAIN_LAST_YEAR="2020", **SMALL) as server:

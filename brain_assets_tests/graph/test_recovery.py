@@ -99,6 +99,7 @@ def reasons(server: Server, backfill: Any) -> list[str]:
     return [event["error"]["errorChain"][-1]["error"]["message"] for events in logs for event in events if event]
 
 
+@pytest.mark.claim
 def test_a_year_without_data_stops_what_depends_on_it_and_a_repair_completes_it(
     tmp_path: Path, prices: pd.DataFrame
 ) -> None:

@@ -278,6 +278,7 @@ def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 def test_a_backfill_by_asset_selection_follows_the_mappings(tmp_path):
     with serving(tmp_path / "data", "dagster", "dev") as server:
         backfill_id = launch(

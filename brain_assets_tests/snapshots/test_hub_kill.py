@@ -265,6 +265,7 @@ def test_killed_five_times(variants: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_killed_fifty_times(seed: int, variants: Path, tmp_path: Path) -> None:
     kill_again_and_again(seed, variants, tmp_path)
