@@ -43,6 +43,10 @@ def exec_start(unit: Path) -> list[str]:
     return shlex.split(line)
 
 
+def exec_start_pre(unit: Path) -> list[list[str]]:
+    return [shlex.split(line) for line in re.findall(r"^ExecStartPre=(.*)$", unit.read_text(), re.MULTILINE)]
+
+
 def given(name: str) -> str:
     return (DEPLOY / name).read_text()
 
@@ -113,7 +117,10 @@ def test_ticks_are_kept_as_long_as_the_page_says(tmp_path: Path) -> None:
 @contextmanager
 def started(name: str, variables: dict[str, str], folder: Path, ports: dict[str, str]) -> Iterator[None]:
     """Run the command of a unit, with other ports."""
-    program, *arguments = exec_start(DEPLOY / "systemd" / f"brain-assets-{name}.service")
+    unit = DEPLOY / "systemd" / f"brain-assets-{name}.service"
+    for before, *options in exec_start_pre(unit):
+        subprocess.run([sys.executable, "-m", MODULES[Path(before).name], *options], env=variables, check=True)
+    program, *arguments = exec_start(unit)
     module = MODULES[Path(program).name]
     arguments = [ports.get(argument, argument) for argument in arguments]
     if "-w" in arguments:
