@@ -100,9 +100,9 @@ def session(market: str | None) -> Iterator[tuple[Any, Any]]:
 
 def parse_years(text: str | None) -> list[int]:
     """Read ``2021`` or ``2019-2022`` against the years that exist."""
-    from brain_assets.graph.partitions import YEARS
+    from brain_assets.graph.partitions import partition_years
 
-    existing = [int(key) for key in YEARS.get_partition_keys()]
+    existing = partition_years()
     if not existing:
         raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
     if text is None:

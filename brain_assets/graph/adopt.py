@@ -24,7 +24,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.assets import YEARLY_ASSETS
-from brain_assets.graph.partitions import YEARS
+from brain_assets.graph.partitions import partition_years
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.progress import warn
@@ -52,7 +52,7 @@ def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Ad
     One on this machine is new to it if its fingerprint is another than that of the last materialization; one that is
     on the Hub alone, if there is no materialization. A Hub that fails is said so, and passed over.
     """
-    years = [int(key) for key in YEARS.get_partition_keys()]
+    years = partition_years()
     for asset, family in SNAPSHOT_FAMILY.items():
         commits = _commits(snapshots[family])
         for year in years:

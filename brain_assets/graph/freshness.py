@@ -4,18 +4,14 @@ Not Dagster's freshness policy, which looks at when an asset was last made, what
 would make it pass. Nor its check by partition and cron, which knows no sessions, and is superseded.
 """
 
-import datetime
-from collections.abc import Callable
-
 import dagster as dg
 
 from brain_assets.graph.partitions import TIMEZONE, YEARS
+from brain_assets.graph.so_far import Clock
 from brain_assets.market.calendar import sessions_after_year
 
 LATE_SESSIONS = 10
 """Sessions after its end until a year is late: the grace of the sensor `new_data`, and a week to notice."""
-
-Clock = Callable[[], datetime.datetime]
 
 
 @dg.asset_check(

@@ -6,13 +6,14 @@ rows that are wanted and of the materialization that they shall replace.
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS
+from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, partition_years
+from brain_assets.graph.so_far import Clock
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_after_year
 from brain_assets.market.file_sums import Partitions
@@ -27,8 +28,6 @@ year is fetched once."""
 
 COMPLETE = "complete"
 """Fingerprint of a year of the market `live`."""
-
-Clock = Callable[[], datetime.datetime]
 
 
 @dg.sensor(
@@ -72,7 +71,7 @@ def _needs_of_files(
     memory, begun_anew = recall(context.cursor, watch.made_for)
     look = watch.look(memory)
     last = complete_year(look.last_day, clock()) if look.last_day else FIRST_YEAR - 1
-    years = _years()
+    years = partition_years()
     needs = watch.needs(look, [year for year in years if year <= last], _materialized(context.instance))
     return (
         needs,
@@ -103,7 +102,7 @@ def _later_years(years: Sequence[int], last: int) -> str:
 
 def _needs_of_live(context: dg.SensorEvaluationContext, clock: Clock) -> tuple[list[Need], Memory, list[str]]:
     memory, begun_anew = recall(context.cursor, {"market": "live", "symbols": ",".join(SETTINGS.symbols)})
-    years = [year for year in _years() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
+    years = [year for year in partition_years() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
     needs = []
     for year in years:
         for table in RAW:
@@ -127,10 +126,6 @@ def _why_of_live(instance: dg.DagsterInstance, table: str, year: int) -> str:
         return "not materialized"
     made = datetime.datetime.fromtimestamp(record.timestamp, datetime.UTC)
     return "" if sessions_after_year(year, made) >= GRACE_SESSIONS else "made before corrections were in"
-
-
-def _years() -> list[int]:
-    return [int(key) for key in YEARS.get_partition_keys()]
 
 
 def _materialized(instance: dg.DagsterInstance) -> Mapping[str, set[int]]:

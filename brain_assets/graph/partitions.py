@@ -63,6 +63,11 @@ PREVIOUS_YEARS = _mapping(-2, -1)
 """A year's weeks go to the snapshot of the year before, but one that straddles New Year goes to the one before that."""
 
 
+def partition_years() -> list[int]:
+    """Give the years that are partitions now, the first holding the whole bootstrap window."""
+    return [int(key) for key in YEARS.get_partition_keys()]
+
+
 def years_up_to(year: int) -> list[int]:
     """Give the partition years up to and including one: what `UP_TO_YEAR` maps it to."""
     return list(range(FIRST_YEAR, year + 1))

@@ -222,7 +222,7 @@ def test_broken_file_is_named_and_the_other_table_goes_on(filled: Files, market:
 def test_year_that_the_files_complete_after_the_start_needs_a_reload(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_years", lambda: [2019, 2020])
+    monkeypatch.setattr(module, "partition_years", lambda: [2019, 2020])
     requests = files.tick()
     assert wanted(requests) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (

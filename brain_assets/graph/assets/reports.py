@@ -11,7 +11,7 @@ import pydantic
 
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.automation import FOLLOWS_YEARS
-from brain_assets.graph.partitions import YEARS
+from brain_assets.graph.partitions import partition_years
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.market.base import Market, MarketNote
@@ -105,7 +105,7 @@ def report_of(years: Sequence[int], market: Market, tables: TableStore, snapshot
 
 def _backtested(config: ReportRunConfig, tables: TableStore) -> list[int]:
     """Give the years that have a backtest, within those asked for; a hole between them is left out, and seen."""
-    existing = [int(key) for key in YEARS.get_partition_keys()]
+    existing = partition_years()
     first, last = config.first_year or existing[0], config.last_year or existing[-1]
     if first > last:
         raise SettingsError(f"report: expected the earlier year first, got {first} and {last}; turn them round.")
