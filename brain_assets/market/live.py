@@ -19,7 +19,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -221,6 +221,7 @@ class _Batch:
         """Ask for all pending symbols at once, then for each that stayed empty by itself."""
         import yfinance
 
+        _open_zone_cache()
         wide = yfinance.download(
             self.pending,
             start=self.start.isoformat(),
@@ -341,6 +342,19 @@ def _by_symbol(wide: pd.DataFrame, symbols: Sequence[str]) -> dict[str, pd.DataF
     symbol_level = 1 if "Close" in wide.columns.get_level_values(0) else 0
     owners = wide.columns.get_level_values(symbol_level)
     return {symbol: wide.loc[:, owners == symbol].droplevel(symbol_level, axis=1) for symbol in symbols}
+
+
+def _open_zone_cache() -> None:
+    """Open yfinance's cache of time zones here: its threads would at once, and SQLite lets one switch it to WAL.
+
+    The others' symbols would be left out as "database is locked". Another process may hold it even so; then those
+    symbols are asked for by themselves.
+    """
+    import peewee
+    from yfinance.cache import get_tz_cache
+
+    with suppress(peewee.OperationalError):
+        get_tz_cache().initialise()
 
 
 def _some(symbols: Sequence[str], limit: int = 5) -> str:

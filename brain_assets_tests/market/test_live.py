@@ -120,7 +120,7 @@ def serve():
 
         def do_GET(self):
             parts = urlsplit(self.path)
-            _, host, path = parts.path.split("/", 2)
+            host, _, path = parts.path.removeprefix("/").partition("/")
             status, text = yahoo.answer(host, f"/{path}", parse_qs(parts.query))
             body = text.encode()
             self.send_response(status)
@@ -420,6 +420,23 @@ def test_rate_limit_that_passes_between_the_two_questions_needs_no_wait(yahoo):
     yahoo.bars["BBB"] = PLAIN
     yahoo.limits["BBB"] = 2  # both tries of the batch
     assert days_of(market("AAA", "BBB").prices(MONDAY, WEDNESDAY), "BBB") == [MONDAY, TUESDAY]
+
+
+def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
+    """Threads that open yfinance's cache at once lock each other out, and a batch lost those symbols now and then."""
+    from yfinance.cache import _TzCache
+
+    openers, initialise = [], _TzCache.initialise
+
+    def opened(cache):
+        openers.extend([threading.current_thread()] if cache.initialised == -1 else [])
+        initialise(cache)
+
+    monkeypatch.setattr(_TzCache, "initialise", opened)
+    symbols = ["AAA", "BBB", "CCC", "DDD"]
+    yahoo.bars.update(dict.fromkeys(symbols, PLAIN))
+    market(*symbols).prices(MONDAY, WEDNESDAY)
+    assert openers == [threading.main_thread()]
 
 
 def test_rate_limited_to_the_end(yahoo):
