@@ -20,6 +20,7 @@ from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.snapshots.names import FAMILY_LABELS, FORECASTER_FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
+    EngineOption,
     MarketOption,
     YearsArgument,
     console,
@@ -66,6 +67,7 @@ def backfill(
     ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
+    engine: EngineOption = None,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
     """Run years, each as a Dagster run on your instance; what is done is skipped.
@@ -74,12 +76,12 @@ def backfill(
     """
     from brain_assets.results import read_results
 
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill
+    with session(market, engine) as (defs, instance), warnings_shown():
+        from brain_assets.graph.engines import backfill_class
 
         chosen = parse_years(years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        job = Backfill(defs, instance, names, read_config(config), force)
+        job = backfill_class()(defs, instance, names, read_config(config), force)
         outcomes = _run(job, chosen)
         _print_results(read_results(data_dir(), chosen))
         _print_summary(outcomes)

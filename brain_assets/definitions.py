@@ -5,6 +5,7 @@ import dagster as dg
 from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.automation import downstream
+from brain_assets.graph.engines import executor_of
 from brain_assets.graph.failures import failure_alert
 from brain_assets.graph.freshness import freshness, newest_year_is_there
 from brain_assets.graph.jobs import JOBS
@@ -22,5 +23,5 @@ defs = dg.Definitions(
     schedules=[every_week, freshness],
     sensors=[adopt, dead_runs, new_data, downstream, failure_alert],
     resources=resources_from(SETTINGS, MARKET),
-    executor=dg.in_process_executor,
+    executor=executor_of(SETTINGS),
 )

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     hf_ppo_model_repo: str | None = Field(None, alias="HF_PPO_MODEL_REPO")
     hf_sac_model_repo: str | None = Field(None, alias="HF_SAC_MODEL_REPO")
 
+    engine: Literal["local", "ray"] = Field("local", alias="BRAIN_ENGINE")
+    """Where steps run: in the process of their run, or each as a job of a Ray cluster."""
+    cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
+    """YAML file that says what steps ask of the cluster; None: see `brain_assets.graph.cluster.ClusterConfig`."""
+
     alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
     """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""
     alert_smtp: SecretStr | None = Field(None, alias="BRAIN_ALERT_SMTP")

@@ -27,6 +27,12 @@ MarketOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Dagster run configuration (YAML), as in the UI's launchpad.")
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="local, or ray: steps of different years on a cluster; default: BRAIN_ENGINE, else local."
+    ),
+]
 YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
 
 
@@ -72,12 +78,14 @@ def warnings_shown() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def settings_of(market: str | None) -> Any:
+def settings_of(market: str | None, engine: str | None = None) -> Any:
     """Let the command line win over the environment, for this process and those that it starts."""
     from brain_assets.settings import current_settings
 
     if market is not None:
         os.environ["BRAIN_MARKET"] = market
+    if engine is not None:
+        os.environ["BRAIN_ENGINE"] = engine
     return current_settings()
 
 
@@ -89,9 +97,9 @@ def data_dir() -> Path:
 
 
 @contextmanager
-def session(market: str | None) -> Iterator[tuple[Any, Any]]:
+def session(market: str | None, engine: str | None = None) -> Iterator[tuple[Any, Any]]:
     """Load the definitions and open the user's instance; slow to import, so only once it is needed."""
-    settings = settings_of(market)
+    settings = settings_of(market, engine)
     from brain_assets.graph.instance import open_session
 
     with open_session(settings) as opened:

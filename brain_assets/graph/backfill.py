@@ -129,7 +129,7 @@ class Backfill:
             tags={PROCESS_TAG: this_process()},
             raise_on_error=False,
         )
-        made, failures = self._read(result, year, reasons)
+        made, failures = self._read(result.all_events, year, reasons)
         held_up: dict[str, str] = {}
         for name, reason in reasons.items():
             if name in made:
@@ -139,17 +139,16 @@ class Backfill:
             if not cause and failures:  # Dagster skips what follows a failed step, even if it needs another year of it
                 held_up[name] = reason
                 continue
-            cause = cause or _run_failure(result)
+            cause = cause or run_failure(result.all_events)
             self._broken.add((name, year))
             yield Outcome(name, year, "failed" if name in failures else "blocked", cause)
         if held_up:
             yield from self._execute(year, held_up)
 
     def _read(
-        self, result: dg.ExecuteInProcessResult, year: int, reasons: Mapping[str, str]
+        self, events: Sequence[dg.DagsterEvent], year: int, reasons: Mapping[str, str]
     ) -> tuple[dict[str, Outcome], dict[str, str]]:
         """Tell what a run made, and the sentence of each asset that failed."""
-        events = result.all_events
         seconds = {
             event.step_key: event.step_success_data.duration_ms / 1000 for event in events if event.is_step_success
         }
@@ -210,9 +209,9 @@ class Backfill:
             tags={PROCESS_TAG: this_process()},
             raise_on_error=False,
         )
-        made, failures = self._read(result, 0, {})
+        made, failures = self._read(result.all_events, 0, {})
         causes = [failures[each] for each in (name, *before) if each in failures]
-        return made.get(name) or Outcome(name, 0, "failed", causes[0] if causes else _run_failure(result))
+        return made.get(name) or Outcome(name, 0, "failed", causes[0] if causes else run_failure(result.all_events))
 
     def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
         return parents_of(self._graph, name, year)
@@ -276,6 +275,7 @@ def main_version_inputs(defs: dg.Definitions, family: str) -> list[str]:
     return sorted(key.to_user_string() for key in node.parent_keys)
 
 
-def _run_failure(result: Any) -> str:
-    messages = [event.message for event in result.all_events if event.is_failure and event.message]
+def run_failure(events: Sequence[dg.DagsterEvent]) -> str:
+    """Say why a run ended before an asset that has no failure of its own."""
+    messages = [event.message for event in events if event.is_failure and event.message]
     return messages[0] if messages else "the run ended before it"

@@ -20,7 +20,12 @@ UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dags
 
 def this_process() -> str:
     """Name this process among all machines that share an instance."""
-    return f"{os.getpid()}@{socket.gethostname()}"
+    return name_process(os.getpid())
+
+
+def name_process(process_id: int) -> str:
+    """Name a process of this machine, as `is_gone` reads it."""
+    return f"{process_id}@{socket.gethostname()}"
 
 
 def is_gone(process: str) -> bool:
@@ -62,7 +67,7 @@ def _launched_process(instance: dg.DagsterInstance, run_id: str) -> str | None:
         for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
         if entry.dagster_event and "pid" in entry.dagster_event.engine_event_data.metadata
     ]
-    return f"{processes[-1]}@{socket.gethostname()}" if processes else None
+    return name_process(int(str(processes[-1]))) if processes else None
 
 
 @dg.sensor(

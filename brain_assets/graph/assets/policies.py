@@ -131,6 +131,9 @@ def _policy(
         )
 
     made = make(snapshots[family], 0)
+    if config.n_seeds > 1 and SETTINGS.engine == "ray":
+        numbers, note = range(1, config.n_seeds), MarketNote.of(market)
+        _train_seeds(numbers, snapshots[family], weeks, cutoff_date, configured, note, config.force)
     other_seeds = [make(snapshots[family].of_seed(number), number) for number in range(1, config.n_seeds)]
     problem = degeneracy(made.snapshot.metadata["training"])
     if problem:
@@ -140,6 +143,37 @@ def _policy(
         "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
     }
     return made.result_with(check_results(f"{family}_policy", verdicts), other_seeds)
+
+
+def _train_seeds(
+    numbers: Sequence[int],
+    storage: "SnapshotLocalStorage",
+    weeks: "MarketWeeks",
+    cutoff_date: datetime.date,
+    config: "PolicyConfig",
+    market: MarketNote,
+    force: bool,
+) -> None:
+    """Store a family's policy trained with each of some seeds, on the whole cluster; those that are there are kept."""
+    spread(numbers, partial(_train_seed, storage, weeks, cutoff_date, config, market, force))
+
+
+def _train_seed(
+    storage: "SnapshotLocalStorage",
+    weeks: "MarketWeeks",
+    cutoff_date: datetime.date,
+    config: "PolicyConfig",
+    market: MarketNote,
+    force: bool,
+    number: int,
+) -> None:
+    from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
+
+    place, options = storage.of_seed(number), replace(config, seed=config.seed + number)
+    found = place.read_metadata(cutoff_date)
+    expected = policy_fingerprint(storage.family, weeks, options).value
+    if force or found is None or found["fingerprint"]["value"] != expected:
+        place.write_snapshot(train_policy_snapshot(storage.family, weeks, cutoff_date, options, market))
 
 
 @dg.asset(
