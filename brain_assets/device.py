@@ -58,8 +58,9 @@ def resolve_device(asked: Device) -> str:
 def repeatable_gpu(device: str) -> Iterator[None]:
     """Let a GPU repeat itself: kernels that always add in the same order, float32 in full; nothing on the CPU.
 
-    Settings and the GPUs' random numbers are as before afterwards. torch raises `RuntimeError` where it has no such
-    kernel.
+    Two trainings on one GPU must be within 1e-6 of each other, in their forecasts' spread and in a policy's weights;
+    tests ask for it where there is a GPU. Settings and the GPUs' random numbers are as before
+    afterwards. torch raises `RuntimeError` where it has no such kernel.
     """
     if device == CPU:
         yield
