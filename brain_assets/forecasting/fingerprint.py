@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from brain_assets.device import CPU
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import CHANNELS, RETURNS, require_signals
 from brain_assets.market.prices import PricePanel
@@ -10,20 +11,22 @@ from brain_assets.snapshots.names import version_name
 from brain_assets.versions import CODE_VERSIONS
 
 
-def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig) -> Fingerprint:
+def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig, device: str = CPU) -> Fingerprint:
     """Tell what a forecaster's bytes follow from; `panel` ends at its cut-off."""
     code = CODE_VERSIONS[f"{family}_snapshot"]
     arrays = [panel.sessions, panel.values]
     if len(CHANNELS[family]) > len(RETURNS):
         arrays.append(require_signals(panel, family))
-    return Fingerprint(family, code, hash_json(asdict(config)), hash_arrays(panel.symbols, *arrays))
+    data = hash_arrays(panel.symbols, *arrays)
+    return Fingerprint(family, code, hash_json(asdict(config)), data, device=device)
 
 
-def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, market: str) -> str:
+def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, market: str, device: str = CPU) -> str:
     """Name the main version that a panel and a configuration make.
 
-    It follows from the window of the data, the symbols, the market, the configuration, and the versions of the code and
-    of the libraries; not from the bars themselves, which a later download may adjust in their last digits.
+    It follows from the window of the data, the symbols, the market, the configuration, the versions of the code and of
+    the libraries, and the device if it is not the CPU; not from the bars themselves, which a later download may adjust
+    in their last digits.
     """
     first, last = panel.sessions[0].item(), panel.sessions[-1].item()
     digest = hash_json(
@@ -34,6 +37,7 @@ def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, 
             "config": asdict(config),
             "code": CODE_VERSIONS[f"{family}_model"],
             "libraries": library_versions(),
+            **({} if device == CPU else {"device": device}),
         }
     )
     return version_name(last, digest)

@@ -1,8 +1,9 @@
 """From a panel to a trained snapshot, and from a snapshot to forecasts: one road for every forecaster family."""
 
+import copy
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn  # noqa: TID253
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.configuration import from_mapping, without_advice
+from brain_assets.device import CPU, Difference, device_metadata, require_close
 from brain_assets.errors import ConfigError, SnapshotError, TrainingError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
@@ -32,6 +34,7 @@ from brain_assets.forecasting.training import (
     EpochLosses,
     TrainingResult,
     WindowBatches,
+    compare_first_batch,
     fit_scaler,
     predict,
     repeatable,
@@ -92,6 +95,7 @@ def train_snapshot(
     market: MarketNote,
     on_epoch: Callable[[EpochLosses], None] | None = None,
     split_by: SplitWeeks = split_weeks,
+    device: str = CPU,
 ) -> ModelSnapshot:
     """Train a forecaster on a panel up to the cut-off.
 
@@ -109,13 +113,16 @@ def train_snapshot(
         Called after every epoch.
     split_by : callable, optional
         Which weeks to train and to validate on; default: the last year validates.
+    device : str, optional
+        From `brain_assets.device.resolve_device`.
 
     Raises
     ------
     TableError
         If the family sees news and fundamentals, and the panel came without.
     TrainingError
-        If there are no windows to train or to validate on, or the training diverges.
+        If there are no windows to train or to validate on, the training diverges, or the device is too far from the
+        CPU on the first batch.
     """
     panel = panel.until(cutoff_date)
     bars = WeeklyBars.from_panel(panel)
@@ -132,21 +139,24 @@ def train_snapshot(
     scaler = fit_scaler(features, last_row)
     neutral = neutral_channels(features[:, : last_row + 1], family)
     scaled = scale_features(features, scaler, config.clip)
-    with repeatable(config.seed):
-        network = FORECASTERS[family].network(config)
+    train_target = target[train_index.week, train_index.asset] / target_scale
+    difference = None if device == CPU else _checked(family, config, scaled, train_index, train_target, device)
+    with repeatable(config.seed, device):
+        network = FORECASTERS[family].network(config).to(device)  # its first weights are the CPU's
+        there = scaled.to(device)
         result = train(
             network,
-            WindowBatches(scaled, train_index, config.window),
-            target[train_index.week, train_index.asset] / target_scale,
-            WindowBatches(scaled, validation_index, config.window),
+            WindowBatches(there, train_index, config.window),
+            train_target,
+            WindowBatches(there, validation_index, config.window),
             target[validation_index.week, validation_index.asset] / target_scale,
             config,
             on_epoch,
         )
-        predicted = predict(network, WindowBatches(scaled, validation_index, config.window))
+        predicted = predict(network.cpu(), WindowBatches(scaled, validation_index, config.window))
     forecasts = _by_week(predicted, validation_index, bars.realized.shape)
     metadata = {
-        "fingerprint": {**asdict(fp := forecaster_fingerprint(family, panel, config)), "value": fp.value},
+        "fingerprint": forecaster_fingerprint(family, panel, config, device).metadata,
         "data": _data_window(panel, bars, split.train, split.validation, train_index, validation_index),
         "training": {**_training_evidence(result), **_validation_figures(forecasts, bars)},
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
@@ -154,6 +164,7 @@ def train_snapshot(
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
+        **device_metadata(device, difference),
     }
     card = forecaster_card(family, cutoff_date, asdict(config), metadata)
     return ModelSnapshot(family, cutoff_date, asdict(config), metadata, result.state_dict, scaler, card)
@@ -225,6 +236,24 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
     with torch.device("meta"):
         network = forecaster.network(config)
     check_weights(snapshot.state_dict, network, snapshot.scaler, len(CHANNELS[snapshot.family]))
+
+
+def _checked(
+    family: str,
+    config: ForecasterConfig,
+    scaled: torch.Tensor,
+    index: WindowIndex,
+    target: FloatArray,
+    device: str,
+) -> Difference:
+    """Compare a device with the CPU, from the weights that the training starts with; raises `TrainingError`."""
+    with repeatable(config.seed, device):
+        # cuDNN takes an LSTM backward in training mode only, where dropout would draw other numbers on each device
+        network = FORECASTERS[family].network(replace(config, dropout=0.0))  # type: ignore[call-arg]
+        other = copy.deepcopy(network).to(device)
+        difference = compare_first_batch(network, other, scaled, index, target, config)
+    require_close(difference)
+    return difference
 
 
 def _by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -> FloatArray:

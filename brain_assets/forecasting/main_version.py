@@ -12,6 +12,7 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.configuration import from_mapping
+from brain_assets.device import CPU
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.config import ForecasterConfig
@@ -66,6 +67,7 @@ def train_version(
     market: MarketNote,
     previous: ModelSnapshot | None = None,
     on_epoch: Callable[[EpochLosses], None] | None = None,
+    device: str = CPU,
 ) -> ModelSnapshot:
     """Train a main version on a panel that ends with the last finished session, and score it.
 
@@ -80,6 +82,8 @@ def train_version(
         The version that is current; None: this one is the first.
     on_epoch : callable, optional
         Called after every epoch.
+    device : str, optional
+        From `brain_assets.device.resolve_device`.
 
     Returns
     -------
@@ -89,14 +93,15 @@ def train_version(
     Raises
     ------
     TrainingError
-        If there are no weeks to train, to validate or to score on, or the training diverges.
+        If there are no weeks to train, to validate or to score on, the training diverges, or the device is too far
+        from the CPU on the first batch.
     """
     cutoff_date = panel.sessions[-1].item()
-    snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_main)
+    snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_main, device)
     scores = score_version(snapshot, previous, panel)
     metadata: Mapping[str, Any] = {
         **snapshot.metadata,
-        "version": main_version_name(family, panel, config, market.name),
+        "version": main_version_name(family, panel, config, market.name, device),
         "scores": asdict(scores),
     }
     card = forecaster_card(family, cutoff_date, snapshot.config, metadata)

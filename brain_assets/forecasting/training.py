@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.device import CPU, Difference, compare, repeatable_gpu
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import WindowIndex
@@ -63,7 +64,7 @@ class TrainingResult:
     Attributes
     ----------
     state_dict : dict of str to Tensor
-        Weights after the epoch with the lowest validation loss.
+        Weights after the epoch with the lowest validation loss, on the CPU.
     curve : tuple of EpochLosses
         Every epoch that ran.
     best_epoch : int
@@ -84,12 +85,12 @@ class TrainingResult:
 
 
 @contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """Run torch at one thread from a seed, and put the process back as it was."""
+def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
+    """Run torch at one thread from a seed, a GPU so that it repeats, and put the process back as it was."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(N_THREADS)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), repeatable_gpu(device):
             torch.manual_seed(seed)
             yield
     finally:
@@ -122,7 +123,7 @@ def scale_features(features: Float32Array, scaler: "StandardScaler", clip: float
 
 
 class WindowBatches:
-    """Batches of windows, gathered from one features tensor.
+    """Batches of windows, gathered from one features tensor, on its device.
 
     Parameters
     ----------
@@ -134,8 +135,8 @@ class WindowBatches:
 
     def __init__(self, features: torch.Tensor, index: WindowIndex, window: int) -> None:
         self._rows = features.reshape(-1, features.shape[2])
-        self._first_row = torch.from_numpy(index.asset * features.shape[1] + index.start)
-        self._steps = torch.arange(window).unsqueeze(1)
+        self._first_row = torch.from_numpy(index.asset * features.shape[1] + index.start).to(features.device)
+        self._steps = torch.arange(window, device=features.device).unsqueeze(1)
 
     def __len__(self) -> int:
         """Count the windows."""
@@ -143,7 +144,7 @@ class WindowBatches:
 
     def gather(self, which: torch.Tensor) -> torch.Tensor:
         """Copy the windows `which` (B,) into a batch (T, B, F)."""
-        rows = self._first_row[which] + self._steps  # (T, B)
+        rows = self._first_row[which.to(self._rows.device)] + self._steps  # (T, B)
         return self._rows.index_select(0, rows.flatten()).view(*rows.shape, -1)
 
 
@@ -153,7 +154,7 @@ def predict(network: nn.Module, batches: WindowBatches) -> Float32Array:
     parts = [np.empty(0, dtype=np.float32)]
     with torch.inference_mode():
         for which in torch.split(torch.arange(len(batches)), INFERENCE_BATCH) if len(batches) else ():
-            parts.append(network(batches.gather(which)).numpy())  # noqa: PERF401 - a loop shows the work
+            parts.append(network(batches.gather(which)).cpu().numpy())  # noqa: PERF401 - a loop shows the work
     return np.concatenate(parts)
 
 
@@ -171,8 +172,9 @@ def train(
     Parameters
     ----------
     network : Module
-        Maps (T, B, F) to (B,); trained in place, and left with the best weights.
+        Maps (T, B, F) to (B,); trained in place, where its weights are, and left with the best ones.
     train_batches, validation_batches : WindowBatches
+        On the device of the network.
     train_target, validation_target : ndarray of float64, shape (n_windows,)
         Scaled targets, one a window, all finite.
     config : ForecasterConfig
@@ -184,7 +186,7 @@ def train(
     TrainingError
         If the loss is no longer finite.
     """
-    target = torch.from_numpy(train_target.astype(np.float32))
+    target = _as_float32(train_target).to(next(network.parameters()).device)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -208,8 +210,55 @@ def train(
             break
     network.load_state_dict(best_weights)
     return TrainingResult(
-        best_weights, tuple(curve), best_epoch, float(np.mean(train_target**2)), float(np.mean(validation_target**2))
+        {name: value.cpu() for name, value in best_weights.items()},
+        tuple(curve),
+        best_epoch,
+        float(np.mean(train_target**2)),
+        float(np.mean(validation_target**2)),
     )
+
+
+def compare_first_batch(
+    network: nn.Module,
+    other: nn.Module,
+    features: torch.Tensor,
+    index: WindowIndex,
+    target: FloatArray,
+    config: ForecasterConfig,
+) -> Difference:
+    """Take the first batch of a training through two networks of the same weights, without dropout.
+
+    Parameters
+    ----------
+    network, other : Module
+        Each on its device; left as they are.
+    features : Tensor of float32, shape (n_assets, n_sessions, F)
+    index : WindowIndex
+        Of the training windows.
+    target : ndarray of float64, shape (n_windows,)
+    config : ForecasterConfig
+    """
+    which = _shuffled(len(index), torch.Generator().manual_seed(config.seed))[: config.batch_size]
+    windows = WindowBatches(features, index, config.window).gather(which)
+    targets = _as_float32(target)[which]
+
+    def losses(each: nn.Module) -> torch.Tensor:
+        like = next(each.parameters())
+        return _loss(each, windows.to(like), targets.to(like))
+
+    return compare(network, other, losses)
+
+
+def _as_float32(target: FloatArray) -> torch.Tensor:
+    return torch.from_numpy(target.astype(np.float32))
+
+
+def _shuffled(n_windows: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randperm(n_windows, generator=generator)
+
+
+def _loss(network: nn.Module, windows: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return nn.functional.mse_loss(network(windows), target)
 
 
 def _train_epoch(
@@ -222,8 +271,8 @@ def _train_epoch(
 ) -> float:
     network.train()
     total = 0.0
-    for which in torch.split(torch.randperm(len(batches), generator=generator), batch_size):
-        loss = nn.functional.mse_loss(network(batches.gather(which)), target[which])
+    for which in torch.split(_shuffled(len(batches), generator), batch_size):
+        loss = _loss(network, batches.gather(which), target[which])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -255,7 +255,9 @@ class Backfill:
                 config_type = config_type.fields[level].config_type
             return f"{place}: expected keys among {', '.join(sorted(config_type.fields))}, got {', '.join(unknown)}"
         if hasattr(data, "value_rep"):
-            return f"{place}: expected {data.config_type_snap.given_name or 'a mapping'}, got {data.value_rep}"
+            choices = [value.value for value in data.config_type_snap.enum_values or ()]
+            expected = f"one of {', '.join(choices)}" if choices else data.config_type_snap.given_name or "a mapping"
+            return f"{place}: expected {expected}, got {data.value_rep}"
         return str(problem.message).splitlines()[0].split(" Expected: ", maxsplit=1)[0]
 
     def _run_config(self, names: Sequence[str]) -> dict[str, Any]:

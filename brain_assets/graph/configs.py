@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pydantic
 
+from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
@@ -21,7 +22,17 @@ class ForceConfig(dg.Config):
     force: bool = pydantic.Field(False, description=FORCE)
 
 
-class SeedsConfig(ForceConfig):
+class TrainingConfig(ForceConfig):
+    """Run configuration of an asset that trains a model."""
+
+    device: Device = pydantic.Field(
+        "auto",
+        description="Where it trains: cpu, cuda (a GPU), or auto, which is a GPU where there is one. A model of a GPU "
+        "is another than one of the CPU, and has a fingerprint of its own.",
+    )
+
+
+class SeedsConfig(TrainingConfig):
     """Run configuration of an asset that may train more than once."""
 
     n_seeds: int = pydantic.Field(
@@ -53,7 +64,7 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[ForceConfig] = ForceConfig) -> type[ForceConfig]:
+def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
     """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
     fields: dict[str, Any] = {
         field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
@@ -69,10 +80,10 @@ def run_config_class(config_class: type[Any], base: type[ForceConfig] = ForceCon
 
 if TYPE_CHECKING:  # a type checker cannot see classes that are made
 
-    class LstmRunConfig(ForceConfig):
+    class LstmRunConfig(TrainingConfig):
         """See `brain_assets.forecasting.config.LstmConfig`."""
 
-    class PatchTstRunConfig(ForceConfig):
+    class PatchTstRunConfig(TrainingConfig):
         """See `brain_assets.forecasting.config.PatchTstConfig`."""
 
     class PpoRunConfig(SeedsConfig):
@@ -86,7 +97,7 @@ else:
     PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
     SacRunConfig = run_config_class(SacConfig, SeedsConfig)
 
-MODEL_CONFIGS: Mapping[str, tuple[type[ForceConfig], type[Any]]] = {
+MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
     "lstm": (LstmRunConfig, LstmConfig),
     "patchtst": (PatchTstRunConfig, PatchTstConfig),
     "ppo": (PpoRunConfig, PpoConfig),
@@ -95,6 +106,6 @@ MODEL_CONFIGS: Mapping[str, tuple[type[ForceConfig], type[Any]]] = {
 """Family -> the configuration of its asset, and the plain package's."""
 
 
-def to_domain(run_config: ForceConfig, config_class: type[Any]) -> Any:
+def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
     """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
     return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from brain_assets.device import CPU, CUDA
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FORECASTER_FAMILIES
@@ -14,7 +15,21 @@ POLICY_EVIDENCE = ("action_spread", "mean_turnover", "distance_to_equal_weight",
 
 def model_evidence(snapshot: ModelSnapshot) -> Evidence:
     """Give the evidence of a model of any family."""
-    return _forecaster_evidence(snapshot) if snapshot.family in FORECASTER_FAMILIES else _policy_evidence(snapshot)
+    of_family = _forecaster_evidence if snapshot.family in FORECASTER_FAMILIES else _policy_evidence
+    return {**_device_evidence(snapshot), **of_family(snapshot)}
+
+
+def _device_evidence(snapshot: ModelSnapshot) -> Evidence:
+    """Give where it was trained, and how far a GPU was from the CPU on the first batch."""
+    if snapshot.metadata.get("device", CPU) == CPU:  # from when there was no other, it says nothing
+        return {"device": CPU}
+    gpu = snapshot.metadata["gpu"]
+    return {
+        "device": f"{CUDA}: {gpu['name']}",
+        "device/loss_difference": gpu["loss"],
+        "device/gradient_difference": gpu["gradient"],
+        "device/tolerance": gpu["tolerance"],
+    }
 
 
 def version_evidence(snapshot: ModelSnapshot) -> Evidence:

@@ -2,7 +2,7 @@
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
 upstream versions it was made from. On top of that a partition is missing if its file or folder is gone or damaged, and
-a model is stale if it was trained with another configuration than the one asked for.
+a model is stale if it was trained with another configuration than the one asked for, or not on the device asked for.
 """
 
 import datetime
@@ -22,6 +22,7 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
+from brain_assets.device import CPU
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
@@ -91,6 +92,8 @@ class StatusReader:
             return Status(State.MISSING, gone)
         if self._other_configuration(name, year):
             return Status(State.STALE, "trained with another configuration")
+        if self._other_device(name, year):
+            return Status(State.STALE, "trained on another device")
         refused = self._refused.get((name, partition))
         if refused:
             return Status(State.STALE, f"did not pass its checks: {', '.join(refused)}")
@@ -164,6 +167,11 @@ class StatusReader:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
+
+    def _other_device(self, name: str, year: int) -> bool:
+        asked = self._options.get(name, {}).get("device", "auto")
+        metadata = None if asked == "auto" else self._metadata(name, year)
+        return metadata is not None and metadata.get("device", CPU) != asked
 
     def _lacks_seeds(self, name: str, year: int) -> bool:
         values = self._options.get(name, {})

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from brain_assets.device import CPU
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.config import PolicyConfig, PpoConfig, SacConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
@@ -12,7 +13,19 @@ if TYPE_CHECKING:
     from brain_assets.portfolio.policy import ScoreNetwork
     from brain_assets.portfolio.training import OnProgress, PolicyResult
 
-Trainer = Callable[[MarketWeeks, Any, TradingRules, "OnProgress | None"], "PolicyResult"]
+
+class Trainer(Protocol):
+    """Learns from weeks that have all gone by, on a device from `brain_assets.device.resolve_device`."""
+
+    def __call__(
+        self,
+        weeks: MarketWeeks,
+        config: Any,
+        rules: TradingRules,
+        on_progress: "OnProgress | None" = None,
+        device: str = CPU,
+    ) -> "PolicyResult":
+        """Train."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +38,21 @@ class PolicyFamily:
     """Family of the forecasts that it sees."""
 
     train: Trainer
-    """``train(weeks, config, rules, on_progress)``: learn from weeks that have all gone by."""
 
     network: "Callable[[Any], ScoreNetwork]"
     """Build the network that a configuration describes, untrained."""
 
 
 def _train_ppo(
-    weeks: MarketWeeks, config: PpoConfig, rules: TradingRules, on_progress: "OnProgress | None" = None
+    weeks: MarketWeeks,
+    config: PpoConfig,
+    rules: TradingRules,
+    on_progress: "OnProgress | None" = None,
+    device: str = CPU,
 ) -> "PolicyResult":
     from brain_assets.portfolio.ppo import train_ppo
 
-    return train_ppo(weeks, config, rules, on_progress)
+    return train_ppo(weeks, config, rules, on_progress, device)
 
 
 def _ppo_network(config: PpoConfig) -> "ScoreNetwork":
@@ -46,11 +62,15 @@ def _ppo_network(config: PpoConfig) -> "ScoreNetwork":
 
 
 def _train_sac(
-    weeks: MarketWeeks, config: SacConfig, rules: TradingRules, on_progress: "OnProgress | None" = None
+    weeks: MarketWeeks,
+    config: SacConfig,
+    rules: TradingRules,
+    on_progress: "OnProgress | None" = None,
+    device: str = CPU,
 ) -> "PolicyResult":
     from brain_assets.portfolio.sac import train_sac
 
-    return train_sac(weeks, config, rules, on_progress)
+    return train_sac(weeks, config, rules, on_progress, device)
 
 
 def _sac_network(config: SacConfig) -> "ScoreNetwork":

@@ -2,13 +2,13 @@
 
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.configuration import without_advice
+from brain_assets.device import CPU, device_metadata
 from brain_assets.errors import BrainAssetsError, ConfigError, SnapshotError, TableError, TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
@@ -90,12 +90,12 @@ def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> F
     return matrix
 
 
-def policy_fingerprint(family: str, weeks: MarketWeeks, config: PolicyConfig) -> Fingerprint:
+def policy_fingerprint(family: str, weeks: MarketWeeks, config: PolicyConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
     data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
     options = policy_options(config)
-    return Fingerprint(family, CODE_VERSIONS[f"{family}_policy"], hash_json(options), data)
+    return Fingerprint(family, CODE_VERSIONS[f"{family}_policy"], hash_json(options), data, device=device)
 
 
 def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date) -> MarketWeeks:
@@ -126,6 +126,7 @@ def train_policy_snapshot(
     config: PolicyConfig,
     market: MarketNote,
     on_progress: Callable[[int, int, float], None] | None = None,
+    device: str = CPU,
 ) -> ModelSnapshot:
     """Train a policy.
 
@@ -142,16 +143,17 @@ def train_policy_snapshot(
         Where the weeks are from; goes into the metadata and onto the model card.
     on_progress : callable, optional
         Called after every rollout with steps so far, steps in all, and the mean reward of an episode.
+    device : str, optional
+        From `brain_assets.device.resolve_device`.
     """
     from brain_assets.portfolio.policy import Actor, restore_policy, trace
 
     on_point = None if on_progress is None else lambda point: on_progress(*point)
-    result = POLICIES[family].train(weeks, config, RULES, on_point)
-    fingerprint = policy_fingerprint(family, weeks, config)
+    result = POLICIES[family].train(weeks, config, RULES, on_point, device)
     network = restore_policy(family, config, result.state_dict)
     run, scores = trace(Actor(network, result.scaler, weeks, RULES, config.signal_scale), weeks, RULES)
     metadata = {
-        "fingerprint": {**asdict(fingerprint), "value": fingerprint.value},
+        "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
         "data": {
             "first_week": str(weeks.week_start[0]),
             "last_week": str(weeks.week_start[-1]),
@@ -173,6 +175,7 @@ def train_policy_snapshot(
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": result.n_threads,
+        **device_metadata(device, result.difference),
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)

@@ -4,13 +4,16 @@
 import math
 from typing import Any
 
+import numpy as np
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW
 
+from brain_assets.device import CPU, Losses
 from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.config import PpoConfig
@@ -60,8 +63,37 @@ class SharedPolicy(ActorCriticPolicy):
         return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
 
 
+def first_losses(model: PPO) -> Losses:
+    """Give the losses of the first weeks of a rollout as `PPO.train` has them while no weight has moved."""
+    buffer = model.rollout_buffer
+
+    def rows(values: np.ndarray) -> Tensor:
+        flat = values.reshape(-1, *values.shape[2:])[: model.batch_size]  # (n_steps, n_envs, ...) to [B, ...]
+        return torch.from_numpy(flat.astype(np.float32))
+
+    observations, actions = rows(buffer.observations), rows(buffer.actions)
+    returns, advantages, log_probs = rows(buffer.returns), rows(buffer.advantages), rows(buffer.log_probs)
+    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+    def losses(policy: SharedPolicy) -> Tensor:
+        like = next(policy.parameters())
+        values, log_prob, entropy = policy.evaluate_actions(observations.to(like), actions.to(like))
+        if entropy is None:
+            raise BrainAssetsError("expected the entropy of a Gaussian, got none.")
+        ratio = torch.exp(log_prob - log_probs.to(like))
+        value_loss = nn.functional.mse_loss(returns.to(like), values.flatten())
+        parts = -(advantages.to(like) * ratio).mean(), model.vf_coef * value_loss, -model.ent_coef * entropy.mean()
+        return torch.stack(parts)
+
+    return losses
+
+
 def train_ppo(
-    weeks: MarketWeeks, config: PpoConfig, rules: TradingRules, on_progress: OnProgress | None = None
+    weeks: MarketWeeks,
+    config: PpoConfig,
+    rules: TradingRules,
+    on_progress: OnProgress | None = None,
+    device: str = CPU,
 ) -> PolicyResult:
     """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
 
@@ -85,8 +117,18 @@ def train_ppo(
             },
             stats_window_size=config.n_envs,
             seed=config.seed,
-            device="cpu",
+            device=device,
         )
 
     env_config = EnvConfig(rules, config.episode_weeks, signal_scale=config.signal_scale)
-    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, on_progress)
+    return learn(
+        make_model,
+        weeks,
+        env_config,
+        config.n_envs,
+        config.total_steps,
+        config.seed,
+        on_progress,
+        device,
+        first_losses,
+    )

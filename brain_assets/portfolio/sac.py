@@ -21,6 +21,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
+from brain_assets.device import CPU, Losses
+from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import TradingRules, project
 from brain_assets.portfolio.config import SacConfig
 from brain_assets.portfolio.environment import EnvConfig
@@ -36,12 +38,12 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weights: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
-        exact = project(weights.numpy().astype(np.float64), available.numpy(), rules)
+        exact = project(weights.cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
         between = exact > 0.0
         between[:, :-1] &= exact[:, :-1] < rules.max_weight
         between[:, -1] = exact[:, -1] > rules.min_cash
-        ctx.save_for_backward(torch.from_numpy(between.astype(np.float32)))
-        return torch.from_numpy(exact.astype(np.float32))
+        ctx.save_for_backward(torch.from_numpy(between.astype(np.float32)).to(weights))
+        return torch.from_numpy(exact.astype(np.float32)).to(weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -128,8 +130,39 @@ class SharedSacPolicy(SACPolicy):
         self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
 
 
+def first_losses(model: SAC) -> Losses:
+    """Give losses of the first weeks in the buffer: those of `SAC.train` less what is random in them.
+
+    The critics' are towards the rewards alone, the actor's is of what it does without exploring.
+    """
+    buffer = model.replay_buffer
+    if buffer is None:
+        raise BrainAssetsError("expected a buffer after a rollout, got none.")
+
+    def rows(values: np.ndarray) -> Tensor:
+        filled = values[: buffer.pos]  # a buffer holds a rollout at least, so the first one does not wrap
+        flat = filled.reshape(-1, *values.shape[2:])[: model.batch_size]  # (n_steps, n_envs, ...) to [B, ...]
+        return torch.from_numpy(flat.astype(np.float32))
+
+    observations, actions, rewards = rows(buffer.observations), rows(buffer.actions), rows(buffer.rewards)
+
+    def losses(policy: SharedSacPolicy) -> Tensor:
+        like = next(policy.parameters())
+        seen, worth = observations.to(like), rewards.to(like).unsqueeze(1)
+        found = policy.critic(seen, actions.to(like))
+        acted = torch.cat(policy.critic(seen, policy.actor(seen, deterministic=True)), dim=1)
+        parts = [nn.functional.mse_loss(each, worth) / 2 for each in found]
+        return torch.stack([*parts, -acted.min(dim=1).values.mean()])
+
+    return losses
+
+
 def train_sac(
-    weeks: MarketWeeks, config: SacConfig, rules: TradingRules, on_progress: OnProgress | None = None
+    weeks: MarketWeeks,
+    config: SacConfig,
+    rules: TradingRules,
+    on_progress: OnProgress | None = None,
+    device: str = CPU,
 ) -> PolicyResult:
     """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
 
@@ -155,8 +188,18 @@ def train_sac(
             },
             stats_window_size=config.n_envs,
             seed=config.seed,
-            device="cpu",
+            device=device,
         )
 
     env_config = EnvConfig(rules, config.episode_weeks, config.score_limit, config.signal_scale)
-    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, on_progress)
+    return learn(
+        make_model,
+        weeks,
+        env_config,
+        config.n_envs,
+        config.total_steps,
+        config.seed,
+        on_progress,
+        device,
+        first_losses,
+    )

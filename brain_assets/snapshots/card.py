@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from brain_assets.device import CPU
 from brain_assets.errors import SnapshotError
 from brain_assets.snapshots.names import snapshot_name
 
@@ -105,7 +106,7 @@ def write_card(
     config : mapping
         JSON values.
     metadata : mapping
-        Of the snapshot: ``market``, ``caveat`` and ``data.symbols`` are told.
+        Of the snapshot: ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told.
     text : CardText
 
     Raises
@@ -157,6 +158,10 @@ def _body(
 ) -> str:
     symbols = metadata["data"]["symbols"]
     snapshot = metadata.get("version") or snapshot_name(cutoff_date)
+    gpu = metadata["gpu"] if metadata.get("device", CPU) != CPU else None
+    trained = (
+        f"trained on a GPU, {gpu['name']}: on the first batch {gpu['gradient']:.1g} away from a CPU" if gpu else ""
+    )
     later = f"see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}
@@ -167,7 +172,7 @@ Nothing that it learned from lies after {cutoff_date}, and it refuses weeks that
 
 ## Data
 
-{_lines([f"market: {metadata['market']}", *text.data])}
+{_lines([f"market: {metadata['market']}", *text.data, *filter(None, [trained])])}
 - {len(symbols)} symbols: {", ".join(symbols)}
 
 ## Figures

@@ -10,6 +10,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from brain_assets.device import CPU, CUDA
 from brain_assets.errors import LateTrainingError, SnapshotError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ NAMES = Kind(
     lambda value: isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value),
 )
 
+DEVICE = Kind("cpu or cuda", lambda value: value in (CPU, CUDA))
+
 Shape = Kind | Mapping[str, Any] | list[Any]
 """A kind; an object of shapes by key, where further keys may stand; or a list of one shape, any number of times."""
 
@@ -76,6 +79,9 @@ IDENTITY: Mapping[str, Shape] = {
     "n_threads": COUNT,
 }
 """What the metadata of every family says."""
+
+GPU: Mapping[str, Shape] = {"name": TEXT, "loss": SCALE, "gradient": SCALE, "tolerance": SCALE}
+"""What it says of a GPU; see `brain_assets.device`."""
 
 
 def check_metadata(values: object, shape: Shape, path: str = "") -> None:
@@ -102,6 +108,12 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
             if key not in values:
                 raise refused(METADATA, f"{where}", "nothing")
             check_metadata(values[key], inner, where)
+
+
+def check_device(metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata that says something else than a device; those that say nothing are of models of the CPU."""
+    if "device" in metadata:
+        check_metadata(metadata, {"device": DEVICE, **({"gpu": GPU} if metadata["device"] == CUDA else {})})
 
 
 def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:

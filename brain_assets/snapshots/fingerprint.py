@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from brain_assets.device import CPU
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -25,6 +27,8 @@ class Fingerprint:
         Hash of the exact training data.
     libraries : str
         Versions of the libraries whose arithmetic it is.
+    device : str
+        Where it is trained, see `brain_assets.device`.
     """
 
     family: str
@@ -32,11 +36,23 @@ class Fingerprint:
     config: str
     data: str
     libraries: str = field(default_factory=lambda: library_versions())
+    device: str = CPU
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """All parts by name; the device if it is not the CPU, where models had fingerprints before it was one."""
+        parts = asdict(self)
+        return parts if self.device != CPU else {name: part for name, part in parts.items() if name != "device"}
 
     @property
     def value(self) -> str:
         """The hash over all parts: 64 hexadecimal digits."""
-        return hash_json(asdict(self))
+        return hash_json(self.parts)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a model's metadata says of it: the parts and the hash."""
+        return {**self.parts, "value": self.value}
 
 
 def library_versions() -> str:

@@ -16,6 +16,7 @@ from brain_assets.snapshots.checks import (
     METADATA,
     SCALER,
     WEIGHTS,
+    check_device,
     check_metadata,
     refused,
     shown,
@@ -233,6 +234,7 @@ class ModelSnapshot:
         if family not in FAMILIES:
             raise refused(METADATA, f"family to be one of {', '.join(FAMILIES)}", reprlib.repr(family))
         check_metadata(metadata, IDENTITY)
+        check_device(metadata)
         snapshot = cls(
             family=str(family),
             cutoff_date=datetime.date.fromisoformat(metadata["cutoff_date"]),

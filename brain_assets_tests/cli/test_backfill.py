@@ -9,6 +9,7 @@ import sys
 import dagster as dg
 import pandas as pd
 import pytest
+import torch
 
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.runs import PROCESS_TAG, this_process
@@ -96,6 +97,18 @@ def test_status_of_what_is_done(finished):
     shown = brain_assets(finished.data_dir, "status", "--config", str(finished.config))
     assert shown.returncode == 0, shown.stderr
     assert states(shown.stdout) == dict.fromkeys(ALL, "done")
+
+
+def test_another_device_makes_it_stale_and_any_device_does_not(finished, tmp_path):
+    here, other = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu", "cuda")
+    devices = {"lstm_snapshot": other, "patchtst_snapshot": here, "ppo_policy": "auto"}
+    options = {name: {"config": {**TINY["ops"][name]["config"], "device": device}} for name, device in devices.items()}
+    config = write_config(tmp_path / "devices.yaml", {"ops": {**TINY["ops"], **options}})
+    shown = brain_assets(finished.data_dir, "status", "--config", str(config))
+    stale = {(year, "lstm_snapshot") for year in YEARS}
+    assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
+    for year in YEARS:
+        assert f"{year} lstm_snapshot: stale, trained on another device" in shown.stdout.splitlines()
 
 
 def test_another_configuration_makes_it_stale(finished, tmp_path):

@@ -88,8 +88,8 @@ def test_settings_and_arguments(tmp_path, arguments, variables, sentence):
     [
         pytest.param(
             {"ops": {"lstm_snapshot": {"config": {"hidden": 3}}}},
-            r"run configuration: ops\.lstm_snapshot\.config: expected keys among batch_size, clip, dropout, force, "
-            r"hidden_size, .*, window, got hidden; correct it\.",
+            r"run configuration: ops\.lstm_snapshot\.config: expected keys among batch_size, clip, device, "
+            r"dropout, force, hidden_size, .*, window, got hidden; correct it\.",
             id="unknown key",
         ),
         pytest.param(
@@ -101,6 +101,12 @@ def test_settings_and_arguments(tmp_path, arguments, variables, sentence):
             {"ops": {"lstm_snapshot": {"config": {"hidden_size": "big"}}}},
             r"run configuration: ops\.lstm_snapshot\.config\.hidden_size: expected Int, got 'big'; correct it\.",
             id="text for a number",
+        ),
+        pytest.param(
+            {"ops": {"ppo_policy": {"config": {"device": "gpu"}}}},
+            r"run configuration: ops\.ppo_policy\.config\.device: expected one of auto, cpu, cuda, got 'gpu'; correct "
+            r"it\.",
+            id="unknown device",
         ),
         pytest.param(
             {"ops": {"lstm_snapshot": {"config": {"hidden_size": -1}}}},

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from brain_assets.device import TOLERANCE
 from brain_assets.errors import ConfigError, TrainingError
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting import forecasters
+from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
+from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecasters import forecast, train_snapshot
+from brain_assets.forecasting.lstm import LstmNetwork
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.snapshots.fingerprint import hash_json
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.conftest import MADE_UP, TINY_LSTM, TINY_PATCHTST
 
 CUTOFF = datetime.date(2019, 12, 31)
 
@@ -162,3 +167,128 @@ def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: 
     spread = np.nanstd(bars.realized)
     assert 0 < np.nanstd(forecasts) < spread  # a forecast that explains little is smaller than what it forecasts
     assert np.isfinite(forecasts).all()
+
+
+TINY = {"lstm": LstmConfig(**TINY_LSTM), "patchtst": PatchTstConfig(**TINY_PATCHTST)}
+SECOND_CPU = "cpu:0"
+"""To torch the CPU, to us another device: the road of a GPU, taken without one."""
+
+families = pytest.mark.parametrize("family", TINY)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+
+
+@pytest.fixture
+def second_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brain_assets.device.gpu_name", lambda: "second CPU")
+
+
+@families
+def test_a_device_that_computes_the_same_learns_the_same(panel: PricePanel, second_cpu: None, family: str) -> None:
+    on_cpu = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP)
+    there = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP, device=SECOND_CPU)
+    assert all(torch.equal(there.state_dict[name], weights) for name, weights in on_cpu.state_dict.items())
+    assert there.metadata["training"] == on_cpu.metadata["training"]
+    assert on_cpu.metadata["device"] == "cpu"
+    assert "gpu" not in on_cpu.metadata
+    assert there.metadata["gpu"] == {"name": "second CPU", "loss": 0.0, "gradient": 0.0, "tolerance": TOLERANCE}
+    assert "- trained on a GPU, second CPU: on the first batch 0 away from a CPU\n" in there.card
+    assert "GPU" not in on_cpu.card
+
+
+def test_dropout_is_left_out_of_the_comparison(panel: PricePanel, second_cpu: None) -> None:
+    config = dataclasses.replace(TINY["lstm"], n_layers=2, dropout=0.5)  # would drop other activations each time
+    metadata = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP, device=SECOND_CPU).metadata
+    assert (metadata["gpu"]["loss"], metadata["gpu"]["gradient"]) == (0.0, 0.0)
+
+
+def test_the_comparison_starts_from_the_weights_that_the_training_starts_from(
+    panel: PricePanel, second_cpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    compare, train = forecasters.compare_first_batch, forecasters.train
+
+    def noting(function):
+        def call(network, *rest):
+            seen.append({name: value.clone() for name, value in network.state_dict().items()})
+            return function(network, *rest)
+
+        return call
+
+    monkeypatch.setattr(forecasters, "compare_first_batch", noting(compare))
+    monkeypatch.setattr(forecasters, "train", noting(train))
+    train_snapshot("lstm", panel, CUTOFF, TINY["lstm"], MADE_UP, device=SECOND_CPU)
+    compared, learned = seen
+    assert all(torch.equal(compared[name], value) for name, value in learned.items())
+
+
+def test_a_device_as_coarse_as_bfloat16_is_refused_before_it_learns(
+    panel: PricePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def coarse(self: LstmNetwork, device: str) -> LstmNetwork:
+        with torch.no_grad():
+            for weights in self.parameters():
+                weights.copy_(weights.bfloat16())
+        return self
+
+    monkeypatch.setattr(LstmNetwork, "to", coarse, raising=False)
+    epochs: list[object] = []
+    with pytest.raises(
+        TrainingError, match=r"^device cuda: .* within 0.0001 of the CPU's, got .*; set device to cpu.$"
+    ):
+        train_snapshot("lstm", panel, CUTOFF, LstmConfig(max_epochs=1), MADE_UP, epochs.append, device=SECOND_CPU)
+    assert not epochs
+
+
+@families
+def test_float32_is_within_the_tolerance_of_float64_on_the_first_batch(
+    panel: PricePanel, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    """The tolerance is for rounding: it must admit that of float32."""
+    compare, found = forecasters.compare_first_batch, []
+
+    def with_float64(network, other, *rest):
+        found.append(compare(network, other.double(), *rest))
+        return found[0]
+
+    monkeypatch.setattr(forecasters, "compare_first_batch", with_float64)
+    monkeypatch.setattr("brain_assets.device.gpu_name", lambda: "second CPU")
+    config = dataclasses.replace(forecasters.FORECASTERS[family].config_class(), max_epochs=1)
+    train_snapshot(family, panel, CUTOFF, config, MADE_UP, device=SECOND_CPU)
+    assert 0 < found[0].gradient < TOLERANCE / 10
+    assert 0 < found[0].loss < TOLERANCE / 10
+
+
+def test_the_device_is_part_of_the_fingerprint_unless_it_is_the_cpu(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    on_cpu, on_gpu = (forecaster_fingerprint("lstm", panel, tiny_lstm, device) for device in ("cpu", "cuda"))
+    assert on_cpu == forecaster_fingerprint("lstm", panel, tiny_lstm)
+    before_there_were_devices = ("family", "code", "config", "data", "libraries")
+    assert on_cpu.value == hash_json({name: getattr(on_cpu, name) for name in before_there_were_devices})
+    assert set(on_cpu.metadata) == {*before_there_were_devices, "value"}
+    assert on_gpu.value != on_cpu.value
+    assert on_gpu.metadata == {**on_cpu.metadata, "device": "cuda", "value": on_gpu.value}
+
+
+def forecasts_of(family: str, panel: PricePanel, config: ForecasterConfig, device: str) -> np.ndarray:
+    bars = WeeklyBars.from_panel(panel)
+    later = bars.weeks.select(np.flatnonzero(bars.weeks.start > np.datetime64(CUTOFF)))
+    return train_snapshot(family, panel, CUTOFF, config, MADE_UP, device=device).forecast(panel, later)
+
+
+@needs_gpu
+@families
+def test_a_gpu_repeats_itself_and_forecasts_what_the_cpu_does(panel: PricePanel, family: str) -> None:
+    on_cpu, first, second = (forecasts_of(family, panel, TINY[family], name) for name in ("cpu", "cuda", "cuda"))
+    spread = np.nanstd(on_cpu)
+    np.testing.assert_allclose(second, first, rtol=0, atol=1e-6 * spread)
+    np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-2 * spread)
+
+
+@needs_gpu
+def test_a_snapshot_of_a_gpu_says_so_and_loads_where_there_is_none(panel: PricePanel, tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY["lstm"], n_layers=2, dropout=0.3)
+    made = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP, device="cuda")
+    made.save(tmp_path / made.name)
+    loaded = ModelSnapshot.load(tmp_path / made.name)
+    assert all(weights.device.type == "cpu" for weights in loaded.state_dict.values())
+    assert loaded.metadata["gpu"]["name"] == torch.cuda.get_device_name()
+    assert 0 <= loaded.metadata["gpu"]["gradient"] <= TOLERANCE

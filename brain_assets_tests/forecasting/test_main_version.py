@@ -167,8 +167,10 @@ def test_the_name_follows_from_window_symbols_market_and_configuration(
         main_version_name("lstm", panel, dataclasses.replace(tiny_lstm, seed=1), "simulator"),
         main_version_name("lstm", panel, tiny_lstm, "live"),
         main_version_name("patchtst", panel, tiny_patchtst, "simulator"),
+        main_version_name("lstm", panel, tiny_lstm, "simulator", "cuda"),
     ]
-    assert len({name, *others}) == 6
+    assert len({name, *others}) == 7
+    assert main_version_name("lstm", panel, tiny_lstm, "simulator", "cpu") == name
 
 
 def test_patchtst_versions_are_made_the_same_way(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> None:

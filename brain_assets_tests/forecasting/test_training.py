@@ -9,6 +9,7 @@ from brain_assets.forecasting.features import WindowIndex
 from brain_assets.forecasting.training import (
     EpochLosses,
     WindowBatches,
+    compare_first_batch,
     fit_scaler,
     predict,
     repeatable,
@@ -43,6 +44,45 @@ def test_batches_are_gathered_time_first_from_the_right_symbol_and_session() -> 
     assert gathered.shape == (3, 2, 3)
     torch.testing.assert_close(gathered[:, 0], features[1, 0:3])
     torch.testing.assert_close(gathered[:, 1], features[0, 2:5])
+
+
+def test_batches_are_gathered_where_the_features_are() -> None:
+    index = WindowIndex(np.array([0, 1]), np.array([2, 0]), np.array([0, 0]))
+    batches = WindowBatches(torch.empty((2, 5, 3), device="meta"), index, 3)
+    assert batches.gather(torch.tensor([1, 0])).device.type == "meta"
+
+
+class Watched(LastValue):
+    """Notes the windows that it is shown while it learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[torch.Tensor] = []
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.shown.append(windows.clone())
+        return super().forward(windows)
+
+
+def test_what_is_compared_is_the_first_batch_of_the_training() -> None:
+    config = LstmConfig(window=2, batch_size=50, max_epochs=1, seed=3)
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 401, 2)).astype(np.float32))
+    start = np.arange(400)
+    index = WindowIndex(np.zeros(400, dtype=np.int64), start, start)
+    x = features[0, 1:, 0].numpy().astype(float)
+    learning, compared, moved = Watched(), Watched(), Watched()
+    windows = WindowBatches(features, index, 2)
+    train(learning, windows, 2 * x, windows, 2 * x, config)
+    torch.nn.init.constant_(moved.slope, 0.5)
+    difference = compare_first_batch(compared, moved, features, index, 2 * x, config)
+    assert len(compared.shown) == len(moved.shown) == 1
+    assert torch.equal(compared.shown[0], learning.shown[0])
+    assert torch.equal(moved.shown[0], learning.shown[0])
+    # with all targets 2 x, the loss is (slope - 2) ** 2 times the mean of x ** 2: 4 against 2.25, gradients 4 against 3
+    assert difference == (pytest.approx(1.75 / 4, rel=1e-5), pytest.approx(1 / 4, rel=1e-5))
+    assert compared.slope.item() == 0.0
+    assert compared.slope.grad is None
 
 
 def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
+import torch
 
+from brain_assets.device import resolve_device
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.simulator import SimulatorMarket
@@ -175,6 +178,36 @@ def test_same_fingerprint_is_not_trained_again_unless_forced(market: SimulatorMa
     assert metadata_of(third, "lstm_snapshot")["reused"] is False
     assert weights.stat().st_mtime_ns > stamp
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_device_is_shown_and_the_cpu_is_what_it_was_before_it_could_be_chosen(
+    three_years: tuple, market: SimulatorMarket, tmp_path: Path, name: str
+) -> None:
+    results, folder, tables = three_years
+    first = metadata_of(results[2020], name)
+    here = json.loads((folder / MODELS[name] / "snapshot-2020-12-31" / "metadata.json").read_text())
+    assert first["device"].partition(":")[0] == here["device"] == resolve_device("auto")
+    shutil.copytree(folder, tmp_path / "models")
+    resources = world(market, tmp_path / "models", tables)
+    same = {"ops": {name: {"config": {**RUN_CONFIG["ops"][name]["config"], "device": here["device"]}}}}
+    again = metadata_of(run_year(2020, resources, names=[name], run_config=same), name)
+    assert again["reused"] is True
+    assert again["fingerprint"] == first["fingerprint"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
+    three_years: tuple, market: SimulatorMarket, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = {"ops": {name: {"config": {**RUN_CONFIG["ops"][name]["config"], "device": "cuda"}}}}
+    resources = world(market, tmp_path / "models", three_years[2])
+    with pytest.raises(
+        ConfigError, match=r"^device: expected a GPU that torch .* can use, got none; set device to auto"
+    ):
+        run_year(2020, resources, names=[name], run_config=asked)
+    assert not list(tmp_path.rglob("snapshot-*"))
 
 
 def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import torch
 
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
@@ -52,6 +54,20 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
 def this_year(month: int, day: int, hour: int) -> datetime.datetime:
     """Give a moment of the year after the last partition, in New York's winter time."""
     return datetime.datetime(int(YEARS.get_partition_keys()[-1]) + 1, month, day, hour, tzinfo=NEW_YORK)
+
+
+@pytest.mark.parametrize("family", ["lstm", "patchtst"])
+def test_the_device_is_asked_for_and_shown(
+    tables: MemoryTableStore, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^device: expected a GPU that torch .* can use, got none"):
+        train(resources, family, device="cuda")
+    shown = train(resources, family)
+    assert shown["device"] == "cpu"
+    again = train(resources, family, device="cpu")
+    assert (again["reused"], again["version"]) == (True, shown["version"])
 
 
 @pytest.mark.parametrize("family", ["lstm", "patchtst"])

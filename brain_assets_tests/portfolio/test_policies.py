@@ -104,6 +104,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
     other = training_weeks(changed, later, family, CUTOFF)
     before = policy_fingerprint(family, weeks, CONFIG[family])
     assert policy_fingerprint(family, other, CONFIG[family]) == before
+    assert policy_fingerprint(family, weeks, CONFIG[family], "cuda").value != before.value
     signals = weeks.signals.copy()
     signals[3, 1, 2] += 0.01
     assert policy_fingerprint(family, replace(weeks, signals=signals), CONFIG[family]) != before

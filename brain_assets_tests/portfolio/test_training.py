@@ -10,9 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO, SAC
+from torch import nn
 
+from brain_assets.device import TOLERANCE, Difference, Losses, compare
 from brain_assets.errors import TrainingError
 from brain_assets.market.signals import NEWS
+from brain_assets.portfolio import training
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.config import PolicyConfig, PpoConfig, SacConfig
 from brain_assets.portfolio.families import POLICIES
@@ -84,6 +88,93 @@ def test_the_random_state_and_torch_settings_of_the_caller_stay(family: str) -> 
         assert settings() == before
     finally:
         torch.set_num_threads(n_threads)
+
+
+SECOND_CPU = "cpu:0"
+"""To torch the CPU, to us another device: the road of a GPU, taken without one."""
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+
+
+def train_on(family: str, device: str, config: PolicyConfig | None = None) -> PolicyResult:
+    return POLICIES[family].train(toy_weeks(60, 3), config or TINY[family], RULES, None, device)
+
+
+@families
+def test_a_device_that_computes_the_same_learns_the_same(family: str) -> None:
+    on_cpu, there = train_on(family, "cpu"), train_on(family, SECOND_CPU)
+    assert sha256(there) == sha256(on_cpu)  # comparing disturbs nothing
+    assert on_cpu.difference is None
+    assert there.difference == Difference(0.0, 0.0)
+
+
+class SecondCpu:
+    """Stands in for `compare`: the second device rounds as told; notes what was compared."""
+
+    def __init__(self, rounds: Callable[[nn.Module], nn.Module]) -> None:
+        self._rounds = rounds
+        self.found: list[Difference] = []
+        self.gradients: set[str] = set()
+
+    def __call__(self, network: nn.Module, other: nn.Module, losses: Losses) -> Difference:
+        self.found.append(compare(network, self._rounds(other), losses))
+        losses(network).sum().backward()
+        self.gradients = {name for name, weight in network.named_parameters() if weight.grad is not None}
+        return self.found[-1]
+
+
+def as_bfloat16(network: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(weight.bfloat16())
+    return network
+
+
+@families
+def test_a_device_as_coarse_as_bfloat16_is_refused_before_it_learns(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "compare", SecondCpu(as_bfloat16))
+    for algorithm in (PPO, SAC):
+        monkeypatch.setattr(algorithm, "train", lambda *_: pytest.fail("it has learned"))
+    with pytest.raises(
+        TrainingError, match=r"^device cuda: .* within 0.0001 of the CPU's, got .*; set device to cpu.$"
+    ):
+        train_on(family, SECOND_CPU, replace(POLICIES[family].config_class(), total_steps=200))
+
+
+@families
+def test_float32_is_within_the_tolerance_of_float64_on_the_first_batch(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = SecondCpu(nn.Module.double)
+    monkeypatch.setattr(training, "compare", second)
+    train_on(family, SECOND_CPU)
+    [found] = second.found  # the first rollout only
+    assert 0 < found.loss < TOLERANCE / 10
+    assert 0 < found.gradient < TOLERANCE / 10
+
+
+@families
+def test_every_weight_that_acts_or_judges_takes_part_in_the_comparison(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = SecondCpu(lambda network: network)
+    monkeypatch.setattr(training, "compare", second)
+    result = train_on(family, SECOND_CPU)
+    explores = {"ppo": set(), "sac": {"log_std"}}[family]  # SAC's is compared as it acts without exploring
+    assert {f"network.{name}" for name in set(result.state_dict) - explores} <= second.gradients
+
+
+@needs_gpu
+@families
+def test_a_gpu_repeats_itself_and_agrees_with_the_cpu_on_the_first_batch(family: str) -> None:
+    first, second = train_on(family, "cuda"), train_on(family, "cuda")
+    for name, weights in first.state_dict.items():
+        assert weights.device.type == "cpu"
+        torch.testing.assert_close(second.state_dict[name], weights, rtol=1e-6, atol=1e-6)
+    assert first.difference is not None
+    assert max(first.difference) <= TOLERANCE
 
 
 def interrupt(_: PolicyProgress) -> None:

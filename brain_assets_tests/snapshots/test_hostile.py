@@ -571,6 +571,9 @@ def put(path: str, value: Any) -> Callable[[dict], object]:
         ("lstm", "data.symbols", "AAA", "expected data.symbols to be a list of names, got 'AAA'"),
         ("lstm", "data.symbols", ["A", 3], "expected data.symbols to be a list of names, got ['A', 3]"),
         ("lstm", "data.first_session", "then", "expected data.first_session to be a date"),
+        ("lstm", "device", "tpu", "expected device to be cpu or cuda, got 'tpu'"),
+        ("ppo", "device", None, "expected device to be cpu or cuda, got None"),
+        ("lstm", "device", "cuda", "expected gpu, got nothing"),
         ("lstm", "forecast_scale", INF, "expected forecast_scale to be a finite number >= 0, got inf"),
         ("lstm", "forecast_scale", "1", "expected forecast_scale to be a finite number >= 0, got '1'"),
         ("lstm", "forecast_scale", ..., "expected forecast_scale, got nothing"),
@@ -583,6 +586,24 @@ def test_metadata_without_what_is_needed_later_is_refused(
     stranger: Stranger, family: str, path: str, value: object, problem: str
 ) -> None:
     assert stranger.refusal(family, put(path, value)).startswith(f"metadata.json: {problem}")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_snapshot_from_before_there_were_devices_loads(stranger: Stranger, family: str) -> None:
+    assert "device" not in ModelSnapshot.load(stranger.write(family, put("device", ...))).metadata
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_said_of_a_gpu_is_looked_at(stranger: Stranger, family: str) -> None:
+    gpu = {"name": "A GPU", "loss": 0.0, "gradient": 1e-6, "tolerance": 1e-4}
+
+    def made_on(**changes: object) -> Callable[[dict], object]:
+        return lambda manifest: manifest.update(device="cuda", gpu={**gpu, **changes})
+
+    assert ModelSnapshot.load(stranger.write(family, made_on())).metadata["gpu"] == gpu
+    for name, value in (("name", 3), ("loss", "0"), ("gradient", NAN), ("tolerance", -1.0)):
+        sentence = stranger.refusal(family, made_on(**{name: value}))
+        assert sentence.startswith(f"metadata.json: expected gpu.{name} to be a ")
 
 
 def test_rank_correlations_that_there_are_none_of_are_no_reason_to_refuse(stranger: Stranger) -> None:

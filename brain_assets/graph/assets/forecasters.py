@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.device import resolve_device
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
-from brain_assets.graph.configs import MODEL_CONFIGS, ForceConfig, LstmRunConfig, PatchTstRunConfig, to_domain
+from brain_assets.graph.configs import MODEL_CONFIGS, LstmRunConfig, PatchTstRunConfig, TrainingConfig, to_domain
 from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
@@ -77,7 +78,7 @@ def patchtst_snapshot(
 def _forecaster(
     context: dg.AssetExecutionContext,
     family: str,
-    config: ForceConfig,
+    config: TrainingConfig,
     panel: "PricePanel",
     market: Market,
     snapshots: Snapshots,
@@ -87,7 +88,7 @@ def _forecaster(
     from brain_assets.progress import report
 
     cutoff_date = cutoff_of_year(int(context.partition_key))
-    options = to_domain(config, MODEL_CONFIGS[family][1])
+    options, device = to_domain(config, MODEL_CONFIGS[family][1]), resolve_device(config.device)
     panel = panel.until(cutoff_date)
 
     def train() -> "ModelSnapshot":
@@ -100,8 +101,9 @@ def _forecaster(
             options,
             MarketNote.of(market),
             lambda losses: report(f"{family} {cutoff_date.year}: {losses.words(options.max_epochs)}"),
+            device=device,
         )
 
-    fingerprint = forecaster_fingerprint(family, panel, options)
+    fingerprint = forecaster_fingerprint(family, panel, options, device)
     made = make_snapshot(context, snapshots[family], fingerprint, config.force, train)
     return made.result_with(check_results(f"{family}_snapshot", snapshot_verdicts(made.snapshot)))

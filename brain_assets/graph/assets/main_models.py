@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
+from brain_assets.device import resolve_device
 from brain_assets.errors import HubError
 from brain_assets.graph.configs import (
     MODEL_CONFIGS,
-    ForceConfig,
     LstmRunConfig,
     PatchTstRunConfig,
+    TrainingConfig,
     to_domain,
 )
 from brain_assets.graph.evidence import version_evidence
@@ -107,7 +108,7 @@ def _with_recent_prices(prices: pd.DataFrame, market: Market, clock: Clock) -> p
 def _main_version(
     context: dg.AssetExecutionContext,
     family: str,
-    config: ForceConfig,
+    config: TrainingConfig,
     panel: "PricePanel",
     market: Market,
     snapshots: Snapshots,
@@ -115,10 +116,10 @@ def _main_version(
     """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
     from brain_assets.forecasting.fingerprint import main_version_name
 
-    options = to_domain(config, MODEL_CONFIGS[family][1])
+    options, device = to_domain(config, MODEL_CONFIGS[family][1]), resolve_device(config.device)
     note = MarketNote.of(market)
     versions = MainVersions(snapshots[family])
-    name = main_version_name(family, panel, options, note.name)
+    name = main_version_name(family, panel, options, note.name, device)
     reused = versions.exists(name) and not config.force
     if reused:
         context.log.info(f"{versions.path(name)} is there already: not trained again")
@@ -135,6 +136,7 @@ def _main_version(
             note,
             previous,
             lambda losses: report(f"{family} main version: {losses.words(options.max_epochs)}"),
+            device,
         )
         versions.write(snapshot)
         if snapshot.metadata["scores"]["promoted"]:

@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from brain_assets.device import resolve_device
 from brain_assets.errors import SnapshotError
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
@@ -104,7 +105,7 @@ def _policy(
 
     prices, news, fundamentals, forecasts = tables
     cutoff_date = cutoff_of_year(int(context.partition_key))
-    configured = to_domain(config, MODEL_CONFIGS[family][1])
+    configured, device = to_domain(config, MODEL_CONFIGS[family][1]), resolve_device(config.device)
     bars = WeeklyBars.from_panel(add_signals(PricePanel.from_frame(prices), news, fundamentals))
     weeks = training_weeks(bars, forecasts, family, cutoff_date)
 
@@ -116,7 +117,7 @@ def _policy(
         return make_snapshot(
             context,
             storage,
-            policy_fingerprint(family, weeks, options),
+            policy_fingerprint(family, weeks, options, device),
             config.force,
             lambda: train_policy_snapshot(
                 family,
@@ -127,6 +128,7 @@ def _policy(
                 lambda steps, total, reward: report(
                     f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
                 ),
+                device,
             ),
         )
 
