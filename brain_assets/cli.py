@@ -32,6 +32,7 @@ from brain_assets.terminal import (
     session,
     settings_of,
     warnings_shown,
+    with_seeds,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ def backfill(
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
     engine: EngineOption = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
+    ] = None,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
     """Run years, each as a Dagster run on your instance; what is done is skipped.
@@ -81,7 +86,7 @@ def backfill(
 
         chosen = parse_years(years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        job = backfill_class()(defs, instance, names, read_config(config), force)
+        job = backfill_class()(defs, instance, names, with_seeds(read_config(config), seeds), force)
         outcomes = _run(job, chosen)
         _print_results(read_results(data_dir(), chosen))
         _print_summary(outcomes)

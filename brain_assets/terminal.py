@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.snapshots.names import POLICY_FAMILIES
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -143,6 +144,24 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
             f"{path}: expected a mapping with the key ops, got {type(content).__name__}; correct the file."
         )
     return content
+
+
+def with_seeds(config: Mapping[str, Any], n_seeds: int | None) -> Mapping[str, Any]:
+    """Give a run configuration that trains each policy so many times; None: as it says itself."""
+    if n_seeds is None:
+        return config
+    merged = {**config, "ops": {**_mapping_at(config, "ops")}}
+    for family in POLICY_FAMILIES:
+        entry = _mapping_at(merged["ops"], f"{family}_policy")
+        merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
+    return merged
+
+
+def _mapping_at(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key) or {}
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"--config: {key}: expected a mapping, got {type(found).__name__}; correct the file.")
+    return found
 
 
 class _StatusHandler(logging.Handler):

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from brain_assets.progress import report
+from brain_assets.settings import current_settings
 
 
-def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
+def spread(numbers: Sequence[int], work: Callable[[int], None], asset: str) -> None:
     """Do some work for each number, here and on what the cluster has free; raises what the work here raises.
 
     Parameters
@@ -20,13 +21,18 @@ def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
     work : callable
         Takes a number; can be pickled, and stores its result where everyone finds it. If it fails elsewhere, its number
         is left undone.
+    asset : str
+        Whose step it is; a helper asks for what that asks for.
     """
     import ray
 
+    from brain_assets.graph.cluster import read_cluster_config
+
+    asked = read_cluster_config(current_settings().cluster_config).resources_of(asset)
     ray.init(address="auto", ignore_reinit_error=True, log_to_driver=False, configure_logging=False)
-    queue = ray.remote(num_cpus=0)(_Queue).remote(list(numbers))  # type: ignore[attr-defined]
+    queue: Any = ray.remote(num_cpus=0)(_Queue).remote(list(numbers))
     shared = ray.put(work)
-    helper = ray.remote(num_cpus=1, max_retries=3)(_help)
+    helper: Any = ray.remote(**asked.model_dump(exclude_none=True), max_retries=3)(_help)
     helpers = [helper.remote(queue, shared, place) for place in range(len(numbers) - 1)]
     try:
         while (number := ray.get(queue.take.remote())) is not None:
@@ -36,7 +42,8 @@ def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
         for place, reference in enumerate(helpers):
             if place not in begun:
                 ray.cancel(reference)
-        ray.wait([helpers[place] for place in begun], num_returns=len(begun)) if begun else None
+        if begun:
+            ray.wait([helpers[place] for place in begun], num_returns=len(begun))
     finally:
         ray.kill(queue)
         ray.shutdown()

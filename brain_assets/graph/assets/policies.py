@@ -1,6 +1,6 @@
 """Policy snapshots by year, and how they fared the year after."""
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import check_results, check_specs
 from brain_assets.graph.columns import column_schema
 from brain_assets.graph.configs import MODEL_CONFIGS, PpoRunConfig, SacRunConfig, SeedsConfig, to_domain
-from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR, YEARS, calendar_years
+from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, SETTINGS, UP_TO_YEAR, YEARS, calendar_years
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
@@ -26,7 +26,6 @@ from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.backtest import BacktestResult
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
 
 INPUTS = {name: dg.AssetIn(partition_mapping=UP_TO_YEAR) for name in (*RAW, "walkforward_forecasts")}
 
@@ -94,13 +93,9 @@ def _policy(
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.portfolio.checks import weights_verdict
     from brain_assets.portfolio.evidence import degeneracy
-    from brain_assets.portfolio.policies import (
-        policy_fingerprint,
-        train_policy_snapshot,
-        training_weeks,
-        weights_on,
-    )
+    from brain_assets.portfolio.policies import training_weeks, weights_on
     from brain_assets.portfolio.rules import RULES
+    from brain_assets.portfolio.seed_training import SeedTraining
     from brain_assets.progress import report
 
     prices, news, fundamentals, forecasts = tables
@@ -109,34 +104,32 @@ def _policy(
     bars = WeeklyBars.from_panel(add_signals(PricePanel.from_frame(prices), news, fundamentals))
     weeks = training_weeks(bars, forecasts, family, cutoff_date)
 
-    def make(storage: "SnapshotLocalStorage", number: int) -> Made:
-        options = replace(configured, seed=configured.seed + number)
+    training = SeedTraining(snapshots[family], weeks, cutoff_date, configured, MarketNote.of(market), device)
+
+    def make(number: int, force: bool) -> Made:
         head = f"{family} {cutoff_date.year}"
         if config.n_seeds > 1:
             head += f", seed {number + 1} of {config.n_seeds}"
+
+        def show(steps: int, total: int, reward: float) -> None:
+            report(f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}")
+
         return make_snapshot(
             context,
-            storage,
-            policy_fingerprint(family, weeks, options, device),
-            config.force,
-            lambda: train_policy_snapshot(
-                family,
-                weeks,
-                cutoff_date,
-                options,
-                MarketNote.of(market),
-                lambda steps, total, reward: report(
-                    f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}"
-                ),
-                device,
-            ),
+            training.storage_of(number),
+            training.fingerprint(number),
+            force,
+            lambda: training.train(number, show),
         )
 
-    made = make(snapshots[family], 0)
-    if config.n_seeds > 1 and SETTINGS.engine == "ray":
-        numbers, note = range(1, config.n_seeds), MarketNote.of(market)
-        _train_seeds(numbers, snapshots[family], weeks, cutoff_date, configured, note, config.force)
-    other_seeds = [make(snapshots[family].of_seed(number), number) for number in range(1, config.n_seeds)]
+    others = range(1, config.n_seeds)
+    made = make(0, config.force)
+    spread_out = SETTINGS.engine == "ray" and bool(others)
+    if spread_out:
+        from brain_assets.graph.spread import spread
+
+        spread(others, partial(training.store, config.force), f"{family}_policy")
+    other_seeds = [make(number, config.force and not spread_out) for number in others]
     problem = degeneracy(made.snapshot.metadata["training"])
     if problem:
         context.log.warning(f"{family} {cutoff_date.year}: {problem}")
@@ -145,37 +138,6 @@ def _policy(
         "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
     }
     return made.result_with(check_results(f"{family}_policy", verdicts), other_seeds)
-
-
-def _train_seeds(
-    numbers: Sequence[int],
-    storage: "SnapshotLocalStorage",
-    weeks: "MarketWeeks",
-    cutoff_date: datetime.date,
-    config: "PolicyConfig",
-    market: MarketNote,
-    force: bool,
-) -> None:
-    """Store a family's policy trained with each of some seeds, on the whole cluster; those that are there are kept."""
-    spread(numbers, partial(_train_seed, storage, weeks, cutoff_date, config, market, force))
-
-
-def _train_seed(
-    storage: "SnapshotLocalStorage",
-    weeks: "MarketWeeks",
-    cutoff_date: datetime.date,
-    config: "PolicyConfig",
-    market: MarketNote,
-    force: bool,
-    number: int,
-) -> None:
-    from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
-
-    place, options = storage.of_seed(number), replace(config, seed=config.seed + number)
-    found = place.read_metadata(cutoff_date)
-    expected = policy_fingerprint(storage.family, weeks, options).value
-    if force or found is None or found["fingerprint"]["value"] != expected:
-        place.write_snapshot(train_policy_snapshot(storage.family, weeks, cutoff_date, options, market))
 
 
 @dg.asset(

@@ -1,0 +1,68 @@
+"""One policy's training with each of its seeds, in a form that can be sent to another machine."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from brain_assets.market.base import MarketNote
+from brain_assets.portfolio.config import PolicyConfig
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.snapshots.fingerprint import Fingerprint
+from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.snapshots.storage import SnapshotLocalStorage
+
+
+@dataclass(frozen=True)
+class SeedTraining:
+    """What a policy is trained on, with which configuration, and where it is kept; seed 0 is the policy itself.
+
+    Attributes
+    ----------
+    storage : SnapshotLocalStorage
+        Of the family.
+    weeks : MarketWeeks
+        Up to the cut-off.
+    cutoff_date : datetime.date
+    config : PolicyConfig
+        Of the policy; others have its seed plus their number.
+    market : MarketNote
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+
+    storage: SnapshotLocalStorage
+    weeks: MarketWeeks
+    cutoff_date: datetime.date
+    config: PolicyConfig
+    market: MarketNote
+    device: str
+
+    def storage_of(self, number: int) -> SnapshotLocalStorage:
+        """Give where the training with a seed is kept."""
+        return self.storage.of_seed(number) if number else self.storage
+
+    def fingerprint(self, number: int) -> Fingerprint:
+        """Tell what its bytes follow from."""
+        from brain_assets.portfolio.policies import policy_fingerprint
+
+        return policy_fingerprint(self.storage.family, self.weeks, self._config_of(number), self.device)
+
+    def train(self, number: int, on_progress: Callable[[int, int, float], None] | None = None) -> ModelSnapshot:
+        """Train with a seed; see `brain_assets.portfolio.policies.train_policy_snapshot`."""
+        from brain_assets.portfolio.policies import train_policy_snapshot
+
+        config = self._config_of(number)
+        family = self.storage.family
+        return train_policy_snapshot(
+            family, self.weeks, self.cutoff_date, config, self.market, on_progress, self.device
+        )
+
+    def store(self, force: bool, number: int) -> None:
+        """Train with a seed and store what comes of it, unless it is there already and not forced."""
+        storage = self.storage_of(number)
+        found = storage.read_metadata(self.cutoff_date)
+        if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
+            storage.write_snapshot(self.train(number))
+
+    def _config_of(self, number: int) -> PolicyConfig:
+        return replace(self.config, seed=self.config.seed + number)
