@@ -77,14 +77,15 @@ def brain_assets(data_dir: Path, *arguments: str, **variables: str) -> subproces
     )
 
 
-def start(data_dir: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start the command."""
+def start(data_dir: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start the command, in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [*COMMAND, *arguments],
-        env=environment(data_dir),
+        env=environment(data_dir, **variables),
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 

@@ -34,30 +34,53 @@ def _binaries() -> Path:
     return found[-1].parent
 
 
+class Server:
+    """A server that can be stopped and started again; `url` is its database's address."""
+
+    def __init__(self, folder: str) -> None:
+        self._binaries, self._port, self._folder = _binaries(), free_port(), folder
+        self._as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
+        self.url = f"postgresql+psycopg2://brain@127.0.0.1:{self._port}/dagster"
+
+    def create(self) -> None:
+        """Make the server's files, start it, and make the database."""
+        if self._as_user:
+            shutil.chown(self._folder, USER)
+        self._run("initdb", "-D", f"{self._folder}/data", "-U", "brain", "-A", "trust", "--no-sync")
+        self.start()
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "brain", "dagster")
+
+    def start(self) -> None:
+        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self._run("pg_ctl", "-D", f"{self._folder}/data", "-o", options, "-l", f"{self._folder}/log", "-w", "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", f"{self._folder}/data", "-m", "immediate", "-w", "stop")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [*self._as_user, str(self._binaries / name), *arguments]
+        subprocess.run(command, check=True, capture_output=True, text=True, cwd=self._folder)
+
+
+@contextmanager
+def postgres() -> Iterator[Server]:
+    """Run an empty server."""
+    if find_spec("dagster_postgres") is None:
+        pytest.skip("no dagster-postgres: pip install 'brain_assets[postgres]'")
+    with tempfile.TemporaryDirectory(prefix="brain-assets-postgres-") as folder:
+        server = Server(folder)
+        server.create()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @contextmanager
 def postgres_url() -> Iterator[str]:
     """Run an empty server and give the address of its database, as ``deploy/postgres.yaml`` takes it."""
-    if find_spec("dagster_postgres") is None:
-        pytest.skip("no dagster-postgres: pip install 'brain_assets[postgres]'")
-    binaries, port = _binaries(), free_port()
-    with tempfile.TemporaryDirectory(prefix="brain-assets-postgres-") as folder:
-        as_user = []
-        if os.geteuid() == 0:
-            shutil.chown(folder, USER)
-            as_user = ["runuser", "-u", USER, "--"]
-
-        def run(*command: str) -> None:
-            subprocess.run([*as_user, *command], check=True, capture_output=True, text=True, cwd=folder)
-
-        data = f"{folder}/data"
-        run(str(binaries / "initdb"), "-D", data, "-U", "brain", "-A", "trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        run(str(binaries / "pg_ctl"), "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
-        try:
-            run(str(binaries / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "brain", "dagster")
-            yield f"postgresql+psycopg2://brain@127.0.0.1:{port}/dagster"
-        finally:
-            run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
+    with postgres() as server:
+        yield server.url
 
 
 def home_on_postgres(home: Path) -> Path:

@@ -112,6 +112,10 @@ class ClusterBackfill(Backfill):
         status = reader.read(name, year)
         return Outcome(name, year, "done") if status.state is State.DONE else f"{status.state.value}: {status.reason}"
 
+    def _run_config(self, names: Sequence[str]) -> dict[str, Any]:
+        """Give the configuration, steps' consoles not silenced: they are the jobs' logs in Ray's dashboard."""
+        return {"ops": super()._run_config(names)["ops"]}
+
     def _start(self, unit: Unit, reason: str, attempt: int = 0) -> _Run:
         """Start a run in a process of its own."""
         name, year = unit

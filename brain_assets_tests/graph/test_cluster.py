@@ -1,0 +1,246 @@
+"""Steps on a Ray cluster: what they ask for and are told, and that what they make is what one machine makes."""
+
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from brain_assets.errors import ConfigError
+from brain_assets.settings import read_settings
+from brain_assets_tests.backfills import (
+    ASSETS,
+    YEARS,
+    assert_nothing_half,
+    brain_assets,
+    outcomes,
+    shared_backfill,
+    start,
+    write_config,
+)
+from brain_assets_tests.conftest import TINY
+from brain_assets_tests.postgres import home_on_postgres, postgres
+from brain_assets_tests.ray_nodes import Cluster, ray_cluster
+
+pytest.importorskip("dagster_ray", reason="no Ray: pip install 'brain_assets[cluster]'")
+
+from brain_assets.graph.cluster import ClusterConfig, StepResources, read_cluster_config, step_environment
+
+TWO_YEARS = YEARS[:2]
+
+
+def test_what_a_step_asks_for_is_configured_by_asset_then_by_pool(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    training, policy = (
+        {"num_cpus": 2, "memory": 1_000_000_000},
+        {"num_cpus": 1, "num_gpus": 0.5, "resources": {"big": 1}},
+    )
+    path.write_text(yaml.safe_dump({"lost_jobs": 1, "resources": {"training": training, "sac_policy": policy}}))
+    config = read_cluster_config(path)
+    assert config.lost_jobs == 1
+    assert config.resources_of("lstm_snapshot") == StepResources(num_cpus=2, memory=1_000_000_000)
+    assert config.resources_of("sac_policy") == StepResources(num_cpus=1, num_gpus=0.5, resources={"big": 1})
+    assert config.resources_of("raw_prices") == StepResources(num_cpus=0.25)
+    assert config.resources_of("report") == StepResources(num_cpus=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            "resources: {trainings: {num_cpus: 1}}",
+            "expected under resources names of assets, market or training, got tr",
+        ),
+        ("resources: {training: {num_cpus: 0}}", "resources.training.num_cpus: Input should be greater than 0, got 0"),
+        ("adress: http://head:8265", "adress: Extra inputs are not permitted"),
+        ("resources: [", "expected a YAML file, got: while parsing"),
+    ],
+)
+def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        read_cluster_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert words in str(caught.value)
+    with pytest.raises(ConfigError, match="expected a YAML file, got: .*No such file"):
+        read_cluster_config(tmp_path / "none.yaml")
+
+
+def test_a_step_is_told_the_settings_whole_paths_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("BRAIN_DATA_DIR", "results")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BRAIN_SYMBOLS", "AAA,BBB")
+    monkeypatch.setenv("BRAIN_ENGINE", "ray")
+    told = step_environment(read_settings(), ClusterConfig())
+    assert told == {
+        "OMP_NUM_THREADS": "1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "BRAIN_MARKET": "simulator",
+        "BRAIN_SYMBOLS": "AAA,BBB",
+        "BRAIN_ENGINE": "ray",
+        "BRAIN_DATA_DIR": str(tmp_path / "results"),
+    }
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    failed = brain_assets(tmp_path, "backfill", "2019", "--engine", "ray", RAY_ADDRESS="http://127.0.0.1:9")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: http://127.0.0.1:9: expected the dashboard of a Ray cluster, got: ")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two nodes of one core."""
+    with ray_cluster(2) as nodes:
+        yield nodes
+
+
+def files_of(data_dir: Path) -> dict[str, bytes]:
+    """Give every artifact: tables, snapshots, trials; not Dagster's own record."""
+    paths = [path for path in sorted(data_dir.rglob("*")) if path.is_file()]
+    names = {path: path.relative_to(data_dir) for path in paths}
+    return {str(name): path.read_bytes() for path, name in names.items() if name.parts[0] != "dagster"}
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_a_cluster_makes_the_bytes_of_one_machine_and_trains_years_side_by_side(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, cluster: Cluster
+) -> None:
+    finished = shared_backfill(tmp_path_factory)
+    years = f"{YEARS[0]}-{YEARS[-1]}"
+    command = ("backfill", years, "--engine", "ray", "--config", str(finished.config))
+    before = {job.submission_id for job in cluster.jobs()}
+    run = brain_assets(tmp_path / "data", *command, RAY_ADDRESS=cluster.address)
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = outcomes(run.stdout)
+    assert all(said[year, asset].startswith("made") for year in YEARS for asset in ASSETS)
+    assert files_of(tmp_path / "data") == files_of(finished.data_dir)
+    jobs = [job for job in cluster.jobs() if job.submission_id not in before]
+    assert len({job.driver_node_id for job in jobs}) == 2
+    training = [job for job in jobs if job.metadata["dagster/op"].endswith(("_snapshot", "_policy"))]
+    assert any(
+        one.driver_node_id != other.driver_node_id and one.start_time < other.start_time < one.end_time
+        for one in training
+        for other in training
+    )
+    again = brain_assets(tmp_path / "data", *command, RAY_ADDRESS=cluster.address)
+    assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
+    local = brain_assets(tmp_path / "data", "status", years, "--config", str(finished.config))
+    assert "missing" not in local.stdout
+    assert "stale" not in local.stdout
+
+
+@pytest.mark.slow
+def test_seeds_are_spread_over_the_nodes_and_are_those_of_one_machine(tmp_path: Path, cluster: Cluster) -> None:
+    """Both policies wait with a core each, and still their seeds get trained: nobody waits for a free core."""
+    config = write_config(tmp_path / "tiny.yaml")
+    options = ("backfill", "2019", "--config", str(config), "--seeds", "4")
+    local = brain_assets(tmp_path / "local", *options)
+    assert local.returncode == 0, local.stdout + local.stderr
+    run = brain_assets(tmp_path / "spread", *options, "--engine", "ray", RAY_ADDRESS=cluster.address)
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = files_of(tmp_path / "spread")
+    assert found == files_of(tmp_path / "local")
+    for family in ("ppo", "sac"):
+        for number in (1, 2, 3):
+            assert f"models/seeds/{number}/{family}/snapshot-2019-12-31/metadata.json" in found
+
+
+def long_training(folder: Path) -> Path:
+    """Give a configuration whose PPO policy takes about a quarter of a minute."""
+    ops = {**TINY["ops"], "ppo_policy": {"config": {**TINY["ops"]["ppo_policy"]["config"], "total_steps": 60_000}}}
+    return write_config(folder / "long.yaml", {"ops": ops})
+
+
+def await_training(cluster: Cluster, asset: str, known: Collection[str | None] = (), seconds: float = 150) -> None:
+    """Wait until the step of an asset trains."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for job in cluster.jobs():
+            mine = job.metadata["dagster/op"] == asset and job.submission_id not in known
+            if mine and job.submission_id and "steps" in cluster.client.get_job_logs(job.submission_id):
+                return
+        time.sleep(0.5)
+    raise AssertionError(f"{asset} was not trained within {seconds} s")
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_in_training_costs_that_step_and_nothing_else(tmp_path: Path) -> None:
+    config = long_training(tmp_path)
+    data = tmp_path / "data"
+    before = ",".join(name for name in ASSETS if name not in ("ppo_policy", "backtest"))
+    assert brain_assets(data, "backfill", "2019", "--config", str(config), "--assets", before).returncode == 0
+    asked = write_config(tmp_path / "cluster.yaml", {"resources": {"ppo_policy": {"resources": {"tower": 1}}}})
+    with ray_cluster(1) as cluster:
+        tower = ("--resources", '{"tower": 1}')
+        doomed = cluster.add_node(*tower)
+        variables = {"RAY_ADDRESS": cluster.address, "BRAIN_CLUSTER_CONFIG": str(asked)}
+        command = ("backfill", "2019", "--engine", "ray", "--config", str(config), "--assets", "ppo_policy")
+        running = start(data, *command, **variables)
+        await_training(cluster, "ppo_policy")
+        cluster.kill_node(doomed)
+        cluster.add_node(*tower)
+        assert running.wait(240) == 0
+        first, second = [job for job in cluster.jobs() if job.metadata["dagster/op"] == "ppo_policy"]
+        assert (first.status, second.status) == ("FAILED", "SUCCEEDED")
+        assert first.driver_node_id != second.driver_node_id
+    assert_nothing_half(data)
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        runs = [run for run in instance.get_runs() if dg.AssetKey("ppo_policy") in (run.asset_selection or ())]
+    assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS]
+
+
+@pytest.mark.slow
+def test_runs_wait_for_a_database_that_is_restarted(tmp_path: Path, cluster: Cluster) -> None:
+    config = long_training(tmp_path)
+    data, home = tmp_path / "data", home_on_postgres(tmp_path / "home")
+    with postgres() as server:
+        variables = {"RAY_ADDRESS": cluster.address, "DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": server.url}
+        handed = {"env_vars": ["DAGSTER_POSTGRES_URL"]}  # of a server without a password
+        variables["BRAIN_CLUSTER_CONFIG"] = str(write_config(tmp_path / "cluster.yaml", handed))
+        running = start(data, "backfill", "2019", "--engine", "ray", "--config", str(config), **variables)
+        await_training(cluster, "ppo_policy")
+        server.stop()
+        time.sleep(15)
+        assert running.poll() is None
+        server.start()
+        assert running.wait(240) == 0
+        again = brain_assets(data, "backfill", "2019", "--config", str(config), **variables)
+        assert "0 made, 0 run without change, 9 done before, 0 not done" in again.stdout
+    assert_nothing_half(data)
+
+
+@pytest.mark.slow
+def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
+    config = write_config(tmp_path / "tiny.yaml")
+    command = ("backfill", "2019", "--config", str(config))
+    local = brain_assets(tmp_path / "local", *command)
+    assert local.returncode == 0, local.stdout + local.stderr
+    one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
+    assert (one.wait(300), other.wait(300)) == (0, 0)
+    assert files_of(tmp_path / "data") == files_of(tmp_path / "local")
+    assert_nothing_half(tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_stopping_the_command_stops_what_it_has_on_the_cluster(tmp_path: Path, cluster: Cluster) -> None:
+    known = {job.submission_id for job in cluster.jobs()}
+    command = ("backfill", "2019", "--engine", "ray", "--config", str(long_training(tmp_path)))
+    running = start(tmp_path / "data", *command, RAY_ADDRESS=cluster.address)
+    await_training(cluster, "ppo_policy", known)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    assert running.wait(120) != 0
+    left = [job for job in cluster.jobs() if job.submission_id not in known and not job.status.is_terminal()]
+    assert left == []
+    assert_nothing_half(tmp_path / "data")

@@ -1,0 +1,142 @@
+"""A Ray cluster on this machine: some nodes of one core each, started and ended by process id."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from brain_assets_tests.backfills import REPOSITORY
+from brain_assets_tests.postgres import free_port
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+START_SECONDS = 120
+BINARIES = Path(sys.executable).parent
+"""Steps begin with `dagster`, which nodes need on their PATH."""
+
+
+@dataclass
+class Cluster:
+    """Nodes, and the address of their dashboard, as ``RAY_ADDRESS`` takes it."""
+
+    address: str
+    port: int
+    folder: Path
+    variables: Mapping[str, str]
+    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def client(self) -> "JobSubmissionClient":
+        from ray.job_submission import JobSubmissionClient
+
+        return JobSubmissionClient(self.address)
+
+    def add_node(self, *arguments: str) -> int:
+        """Start a node with one core, and give its number."""
+        command = [
+            str(BINARIES / "ray"),
+            "start",
+            "--block",
+            "--num-cpus=1",
+            "--node-ip-address=127.0.0.1",
+            "--disable-usage-stats",
+        ]
+        command += ["--object-store-memory=80000000", f"--dashboard-agent-listen-port={free_port()}", *arguments]
+        if not self.nodes:
+            command += ["--head", f"--port={self.port}", f"--dashboard-port={self.address.rsplit(':', 1)[1]}"]
+            command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={self.folder}"]
+        else:
+            command += [f"--address=127.0.0.1:{self.port}"]
+        with (self.folder / f"node-{len(self.nodes)}.log").open("wb") as log:
+            path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
+            environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PATH": path, **self.variables}
+            self.nodes.append(
+                subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd="/", start_new_session=True)
+            )
+        self._await_nodes(len(self.nodes))
+        return len(self.nodes) - 1
+
+    def kill_node(self, number: int) -> None:
+        """Take a node away as a power cut would: all its processes at once."""
+        for process_id in _family(self.nodes[number].pid):
+            _signal(process_id, signal.SIGKILL)
+        self.nodes[number].wait()
+
+    def jobs(self) -> "list[JobDetails]":
+        """Give what ran on it, oldest first."""
+        return sorted(self.client.list_jobs(), key=lambda job: job.start_time or 0)
+
+    def _await_nodes(self, count: int) -> None:
+        import urllib.error
+        import urllib.request
+
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.address}/nodes?view=summary", timeout=5) as answer:
+                    alive = [
+                        node
+                        for node in json.load(answer)["data"]["summary"]
+                        if node.get("raylet", {}).get("state") == "ALIVE"
+                    ]
+                if len(alive) >= count:
+                    return
+            except (urllib.error.URLError, TimeoutError, ConnectionError, KeyError):
+                pass
+            time.sleep(0.5)
+        logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("node-*.log"))
+        raise AssertionError(f"the cluster did not start within {START_SECONDS} s:\n{logs}")
+
+
+@contextmanager
+def ray_cluster(n_nodes: int = 2, **variables: str) -> Iterator[Cluster]:
+    """Run a cluster whose nodes have some variables; skips where there is no Ray."""
+    if find_spec("dagster_ray") is None:
+        pytest.skip("no Ray: pip install 'brain_assets[cluster]'")
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # sockets have short paths
+        cluster = Cluster(f"http://127.0.0.1:{free_port()}", free_port(), Path(folder), variables)
+        try:
+            for _ in range(n_nodes):
+                cluster.add_node()
+            yield cluster
+        finally:
+            ended = [process_id for node in reversed(cluster.nodes) for process_id in _family(node.pid)]
+            for how in (signal.SIGTERM, signal.SIGKILL):
+                for process_id in ended:
+                    _signal(process_id, how)
+                _await_end(ended, 5)
+            for node in cluster.nodes:
+                node.wait()
+
+
+def _await_end(process_ids: list[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(Path(f"/proc/{process_id}/stat").exists() for process_id in process_ids):
+        time.sleep(0.2)
+
+
+def _family(process_id: int) -> list[int]:
+    """Give a process and all its descendants."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    found = [process_id]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def _signal(process_id: int, how: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process_id, how)
