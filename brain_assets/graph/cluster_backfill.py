@@ -11,6 +11,7 @@ such commands at once do work twice, and store the same bytes.
 """
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -130,7 +131,8 @@ class ClusterBackfill(Backfill):
                 job_code_origin=job.get_python_origin(),
             )
         )
-        command = ExecuteRunArgs(job.get_python_origin(), run.run_id, self._instance.get_ref()).get_command_args()
+        arguments = ExecuteRunArgs(job.get_python_origin(), run.run_id, self._instance.get_ref()).get_command_args()
+        command = [sys.executable, "-m", *arguments]  # they begin with `dagster`, which need not be on the PATH here
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
         patiently(lambda: self._instance.add_run_tags(run.run_id, {PROCESS_TAG: name_process(process.pid)}))
         return _Run(reason, run.run_id, process, attempt)

@@ -67,7 +67,7 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, content: 
         read_cluster_config(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert words in str(caught.value)
-    with pytest.raises(ConfigError, match="expected a YAML file, got: .*No such file"):
+    with pytest.raises(ConfigError, match=r"expected a YAML file, got: .*No such file"):
         read_cluster_config(tmp_path / "none.yaml")
 
 
