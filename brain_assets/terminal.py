@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.paths import DataPath
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -81,7 +82,7 @@ def settings_of(market: str | None) -> Any:
     return current_settings()
 
 
-def data_dir() -> Path:
+def data_dir() -> DataPath:
     """Give the data folder of the settings."""
     from brain_assets.settings import current_settings
 
