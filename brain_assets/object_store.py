@@ -38,7 +38,8 @@ _LASTING_ERRNO = frozenset(
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _PASSING_NAMES = frozenset(
     {
-        "HTTPClientError",  # botocore: no connection, no answer in time
+        "ConnectionError",  # botocore: no connection
+        "HTTPClientError",  # botocore: no answer in time
         "ResponseParserError",
         "IncompleteRead",
         "IncompleteReadError",
@@ -116,12 +117,13 @@ def find_objects(folder: UPath) -> dict[UPath, float | None]:
     """Find all objects under a folder, and when each was written (POSIX time; None: not known)."""
     found = _patiently(folder, "list", lambda files: files.find(folder.path, detail=True))
     start = len(folder.path.strip("/")) + 1
-    return {folder / name.strip("/")[start:]: _written(entry) for name, entry in found.items()}
+    names = {name: name.strip("/")[start:] for name in found}
+    return {folder / names[name]: _written(entry) for name, entry in found.items() if names[name]}
 
 
 def _written(entry: Mapping[str, Any]) -> float | None:
     for key in ("LastModified", "mtime", "updated", "last_modified", "created"):
-        if hasattr(entry.get(key), "timestamp"):
+        if getattr(entry.get(key), "tzinfo", None) is not None:
             return float(entry[key].timestamp())
     return None
 
@@ -179,8 +181,9 @@ def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) ->
         if _is_passing(error):
             attempts, seconds = retrying.statistics["attempt_number"], time.monotonic() - started
             raise StorageError(
-                f"{path}: expected a store that answers, got {_said(error)} at {attempts} attempts to {purpose} it in "
-                f"{seconds:.0f} s; run again once it does: what is done stays."
+                f"{path}: expected a store that answers, got {_said(error)} ({attempts} "
+                f"attempt{'s' if attempts > 1 else ''} to {purpose} it in {seconds:.0f} s); run again once it does: "
+                "what is done stays."
             ) from error
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
             raise
@@ -226,4 +229,6 @@ def _words(state: tenacity.RetryCallState) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    code = _code(error)
+    return f"{code}, {words}" if code and code not in words else words

@@ -146,12 +146,15 @@ def _remember(files: Mapping[str, bytes]) -> None:
     """Put files into the cache."""
     place = _cache_folder(files[MANIFEST])
     if place is None:
-        _warn_once("expected a home folder for the cache of snapshots, got none; set BRAIN_CACHE_DIR. Goes on without.")
+        _warn_once(
+            "BRAIN_CACHE_DIR: expected a folder for snapshots that were read, as this user has no home; got none"
+        )
         return
     try:
         local.write_files(place, files)
     except StorageError as error:
-        _warn_once(f"the cache of snapshots is left out, so they are downloaded whenever they are read: {error}")
+        reason = getattr(error.__cause__, "strerror", None) or error
+        _warn_once(f"{place.parent}: expected a folder with room for snapshots that were read, got: {reason}")
 
 
 def _cache_folder(manifest: bytes) -> Path | None:
@@ -162,5 +165,5 @@ def _cache_folder(manifest: bytes) -> Path | None:
 
 
 @lru_cache
-def _warn_once(message: str) -> None:
-    warn(message)
+def _warn_once(problem: str) -> None:
+    warn(f"{problem}; goes on without, and downloads them whenever they are read; set BRAIN_CACHE_DIR.")

@@ -313,8 +313,8 @@ class SnapshotLocalStorage:
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
         recorded = set(recorded_names(self.folder))
-        dates = [date for date in self.list_snapshots() if snapshot_name(date) in recorded]
-        return [date for date in dates if self.hub_record(date).pending]
+        dates = self.list_snapshots() if recorded else []
+        return [date for date in dates if snapshot_name(date) in recorded and self.hub_record(date).pending]
 
     def of_seed(self, number: int) -> "SnapshotLocalStorage":
         """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
