@@ -6,6 +6,7 @@ five times for each of those, in half a minute or in ten: both are told to try o
 here. Listings are not cached, as other machines write too.
 """
 
+import datetime
 import errno
 import os
 import time
@@ -123,8 +124,11 @@ def find_objects(folder: UPath) -> dict[UPath, float | None]:
 
 def _written(entry: Mapping[str, Any]) -> float | None:
     for key in ("LastModified", "mtime", "updated", "last_modified", "created"):
-        if getattr(entry.get(key), "tzinfo", None) is not None:
-            return float(entry[key].timestamp())
+        value = entry.get(key)
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+            return value.timestamp()
     return None
 
 

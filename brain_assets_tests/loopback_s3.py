@@ -69,8 +69,10 @@ class LoopbackS3:
         """Give the requests that are made inside."""
         found: list[str] = []
         before = len(self.requests)
-        yield found
-        found.extend(self.requests[before:])
+        try:
+            yield found
+        finally:
+            found.extend(self.requests[before:])
 
     @contextmanager
     def faulty(self, fault: Fault) -> Iterator[None]:

@@ -60,9 +60,11 @@ def test_what_is_no_place_is_said_in_one_sentence(text: str, words: str, monkeyp
 
 
 def test_a_scheme_whose_package_is_absent_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsspec import registry
+    from importlib import import_module
 
-    monkeypatch.setattr(registry, "_registry", {})
+    registry = import_module("fsspec.registry")  # fsspec has a mapping of the same name
+
+    monkeypatch.delitem(registry._registry, "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(
         ValueError, match=r"whose package is installed, got s3://; pip install brain-assets\[cluster\]$"

@@ -66,7 +66,7 @@ def test_what_is_replaced_is_kept(store: ParquetTableStore) -> None:
     store.write("raw_prices", 2019, prices_2019())
     before = read_object(store.path("raw_prices", 2019))
     kept = store.keep_replaced("raw_prices", 2019)
-    store.write("raw_prices", 2019, bars(("2019-12-30", "AAA", 1.0)))
+    store.write("raw_prices", 2019, bars(("2019-12-30", "AAA", 9.0)))
     [name] = list_children(store.data_dir / "raw" / "prices" / "replaced")
     assert kept.endswith(name)
     assert read_object(store.data_dir / "raw" / "prices" / "replaced" / name) == before
