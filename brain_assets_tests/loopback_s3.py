@@ -19,9 +19,10 @@ from brain_assets.paths import parse_place
 from brain_assets.settings import current_settings
 
 BUCKET = "results"
-STALL = "stall"
+STALL, DROP, TRUNCATE = "stall", "drop", "truncate"
 Fault = Callable[[str], int | str | None]
-"""What happens to a request, ``GET /results/key``: an HTTP status instead of an answer, `STALL`, or None: it passes."""
+"""What happens to a request, ``GET /results/key``: an HTTP status instead of an answer, `STALL` (silence), `DROP` (the
+connection is closed), `TRUNCATE` (in the middle of the answer), or None: it passes."""
 
 ERROR = """<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"""
 CODES = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
@@ -99,8 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests.append(request)
         time.sleep(state.latency)
         fault = state.fault(request)
-        if fault == STALL:
-            state.released.wait()
+        if fault in (STALL, DROP):
+            if fault == STALL:
+                state.released.wait()
             self.close_connection = True
             return
         if isinstance(fault, int):
@@ -113,7 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
             response = connection.getresponse()
             content = response.read()
-            self._answer(response.status, dict(response.getheaders()), content, response.getheader("Content-Length"))
+            length = response.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+            if fault == TRUNCATE:
+                content, self.close_connection = content[: len(content) // 2], True
+            self._answer(response.status, dict(response.getheaders()), content, length)
         finally:
             connection.close()
 
@@ -133,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in headers.items():
                 if name.lower() not in _NOT_FORWARDED:
                     self.send_header(name, value)
-            self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(content)))
+            self.send_header("Content-Length", length or str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 

@@ -22,7 +22,7 @@ from brain_assets.object_store import (
     write_object,
 )
 from brain_assets.paths import parse_place
-from brain_assets_tests.loopback_s3 import STALL, LoopbackS3, forget_connections
+from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
     assert sorted(done) == [False] * 7 + [True]
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize("status", [500, 502, 503, DROP])
 def test_trouble_that_passes_is_waited_for(
-    s3: LoopbackS3, place: UPath, status: int, monkeypatch: pytest.MonkeyPatch
+    s3: LoopbackS3, place: UPath, status: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
     write_object(place / "a", b"1")
@@ -95,28 +95,42 @@ def test_trouble_that_passes_is_waited_for(
         assert len(requests) == 4, requests  # neither s3fs nor botocore has tried again by itself
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    s3: LoopbackS3, place: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    data = os.urandom(300_000)
+    write_object(place / "a", data)
+    left = iter([TRUNCATE, TRUNCATE])
+    with s3.faulty(lambda request: next(left, None)), s3.counted() as requests:
+        assert read_object(place / "a") == data
+    assert len(requests) == 3
+
+
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
 def test_trouble_without_end_is_one_sentence(
     s3: LoopbackS3, place: UPath, status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_object(place / "a", b"1")
     monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(object_store, "PATIENCE", 1.0)
+    monkeypatch.setattr(object_store, "PATIENCE", 3.0)
     with s3.faulty(lambda request: status), pytest.raises(StorageError) as caught, s3.counted() as requests:
         read_object(place / "a")
-    assert re.sub(r" in [01] s\)", ")", str(caught.value)) == (
-        f"s3://results/prefix/a: expected a store that answers, got {code}, made up ({len(requests)} attempts to read "
-        "it); run again once it does: what is done stays."
-    )
     assert len(requests) > 2
+    assert re.fullmatch(
+        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up \({len(requests)} attempts to read "
+        r"it in \d s\); run again once it does: what is done stays\.",
+        str(caught.value),
+    )
+    assert read_object(place / "a") == b"1"
 
 
 def test_a_store_that_does_not_answer_is_left_after_a_time_out(
     s3: LoopbackS3, place: UPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FSSPEC_S3_CONFIG_KWARGS", "")
     from fsspec.config import conf
 
-    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.3}})
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 1.0}})
     monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
     forget_connections()
     write_object(place / "a", b"1")
@@ -125,7 +139,7 @@ def test_a_store_that_does_not_answer_is_left_after_a_time_out(
         started = time.monotonic()
         assert read_object(place / "a") == b"1"
     assert len(requests) == 3
-    assert 0.6 <= time.monotonic() - started < 5
+    assert time.monotonic() - started >= 2
 
 
 def test_a_server_that_is_not_there_is_waited_for_too(place: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
