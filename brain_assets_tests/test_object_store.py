@@ -118,8 +118,8 @@ def test_trouble_without_end_is_one_sentence(
         read_object(place / "a")
     assert len(requests) > 2
     assert re.fullmatch(
-        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up \({len(requests)} attempts to read "
-        r"it in \d s\); run again once it does: what is done stays\.",
+        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up \({len(requests)} attempts to "
+        r"read it in \d s\); run again once it does: what is done stays\.",
         str(caught.value),
     )
     assert read_object(place / "a") == b"1"
