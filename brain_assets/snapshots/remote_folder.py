@@ -15,7 +15,6 @@ at any time.
 """
 
 import hashlib
-import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -60,10 +59,10 @@ def _inner(folder: UPath, manifest: bytes) -> UPath:
 def _remove_unnamed(folder: UPath, manifest: bytes) -> None:
     """Remove what the manifest does not name, unless it is young or the manifest is no longer this one."""
     named, own = folder / MANIFEST, _inner(folder, manifest)
+    times = {path: written for path, written in object_store.find_objects(folder).items() if written is not None}
+    now = max(times.values(), default=0.0)  # by the store's clock: this machine's may be wrong
     old = [
-        path
-        for path, written in object_store.find_objects(folder).items()
-        if path != named and path.parent != own and written is not None and time.time() - written > LEFT_ALONE
+        path for path, written in times.items() if path != named and path.parent != own and now - written > LEFT_ALONE
     ]
     if old and object_store.read_object(named) == manifest:
         object_store.remove_objects(old)
