@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,7 +53,7 @@ class LoopbackS3:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -151,17 +152,24 @@ def forget_connections() -> None:
     current_settings.cache_clear()
 
 
-@contextmanager
-def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[LoopbackS3]:
-    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
+@lru_cache
+def _backend() -> tuple[str, int]:
+    """Start moto's server, once in a process; its threads end with it."""
     from moto.server import ThreadedMotoServer
 
-    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
-        monkeypatch.delenv(name)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()
-    server = LoopbackS3(moto.get_host_and_port())
+    host, port = moto.get_host_and_port()
+    return host, port
+
+
+@contextmanager
+def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[LoopbackS3]:
+    """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+        monkeypatch.delenv(name)
+    server = LoopbackS3(_backend())
     variables: dict[str, Any] = {
         "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": "someone",
@@ -176,7 +184,7 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Loopba
         monkeypatch.setenv(name, value)
     forget_connections()
     try:
-        connection = http.client.HTTPConnection(*moto.get_host_and_port())
+        connection = http.client.HTTPConnection(*_backend())
         for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{BUCKET}")):
             connection.request(method, path, headers={"Content-Length": "0"})
             assert connection.getresponse().read() is not None
@@ -184,5 +192,4 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Loopba
         yield server
     finally:
         server.stop()
-        moto.stop()
         forget_connections()

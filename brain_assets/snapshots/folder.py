@@ -333,7 +333,8 @@ def read_manifest_file(folder: DataPath) -> bytes:
 
 def _refuse(folder: DataPath, problem: str | None) -> None:
     if problem is not None:
-        raise SnapshotError(f"{folder}: expected a complete snapshot, but {problem}; train it again.")
+        again = "train it again with --force" if is_remote(folder) else "train it again"  # its manifest counts as done
+        raise SnapshotError(f"{folder}: expected a complete snapshot, but {problem}; {again}.")
 
 
 def read_folder(folder: DataPath) -> tuple[dict[str, bytes], dict[str, Any]]:
