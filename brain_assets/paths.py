@@ -57,8 +57,9 @@ def _require_package(scheme: str) -> None:
     try:
         get_filesystem_class(scheme)
     except ImportError as error:
-        extra = "brain-assets[cluster]" if scheme in ("s3", "s3a") else "its package"
-        raise ValueError(f"expected a URL whose package is installed, got {scheme}://; pip install {extra}") from error
+        is_s3 = scheme in ("s3", "s3a")
+        hint = "pip install brain-assets[cluster]" if is_s3 else " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"expected a URL whose package is installed, got {scheme}://; {hint}") from error
     except ValueError as error:
         known = ", ".join(sorted({"file", *known_implementations} & {"abfs", "az", "file", "gs", "memory", "s3"}))
         raise ValueError(f"expected a path, or a URL of a scheme such as {known}, got {scheme}://") from error

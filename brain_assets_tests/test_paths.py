@@ -70,6 +70,10 @@ def test_a_scheme_whose_package_is_absent_names_what_to_install(monkeypatch: pyt
         ValueError, match=r"whose package is installed, got s3://; pip install brain-assets\[cluster\]$"
     ):
         parse_place("s3://bucket")
+    monkeypatch.delitem(registry._registry, "gs", raising=False)
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(ValueError, match=r"got gs://; Please install gcsfs to access Google Storage$"):
+        parse_place("gs://bucket")
 
 
 def test_settings_take_a_url_and_give_it_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ class Driver:
         return self.run("backfill", years, "--config", self.config)
 
 
+def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=280)
+    finally:
+        process.kill()
+
+
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one machine makes of 2019 and 2020."""
@@ -133,8 +140,10 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on(s3: LoopbackS3,
 
     with s3.faulty(stall_in_mid_write):
         process = driver.start("backfill", "2019-2020", "--config", driver.config)
-        assert reached.wait(240)
-        process.kill()
+        try:
+            assert reached.wait(240)
+        finally:
+            process.kill()
         process.communicate(timeout=10)
     done = driver.backfill("2019-2020")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -147,7 +156,7 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on(s3: LoopbackS3,
 def test_two_drivers_on_one_bucket_are_as_two_runs_on_one_disk(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:
     drivers = [Driver(tmp_path / str(number), URL) for number in range(2)]
     processes = [driver.start("backfill", "2019-2020", "--config", driver.config) for driver in drivers]
-    outputs = [process.communicate(timeout=280) for process in processes]
+    outputs = [finished(process) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert_same_bytes(on_disk, s3)
     for driver in drivers:
@@ -162,7 +171,7 @@ def test_a_store_that_fails_for_ever_is_one_sentence_and_what_was_done_stays(
     driver = Driver(tmp_path / "driver", URL)
     with s3.faulty(lambda request: 500 if request.startswith("PUT") and "/models/lstm/" in request else None):
         process = driver.start("backfill", "2019-2020", "--config", driver.config, code=SHORT_PATIENCE)
-        output, errors = process.communicate(timeout=280)
+        output, errors = finished(process)
     assert process.returncode == 1
     assert "Traceback" not in output + errors
     lines = [line for line in errors.splitlines() if line.startswith("error:")]
