@@ -10,7 +10,7 @@ SLOW := slow
 # The sample market has its own folder, so that its results are never taken for another market's.
 DEMO := BRAIN_MARKET=sample BRAIN_DATA_DIR=data/demo
 
-.PHONY: help demo ui test test-slow test-all bench clean
+.PHONY: help demo ui test test-slow test-all bench cluster-demo clean
 
 help:
 	@echo "make demo      train and test 2019-2022 on real S&P 500 closes that come along, offline"
@@ -18,10 +18,11 @@ help:
 	@echo "make test      ruff, mypy and the quick tests"
 	@echo "make test-all  the same with the longer proofs"
 	@echo "make bench     measure speed and memory"
+	@echo "make cluster-demo  the same on two Ray nodes, Postgres and an S3 server of its own, compared to the bit"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,postgres]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,cluster]"
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)
@@ -44,6 +45,9 @@ test-all: test test-slow
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+cluster-demo: $(INSTALLED)
+	$(BIN)/python -m benchmarks.cluster
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

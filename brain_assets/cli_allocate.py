@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.errors import AllocationError, SettingsError
+from brain_assets.paths import parse_place, readable
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -70,7 +71,7 @@ def allocate(
         raise AllocationError(made.detail)
     import pandas as pd
 
-    table = pd.read_parquet(made.metadata["path"])
+    table = pd.read_parquet(readable(parse_place(made.metadata["path"])))
     trades = _trades(table, made.metadata["closes"], strategy, held, cash, whole_shares)
     _print_weights(table, made.metadata)
     if trades is not None:

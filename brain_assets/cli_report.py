@@ -1,5 +1,6 @@
 """The command `brain-assets report`."""
 
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
 from brain_assets.terminal import (
     MarketOption,
     console,
@@ -48,12 +50,21 @@ def report(
             print_error(made.detail)
             raise typer.Exit(1)
         _print_figures(made.metadata)
-        path = Path(str(made.metadata["path"]))
+        path = parse_place(str(made.metadata["path"]))
         console.print(
-            f"{escape(str(path))}, {path.stat().st_size / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
+            f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
         )
-        if open_browser and not webbrowser.open(path.resolve().as_uri()):
+        if open_browser and not webbrowser.open(_on_this_machine(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
+
+
+def _on_this_machine(path: DataPath) -> Path:
+    """Give a file that a browser can open: a copy in a temporary folder, if it is elsewhere."""
+    if not is_remote(path):
+        return path
+    copy = Path(tempfile.mkdtemp(prefix="brain-assets-report-")) / path.name
+    copy.write_bytes(read_bytes(path))
+    return copy
 
 
 def _print_figures(metadata: "Mapping[str, Any]") -> None:

@@ -79,7 +79,7 @@ class AlertError(BrainAssetsError):
 
 
 class StorageError(BrainAssetsError):
-    """The data folder cannot be written: read-only, full, or of another market."""
+    """The data folder cannot be used: read-only, full, of another market, or in a store that fails or refuses."""
 
     @classmethod
     def unwritable(cls, place: object, reason: object) -> "StorageError":

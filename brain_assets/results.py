@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from brain_assets.errors import TableError
+from brain_assets.paths import DataPath, is_file, readable
 from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
 from brain_assets.tables import FOLDERS
@@ -57,7 +57,7 @@ class YearResult:
     returns: Mapping[str, float | None]
 
 
-def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
+def read_results(data_dir: DataPath, years: Sequence[int]) -> list[YearResult]:
     """Read the figures of some partition years."""
     from brain_assets.forecasting.walkforward import forecast_quality
     from brain_assets.portfolio.backtest import growth
@@ -85,7 +85,7 @@ def read_results(data_dir: Path, years: Sequence[int]) -> list[YearResult]:
     return results
 
 
-def _read_forecaster(data_dir: Path, family: str, year: int, forecasts: pd.DataFrame | None) -> ForecasterResult:
+def _read_forecaster(data_dir: DataPath, family: str, year: int, forecasts: pd.DataFrame | None) -> ForecasterResult:
     from brain_assets.forecasting.walkforward import forecast_quality
 
     metadata = SnapshotLocalStorage(family, data_dir / "models").read_metadata(cutoff_of_year(year))
@@ -100,9 +100,9 @@ def _read_forecaster(data_dir: Path, family: str, year: int, forecasts: pd.DataF
     )
 
 
-def _read(data_dir: Path, name: str, year: int) -> pd.DataFrame | None:
+def _read(data_dir: DataPath, name: str, year: int) -> pd.DataFrame | None:
     path = data_dir / FOLDERS[name] / f"{year}.parquet"
     try:
-        return pd.read_parquet(path) if path.is_file() else None
+        return pd.read_parquet(readable(path)) if is_file(path) else None
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file and run the year.") from error

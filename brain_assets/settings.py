@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PlainValidator, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.registry import MARKETS
+from brain_assets.paths import DataPath, parse_place
 from brain_assets.snapshots.names import FAMILIES, is_repo_name, is_token
+
+
+def _place(value: Any) -> DataPath:
+    return parse_place(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -22,8 +27,10 @@ class Settings(BaseSettings):
 
     market: Literal[MARKETS] = Field("live", alias="BRAIN_MARKET")  # type: ignore[valid-type]
     """Where data comes from."""
-    data_dir: Path = Field(Path("data"), alias="BRAIN_DATA_DIR")
-    """Root of everything written at run time."""
+    data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
+    """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
+    cache_dir: Path | None = Field(None, alias="BRAIN_CACHE_DIR")
+    """Where snapshots are kept that were read from such a URL; None: ``brain_assets`` in the user's cache folder."""
     symbols: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_SYMBOLS")
     """The universe, separated by commas; empty: the market's default list."""
     first_year: int = Field(2016, alias="BRAIN_FIRST_YEAR", ge=FIRST_DATE.year + 1)
@@ -60,6 +67,8 @@ class Settings(BaseSettings):
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
 
+    user_cache: Path | None = Field(None, alias="XDG_CACHE_HOME")
+    """The user's cache folder; None: ``~/.cache``."""
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
 
@@ -171,8 +180,18 @@ class Settings(BaseSettings):
             name
             for name in self.model_fields_set
             if getattr(self, name) != Settings.model_fields[name].default
-            and not (isinstance(getattr(self, name), SecretStr) or name == "alert_email")
+            and not (isinstance(getattr(self, name), SecretStr) or name in ("alert_email", "user_cache"))
         }
+
+    @property
+    def snapshot_cache(self) -> Path | None:
+        """Where snapshots are kept that were read from elsewhere; None: nowhere, as the user has no home."""
+        if self.cache_dir is not None:
+            return self.cache_dir
+        try:
+            return (self.user_cache or Path.home() / ".cache") / "brain_assets"
+        except RuntimeError:
+            return None
 
     @property
     def first_partition_year(self) -> int:
@@ -216,6 +235,8 @@ def _sentence(detail: dict[str, Any]) -> str:
     place = ".".join(str(part) for part in detail["loc"])
     message = str(detail["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message.startswith("Input") else message
+    if ", got " in message:
+        return f"{place}: {message}; correct it." if place else message
     return f"{place}: {message}, got {detail['input']!r}; correct it." if place else message
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,8 @@ from brain_assets.errors import StorageError, TableError
 from brain_assets.market.fundamentals import validate_fundamentals
 from brain_assets.market.news import validate_news
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
+from brain_assets.object_store import create_object
+from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, readable
 from brain_assets.snapshots.folder import replace_file
 
 FOLDERS = {
@@ -81,11 +84,14 @@ class TableStore(ABC):
         TableError
             If one of the years is not there: history with a hole, or one that ends early, is never handed out.
         """
-        frames = [self.read_year(name, year) for year in sorted(years)]
+        frames = self._read_years(name, sorted(years))
         if not frames:
             raise TableError(f"{name}: expected at least one year, got none; ask for one.")
         pyarrow.default_memory_pool().release_unused()  # what reading left behind is a third of the table
         return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
+
+    def _read_years(self, name: str, years: Sequence[int]) -> list[pd.DataFrame]:
+        return [self.read_year(name, year) for year in years]
 
 
 class MemoryTableStore(TableStore):
@@ -121,36 +127,55 @@ class ParquetTableStore(TableStore):
 
     Parameters
     ----------
-    data_dir : Path
+    data_dir : Path or UPath
     identity : mapping
         JSON values that say where the data comes from. The first write leaves them in ``market.json``; a folder of
         another market is refused, since its years would be taken for this one's.
     """
 
-    def __init__(self, data_dir: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
         self.data_dir = data_dir
         self._identity = dict(identity)
+        self._is_claimed = False
 
-    def path(self, name: str, year: Part) -> Path:
+    def path(self, name: str, year: Part) -> DataPath:
         """Give the file of a year, whether it exists or not."""
         return self.data_dir / FOLDERS[name] / f"{year}.parquet"
 
     def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
-        return self.path(name, year).is_file()
+        return is_file(self.path(name, year))
 
     def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there or is no table."""
         self.check_identity()
-        if not self.exists(name, year):
+        path = self.path(name, year)
+        if not is_remote(path) and not path.is_file():
             raise TableError(_absent(name, year))
         try:
-            frame = pd.read_parquet(self.path(name, year))
+            source = readable(path)
+        except FileNotFoundError as error:
+            raise TableError(_absent(name, year)) from error
+        return self._table(name, path, source)
+
+    def _read_years(self, name: str, years: Sequence[int]) -> list[pd.DataFrame]:
+        """Read years; from elsewhere, all at the same time."""
+        if not is_remote(self.data_dir):
+            return super()._read_years(name, years)
+        self.check_identity()
+        paths = [self.path(name, year) for year in years]
+        contents = read_all(paths)
+        for year, content in zip(years, contents, strict=True):
+            if content is None:
+                raise TableError(_absent(name, year))
+        return [self._table(name, path, BytesIO(content or b"")) for path, content in zip(paths, contents, strict=True)]
+
+    def _table(self, name: str, path: DataPath, source: Path | BytesIO) -> pd.DataFrame:
+        try:
+            frame = pd.read_parquet(source)
         except (OSError, ValueError) as error:
-            raise TableError(
-                f"{self.path(name, year)}: expected a Parquet table, got {error}; remove the file."
-            ) from error
-        return VALIDATORS[name](frame, str(self.path(name, year))) if name in VALIDATORS else frame
+            raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
+        return VALIDATORS[name](frame, str(path)) if name in VALIDATORS else frame
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""
@@ -162,16 +187,18 @@ class ParquetTableStore(TableStore):
     def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced, named by its content."""
         path = self.path(name, year)
-        data = path.read_bytes()
+        data = read_bytes(path)
         kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
         replace_file(kept, lambda temporary: temporary.write_bytes(data))
         return str(kept)
 
     def check_identity(self) -> None:
         """Raise `StorageError` if the folder holds another market's results."""
+        if self._is_claimed:
+            return
         path = self.data_dir / IDENTITY_FILE
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(read_bytes(path))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -187,12 +214,17 @@ class ParquetTableStore(TableStore):
                 f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
                 "BRAIN_DATA_DIR to another folder, or the market back."
             )
+        self._is_claimed = is_remote(path)  # not asked for again there: every look is a request
 
     def _claim(self) -> None:
         self.check_identity()
         path = self.data_dir / IDENTITY_FILE
-        if not path.exists():
-            content = json.dumps(self._identity, indent=2) + "\n"
+        content = json.dumps(self._identity, indent=2) + "\n"
+        if is_remote(path):
+            if not self._is_claimed:
+                create_object(path, content.encode())
+                self.check_identity()  # another driver may have been faster
+        elif not path.exists():
             replace_file(path, lambda temporary: temporary.write_text(content))
 
 

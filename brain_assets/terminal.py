@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.paths import DataPath
 from brain_assets.snapshots.names import POLICY_FAMILIES
 
 MIN_WIDTH = 100
@@ -90,7 +91,7 @@ def settings_of(market: str | None, engine: str | None = None) -> Any:
     return current_settings()
 
 
-def data_dir() -> Path:
+def data_dir() -> DataPath:
     """Give the data folder of the settings."""
     from brain_assets.settings import current_settings
 

@@ -3,9 +3,13 @@
 import datetime
 import os
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 # Before anything imports the graph, whose years come from the environment as it is then.
-for name in [name for name in os.environ if name.startswith(("BRAIN_", "HF_", "STORAGE_", "DAGSTER_"))]:
+for name in [
+    name for name in os.environ if name.startswith(("BRAIN_", "HF_", "STORAGE_", "DAGSTER_", "AWS_", "FSSPEC_"))
+]:
     del os.environ[name]
 os.environ["BRAIN_MARKET"] = "simulator"
 # And before anything imports the Hub client, which reads its settings once.
@@ -21,6 +25,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
@@ -76,6 +81,13 @@ def panel(market: SimulatorMarket, prices: pd.DataFrame) -> PricePanel:
     """The same years, news and filings beside the bars."""
     news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
     return add_signals(PricePanel.from_frame(prices), news, market.fundamentals(FIRST_DAY, END).table)
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+    """An S3 server with an empty bucket, which the environment names."""
+    with loopback_s3(monkeypatch, tmp_path / "cache-of-s3") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,12 @@
 
 import datetime
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import utc_now
+from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.snapshots.hub_address import HubAddress, hub_address
 from brain_assets.snapshots.names import FAMILIES
@@ -18,7 +18,7 @@ from brain_assets.tables import ParquetTableStore, TableStore
 def build_resources(
     market: Market,
     tables: TableStore,
-    models_dir: Path,
+    models_dir: DataPath,
     hubs: Mapping[str, HubAddress | None] | None = None,
     clock: Callable[[], datetime.datetime] = utc_now,
 ) -> Mapping[str, Any]:

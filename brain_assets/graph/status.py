@@ -75,6 +75,7 @@ class StatusReader:
             family: storage.impatient() for family, storage in resources["snapshots"].items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
+        self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._options = options
         self._refused = failed_blocking_checks(instance)
         self._config_hashes = {
@@ -136,6 +137,11 @@ class StatusReader:
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
+        if (name, year) not in self._found:
+            self._found[name, year] = self._read_metadata(name, year)
+        return self._found[name, year]
+
+    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         storage, cutoff_date = self._snapshots[SNAPSHOT_FAMILY[name]], cutoff_of_year(year)
         local = storage.read_metadata(cutoff_date)
         if local is not None or storage.hub is None:
@@ -154,12 +160,10 @@ class StatusReader:
         return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
-        if not self._tables.exists(name, year):
-            return "its file is gone"
         try:
             self._tables.read_year(name, year)
         except TableError:
-            return "its file cannot be read"
+            return "its file cannot be read" if self._tables.exists(name, year) else "its file is gone"
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:

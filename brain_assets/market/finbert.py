@@ -14,12 +14,11 @@ titles, which are then scored again.
 """
 
 import hashlib
-import os
 import pickle
 import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +27,10 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.errors import MarketError, StorageError
+from brain_assets.errors import MarketError
+from brain_assets.paths import DataPath, is_file, readable
 from brain_assets.progress import report, warn
-from brain_assets.snapshots.folder import flush_directory, settle, temporary_sibling
+from brain_assets.snapshots.folder import replace_file
 from brain_assets.snapshots.names import is_repo_name
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class FinBertScorer:
         safetensors or a pickle that holds nothing but tensors.
     batch_size : int
         Most titles in one pass through the network; changes no score.
-    cache : Path, optional
+    cache : Path or UPath, optional
         Folder of the scores of earlier runs; None: there are none, and none are kept.
     """
 
-    def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: Path | None = None) -> None:
+    def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: DataPath | None = None) -> None:
         if batch_size < 1:
             raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
         self.model = model
@@ -127,7 +127,7 @@ class FinBertScorer:
             self._folder = folder
         return self._folder
 
-    def _cache_path(self) -> Path | None:
+    def _cache_path(self) -> DataPath | None:
         if self.cache is None:
             return None
         name = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
@@ -137,15 +137,15 @@ class FinBertScorer:
 class _Cache:
     """Scores by the SHA-256 of their titles, in one file; without a path, nowhere."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: DataPath | None) -> None:
         self._path = path
 
     def read(self) -> dict[str, float]:
         """Read all scores; a file that is none of ours is named in a warning, and made anew."""
-        if self._path is None or not self._path.exists():
+        if self._path is None or not is_file(self._path):
             return {}
         try:
-            frame = pd.read_parquet(self._path)
+            frame = pd.read_parquet(readable(self._path))
             if {name: str(kind) for name, kind in frame.dtypes.items()} != _COLUMNS or not frame["score"].abs().le(
                 1
             ).all():
@@ -161,20 +161,7 @@ class _Cache:
             return
         together = self.read() | scores
         frame = pd.DataFrame({"title_sha256": list(together), "score": list(together.values())}).astype(_COLUMNS)
-        temporary = temporary_sibling(self._path, "new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            settle(self._path.parent)
-            frame.to_parquet(temporary, index=False)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
-            flush_directory(self._path.parent)
-        except OSError as error:
-            raise StorageError.unwritable(self._path, error.strerror or error) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        replace_file(self._path, lambda temporary: frame.to_parquet(temporary, index=False))
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ file, so runs that are repeated count once. Other training seeds of one configur
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from brain_assets.configuration import from_mapping
 from brain_assets.errors import ConfigError, TableError
+from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes
 from brain_assets.snapshots.fingerprint import hash_json
 from brain_assets.snapshots.folder import replace_file
 
@@ -60,14 +60,14 @@ def trial_of(
     return Trial(family, digest, year, len(net_return), float(net_return.mean()), std)
 
 
-def record_trial(folder: Path, trial: Trial, options: Mapping[str, Any], forecaster: str | None) -> None:
+def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], forecaster: str | None) -> None:
     """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
     content = {"trial": asdict(trial), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
     replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
 
 
-def read_trials(folder: Path) -> list[Trial]:
+def read_trials(folder: DataPath) -> list[Trial]:
     """Read all trials of a folder, by family, configuration and year; none where there is no folder.
 
     Raises
@@ -76,9 +76,12 @@ def read_trials(folder: Path) -> list[Trial]:
         If a file is not a trial: fewer trials than there were would flatter the result.
     """
     trials = []
-    for path in sorted(folder.glob("*.json")):
+    paths = [folder / name for name in list_names(folder) if name.endswith(".json") and not name.startswith(".")]
+    fetched = dict(zip(paths, read_all(paths), strict=True)) if is_remote(folder) else {}
+    for path in paths:
         try:
-            trials.append(from_mapping(Trial, json.loads(path.read_bytes())["trial"], complete=True))
+            content = fetched.get(path) or read_bytes(path)
+            trials.append(from_mapping(Trial, json.loads(content)["trial"], complete=True))
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TableError(
                 f"{path}: expected the record of a configuration that was tried, got {error!r}; run that year's "

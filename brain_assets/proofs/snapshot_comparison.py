@@ -14,7 +14,7 @@ SNAPSHOT_FILES = ("feature_scaler.pkl", "weights.pt", "config.json", "metadata.j
 def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str, year: int) -> None:
     """Compare a year's snapshot: all of it if its cut-off has passed by the date, else what was settled by then."""
     family, cutoff = SNAPSHOT_FAMILY[stage], cutoff_of_year(year)
-    folders = [run.storage(family).path(cutoff) for run in (before, after)]
+    folders = [Path(str(run.storage(family).path(cutoff))) for run in (before, after)]  # proofs run on disk
     artifact = folders[0].relative_to(before.folder).as_posix()
     if not any(folder.is_dir() for folder in folders):
         return

@@ -6,6 +6,8 @@ verifies. It is written as a hidden temporary sibling, flushed to disk, and rena
 leaves the old snapshot, the new one, or a temporary folder that nothing reads. Replacing swaps old and new in one step,
 so there is no moment without a snapshot. Where the system cannot swap (it is not Linux, or a network drive), the old
 folder is moved aside first; should the process die between the two renames, the next look puts it back (`settle`).
+
+On an object store it is another layout that keeps the same promise: `brain_assets.snapshots.remote_folder`.
 """
 
 import ctypes
@@ -15,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_assets.errors import SnapshotError, StorageError
+from brain_assets.paths import DataPath, is_remote, list_names
 
 MANIFEST = "metadata.json"
 _TRIES = 100
@@ -31,12 +35,12 @@ _PAUSE = 0.02
 PAYLOAD = ("weights.pt", "feature_scaler.pkl", "config.json", "README.md")
 
 
-def write_folder(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
+def write_folder(folder: DataPath, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
     """Write a snapshot folder, whole or not at all; one that stands there already is replaced.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or UPath
         Where it shall stand.
     payload : mapping of str to bytes
         Content of every file in `PAYLOAD`.
@@ -56,7 +60,7 @@ def write_folder(folder: Path, payload: Mapping[str, bytes], metadata: Mapping[s
     write_files(folder, {**payload, MANIFEST: (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: DataPath, files: Mapping[str, bytes]) -> None:
     """Write a snapshot folder of exactly these bytes, manifest included; see `write_folder`.
 
     Raises
@@ -69,6 +73,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     problem = check_files(files)
     if problem is not None:
         raise SnapshotError(f"{folder}: expected the files of a complete snapshot, but {problem}; nothing is written.")
+    if is_remote(folder):
+        from brain_assets.snapshots import remote_folder
+
+        remote_folder.write(folder, files)
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         settle(folder.parent)
@@ -151,8 +160,10 @@ def temporary_sibling(path: Path, kind: str) -> Path:
 _TEMPORARY = re.compile(r"\.(?P<kind>new|old)-(?P<process>\d+)-[0-9a-f]{8}-(?P<name>.+)")
 
 
-def settle(parent: Path) -> None:
+def settle(parent: DataPath) -> None:
     """Finish what dead processes left in `parent`: put back the old folders, remove the temporary, files too."""
+    if is_remote(parent):  # what they leave there has no name that anything reads
+        return
     leftovers = [_TEMPORARY.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
     for match in filter(None, leftovers):
         if is_running(int(match["process"])):
@@ -168,15 +179,35 @@ def settle(parent: Path) -> None:
                 leftover.unlink()
 
 
-def verify(folder: Path) -> str | None:
-    """Check a folder against its manifest.
+def verify(folder: DataPath) -> str | None:
+    """Check a folder against its manifest; on an object store, the manifest alone: the rest once it is read.
 
     Returns
     -------
     str or None
         What is wrong with it, in words; None: it is a snapshot.
     """
+    if is_remote(folder):
+        from brain_assets.snapshots import remote_folder
+
+        return remote_folder.read_manifest_file(folder)[1]
     return _read(folder)[1]
+
+
+def list_verified(parent: DataPath, is_name: Callable[[str], bool]) -> list[str]:
+    """Name the folders in a folder that verify, those with a fitting name, in order; nothing if it is not there."""
+    settle(parent)
+    names = [name for name in list_names(parent) if is_name(name)]
+    if is_remote(parent):
+        from brain_assets.snapshots import remote_folder
+
+        return remote_folder.those_there(parent, names)
+    return [name for name in names if verify(parent / name) is None]
+
+
+def is_there(folder: DataPath) -> bool:
+    """Tell whether there is a folder of that name, whole or not."""
+    return verify(folder) is None if is_remote(folder) else folder.is_dir()
 
 
 def _read(folder: Path) -> tuple[dict[str, bytes], str | None]:
@@ -269,21 +300,44 @@ def read_manifest(data: bytes) -> dict[str, Any]:
     return dict(manifest)
 
 
-def read_files(folder: Path) -> dict[str, bytes]:
+def read_files(folder: DataPath) -> dict[str, bytes]:
     """Read all files of a snapshot, its manifest among them.
 
     Raises
     ------
     SnapshotError
         If the folder does not verify.
+    StorageError
+        If it is on an object store that fails or refuses.
     """
-    files, problem = _read(folder)
-    if problem is not None:
-        raise SnapshotError(f"{folder}: expected a complete snapshot, but {problem}; train it again.")
+    if is_remote(folder):
+        from brain_assets.snapshots import remote_folder
+
+        files, problem = remote_folder.read(folder)
+    else:
+        files, problem = _read(folder)
+    _refuse(folder, problem)
     return files
 
 
-def read_folder(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+def read_manifest_file(folder: DataPath) -> bytes:
+    """Read a snapshot's ``metadata.json``, and from an object store nothing else; see `read_files`."""
+    if not is_remote(folder):
+        return read_files(folder)[MANIFEST]
+    from brain_assets.snapshots import remote_folder
+
+    manifest, problem = remote_folder.read_manifest_file(folder)
+    _refuse(folder, problem)
+    return manifest
+
+
+def _refuse(folder: DataPath, problem: str | None) -> None:
+    if problem is not None:
+        again = "train it again with --force" if is_remote(folder) else "train it again"  # its manifest counts as done
+        raise SnapshotError(f"{folder}: expected a complete snapshot, but {problem}; {again}.")
+
+
+def read_folder(folder: DataPath) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Read a verified folder's files and, apart, its metadata; see `read_files`."""
     files = read_files(folder)
     return {name: files[name] for name in PAYLOAD}, read_manifest(files[MANIFEST])
@@ -296,14 +350,15 @@ def _write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all: to a temporary sibling that is flushed, then renamed over what is there.
 
-    Siblings that dead processes left are removed. The folder is made if it is not there.
+    Siblings that dead processes left are removed. The folder is made if it is not there. For an object store it is
+    written to a temporary file on this machine, and sent in one request.
 
     Parameters
     ----------
-    path : Path
+    path : Path or UPath
     write : callable
         Called with the path to write to.
 
@@ -312,6 +367,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     StorageError
         If it cannot be written; what stood there still does.
     """
+    if is_remote(path):
+        from brain_assets.object_store import write_object
+
+        write_object(path, written_bytes(path.name, write))
+        return
     temporary = temporary_sibling(path, "new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,6 +386,16 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def written_bytes(name: str, write: Callable[[Path], object]) -> bytes:
+    """Give what `write` writes to a file of a name."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="brain-assets-") as folder:
+            write(Path(folder) / name)
+            return (Path(folder) / name).read_bytes()
+    except OSError as error:
+        raise StorageError.unwritable(tempfile.gettempdir(), error.strerror or error) from error
 
 
 def flush_directory(path: Path) -> None:

@@ -7,9 +7,11 @@ It is a cache: if it is lost or broken, the Hub is asked again.
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from brain_assets.paths import DataPath, list_names, read_bytes
 from brain_assets.snapshots.folder import replace_file
+
+_FOLDER, _ENDING = ".hub", ".json"
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,27 @@ class HubRecord:
     arriving: str = ""
 
 
-def read_record(folder: Path, name: str) -> HubRecord | None:
+def read_record(folder: DataPath, name: str) -> HubRecord | None:
     """Read the record of a snapshot; None: there is none, or it cannot be read."""
     try:
-        values = json.loads(_path(folder, name).read_bytes())
+        values = json.loads(read_bytes(_path(folder, name)))
         record = HubRecord(**values)
     except (OSError, ValueError, TypeError):
         return None
     return record if all(isinstance(value, str) for value in asdict(record).values()) else None
 
 
-def write_record(folder: Path, name: str, record: HubRecord) -> None:
+def write_record(folder: DataPath, name: str, record: HubRecord) -> None:
     """Write the record of a snapshot, whole or not at all."""
     content = json.dumps(asdict(record), indent=2) + "\n"
     replace_file(_path(folder, name), lambda temporary: temporary.write_text(content))
 
 
-def _path(folder: Path, name: str) -> Path:
-    return folder / ".hub" / f"{name}.json"
+def recorded_names(folder: DataPath) -> list[str]:
+    """Name the snapshots that have a record, in order."""
+    names = list_names(folder / _FOLDER)
+    return [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)]
+
+
+def _path(folder: DataPath, name: str) -> DataPath:
+    return folder / _FOLDER / f"{name}{_ENDING}"

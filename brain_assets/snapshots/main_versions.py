@@ -6,12 +6,20 @@ the Hub, a version is a branch of its name, and ``main`` holds the files of the 
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import HubError, SnapshotError
+from brain_assets.paths import DataPath, read_bytes
 from brain_assets.progress import warn
-from brain_assets.snapshots.folder import read_files, read_folder, replace_file, settle, verify
+from brain_assets.snapshots.folder import (
+    is_there,
+    list_verified,
+    read_files,
+    read_manifest,
+    read_manifest_file,
+    replace_file,
+    verify,
+)
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import MAIN_BRANCH, parse_version_name
 from brain_assets.snapshots.storage import SnapshotLocalStorage
@@ -35,7 +43,7 @@ class MainVersions:
         self.storage = storage
         self.family, self.folder = storage.family, storage.folder
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> DataPath:
         """Give the folder of a version, whether it exists or not; raises `SnapshotError` if it cannot name one."""
         if parse_version_name(name) is None:
             raise SnapshotError(
@@ -46,17 +54,13 @@ class MainVersions:
 
     def list_versions(self) -> list[str]:
         """Name all versions that verify, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        settle(self.folder)
-        names = (entry.name for entry in self.folder.iterdir() if parse_version_name(entry.name) is not None)
-        return sorted(name for name in names if self.exists(name))
+        return list_verified(self.folder, lambda name: parse_version_name(name) is not None)
 
     def exists(self, name: str) -> bool:
         """Tell whether a version's folder verifies."""
         return verify(self.path(name)) is None
 
-    def write(self, snapshot: ModelSnapshot) -> Path:
+    def write(self, snapshot: ModelSnapshot) -> DataPath:
         """Write a version, whole or not at all, and give its folder; it does not become current by that."""
         folder = self.path(snapshot.name)
         if snapshot.family != self.family:
@@ -69,7 +73,7 @@ class MainVersions:
     def load(self, name: str) -> ModelSnapshot:
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
         folder = self.path(name)
-        if not folder.is_dir():
+        if not is_there(folder):
             raise SnapshotError(
                 f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
                 f"`brain-assets train {self.family}`."
@@ -83,7 +87,7 @@ class MainVersions:
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
-        return read_folder(self.path(name))[1]
+        return read_manifest(read_manifest_file(self.path(name)))
 
     def current(self) -> str | None:
         """Name the current version; None: none was ever promoted.
@@ -95,7 +99,7 @@ class MainVersions:
         """
         path = self.folder / CURRENT
         try:
-            name = path.read_text().strip()
+            name = read_bytes(path).decode().strip()
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -130,7 +134,7 @@ class MainVersions:
         return [
             branch
             for branch, name in folders.items()
-            if not self.storage.is_uploaded(branch, read_files(self.path(name)))
+            if not self.storage.is_uploaded(branch, read_manifest_file(self.path(name)))
         ]
 
     def complete(self) -> "Iterator[tuple[str, HubCopy]]":

@@ -5,10 +5,10 @@ import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import LookAheadError, SnapshotError
+from brain_assets.paths import DataPath
 from brain_assets.snapshots.checks import (
     CARD,
     CONFIG,
@@ -141,7 +141,7 @@ class ModelSnapshot:
                 f"one of {week_starts.min()}; use an earlier snapshot."
             )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
         payload = {
             WEIGHTS: dump_weights(self.state_dict),
@@ -153,7 +153,7 @@ class ModelSnapshot:
         write_folder(folder, payload, {**self.metadata, **identity})
 
     @classmethod
-    def load(cls, folder: Path) -> "ModelSnapshot":
+    def load(cls, folder: DataPath) -> "ModelSnapshot":
         """Read a folder that verifies; nothing in it is run, and nothing in it is believed.
 
         Raises

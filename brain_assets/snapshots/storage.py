@@ -9,14 +9,24 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.snapshots.checks import IDENTITY, check_metadata
-from brain_assets.snapshots.folder import MANIFEST, read_files, read_folder, settle, verify, write_files
-from brain_assets.snapshots.hub_record import HubRecord, read_record, write_record
+from brain_assets.snapshots.folder import (
+    MANIFEST,
+    is_there,
+    list_verified,
+    read_files,
+    read_manifest,
+    read_manifest_file,
+    settle,
+    verify,
+    write_files,
+)
+from brain_assets.snapshots.hub_record import HubRecord, read_record, recorded_names, write_record
 from brain_assets.snapshots.model_snapshot import ModelSnapshot
 from brain_assets.snapshots.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
 
@@ -36,7 +46,7 @@ class SnapshotLocalStorage:
     ----------
     family : str
         ``lstm``, ``patchtst``, ``ppo`` or ``sac``.
-    root : Path, optional
+    root : Path or UPath, optional
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
@@ -49,7 +59,7 @@ class SnapshotLocalStorage:
     def __init__(
         self,
         family: str,
-        root: Path | None = None,
+        root: DataPath | None = None,
         hub: "HubAddress | None" = None,
         patience: "Patience | None" = None,
         market: str | None = None,
@@ -68,11 +78,11 @@ class SnapshotLocalStorage:
         self.hub = hub
         self._patience, self._market = patience, market
 
-    def path(self, cutoff_date: datetime.date) -> Path:
+    def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
         return self.folder / snapshot_name(cutoff_date)
 
-    def write_snapshot(self, snapshot: ModelSnapshot) -> Path:
+    def write_snapshot(self, snapshot: ModelSnapshot) -> DataPath:
         """Write a snapshot, whole or not at all, and give its folder; one of the same date is replaced."""
         if snapshot.family != self.family:
             raise SnapshotError(
@@ -99,11 +109,11 @@ class SnapshotLocalStorage:
             )
         return snapshot
 
-    def require_snapshot(self, cutoff_date: datetime.date) -> Path:
+    def require_snapshot(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot that is there; raises `SnapshotError` if it is not."""
         settle(self.folder)
         folder = self.path(cutoff_date)
-        if not folder.is_dir():
+        if not is_there(folder):
             raise SnapshotError(
                 f"{folder}: expected a snapshot, but there is none; materialize {self.family} for {cutoff_date.year}."
             )
@@ -113,7 +123,7 @@ class SnapshotLocalStorage:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         settle(self.folder)
         try:
-            metadata = read_folder(self.path(cutoff_date))[1]
+            metadata = read_manifest(read_manifest_file(self.path(cutoff_date)))
             check_metadata(metadata, IDENTITY)
         except SnapshotError:
             return None
@@ -126,11 +136,8 @@ class SnapshotLocalStorage:
 
     def list_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that verify, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        settle(self.folder)
-        dates = (parse_snapshot_name(entry.name) for entry in self.folder.iterdir())
-        return sorted(date for date in dates if date is not None and verify(self.path(date)) is None)
+        names = list_verified(self.folder, lambda name: parse_snapshot_name(name) is not None)
+        return sorted(filter(None, map(parse_snapshot_name, names)))
 
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
         """Give the cut-off of the snapshot to forecast a year with: that of the year before, else the closest earlier.
@@ -175,12 +182,12 @@ class SnapshotLocalStorage:
         write_record(self.folder, name, HubRecord(self.repo.repo, copy.commit, manifest))
         return copy
 
-    def is_uploaded(self, name: str, files: dict[str, bytes]) -> bool:
-        """Tell whether a branch is known to have been given exactly these files; asks nobody."""
+    def is_uploaded(self, name: str, manifest: bytes) -> bool:
+        """Tell whether a branch is known to have been given exactly the files of a manifest; asks no Hub."""
         record = self._branch_record(name)
-        return record.manifest == _hash(files) and not record.pending
+        return record.manifest == hashlib.sha256(manifest).hexdigest() and not record.pending
 
-    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str | None = None) -> Path:
+    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str | None = None) -> DataPath:
         """Pull a snapshot and give its folder; one of the same date is replaced, but only by one that is believed.
 
         Parameters
@@ -281,14 +288,17 @@ class SnapshotLocalStorage:
     def changed_here(self, cutoff_date: datetime.date) -> bool:
         """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
         record = self.hub_record(cutoff_date)
-        return _hash(read_files(self.path(cutoff_date))) not in (record.manifest, record.arriving)
+        return self._manifest_hash(cutoff_date) not in (record.manifest, record.arriving)
 
     def is_copied(self, cutoff_date: datetime.date, commit: str) -> bool | None:
         """Tell whether a commit holds exactly the local files, without asking; None: it has to be looked at."""
         record = self.hub_record(cutoff_date)
         if record.commit != commit:
             return None
-        return record.manifest == _hash(read_files(self.path(cutoff_date)))
+        return record.manifest == self._manifest_hash(cutoff_date)
+
+    def _manifest_hash(self, cutoff_date: datetime.date) -> str:
+        return hashlib.sha256(read_manifest_file(self.path(cutoff_date))).hexdigest()
 
     def compare_files(self, cutoff_date: datetime.date, commit: str) -> bool:
         """Ask the Hub whether a commit holds exactly the local files, and remember if so."""
@@ -302,7 +312,9 @@ class SnapshotLocalStorage:
 
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
-        return [date for date in self.list_snapshots() if self.hub_record(date).pending]
+        recorded = set(recorded_names(self.folder))
+        dates = self.list_snapshots() if recorded else []
+        return [date for date in dates if snapshot_name(date) in recorded and self.hub_record(date).pending]
 
     def of_seed(self, number: int) -> "SnapshotLocalStorage":
         """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
@@ -311,8 +323,8 @@ class SnapshotLocalStorage:
     def list_seeds(self) -> list[int]:
         """Give the numbers of the other seeds that there are trainings with, smallest first."""
         folder = self.folder.parent / SEEDS_FOLDER
-        numbers = (int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()) if folder.is_dir() else ()
-        return sorted(number for number in numbers if (folder / str(number) / self.family).is_dir())
+        numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
+        return [number for number in numbers if self.family in list_names(folder / str(number))]
 
     def impatient(self) -> "SnapshotLocalStorage":
         """Give the same storage, but one that asks a Hub in trouble only once."""

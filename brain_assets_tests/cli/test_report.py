@@ -6,7 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from brain_assets.cli_report import _on_this_machine
+from brain_assets.object_store import write_object
 from brain_assets_tests.backfills import Finished, brain_assets
+from brain_assets_tests.loopback_s3 import LoopbackS3
 
 
 @pytest.mark.slow
@@ -36,3 +39,12 @@ def test_report_without_a_backtest_says_what_to_do(tmp_path: Path) -> None:
     done = brain_assets(tmp_path / "data", "report")
     assert done.returncode == 1
     assert "expected a backtest of a year from 2019 to 2021, got none; materialize backtest" in done.stderr
+
+
+def test_a_report_that_is_elsewhere_is_opened_as_a_copy(s3: LoopbackS3) -> None:
+    path = s3.place() / "reports" / "sample-2019-2020.html"
+    write_object(path, b"<!doctype html>")
+    copy = _on_this_machine(path)
+    assert (copy.name, copy.read_bytes()) == (path.name, b"<!doctype html>")
+    assert copy.resolve().as_uri().startswith("file:///")
+    assert _on_this_machine(copy) == copy

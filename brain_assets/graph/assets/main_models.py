@@ -1,6 +1,5 @@
 """Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -20,6 +19,7 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.graph.so_far import Clock, recent_window
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.paths import DataPath
 from brain_assets.progress import report, warn
 from brain_assets.snapshots.main_versions import MainVersions
 from brain_assets.tables import RAW
@@ -66,7 +66,7 @@ def patchtst_model(
     raw_fundamentals: pd.DataFrame,
     market: dg.ResourceParam[Market],
     snapshots: dg.ResourceParam[Snapshots],
-    headline_cache: dg.ResourceParam[Path],
+    headline_cache: dg.ResourceParam[DataPath],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
     """PatchTST main version: trained on all data until the last finished session; current if better than the last.

@@ -1,7 +1,6 @@
 """Policy snapshots by year, and how they fared the year after."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -19,6 +18,7 @@ from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.paths import DataPath
 from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
 from brain_assets.tables import RAW, content_hash
 from brain_assets.verdict import Verdict
@@ -160,7 +160,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     raw_fundamentals: pd.DataFrame,
     walkforward_forecasts: pd.DataFrame,
     snapshots: dg.ResourceParam[Snapshots],
-    trials: dg.ResourceParam[Path],
+    trials: dg.ResourceParam[DataPath],
 ):
     """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
@@ -248,7 +248,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
 
 
 def _record_trials(
-    year: int, result: "BacktestResult", forecasts: pd.DataFrame, snapshots: Snapshots, folder: Path
+    year: int, result: "BacktestResult", forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
 ) -> None:
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
     from brain_assets.portfolio.families import POLICIES

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -15,6 +14,7 @@ from brain_assets.graph.partitions import partition_years
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.paths import DataPath
 from brain_assets.snapshots.folder import replace_file
 from brain_assets.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
@@ -46,8 +46,8 @@ def report(
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
     snapshots: dg.ResourceParam[Snapshots],
-    reports_dir: dg.ResourceParam[Path],
-    trials: dg.ResourceParam[Path],
+    reports_dir: dg.ResourceParam[DataPath],
+    trials: dg.ResourceParam[DataPath],
 ) -> dg.MaterializeResult[None]:
     """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
@@ -87,7 +87,9 @@ def report(
     )
 
 
-def report_of(years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: Path) -> "Report":
+def report_of(
+    years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
+) -> "Report":
     """Put together what is stored of some years, which have a backtest."""
     from brain_assets.portfolio.learning_curves import read_learning_curves
     from brain_assets.portfolio.report import build_report

@@ -1,7 +1,6 @@
 """News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,6 +13,7 @@ from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.market.fundamentals import FILED_BEFORE
+from brain_assets.paths import DataPath
 from brain_assets.tables import TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
@@ -35,7 +35,7 @@ def raw_news_sentiment(
     config: NewsRunConfig,
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
-    headline_cache: dg.ResourceParam[Path],
+    headline_cache: dg.ResourceParam[DataPath],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 

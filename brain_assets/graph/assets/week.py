@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,6 +16,7 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal, places
 from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_known, read_so_far, recent_window
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
+from brain_assets.paths import DataPath
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
 from brain_assets.snapshots.folder import replace_file
@@ -60,7 +60,7 @@ class WeightsRunConfig(dg.Config):
 def raw_so_far(
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
-    headline_cache: dg.ResourceParam[Path],
+    headline_cache: dg.ResourceParam[DataPath],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
     """Bars, news and filings since the last complete year, until the last finished session; fetched anew every time.
@@ -99,7 +99,7 @@ def raw_so_far(
 
 
 def _refresh(
-    market: Market, tables: TableStore, window: tuple[datetime.date, datetime.date], headline_cache: Path
+    market: Market, tables: TableStore, window: tuple[datetime.date, datetime.date], headline_cache: DataPath
 ) -> str:
     """Fetch and replace the three tables; gives why not, or nothing. A failure is one if nothing was there before.
 
@@ -121,7 +121,7 @@ def _nothing(why: str) -> dg.MaterializeResult[None]:
 
 
 def _fetch(
-    market: Market, window: tuple[datetime.date, datetime.date], headline_cache: Path
+    market: Market, window: tuple[datetime.date, datetime.date], headline_cache: DataPath
 ) -> dict[str, pd.DataFrame]:
     """Fetch all three tables, or none."""
     from brain_assets.market.archive import fetch_prices
@@ -153,7 +153,7 @@ def target_weights(
     market: dg.ResourceParam[Market],
     tables: dg.ResourceParam[TableStore],
     snapshots: dg.ResourceParam[Snapshots],
-    weights_dir: dg.ResourceParam[Path],
+    weights_dir: dg.ResourceParam[DataPath],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
     """Weights that each policy and each rule would hold in a week, decided after the last close before it.
@@ -179,7 +179,7 @@ def _weights_of(
     market: Market,
     tables: TableStore,
     snapshots: Snapshots,
-    weights_dir: Path,
+    weights_dir: DataPath,
 ) -> dg.MaterializeResult[None]:
     from brain_assets.portfolio.allocation import refuse_old_models
 
@@ -265,7 +265,7 @@ def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
         raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
-def _write(targets: "WeekTargets", folder: Path) -> dict[str, Path]:
+def _write(targets: "WeekTargets", folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")

@@ -1,0 +1,238 @@
+"""The one way to places that are not on this machine: time-outs, bounded retries, and errors in one sentence.
+
+Everything goes through fsspec. Who may do what, and where an S3 server is, comes from the variables that its packages
+know (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``FSSPEC_S3_…``). s3fs would try five times, and botocore, below it,
+five times for each of those, in half a minute or in ten: both are told to try once, and what is tried again is decided
+here. Listings are not cached, as other machines write too.
+"""
+
+import datetime
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import tenacity
+from upath import UPath
+
+from brain_assets.errors import StorageError
+from brain_assets.progress import report
+
+PATIENCE = 60.0
+"""Seconds after which no further attempt is begun."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+"""Seconds; upper bounds of the random wait before the second attempt, and, as it doubles, before any."""
+N_CONNECTIONS = 16
+"""Requests at the same time."""
+
+Answer = TypeVar("Answer")
+
+_LASTING_ERRNO = frozenset(
+    getattr(errno, name)
+    for name in ("EINVAL", "EPERM", "ENOSYS", "ENAMETOOLONG", "EMSGSIZE", "EREMCHG", "ENOTEMPTY", "EROFS")
+    if hasattr(errno, name)
+)
+"""What s3fs gives for requests that are wrong, and will be at the next attempt."""
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_PASSING_NAMES = frozenset(
+    {
+        "ConnectionError",  # botocore: no connection
+        "HTTPClientError",  # botocore: no answer in time
+        "ResponseParserError",
+        "IncompleteRead",
+        "IncompleteReadError",
+        "ClientPayloadError",  # aiohttp: the answer broke off
+        "ClientConnectionError",
+        "TransportError",  # google.auth
+    }
+)
+_CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"})
+"""Packages whose errors are about the store, and not about this program."""
+
+
+def read_object(path: UPath) -> bytes:
+    """Read an object; raises `FileNotFoundError` if there is none, else `StorageError`."""
+    return bytes(_patiently(path, "read", lambda files: files.cat_file(path.path)))
+
+
+def read_objects(paths: Sequence[UPath]) -> list[bytes | None]:
+    """Read objects at the same time; None: there is none. Raises `StorageError`."""
+
+    def read(path: UPath) -> bytes | None:
+        try:
+            return read_object(path)
+        except FileNotFoundError:
+            return None
+
+    return _at_once(read, paths)
+
+
+def write_object(path: UPath, data: bytes) -> None:
+    """Write an object, in one step; raises `StorageError`."""
+    _patiently(path, "write", lambda files: files.pipe_file(path.path, data))
+
+
+def write_objects(contents: Mapping[UPath, bytes]) -> None:
+    """Write objects at the same time; raises `StorageError`, when some of them may be there."""
+    _at_once(lambda path: write_object(path, contents[path]), list(contents))
+
+
+def create_object(path: UPath, data: bytes) -> bool:
+    """Write an object unless there is one; tells whether it did. Raises `StorageError`.
+
+    In one step where the store has such a request, as S3 does. After trouble it may say that there was one that it has
+    written itself.
+    """
+
+    def create(files: Any) -> bool:
+        try:
+            files.pipe_file(path.path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    return _patiently(path, "write", create)
+
+
+def object_exists(path: UPath) -> bool:
+    """Tell whether there is an object; raises `StorageError`."""
+    try:
+        return str(_patiently(path, "look for", lambda files: files.info(path.path))["type"]) == "file"
+    except FileNotFoundError:
+        return False
+
+
+def list_children(folder: UPath) -> list[str]:
+    """Name what lies directly in a folder, in order; nothing if there is none. Raises `StorageError`."""
+    try:
+        found = _patiently(folder, "list", lambda files: files.ls(folder.path, detail=False))
+    except FileNotFoundError:
+        return []
+    return sorted({str(name).rstrip("/").rpartition("/")[2] for name in found})
+
+
+def find_objects(folder: UPath) -> dict[UPath, float | None]:
+    """Find all objects under a folder, and when each was written (POSIX time; None: not known)."""
+    found = _patiently(folder, "list", lambda files: files.find(folder.path, detail=True))
+    start = len(folder.path.strip("/")) + 1
+    names = {name: name.strip("/")[start:] for name in found}
+    return {folder / names[name]: _written(entry) for name, entry in found.items() if names[name]}
+
+
+def _written(entry: Mapping[str, Any]) -> float | None:
+    for key in ("LastModified", "mtime", "updated", "last_modified", "created"):
+        value = entry.get(key)
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+            return value.timestamp()
+    return None
+
+
+def remove_objects(paths: Sequence[UPath]) -> None:
+    """Remove objects; raises `StorageError`."""
+
+    def remove(path: UPath) -> None:
+        try:
+            _patiently(path, "remove", lambda files: files.rm_file(path.path))
+        except FileNotFoundError:
+            return
+
+    _at_once(remove, paths)
+
+
+def _at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Answer]:
+    """Do the same with every path; at the same time where the package can (it is not safe with others)."""
+    if len(paths) < 2 or not getattr(filesystem(paths[0].protocol, os.getpid()), "async_impl", False):
+        return [work(path) for path in paths]
+    with ThreadPoolExecutor(min(N_CONNECTIONS, len(paths))) as pool:
+        return list(pool.map(work, paths))
+
+
+@lru_cache
+def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec's loop does not survive a fork
+    """Give the file system of a scheme, one in a process."""
+    import fsspec
+
+    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    if protocol not in ("s3", "s3a"):
+        return fsspec.filesystem(protocol, **options)
+    given = fsspec.config.conf.get("s3", {})
+    own = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 2 * N_CONNECTIONS}
+    options["config_kwargs"] = own | dict(given.get("config_kwargs", {}))
+    options["max_concurrency"] = 1  # with more, every read asks for the size first: two requests instead of one
+    files = fsspec.filesystem("s3", **options)
+    files.retries = 1
+    return files
+
+
+def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
+    """Do something, again after failures that may pass; others, and the last, become a sentence."""
+    started = time.monotonic()
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_passing),
+        wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+        stop=tenacity.stop_before_delay(PATIENCE),
+        before_sleep=lambda state: report(f"{path}: {_words(state)}, tried again"),
+        reraise=True,
+    )
+    try:
+        return retrying(operation, filesystem(path.protocol, os.getpid()))
+    except Exception as error:
+        if _is_passing(error):
+            attempts, seconds = retrying.statistics["attempt_number"], time.monotonic() - started
+            raise StorageError(
+                f"{path}: expected a store that answers, got {_said(error)} ({attempts} "
+                f"attempt{'s' if attempts > 1 else ''} to {purpose} it in {seconds:.0f} s); run again once it does: "
+                "what is done stays."
+            ) from error
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        if isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket":
+            raise
+        raise _explained(path, purpose, error) from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, _LASTING):
+        return False
+    if isinstance(error, OSError):
+        return error.errno not in _LASTING_ERRNO
+    code = getattr(error, "code", None)
+    is_busy = isinstance(code, int) and (code == 429 or 500 <= code < 600)
+    return is_busy or any(base.__name__ in _PASSING_NAMES for base in type(error).__mro__)
+
+
+def _explained(path: UPath, purpose: str, error: Exception) -> StorageError:
+    """Say what will not pass by itself."""
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{path}: expected a bucket that exists, got none; make it, or correct BRAIN_DATA_DIR.")
+    if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
+        return StorageError(
+            f"{path}: expected to be allowed to {purpose} it, got: {_said(error)}; correct the credentials that the "
+            "store's package finds (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or the rights that they give."
+        )
+    return StorageError(
+        f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or what the environment says "
+        "of the store."
+    )
+
+
+def _code(error: BaseException) -> str:
+    """Give the store's own word for an error of S3, of which s3fs makes one of Python's."""
+    response = getattr(error.__cause__, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _words(state: tenacity.RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    return "" if error is None else _said(error)
+
+
+def _said(error: BaseException) -> str:
+    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    code = _code(error)
+    return f"{code}, {words}" if code and code not in words else words

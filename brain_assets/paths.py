@@ -1,0 +1,121 @@
+"""Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
+
+What is asked of a file looks the same for both: what differs is here, in `brain_assets.object_store`, and, for the
+folders of snapshots, in `brain_assets.snapshots.remote_folder`.
+"""
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from typing_extensions import TypeIs
+from upath import UPath
+
+DataPath = Path | UPath
+"""A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
+(its own would go past the time-outs and retries of `brain_assets.object_store`)."""
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)")
+_LOCAL = ("file", "local")
+_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""Schemes whose URLs begin with a bucket or container."""
+
+
+def parse_place(text: str) -> DataPath:
+    """Read a path or URL; a ``file://`` URL is the path that it names.
+
+    Raises
+    ------
+    ValueError
+        What was expected and what came, in words to be put into a sentence: an unknown scheme or one whose package is
+        not installed, no bucket, a password.
+    """
+    match = _URL.fullmatch(text)
+    if match is None:
+        if "::" in text and "://" in text:
+            raise ValueError(f"expected a path or one URL, scheme://…, got a chain of them, {text!r}")
+        return Path(text)
+    scheme, parts = match["scheme"].lower(), urlsplit(text)
+    if scheme in _LOCAL:
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise ValueError(f"expected an absolute path in a URL of this machine, file:///folder, got {text!r}")
+        return Path(unquote(parts.path))
+    if parts.password is not None:
+        raise ValueError("expected a URL without a password, got one with it (not shown here)")
+    if scheme in _BUCKETS and not parts.netloc:
+        raise ValueError(f"expected a bucket, {scheme}://bucket/prefix, got {text!r}")
+    _require_package(scheme)
+    return UPath(f"{scheme}://{match['rest'].rstrip('/')}")
+
+
+def _require_package(scheme: str) -> None:
+    from fsspec import get_filesystem_class
+    from fsspec.registry import known_implementations
+
+    try:
+        get_filesystem_class(scheme)
+    except ImportError as error:
+        is_s3 = scheme in ("s3", "s3a")
+        hint = "pip install brain-assets[cluster]" if is_s3 else " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"expected a URL whose package is installed, got {scheme}://; {hint}") from error
+    except ValueError as error:
+        known = ", ".join(sorted({"file", *known_implementations} & {"abfs", "az", "file", "gs", "memory", "s3"}))
+        raise ValueError(f"expected a path, or a URL of a scheme such as {known}, got {scheme}://") from error
+
+
+def is_remote(path: DataPath) -> TypeIs[UPath]:
+    """Tell whether a place is not on this machine's disk."""
+    return not isinstance(path, Path)
+
+
+def read_bytes(path: DataPath) -> bytes:
+    """Read a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    OSError
+        If it cannot be read, on this machine.
+    StorageError
+        If it cannot be read, elsewhere.
+    """
+    if is_remote(path):
+        from brain_assets.object_store import read_object
+
+        return read_object(path)
+    return path.read_bytes()
+
+
+def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
+    """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
+    if any(is_remote(path) for path in paths):
+        from brain_assets.object_store import read_objects
+
+        return read_objects([path for path in paths if is_remote(path)])
+    return [path.read_bytes() if path.exists() else None for path in paths]
+
+
+def readable(path: DataPath) -> Path | BytesIO:
+    """Give what pandas can read a file from: itself, or its content if it is elsewhere. Raises as `read_bytes`."""
+    return BytesIO(read_bytes(path)) if is_remote(path) else path
+
+
+def is_file(path: DataPath) -> bool:
+    """Tell whether a file is there."""
+    if is_remote(path):
+        from brain_assets.object_store import object_exists
+
+        return object_exists(path)
+    return path.is_file()
+
+
+def list_names(folder: DataPath) -> list[str]:
+    """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
+    if is_remote(folder):
+        from brain_assets.object_store import list_children
+
+        return list_children(folder)
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,253 @@
+"""`brain-assets` on a bucket: what it makes on disk, byte for byte, whatever the store does meanwhile."""
+
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from brain_assets.object_store import find_objects, read_object, write_object
+from brain_assets.paths import DataPath, read_bytes
+from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, read_files
+from brain_assets.snapshots.names import FAMILIES
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
+from brain_assets_tests.cli.test_sync import REPOS
+from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
+from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub
+
+pytestmark = pytest.mark.slow
+
+SAMPLE = {"BRAIN_MARKET": "sample", "BRAIN_SYMBOLS": "AAPL,JPM,KO,MSFT,PG,XOM", "BRAIN_LAST_YEAR": "2020"}
+URL = f"s3://{BUCKET}/prefix"
+SHORT_PATIENCE = (
+    "from brain_assets import object_store; object_store.PATIENCE = 3.0; from brain_assets.cli import main; main()"
+)
+
+
+class Driver:
+    """A user with a machine of his own: his own Dagster instance and cache, on whatever data folder."""
+
+    def __init__(self, folder: Path, data_dir: Path | str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.data_dir = data_dir
+        self.config = str(write_config(folder / "tiny.yaml"))
+        self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home"), "BRAIN_CACHE_DIR": str(folder / "cache")}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return brain_assets(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
+
+    def start(self, *arguments: str, code: str = COMMAND[-1]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND[:-1], code, *arguments],
+            env=environment(self.data_dir, **self.variables),  # type: ignore[arg-type]
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def backfill(self, years: str) -> subprocess.CompletedProcess[str]:
+        return self.run("backfill", years, "--config", self.config)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=280)
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one machine makes of 2019 and 2020."""
+    folder = tmp_path_factory.mktemp("disk")
+    driver = Driver(folder, folder / "data")
+    done = driver.backfill("2019-2020")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "data"
+
+
+def artifacts_on_disk(data_dir: Path) -> list[str]:
+    """Name every snapshot, and every file that is in none."""
+    files = [path.relative_to(data_dir) for path in data_dir.rglob("*") if path.is_file()]
+    names = {
+        str(path.parent if path.name in (MANIFEST, *PAYLOAD) else path) for path in files if path.parts[0] != "dagster"
+    }
+    return sorted(names)
+
+
+def content(place: DataPath) -> object:
+    """Give a file, or the files of a snapshot."""
+    return read_files(place) if place.name.startswith("snapshot-") else read_bytes(place)
+
+
+def assert_same_bytes(on_disk: Path, s3: LoopbackS3) -> None:
+    names = artifacts_on_disk(on_disk)
+    assert sum("snapshot-" in name for name in names) == 2 * 4
+    assert sum(name.endswith(".parquet") for name in names) == 2 * 5
+    differing = [name for name in names if content(on_disk / name) != content(s3.place() / name)]
+    assert differing == []
+    inner = re.compile(r"(?P<snapshot>.*/snapshot-[0-9-]+)/([0-9a-f]{12}/)?[^/]+")
+    found = {str(path).removeprefix(f"{URL}/") for path in find_objects(s3.place())}
+    assert {match["snapshot"] if (match := inner.fullmatch(name)) else name for name in found} == set(names)
+
+
+def assert_all_done(driver: Driver) -> None:
+    seen = driver.run("status", "--config", driver.config)
+    assert seen.returncode == 0, seen.stderr
+    rows = [line.split() for line in seen.stdout.splitlines() if re.match(r"\s*20\d\d ", line)]
+    assert [row[0] for row in rows] == ["2019", "2020"]
+    assert all(row[1:] == ["done"] * 9 for row in rows)
+
+
+def test_a_bucket_holds_what_a_disk_holds_byte_for_byte(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:
+    """Through a store that answers every eleventh request with an error."""
+    driver, lock = Driver(tmp_path / "driver", URL), threading.Lock()
+    counter = 0
+
+    def now_and_then(request: str) -> int | None:
+        nonlocal counter
+        with lock:
+            counter += 1
+            return (500, 503)[counter // 11 % 2] if counter % 11 == 0 else None
+
+    with s3.faulty(now_and_then):
+        done = driver.backfill("2019-2020")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same_bytes(on_disk, s3)
+    assert_all_done(driver)
+    with s3.counted() as requests:
+        again = driver.backfill("2019-2020")
+    assert set(outcomes(again.stdout).values()) == {"done already, skipped"}
+    assert not any(request.startswith(("PUT", "DELETE")) for request in requests)
+    with s3.counted() as requests:
+        report = driver.run("report")
+    assert f"{URL}/reports/sample-2019-2020.html" in report.stdout
+    assert read_object(s3.place() / "reports" / "sample-2019-2020.html").startswith(b"<!doctype html>")
+    assert driver.run("allocate", "--date", "2020-06-01").returncode == 0
+
+
+def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:
+    driver, reached = Driver(tmp_path / "driver", URL), threading.Event()
+
+    def stall_in_mid_write(request: str) -> str | None:
+        if request.startswith("PUT") and "/patchtst/snapshot-2020-12-31/" in request and "weights.pt" in request:
+            reached.set()
+            return "stall"
+        return None
+
+    with s3.faulty(stall_in_mid_write):
+        process = driver.start("backfill", "2019-2020", "--config", driver.config)
+        try:
+            assert reached.wait(240)
+        finally:
+            process.kill()
+        process.communicate(timeout=10)
+    done = driver.backfill("2019-2020")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcomes(done.stdout)[2020, "lstm_snapshot"].startswith(("done already", "made", "run, nothing"))
+    assert {said for (year, _), said in outcomes(done.stdout).items() if year == 2019} == {"done already, skipped"}
+    assert_same_bytes(on_disk, s3)
+    assert_all_done(driver)
+
+
+def test_two_drivers_on_one_bucket_are_as_two_runs_on_one_disk(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:
+    drivers = [Driver(tmp_path / str(number), URL) for number in range(2)]
+    processes = [driver.start("backfill", "2019-2020", "--config", driver.config) for driver in drivers]
+    outputs = [finished(process) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert_same_bytes(on_disk, s3)
+    for driver in drivers:
+        assert driver.backfill("2019-2020").returncode == 0
+        assert_all_done(driver)
+    assert_same_bytes(on_disk, s3)
+
+
+def test_a_store_that_fails_for_ever_is_one_sentence_and_what_was_done_stays(
+    s3: LoopbackS3, on_disk: Path, tmp_path: Path
+) -> None:
+    driver = Driver(tmp_path / "driver", URL)
+    with s3.faulty(lambda request: 500 if request.startswith("PUT") and "/models/lstm/" in request else None):
+        process = driver.start("backfill", "2019-2020", "--config", driver.config, code=SHORT_PATIENCE)
+        output, errors = finished(process)
+    assert process.returncode == 1
+    assert "Traceback" not in output + errors
+    lines = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert lines
+    assert all(
+        re.search(r"expected a store that answers, got InternalError, made up .* what is done stays\.$", line)
+        for line in lines
+    )
+    done = driver.backfill("2019-2020")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = outcomes(done.stdout)
+    assert all(
+        said[year, name] == "done already, skipped"
+        for year in (2019, 2020)
+        for name in ("raw_prices", "patchtst_snapshot")
+    )
+    assert all(said[year, "lstm_snapshot"].startswith("made") for year in (2019, 2020))
+    assert_same_bytes(on_disk, s3)
+
+
+def test_a_store_that_is_far_away_is_worked_with(s3: LoopbackS3, tmp_path: Path) -> None:
+    """50 ms a request: a year came to 92 of them when this was written, and a look at it to 18."""
+    driver = Driver(tmp_path / "driver", URL)
+    s3.latency = 0.05
+    with s3.counted() as backfill:
+        done = driver.backfill("2019")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with s3.counted() as status:
+        seen = driver.run("status", "--config", driver.config)
+    assert "2019  done" in seen.stdout
+    assert len(backfill) < 120
+    assert len(status) < 25
+
+
+def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
+    s3: LoopbackS3, on_disk: Path, tmp_path: Path
+) -> None:
+    """Copied by another tool, file by file; Dagster's records stay on this machine."""
+    for path in on_disk.rglob("*"):
+        if path.is_file():
+            write_object(s3.place() / path.relative_to(on_disk).as_posix(), path.read_bytes())
+    driver = Driver(tmp_path / "driver", URL)
+    shutil.copytree(on_disk.parent / "home", tmp_path / "driver" / "home")
+    assert_all_done(driver)
+    with WatchedHub() as hub:
+        variables = {
+            **driver.variables,
+            "STORAGE_BACKEND": "hf",
+            "HF_TOKEN": TOKEN,
+            "HF_ENDPOINT": hub.endpoint,
+            **REPOS,
+        }
+        pushed = brain_assets(URL, "sync", "push", **variables)  # type: ignore[arg-type]
+        assert "8 pushed" in pushed.stdout, pushed.stdout + pushed.stderr
+        assert "nothing to push; 8 equal" in brain_assets(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
+        variables["DAGSTER_HOME"] = str(tmp_path / "other-home")
+        other = f"{URL}-of-another"
+        pulled = brain_assets(other, "sync", "pull", **variables)  # type: ignore[arg-type]
+        assert "8 pulled" in pulled.stdout, pulled.stdout + pulled.stderr
+        adopted = brain_assets(other, "adopt", **variables)  # type: ignore[arg-type]
+        assert "8 adopted" in adopted.stdout, adopted.stdout + adopted.stderr
+    for family in FAMILIES:
+        for year in (2019, 2020):
+            name = f"models/{family}/snapshot-{year}-12-31"
+            assert read_files(s3.place("prefix-of-another") / name) == read_files(on_disk / name)
+
+
+def test_a_place_that_cannot_be_used_is_one_sentence(s3: LoopbackS3, tmp_path: Path) -> None:
+    for place, words in (
+        (
+            "s3://none/prefix",
+            "s3://none/prefix/market.json: expected a bucket that exists, got none; make it, or correct",
+        ),
+        ("nonsense://x", "BRAIN_DATA_DIR: expected a path, or a URL of a scheme such as"),
+    ):
+        done = Driver(tmp_path / "driver", place).run("status")
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
