@@ -1,5 +1,6 @@
 """The user's Dagster instance, for the command line."""
 
+import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +81,23 @@ def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
         raise _unreachable(home, error) from error
 
 
-def _open(home: Path) -> dg.DagsterInstance:
-    """Open the instance that ``dagster.yaml`` describes."""
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Keep other processes of ours from opening an instance meanwhile."""
     try:
-        return dg.DagsterInstance.from_config(str(home))
+        lock = (home / ".opening").open("w")
+    except OSError as error:
+        raise StorageError.unwritable(home, error.strerror) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _open(home: Path) -> dg.DagsterInstance:
+    """Open the instance that ``dagster.yaml`` describes; one process at a time, as two would both make its tables."""
+    try:
+        with _alone(home):
+            return dg.DagsterInstance.from_config(str(home))
     except (dg.DagsterError, CheckError) as error:
         said = " ".join(str(error).split()).split("Error 1: ")[-1].split(" Stack Trace: ")[0]
         raise StorageError(

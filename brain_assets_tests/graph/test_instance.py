@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from brain_assets.graph.instance import dagster_home
 from brain_assets.settings import read_settings
+from brain_assets_tests.backfills import environment
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,16 @@ def test_dagsters_records_lie_on_this_machine(
     assert (tmp_path / home / "dagster.yaml").is_file()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "own"))
     assert dagster_home(read_settings()) == tmp_path / "own"
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_new_instance_at_once_make_one(tmp_path: Path) -> None:
+    """Each finds no tables, and would make them: SQLite was left with two heads, and could not be opened again."""
+    imports = "from brain_assets.graph.instance import open_session; from brain_assets.settings import read_settings"
+    code = f"{imports}\nwith open_session(read_settings()): pass"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment(tmp_path), stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    assert [process.communicate()[1].decode() for process in processes] == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
