@@ -2,15 +2,16 @@
 
 ``python -m benchmarks.growth --out points.json`` measures all stages at 20, 100 and 500 symbols x 5, 10 and 15 years,
 which takes hours; ``--symbols 20 100 --years 5 --stages forecasts backtest`` keeps to some, and what is in the file
-already stays. A stage is the very asset, with the defaults, on the simulator's market, read from and written to disk. What
-it needs comes from models that are hardly trained: what a model costs to run does not depend on what it learned.
+already stays. A stage is the very asset, with the defaults, on the simulator's market, read from and written to disk.
+What it needs comes from models that are hardly trained: what a model costs to run does not depend on what it learned.
 
-Only one thread is used. Processor seconds are those of a process after its imports, user and system; compare them, since
-wall seconds depend on who else computes. `benchmarks.scaling` makes a cost model of the points.
+Only one thread is used. Processor seconds are those of a process after its imports, user and system; compare them,
+since wall seconds depend on who else computes. `benchmarks.scaling` makes a cost model of the points.
 """
 
 import argparse
 import datetime
+import importlib
 import json
 import logging
 import os
@@ -39,6 +40,18 @@ HARDLY = {"total_steps": 1, "n_envs": 2, "n_steps": 2, "batch_size": 2}
 N_TAUGHT = 8
 """Symbols that the models which are hardly trained learn from."""
 
+IMPORTS = (
+    "brain_assets.definitions",
+    "brain_assets.forecasting.patchtst",
+    "brain_assets.portfolio.ppo",
+    "brain_assets.portfolio.sac",
+    "cvxpy",
+    "matplotlib.figure",
+    "pandera.pandas",
+    "pyarrow.parquet",
+    "skfolio.optimization",
+    "sklearn.preprocessing",
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
 
 
@@ -170,17 +183,8 @@ def _resident(name: str) -> float:
 
 def _import_all() -> None:
     """Load what a stage would load under way: that it takes as long at every size would hide how the rest grows."""
-    import matplotlib.figure
-    import pandera.pandas
-    import pyarrow.parquet
-    import skfolio.optimization
-    import sklearn.preprocessing
-    import threadpoolctl  # noqa: F401
-
-    import brain_assets.definitions
-    import brain_assets.forecasting.patchtst
-    import brain_assets.portfolio.ppo
-    import brain_assets.portfolio.sac  # noqa: F401
+    for name in IMPORTS:
+        importlib.import_module(name)
 
 
 def _simulate() -> dict[str, int]:
