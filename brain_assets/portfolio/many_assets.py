@@ -1,8 +1,8 @@
 """Minimum variance and hierarchical risk parity of more assets than there are weeks to look back on.
 
 Of n assets over T weeks, a covariance matrix has n^2 entries, and T - 1 directions in which anything happens. Solvers
-that are given the matrix take n^3, and finding the best order of leaves takes more; here all is said in returns, (T, n).
-What is left that grows faster than n is the tree of risk parity, n^2, which counts from some thousand assets on.
+that are given the matrix take n^3, and the best order of leaves takes more to find; here all is said in returns,
+(T, n). What is left that grows faster is the tree of risk parity, n^2, which counts from some thousand assets on.
 """
 
 import numpy as np

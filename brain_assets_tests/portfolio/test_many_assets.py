@@ -55,7 +55,7 @@ def test_minimum_variance_is_what_skfolio_finds() -> None:
 
 def test_minimum_variance_that_cannot_be_is_one_sentence() -> None:
     with pytest.raises(
-        BrainAssetsError, match="105 assets that sum to 2, each at most 0.01, got a problem that is inf"
+        BrainAssetsError, match=r"that sum to 2, each at most 0\.01, got a problem that is infeasible; check"
     ):
         minimum_variance(past_of(N_MANY), 2.0, 0.01)
 
