@@ -32,9 +32,12 @@ SMALL = ((20, 5), (100, 5))
 LAST_YEAR, BOOTSTRAP_YEARS = 2022, 4
 SIMULATE = "simulate"
 MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
-TABLES = {"forecasts": "walkforward_forecasts", "backtest": "backtest"}
+TABLES = {"forecasts": "walkforward_forecasts", "backtest": "backtest", "backtest_seeds": "backtest"}
 STAGES = ("lstm_snapshot", "patchtst_snapshot", "forecasts", "ppo_policy", "sac_policy", "backtest")
 """`simulate`, which makes the tables, goes before all of them and is measured apart."""
+
+SEEDS, N_SEEDS = "backtest_seeds", 5
+"""The backtest again, beside so many more seeds of each policy."""
 
 HARDLY = {"total_steps": 1, "n_envs": 2, "n_steps": 2, "batch_size": 2}
 N_TAUGHT = 8
@@ -122,7 +125,11 @@ def measure(work: Path, n_symbols: int, n_years: int, stages: Sequence[str]) -> 
         made.write_text(json.dumps(asdict(point)))
     yield Point(**json.loads(made.read_text()))
     for stage in stages:
+        if stage == SEEDS:
+            _child("prepare_seeds", folder, n_symbols, n_years)
         yield _child(stage, folder, n_symbols, n_years)
+        if stage == SEEDS:
+            _child("remove_seeds", folder, n_symbols, n_years)
 
 
 def _child(stage: str, folder: Path, n_symbols: int, n_years: int) -> Point:
@@ -158,7 +165,8 @@ def child(stage: str) -> None:
     epochs = _Epochs()
     logging.getLogger("brain_assets").addHandler(epochs)
     logging.getLogger("brain_assets").setLevel(logging.INFO)
-    run = {SIMULATE: _simulate, "prepare": _prepare}.get(stage, lambda: _materialize(stage))
+    others = {SIMULATE: _simulate, "prepare": _prepare, "prepare_seeds": _prepare_seeds, "remove_seeds": _remove_seeds}
+    run = others.get(stage, lambda: _materialize(stage))
     _import_all()
     imported, started = time.process_time(), time.perf_counter()
     before = _resident("VmRSS")
@@ -268,6 +276,45 @@ def _prepare() -> dict[str, int]:
     return {}
 
 
+def _prepare_seeds() -> dict[str, int]:
+    """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
+    from dataclasses import asdict, replace
+
+    from brain_assets.graph.partitions import MARKET, SETTINGS
+    from brain_assets.graph.resources import resources_from
+    from brain_assets.portfolio.families import POLICIES
+    from brain_assets.portfolio.seeds import with_seed
+    from brain_assets.snapshots.fingerprint import Fingerprint, hash_json
+    from brain_assets.snapshots.names import cutoff_of_year
+
+    for family in POLICIES:
+        storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
+        snapshot = storage.load_snapshot(cutoff_of_year(LAST_YEAR - 1))
+        for number in range(1, N_SEEDS + 1):
+            options = with_seed(snapshot.config, number)
+            parts = {name: value for name, value in snapshot.metadata["fingerprint"].items() if name != "value"}
+            fingerprint = Fingerprint(**{**parts, "config": hash_json(options)})
+            metadata = {**snapshot.metadata, "fingerprint": {**asdict(fingerprint), "value": fingerprint.value}}
+            storage.of_seed(number).write_snapshot(replace(snapshot, config=options, metadata=metadata))
+    return {}
+
+
+def _remove_seeds() -> dict[str, int]:
+    """Leave the folder as it was before `_prepare_seeds`."""
+    import shutil
+
+    from brain_assets.graph.partitions import MARKET, SETTINGS
+    from brain_assets.graph.resources import resources_from
+    from brain_assets.portfolio.families import POLICIES
+    from brain_assets.snapshots.names import cutoff_of_year
+
+    for family in POLICIES:
+        storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
+        for number in storage.list_seeds():
+            shutil.rmtree(storage.of_seed(number).path(cutoff_of_year(LAST_YEAR - 1)).parent)
+    return {}
+
+
 def _materialize(stage: str) -> dict[str, int]:
     """Run the asset of a stage for the last year, whatever is there; give what it has written."""
     import dagster as dg
@@ -318,7 +365,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, nargs="+", default=SYMBOLS)
     parser.add_argument("--years", type=int, nargs="+", default=YEARS)
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
+    parser.add_argument("--stages", nargs="+", default=STAGES, choices=(*STAGES, SEEDS))
     parser.add_argument("--out", type=Path, help="JSON file of points; those in it that are not measured again stay")
     parser.add_argument("--work", type=Path, help="folder for data, kept for the next time; default: a temporary one")
     asked = parser.parse_args()
