@@ -20,6 +20,7 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor, nn
 
 from brain_assets.errors import TrainingError
+from brain_assets.memory import keep_freed_memory
 from brain_assets.portfolio.environment import EnvConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -146,7 +147,7 @@ def learn(
     """
     scaler = fit_observation_scaler(weeks)
     curve = _LearningCurve(on_progress)
-    with repeatable(seed):
+    with repeatable(seed), keep_freed_memory():
         model = make_model(VectorizedPortfolioEnv(weeks, scaler, n_envs, env_config))
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(total_steps, callback=curve)
