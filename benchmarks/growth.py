@@ -14,7 +14,9 @@ import datetime
 import importlib
 import json
 import logging
+import math
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 SYMBOLS, YEARS = (20, 100, 500), (5, 10, 15)
-SMALL = ((20, 5), (100, 5))
+SMALL, SMALL_STAGES = ((100, 5), (500, 5)), ("forecasts", "backtest")
 """What `make bench` compares."""
 
 LAST_YEAR, BOOTSTRAP_YEARS = 2022, 4
@@ -336,14 +338,12 @@ def _materialize(stage: str) -> dict[str, int]:
     return {MODELS[stage]: sum(path.stat().st_size for path in folder.iterdir())}
 
 
-def small() -> float:
-    """Compare the forecasts of a year at two sizes; give the exponent of processor time in symbols x years."""
-    import math
-
+def small() -> dict[str, float]:
+    """Give the exponents of processor time in symbols, from 100 to 500, of what costs most beside training."""
     with tempfile.TemporaryDirectory() as work:
-        less, more = (list(measure(Path(work), *size, ["forecasts"]))[-1] for size in SMALL)
-    larger = more.symbols * more.years / (less.symbols * less.years)
-    return math.log(more.cpu_seconds / less.cpu_seconds) / math.log(larger)
+        less, more = ({each.stage: each for each in measure(Path(work), *size, SMALL_STAGES)} for size in SMALL)
+    larger = math.log(SMALL[1][0] / SMALL[0][0])
+    return {stage: math.log(more[stage].cpu_seconds / less[stage].cpu_seconds) / larger for stage in SMALL_STAGES}
 
 
 def read_points(path: Path) -> dict[tuple[str, int, int], Point]:
@@ -352,12 +352,17 @@ def read_points(path: Path) -> dict[tuple[str, int, int], Point]:
     return {point.key: point for point in (Point(**each) for each in found)}
 
 
+def machine() -> str:
+    """Name the processor, how many cores there are, and Python."""
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown CPU")
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
 def write_points(path: Path, points: dict[tuple[str, int, int], Point]) -> None:
     """Write points in order, with the machine that they are from."""
-    from benchmarks.__main__ import _machine
-
     lines = ",\n".join(json.dumps(asdict(points[key])) for key in sorted(points))
-    path.write_text(f'{{"machine": {json.dumps(_machine())}, "points": [\n{lines}\n]}}\n')
+    path.write_text(f'{{"machine": {json.dumps(machine())}, "points": [\n{lines}\n]}}\n')
 
 
 def main() -> None:
