@@ -114,7 +114,7 @@ def fit_stage(points: Sequence[Point]) -> Model:
     sizes = [(point.symbols, point.years) for point in points]
     trained = [point for point in points if point.epochs is not None and point.epoch_cpu_seconds is not None]
     rest = [max(point.cpu_seconds - (point.epochs or 0) * (point.epoch_cpu_seconds or 0.0), 1e-3) for point in points]
-    epoch_seconds = [point.epoch_cpu_seconds or 0.0 for point in trained]
+    epoch_seconds = [point.fastest_epoch for point in trained]
     return Model(
         cpu=fit(sizes, rest, terms),
         epoch=fit([(point.symbols, point.years) for point in trained], epoch_seconds, EPOCH) if trained else None,
@@ -250,7 +250,7 @@ def measured(points: Sequence[Point], cell: Callable[[Point], str]) -> str:
 def seconds_cell(point: Point) -> str:
     """Give the seconds of processor, and the epochs that they hold."""
     text = f"{point.cpu_seconds:,.1f}"
-    return text if point.epochs is None else f"{text}<br>{point.epochs} × {point.epoch_cpu_seconds:.2f}"
+    return text if point.epochs is None else f"{text}<br>{point.epochs} × {point.fastest_epoch:.2f}"
 
 
 def growth_rows(points: Sequence[Point]) -> Iterable[tuple[str, ...]]:
@@ -260,7 +260,7 @@ def growth_rows(points: Sequence[Point]) -> Iterable[tuple[str, ...]]:
         if len({point.symbols * point.years for point in found}) < 2:
             continue
         sizes = [point.symbols * point.years for point in found]
-        once = [point.epoch_cpu_seconds or point.cpu_seconds for point in found]
+        once = [point.fastest_epoch or point.cpu_seconds for point in found]
         steep = _steepest({(point.symbols, point.years): value for point, value in zip(found, once, strict=True)})
         own = [max(point.peak_mib - point.imports_mib, 1.0) for point in found]
         yield (
