@@ -5,30 +5,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # from malloc.h of the GNU C library
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-_NEVER, _LARGEST, _USUAL_MAPS = 2**31 - 1, 32 * 2**20, 65_536
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT, _USUAL = 2**30, 32 * 2**20
+"""Bytes up to which an array is kept, and up to which it is at most by the library's own choice."""
 
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
     """Keep what is freed for the next arrays, and give it back at the end.
 
-    Does nothing where the C library is not GNU's. That one gives each array of more than 32 MiB back to the system at
-    once, and makes the next one out of fresh pages: a training on batches of such arrays spent two thirds of its time
-    in there. No number depends on it.
+    Does nothing where the C library is not GNU's, or is older than 2.35. It gives each array of more than 32 MiB back
+    to the system at once, and makes the next one out of fresh pages: a training on batches of such arrays spent two
+    thirds of its time in there. What is kept is in pieces, so that more memory is held. No number depends on it.
     """
     library = _gnu_library()
     if library is None:
         yield
         return
-    library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, _NEVER)
+    library.mallopt(_MMAP_THRESHOLD, _KEPT)
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:  # what the library sets itself once it has freed a large array
-        library.mallopt(_MMAP_MAX, _USUAL_MAPS)
-        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
-        library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
+        library.mallopt(_MMAP_THRESHOLD, _USUAL)
+        library.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
         library.malloc_trim(0)
 
 
