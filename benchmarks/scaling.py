@@ -43,6 +43,10 @@ FAMILY = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy"
 PUTS_A_SNAPSHOT, GETS_A_SNAPSHOT, LISTS_A_SNAPSHOT = 6, 5, 2
 """Requests to an object store, from the layout: five files and what makes room for them; a year of a table is one."""
 
+EVENTS_A_TASK, EVENT_BYTES_A_TASK = 30, 170_000
+"""Rows that a run leaves in Dagster's event log, and their bytes, pictures among them; with 20 symbols, an LSTM snapshot
+left 24 rows of 160 kB in all, the forecasts of a year 31 rows of 180 kB."""
+
 
 class Cost(NamedTuple):
     """A sum of terms."""
@@ -157,6 +161,10 @@ class Prediction:
     puts: int
     gets: int
     lists: int
+    event_rows: int
+    """Of Dagster's record."""
+
+    event_gib: float
 
 
 def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Prediction:
@@ -183,6 +191,10 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
         own = models[stage].cpu_at(symbols, history) + imports
         return own + (seeds - 1) * a_seed(lambda model: model.cpu_at(symbols, history)) * (stage == "backtest")
 
+    def peak(stage: str) -> float:
+        own = models[stage].peak.at(symbols, years)
+        return own + (seeds - 1) * a_seed(lambda model: model.peak.at(symbols, years)) * (stage == "backtest")
+
     def bytes_of(stage: str, name: str) -> float:
         return models[stage].stored[name].at(symbols, 1)
 
@@ -199,13 +211,13 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
     reads = history_years * (prices_year + raw_year * (3 + 2 * seeds) + forecasts_year * 2 * seeds) + n_partitions * (
         models_read + traded + forecasts_year
     )
+    tasks = n_partitions * (len(RAW) + sum(times.values()))
     n_snapshots = n_partitions * (len(FORECASTERS) + seeds * len(POLICIES))
-    snapshots_read = n_partitions * (len(FORECASTERS) + seeds * len(POLICIES))
     return Prediction(
         core_hours={
             stage: times[stage] * sum(seconds(stage, history) for history in histories) / 3600 for stage in STAGES
         },
-        peak_gib={stage: models[stage].peak.at(symbols, years) / 1024 for stage in STAGES},
+        peak_gib={stage: peak(stage) / 1024 for stage in STAGES},
         longest_hours=(
             max(seconds(stage, years) for stage in FORECASTERS)
             + seconds("forecasts", years)
@@ -213,7 +225,7 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
             + seconds("backtest", years)
         )
         / 3600,
-        tasks=n_partitions * (len(RAW) + sum(times.values())),
+        tasks=tasks,
         stored_gib={
             "raw tables": years * raw_year / 2**30,
             "forecasts": years * forecasts_year / 2**30,
@@ -223,8 +235,10 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
         },
         read_gib=reads / 2**30,
         puts=n_partitions * (len(RAW) + 2) + PUTS_A_SNAPSHOT * n_snapshots,
-        gets=n_read * (1 + 3 * len(RAW) + 2 * seeds * (len(RAW) + 1)) + n_partitions + GETS_A_SNAPSHOT * snapshots_read,
-        lists=LISTS_A_SNAPSHOT * snapshots_read,
+        gets=n_read * (1 + 3 * len(RAW) + 2 * seeds * (len(RAW) + 1)) + n_partitions + GETS_A_SNAPSHOT * n_snapshots,
+        lists=LISTS_A_SNAPSHOT * n_snapshots,
+        event_rows=tasks * EVENTS_A_TASK,
+        event_gib=tasks * EVENT_BYTES_A_TASK / 2**30,
     )
 
 
@@ -344,6 +358,7 @@ def main() -> None:
     print(f"{table(('stage', 'core hours', 'peak memory, GiB'), prediction_rows(found))}\n")
     print(f"longest chain {found.longest_hours:.1f} h; {found.tasks:,} tasks; read {found.read_gib:,.0f} GiB")
     print("stored, GiB: " + ", ".join(f"{name} {size:,.1f}" for name, size in found.stored_gib.items()))
+    print(f"Dagster's record: {found.event_rows:,} rows, {found.event_gib:.1f} GiB")
     print(f"requests: {found.puts:,} PUT, {found.gets:,} GET, {found.lists:,} LIST")
 
 

@@ -1,6 +1,7 @@
 """The cost model on points that were made by hand, and one real point."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def made_by_hand() -> list[Point]:
         points.append(point("ppo_policy", s, y, 0.1 * s, {"ppo": 20 * s}))
         points.append(point("sac_policy", s, y, 0.2 * s, {"sac": 30 * s}))
         points.append(point("backtest", s, y, 0.01 * s, {"backtest": 400 * s}))
-        points.append(point(SEEDS, s, y, 0.01 * s + N_SEEDS * 0.002 * s, {"backtest": 400 * s + N_SEEDS * 100 * s}))
+        seeds = point(SEEDS, s, y, 0.01 * s + N_SEEDS * 0.002 * s, {"backtest": 400 * s + N_SEEDS * 100 * s})
+        points.append(replace(seeds, peak_mib=seeds.peak_mib + N_SEEDS * 0.05 * s))
     return points
 
 
@@ -75,7 +77,8 @@ def test_a_prediction_by_hand() -> None:
             "backtest": 2 * (10 + 1 + 2 * 2),  # two more seeds of two seconds
         }
     )
-    assert list(found.peak_gib.values()) == pytest.approx([(500 + 500) / 1024] * len(STAGES))
+    peaks = {**dict.fromkeys(STAGES, 500 + 500), "backtest": 500 + 500 + 2 * 50}
+    assert {stage: 1024 * value for stage, value in found.peak_gib.items()} == pytest.approx(peaks)
     assert 3600 * found.longest_hours == pytest.approx((20 + 8 * 5 + 1) + (3 + 5 + 1) + (200 + 1) + 15)
     assert found.tasks == 2 * (3 + 2 + 1 + 2 * 3 + 1)
     stored = {name: value * 2**30 for name, value in found.stored_gib.items()}
@@ -96,6 +99,7 @@ def test_a_prediction_by_hand() -> None:
     assert found.puts == 2 * (3 + 2) + 6 * n_snapshots
     assert found.gets == (1 + 2) * (1 + 3 + 3 + 3 + 2 * 3 * 4) + 2 + 5 * n_snapshots
     assert found.lists == 2 * n_snapshots
+    assert found.event_rows == 26 * 30
 
 
 def test_points_are_kept_with_their_machine(tmp_path: Path) -> None:
