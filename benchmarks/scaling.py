@@ -44,8 +44,8 @@ PUTS_A_SNAPSHOT, GETS_A_SNAPSHOT, LISTS_A_SNAPSHOT = 6, 5, 2
 """Requests to an object store, from the layout: five files and what makes room for them; a year of a table is one."""
 
 EVENTS_A_TASK, EVENT_BYTES_A_TASK = 30, 170_000
-"""Rows that a run leaves in Dagster's event log, and their bytes, pictures among them; with 20 symbols, an LSTM snapshot
-left 24 rows of 160 kB in all, the forecasts of a year 31 rows of 180 kB."""
+"""Rows that a run leaves in Dagster's event log, and their bytes, pictures among them; with 20 symbols, an LSTM
+snapshot left 24 rows of 160 kB in all, the forecasts of a year 31 rows of 180 kB."""
 
 
 class Cost(NamedTuple):
