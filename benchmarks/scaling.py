@@ -151,6 +151,9 @@ class Prediction:
     longest_hours: float
     """Of the last year's tasks, one after the other: with any number of machines it does not end sooner."""
 
+    sequence_hours: float
+    """The same, if every year waits for the one before, as runs of the job do."""
+
     tasks: int
     """Processes: one a stage, year and seed."""
 
@@ -191,6 +194,11 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
         own = models[stage].cpu_at(symbols, history) + imports
         return own + (seeds - 1) * a_seed(lambda model: model.cpu_at(symbols, history)) * (stage == "backtest")
 
+    def chain(history: int) -> float:
+        """Give the seconds of a year's tasks that wait for one another; forecasters and policies go side by side."""
+        forecaster, policy = (max(seconds(stage, history) for stage in group) for group in (FORECASTERS, POLICIES))
+        return forecaster + seconds("forecasts", history) + policy + seconds("backtest", history)
+
     def peak(stage: str) -> float:
         own = models[stage].peak.at(symbols, years)
         return own + (seeds - 1) * a_seed(lambda model: model.peak.at(symbols, years)) * (stage == "backtest")
@@ -218,13 +226,8 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
             stage: times[stage] * sum(seconds(stage, history) for history in histories) / 3600 for stage in STAGES
         },
         peak_gib={stage: peak(stage) / 1024 for stage in STAGES},
-        longest_hours=(
-            max(seconds(stage, years) for stage in FORECASTERS)
-            + seconds("forecasts", years)
-            + max(seconds(stage, years) for stage in POLICIES)
-            + seconds("backtest", years)
-        )
-        / 3600,
+        longest_hours=chain(years) / 3600,
+        sequence_hours=sum(map(chain, histories)) / 3600,
         tasks=tasks,
         stored_gib={
             "raw tables": years * raw_year / 2**30,
@@ -314,7 +317,7 @@ def prediction_rows(found: Prediction) -> Iterable[tuple[str, str, str]]:
 
 
 def draw(points: Sequence[Point], value: Callable[[Point], float], label: str, path: Path) -> None:
-    """Draw a cost over symbols x years, both logarithmic, and its model as a line."""
+    """Draw a cost over symbols x years, both logarithmic, with a power of them as a line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.4), dpi=100)
@@ -356,7 +359,8 @@ def main() -> None:
     print(f"{table(('stage', 'seconds of processor', 'peak memory, MiB'), model_rows(fit_all(points)))}\n")
     found = predict(points, asked.symbols, asked.years, asked.seeds)
     print(f"{table(('stage', 'core hours', 'peak memory, GiB'), prediction_rows(found))}\n")
-    print(f"longest chain {found.longest_hours:.1f} h; {found.tasks:,} tasks; read {found.read_gib:,.0f} GiB")
+    print(f"longest chain {found.longest_hours:.1f} h, years in sequence {found.sequence_hours:.0f} h")
+    print(f"{found.tasks:,} tasks, which read {found.read_gib:,.0f} GiB")
     print("stored, GiB: " + ", ".join(f"{name} {size:,.1f}" for name, size in found.stored_gib.items()))
     print(f"Dagster's record: {found.event_rows:,} rows, {found.event_gib:.1f} GiB")
     print(f"requests: {found.puts:,} PUT, {found.gets:,} GET, {found.lists:,} LIST")

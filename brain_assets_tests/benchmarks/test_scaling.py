@@ -80,6 +80,8 @@ def test_a_prediction_by_hand() -> None:
     peaks = {**dict.fromkeys(STAGES, 500 + 500), "backtest": 500 + 500 + 2 * 50}
     assert {stage: 1024 * value for stage, value in found.peak_gib.items()} == pytest.approx(peaks)
     assert 3600 * found.longest_hours == pytest.approx((20 + 8 * 5 + 1) + (3 + 5 + 1) + (200 + 1) + 15)
+    first_year = (20 + 8 * 4 + 1) + (3 + 4 + 1) + (200 + 1) + 15
+    assert found.sequence_hours == pytest.approx(found.longest_hours + first_year / 3600)
     assert found.tasks == 2 * (3 + 2 + 1 + 2 * 3 + 1)
     stored = {name: value * 2**30 for name, value in found.stored_gib.items()}
     assert stored == pytest.approx(
