@@ -317,23 +317,25 @@ def prediction_rows(found: Prediction) -> Iterable[tuple[str, str, str]]:
 
 
 def draw(points: Sequence[Point], value: Callable[[Point], float], label: str, path: Path) -> None:
-    """Draw a cost over symbols x years, both logarithmic, with a power of them as a line."""
+    """Draw a cost over symbols, both logarithmic: a colour a stage, a line for each number of years."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.4), dpi=100)
     axes = figure.subplots()
-    for position, stage in enumerate(STAGES):
-        found = sorted((p for p in points if p.stage == stage), key=lambda point: point.symbols * point.years)
-        sizes = [point.symbols * point.years for point in found]
-        axes.plot(sizes, [value(point) for point in found], "o", ms=4, color=f"C{position}", label=stage)
-        if found:
-            line = exponent(sizes, [value(point) for point in found]) if len(set(sizes)) > 1 else 0.0
-            middle = math.exp(np.mean(np.log([value(point) for point in found])))
-            center = math.exp(np.mean(np.log(sizes)))
-            axes.plot(sizes, [middle * (size / center) ** line for size in sizes], lw=0.8, color=f"C{position}")
-    low, high = axes.get_xlim()
-    axes.set(xscale="log", yscale="log", xlabel="symbols x years", ylabel=label)
-    axes.set_xlim(max(low, 80), max(high, 9_000))
+    lengths = sorted({point.years for point in points})
+    for color, stage in enumerate(STAGES):
+        for years in lengths:
+            found = sorted((p for p in points if (p.stage, p.years) == (stage, years)), key=lambda p: p.symbols)
+            axes.plot(
+                [point.symbols for point in found],
+                [value(point) for point in found],
+                color=f"C{color}",
+                marker="o",
+                markersize=2 + 0.3 * years,
+                linewidth=0.8,
+                label=stage if years == lengths[-1] else None,
+            )
+    axes.set(xscale="log", yscale="log", xlabel="symbols; larger dots: more years", ylabel=label)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize="x-small", frameon=False)
     figure.tight_layout()
