@@ -9,10 +9,10 @@ CODE_VERSIONS = {
     "walkforward_forecasts": "2",
     "ppo_policy": "5",
     "sac_policy": "3",
-    "backtest": "5",
+    "backtest": "6",
     "lstm_model": "2",
     "patchtst_model": "3",
     "report": "1",
     "raw_so_far": "1",
-    "target_weights": "1",
+    "target_weights": "2",
 }

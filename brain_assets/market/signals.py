@@ -98,23 +98,21 @@ def fundamental_channels(panel: PricePanel, fundamentals: pd.DataFrame) -> Float
         The ratios within `RATIO_LIMITS`, NaN where not known, and the age in quarters: days since filing / 90, at most
         `MAX_AGE`. All NaN before a symbol's first filing.
     """
-    channels = np.full((len(panel.symbols), len(panel.sessions), len(RATIOS) + 1), np.nan)
     asset, known_from = _positions(panel, fundamentals["symbol"], fundamentals["filed"], side="right")
+    # in the order of filing; a filing of an older quarter than one before it does not count
+    newest = fundamentals.groupby(asset)["period_end"].cummax()
+    counts = (fundamentals["period_end"] == newest).to_numpy() & (asset >= 0) & (known_from < len(panel.sessions))
+    row = np.full((len(panel.symbols), len(panel.sessions)), -1)
+    row[asset[counts], known_from[counts]] = np.flatnonzero(counts)  # of two on a day, the later one stays
+    np.maximum.accumulate(row, axis=1, out=row)
     filed = fundamentals["filed"].to_numpy().astype("datetime64[D]")
-    period = fundamentals["period_end"].to_numpy()
-    ratios = np.stack(
-        [np.clip(fundamentals[name].to_numpy(np.float64), *RATIO_LIMITS[name]) for name in RATIOS], axis=-1
-    )
-    for which in range(len(panel.symbols)):
-        newest = np.datetime64("NaT")
-        for row in np.flatnonzero(asset == which):  # in the order of filing
-            if not np.isnat(newest) and period[row] < newest:
-                continue
-            newest = period[row]
-            first = known_from[row]
-            channels[which, first:, :-1] = ratios[row]
-            days = (panel.sessions[first:] - filed[row]).astype(np.float64)
-            channels[which, first:, -1] = np.minimum(days / QUARTER_DAYS, MAX_AGE)
+    which, session = np.nonzero(row >= 0)
+    known = row[which, session]
+    channels = np.full((*row.shape, len(RATIOS) + 1), np.nan)
+    for channel, name in enumerate(RATIOS):
+        channels[which, session, channel] = np.clip(fundamentals[name].to_numpy(np.float64), *RATIO_LIMITS[name])[known]
+    days = (panel.sessions[session] - filed[known]).astype(np.float64)
+    channels[which, session, -1] = np.minimum(days / QUARTER_DAYS, MAX_AGE)
     return channels
 
 

@@ -84,6 +84,10 @@ class Market:
         """
         return self._builder.build(np.minimum(week, len(self.weeks) - 1), held)
 
+    def observe_again(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
+        """Give what `observe` gave, from the weights held as they stand in it; see `ObservationBuilder.rebuild`."""
+        return self._builder.rebuild(np.minimum(week, len(self.weeks) - 1), weight_held)
+
     def step(
         self, week: int | IntArray, held: FloatArray, action: npt.NDArray[np.floating]
     ) -> tuple[FloatArray, StepResult]:

@@ -170,3 +170,9 @@ class ObservationBuilder:
         observation = self._template.take(week, axis=0)
         np.multiply(held[..., :-1], self._per_weight, out=observation[..., WEIGHT_HELD], casting="same_kind")
         return observation.reshape(*observation.shape[:-2], self.size)
+
+    def rebuild(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
+        """Give observations again, from their `WEIGHT_HELD` as it stood in them; (..., n_assets) float32."""
+        observation = self._template.take(week, axis=0)
+        observation[..., WEIGHT_HELD] = weight_held
+        return observation.reshape(*observation.shape[:-2], self.size)

@@ -29,6 +29,7 @@ from brain_assets.portfolio.environment import EnvConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import AVAILABLE
 from brain_assets.portfolio.policy import SacNetwork, by_asset
+from brain_assets.portfolio.replay import MarketReplayBuffer
 from brain_assets.portfolio.training import OnProgress, PolicyResult, learn
 from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
 
@@ -172,6 +173,8 @@ def train_sac(
             env,
             learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
             buffer_size=config.buffer_steps,
+            replay_buffer_class=MarketReplayBuffer,
+            replay_buffer_kwargs={"env": env},
             learning_starts=config.warmup_steps,
             batch_size=config.batch_size,
             tau=config.tau,

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from brain_assets.device import CPU, Difference, Losses, compare, repeatable_gpu, require_close
 from brain_assets.errors import TrainingError
+from brain_assets.memory import keep_freed_memory
 from brain_assets.portfolio.environment import EnvConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -192,7 +193,7 @@ def learn(
     """
     scaler = fit_observation_scaler(weeks)
     curve, first_batch = _LearningCurve(on_progress), FirstBatch(first_losses, device)
-    with repeatable(seed, device):
+    with repeatable(seed, device), keep_freed_memory():
         model = make_model(VectorizedPortfolioEnv(weeks, scaler, n_envs, env_config))
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(total_steps, callback=[curve] if device == CPU else [curve, first_batch])

@@ -54,6 +54,8 @@ class VectorizedPortfolioEnv(VecEnv):
         self._actions: npt.NDArray[np.floating] = np.zeros((n_envs, weeks.n_assets + 1))
         self._start: IntArray = np.zeros(n_envs, dtype=np.int64)
         self._week = self._start.copy()
+        self.week_before: IntArray = self._start.copy()
+        """Week that each portfolio went through in the last step."""
         self._held: FloatArray = np.tile(arithmetic.all_cash(weeks.n_assets), (n_envs, 1))
         self._episode_reward: FloatArray = np.zeros(n_envs)
 
@@ -61,6 +63,10 @@ class VectorizedPortfolioEnv(VecEnv):
     def start(self) -> IntArray:
         """First week of each running episode; shape (n_envs,)."""
         return self._start.copy()
+
+    def observation(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
+        """Give observations again, from their weeks and the weights held that stood in them."""
+        return self._market.observe_again(week, weight_held)
 
     def _start_episodes(self, which: BoolArray, start: IntArray) -> None:
         self._start[which] = start
@@ -89,6 +95,7 @@ class VectorizedPortfolioEnv(VecEnv):
         """Take every portfolio through its week; episodes that ended start anew."""
         reward, result = self._market.step(self._week, self._held, self._actions)
         self._held = result.held_after
+        self.week_before = self._week.copy()
         self._week += 1
         self._episode_reward += reward
         done = self._week - self._start >= self._market.episode_weeks
