@@ -9,6 +9,7 @@ variables are shown to everyone who can open Ray's dashboard, so only settings a
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -38,7 +39,7 @@ SECONDS_BETWEEN_LOOKS = 5
 """At whether a step's job still lives."""
 
 MAX_AWAY_SECONDS = 600
-"""How long Dagster's database may be away before a run gives up."""
+"""How long Dagster's database or the cluster may be away before a run gives up."""
 
 LOCAL_ADDRESS = "http://127.0.0.1:8265"
 """Ray's dashboard on the machine where a cluster was started with its defaults."""
@@ -162,6 +163,7 @@ class _StepHandler(RayStepHandler):
         super().__init__(client, None, None, None, None, None, None)
         self._config, self._environment = config, dict(environment)
         self._looks_dead: set[str] = set()
+        self._silent_since: float | None = None
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Submit the job."""
@@ -179,9 +181,16 @@ class _StepHandler(RayStepHandler):
         yield from handler.launch_step(step_handler_context)
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """Look at the job."""
+        """Look at the job; a cluster that does not answer is waited for, but not for ever."""
         job = self._get_ray_job_submission_id(step_handler_context)
-        found = super().check_step_health(step_handler_context)
+        try:
+            found = super().check_step_health(step_handler_context)
+        except OSError as error:  # so are the errors of requests
+            self._silent_since = self._silent_since or time.monotonic()
+            if time.monotonic() - self._silent_since < MAX_AWAY_SECONDS:
+                return CheckStepHealthResult.healthy()
+            return CheckStepHealthResult.unhealthy(f"the cluster has not answered for {MAX_AWAY_SECONDS} s: {error}")
+        self._silent_since = None
         if found.is_healthy or job in self._looks_dead:
             return found
         self._looks_dead.add(job)

@@ -84,6 +84,8 @@ class ClusterBackfill(Backfill):
         finally:  # the user's Ctrl-C reaches the runs as well: they stop their jobs
             for run in running.values():
                 run.process.wait()
+            if running:
+                stop_jobs_of(self._client, [run.run_id for run in running.values()])
 
     def _next(self, waiting: Sequence[Unit], running: Mapping[Unit, _Run]) -> Iterator[tuple[Unit, Outcome | str]]:
         """Give the units that nothing holds back, with the reason to run, or the outcome."""
