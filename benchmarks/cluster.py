@@ -7,14 +7,15 @@ faster two nodes of one core train than one.
 """
 
 import argparse
+import datetime
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ REPOSITORY = Path(__file__).parents[1]
 BUCKET = "brain-assets"
 WIDTH = 60
 """Characters of the time line."""
+
+POLICIES = "ppo_policy,sac_policy"
 
 console = Console(width=140, highlight=False)
 
@@ -100,22 +103,27 @@ def home_on_postgres(folder: Path) -> Path:
     return folder
 
 
-def steps_of(cluster: Cluster, home: Path) -> list[Step]:
-    """Read from Ray which step ran where and when, and from Dagster of which year it was."""
-    jobs = [job for job in cluster.jobs() if job.start_time and job.end_time and job.metadata]
-    nodes: dict[str, str] = {}
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        years = {run.run_id: run.tags.get("dagster/partition", "") for run in instance.get_runs()}
-    return [
-        Step(
-            job.metadata["dagster/op"],
-            years.get(job.metadata["dagster/run-id"], ""),
-            nodes.setdefault(str(job.driver_node_id), f"node {len(nodes) + 1}"),
-            (job.start_time - jobs[0].start_time) / 1000,
-            (job.end_time - jobs[0].start_time) / 1000,
-        )
-        for job in jobs
-    ]
+def steps_of(cluster: Cluster, instance: dg.DagsterInstance) -> list[Step]:
+    """Read from Ray where each step ran, and from Dagster when and of which year; waiting for a core does not count."""
+    places = {
+        (job.metadata["dagster/run-id"], job.metadata["dagster/op"]): str(job.driver_node_id)
+        for job in cluster.jobs()
+        if job.metadata
+    }
+    names = {node: f"node {number}" for number, node in enumerate(dict.fromkeys(places.values()), 1)}
+    found = []
+    for run in instance.get_runs():
+        moments: dict[str, list[float]] = {}
+        for entry in instance.all_logs(run.run_id):
+            event = entry.dagster_event
+            if event and event.step_key and (event.is_step_start or event.is_step_success):
+                moments.setdefault(event.step_key, []).append(entry.timestamp)
+        for asset, times in moments.items():
+            node = names.get(places.get((run.run_id, asset), ""), "?")
+            found.append(Step(asset, run.tags.get("dagster/partition", ""), node, times[0], times[-1]))
+    first = min(step.start for step in found)
+    moved = [replace(step, start=step.start - first, end=step.end - first) for step in found]
+    return sorted(moved, key=lambda step: step.start)
 
 
 def side_by_side(steps: list[Step]) -> list[tuple[Step, Step]]:
@@ -169,7 +177,8 @@ def demo(years: str, market: str, config: tuple[str, ...]) -> None:
                 url = f"s3://{BUCKET}/results"
                 ours = {"BRAIN_DATA_DIR": url, "DAGSTER_HOME": str(home), "RAY_ADDRESS": cluster.address}
                 on_cluster = brain_assets("backfill", years, "--engine", "ray", *config, **world, **ours)
-                steps = steps_of(cluster, home)
+                with dg.DagsterInstance.from_config(str(home)) as instance:
+                    steps = steps_of(cluster, instance)
             alone = brain_assets("backfill", years, *config, **world, BRAIN_DATA_DIR=str(folder / "one"))
             console.print("\n[bold]Steps on the cluster[/]")
             show_steps(steps)
@@ -182,24 +191,32 @@ def demo(years: str, market: str, config: tuple[str, ...]) -> None:
         raise SystemExit(1)
 
 
-def training_seconds(n_nodes: int, data: Path, years: str) -> float:
-    """Train forecasters on some nodes of one core, and give the seconds from the first step to the end of the last."""
-    world: Mapping[str, str] = {"BRAIN_MARKET": "sample", "BRAIN_DATA_DIR": str(data)}
-    assets = "lstm_snapshot,patchtst_snapshot"
+def training_seconds(n_nodes: int, data: Path, years: str, seeds: int) -> float:
+    """Train policies on some nodes of one core, and give the seconds from the first step's start to the last's end."""
+    world = {"BRAIN_MARKET": "sample", "BRAIN_DATA_DIR": str(data)}
+    command = ("backfill", years, "--engine", "ray", "--force", "--assets", POLICIES, "--seeds", str(seeds))
+    began = time.time()
     with ray_cluster(n_nodes) as cluster:
-        command = ("backfill", years, "--engine", "ray", "--force", "--assets", assets)
         brain_assets(*command, **world, RAY_ADDRESS=cluster.address)
-        jobs = [job for job in cluster.jobs() if job.start_time and job.end_time]
-        return (max(job.end_time for job in jobs) - min(job.start_time for job in jobs)) / 1000
+    moments = []
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        for run in instance.get_runs(filters=dg.RunsFilter(created_after=datetime.datetime.fromtimestamp(began))):
+            moments += [
+                entry.timestamp
+                for entry in instance.all_logs(run.run_id)
+                if entry.dagster_event and (entry.dagster_event.is_step_start or entry.dagster_event.is_step_success)
+            ]
+    return max(moments) - min(moments)
 
 
-def speed(years: str) -> tuple[float, float]:
-    """Give the seconds that training takes on one node, and on two."""
+def speed(years: str, seeds: int) -> tuple[float, float]:
+    """Give the seconds that training policies takes on one node, and on two."""
     with tempfile.TemporaryDirectory(prefix="brain-assets-") as temporary:
         data = Path(temporary) / "data"
-        raw = "raw_prices,raw_news_sentiment,raw_fundamentals"
-        brain_assets("backfill", years, "--assets", raw, BRAIN_MARKET="sample", BRAIN_DATA_DIR=str(data))
-        return training_seconds(1, data, years), training_seconds(2, data, years)
+        needed = "raw_prices,raw_news_sentiment,raw_fundamentals,lstm_snapshot,patchtst_snapshot,walkforward_forecasts"
+        brain_assets("backfill", years, "--assets", needed, BRAIN_MARKET="sample", BRAIN_DATA_DIR=str(data))
+        one, two = (training_seconds(n_nodes, data, years, seeds) for n_nodes in (1, 2))
+    return one, two
 
 
 def main() -> None:
@@ -209,10 +226,11 @@ def main() -> None:
     parser.add_argument("--market", default="sample", help="sample (default) or simulator")
     parser.add_argument("--config", help="Dagster run configuration (YAML)")
     parser.add_argument("--speed", action="store_true", help="compare one node with two, and nothing else")
+    parser.add_argument("--seeds", type=int, default=4, help="with --speed: trainings of each policy; default: 4")
     asked = parser.parse_args()
     if asked.speed:
-        one, two = speed(asked.years)
-        console.print(f"training: {one:.0f} s on one node, {two:.0f} s on two: {one / two:.2f}x")
+        one, two = speed(asked.years, asked.seeds)
+        console.print(f"training: {one:.1f} s on one node of one core, {two:.1f} s on two: {one / two:.2f}x")
         return
     try:
         demo(asked.years, asked.market, ("--config", asked.config) if asked.config else ())
