@@ -64,15 +64,17 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     return {**os.environ, **chosen}
 
 
-def brain_assets(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+def brain_assets(
+    data_dir: Path, *arguments: str, seconds: float = 300, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, which it must reach in so many seconds."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=environment(data_dir, **variables),
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         check=False,
     )
 

@@ -22,7 +22,7 @@ from brain_assets_tests.postgres import free_port
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-START_SECONDS = 120
+START_SECONDS = 300
 BINARIES = Path(sys.executable).parent
 """Steps begin with `dagster`, which nodes need on their PATH."""
 

@@ -78,6 +78,21 @@ class MarketReplayBuffer(ReplayBuffer):
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
 
+    def first(self, n_weeks: int) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Give what was seen, done and earned in the first weeks; they are there until the buffer is full.
+
+        Returns
+        -------
+        observations : ndarray of float32, shape (n_weeks, n_assets * N_FEATURES)
+        actions : ndarray of float32, shape (n_weeks, n_assets + 1)
+        rewards : ndarray of float32, shape (n_weeks,)
+        """
+
+        def rows(values: np.ndarray) -> Any:  # (n_steps, n_envs, ...) to (n_weeks, ...)
+            return values[: self.pos].reshape(-1, *values.shape[2:])[:n_weeks]
+
+        return self._env.observation(rows(self._week), rows(self._held)), rows(self.actions), rows(self.rewards)
+
     def _get_samples(
         self,
         batch_inds: npt.NDArray[np.integer],

@@ -137,15 +137,9 @@ def first_losses(model: SAC) -> Losses:
     The critics' are towards the rewards alone, the actor's is of what it does without exploring.
     """
     buffer = model.replay_buffer
-    if buffer is None:
-        raise BrainAssetsError("expected a buffer after a rollout, got none.")
-
-    def rows(values: np.ndarray) -> Tensor:
-        filled = values[: buffer.pos]  # a buffer holds a rollout at least, so the first one does not wrap
-        flat = filled.reshape(-1, *values.shape[2:])[: model.batch_size]  # (n_steps, n_envs, ...) to [B, ...]
-        return torch.from_numpy(flat.astype(np.float32))
-
-    observations, actions, rewards = rows(buffer.observations), rows(buffer.actions), rows(buffer.rewards)
+    if not isinstance(buffer, MarketReplayBuffer):
+        raise BrainAssetsError(f"expected a MarketReplayBuffer after a rollout, got {type(buffer).__name__}.")
+    observations, actions, rewards = map(torch.from_numpy, buffer.first(model.batch_size))
 
     def losses(policy: SharedSacPolicy) -> Tensor:
         like = next(policy.parameters())

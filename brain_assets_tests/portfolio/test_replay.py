@@ -34,6 +34,10 @@ def test_batches_are_those_of_sb3_before_and_after_the_buffer_is_full() -> None:
         for buffer in (ours, theirs):
             buffer.add(seen, reached, action, reward, done, infos)
         seen = after
+        if step == 9:  # neither buffer is full yet
+            first = theirs.observations, theirs.actions, theirs.rewards
+            for mine, sb3 in zip(ours.first(20), first, strict=True):
+                np.testing.assert_array_equal(mine, sb3[:10].reshape(N_ENVS * 10, *sb3.shape[2:])[:20])
         if step % 10 == 9:
             batches = []
             for buffer in (ours, theirs):
