@@ -222,7 +222,7 @@ def speed(years: str, seeds: int) -> tuple[float, float]:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--years", default="2019-2021", help="a year or a range; default: 2019-2021")
+    parser.add_argument("--years", default="2019-2020", help="a year or a range; default: 2019-2020")
     parser.add_argument("--market", default="sample", help="sample (default) or simulator")
     parser.add_argument("--config", help="Dagster run configuration (YAML)")
     parser.add_argument("--speed", action="store_true", help="compare one node with two, and nothing else")
