@@ -23,12 +23,13 @@ from typing import Any
 import dagster as dg
 import httpx2
 import pytest
+import yaml
 from rich.console import Console
 
 from brain_assets.paths import parse_place
 from brain_assets.snapshots.folder import MANIFEST, read_files
 from brain_assets_tests.postgres import free_port, postgres
-from brain_assets_tests.ray_nodes import Cluster, ray_cluster
+from brain_assets_tests.ray_nodes import ROOM_FOR_TABLES, TABLES_ASK, Cluster, ray_cluster
 
 REPOSITORY = Path(__file__).parents[1]
 BUCKET = "brain-assets"
@@ -173,9 +174,11 @@ def demo(years: str, market: str, config: tuple[str, ...]) -> None:
             world = {**s3, "BRAIN_MARKET": market, "DAGSTER_POSTGRES_URL": database.url}
             os.environ |= world
             console.print("starting two Ray nodes of one core each")
-            with ray_cluster(2, **world) as cluster:
+            (folder / "cluster.yaml").write_text(yaml.safe_dump(TABLES_ASK))
+            with ray_cluster(2, *ROOM_FOR_TABLES, **world) as cluster:
                 url = f"s3://{BUCKET}/results"
                 ours = {"BRAIN_DATA_DIR": url, "DAGSTER_HOME": str(home), "RAY_ADDRESS": cluster.address}
+                ours["BRAIN_CLUSTER_CONFIG"] = str(folder / "cluster.yaml")
                 on_cluster = brain_assets("backfill", years, "--engine", "ray", *config, **world, **ours)
                 with dg.DagsterInstance.from_config(str(home)) as instance:
                     steps = steps_of(cluster, instance)

@@ -27,6 +27,12 @@ BINARIES = Path(sys.executable).parent
 """Steps begin with `dagster`, which nodes need on their PATH."""
 
 
+ROOM_FOR_TABLES = ("--resources", '{"tables": 2}')
+"""Arguments of nodes, so that steps that ask for `TABLES_ASK` need not wait until no core trains."""
+TABLES_ASK = {"resources": {"market": {"num_cpus": 0, "resources": {"tables": 1}}}}
+"""A configuration of the cluster."""
+
+
 @dataclass
 class Cluster:
     """Nodes, and the address of their dashboard, as ``RAY_ADDRESS`` takes it."""
@@ -101,15 +107,15 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster(n_nodes: int = 2, **variables: str) -> Iterator[Cluster]:
-    """Run a cluster whose nodes have some variables; skips where there is no Ray."""
+def ray_cluster(n_nodes: int = 2, *arguments: str, **variables: str) -> Iterator[Cluster]:
+    """Run a cluster whose nodes have some arguments and variables; skips where there is no Ray."""
     if find_spec("dagster_ray") is None:
         pytest.skip("no Ray: pip install 'brain_assets[cluster]'")
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # sockets have short paths
         cluster = Cluster(f"http://127.0.0.1:{free_port()}", free_port(), Path(folder), variables)
         try:
             for _ in range(n_nodes):
-                cluster.add_node()
+                cluster.add_node(*arguments)
             yield cluster
         finally:
             ended = [process_id for node in reversed(cluster.nodes) for process_id in _family(node.pid)]

@@ -50,8 +50,8 @@ class StepResources(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    num_cpus: float = pydantic.Field(1.0, gt=0)
-    """Cores, or a share of one. More than 0: Ray keeps jobs that ask for nothing on the head node."""
+    num_cpus: float = pydantic.Field(1.0, ge=0)
+    """Cores, or a share of one. What asks for nothing at all runs on the head node."""
     num_gpus: float = pydantic.Field(0.0, ge=0)
     memory: int | None = pydantic.Field(None, gt=0)
     """Bytes; None: not asked for."""

@@ -97,12 +97,9 @@ class ClusterBackfill(Backfill):
             yield unit, self._decide(unit, reader)
 
     def _must_queue(self, unit: Unit, running: Iterable[Unit]) -> bool:
-        """Tell whether there is no room for a unit, or it asks the source of data while another does."""
-        under_way = list(running)
-        asks_market = pool_of(unit[0]) == MARKET_POOL
-        return len(under_way) >= self._config.max_runs or (
-            asks_market and any(pool_of(name) == MARKET_POOL for name, _ in under_way)
-        )
+        """Tell whether there is no room for a unit, or its source of data is being asked for another year."""
+        under_way = [name for name, _ in running]
+        return len(under_way) >= self._config.max_runs or (pool_of(unit[0]) == MARKET_POOL and unit[0] in under_way)
 
     def _decide(self, unit: Unit, reader: StatusReader) -> Outcome | str:
         name, year = unit
