@@ -135,8 +135,10 @@ def _await_end(process_ids: list[int], seconds: float) -> None:
 
 def _family(process_id: int) -> list[int]:
     """Give a process and all its descendants."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [process_id]
     for each in found:
         found += [child for child, parent in parents.items() if parent == each]
