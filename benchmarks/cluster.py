@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,9 @@ from rich.console import Console
 
 from brain_assets.paths import parse_place
 from brain_assets.snapshots.folder import MANIFEST, read_files
-from brain_assets_tests.postgres import free_port, postgres
+from brain_assets_tests.postgres import free_port, home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import ROOM_FOR_TABLES, TABLES_ASK, Cluster, ray_cluster
 
-REPOSITORY = Path(__file__).parents[1]
 BUCKET = "brain-assets"
 WIDTH = 60
 """Characters of the time line."""
@@ -94,14 +92,6 @@ def brain_assets(*arguments: str, **variables: str) -> float:
     command = [sys.executable, "-c", "from brain_assets.cli import main; main()", *arguments]
     subprocess.run(command, env={**os.environ, **variables}, check=True)
     return time.monotonic() - started
-
-
-def home_on_postgres(folder: Path) -> Path:
-    """Make a DAGSTER_HOME as docs/cluster.md says."""
-    folder.mkdir(parents=True)
-    shipped = (resources.files("brain_assets.graph") / "dagster.yaml").read_text()
-    (folder / "dagster.yaml").write_text(shipped + (REPOSITORY / "deploy" / "ray" / "dagster.yaml").read_text())
-    return folder
 
 
 def steps_of(cluster: Cluster, instance: dg.DagsterInstance) -> list[Step]:
@@ -169,7 +159,7 @@ def demo(years: str, market: str, config: tuple[str, ...]) -> None:
     """Run the walk-forward on the cluster and in one process, and compare."""
     with tempfile.TemporaryDirectory(prefix="brain-assets-") as temporary, postgres() as database:
         folder = Path(temporary)
-        home = home_on_postgres(folder / "home")
+        home = home_on_postgres(folder / "home", "ray/dagster.yaml")
         with s3_server(folder) as s3:
             world = {**s3, "BRAIN_MARKET": market, "DAGSTER_POSTGRES_URL": database.url}
             os.environ |= world

@@ -83,9 +83,9 @@ def postgres_url() -> Iterator[str]:
         yield server.url
 
 
-def home_on_postgres(home: Path) -> Path:
-    """Make a DAGSTER_HOME as docs/operations.md says: the shipped configuration, and the storage appended."""
+def home_on_postgres(home: Path, appended: str = "postgres.yaml") -> Path:
+    """Make a DAGSTER_HOME as the pages in docs say: the shipped configuration, and a file of ``deploy`` appended."""
     home.mkdir(parents=True)
     shipped = (resources.files("brain_assets.graph") / "dagster.yaml").read_text()
-    (home / "dagster.yaml").write_text(shipped + (REPOSITORY / "deploy" / "postgres.yaml").read_text())
+    (home / "dagster.yaml").write_text(shipped + (REPOSITORY / "deploy" / appended).read_text())
     return home

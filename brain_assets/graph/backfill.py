@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import dagster as dg
@@ -82,7 +83,7 @@ class Backfill:
         self._main_job = defs.resolve_job_def(main_versions.name)
         self._report_job = defs.resolve_job_def(tear_sheet.name)
         self._week_job = defs.resolve_job_def(weekly_weights.name)
-        self._graph = defs.resolve_asset_graph()
+        self._parents = cache(partial(parents_of, defs.resolve_asset_graph()))  # asked again and again, and slow
         self.options = self._check_config(run_config or {})
         self._broken: set[tuple[str, int]] = set()
 
@@ -212,9 +213,6 @@ class Backfill:
         made, failures = self._read(result.all_events, 0, {})
         causes = [failures[each] for each in (name, *before) if each in failures]
         return made.get(name) or Outcome(name, 0, "failed", causes[0] if causes else run_failure(result.all_events))
-
-    def _parents(self, name: str, year: int) -> list[tuple[str, int]]:
-        return parents_of(self._graph, name, year)
 
     def _broken_parent(self, name: str, year: int) -> str:
         if not self._broken:

@@ -14,17 +14,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-import dagster as dg
 from dagster import AssetKey
-from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._grpc.types import ExecuteRunArgs
+from ray.job_submission import JobSubmissionClient
 
 from brain_assets.graph.backfill import Backfill, Outcome, run_failure
-from brain_assets.graph.cluster import open_client, patiently, pool_of, read_cluster_config, stop_jobs_of
+from brain_assets.graph.cluster import (
+    ClusterConfig,
+    open_client,
+    patiently,
+    pool_of,
+    read_cluster_config,
+    stop_jobs_of,
+)
 from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, name_process
@@ -52,19 +59,18 @@ class _Run:
 class ClusterBackfill(Backfill):
     """Years of assets on one instance, each step a job of a cluster; see `Backfill`."""
 
-    def __init__(
-        self,
-        defs: dg.Definitions,
-        instance: dg.DagsterInstance,
-        assets: Sequence[str] = (),
-        run_config: Mapping[str, Any] | None = None,
-        force: bool = False,
-    ) -> None:
-        super().__init__(defs, instance, assets, run_config, force)
-        self._config = read_cluster_config(current_settings().cluster_config)
-        self._client = open_client(self._config)
+    @cached_property
+    def _config(self) -> ClusterConfig:
+        return read_cluster_config(current_settings().cluster_config)
+
+    @cached_property
+    def _client(self) -> JobSubmissionClient:
+        return open_client(self._config)
+
+    @cached_property
+    def _reconstructable(self) -> ReconstructableJob:
         repository = ReconstructableRepository.for_module("brain_assets.definitions", "defs")
-        self._reconstructable = repository.get_reconstructable_job(walkforward.name)
+        return repository.get_reconstructable_job(walkforward.name)
 
     def run(self, years: Sequence[int], on_year: Callable[[int, Sequence[str]], None]) -> Iterator[Outcome]:
         """Run the years, and give the outcome of each asset and year when it is known."""
