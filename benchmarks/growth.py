@@ -217,7 +217,7 @@ def _simulate() -> dict[str, int]:
     from brain_assets.graph.partitions import MARKET, SETTINGS, partition_window, partition_years
     from brain_assets.graph.resources import table_store
     from brain_assets.market.archive import fetch_prices
-    from brain_assets.tables import RAW
+    from brain_assets.store.tables import RAW
 
     first, end = datetime.date(SETTINGS.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
     whole = _Made(MARKET.prices(first, end))
@@ -264,8 +264,8 @@ def _prepare() -> dict[str, int]:
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-    from brain_assets.snapshots.names import cutoff_of_year, snapshot_name
-    from brain_assets.tables import RAW
+    from brain_assets.store.names import cutoff_of_year, snapshot_name
+    from brain_assets.store.tables import RAW
 
     given = resources_from(SETTINGS, MARKET)
     tables, snapshots, note = given["tables"], given["snapshots"], MarketNote.of(MARKET)
@@ -301,8 +301,8 @@ def _prepare_seeds() -> dict[str, int]:
     from brain_assets.graph.resources import resources_from
     from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.seeds import with_seed
-    from brain_assets.snapshots.fingerprint import Fingerprint, hash_json
-    from brain_assets.snapshots.names import cutoff_of_year
+    from brain_assets.store.fingerprint import Fingerprint, hash_json
+    from brain_assets.store.names import cutoff_of_year
 
     for family in POLICIES:
         storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
@@ -323,7 +323,7 @@ def _remove_seeds() -> dict[str, int]:
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
     from brain_assets.portfolio.families import POLICIES
-    from brain_assets.snapshots.names import cutoff_of_year
+    from brain_assets.store.names import cutoff_of_year
 
     for family in POLICIES:
         storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
@@ -339,7 +339,7 @@ def _materialize(stage: str) -> dict[str, int]:
     from brain_assets.graph.assets import ASSETS
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
-    from brain_assets.snapshots.names import cutoff_of_year
+    from brain_assets.store.names import cutoff_of_year
 
     asset, given = TABLES.get(stage, stage), resources_from(SETTINGS, MARKET)
     config = {"ops": {asset: {"config": {"force": True}}}} if stage in MODELS else None

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brain_assets.snapshots.model_snapshot import ModelSnapshot
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
+    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.storage import SnapshotLocalStorage
     from brain_assets_tests.loopback_hub import LoopbackHub
 
 FAMILY = "lstm"
@@ -70,7 +70,7 @@ def measure() -> HubFigures:
 
 
 def run(root: Path) -> HubFigures:
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
+    from brain_assets.store.storage import SnapshotLocalStorage
     from brain_assets_tests.loopback_hub import LoopbackHub
 
     snapshot, training = train()
@@ -115,20 +115,20 @@ def train() -> "tuple[ModelSnapshot, float]":
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
     from pydantic import SecretStr
 
-    from brain_assets.snapshots.hub_address import HubAddress
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
+    from brain_assets.store.hub_address import HubAddress
+    from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))
 
 
 def push_all(storage: "SnapshotLocalStorage") -> None:
-    from brain_assets.snapshots.sync import compare, push
+    from brain_assets.store.sync import compare, push
 
     check(sum(transfer.done for transfer in push(storage, compare(storage))))
 
 
 def pull_all(storage: "SnapshotLocalStorage") -> None:
-    from brain_assets.snapshots.sync import compare, pull
+    from brain_assets.store.sync import compare, pull
 
     check(sum(transfer.done for transfer in pull(storage, compare(storage))))
 

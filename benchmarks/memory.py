@@ -25,7 +25,7 @@ def measure() -> float:
 def make(folder: Path) -> None:
     """Write fifteen years of bars, as the asset raw_prices leaves them."""
     from brain_assets.market.simulator import SimulatorMarket
-    from brain_assets.tables import ParquetTableStore
+    from brain_assets.store.tables import ParquetTableStore
 
     market = SimulatorMarket(tuple(f"S{i:03d}" for i in range(N_SYMBOLS)))
     store = ParquetTableStore(folder, {})
@@ -52,7 +52,7 @@ def run(folder: Path) -> float:
     from brain_assets.market.prices import PricePanel, validate_prices
     from brain_assets.market.simulator import SimulatorMarket
     from brain_assets.market.weekly import WeeklyBars
-    from brain_assets.tables import ParquetTableStore
+    from brain_assets.store.tables import ParquetTableStore
 
     config = LstmConfig()
     validate_prices(SimulatorMarket().prices(datetime.date(2008, 1, 1), datetime.date(2008, 2, 1)), "warm-up")

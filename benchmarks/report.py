@@ -25,8 +25,8 @@ from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 
 N_SYMBOLS = 25
 YEAR = 2020
@@ -102,7 +102,7 @@ def make_report(folder: str) -> None:
 
     from brain_assets.graph.assets import ASSETS
     from brain_assets.graph.resources import build_resources
-    from brain_assets.tables import MemoryTableStore
+    from brain_assets.store.tables import MemoryTableStore
 
     tables = MemoryTableStore()
     random = np.random.default_rng(0)

@@ -36,7 +36,7 @@ def measure() -> Ticks:
     from brain_assets.graph.new_data import new_data
     from brain_assets.market.calendar import utc_now
     from brain_assets.market.files import FilesMarket
-    from brain_assets.tables import RAW, ParquetTableStore
+    from brain_assets.store.tables import RAW, ParquetTableStore
 
     with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:
         folder = Path(place) / "files"

@@ -17,7 +17,7 @@ from brain_assets.cli_prune import prune
 from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
-from brain_assets.snapshots.names import FAMILY_LABELS, FORECASTER_FAMILIES
+from brain_assets.store.names import FAMILY_LABELS, FORECASTER_FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,

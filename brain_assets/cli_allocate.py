@@ -105,7 +105,7 @@ def _trades(
 def _print_weights(table: "pd.DataFrame", metadata: "Mapping[str, Any]") -> None:
     """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
     from brain_assets.portfolio.baselines import BASELINES
-    from brain_assets.snapshots.names import FAMILY_LABELS
+    from brain_assets.store.names import FAMILY_LABELS
 
     console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
     console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")

@@ -8,11 +8,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import HubError, SettingsError, SnapshotError
-from brain_assets.snapshots.names import FORECASTER_FAMILIES
+from brain_assets.store.names import FORECASTER_FAMILIES
 from brain_assets.terminal import console, warnings_shown
 
 if TYPE_CHECKING:
-    from brain_assets.snapshots.main_versions import MainVersions
+    from brain_assets.store.main_versions import MainVersions
 
 FamilyArgument = Annotated[str, typer.Argument(help=f"{' or '.join(FORECASTER_FAMILIES)}.")]
 
@@ -93,7 +93,7 @@ def promote(
 
 def open_versions(family: str) -> "MainVersions":
     """Open the main versions of a family where the environment says they are."""
-    from brain_assets.snapshots.main_versions import MainVersions
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
+    from brain_assets.store.main_versions import MainVersions
+    from brain_assets.store.storage import SnapshotLocalStorage
 
     return MainVersions(SnapshotLocalStorage(family))

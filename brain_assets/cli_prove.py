@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
-from brain_assets.snapshots.names import FAMILIES
+from brain_assets.store.names import FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from brain_assets.errors import SettingsError
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.terminal import console, read_years, warnings_shown
 
 if TYPE_CHECKING:
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
-    from brain_assets.snapshots.sync import Comparison, OnTransfer, Transfer
+    from brain_assets.store.storage import SnapshotLocalStorage
+    from brain_assets.store.sync import Comparison, OnTransfer, Transfer
 
 sync = typer.Typer(
     help="Compare, push and pull snapshots: this machine and the Hugging Face Hub.", no_args_is_help=True
@@ -46,7 +46,7 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
 
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
-    from brain_assets.snapshots import sync as actions
+    from brain_assets.store import sync as actions
 
     failed = _run("push", family, year, dry_run, actions.to_push, actions.push)
     if year is None:
@@ -67,7 +67,7 @@ def pull(
     What a branch holds is checked before it is used; a snapshot that was made here since the last push or pull is kept.
     The exit code is 1 if anything failed or was refused.
     """
-    from brain_assets.snapshots import sync as actions
+    from brain_assets.store import sync as actions
 
     if _run("pull", family, year, dry_run, actions.to_pull, partial(actions.pull, force=force)):
         raise typer.Exit(1)
@@ -75,7 +75,7 @@ def pull(
 
 def _push_versions(family: str | None, dry_run: bool) -> bool:
     """Push the main versions that the Hub is not known to hold; `main` follows. Tells whether one is left."""
-    from brain_assets.snapshots.main_versions import MainVersions
+    from brain_assets.store.main_versions import MainVersions
 
     failed = False
     for storage in _storages(family):
@@ -141,20 +141,20 @@ def _storages(family: str | None) -> "list[SnapshotLocalStorage]":
     unknown = sorted(set(names) - set(FAMILIES))
     if unknown:
         raise SettingsError(f"--family: expected one of {', '.join(FAMILIES)}, got {', '.join(unknown)}; correct it.")
-    from brain_assets.snapshots.storage import SnapshotLocalStorage
+    from brain_assets.store.storage import SnapshotLocalStorage
 
     return [SnapshotLocalStorage(name) for name in FAMILIES if not names or name in names]
 
 
 def _compare(storage: "SnapshotLocalStorage", year: str | None) -> "list[Comparison]":
-    from brain_assets.snapshots.sync import compare
+    from brain_assets.store.sync import compare
 
     cutoffs: set[datetime.date] | None = None if year is None else {cutoff_of_year(one) for one in read_years(year)}
     return compare(storage, cutoffs)
 
 
 def _table(rows: "Sequence[Comparison]") -> Table:
-    from brain_assets.snapshots.sync import Relation
+    from brain_assets.store.sync import Relation
 
     colors = {
         Relation.EQUAL: "green",

@@ -8,9 +8,9 @@ import pandas as pd
 
 from brain_assets.errors import TableError
 from brain_assets.paths import DataPath, is_file, readable
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year, snapshot_name
-from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import FOLDERS
+from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import FOLDERS
 
 
 @dataclass(frozen=True)

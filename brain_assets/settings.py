@@ -13,7 +13,7 @@ from brain_assets.errors import SettingsError
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.registry import MARKETS
 from brain_assets.paths import DataPath, parse_place
-from brain_assets.snapshots.names import FAMILIES, is_repo_name, is_token
+from brain_assets.store.names import FAMILIES, is_repo_name, is_token
 
 
 def _place(value: Any) -> DataPath:

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.paths import DataPath
-from brain_assets.snapshots.names import POLICY_FAMILIES
+from brain_assets.store.names import POLICY_FAMILIES
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import pytest
 from upath import UPath
 
-from brain_assets import object_store
 from brain_assets.paths import parse_place
 from brain_assets.settings import current_settings
+from brain_assets.store import objects as object_store
 
 BUCKET = "results"
 STALL, DROP, TRUNCATE = "stall", "drop", "truncate"

@@ -98,7 +98,7 @@ def test_the_cache_lies_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_local_folder_imports_nothing_of_s3() -> None:
     code = (
         "import sys; from brain_assets.paths import parse_place, list_names; list_names(parse_place('data'));"
-        "from brain_assets.snapshots.storage import SnapshotLocalStorage; from brain_assets.tables import *;"
+        "from brain_assets.store.storage import SnapshotLocalStorage; from brain_assets.store.tables import *;"
         "from brain_assets.settings import read_settings; read_settings();"
         "print([name for name in ('s3fs', 'botocore', 'aiohttp') if name in sys.modules])"
     )

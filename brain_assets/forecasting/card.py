@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from brain_assets.snapshots.card import CardText, Figure, write_card
+from brain_assets.store.card import CardText, Figure, write_card
 
 RANK_CORRELATION = "mean weekly rank correlation"
 MOMENTUM = "4-week momentum"
@@ -24,7 +24,7 @@ USE = {
 def forecaster_card(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
-    """Write a forecaster's card; see `brain_assets.snapshots.card.write_card`."""
+    """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
     data, training = metadata["data"], metadata["training"]
     validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
     held_back = "validation weeks" if "version" in metadata else "validation year"

@@ -6,8 +6,8 @@ from brain_assets.device import CPU
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import CHANNELS, RETURNS, require_signals
 from brain_assets.market.prices import PricePanel
-from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json, library_versions
-from brain_assets.snapshots.names import version_name
+from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json, library_versions
+from brain_assets.store.names import version_name
 from brain_assets.versions import CODE_VERSIONS
 
 

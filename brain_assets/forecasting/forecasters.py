@@ -46,7 +46,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.snapshots.checks import (
+from brain_assets.store.checks import (
     CONFIG,
     COUNT,
     DATE,
@@ -61,8 +61,8 @@ from brain_assets.snapshots.checks import (
     check_weights,
     refused,
 )
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import parse_version_name
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import parse_version_name
 
 
 @dataclass(frozen=True)

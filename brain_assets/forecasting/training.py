@@ -20,7 +20,7 @@ from brain_assets.device import CPU, Difference, compare, repeatable_gpu
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import WindowIndex
-from brain_assets.snapshots.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler_file import fit_scaler_by_column
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler

@@ -28,9 +28,9 @@ from brain_assets.graph.partitions import partition_years
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
 from brain_assets.progress import warn
-from brain_assets.snapshots.main_versions import MainVersions
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
-from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.versions import CODE_VERSIONS
 
 _INPUTS = {asset.key.to_user_string(): sorted(asset.asset_deps[asset.key]) for asset in YEARLY_ASSETS}
@@ -72,7 +72,7 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
 
     Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
     """
-    from brain_assets.snapshots.sync import compare, to_complete
+    from brain_assets.store.sync import compare, to_complete
 
     for asset, family in SNAPSHOT_FAMILY.items():
         storage = snapshots[family]

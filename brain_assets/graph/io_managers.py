@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from brain_assets.tables import TableStore
+from brain_assets.store.tables import TableStore
 
 
 class TableIOManager(dg.IOManager):

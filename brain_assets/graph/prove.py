@@ -23,7 +23,7 @@ from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.pipeline import UPSTREAM, Run, Span
 from brain_assets.settings import Settings
-from brain_assets.tables import RAW, ParquetTableStore
+from brain_assets.store.tables import RAW, ParquetTableStore
 
 DATA_VERSION_TAG = "dagster/data_version"
 

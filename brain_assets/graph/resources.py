@@ -9,10 +9,10 @@ from brain_assets.market.base import Market
 from brain_assets.market.calendar import utc_now
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
-from brain_assets.snapshots.hub_address import HubAddress, hub_address
-from brain_assets.snapshots.names import FAMILIES
-from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import ParquetTableStore, TableStore
+from brain_assets.store.hub_address import HubAddress, hub_address
+from brain_assets.store.names import FAMILIES
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import ParquetTableStore, TableStore
 
 
 def build_resources(

@@ -9,10 +9,10 @@ import dagster as dg
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.progress import warn
-from brain_assets.snapshots.fingerprint import Fingerprint, hash_json
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import cutoff_of_year, parse_snapshot_name
-from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.store.fingerprint import Fingerprint, hash_json
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, SnapshotLocalStorage]
 """The resource ``snapshots``: family -> its storage."""

@@ -1,7 +1,7 @@
 """Rows of the market since the last complete year: which days, and where they lie.
 
-They are kept under `brain_assets.tables.SO_FAR`, never under a year: a year's partition is complete or absent. Each
-fetch replaces them. Rows of a year that has become a partition meanwhile are passed over.
+They are kept under `brain_assets.store.tables.SO_FAR`, never under a year: a year's partition is complete or absent.
+Each fetch replaces them. Rows of a year that has become a partition meanwhile are passed over.
 """
 
 import datetime
@@ -12,7 +12,7 @@ import pandas as pd
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS, years_up_to
-from brain_assets.tables import RAW, SO_FAR, TableStore, chain_prices
+from brain_assets.store.tables import RAW, SO_FAR, TableStore, chain_prices
 
 Clock = Callable[[], datetime.datetime]
 """Gives the present moment with its time zone."""

@@ -29,10 +29,10 @@ from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
-from brain_assets.snapshots.fingerprint import hash_json
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
-from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import FOLDERS, TableStore
+from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import FOLDERS, TableStore
 
 
 class State(enum.Enum):

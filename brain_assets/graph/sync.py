@@ -8,10 +8,10 @@ import pydantic
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.snapshots import Snapshots
-from brain_assets.snapshots import sync
-from brain_assets.snapshots.main_versions import MainVersions
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
-from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.store import sync
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.storage import SnapshotLocalStorage
 
 Row = dict[str, str]
 """What is said of one branch: family, branch, result, detail."""

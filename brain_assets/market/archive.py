@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets.errors import EmptyResponseError
 from brain_assets.market.base import Market
-from brain_assets.tables import PREVIOUS_BARS
+from brain_assets.store.tables import PREVIOUS_BARS
 
 OVERLAP = datetime.timedelta(days=400)
 """How far before a year its request reaches back, to know the last bar before it on the same level, long halts too."""

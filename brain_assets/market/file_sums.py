@@ -30,7 +30,7 @@ from brain_assets.market.fundamentals import FILED_BEFORE, FUNDAMENTAL_COLUMNS
 from brain_assets.market.headlines import HEADLINE_PATTERNS, SCORE_PATTERNS, read_headline_files, read_score_files
 from brain_assets.market.news import NEWS_COLUMNS
 from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS
-from brain_assets.tables import PREVIOUS_BARS
+from brain_assets.store.tables import PREVIOUS_BARS
 
 TABLE_PATTERNS: Mapping[str, tuple[str, ...]] = {
     "raw_prices": PATTERNS,

@@ -27,7 +27,7 @@ from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, 
 from brain_assets.market.headlines import HEADLINE_PATTERNS, NewsFiles
 from brain_assets.market.news import NEWS_COLUMNS
 from brain_assets.market.table_files import find_files
-from brain_assets.tables import RAW, TableStore
+from brain_assets.store.tables import RAW, TableStore
 
 VERSION = 1
 """Of the memory's layout."""

@@ -19,7 +19,7 @@ from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessio
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import CASH, backtest, weights_table
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, parse_snapshot_name, snapshot_name
 
 STRATEGIES = (*POLICY_FAMILIES, *BASELINES)
 """All that may be asked for a target, in the order in which they are shown."""

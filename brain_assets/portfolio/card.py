@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from brain_assets.forecasting.card import MOMENTUM, RANK_CORRELATION
-from brain_assets.snapshots.card import CardText, Figure, write_card
+from brain_assets.store.card import CardText, Figure, write_card
 
 
 def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """Write a policy's card; see `brain_assets.snapshots.card.write_card`."""
+    """Write a policy's card; see `brain_assets.store.card.write_card`."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
     neutral = metadata["neutral_signals"]
     text = CardText(

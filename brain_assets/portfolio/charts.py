@@ -11,7 +11,7 @@ from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.forecast_figures import SOURCE_KINDS, ForecasterFigures
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
-from brain_assets.snapshots.names import FAMILIES, FAMILY_LABELS, FORECASTER_FAMILIES, POLICY_FAMILIES
+from brain_assets.store.names import FAMILIES, FAMILY_LABELS, FORECASTER_FAMILIES, POLICY_FAMILIES
 
 Point = float | str
 Values = tuple[float | None, ...]

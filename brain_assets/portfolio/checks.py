@@ -7,7 +7,7 @@ from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.backtest import growth, weights_table
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.snapshots.names import POLICY_FAMILIES
+from brain_assets.store.names import POLICY_FAMILIES
 from brain_assets.verdict import Verdict, listed
 
 ROUNDING = 1e-9

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from brain_assets.portfolio.forecast_figures import ForecasterFigures
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report import Report, StrategyFigures
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, POLICY_FAMILIES
+from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"

@@ -13,7 +13,7 @@ from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.snapshots.names import FAMILY_LABELS, FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
+from brain_assets.store.names import FAMILY_LABELS, FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
 
 FORECASTER_LABELS: Mapping[str, str] = {
     **{family: FAMILY_LABELS[family] for family in FORECASTER_FAMILIES},

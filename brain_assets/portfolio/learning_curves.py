@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+from brain_assets.store.names import FORECASTER_FAMILIES, cutoff_of_year
 
 
 class MetadataSource(Protocol):
-    """What is asked of a storage; `brain_assets.snapshots.storage.SnapshotLocalStorage` is one."""
+    """What is asked of a storage; `brain_assets.store.storage.SnapshotLocalStorage` is one."""
 
     def read_metadata(self, cutoff_date: Any) -> dict[str, Any] | None:
         """Read a snapshot's metadata; None: it is not there."""

@@ -13,7 +13,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.snapshots.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler_file import fit_scaler_by_column
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler

@@ -23,7 +23,7 @@ from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
 from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
-from brain_assets.snapshots.checks import (
+from brain_assets.store.checks import (
     CONFIG,
     COUNT,
     DATE,
@@ -38,8 +38,8 @@ from brain_assets.snapshots.checks import (
     check_weights,
     refused,
 )
-from brain_assets.snapshots.fingerprint import Fingerprint, hash_arrays, hash_json
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
+from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.versions import CODE_VERSIONS
 
 

@@ -25,7 +25,7 @@ from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
-from brain_assets.snapshots.names import FAMILY_LABELS, POLICY_FAMILIES
+from brain_assets.store.names import FAMILY_LABELS, POLICY_FAMILIES
 
 LABELS: Mapping[str, str] = {
     **{family: FAMILY_LABELS[family] for family in POLICY_FAMILIES},

@@ -11,7 +11,7 @@ from brain_assets.portfolio import metrics
 from brain_assets.portfolio.conclusion import signed
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report import PolicyFigures, Report
-from brain_assets.snapshots.names import POLICY_FAMILIES
+from brain_assets.store.names import POLICY_FAMILIES
 
 NOTHING = "–"
 """Where there is no figure."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.config import PolicyConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.snapshots.fingerprint import Fingerprint
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.store.fingerprint import Fingerprint
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.storage import SnapshotLocalStorage
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from brain_assets.proofs.differences import Comparison, compare_mappings
 from brain_assets.proofs.pipeline import UPSTREAM, Run
 from brain_assets.proofs.snapshot_comparison import compare_snapshot
 from brain_assets.proofs.table_comparison import compare_table
-from brain_assets.snapshots.names import SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import SNAPSHOT_FAMILY, cutoff_of_year
 
 
 def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:

@@ -28,8 +28,8 @@ from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
 from brain_assets.proofs.differences import Comparison, Difference
 from brain_assets.proofs.pipeline import UPSTREAM, Run, Span, run_pipeline
-from brain_assets.snapshots.names import cutoff_of_year
-from brain_assets.tables import RAW
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.tables import RAW
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
 

@@ -17,9 +17,9 @@ import numpy as np
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.fundamentals import FILED_BEFORE
-from brain_assets.snapshots.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
-from brain_assets.snapshots.storage import SnapshotLocalStorage
-from brain_assets.tables import FOLDERS, RAW, ParquetTableStore
+from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import FOLDERS, RAW, ParquetTableStore
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel

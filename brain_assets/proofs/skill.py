@@ -32,7 +32,7 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import report
-from brain_assets.snapshots.names import FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.store.names import FAMILIES, POLICY_FAMILIES, cutoff_of_year
 
 FORECAST_SKILL = 0.85
 FORECAST_SPREAD = 0.005

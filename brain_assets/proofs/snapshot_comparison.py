@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat
 from brain_assets.proofs.pipeline import Run
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 
 SNAPSHOT_FILES = ("feature_scaler.pkl", "weights.pt", "config.json", "metadata.json", "README.md")
 
@@ -86,12 +86,12 @@ def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
     if artifact.endswith(".json"):
         return flat(json.loads(content))
     if artifact.endswith("feature_scaler.pkl"):
-        from brain_assets.snapshots.scaler_file import load_scaler
+        from brain_assets.store.scaler_file import load_scaler
 
         scaler = load_scaler(content)
         return flat({"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist(), "n": int(scaler.n_samples_seen_)})
     if artifact.endswith("weights.pt"):
-        from brain_assets.snapshots.weights_file import load_weights
+        from brain_assets.store.weights_file import load_weights
 
         state = load_weights(content)
         return {name: str(float(value.double().sum())) for name, value in state.items()}

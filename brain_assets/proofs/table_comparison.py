@@ -11,7 +11,7 @@ from brain_assets.market.calendar import week_times
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat, shown
 from brain_assets.proofs.pipeline import Run
-from brain_assets.snapshots.names import FORECASTER_FAMILIES, parse_snapshot_name
+from brain_assets.store.names import FORECASTER_FAMILIES, parse_snapshot_name
 
 KEYS = {
     "raw_prices": ("date", "symbol"),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.snapshots.folder import read_files
+from brain_assets.store.folder import read_files
 from brain_assets_tests.backfills import Finished, brain_assets, identities, weights
 from brain_assets_tests.cli.test_sync import run
-from brain_assets_tests.snapshots.hubs import WatchedHub
+from brain_assets_tests.store.hubs import WatchedHub
 
 VERSION = r"v2021-12-31-[0-9a-f]{12}"
 

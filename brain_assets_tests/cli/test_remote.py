@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.object_store import find_objects, read_object, write_object
 from brain_assets.paths import DataPath, read_bytes
-from brain_assets.snapshots.folder import MANIFEST, PAYLOAD, read_files
-from brain_assets.snapshots.names import FAMILIES
+from brain_assets.store.folder import MANIFEST, PAYLOAD, read_files
+from brain_assets.store.names import FAMILIES
+from brain_assets.store.objects import find_objects, read_object, write_object
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
-from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 pytestmark = pytest.mark.slow
 
 SAMPLE = {"BRAIN_MARKET": "sample", "BRAIN_SYMBOLS": "AAPL,JPM,KO,MSFT,PG,XOM", "BRAIN_LAST_YEAR": "2020"}
 URL = f"s3://{BUCKET}/prefix"
 SHORT_PATIENCE = (
-    "from brain_assets import object_store; object_store.PATIENCE = 3.0; from brain_assets.cli import main; main()"
+    "from brain_assets.store import objects; objects.PATIENCE = 3.0; from brain_assets.cli import main; main()"
 )
 
 

@@ -9,12 +9,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from brain_assets.snapshots.folder import read_files
+from brain_assets.store.folder import read_files
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.snapshots.hubs import KINDS, READ_TOKEN, TOKEN, WatchedHub, fault
+from brain_assets_tests.store.hubs import KINDS, READ_TOKEN, TOKEN, WatchedHub, fault
 
 FAMILIES = ("lstm", "patchtst", "ppo", "sac")
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
@@ -189,7 +189,7 @@ from brain_assets.cli import main
 try:
     main()
 finally:
-    client = ("brain_assets.snapshots.hub", "brain_assets.snapshots.hub_client")
+    client = ("brain_assets.store.hub", "brain_assets.store.hub_client")
     print(asked, [name for name in client if name in sys.modules])
 """
 

@@ -19,8 +19,8 @@ from brain_assets.forecasting.lstm import LstmNetwork
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.snapshots.fingerprint import hash_json
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_LSTM, TINY_PATCHTST
 
 CUTOFF = datetime.date(2019, 12, 31)

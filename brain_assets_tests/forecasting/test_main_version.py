@@ -19,8 +19,8 @@ from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
-from brain_assets.snapshots.names import parse_version_name
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import parse_version_name
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_forecasters import changed_after
 

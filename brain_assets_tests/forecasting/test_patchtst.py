@@ -19,7 +19,7 @@ from brain_assets.forecasting.patchtst import PatchTstNetwork
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_forecasters import changed_after, same_bytes
 

@@ -22,7 +22,7 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.proofs.corruption import CorruptedMarket
-from brain_assets.tables import MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
 

@@ -15,7 +15,7 @@ from brain_assets.graph.checks import CHECKS
 from brain_assets.graph.jobs import JOBS
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.tables import ParquetTableStore
+from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import RAW, run_year, world
 

@@ -5,7 +5,7 @@ import pytest
 
 from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.columns import COLUMNS
-from brain_assets.tables import FOLDERS
+from brain_assets.store.tables import FOLDERS
 from brain_assets_tests.backfills import YEARS, shared_backfill
 
 

@@ -15,11 +15,11 @@ from graphql import parse, validate
 
 from brain_assets.definitions import defs
 from brain_assets.graph.assets import ASSETS, YEARLY_ASSETS
-from brain_assets.snapshots.folder import read_files
+from brain_assets.store.folder import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import MODELS, RAW
-from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
 [CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL) for language in ("bash", "python"))

@@ -20,13 +20,13 @@ from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.snapshots.folder import read_files
-from brain_assets.snapshots.names import FAMILIES, cutoff_of_year
-from brain_assets.snapshots.storage import SnapshotLocalStorage
+from brain_assets.store.folder import read_files
+from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.graph.worlds import MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fault
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fault
 
 OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
 YEARS = (2019, 2020, 2021)

@@ -14,7 +14,7 @@ from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.charts import report_charts
-from brain_assets.tables import MemoryTableStore
+from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
 from brain_assets_tests.graph.worlds import metadata_of

@@ -12,7 +12,7 @@ from brain_assets.market.sample import SampleMarket
 from brain_assets.market.signals import SIGNALS as SILENT
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.corruption import CorruptedMarket
-from brain_assets.tables import ParquetTableStore
+from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.graph.worlds import TABLES, metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from brain_assets.snapshots.folder import read_files
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.store.folder import read_files
+from brain_assets.store.names import cutoff_of_year
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,
@@ -33,7 +33,7 @@ from brain_assets_tests.backfills import (
     weights,
 )
 from brain_assets_tests.graph.worlds import MODELS
-from brain_assets_tests.snapshots.hubs import TOKEN, WatchedHub, bind, fill
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fill
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -21,7 +21,7 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.allocation import STRATEGIES
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
-from brain_assets.tables import RAW, SO_FAR, MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import RAW, SO_FAR, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import metadata_of, run_year
 

@@ -9,7 +9,7 @@ import dagster as dg
 from brain_assets.graph.assets import YEARLY_ASSETS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import Market
-from brain_assets.tables import MemoryTableStore, TableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
 RUN_CONFIG = TINY

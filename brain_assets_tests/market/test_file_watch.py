@@ -15,7 +15,7 @@ from brain_assets.market.file_sums import Partitions, row_sum, sums_of_file, sum
 from brain_assets.market.file_watch import FileWatch, Memory, recall
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.tables import RAW, MemoryTableStore
+from brain_assets.store.tables import RAW, MemoryTableStore
 from brain_assets_tests.conftest import END, FIRST_DAY
 
 PARTITIONS = Partitions(2016, 2019)

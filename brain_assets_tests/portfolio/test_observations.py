@@ -15,7 +15,7 @@ from brain_assets.portfolio.observations import (
     fit_observation_scaler,
     market_observations,
 )
-from brain_assets.snapshots.scaler_file import assemble_scaler, dump_scaler, load_scaler
+from brain_assets.store.scaler_file import assemble_scaler, dump_scaler, load_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 

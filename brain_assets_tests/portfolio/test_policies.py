@@ -24,7 +24,7 @@ from brain_assets.portfolio.policies import (
     train_policy_snapshot,
     training_weeks,
 )
-from brain_assets.snapshots.model_snapshot import ModelSnapshot
+from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 CUTOFF = datetime.date(2018, 12, 31)

@@ -13,12 +13,12 @@ from brain_assets.graph.partitions import UP_TO_YEAR, YEARS
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.snapshots.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
-    from brain_assets.snapshots.model_snapshot import ModelSnapshot
+    from brain_assets.store.model_snapshot import ModelSnapshot
 
 
 @dg.asset(

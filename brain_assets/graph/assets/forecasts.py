@@ -11,7 +11,7 @@ from brain_assets.graph.partitions import FIRST_YEAR, PREVIOUS_YEARS, UP_TO_YEAR
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal, places
-from brain_assets.tables import content_hash
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
@@ -59,7 +59,7 @@ def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there 
     from brain_assets.forecasting.walkforward import weeks_by_source as count_sources
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
-    from brain_assets.snapshots.names import FORECASTER_FAMILIES, cutoff_of_year
+    from brain_assets.store.names import FORECASTER_FAMILIES, cutoff_of_year
 
     year = int(context.partition_key)
     panel = add_signals(PricePanel.from_frame(raw_prices), raw_news_sentiment, raw_fundamentals)

@@ -21,8 +21,8 @@ from brain_assets.graph.so_far import Clock, recent_window
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath
 from brain_assets.progress import report, warn
-from brain_assets.snapshots.main_versions import MainVersions
-from brain_assets.tables import RAW
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.tables import RAW
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _with_recent_prices(prices: pd.DataFrame, market: Market, clock: Clock) -> p
     """Add the bars since the last partition, as far as the market has some; they are not stored."""
     from brain_assets.errors import EmptyResponseError
     from brain_assets.market.archive import fetch_prices
-    from brain_assets.tables import chain_prices
+    from brain_assets.store.tables import chain_prices
 
     window = recent_window(clock)
     if window is None:

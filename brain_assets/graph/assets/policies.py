@@ -19,8 +19,8 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot, note_refusal, places
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath
-from brain_assets.snapshots.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
-from brain_assets.tables import RAW, content_hash
+from brain_assets.store.names import POLICY_FAMILIES, cutoff_of_year, parse_snapshot_name
+from brain_assets.store.tables import RAW, content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 

@@ -15,7 +15,7 @@ from brain_assets.market.archive import changed_returns, changed_shapes, fetch_p
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
-from brain_assets.tables import PREVIOUS_BARS, TableStore, content_hash
+from brain_assets.store.tables import PREVIOUS_BARS, TableStore, content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 

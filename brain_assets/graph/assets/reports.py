@@ -15,8 +15,8 @@ from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath
-from brain_assets.snapshots.folder import replace_file
-from brain_assets.tables import TableStore
+from brain_assets.store.folder import replace_file
+from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.paths import DataPath
-from brain_assets.tables import TableStore, content_hash
+from brain_assets.store.tables import TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_betwee
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
-from brain_assets.snapshots.folder import replace_file
-from brain_assets.snapshots.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
-from brain_assets.tables import RAW, SO_FAR, TableStore, content_hash
+from brain_assets.store.folder import replace_file
+from brain_assets.store.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:

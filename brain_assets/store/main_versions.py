@@ -1,0 +1,149 @@
+"""Main versions of a forecaster family on disk and on the Hub, beside its snapshots.
+
+Layout: ``models/<family>/v<date>-<hash>/``, a folder like a snapshot's, and ``models/<family>/current``, a text file of
+one line that names the current version. It is replaced in one step, so a reader sees the old name or the new one. On
+the Hub, a version is a branch of its name, and ``main`` holds the files of the current one.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from brain_assets.errors import HubError, SnapshotError
+from brain_assets.paths import DataPath, read_bytes
+from brain_assets.progress import warn
+from brain_assets.store.folder import (
+    is_there,
+    list_verified,
+    read_files,
+    read_manifest,
+    read_manifest_file,
+    replace_file,
+    verify,
+)
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import MAIN_BRANCH, parse_version_name
+from brain_assets.store.storage import SnapshotLocalStorage
+
+if TYPE_CHECKING:
+    from brain_assets.store.hub import HubCopy
+
+CURRENT = "current"
+
+
+class MainVersions:
+    """The main versions of one family; they go by name.
+
+    Parameters
+    ----------
+    storage : SnapshotLocalStorage
+        Of the family: its folder, and its repo if it has one.
+    """
+
+    def __init__(self, storage: SnapshotLocalStorage) -> None:
+        self.storage = storage
+        self.family, self.folder = storage.family, storage.folder
+
+    def path(self, name: str) -> DataPath:
+        """Give the folder of a version, whether it exists or not; raises `SnapshotError` if it cannot name one."""
+        if parse_version_name(name) is None:
+            raise SnapshotError(
+                f"{self.family}: expected the name of a main version, such as v2024-01-02-0123456789ab, got {name!r}; "
+                "see `brain-assets models`."
+            )
+        return self.folder / name
+
+    def list_versions(self) -> list[str]:
+        """Name all versions that verify, oldest first."""
+        return list_verified(self.folder, lambda name: parse_version_name(name) is not None)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a version's folder verifies."""
+        return verify(self.path(name)) is None
+
+    def write(self, snapshot: ModelSnapshot) -> DataPath:
+        """Write a version, whole or not at all, and give its folder; it does not become current by that."""
+        folder = self.path(snapshot.name)
+        if snapshot.family != self.family:
+            raise SnapshotError(
+                f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
+        snapshot.save(folder)
+        return folder
+
+    def load(self, name: str) -> ModelSnapshot:
+        """Read a version; raises `SnapshotError` if it is not there or not what it says."""
+        folder = self.path(name)
+        if not is_there(folder):
+            raise SnapshotError(
+                f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
+                f"`brain-assets train {self.family}`."
+            )
+        snapshot = ModelSnapshot.load(folder)
+        if (snapshot.family, snapshot.name) != (self.family, name):
+            raise SnapshotError(
+                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+            )
+        return snapshot
+
+    def read_metadata(self, name: str) -> dict[str, Any]:
+        """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
+        return read_manifest(read_manifest_file(self.path(name)))
+
+    def current(self) -> str | None:
+        """Name the current version; None: none was ever promoted.
+
+        Raises
+        ------
+        SnapshotError
+            If the file names no version, or one that is not there.
+        """
+        path = self.folder / CURRENT
+        try:
+            name = read_bytes(path).decode().strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SnapshotError(f"{path}: expected a file that names a version, got: {error}; promote one.") from error
+        if parse_version_name(name) is None or not self.exists(name):
+            raise SnapshotError(
+                f"{path}: expected the name of a main version that is there, got {name[:60]!r}; promote one of "
+                f"{', '.join(self.list_versions()) or 'those that you train next'}."
+            )
+        return name
+
+    def promote(self, name: str) -> None:
+        """Make a version current, in one step; raises `SnapshotError` if it is not there or does not load."""
+        self.load(name)
+        replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
+
+    def publish(self, name: str) -> "HubCopy":
+        """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""
+        return self.storage.upload_branch(name, read_files(self.path(name)))
+
+    def publish_current(self) -> "HubCopy | None":
+        """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
+        name = self.current()
+        return None if name is None else self.storage.upload_branch(MAIN_BRANCH, read_files(self.path(name)))
+
+    def unpublished(self) -> list[str]:
+        """Name the branches, ``main`` the last, that the Hub is not known to hold as they are here; asks nobody."""
+        if self.storage.hub is None:
+            return []
+        current = self.current()
+        folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
+        return [
+            branch
+            for branch, name in folders.items()
+            if not self.storage.is_uploaded(branch, read_manifest_file(self.path(name)))
+        ]
+
+    def complete(self) -> "Iterator[tuple[str, HubCopy]]":
+        """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
+        for branch in self.unpublished():
+            try:
+                copy = self.publish_current() if branch == MAIN_BRANCH else self.publish(branch)
+            except HubError as error:
+                warn(f"{self.family} {branch}: hub: still pending: {error}")
+                continue
+            if copy is not None:
+                yield branch, copy

@@ -1,0 +1,75 @@
+"""A snapshot that was really trained, its variants, and a Hub."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.market.prices import PricePanel
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.store.hubs import DATE, Files, WatchedHub, bind, dated, fill
+
+
+@pytest.fixture(scope="session")
+def trained(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
+    return train_snapshot("lstm", panel, DATE, tiny_lstm, MADE_UP)
+
+
+def _files(snapshot: ModelSnapshot, folder: Path) -> Files:
+    snapshot.save(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The files of the snapshot of `DATE`."""
+    return _files(trained, tmp_path_factory.mktemp("files") / "one")
+
+
+@pytest.fixture(scope="session")
+def other_files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Those of another training of the same date: other weights, another card."""
+    weights = {name: tensor * 0.5 for name, tensor in trained.state_dict.items()}
+    other = replace(trained, state_dict=weights, card=f"{trained.card}\nTrained again.\n")
+    return _files(other, tmp_path_factory.mktemp("files") / "other")
+
+
+@pytest.fixture(scope="session")
+def years(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Mapping[datetime.date, Files]:
+    """Those of 40 dates, to 2020."""
+    folder = tmp_path_factory.mktemp("years")
+    dates = [cutoff_of_year(year) for year in range(1981, 2021)]
+    return {date: _files(dated(trained, date), folder / str(date)) for date in dates}
+
+
+@pytest.fixture
+def hub() -> Iterator[WatchedHub]:
+    with WatchedHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def storage(tmp_path: Path, hub: WatchedHub, files: Files) -> SnapshotLocalStorage:
+    """A storage that holds the snapshot of `DATE`, and whose Hub is empty."""
+    return fill(bind(tmp_path / "models", hub), {DATE: files})
+
+
+@pytest.fixture
+def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
+    """Another machine's storage: it holds nothing."""
+    return bind(tmp_path / "elsewhere", hub)
+
+
+@pytest.fixture
+def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the client wait 0.2 s for an answer."""
+    from brain_assets.store import hub_client
+
+    monkeypatch.setattr(hub_client, "TIMEOUT", 0.2)

@@ -1,0 +1,202 @@
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from brain_assets.errors import SnapshotError
+from brain_assets.forecasting.card import forecaster_card
+from brain_assets.portfolio.card import policy_card
+from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.rules import policy_options
+from brain_assets.store.card import check_card, validate_card
+from brain_assets.store.names import cutoff_of_year
+
+CUTOFF = cutoff_of_year(2020)
+SYMBOLS = ["AAA", "BBB", "NO", "ÄÖ"]
+MARKET = {"market": "sample", "caveat": "Closes only: a caveat."}
+NEUTRAL = ["volume_return", "news_sentiment"]
+LSTM_OPTIONS = {"window": 60, "target": "ranked", "learning_rate": 1e-05}
+LSTM_METADATA = {
+    **MARKET,
+    "neutral_channels": NEUTRAL,
+    "data": {
+        "first_session": "2016-01-04",
+        "last_session": "2020-12-31",
+        "last_training_target": "2019-12-27",
+        "first_validation_week": "2019-12-30",
+        "last_validation_target": "2020-12-31",
+        "symbols": SYMBOLS,
+        "n_training_windows": 400,
+        "n_validation_windows": 100,
+    },
+    "training": {
+        "train_loss": 0.98,
+        "zero_train_loss": 1.0,
+        "validation_loss": 0.99,
+        "zero_validation_loss": 1.01,
+        "validation_rank_correlation": 0.0312345678,
+        "validation_momentum_rank_correlation": -0.02,
+    },
+}
+PPO_METADATA = {
+    **MARKET,
+    "neutral_signals": NEUTRAL,
+    "data": {"first_week": "2016-02-08", "last_week": "2020-12-28", "symbols": SYMBOLS, "n_weeks": 250},
+    "training": {
+        "annual_growth": 0.31,
+        "annual_growth_equal_weight": 0.11,
+        "forecast_rank_correlation": 0.02,
+        "momentum_rank_correlation": 0.01,
+    },
+}
+
+
+def lstm_card(**training: float | None) -> str:
+    metadata = {**LSTM_METADATA, "training": {**LSTM_METADATA["training"], **training}}
+    return forecaster_card("lstm", CUTOFF, LSTM_OPTIONS, metadata)
+
+
+def ppo_card(**training: float | None) -> str:
+    metadata = {**PPO_METADATA, "training": {**PPO_METADATA["training"], **training}}
+    return policy_card("ppo", CUTOFF, policy_options(PpoConfig()), metadata)
+
+
+UNKNOWN = {"forecast_rank_correlation": None, "momentum_rank_correlation": None}
+
+
+@pytest.mark.parametrize("text", [lstm_card(), ppo_card(), ppo_card(**UNKNOWN)])
+def test_hub_client_reads_and_writes_the_very_same_card(text: str) -> None:
+    card = ModelCard(text)
+    assert str(card) == text
+    assert card.data.license == "mit"
+    assert card.data.model_name in ("lstm-snapshot-2020-12-31", "ppo-snapshot-2020-12-31")
+    assert "brain-assets" in card.data.tags
+    validate_card(text)
+
+
+def test_metadata_holds_held_out_figures_beside_their_baselines() -> None:
+    results = {result.metric_name: result.metric_value for result in ModelCard(lstm_card()).data.eval_results}
+    assert results == {
+        "mean weekly rank correlation": 0.031235,
+        "mean weekly rank correlation (baseline: 4-week momentum)": -0.02,
+        "loss": 0.99,
+        "loss (baseline: predicting 0)": 1.01,
+    }
+    # the growth on the weeks that a policy learned from is no result
+    assert {result.metric_value for result in ModelCard(ppo_card()).data.eval_results} == {0.02, 0.01}
+
+
+def test_figure_that_there_is_none_of_is_left_out_of_the_metadata_and_in_words_in_the_text() -> None:
+    text = ppo_card(**UNKNOWN)
+    assert ModelCard(text).data.eval_results is None
+    assert "| not known | not known (4-week momentum) |" in text
+    assert "null" not in text
+
+
+@pytest.mark.parametrize(("family", "text"), [("lstm", lstm_card()), ("ppo", ppo_card())])
+def test_card_says_what_a_stranger_must_know(family: str, text: str) -> None:
+    for words in (
+        "market: sample",
+        "4 symbols: AAA, BBB, NO, ÄÖ",
+        "2016-",
+        "companies that failed are likely not among them",
+        "Closes only: a caveat.",
+        "`walkforward_forecasts` and `backtest` of 2021",
+        'ModelSnapshot.load(Path("snapshot-2020-12-31"))',
+        'ModelSnapshot.from_hub("<user>/<repo>", revision="snapshot-2020-12-31")',
+        "License: MIT",
+    ):
+        assert words in text, words
+    options = LSTM_OPTIONS if family == "lstm" else policy_options(PpoConfig())
+    assert json.loads(text.split("```json\n")[1].split("```")[0]) == options
+    snippets = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    assert all(len(snippet.splitlines()) == 3 for snippet in snippets)
+    for snippet in snippets:
+        compile(snippet, "card", "exec")
+
+
+def test_losses_and_growth_stand_beside_their_baselines() -> None:
+    assert "| loss | validation year 2020 | 0.9900 | 1.0100 (predicting 0) | yes, but for early stopping |" in (
+        lstm_card()
+    )
+    assert "| loss | training weeks | 0.9800 | 1.0000 (predicting 0) | no |" in lstm_card()
+    assert "| growth a year, after costs | training weeks | 0.3100 | 0.1100 (equal weight) | no |" in ppo_card()
+
+
+def with_metadata(change: Callable[[dict], object]) -> str:
+    _, block, body = lstm_card().split("---\n", 2)
+    data = yaml.safe_load(block)
+    change(data)
+    return f"---\n{yaml.dump(data)}---\n{body}"
+
+
+def set_value(value: object) -> Callable[[dict], object]:
+    def change(data: dict) -> None:
+        data["model-index"][0]["results"][0]["metrics"][0]["value"] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("# no metadata", "expected a block of YAML between lines of dashes at its start, got none"),
+        ("---\na: [\n---\n", "expected metadata in YAML, got what cannot be read as such"),
+        ("---\n- a\n---\n", "expected metadata by name, got list"),
+        ("---\na: &a [*a]\n---\n", "got what cannot be read as such"),
+        (with_metadata(lambda data: data.pop("license")), "expected a license, got nothing"),
+        (with_metadata(lambda data: data.update(license=["mit"])), "expected a license, got"),
+        (with_metadata(lambda data: data.pop("tags")), "expected a list of tags, got nothing"),
+        (with_metadata(lambda data: data.update(tags=[])), r"expected a list of tags, got \[\]"),
+        (with_metadata(lambda data: data.pop("model-index")), "expected a model_name, got nothing"),
+        (with_metadata(lambda data: data.update(datasets=None)), "expected a value for datasets, got null"),
+        (with_metadata(lambda data: data.update(tags=["a", None])), r"expected a value for tags\[1\], got null"),
+        (
+            with_metadata(set_value(None)),
+            r"expected a value for model-index\[0\]\.results\[0\]\.metrics\[0\]\.value, got null",
+        ),
+        (with_metadata(set_value(math.nan)), "got nan"),
+        (with_metadata(set_value(-math.inf)), "got -inf"),
+    ],
+)
+def test_card_with_metadata_that_the_hub_would_not_take_is_refused(text: str, problem: str) -> None:
+    for check in (check_card, validate_card):
+        with pytest.raises(SnapshotError, match=rf"^README\.md: .*{problem}.*; correct the model card\.$"):
+            check(text)
+
+
+def test_metadata_that_the_client_reads_otherwise_is_refused() -> None:
+    with_results = with_metadata(lambda data: data["model-index"][0].pop("results"))
+    check_card(with_results)
+    with pytest.raises(SnapshotError, match="expected metadata that the Hub's client reads, got what it refuses"):
+        validate_card(with_results)
+    reordered = with_metadata(lambda data: None)  # sorted by name: the client would write it in another order
+    check_card(reordered)
+    with pytest.raises(SnapshotError, match="expected a card that the Hub's client writes the same"):
+        validate_card(reordered)
+
+
+def test_unchanged_card_passes() -> None:
+    check_card(lstm_card())
+
+
+def test_figure_that_is_not_finite_makes_no_card() -> None:
+    with pytest.raises(SnapshotError, match=r"^README\.md: expected a value for model-index.*, got nan"):
+        lstm_card(validation_loss=math.nan)
+
+
+def test_writing_a_card_imports_no_client() -> None:
+    code = f"""
+import sys
+from brain_assets.forecasting.card import forecaster_card
+from brain_assets.store.names import cutoff_of_year
+forecaster_card("lstm", cutoff_of_year(2020), {LSTM_OPTIONS!r}, {LSTM_METADATA!r})
+print([name for name in sys.modules if name.split(".")[0].startswith(("httpx", "requests")) or "hf_api" in name])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,210 @@
+"""Main versions on disk: whole or not there, and one current that changes in one step."""
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from brain_assets.errors import RefusedSnapshotError, SnapshotError
+from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.main_version import train_version
+from brain_assets.market.prices import PricePanel
+from brain_assets.store.folder import read_files
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.names import parse_version_name
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.store.hubs import REPO, TOKEN, WatchedHub, bind, fault
+
+
+@pytest.fixture(scope="module")
+def made(panel: PricePanel, tiny_lstm: LstmConfig) -> list[ModelSnapshot]:
+    """Two versions, the older first."""
+    days = (datetime.date(2021, 6, 15), datetime.date(2021, 9, 30))
+    return [train_version("lstm", panel.until(day), tiny_lstm, MADE_UP) for day in days]
+
+
+@pytest.fixture
+def versions(tmp_path: Path, made: list[ModelSnapshot]) -> MainVersions:
+    storage = MainVersions(SnapshotLocalStorage("lstm", tmp_path))
+    for version in made:
+        storage.write(version)
+    return storage
+
+
+def test_versions_and_snapshots_live_side_by_side_and_are_told_apart(versions: MainVersions, made: list) -> None:
+    assert versions.list_versions() == [version.name for version in made]
+    assert versions.storage.list_snapshots() == []
+    loaded = versions.load(made[0].name)
+    assert {name: loaded.metadata[name] for name in made[0].metadata} == made[0].metadata
+    assert versions.path(made[1].name).name == made[1].name
+    assert sorted(path.name for path in versions.path(made[1].name).iterdir()) == [
+        "README.md",
+        "config.json",
+        "feature_scaler.pkl",
+        "metadata.json",
+        "weights.pt",
+    ]
+
+
+def test_writing_promotes_nothing_and_promoting_goes_forward_and_back(versions: MainVersions, made: list) -> None:
+    assert versions.current() is None
+    for version in (made[0], made[1], made[0]):
+        versions.promote(version.name)
+        assert versions.current() == version.name
+        assert (versions.folder / "current").read_text() == f"{version.name}\n"
+
+
+def test_a_version_that_is_not_whole_is_none_and_cannot_be_promoted(versions: MainVersions, made: list) -> None:
+    versions.promote(made[0].name)
+    weights = versions.path(made[1].name) / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert versions.list_versions() == [made[0].name]
+    with pytest.raises(SnapshotError, match=r"expected a complete snapshot, but weights\.pt does not match"):
+        versions.promote(made[1].name)
+    assert versions.current() == made[0].name
+
+
+@pytest.mark.parametrize(
+    "name", ["latest", "../lstm", "snapshot-2020-12-31", "v2021-02-30-0123456789ab", "v2021-06-15-xyz"]
+)
+def test_what_cannot_name_a_version_is_refused_in_one_sentence(versions: MainVersions, name: str) -> None:
+    with pytest.raises(
+        SnapshotError, match="expected the name of a main version, such as v2024-01-02-0123456789ab, got"
+    ):
+        versions.promote(name)
+
+
+def test_a_version_that_is_not_there_is_one_sentence(versions: MainVersions) -> None:
+    with pytest.raises(SnapshotError, match="expected a main version, but there is none; see `brain-assets models`"):
+        versions.promote("v2021-06-15-0123456789ab")
+
+
+@pytest.mark.parametrize("content", ["", "v2021-06-15-0123456789ab\n", "../../elsewhere"])
+def test_a_current_file_that_names_no_version_is_said_so(versions: MainVersions, made: list, content: str) -> None:
+    (versions.folder / "current").write_text(content)
+    with pytest.raises(SnapshotError, match=rf"expected the name of a main version .* promote one of {made[0].name}"):
+        versions.current()
+    versions.promote(made[0].name)  # which puts it right
+    assert versions.current() == made[0].name
+
+
+def test_a_version_under_another_name_is_refused(versions: MainVersions, made: list) -> None:
+    other = "v2021-06-15-0123456789ab"
+    versions.path(made[0].name).rename(versions.folder / other)
+    with pytest.raises(SnapshotError, match=f"expected lstm {other}, got lstm {made[0].name}; do not use it"):
+        versions.load(other)
+
+
+def test_names_of_versions() -> None:
+    assert parse_version_name("v2024-01-02-0123456789ab") == datetime.date(2024, 1, 2)
+    assert parse_version_name("v2024-02-30-0123456789ab") is None
+    assert parse_version_name("snapshot-2024-01-02") is None
+
+
+# On the Hub
+
+
+@pytest.fixture
+def published(tmp_path: Path, hub: WatchedHub, made: list[ModelSnapshot]) -> MainVersions:
+    """Two versions on this machine, the older one current, and an empty Hub."""
+    versions = MainVersions(bind(tmp_path / "here", hub))
+    for version in made:
+        versions.write(version)
+    versions.promote(made[0].name)
+    return versions
+
+
+def test_versions_are_branches_and_main_follows_current(published: MainVersions, hub: WatchedHub, made: list) -> None:
+    assert published.unpublished() == [made[0].name, made[1].name, "main"]
+    assert [branch for branch, _ in published.complete()] == [made[0].name, made[1].name, "main"]
+    for version in made:
+        assert hub.files(REPO, version.name) == read_files(published.path(version.name))
+    assert hub.files(REPO, "main") == read_files(published.path(made[0].name))
+    assert published.unpublished() == []
+    published.promote(made[1].name)
+    assert published.unpublished() == ["main"]
+    published.publish_current()
+    assert hub.files(REPO, "main") == read_files(published.path(made[1].name))
+    published.promote(made[0].name)  # back
+    published.publish_current()
+    assert hub.files(REPO, "main") == read_files(published.path(made[0].name))
+
+
+def test_main_never_holds_anything_but_a_whole_version_once_it_holds_one(
+    published: MainVersions, hub: WatchedHub, made: list
+) -> None:
+    list(published.complete())
+    published.promote(made[1].name)
+    published.publish_current()
+    whole = [read_files(published.path(version.name)) for version in made]
+    held = [files for files in hub.ever("main") if "metadata.json" in files]
+    assert held == whole
+
+
+def test_publishing_again_makes_no_commit(published: MainVersions, hub: WatchedHub) -> None:
+    list(published.complete())
+    before = hub.asked("/commit/")
+    assert list(published.complete()) == []
+    copy = published.publish_current()
+    assert copy is not None
+    assert not copy.changed
+    assert hub.asked("/commit/") == before
+
+
+def test_a_hub_in_trouble_leaves_versions_pending_and_a_later_call_completes(
+    tmp_path: Path, hub: WatchedHub, made: list
+) -> None:
+    versions = MainVersions(bind(tmp_path / "here", hub, attempts=1))
+    versions.write(made[0])
+    versions.promote(made[0].name)
+    hub.fail(fault("503", times=None))
+    assert list(versions.complete()) == []
+    assert versions.unpublished() == [made[0].name, "main"]
+    assert versions.current() == made[0].name  # promoted here all the same
+    hub.clear_faults()
+    assert [branch for branch, _ in versions.complete()] == [made[0].name, "main"]
+
+
+def test_a_version_and_main_load_from_the_hub(
+    published: MainVersions, hub: WatchedHub, made: list, monkeypatch
+) -> None:
+    list(published.complete())
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    for revision, version in ((made[1].name, made[1]), ("main", made[0])):
+        loaded = ModelSnapshot.from_hub(REPO, revision=revision, token=TOKEN)
+        assert loaded.name == version.name
+        assert loaded.fingerprint == version.fingerprint
+    with pytest.raises(
+        SnapshotError, match="expected a branch such as snapshot-2020-12-31, that of a main version, or"
+    ):
+        ModelSnapshot.from_hub(REPO, revision="latest", token=TOKEN)
+
+
+def test_a_branch_that_holds_a_version_of_another_date_is_refused(
+    published: MainVersions, hub: WatchedHub, made: list, monkeypatch
+) -> None:
+    list(published.complete())
+    hub.put(REPO, "v2021-06-16-0123456789ab", read_files(published.path(made[0].name)), "forged")
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    with pytest.raises(
+        RefusedSnapshotError, match=r"expected cutoff_date 2021-06-16 in metadata\.json, got '2021-06-15'"
+    ):
+        ModelSnapshot.from_hub(REPO, revision="v2021-06-16-0123456789ab", token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"version": "v2021-06-16-0123456789ab"}, "expected the name of a version of 2021-06-15, got v2021-06-16"),
+        ({"version": 7}, "expected version to be a text, got 7"),
+        ({"scores": {}}, "expected scores.first_week, got nothing"),
+    ],
+)
+def test_a_stranger_s_version_that_lies_about_itself_is_refused(made: list, change: dict, sentence: str) -> None:
+    forged = replace(made[0], metadata={**made[0].metadata, **change})
+    with pytest.raises(SnapshotError, match=sentence):
+        forged.check()

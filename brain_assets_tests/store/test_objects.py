@@ -1,0 +1,207 @@
+"""An object store in trouble: tried again for a while, then one sentence; what will not pass is said at once."""
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from brain_assets.errors import StorageError
+from brain_assets.paths import parse_place
+from brain_assets.store import objects as object_store
+from brain_assets.store.objects import (
+    create_object,
+    find_objects,
+    list_children,
+    object_exists,
+    read_object,
+    read_objects,
+    remove_objects,
+    write_object,
+)
+from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
+
+
+@pytest.fixture
+def place(s3: LoopbackS3) -> UPath:
+    return s3.place()
+
+
+@pytest.fixture(params=["s3", "memory"])
+def anywhere(request: pytest.FixtureRequest) -> UPath:
+    if request.param == "s3":
+        return request.getfixturevalue("s3").place()
+    place = parse_place("memory://test-object-store")
+    remove_objects(list(find_objects(place)))
+    return place
+
+
+def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
+    assert list_children(anywhere) == []
+    assert not object_exists(anywhere / "a" / "x")
+    started = time.time()
+    write_object(anywhere / "a" / "x", b"one")
+    write_object(anywhere / "b", b"")
+    assert list_children(anywhere) == ["a", "b"]
+    assert (object_exists(anywhere / "a" / "x"), object_exists(anywhere / "a")) == (True, False)
+    assert read_objects([anywhere / "a" / "x", anywhere / "none", anywhere / "b"]) == [b"one", None, b""]
+    with pytest.raises(FileNotFoundError):
+        read_object(anywhere / "none")
+    found = find_objects(anywhere)
+    assert set(found) == {anywhere / "a" / "x", anywhere / "b"}
+    assert all(written is not None and abs(written - started) < 60 for written in found.values())
+    remove_objects([anywhere / "a" / "x", anywhere / "none"])
+    assert list_children(anywhere) == ["b"]
+
+
+def test_only_one_creates_an_object(anywhere: UPath) -> None:
+    assert create_object(anywhere / "claim", b"mine")
+    assert not create_object(anywhere / "claim", b"theirs")
+    assert read_object(anywhere / "claim") == b"mine"
+
+
+def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
+    done: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda number=number: done.append(create_object(place / "claim", b"%d" % number)))
+        for number in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, DROP])
+def test_trouble_that_passes_is_waited_for(
+    s3: LoopbackS3, place: UPath, status: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    write_object(place / "a", b"1")
+    for operation in (
+        lambda: read_object(place / "a"),
+        lambda: write_object(place / "a", b"1"),
+        lambda: list_children(place),
+        lambda: object_exists(place / "a"),
+        lambda: find_objects(place),
+    ):
+        left = iter([status] * 3)
+        with s3.faulty(lambda request, left=left: next(left, None)), s3.counted() as requests:
+            operation()
+        assert len(requests) == 4, requests  # neither s3fs nor botocore has tried again by itself
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    s3: LoopbackS3, place: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    data = os.urandom(300_000)
+    write_object(place / "a", data)
+    left = iter([TRUNCATE, TRUNCATE])
+    with s3.faulty(lambda request: next(left, None)), s3.counted() as requests:
+        assert read_object(place / "a") == data
+    assert len(requests) == 3
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
+def test_trouble_without_end_is_one_sentence(
+    s3: LoopbackS3, place: UPath, status: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_object(place / "a", b"1")
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(object_store, "PATIENCE", 3.0)
+    with s3.faulty(lambda request: status), pytest.raises(StorageError) as caught, s3.counted() as requests:
+        read_object(place / "a")
+    assert len(requests) > 2
+    assert re.fullmatch(
+        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up \({len(requests)} attempts to "
+        r"read it in \d s\); run again once it does: what is done stays\.",
+        str(caught.value),
+    )
+    assert read_object(place / "a") == b"1"
+
+
+def test_a_store_that_does_not_answer_is_left_after_a_time_out(
+    s3: LoopbackS3, place: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.config import conf
+
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 1.0}})
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    forget_connections()
+    write_object(place / "a", b"1")
+    left = iter([STALL, STALL])
+    with s3.faulty(lambda request: next(left, None)), s3.counted() as requests:
+        started = time.monotonic()
+        assert read_object(place / "a") == b"1"
+    assert len(requests) == 3
+    assert time.monotonic() - started >= 2
+
+
+def test_a_server_that_is_not_there_is_waited_for_too(place: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(object_store, "PATIENCE", 1.0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    forget_connections()
+    with pytest.raises(
+        StorageError, match=r"expected a store that answers, got Could not connect .* attempts? to read"
+    ):
+        read_object(place / "a")
+
+
+@pytest.mark.parametrize(
+    ("purpose", "operation"),
+    [
+        ("read", read_object),
+        ("write", lambda path: write_object(path, b"")),
+        ("write", lambda path: create_object(path, b"")),
+        ("list", list_children),
+        ("look for", object_exists),
+    ],
+)
+def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose: str, operation: object) -> None:
+    with s3.faulty(lambda request: 403), pytest.raises(StorageError) as caught, s3.counted() as requests:
+        operation(place / "a")  # type: ignore[operator]
+    assert str(caught.value).startswith(f"s3://results/prefix/a: expected to be allowed to {purpose} it, got: ")
+    assert "secret" not in str(caught.value)
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("operation", [read_object, lambda path: write_object(path, b""), list_children])
+def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, operation: object) -> None:
+    with pytest.raises(
+        StorageError, match=r"^s3://none/x: expected a bucket that exists, got none; make it, or correct"
+    ):
+        operation(parse_place("s3://none/x"))  # type: ignore[operator]
+
+
+def test_without_credentials_the_variables_are_named(
+    place: UPath, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    forget_connections()
+    with pytest.raises(StorageError, match=r"got: Unable to locate credentials; .*AWS_ACCESS_KEY_ID"):
+        read_object(place / "a")
+
+
+def test_a_mistake_of_this_program_stays_one(place: UPath) -> None:
+    with pytest.raises(TypeError):
+        write_object(place / "a", 1)  # type: ignore[arg-type]
+
+
+def test_a_process_that_was_forked_has_connections_of_its_own(place: UPath) -> None:
+    write_object(place / "a", b"1")
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if read_objects([place / "a", place / "b"]) == [b"1", None] else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert read_object(place / "a") == b"1"

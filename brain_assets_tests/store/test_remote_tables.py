@@ -1,0 +1,106 @@
+"""Tables in a bucket: as on disk, in few requests, and of one market."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brain_assets.errors import StorageError, TableError
+from brain_assets.results import read_results
+from brain_assets.store.objects import list_children, read_object, write_object
+from brain_assets.store.tables import PREVIOUS_BARS, ParquetTableStore, content_hash
+from brain_assets_tests.loopback_s3 import LoopbackS3
+from brain_assets_tests.store.test_tables import SIMULATED, bars, forecasts, prices_2019, prices_2020
+from brain_assets_tests.store.test_two_writers import at_once
+
+OTHER = {**SIMULATED, "market": "sample"}
+
+
+@pytest.fixture
+def store(s3: LoopbackS3) -> ParquetTableStore:
+    return ParquetTableStore(s3.place(), SIMULATED)
+
+
+def test_a_table_comes_back_whole_and_has_the_bytes_that_it_has_on_disk(
+    store: ParquetTableStore, tmp_path: Path
+) -> None:
+    local = ParquetTableStore(tmp_path, SIMULATED)
+    assert store.write("raw_prices", 2020, prices_2020()) == "s3://results/prefix/raw/prices/2020.parquet"
+    local.write("raw_prices", 2020, prices_2020())
+    read = store.read_year("raw_prices", 2020)
+    pd.testing.assert_frame_equal(read, local.read_year("raw_prices", 2020))
+    assert read.attrs[PREVIOUS_BARS]["AAA"] == ["2019-12-31", 26.0, 4000.0]
+    assert content_hash(read) == content_hash(local.read_year("raw_prices", 2020))
+    for name in ("raw/prices/2020.parquet", "market.json"):
+        assert read_object(store.data_dir / name) == (tmp_path / name).read_bytes()
+
+
+def test_years_are_read_at_the_same_time_and_chained(store: ParquetTableStore, s3: LoopbackS3) -> None:
+    store.write("raw_prices", 2019, prices_2019())
+    store.write("raw_prices", 2020, prices_2020())
+    read = store.read("raw_prices", [2020, 2019])
+    assert read.loc[read["symbol"] == "AAA", "close"].tolist() == [100.0, 104.0, 108.0, 112.0]
+    for year in range(2021, 2036):
+        store.write("walkforward_forecasts", year, forecasts(year))
+    s3.latency = 0.1
+    with s3.counted() as requests:
+        fresh = ParquetTableStore(store.data_dir, SIMULATED)
+        assert len(fresh.read("walkforward_forecasts", range(2021, 2036))) == 30
+    assert len(requests) == 16  # whose the folder is, and a request for each year
+    with pytest.raises(TableError, match=r"raw_prices\[2021\] is not materialized"):
+        store.read("raw_prices", [2019, 2020, 2021])
+
+
+def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTableStore) -> None:
+    with pytest.raises(TableError, match=r"walkforward_forecasts\[2019\] is not materialized"):
+        store.read_year("walkforward_forecasts", 2019)
+    assert not store.exists("walkforward_forecasts", 2019)
+    write_object(store.path("walkforward_forecasts", 2019), b"junk")
+    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected a Parquet table, got"):
+        store.read_year("walkforward_forecasts", 2019)
+    with pytest.raises(TableError, match="expected a Parquet table"):
+        read_results(store.data_dir, [2019])
+
+
+def test_what_is_replaced_is_kept(store: ParquetTableStore) -> None:
+    store.write("raw_prices", 2019, prices_2019())
+    before = read_object(store.path("raw_prices", 2019))
+    kept = store.keep_replaced("raw_prices", 2019)
+    store.write("raw_prices", 2019, bars(("2019-12-30", "AAA", 9.0)))
+    [name] = list_children(store.data_dir / "raw" / "prices" / "replaced")
+    assert kept.endswith(name)
+    assert read_object(store.data_dir / "raw" / "prices" / "replaced" / name) == before
+    assert len(store.read_year("raw_prices", 2019)) == 1
+
+
+def test_a_bucket_of_another_market_is_refused(store: ParquetTableStore) -> None:
+    store.write("raw_prices", 2019, prices_2019())
+    other = ParquetTableStore(store.data_dir, OTHER)
+    for work in (lambda: other.write("raw_prices", 2020, prices_2020()), lambda: other.read_year("raw_prices", 2019)):
+        with pytest.raises(StorageError, match="s3://results/prefix: expected results of the market asked for"):
+            work()
+
+
+def test_of_two_markets_that_come_first_one_has_the_bucket(s3: LoopbackS3) -> None:
+    """Both see an empty bucket, and both write: the claim of one is refused by the store, not overwritten."""
+    s3.latency = 0.05
+    for attempt in range(3):
+        place = s3.place(f"claim-{attempt}")
+        refused: list[str] = []
+
+        def claim(identity: dict[str, object], place: object = place, refused: list[str] = refused) -> None:
+            try:
+                ParquetTableStore(place, identity).write("raw_prices", 2019, prices_2019())  # type: ignore[arg-type]
+            except StorageError as error:
+                refused.append(str(error))
+
+        at_once(lambda: claim(SIMULATED), lambda: claim(OTHER))
+        assert len(refused) == 1
+        assert "expected results of the market asked for" in refused[0]
+
+
+def test_two_drivers_of_one_market_both_go_on(s3: LoopbackS3) -> None:
+    s3.latency = 0.05
+    stores = [ParquetTableStore(s3.place(), SIMULATED) for _ in range(2)]
+    at_once(*(lambda store=store: store.write("raw_prices", 2019, prices_2019()) for store in stores))
+    assert [len(store.read_year("raw_prices", 2019)) for store in stores] == [4, 4]

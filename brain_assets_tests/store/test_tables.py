@@ -1,0 +1,469 @@
+"""Tables by year: what is written comes back, years are chained, and a file is there whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.errors import StorageError, TableError
+from brain_assets.store.tables import (
+    PREVIOUS_BARS,
+    MemoryTableStore,
+    ParquetTableStore,
+    TableStore,
+    chain_prices,
+    content_hash,
+)
+
+SIMULATED = {"market": "simulator", "symbols": ["AAA", "BBB"], "seed": 0}
+
+
+def bars(
+    *rows: tuple[str, str, float], volume: float = 1000.0, previous: dict[str, list[Any]] | None = None
+) -> pd.DataFrame:
+    """A price table of (date, symbol, close); open is one below, high two above, low two below the close."""
+    close = np.array([row[2] for row in rows], dtype=np.float64)
+    frame = pd.DataFrame(
+        {
+            "date": np.array([row[0] for row in rows], dtype="datetime64[us]"),
+            "symbol": pd.Series([row[1] for row in rows], dtype="str"),
+            "open": close - 1,
+            "high": close + 2,
+            "low": close - 2,
+            "close": close,
+            "volume": volume,
+        }
+    )
+    frame.attrs[PREVIOUS_BARS] = previous or {}
+    return frame
+
+
+def prices_2019() -> pd.DataFrame:
+    return bars(
+        ("2019-12-30", "AAA", 100.0),
+        ("2019-12-30", "BBB", 50.0),
+        ("2019-12-31", "AAA", 104.0),
+        ("2019-12-31", "BBB", 51.0),
+    )
+
+
+def prices_2020() -> pd.DataFrame:
+    """Fetched after AAA was split 4:1: what closed at 104 in 2019 is 26 here."""
+    return bars(
+        ("2020-01-02", "AAA", 27.0),
+        ("2020-01-02", "BBB", 52.0),
+        ("2020-01-03", "AAA", 28.0),
+        ("2020-01-03", "CCC", 7.0),  # lists in 2020
+        volume=4000.0,
+        previous={"AAA": ["2019-12-31", 26.0, 4000.0], "BBB": ["2019-12-31", 51.0, 1000.0]},
+    )
+
+
+def forecasts(year: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "week_start": np.array([f"{year}-01-06", f"{year}-01-13"], dtype="datetime64[us]"),
+            "symbol": pd.Series(["AAA", "AAA"], dtype="str"),
+            "lstm": [0.1 + 0.2, np.nan],
+            "lstm_source": pd.Series(["momentum", "momentum"], dtype="str"),
+        }
+    )
+
+
+@pytest.fixture(params=["memory", "parquet"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> TableStore:
+    return MemoryTableStore() if request.param == "memory" else ParquetTableStore(tmp_path / "data", SIMULATED)
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# Both stores
+
+
+def test_a_year_comes_back_bit_for_bit_with_its_attributes(store: TableStore) -> None:
+    frame = prices_2020()
+    frame.loc[0, "close"] = 27.1 + 1e-13  # all digits
+    store.write("raw_prices", 2020, frame)
+    back = store.read_year("raw_prices", 2020)
+    pd.testing.assert_frame_equal(back, frame, check_exact=True)
+    assert back.attrs == frame.attrs == prices_2020().attrs
+    assert content_hash(back) == content_hash(frame)
+
+
+def test_a_table_of_forecasts_comes_back_with_what_is_not_known(store: TableStore) -> None:
+    store.write("walkforward_forecasts", 2020, forecasts(2020))
+    back = store.read("walkforward_forecasts", [2020])
+    pd.testing.assert_frame_equal(back, forecasts(2020), check_exact=True)
+    assert content_hash(back) == content_hash(forecasts(2020))
+
+
+def test_a_year_exists_once_it_is_written(store: TableStore) -> None:
+    assert not store.exists("raw_prices", 2019)
+    store.write("raw_prices", 2019, prices_2019())
+    assert store.exists("raw_prices", 2019)
+    assert not store.exists("raw_prices", 2020)
+    assert not store.exists("walkforward_forecasts", 2019)
+
+
+def test_a_second_write_replaces_the_first(store: TableStore) -> None:
+    store.write("walkforward_forecasts", 2020, forecasts(2019))
+    store.write("walkforward_forecasts", 2020, forecasts(2020))
+    pd.testing.assert_frame_equal(store.read_year("walkforward_forecasts", 2020), forecasts(2020))
+
+
+def test_an_absent_year_is_named(store: TableStore) -> None:
+    with pytest.raises(TableError) as caught:
+        store.read_year("raw_prices", 2019)
+    assert str(caught.value) == (
+        "raw_prices[2019] is not materialized: expected every year up to the one asked for, got none for 2019; "
+        "materialize raw_prices for 2019 first."
+    )
+
+
+@pytest.mark.parametrize("name", ["raw_prices", "walkforward_forecasts"])
+@pytest.mark.parametrize(("there", "absent"), [((2019, 2020), 2021), ((2019, 2021), 2020), ((2020, 2021), 2019)])
+def test_history_with_a_hole_or_a_shorter_one_is_never_handed_out(
+    store: TableStore, name: str, there: tuple[int, ...], absent: int
+) -> None:
+    for year in there:
+        frame = bars((f"{year}-03-02", "AAA", 15.0)) if name == "raw_prices" else forecasts(year)
+        if year == 2019 and name == "raw_prices":
+            frame = prices_2019()
+        store.write(name, year, frame)
+    with pytest.raises(TableError, match=rf"{name}\[{absent}\] is not materialized"):
+        store.read(name, [2019, 2020, 2021])
+    assert len(store.read(name, there)) > 0
+
+
+def test_no_years_are_no_table(store: TableStore) -> None:
+    with pytest.raises(TableError, match="raw_prices: expected at least one year, got none"):
+        store.read("raw_prices", [])
+
+
+def test_years_are_joined_in_date_order_whatever_the_order_asked_for(store: TableStore) -> None:
+    for year in (2020, 2019):
+        store.write("walkforward_forecasts", year, forecasts(year))
+    joined = store.read("walkforward_forecasts", [2020, 2019])
+    assert joined["week_start"].is_monotonic_increasing
+    assert joined.index.tolist() == [0, 1, 2, 3]
+
+
+def test_reading_several_years_of_prices_chains_them_and_one_year_is_as_it_was_fetched(store: TableStore) -> None:
+    store.write("raw_prices", 2019, prices_2019())
+    store.write("raw_prices", 2020, prices_2020())
+    pd.testing.assert_frame_equal(
+        store.read("raw_prices", [2020, 2019]), chain_prices([prices_2019(), prices_2020()]), check_exact=True
+    )
+    assert store.read("raw_prices", [2020, 2019])["close"].tolist() == [100, 50, 104, 51, 108, 52, 112, 7]
+    pd.testing.assert_frame_equal(store.read("raw_prices", [2020]), prices_2020(), check_exact=True)
+    # chaining is done on what was read, never on what is stored
+    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2020), prices_2020(), check_exact=True)
+
+
+def test_what_a_caller_does_to_its_table_does_not_reach_the_store(store: TableStore) -> None:
+    frame = prices_2020()
+    store.write("raw_prices", 2020, frame)
+    frame.loc[0, "close"] = 1.0
+    frame.attrs[PREVIOUS_BARS]["AAA"][1] = 1.0
+    handed_out = store.read_year("raw_prices", 2020)
+    handed_out.loc[1, "close"] = 1.0
+    handed_out.attrs[PREVIOUS_BARS]["BBB"][1] = 1.0
+    back = store.read_year("raw_prices", 2020)
+    pd.testing.assert_frame_equal(back, prices_2020(), check_exact=True)
+    assert back.attrs == prices_2020().attrs
+
+
+# Files
+
+
+def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    said = [
+        store.write("raw_prices", 2019, prices_2019()),
+        store.write("walkforward_forecasts", 2020, forecasts(2020)),
+        store.write("backtest", 2020, forecasts(2020)),
+    ]
+    expected = ["raw/prices/2019.parquet", "forecasts/2020.parquet", "backtests/2020.parquet"]
+    assert said == [str(tmp_path / name) for name in expected]
+    assert files_under(tmp_path) == sorted([*expected, "market.json"])
+
+
+def test_a_new_process_reads_what_another_wrote(tmp_path: Path) -> None:
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2020, prices_2020())
+    back = ParquetTableStore(tmp_path, SIMULATED).read_year("raw_prices", 2020)
+    pd.testing.assert_frame_equal(back, prices_2020(), check_exact=True)
+    assert back.attrs == prices_2020().attrs
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("a bug")])
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    path = Path(store.write("raw_prices", 2019, prices_2019()))
+    old = path.read_bytes()
+    seen = []
+
+    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
+        Path(where).write_bytes(old[: len(old) // 2])
+        seen.append(files_under(tmp_path))
+        raise error
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    with pytest.raises(StorageError if isinstance(error, OSError) else type(error)) as caught:
+        store.write("raw_prices", 2019, prices_2020())
+    if isinstance(error, OSError):
+        expected = (
+            "expected a folder with room to write to, got: No space left on device; free some space or set BRAIN_DATA_"
+        )
+        assert f"{path}: {expected}" in str(caught.value)
+    assert len(seen[0]) == 3  # half a file really lay beside the whole one
+    assert path.read_bytes() == old
+    assert files_under(tmp_path) == ["market.json", "raw/prices/2019.parquet"]
+    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2019), prices_2019())
+
+
+def test_a_first_write_that_fails_is_no_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
+        Path(where).write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    with pytest.raises(StorageError):
+        store.write("raw_prices", 2019, prices_2019())
+    assert not store.exists("raw_prices", 2019)
+    assert files_under(tmp_path) == ["market.json"]
+
+
+def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a folder")
+    with pytest.raises(StorageError, match=r"expected a folder with room to write to, got: .*BRAIN_DATA_DIR"):
+        ParquetTableStore(tmp_path / "data" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
+
+
+def test_a_file_that_is_no_parquet_table_is_named(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    path = Path(store.write("walkforward_forecasts", 2020, forecasts(2020)))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TableError, match=r"2020\.parquet: expected a Parquet table, got .*; remove the file"):
+        store.read_year("walkforward_forecasts", 2020)
+
+
+def test_stored_prices_are_checked_when_they_are_read(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    path = store.write("raw_prices", 2019, prices_2019().assign(close=-1.0))
+    with pytest.raises(TableError) as caught:
+        store.read_year("raw_prices", 2019)
+    assert f"{path}: column close: expected a finite price > 0, got -1.0 for 2019-12-30 AAA" in str(caught.value)
+
+
+def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    path = Path(store.write("raw_prices", 2020, prices_2020()))
+    first = path.read_bytes()
+    kept = Path(store.keep_replaced("raw_prices", 2020))
+    assert kept == Path(store.keep_replaced("raw_prices", 2020))  # the same content once
+    store.write("raw_prices", 2020, prices_2020().assign(volume=1.0))
+    other = Path(store.keep_replaced("raw_prices", 2020))
+    assert kept.read_bytes() == first
+    assert other.read_bytes() == path.read_bytes() != first
+    assert kept.parent == other.parent == path.parent / "replaced"
+    assert len(files_under(tmp_path)) == 4  # market.json, the year, two kept
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), prices_2020(), check_exact=True)
+
+
+def test_in_memory_what_is_replaced_is_kept_too() -> None:
+    store = MemoryTableStore()
+    store.write("raw_prices", 2020, prices_2020())
+    assert store.keep_replaced("raw_prices", 2020) == "memory:replaced/raw_prices/2020"
+    store.write("raw_prices", 2020, prices_2020().assign(volume=1.0))
+    pd.testing.assert_frame_equal(store.read_year("replaced/raw_prices", 2020), prices_2020())
+
+
+# Whose folder it is
+
+
+@pytest.mark.parametrize("other", [{"market": "sample"}, {"symbols": ["AAA"]}, {"seed": 1}])
+def test_the_folder_of_another_market_is_refused_for_reading_and_writing(tmp_path: Path, other: dict[str, Any]) -> None:
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    before = (tmp_path / "raw/prices/2019.parquet").read_bytes()
+    key = next(iter(other))
+    stranger = ParquetTableStore(tmp_path, SIMULATED | other)
+    for act in (
+        stranger.check_identity,
+        lambda: stranger.read_year("raw_prices", 2019),
+        lambda: stranger.write("raw_prices", 2019, prices_2020()),
+        lambda: stranger.write("raw_prices", 2020, prices_2020()),
+    ):
+        with pytest.raises(StorageError) as caught:
+            act()
+        assert str(caught.value) == (
+            f"{tmp_path}: expected results of the market asked for ({ {key: other[key]} }), got those of another "
+            f"({ {key: SIMULATED[key]} }); set BRAIN_DATA_DIR to another folder, or the market back."
+        )
+    assert (tmp_path / "raw/prices/2019.parquet").read_bytes() == before
+    assert files_under(tmp_path) == ["market.json", "raw/prices/2019.parquet"]
+    assert json.loads((tmp_path / "market.json").read_text()) == SIMULATED
+
+
+def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path / "data", SIMULATED)
+    store.check_identity()
+    assert not store.exists("raw_prices", 2019)
+    with pytest.raises(TableError, match="is not materialized"):
+        store.read_year("raw_prices", 2019)
+    assert not (tmp_path / "data").exists()
+    ParquetTableStore(tmp_path / "data", {"market": "sample"}).write("raw_prices", 2019, prices_2019())
+    with pytest.raises(StorageError, match="got those of another"):
+        store.check_identity()
+
+
+def test_an_identity_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "market.json").write_text("{")
+    with pytest.raises(StorageError, match=r"market\.json: expected JSON, got .*; remove the file"):
+        ParquetTableStore(tmp_path, SIMULATED).check_identity()
+
+
+# Chaining
+
+
+def test_a_split_between_two_files_by_hand() -> None:
+    chained = chain_prices([prices_2019(), prices_2020()])
+    # AAA: 26 in the file of 2020 is 104 in that of 2019, a factor of 4: 27 and 28 become 108 and 112. BBB: 51 is 51.
+    # CCC has no close before.
+    rows = list(zip(chained["date"].dt.strftime("%Y-%m-%d"), chained["symbol"], chained["close"], strict=True))
+    assert rows == [
+        ("2019-12-30", "AAA", 100.0),
+        ("2019-12-30", "BBB", 50.0),
+        ("2019-12-31", "AAA", 104.0),
+        ("2019-12-31", "BBB", 51.0),
+        ("2020-01-02", "AAA", 108.0),
+        ("2020-01-02", "BBB", 52.0),
+        ("2020-01-03", "AAA", 112.0),
+        ("2020-01-03", "CCC", 7.0),
+    ]
+    assert chained.index.tolist() == list(range(8))
+    # open 27 - 1, high 27 + 2, low 27 - 2, each times 4; of the 4000 shares after the split a quarter before it
+    first = chained.loc[4, ["open", "high", "low", "close", "volume"]].tolist()
+    assert first == [26.0 * 4, 29.0 * 4, 25.0 * 4, 27.0 * 4, 1000.0]
+    assert chained["volume"].tolist() == [1000, 1000, 1000, 1000, 1000, 4000, 1000, 4000]
+
+
+def test_the_return_across_the_boundary_is_that_of_the_later_file() -> None:
+    chained = chain_prices([prices_2019(), prices_2020()])
+    returns = chained.pivot(index="date", columns="symbol", values="close").pct_change(fill_method=None)
+    # AAA: 27 / 26 - 1 into 2 January and 28 / 27 - 1 into the 3rd, as in the file of 2020; BBB: 52 / 51 - 1
+    np.testing.assert_allclose(returns["AAA"].iloc[1:], [104 / 100 - 1, 27 / 26 - 1, 28 / 27 - 1], rtol=1e-12)
+    assert returns.loc["2020-01-02", "BBB"] == pytest.approx(52 / 51 - 1, rel=1e-12)
+
+
+def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
+    earlier, later = prices_2019(), prices_2020()
+    chained = chain_prices([earlier, later])
+    pd.testing.assert_frame_equal(chained.iloc[:4], prices_2019(), check_exact=True)
+    pd.testing.assert_frame_equal(earlier, prices_2019(), check_exact=True)
+    pd.testing.assert_frame_equal(later, prices_2020(), check_exact=True)
+    assert chained.attrs == {PREVIOUS_BARS: {}}
+
+
+def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
+    # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})
+    chained = chain_prices([prices_2019(), prices_2020(), third])
+    assert chained["close"].iloc[-1] == 15.0 * 8
+    assert chained["volume"].iloc[-1] == 100.0
+
+
+def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
+    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its volume the same
+    later = bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
+    chained = chain_prices([prices_2019(), later])
+    assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
+    assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
+
+
+def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
+    between = bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), between, third])
+    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
+    assert chained["volume"].iloc[-1] == 100.0
+
+
+def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
+    # 2021 was fetched while 2020 was missing, so it remembers the 104 of 2019 as 13: a factor of 8
+    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), prices_2020(), third])
+    assert chained["close"].iloc[-1] == 15.0 * 8
+    assert chained["volume"].iloc[-1] == 100.0
+    # but not by one that the history does not have
+    stranger = bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
+    with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
+        chain_prices([prices_2019(), prices_2020(), stranger])
+
+
+def test_files_on_one_level_are_joined_bit_for_bit() -> None:
+    later = bars(("2020-01-02", "AAA", 105.3), previous={"AAA": ["2019-12-31", 104.0, 1000.0]})
+    chained = chain_prices([prices_2019(), later])
+    pd.testing.assert_frame_equal(chained, pd.concat([prices_2019(), later], ignore_index=True), check_exact=True)
+
+
+def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
+    # BBB last traded on the 30th: its last close is 50, not the 51 of nobody
+    earlier = prices_2019().iloc[:3]
+    later = bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
+    assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
+
+
+def test_closes_of_different_dates_are_never_compared() -> None:
+    # the file of 2020 says 26 for the 31st, that of 2019 ends on the 30th: 100 / 26 would mix a split and a move
+    earlier = prices_2019().iloc[:2]
+    with pytest.raises(
+        TableError, match="expected the last bar of AAA before 2020-01-02 to be that of 2019-12-31, got"
+    ):
+        chain_prices([earlier, prices_2020()])
+
+
+@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"{"])
+def test_identity_of_another_shape_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "market.json").write_bytes(content)
+    with pytest.raises(StorageError, match=r"market\.json: expected JSON|expected a JSON object, got list"):
+        ParquetTableStore(tmp_path, {"market": "a"}).check_identity()
+
+
+# Hashes
+
+
+def test_equal_tables_have_equal_hashes_whatever_their_index() -> None:
+    assert content_hash(prices_2020()) == content_hash(prices_2020())
+    reindexed = prices_2020()
+    reindexed.index = pd.Index([7, 5, 3, 1])
+    assert content_hash(reindexed) == content_hash(prices_2020())
+
+
+def test_a_hash_changes_with_a_value_the_order_a_name_or_an_attribute() -> None:
+    frame = prices_2020()
+    value, attribute = prices_2020(), prices_2020()
+    value.loc[2, "low"] = np.nextafter(value.loc[2, "low"], np.inf)  # by one bit
+    attribute.attrs[PREVIOUS_BARS]["AAA"][1] = 26.5
+    symbol = prices_2020()
+    symbol.loc[3, "symbol"] = "CCD"
+    variants = {
+        "value": value,
+        "symbol": symbol,
+        "row order": frame.iloc[[1, 0, 2, 3]],
+        "column name": frame.rename(columns={"close": "adjusted_close"}),
+        "column order": frame[["symbol", "date", *frame.columns[2:]]],
+        "columns swapped under their names": frame.assign(high=frame["low"], low=frame["high"]),
+        "one row less": frame.iloc[:3],
+        "attribute": attribute,
+    }
+    hashes = {name: content_hash(variant) for name, variant in variants.items()}
+    assert content_hash(frame) not in hashes.values()
+    assert len(set(hashes.values())) == len(variants)
