@@ -53,7 +53,6 @@ IMPORTS = (
     "brain_assets.portfolio.sac",
     "cvxpy",
     "matplotlib.figure",
-    "pandera.pandas",
     "pyarrow.parquet",
     "skfolio.optimization",
     "sklearn.preprocessing",

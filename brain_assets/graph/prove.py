@@ -16,9 +16,8 @@ from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import walkforward
 from brain_assets.graph.resources import build_resources
-from brain_assets.market.base import Market
+from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.files import FilesMarket
-from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.pipeline import UPSTREAM, Run, Span

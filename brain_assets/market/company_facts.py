@@ -35,13 +35,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from brain_assets.errors import MarketError
-from brain_assets.market.fundamentals import (
-    FUNDAMENTAL_COLUMNS,
-    FUNDAMENTAL_TYPES,
-    RATIOS,
-    empty_fundamentals,
-    validate_fundamentals,
-)
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 
 FORMS = frozenset({"10-K", "10-Q", "10-KT", "10-QT", "8-K"})
 """Reports whose figures count, amendments (10-K/A) as well; an 8-K states figures if it recasts earlier reports. A
@@ -173,9 +167,9 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
                 told[period_end] = ratios
                 rows.append((filed, period_end, symbol, *ratios))
     if not rows:
-        return empty_fundamentals()
-    frame = pd.DataFrame(rows, columns=list(FUNDAMENTAL_COLUMNS)).astype(FUNDAMENTAL_TYPES)
-    return validate_fundamentals(frame, f"company facts of {symbol}")
+        return FUNDAMENTAL_TABLE.empty()
+    frame = pd.DataFrame(rows, columns=list(FUNDAMENTAL_TABLE.names)).astype(FUNDAMENTAL_TABLE.types)
+    return FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}")
 
 
 class _Knowledge:

@@ -24,7 +24,7 @@ import tenacity
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.market.company_facts import quarterly_ratios
-from brain_assets.market.fundamentals import empty_fundamentals, validate_fundamentals
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ class EdgarFundamentals:
         if any(symbol not in self._rows for symbol in symbols):
             self._ask_for(symbols)
         parts = [rows for symbol in symbols if not (rows := self._rows[symbol]).empty]
-        table = pd.concat(parts, ignore_index=True) if parts else empty_fundamentals()
+        table = pd.concat(parts, ignore_index=True) if parts else FUNDAMENTAL_TABLE.empty()
         filed = table["filed"]
         table = table[(filed >= pd.Timestamp(start)) & (filed < pd.Timestamp(end))]
         silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
-        return Filings(validate_fundamentals(table, asked), silent)
+        return Filings(FUNDAMENTAL_TABLE.validate(table, asked), silent)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""
@@ -170,11 +170,11 @@ class EdgarFundamentals:
     def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
         """Give all rows of a company; none if EDGAR has no number for it, or no figures."""
         if cik is None:
-            return empty_fundamentals()
+            return FUNDAMENTAL_TABLE.empty()
         url = self._facts_url.format(cik=cik)
         response = self._get(client, url, symbol)
         if response.status_code == 404:  # a fund, for example: it files, but no figures
-            return empty_fundamentals()
+            return FUNDAMENTAL_TABLE.empty()
         facts = _parsed(response, url, symbol)
         if not isinstance(facts, Mapping):
             raise MarketError(_unlike(url, symbol, "a JSON object", facts))

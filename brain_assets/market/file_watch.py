@@ -25,7 +25,7 @@ import pydantic
 from brain_assets.errors import BrainAssetsError, TableError
 from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, sums_of_file, sums_of_table
 from brain_assets.market.headlines import HEADLINE_PATTERNS, NewsFiles
-from brain_assets.market.news import NEWS_COLUMNS
+from brain_assets.market.schema import NEWS_TABLE
 from brain_assets.market.table_files import find_files
 from brain_assets.store.tables import RAW, TableStore
 
@@ -256,5 +256,5 @@ class FileWatch:
         first = self._partitions.first_year if year == self._partitions.first_partition else year
         window = datetime.date(first, 1, 1), datetime.date(year + 1, 1, 1)
         table = news.news_sentiment(*window, lambda titles: np.zeros(len(titles)))
-        columns = [name for name in NEWS_COLUMNS if name != "sentiment_score" or news.source.startswith("scores")]
+        columns = [name for name in NEWS_TABLE.names if name != "sentiment_score" or news.source.startswith("scores")]
         return bool(table[columns].equals(stored[columns]))

@@ -30,9 +30,9 @@ from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedErro
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import NEW_YORK, first_unfinished_day, sessions_between, utc_now
 from brain_assets.market.edgar import EdgarFundamentals
-from brain_assets.market.fundamentals import empty_fundamentals
 from brain_assets.market.headlines import NewsFiles
-from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 
 # fmt: off
 DEFAULT_SYMBOLS = (
@@ -149,7 +149,7 @@ class LiveMarket:
                 f"{asked}: expected bars of {_some(self.symbols)}, got none, though Yahoo knows the symbols; "
                 "check that they were listed then."
             )
-        return validate_prices(bars, asked)
+        return PRICE_TABLE.validate(bars, asked)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores of the user's own files; see `brain_assets.market.base.Market.news_sentiment`."""
@@ -174,7 +174,7 @@ class LiveMarket:
                 "Lovelace ada@example.org', got nothing; set it, or set it to none to go without fundamentals."
             )
         if self._edgar_identity == NO_IDENTITY:
-            return SourcedTable(empty_fundamentals(), "none: BRAIN_EDGAR_IDENTITY is none")
+            return SourcedTable(FUNDAMENTAL_TABLE.empty(), "none: BRAIN_EDGAR_IDENTITY is none")
         if self._edgar is None:
             self._edgar = EdgarFundamentals(self._edgar_identity)
         filings = self._edgar.fundamentals(self.symbols, start, end)
@@ -303,7 +303,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `PRICE_COLUMNS`; a bar with NaN in any field is not known and has no row. Not sorted.
+        Columns `PRICE_TABLE`; a bar with NaN in any field is not known and has no row. Not sorted.
 
     Raises
     ------
@@ -314,7 +314,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     if dates.tz is not None:
         dates = dates.tz_convert(NEW_YORK).tz_localize(None)
     dates = dates.normalize().as_unit("us")
-    parts = [pd.DataFrame({name: [] for name in PRICE_COLUMNS})]
+    parts = [pd.DataFrame({name: [] for name in PRICE_TABLE.names})]
     for symbol, fields in _by_symbol(wide, symbols).items():
         if fields.dropna(how="all").empty:
             continue
@@ -327,7 +327,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
         rows = fields[_YAHOO_FIELDS].set_axis(list(PRICE_FIELDS), axis=1).astype("float64")
         parts.append(rows.assign(date=dates, symbol=symbol).dropna())
     types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
-    return pd.concat([part[list(PRICE_COLUMNS)].astype(types) for part in parts], ignore_index=True)
+    return pd.concat([part[list(PRICE_TABLE.names)].astype(types) for part in parts], ignore_index=True)
 
 
 def _by_symbol(wide: pd.DataFrame, symbols: Sequence[str]) -> dict[str, pd.DataFrame]:

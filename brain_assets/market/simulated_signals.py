@@ -3,7 +3,7 @@
 import numpy as np
 
 from brain_assets.arrays import DateArray, FloatArray
-from brain_assets.market.fundamentals import RATIOS
+from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
 from brain_assets.market.simulated_prices import ORIGIN_YEAR, years_of
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brain_assets.market.archive import fetch_prices
-from brain_assets.market.base import Market, MarketNote
-from brain_assets.market.fundamentals import FILED_BEFORE
+from brain_assets.market.base import FILED_BEFORE, Market, MarketNote
 from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, RAW, ParquetTableStore

@@ -8,7 +8,7 @@ before it on its own level, and reading several years chains later files to earl
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,8 @@ import pandas as pd
 import pyarrow
 
 from brain_assets.errors import StorageError, TableError
-from brain_assets.market.fundamentals import validate_fundamentals
-from brain_assets.market.news import validate_news
-from brain_assets.market.prices import PRICE_FIELDS, validate_prices
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import SCHEMAS
 from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, readable
 from brain_assets.store.folder import replace_file
 from brain_assets.store.objects import create_object
@@ -34,15 +33,8 @@ FOLDERS = {
 }
 """From the asset's name to its folder."""
 
-RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
+RAW = tuple(SCHEMAS)
 """What comes from the market."""
-
-VALIDATORS: Mapping[str, Callable[[pd.DataFrame, str], pd.DataFrame]] = {
-    "raw_prices": validate_prices,
-    "raw_news_sentiment": validate_news,
-    "raw_fundamentals": validate_fundamentals,
-}
-"""What is asked of a table that came from outside, whenever it is read."""
 
 SO_FAR: Literal["so_far"] = "so_far"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
@@ -175,7 +167,7 @@ class ParquetTableStore(TableStore):
             frame = pd.read_parquet(source)
         except (OSError, ValueError) as error:
             raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
-        return VALIDATORS[name](frame, str(path)) if name in VALIDATORS else frame
+        return SCHEMAS[name].validate(frame, str(path)) if name in SCHEMAS else frame
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""

@@ -17,7 +17,7 @@ import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.market.edgar import MAX_ATTEMPTS, SECONDS_BETWEEN, EdgarFundamentals
-from brain_assets.market.fundamentals import empty_fundamentals
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
 
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
@@ -222,14 +222,14 @@ def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> No
 
 def test_who_filed_only_outside_of_the_range_is_not_silent(edgar: LoopbackEdgar) -> None:
     table, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
-    pd.testing.assert_frame_equal(table, empty_fundamentals())
+    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
     assert silent == ()
 
 
 @pytest.mark.parametrize("symbols", [(), ("NOPE",)])
 def test_no_rows_are_an_empty_table_of_the_right_types(edgar: LoopbackEdgar, symbols: tuple[str, ...]) -> None:
     table, silent = edgar.ask().fundamentals(symbols, *YEAR)
-    pd.testing.assert_frame_equal(table, empty_fundamentals())
+    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
     assert silent == symbols
 
 

@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 from brain_assets.errors import MarketError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.market.calendar import complete_weeks, sessions_between
-from brain_assets.market.fundamentals import RATIOS
 from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
+from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars

@@ -11,8 +11,7 @@ from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
-from brain_assets.market.base import Market, SourcedTable
-from brain_assets.market.fundamentals import FILED_BEFORE
+from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
 from brain_assets.paths import DataPath
 from brain_assets.store.tables import TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
