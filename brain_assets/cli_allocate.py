@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.paths import parse_place, readable
+from brain_assets.parquet import read_table
+from brain_assets.paths import parse_place
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -69,9 +70,7 @@ def allocate(
             made = job.run_weights(date)
     if made.result == "failed":
         raise AllocationError(made.detail)
-    import pandas as pd
-
-    table = pd.read_parquet(readable(parse_place(made.metadata["path"])))
+    table = read_table(parse_place(made.metadata["path"]))
     trades = _trades(table, made.metadata["closes"], strategy, held, cash, whole_shares)
     _print_weights(table, made.metadata)
     if trades is not None:

@@ -6,7 +6,6 @@ folders of snapshots, in `brain_assets.store.remote_folder`.
 
 import re
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -96,11 +95,6 @@ def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
 
         return read_objects([path for path in paths if is_remote(path)])
     return [path.read_bytes() if path.exists() else None for path in paths]
-
-
-def readable(path: DataPath) -> Path | BytesIO:
-    """Give what pandas can read a file from: itself, or its content if it is elsewhere. Raises as `read_bytes`."""
-    return BytesIO(read_bytes(path)) if is_remote(path) else path
 
 
 def is_file(path: DataPath) -> bool:

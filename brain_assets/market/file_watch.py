@@ -236,9 +236,9 @@ class FileWatch:
 
     def _why(self, table: str, year: int, parts: Mapping[str, int], materialized: bool, looked_before: bool) -> str:
         """Tell why a year shall be fetched; empty: it is stored as it is in the files."""
-        if not materialized or not self._tables.exists(table, year):
+        stored = self._tables.find(table, year) if materialized else None
+        if stored is None:
             return "not materialized"
-        stored = self._tables.read_year(table, year)
         known = sums_of_table(table, year, stored)
         if all(known[name] == value for name, value in parts.items()):
             return ""

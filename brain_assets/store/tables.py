@@ -9,19 +9,19 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow
 
-from brain_assets.errors import StorageError, TableError
+from brain_assets.errors import DamagedTableError, StorageError, TableError
+from brain_assets.files import replace_file
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import SCHEMAS
-from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, readable
-from brain_assets.store.folder import replace_file
+from brain_assets.parquet import decode_table, encode_table, read_table
+from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes
+from brain_assets.progress import warn
 from brain_assets.store.objects import create_object
 
 FOLDERS = {
@@ -67,6 +67,14 @@ class TableStore(ABC):
     @abstractmethod
     def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced, and say where it lies."""
+
+    def find(self, name: str, year: Part) -> pd.DataFrame | None:
+        """Read one year; None: it is not there, or damaged, which is said and counts as not there."""
+        try:
+            return self.read_year(name, year) if self.exists(name, year) else None
+        except DamagedTableError as error:
+            warn(str(error))
+            return None
 
     def read(self, name: str, years: Sequence[int]) -> pd.DataFrame:
         """Read years into one table in date order.
@@ -139,41 +147,34 @@ class ParquetTableStore(TableStore):
         return is_file(self.path(name, year))
 
     def read_year(self, name: str, year: Part) -> pd.DataFrame:
-        """Read one year; raises `TableError` if it is not there or is no table."""
+        """Read one year; raises `TableError` if it is not there, damaged, or breaks its schema."""
         self.check_identity()
-        path = self.path(name, year)
-        if not is_remote(path) and not path.is_file():
-            raise TableError(_absent(name, year))
         try:
-            source = readable(path)
+            frame = read_table(self.path(name, year))
         except FileNotFoundError as error:
             raise TableError(_absent(name, year)) from error
-        return self._table(name, path, source)
+        return self._checked(name, year, frame)
 
     def _read_years(self, name: str, years: Sequence[int]) -> list[pd.DataFrame]:
         """Read years; from elsewhere, all at the same time."""
         if not is_remote(self.data_dir):
             return super()._read_years(name, years)
         self.check_identity()
-        paths = [self.path(name, year) for year in years]
-        contents = read_all(paths)
-        for year, content in zip(years, contents, strict=True):
-            if content is None:
+        contents = dict(zip(years, read_all([self.path(name, year) for year in years]), strict=True))
+        found = {year: content for year, content in contents.items() if content is not None}
+        for year in years:
+            if year not in found:
                 raise TableError(_absent(name, year))
-        return [self._table(name, path, BytesIO(content or b"")) for path, content in zip(paths, contents, strict=True)]
+        return [self._checked(name, year, decode_table(data, self.path(name, year))) for year, data in found.items()]
 
-    def _table(self, name: str, path: DataPath, source: Path | BytesIO) -> pd.DataFrame:
-        try:
-            frame = pd.read_parquet(source)
-        except (OSError, ValueError) as error:
-            raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
-        return SCHEMAS[name].validate(frame, str(path)) if name in SCHEMAS else frame
+    def _checked(self, name: str, year: Part, frame: pd.DataFrame) -> pd.DataFrame:
+        return SCHEMAS[name].validate(frame, str(self.path(name, year))) if name in SCHEMAS else frame
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year to a temporary sibling, flush it, and rename it over what is there."""
         path = self.path(name, year)
         self._claim()
-        replace_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
+        replace_file(path, lambda temporary: temporary.write_bytes(encode_table(frame)))
         return str(path)
 
     def keep_replaced(self, name: str, year: Part) -> str:

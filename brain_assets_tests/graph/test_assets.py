@@ -210,6 +210,20 @@ def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
     assert not list(tmp_path.rglob("snapshot-*"))
 
 
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarket, tmp_path: Path, name: str) -> None:
+    tables = ParquetTableStore(tmp_path / "data", {"market": "simulator"})
+    resources = world(market, tmp_path, tables)
+    run_year(2019, resources, names=[name])
+    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is True
+    path = tables.path(name, 2019)
+    assert isinstance(path, Path)
+    written = path.read_bytes()
+    path.write_bytes(written[:1000] + bytes([written[1000] ^ 1]) + written[1001:])
+    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is False
+    assert path.read_bytes() == written
+
+
 def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path: Path) -> None:
     resources = world(market, tmp_path)
     first = run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])

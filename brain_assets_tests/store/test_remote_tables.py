@@ -56,9 +56,11 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
         store.read_year("walkforward_forecasts", 2019)
     assert not store.exists("walkforward_forecasts", 2019)
     write_object(store.path("walkforward_forecasts", 2019), b"junk")
-    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected a Parquet table, got"):
+    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
         store.read_year("walkforward_forecasts", 2019)
-    with pytest.raises(TableError, match="expected a Parquet table"):
+    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
+        store.read("walkforward_forecasts", [2019])
+    with pytest.raises(TableError, match="expected the table as it was written, got a damaged file"):
         read_results(store.data_dir, [2019])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import StorageError, TableError
+from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.store.tables import (
     PREVIOUS_BARS,
     MemoryTableStore,
@@ -209,12 +209,13 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
     old = path.read_bytes()
     seen = []
 
-    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
-        Path(where).write_bytes(old[: len(old) // 2])
+    def half(where: Path, data: bytes) -> None:
+        with where.open("wb") as file:
+            file.write(data[: len(data) // 2])
         seen.append(files_under(tmp_path))
         raise error
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(StorageError if isinstance(error, OSError) else type(error)) as caught:
         store.write("raw_prices", 2019, prices_2020())
     if isinstance(error, OSError):
@@ -229,11 +230,12 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
 
 
 def test_a_first_write_that_fails_is_no_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
-        Path(where).write_bytes(b"PAR1")
+    def half(where: Path, data: bytes) -> None:
+        with where.open("wb") as file:
+            file.write(data[:4])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     store = ParquetTableStore(tmp_path, SIMULATED)
     with pytest.raises(StorageError):
         store.write("raw_prices", 2019, prices_2019())
@@ -247,12 +249,43 @@ def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
         ParquetTableStore(tmp_path / "data" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
 
 
-def test_a_file_that_is_no_parquet_table_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"junk", 100, -1, -64, "plain"])
+def test_a_file_that_is_not_as_it_was_written_is_named_and_counts_as_absent(
+    tmp_path: Path, damage: bytes | int | str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = ParquetTableStore(tmp_path, SIMULATED)
-    path = Path(store.write("walkforward_forecasts", 2020, forecasts(2020)))
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(TableError, match=r"2020\.parquet: expected a Parquet table, got .*; remove the file"):
-        store.read_year("walkforward_forecasts", 2020)
+    path = Path(store.write("raw_prices", 2020, prices_2020()))
+    if damage == "plain":  # as versions without checksums wrote it
+        prices_2020().to_parquet(path, index=False)
+    else:
+        path.write_bytes(damage if isinstance(damage, bytes) else path.read_bytes()[:damage])
+    expected = f"{path}: expected the table as it was written, got a damaged file ("
+    for read in (lambda: store.read_year("raw_prices", 2020), lambda: store.read("raw_prices", [2020])):
+        with pytest.raises(DamagedTableError) as caught:
+            read()
+        assert str(caught.value).startswith(expected)
+        assert str(caught.value).endswith("); run the year again.")
+    assert store.find("raw_prices", 2020) is None
+    assert caplog.messages == [str(caught.value)]
+    store.write("raw_prices", 2020, prices_2020())
+    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2020), prices_2020(), check_exact=True)
+
+
+def test_a_year_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    store.path("backtest", 2020).mkdir(parents=True)
+    with pytest.raises(
+        TableError, match=r"2020\.parquet: expected a Parquet table, got .*directory.*; remove the file"
+    ):
+        store.read_year("backtest", 2020)
+
+
+def test_an_absent_year_is_not_found(store: TableStore) -> None:
+    assert store.find("raw_prices", 2019) is None
+    store.write("raw_prices", 2019, prices_2019())
+    found = store.find("raw_prices", 2019)
+    assert found is not None
+    pd.testing.assert_frame_equal(found, prices_2019(), check_exact=True)
 
 
 def test_stored_prices_are_checked_when_they_are_read(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several
     start, end = partition_window(year)
     scheduled = sessions_between(start, end)
     metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
-    old = tables.read_year("raw_prices", year) if tables.exists("raw_prices", year) else None
+    old = tables.find("raw_prices", year)
     refused = old is not None and blocked("raw_prices", _verdicts(old, scheduled))
     if old is not None and not config.force and not refused:
         prices, metadata["reused"] = old, True

@@ -92,7 +92,7 @@ def _fetch_once(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    old = tables.read_year(name, year) if tables.exists(name, year) else None
+    old = tables.find(name, year)
     metadata: Evidence = {}
     if old is not None and not config.force:
         table, metadata["reused"] = old, True

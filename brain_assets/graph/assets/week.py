@@ -16,6 +16,7 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal, places
 from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_known, read_so_far, recent_window
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
+from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
@@ -269,7 +270,7 @@ def _write(targets: "WeekTargets", folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    replace_file(parquet, lambda temporary: table.to_parquet(temporary, index=False))
+    replace_file(parquet, lambda temporary: temporary.write_bytes(encode_table(table)))
     replace_file(text, lambda temporary: table.to_csv(temporary, index=False))
     return {"path": parquet, "csv": text}
 
