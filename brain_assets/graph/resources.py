@@ -51,7 +51,6 @@ def table_store(settings: Settings) -> ParquetTableStore:
         "symbols": list(settings.symbols),
         "first_year": settings.first_year,
         "bootstrap_years": settings.bootstrap_years,
-        "files_dir": str(settings.files_dir.resolve()) if settings.files_dir else None,
     }
     return ParquetTableStore(settings.data_dir, identity)
 

@@ -34,7 +34,7 @@ def open_market(
     if name == "sample":
         return SampleMarket(symbols)
     if name == "simulator":
-        return SimulatorMarket(symbols)
+        return SimulatorMarket(tuple(sorted(symbols)))  # there, what a symbol does depends on its position
     if name == "live":
         from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 

@@ -7,6 +7,7 @@ before it on its own level, and reading several years chains later files to earl
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -31,7 +32,9 @@ FOLDERS = {
     "walkforward_forecasts": "forecasts",
     "backtest": "backtests",
 }
-"""From the asset's name to its folder."""
+"""From the asset's name to its folder; that of any other asset is its name under ``tables``."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
 
 RAW = tuple(SCHEMAS)
 """What comes from the market."""
@@ -47,6 +50,16 @@ PREVIOUS_BARS = "previous_bars"
 level."""
 
 IDENTITY_FILE = "market.json"
+
+
+def folder_of(name: str) -> str:
+    """Give the folder of an asset's table in the data folder; raises `TableError` if the name cannot be one."""
+    if not _NAME.fullmatch(name):
+        raise TableError(
+            f"{name!r}: expected an asset's name of letters, digits, _ and -, which its folder is called by, got other "
+            "characters; rename the asset."
+        )
+    return FOLDERS.get(name, f"tables/{name}")
 
 
 class TableStore(ABC):
@@ -112,6 +125,7 @@ class MemoryTableStore(TableStore):
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year, replacing what is there."""
+        folder_of(name)
         self._frames[name, year] = frame.copy()
         return f"memory:{name}/{year}"
 
@@ -129,8 +143,9 @@ class ParquetTableStore(TableStore):
     ----------
     data_dir : Path or UPath
     identity : mapping
-        JSON values that say where the data comes from. The first write leaves them in ``market.json``; a folder of
-        another market is refused, since its years would be taken for this one's.
+        JSON values that say where the data comes from, nothing that a path decides; the order of lists counts for
+        nothing. The first write leaves them in ``market.json``; a folder of another market is refused, since its years
+        would be taken for this one's. What else stands there is not asked.
     """
 
     def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
@@ -140,7 +155,7 @@ class ParquetTableStore(TableStore):
 
     def path(self, name: str, year: Part) -> DataPath:
         """Give the file of a year, whether it exists or not."""
-        return self.data_dir / FOLDERS[name] / f"{year}.parquet"
+        return self.data_dir / folder_of(name) / f"{year}.parquet"
 
     def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
@@ -200,7 +215,7 @@ class ParquetTableStore(TableStore):
             raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
         if not isinstance(found, dict):
             raise StorageError(f"{path}: expected a JSON object, got {type(found).__name__}; remove the file.")
-        differing = [key for key in self._identity if found.get(key) != self._identity[key]]
+        differing = [key for key, value in self._identity.items() if _any_order(found.get(key)) != _any_order(value)]
         if differing:
             was, now = ({key: side.get(key) for key in differing} for side in (found, self._identity))
             raise StorageError(
@@ -312,6 +327,11 @@ def content_hash(frame: pd.DataFrame) -> str:
     digest.update(np.ascontiguousarray(pd.util.hash_pandas_object(frame, index=False).to_numpy()).data)
     digest.update(json.dumps(frame.attrs, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _any_order(value: object) -> object:
+    """Put a list of symbols into one order: they are a set, in whatever order somebody names them."""
+    return sorted(value, key=str) if isinstance(value, list) else value
 
 
 def _absent(name: str, year: Part) -> str:

@@ -193,6 +193,25 @@ def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
     assert files_under(tmp_path) == sorted([*expected, "market.json"])
 
 
+def test_a_table_of_any_asset_lies_under_its_name(store: TableStore, tmp_path: Path) -> None:
+    for name, value in (("my_table", 1.5), ("desk/my-table2", 2.5)):
+        assert not store.exists(name, 2020)
+        said = store.write(name, 2020, pd.DataFrame({"value": [value]}))
+        assert said.endswith(f"{name}/2020{'.parquet' if isinstance(store, ParquetTableStore) else ''}")
+    assert store.read("my_table", [2020])["value"].tolist() == [1.5]
+    assert store.read_year("desk/my-table2", 2020)["value"].tolist() == [2.5]
+    if isinstance(store, ParquetTableStore):
+        written = files_under(tmp_path / "data")
+        assert written == ["market.json", "tables/desk/my-table2/2020.parquet", "tables/my_table/2020.parquet"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../raw", "/tmp/x", "a//b", "a/", "a b", "a\\b", "a.b", "x" * 101, "ä"])
+def test_a_name_that_cannot_be_a_folder_is_refused(store: TableStore, name: str, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"expected an asset's name of letters, digits, _ and -, .*; rename the asset"):
+        store.write(name, 2020, pd.DataFrame({"value": [1.5]}))
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_new_process_reads_what_another_wrote(tmp_path: Path) -> None:
     ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2020, prices_2020())
     back = ParquetTableStore(tmp_path, SIMULATED).read_year("raw_prices", 2020)
@@ -355,6 +374,24 @@ def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Pat
     ParquetTableStore(tmp_path / "data", {"market": "sample"}).write("raw_prices", 2019, prices_2019())
     with pytest.raises(StorageError, match="got those of another"):
         store.check_identity()
+
+
+def test_a_folder_is_the_same_markets_in_whatever_order_its_symbols_are_named(tmp_path: Path) -> None:
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    swapped = ParquetTableStore(tmp_path, SIMULATED | {"symbols": ["BBB", "AAA"]})
+    assert len(swapped.read_year("raw_prices", 2019)) == 4
+    swapped.write("raw_prices", 2020, prices_2020())
+    assert json.loads((tmp_path / "market.json").read_text()) == SIMULATED
+    for symbols in (["AAA", "CCC"], ["AAA", "BBB", "BBB"], [], None):
+        with pytest.raises(StorageError, match="expected results of the market asked for"):
+            ParquetTableStore(tmp_path, SIMULATED | {"symbols": symbols}).check_identity()
+
+
+def test_a_folder_that_notes_a_path_of_the_machine_it_was_made_on_still_opens(tmp_path: Path) -> None:
+    made_before = SIMULATED | {"files_dir": "/home/somebody/else"}
+    (tmp_path / "market.json").write_text(json.dumps(made_before))
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    assert json.loads((tmp_path / "market.json").read_text()) == made_before
 
 
 def test_an_identity_that_is_no_json_is_named(tmp_path: Path) -> None:
