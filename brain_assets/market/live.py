@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import tenacity
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
@@ -33,6 +32,7 @@ from brain_assets.market.edgar import EdgarFundamentals
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.retry import RetryPolicy, TransientError, retry
 
 # fmt: off
 DEFAULT_SYMBOLS = (
@@ -48,9 +48,7 @@ NO_IDENTITY = "none"
 MAX_ATTEMPTS = 6
 """How often Yahoo is asked before a rate limit becomes an error."""
 
-BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5.0, 120.0
-"""The wait before attempt n + 1 is drawn evenly from 0 to 5 × 2^(n-1) seconds, or to 120: processes that were limited
-together do not come back together."""
+PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0)
 
 N_THREADS = 4
 """Requests under way at once; more gain little and are rate limited sooner."""
@@ -58,7 +56,6 @@ N_THREADS = 4
 _YAHOO_FIELDS = [name.capitalize() for name in PRICE_FIELDS]
 _NO_SUCH_SYMBOL = "No data found"  # Yahoo's words for a symbol that it does not know
 _NO_SUCH_RANGE = ("Data doesn't exist", "no price data found")  # Yahoo's, and yfinance's for an answer without bars
-_log = logging.getLogger(__name__)
 
 
 class LiveMarket:
@@ -184,17 +181,15 @@ class LiveMarket:
         """Ask until every symbol has an answer, waiting longer and longer while Yahoo limits the rate."""
         from yfinance.exceptions import YFRateLimitError
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(YFRateLimitError),
-            wait=tenacity.wait_random_exponential(multiplier=BACKOFF_SECONDS, max=MAX_BACKOFF_SECONDS),
-            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
-            sleep=self._sleep,
-            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
-            reraise=True,
-        )
+        def ask() -> None:
+            try:
+                batch.ask()
+            except YFRateLimitError as error:
+                raise TransientError(f"too many requests, {len(batch.pending)} symbols left") from error
+
         try:
-            retrying(batch.ask)
-        except YFRateLimitError as error:
+            retry(ask, PATIENCE, batch.asked, self._sleep)
+        except TransientError as error:
             raise RateLimitedError(
                 f"{batch.asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
                 f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
