@@ -51,8 +51,8 @@ from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.planted import PlantedSignal
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.market.simulated_prices import N_SECTORS, ORIGIN_YEAR, Recipe, listed_sessions, simulate, years_of
-from brain_assets.market.simulated_signals import draw_filings, draw_news
+from brain_assets.market.simulated_prices import N_SECTORS, Recipe, listed_sessions, simulate
+from brain_assets.market.simulated_signals import ORIGIN_YEAR, draw_filings, draw_news, years_of
 
 N_SYMBOLS = 20
 
