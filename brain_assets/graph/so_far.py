@@ -12,7 +12,8 @@ import pandas as pd
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS, years_up_to
-from brain_assets.store.tables import RAW, SO_FAR, TableStore, chain_prices
+from brain_assets.market.archive import chain_prices
+from brain_assets.store.tables import RAW, SO_FAR, TableStore
 
 Clock = Callable[[], datetime.datetime]
 """Gives the present moment with its time zone."""

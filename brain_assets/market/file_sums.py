@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray, IntArray
+from brain_assets.market.archive import PREVIOUS_BARS
 from brain_assets.market.base import FILED_BEFORE
 from brain_assets.market.calendar import FIRST_DATE, sessions_between
 from brain_assets.market.files import (
@@ -30,7 +31,6 @@ from brain_assets.market.files import (
 from brain_assets.market.headlines import HEADLINE_PATTERNS, SCORE_PATTERNS, read_headline_files, read_score_files
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
-from brain_assets.store.tables import PREVIOUS_BARS
 
 TABLE_PATTERNS: Mapping[str, tuple[str, ...]] = {
     "raw_prices": PATTERNS,

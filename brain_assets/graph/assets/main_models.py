@@ -91,8 +91,7 @@ def patchtst_model(
 def _with_recent_prices(prices: pd.DataFrame, market: Market, clock: Clock) -> pd.DataFrame:
     """Add the bars since the last partition, as far as the market has some; they are not stored."""
     from brain_assets.errors import EmptyResponseError
-    from brain_assets.market.archive import fetch_prices
-    from brain_assets.store.tables import chain_prices
+    from brain_assets.market.archive import chain_prices, fetch_prices
 
     window = recent_window(clock)
     if window is None:

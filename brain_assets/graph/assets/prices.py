@@ -11,11 +11,11 @@ from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
-from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
+from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
-from brain_assets.store.tables import PREVIOUS_BARS, TableStore, content_hash
+from brain_assets.store.tables import TableStore, content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 
