@@ -9,6 +9,10 @@ class SettingsError(BrainAssetsError):
     """An environment variable or a command-line option has a wrong value."""
 
 
+class PluginError(SettingsError):
+    """A family of models, or the module that should bring it, cannot be used."""
+
+
 class MarketError(BrainAssetsError):
     """A market could not give what was asked of it."""
 

@@ -2,10 +2,13 @@ import dataclasses
 import json
 import math
 import re
+from typing import Literal
 
+import dagster as dg
+import pydantic
 import pytest
 
-from brain_assets.configuration import from_mapping, without_advice
+from brain_assets.configuration import ModelConfig, build, from_mapping, require, without_advice
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.portfolio.config import PpoConfig
@@ -99,3 +102,71 @@ def test_policy_options_are_undone() -> None:
 def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
         read_policy_options("ppo", {**policy_options(PpoConfig()), **change})
+
+
+class Sizes(ModelConfig):
+    units: int = pydantic.Field(8, ge=2, le=1_024, multiple_of=2, description="Units.")
+    rate: float = pydantic.Field(0.5, gt=0, description="Rate.")
+    kind: Literal["raw", "ranked"] = pydantic.Field("raw", description="Kind.")
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> "Sizes":
+        require(self.kind == "raw" or self.units < 9, "units", "less than 9 with kind ranked", self.units)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"units": True}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got True;"),
+        ({"units": 8.0}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 8.0;"),
+        ({"units": 2_000}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 2000;"),
+        ({"units": 3}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 3;"),
+        ({"units": 10, "kind": "ranked"}, "units: expected less than 9 with kind ranked, got 10;"),
+        ({"rate": "1"}, "rate: expected a finite number: more than 0, got '1';"),
+        ({"rate": False}, "rate: expected a finite number: more than 0, got False;"),
+        ({"rate": math.nan}, "rate: expected a finite number: more than 0, got nan;"),
+        ({"rate": math.inf}, "rate: expected a finite number: more than 0, got inf;"),
+        ({"rate": 2**53 + 1}, "rate: expected a finite number: more than 0, got 9007199254740993;"),
+        ({"rate": 10**400}, "rate: expected a finite number: more than 0, got 1000"),
+        ({"kind": "other"}, "kind: expected one of raw, ranked, got 'other';"),
+        ({"kind": None}, "kind: expected one of raw, ranked, got None;"),
+        ({"size": 3}, "Sizes: expected keys among units, rate, kind, got 'size'; remove them."),
+        ({"units": 8, "rate": 1.0}, "Sizes: expected keys units, rate, kind, got none of kind; add them."),
+    ],
+)
+def test_a_model_configuration_refuses_in_one_sentence(values: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
+        build(Sizes, values, complete="rate" in values and "units" in values)
+
+
+def test_an_integer_is_taken_for_a_float_and_a_copy_is_checked() -> None:
+    sizes = build(Sizes, {"rate": 4})
+    assert type(sizes.rate) is float
+    assert sizes.replace(units=4) == Sizes(units=4, rate=4.0)
+    with pytest.raises(ConfigError, match=r"^units: expected an integer"):
+        sizes.replace(units=0)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        sizes.units = 4
+
+
+class SizesRun(Sizes, dg.Config):
+    force: bool = False
+
+
+def test_a_run_configuration_of_dagster_is_one_and_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    @dg.asset
+    def sized(config: SizesRun) -> dict:
+        return Sizes.of(config).model_dump()
+
+    def run(values: dict) -> dg.ExecuteInProcessResult:
+        return dg.materialize([sized], run_config={"ops": {"sized": {"config": values}}}, raise_on_error=False)
+
+    assert run({"units": 4, "rate": 1, "force": True}).output_for_node("sized") == Sizes(units=4, rate=1.0).model_dump()
+    with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type"):
+        run({"kind": "other"})
+    failure = run({"units": -5}).failure_data_for_node("sized")
+    assert failure.error.cause.message.strip().endswith(
+        "ConfigError: units: expected an integer: at least 2, at most 1,024, a multiple of 2, got -5; correct the run "
+        "configuration."
+    )
