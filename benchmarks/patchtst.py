@@ -11,7 +11,7 @@ from transformers import PatchTSTConfig, PatchTSTForRegression
 
 from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
 from brain_assets.forecasting.features import CHANNELS, WindowIndex
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.patchtst import PatchTstNetwork
 from brain_assets.forecasting.training import EpochLosses, WindowBatches, repeatable, train
 from brain_assets.market.base import MarketNote

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.features import (
     WindowIndex,
     build_features,

@@ -22,7 +22,10 @@ from brain_assets.errors import PluginError
 if TYPE_CHECKING:
     from brain_assets.store.model_snapshot import ModelSnapshot
 
-OURS: tuple[str, ...] = ()
+OURS: tuple[str, ...] = (
+    "brain_assets.forecasting.lstm",
+    "brain_assets.forecasting.patchtst",
+)
 """The modules of our own families, in the order in which they are shown."""
 
 ENTRY_POINTS = "brain_assets.plugins"

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pydantic
 
+from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 
@@ -78,13 +80,15 @@ def run_config_class(config_class: type[Any], base: type[TrainingConfig] = Train
     )
 
 
+class LstmRunConfig(LstmConfig, TrainingConfig):
+    __doc__ = LstmConfig.__doc__
+
+
+class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
+    __doc__ = PatchTstConfig.__doc__
+
+
 if TYPE_CHECKING:  # a type checker cannot see classes that are made
-
-    class LstmRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.LstmConfig`."""
-
-    class PatchTstRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.PatchTstConfig`."""
 
     class PpoRunConfig(SeedsConfig):
         """See `brain_assets.portfolio.config.PpoConfig`."""
@@ -92,8 +96,6 @@ if TYPE_CHECKING:  # a type checker cannot see classes that are made
     class SacRunConfig(SeedsConfig):
         """See `brain_assets.portfolio.config.SacConfig`."""
 else:
-    LstmRunConfig = run_config_class(LstmConfig)
-    PatchTstRunConfig = run_config_class(PatchTstConfig)
     PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
     SacRunConfig = run_config_class(SacConfig, SeedsConfig)
 
@@ -108,4 +110,6 @@ MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
 
 def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
     """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
+    if issubclass(config_class, ModelConfig):
+        return config_class.of(run_config)
     return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})

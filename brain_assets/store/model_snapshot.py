@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from brain_assets import registry
 from brain_assets.errors import LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import (
@@ -23,9 +24,8 @@ from brain_assets.store.checks import (
 )
 from brain_assets.store.folder import MANIFEST, read_folder, read_manifest, write_folder
 from brain_assets.store.names import (
-    FAMILIES,
-    FORECASTER_FAMILIES,
     MAIN_BRANCH,
+    POLICY_FAMILIES,
     parse_snapshot_name,
     parse_version_name,
     snapshot_name,
@@ -104,9 +104,8 @@ class ModelSnapshot:
             If a week begins on or before the cut-off: the model may have been trained on it.
         """
         self.refuse_known_weeks(weeks.start)
-        from brain_assets.forecasting.forecasters import forecast
-
-        return forecast(self, panel, weeks)
+        forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
+        return forecasts
 
     def decide(self, bars: "WeeklyBars", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights, week after week; known at each week's decision time.
@@ -231,8 +230,9 @@ class ModelSnapshot:
     @classmethod
     def _from_payload(cls, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
         family = metadata.get("family")
-        if family not in FAMILIES:
-            raise refused(METADATA, f"family to be one of {', '.join(FAMILIES)}", reprlib.repr(family))
+        known = (*registry.names(), *POLICY_FAMILIES)
+        if family not in known:
+            raise refused(METADATA, f"family to be one of {', '.join(known)}", reprlib.repr(family))
         check_metadata(metadata, IDENTITY)
         check_device(metadata)
         snapshot = cls(
@@ -249,10 +249,8 @@ class ModelSnapshot:
 
     def check(self) -> None:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
-        if self.family in FORECASTER_FAMILIES:
-            from brain_assets.forecasting.forecasters import check_forecaster
-
-            check_forecaster(self)
+        if self.family not in POLICY_FAMILIES:
+            registry.get(self.family).check(self)
         else:
             from brain_assets.portfolio.policies import check_policy
 

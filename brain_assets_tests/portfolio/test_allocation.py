@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import AllocationError
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import CalendarWeek, week_from
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel

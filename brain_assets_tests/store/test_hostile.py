@@ -23,8 +23,9 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
