@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from brain_assets.configuration import ModelConfig
@@ -73,6 +74,8 @@ class Family(ABC):
         Raise it when the code would give other weights for the same data and configuration.
     kinds : frozenset of str
         Libraries that Dagster's UI shows beside its assets.
+    quick : mapping of str to Any
+        Options with which it trains in a moment, for proofs that do not depend on how long it learns.
     """
 
     role: ClassVar[Literal["forecaster", "policy"]]
@@ -81,6 +84,12 @@ class Family(ABC):
     Config: ClassVar[type[ModelConfig]]
     code_version: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset()
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    @property
+    def asset(self) -> str:
+        """Name of the yearly asset that makes its snapshots."""
+        return f"{self.name}_{'snapshot' if self.role == 'forecaster' else 'policy'}"
 
     @abstractmethod
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:

@@ -3,7 +3,8 @@
 Tensor axes: T sessions of the window, B windows of the batch, F features, H hidden units.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pydantic
 
@@ -33,6 +34,7 @@ class Lstm(NetworkForecaster):
     name, label, code_version = "lstm", "LSTM", "4"
     Config = LstmConfig
     channels = RETURNS
+    quick: ClassVar[Mapping[str, Any]] = {"window": 20, "hidden_size": 4, "max_epochs": 2}
 
     def layers(self, config: LstmConfig) -> "nn.Module":
         """Make the LSTM and its head."""

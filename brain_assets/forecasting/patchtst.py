@@ -7,7 +7,8 @@ scaling stays off: it would turn a slow channel's level into zero, and our scale
 Tensor axes: T sessions of the window, B windows of the batch, F features (channels), N patches, D width of embeddings.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pydantic
 
@@ -55,6 +56,15 @@ class PatchTst(NetworkForecaster):
     name, label, code_version = "patchtst", "PatchTST", "3"
     Config = PatchTstConfig
     channels = CHANNELS
+    quick: ClassVar[Mapping[str, Any]] = {
+        "window": 20,
+        "patch_length": 8,
+        "patch_stride": 4,
+        "max_epochs": 2,
+        "d_model": 4,
+        "n_heads": 2,
+        "feedforward_size": 8,
+    }
     kinds = frozenset({"pytorch", "huggingface"})
 
     def layers(self, config: PatchTstConfig) -> "nn.Module":
