@@ -192,6 +192,18 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
     return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
 
 
+def forecasters_in(forecasts: pd.DataFrame) -> tuple[str, ...]:
+    """Name the forecaster families of a forecasts table, in its order: those with a column of sources."""
+    return tuple(name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source"))
+
+
+def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:
+    """Give the weeks, by their first session, that a snapshot of a family forecast; repeated as rows are."""
+    source = forecasts[f"{family}_source"]
+    weeks: np.ndarray = forecasts.loc[source.notna() & (source != MOMENTUM), "week_start"].to_numpy()
+    return weeks
+
+
 def weeks_by_source(forecasts: pd.DataFrame, family: str) -> dict[str, int]:
     """Count the weeks that each source forecast."""
     counts = forecasts.drop_duplicates("week_start")[f"{family}_source"].value_counts()

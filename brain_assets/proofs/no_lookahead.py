@@ -258,7 +258,8 @@ DEFAULT_SPAN = Span(2018, 2019, 2021)
 def small_configs() -> dict[str, Any]:
     """Give configurations of all families that train in a second: leaks do not depend on how long a model learns."""
     from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-    from brain_assets.portfolio.config import PpoConfig, SacConfig
+    from brain_assets.portfolio.ppo import PpoConfig
+    from brain_assets.portfolio.sac import SacConfig
 
     rollout = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8}
     return {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from brain_assets import registry
 from brain_assets.errors import LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import (
@@ -23,7 +24,6 @@ from brain_assets.store.checks import (
 )
 from brain_assets.store.folder import MANIFEST, read_folder, read_manifest, write_folder
 from brain_assets.store.names import (
-    FAMILIES,
     FORECASTER_FAMILIES,
     MAIN_BRANCH,
     parse_snapshot_name,
@@ -129,9 +129,8 @@ class ModelSnapshot:
             If a week begins on or before the cut-off.
         """
         self.refuse_known_weeks(bars.weeks.start)
-        from brain_assets.portfolio.policies import decide
-
-        return decide(self, bars, forecasts).weights
+        weights: FloatArray = registry.get(self.family).decide(self, bars, forecasts)
+        return weights
 
     def refuse_known_weeks(self, week_starts: "DateArray") -> None:
         """Raise `LookAheadError` if a week begins on or before the cut-off."""
@@ -231,8 +230,8 @@ class ModelSnapshot:
     @classmethod
     def _from_payload(cls, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
         family = metadata.get("family")
-        if family not in FAMILIES:
-            raise refused(METADATA, f"family to be one of {', '.join(FAMILIES)}", reprlib.repr(family))
+        if family not in registry.names():
+            raise refused(METADATA, f"family to be one of {', '.join(registry.names())}", reprlib.repr(family))
         check_metadata(metadata, IDENTITY)
         check_device(metadata)
         snapshot = cls(
@@ -254,9 +253,7 @@ class ModelSnapshot:
 
             check_forecaster(self)
         else:
-            from brain_assets.portfolio.policies import check_policy
-
-            check_policy(self)
+            registry.get(self.family).check(self)
 
 
 def _read_json(content: bytes) -> dict[str, Any]:
