@@ -65,6 +65,10 @@ class LateTrainingError(LookAheadError, SnapshotError):
     """A snapshot says of itself that it was trained on something after its cut-off."""
 
 
+class PolicyError(BrainAssetsError):
+    """A policy said what cannot be turned into weights."""
+
+
 class ConfigError(BrainAssetsError):
     """A run configuration has an unknown key or an impossible value."""
 

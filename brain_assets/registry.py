@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OURS: tuple[str, ...] = (
     "brain_assets.forecasting.lstm",
     "brain_assets.forecasting.patchtst",
+    "brain_assets.portfolio.ppo",
+    "brain_assets.portfolio.sac",
 )
 """The modules of our own families, in the order in which they are shown."""
 
@@ -158,6 +160,16 @@ def get(name: str) -> Any:
             "BRAIN_PLUGINS."
         )
     return _REGISTERED[name]
+
+
+def label(name: str) -> str:
+    """Give what a reader calls a family; the name itself, where it is not known here."""
+    return str(get(name).label) if name in names() else name
+
+
+def load(module: str) -> Any:
+    """Import a family's heavy module, such as one that derives from torch's classes, where it is used."""
+    return importlib.import_module(module)
 
 
 def names() -> tuple[str, ...]:

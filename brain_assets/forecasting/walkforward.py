@@ -20,7 +20,6 @@ from brain_assets.store.names import cutoff_of_year, snapshot_name
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
-_SOURCE = "_source"
 
 
 class SnapshotSource(Protocol):
@@ -77,7 +76,7 @@ def build_forecast_features(
     for family, snapshots in sources.items():
         forecast, source = _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal)
         columns[family] = forecast[week, asset]
-        columns[f"{family}{_SOURCE}"] = pd.array(source[week], dtype="str")
+        columns[f"{family}_source"] = pd.array(source[week], dtype="str")
     columns["momentum"] = bars.momentum[week, asset]
     columns["realized"] = bars.realized[week, asset]
     return pd.DataFrame(columns)
@@ -193,7 +192,14 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
 
 def forecasters_in(forecasts: pd.DataFrame) -> tuple[str, ...]:
     """Name the forecaster families of a forecasts table, in its order: those with a column of sources."""
-    return tuple(name.removesuffix(_SOURCE) for name in forecasts.columns if name.endswith(_SOURCE))
+    return tuple(name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source"))
+
+
+def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:
+    """Give the weeks, by their first session, that a snapshot of a family forecast; repeated as rows are."""
+    source = forecasts[f"{family}_source"]
+    weeks: np.ndarray = forecasts.loc[source.notna() & (source != MOMENTUM), "week_start"].to_numpy()
+    return weeks
 
 
 def weeks_by_source(forecasts: pd.DataFrame, family: str) -> dict[str, int]:

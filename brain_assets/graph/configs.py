@@ -13,7 +13,8 @@ from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
-from brain_assets.portfolio.config import PpoConfig, SacConfig
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 
 FORCE = "Do it again even if it is there already."
 
@@ -67,11 +68,15 @@ class ForecastsConfig(dg.Config):
 
 
 def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
-    fields: dict[str, Any] = {
-        field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-        for field in dataclasses.fields(config_class)
-    }
+    """Make a Dagster configuration with the fields, defaults and descriptions of a configuration, and of `base`."""
+    fields: dict[str, Any]
+    if issubclass(config_class, ModelConfig):
+        fields = {name: (field.annotation, field) for name, field in config_class.model_fields.items()}
+    else:
+        fields = {
+            field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
+            for field in dataclasses.fields(config_class)
+        }
     return pydantic.create_model(
         config_class.__name__.replace("Config", "RunConfig"),
         __base__=base,
@@ -91,10 +96,10 @@ class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
 if TYPE_CHECKING:  # a type checker cannot see classes that are made
 
     class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.PpoConfig`."""
+        """See `brain_assets.portfolio.ppo.PpoConfig`."""
 
     class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.SacConfig`."""
+        """See `brain_assets.portfolio.sac.SacConfig`."""
 else:
     PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
     SacRunConfig = run_config_class(SacConfig, SeedsConfig)

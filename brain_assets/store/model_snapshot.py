@@ -25,7 +25,6 @@ from brain_assets.store.checks import (
 from brain_assets.store.folder import MANIFEST, read_folder, read_manifest, write_folder
 from brain_assets.store.names import (
     MAIN_BRANCH,
-    POLICY_FAMILIES,
     parse_snapshot_name,
     parse_version_name,
     snapshot_name,
@@ -128,9 +127,8 @@ class ModelSnapshot:
             If a week begins on or before the cut-off.
         """
         self.refuse_known_weeks(bars.weeks.start)
-        from brain_assets.portfolio.policies import decide
-
-        return decide(self, bars, forecasts).weights
+        weights: FloatArray = registry.get(self.family).decide(self, bars, forecasts)
+        return weights
 
     def refuse_known_weeks(self, week_starts: "DateArray") -> None:
         """Raise `LookAheadError` if a week begins on or before the cut-off."""
@@ -230,9 +228,8 @@ class ModelSnapshot:
     @classmethod
     def _from_payload(cls, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
         family = metadata.get("family")
-        known = (*registry.names(), *POLICY_FAMILIES)
-        if family not in known:
-            raise refused(METADATA, f"family to be one of {', '.join(known)}", reprlib.repr(family))
+        if family not in registry.names():
+            raise refused(METADATA, f"family to be one of {', '.join(registry.names())}", reprlib.repr(family))
         check_metadata(metadata, IDENTITY)
         check_device(metadata)
         snapshot = cls(
@@ -249,12 +246,7 @@ class ModelSnapshot:
 
     def check(self) -> None:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
-        if self.family not in POLICY_FAMILIES:
-            registry.get(self.family).check(self)
-        else:
-            from brain_assets.portfolio.policies import check_policy
-
-            check_policy(self)
+        registry.get(self.family).check(self)
 
 
 def _read_json(content: bytes) -> dict[str, Any]:
