@@ -161,9 +161,7 @@ def test_two_families_of_one_name_are_refused() -> None:
 
 
 def test_an_unknown_family_is_named() -> None:
-    with pytest.raises(
-        PluginError, match=r"^family: expected one of .*, got 'no_such'; correct it, or"
-    ):
+    with pytest.raises(PluginError, match=r"^family: expected one of .*, got 'no_such'; correct it, or"):
         registry.get("no_such")
 
 

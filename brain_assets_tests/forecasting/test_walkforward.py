@@ -11,8 +11,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
-    forecasters_in,
     forecast_quality,
+    forecasters_in,
     weeks_by_source,
 )
 from brain_assets.market.calendar import complete_weeks

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import ProofError
-from brain_assets.forecasting import forecasters, walkforward
+from brain_assets.forecasting import forecaster, metadata, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.market import headlines, signals, weekly
 from brain_assets.market.calendar import Weeks
@@ -36,7 +36,8 @@ from brain_assets.proofs.no_lookahead import (
     prove_no_lookahead,
     small_configs,
 )
-from brain_assets.proofs.pipeline import UPSTREAM, Span, run_pipeline
+from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
+from brain_assets.registry import families_of
 from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
 
@@ -69,8 +70,8 @@ def test_default_dates_are_the_end_of_the_year_before_and_a_week_early_in_july()
 
 
 def scaler_fitted_on_validation_rows(patch: pytest.MonkeyPatch) -> None:
-    fit = forecasters.fit_scaler
-    patch.setattr(forecasters, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
+    fit = training.fit_scaler
+    patch.setattr(training, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
 
 
 def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,7 @@ def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
         validation = np.flatnonzero(inside & (weeks.start >= np.datetime64(f"{cutoff_date.year}-01-01")))
         return TrainingSplit(np.flatnonzero(inside & (weeks.end < weeks.start[validation[0]])), validation)
 
-    patch.setattr(forecasters, "split_weeks", split)
+    patch.setattr(training, "split_weeks", split)
 
 
 def early_stopping_on_test_weeks(patch: pytest.MonkeyPatch) -> None:
@@ -95,7 +96,7 @@ def early_stopping_on_test_weeks(patch: pytest.MonkeyPatch) -> None:
         validation = np.flatnonzero(weeks.year >= min(cutoff_date.year + 1, weeks.year.max()))
         return TrainingSplit(np.flatnonzero(weeks.end < weeks.start[validation[0]]), validation)
 
-    patch.setattr(forecasters, "split_weeks", split)
+    patch.setattr(training, "split_weeks", split)
 
 
 def bfill(patch: pytest.MonkeyPatch) -> None:
@@ -120,14 +121,15 @@ def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
-    build = forecasters.build_features
+    build = training.build_features
 
-    def smoothed(panel: PricePanel, family: str) -> np.ndarray:
-        features = build(panel, family)
+    def smoothed(*arguments: Any) -> np.ndarray:
+        features = build(*arguments)
         rolled = [pd.DataFrame(rows).rolling(5, center=True, min_periods=1).mean().to_numpy() for rows in features]
         return np.where(np.isfinite(features), np.stack(rolled), np.nan).astype(np.float32)
 
-    patch.setattr(forecasters, "build_features", smoothed)
+    patch.setattr(training, "build_features", smoothed)
+    patch.setattr(forecaster, "build_features", smoothed)
 
 
 def fiscal_date_for_filing_date(patch: pytest.MonkeyPatch) -> None:
@@ -159,21 +161,14 @@ def week_labelled_by_its_last_day(patch: pytest.MonkeyPatch) -> None:
 
 
 def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
-    scale = forecasters.scale_features
+    scale = training.scale_features
 
-    def normalized(features: np.ndarray, scaler: Any, clip: float) -> Any:
-        scaler = replace_statistics(scaler, np.nanmean(features, axis=(0, 1)), np.nanstd(features, axis=(0, 1)))
-        return scale(features, scaler, clip)
+    def normalized(features: np.ndarray, arrays: Any, clip: float) -> Any:
+        mean, deviation = (np.float64(each(features, axis=(0, 1))) for each in (np.nanmean, np.nanstd))
+        return scale(features, {**arrays, "scaler.mean": mean, "scaler.scale": deviation}, clip)
 
-    patch.setattr(forecasters, "scale_features", normalized)
-
-
-def replace_statistics(scaler: Any, mean: np.ndarray, deviation: np.ndarray) -> Any:
-    from copy import copy
-
-    changed = copy(scaler)
-    changed.mean_, changed.scale_ = mean.astype(np.float64), deviation.astype(np.float64)
-    return changed
+    patch.setattr(training, "scale_features", normalized)
+    patch.setattr(forecaster, "scale_features", normalized)
 
 
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
@@ -283,7 +278,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     verdict = verdict_of(tmp_path / "guarded", date)
     assert verdict.result == GUARDED
     assert re.search(sentence, verdict.words)
-    monkeypatch.setattr(forecasters, "check_dates", lambda *arguments: None)
+    monkeypatch.setattr(metadata, "check_dates", lambda *arguments: None)
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     verdict = verdict_of(tmp_path / "unguarded", date)
     assert verdict.result == LEAK
@@ -384,7 +379,7 @@ def test_leak_into_weights(
 def test_code_as_it_is_passes(few_rules: Mapping[str, Baseline], tmp_path: Path) -> None:
     [verdict] = assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY])
     assert verdict.comparison is not None
-    for stage in UPSTREAM:
+    for stage in upstream_of(families_of()):
         assert verdict.comparison.later_changed[stage] > 0, stage
         assert any(count for (name, _), count in verdict.comparison.compared.items() if name == stage), stage
 

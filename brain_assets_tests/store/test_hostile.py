@@ -29,8 +29,9 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.folder import MANIFEST, PAYLOAD, verify, write_folder
 from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FAMILIES, cutoff_of_year
