@@ -53,6 +53,10 @@ class TrainingError(BrainAssetsError):
     """A training cannot start, or its loss is no longer a number."""
 
 
+class ForecastError(BrainAssetsError):
+    """A forecaster gave something else than a finite number for each window."""
+
+
 class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from brain_assets.store.model_snapshot import ModelSnapshot
 
 OURS: tuple[str, ...] = (
+    "brain_assets.forecasting.lstm",
+    "brain_assets.forecasting.patchtst",
     "brain_assets.portfolio.ppo",
     "brain_assets.portfolio.sac",
 )

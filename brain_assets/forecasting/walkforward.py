@@ -16,10 +16,11 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import warn
 from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
+_SOURCE = "_source"
 
 
 class SnapshotSource(Protocol):
@@ -52,7 +53,7 @@ def build_forecast_features(
     years : sequence of int
         A week belongs to the year of its last session.
     sources : mapping of str to SnapshotSource
-        Forecaster family -> its snapshots. A family without an entry has none.
+        Forecaster family -> its snapshots; columns come in this order.
     first_cutoff : datetime.date, optional
         That of the first model there can be: nobody asks the Hub for an older one.
     on_refusal : callable, optional
@@ -73,10 +74,10 @@ def build_forecast_features(
         "week_start": bars.weeks.start[week].astype("datetime64[us]"),
         "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
     }
-    for family in FORECASTER_FAMILIES:
-        forecast, source = _forecast_family(panel, bars, sources.get(family), first_cutoff, on_refusal)
+    for family, snapshots in sources.items():
+        forecast, source = _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal)
         columns[family] = forecast[week, asset]
-        columns[f"{family}_source"] = pd.array(source[week], dtype="str")
+        columns[f"{family}{_SOURCE}"] = pd.array(source[week], dtype="str")
     columns["momentum"] = bars.momentum[week, asset]
     columns["realized"] = bars.realized[week, asset]
     return pd.DataFrame(columns)
@@ -85,15 +86,13 @@ def build_forecast_features(
 def _forecast_family(
     panel: PricePanel,
     bars: WeeklyBars,
-    source: SnapshotSource | None,
+    source: SnapshotSource,
     first_cutoff: datetime.date | None,
     on_refusal: Callable[[str], None] | None,
 ) -> tuple[FloatArray, np.ndarray]:
     """Give forecasts (n_weeks, n_assets) and the name of each week's source (n_weeks,)."""
     forecast = bars.momentum.copy()
     names = np.full(len(bars.weeks), MOMENTUM, dtype=object)
-    if source is None:
-        return forecast, names
     choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
     for position, snapshot in enumerate(snapshots):
         rows = np.flatnonzero(choice == position)
@@ -192,9 +191,9 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
     return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
 
 
-def forecasters_in(forecasts: pd.DataFrame) -> tuple[str, ...]:
-    """Name the forecaster families of a forecasts table, in its order: those with a column of sources."""
-    return tuple(name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source"))
+def families_in(forecasts: pd.DataFrame) -> list[str]:
+    """Name the forecasters of a forecasts table, in the order of its columns."""
+    return [name.removesuffix(_SOURCE) for name in forecasts.columns if name.endswith(_SOURCE)]
 
 
 def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:

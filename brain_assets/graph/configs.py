@@ -1,16 +1,15 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pydantic
 
-from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -66,42 +65,21 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a configuration, and of `base`."""
-    fields: dict[str, Any]
-    if issubclass(config_class, ModelConfig):
-        fields = {name: (field.annotation, field) for name, field in config_class.model_fields.items()}
-    else:
-        fields = {
-            field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-            for field in dataclasses.fields(config_class)
-        }
-    return pydantic.create_model(
-        config_class.__name__.replace("Config", "RunConfig"),
-        __base__=base,
-        __doc__=config_class.__doc__,
-        **fields,
-    )
+class LstmRunConfig(LstmConfig, TrainingConfig):
+    """How an LSTM is trained."""
 
 
-if TYPE_CHECKING:  # a type checker cannot see classes that are made
+class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
+    """How a PatchTST is trained."""
 
-    class LstmRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.LstmConfig`."""
 
-    class PatchTstRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.PatchTstConfig`."""
+class PpoRunConfig(PpoConfig, SeedsConfig):
+    """How a policy is trained by PPO; batch_size must divide n_envs * n_steps, so that no batch is a remnant."""
 
-    class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.ppo.PpoConfig`."""
 
-    class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.sac.SacConfig`."""
-else:
-    LstmRunConfig = run_config_class(LstmConfig)
-    PatchTstRunConfig = run_config_class(PatchTstConfig)
-    PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
-    SacRunConfig = run_config_class(SacConfig, SeedsConfig)
+class SacRunConfig(SacConfig, SeedsConfig):
+    """How a policy is trained by SAC."""
+
 
 MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
     "lstm": (LstmRunConfig, LstmConfig),
@@ -113,7 +91,5 @@ MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
 
 
 def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
-    """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
-    if issubclass(config_class, ModelConfig):
-        return config_class(**{name: getattr(run_config, name) for name in config_class.model_fields})
-    return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})
+    """Turn a run configuration into the plain package's."""
+    return config_class.of(run_config)

@@ -257,7 +257,8 @@ DEFAULT_SPAN = Span(2018, 2019, 2021)
 
 def small_configs() -> dict[str, Any]:
     """Give configurations of all families that train in a second: leaks do not depend on how long a model learns."""
-    from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+    from brain_assets.forecasting.lstm import LstmConfig
+    from brain_assets.forecasting.patchtst import PatchTstConfig
     from brain_assets.portfolio.ppo import PpoConfig
     from brain_assets.portfolio.sac import SacConfig
 

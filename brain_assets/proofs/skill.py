@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
@@ -262,12 +263,12 @@ def judge(claim: Claim, seeds: Sequence[SeedResult], seconds: float = 0.0) -> Fi
 
 def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
     """Train a forecaster on the years up to the cut-off, and correlate its forecasts of the years after it."""
-    from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
+    from brain_assets.forecasting.forecasters import train_snapshot
 
     market, panel = _market(claim, history, seed)
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(_after(bars, history))
-    config = FORECASTERS[claim.family].config_class(seed=seed)
+    config = registry.get(claim.family).Config(seed=seed)
     snapshot = train_snapshot(claim.family, panel, history.cutoff_date, config, MarketNote.of(market))
     value, error = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
     best = float("nan")
@@ -278,7 +279,6 @@ def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
 
 def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
     """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
-    from brain_assets import registry
     from brain_assets.portfolio.market_weeks import market_weeks
     from brain_assets.portfolio.policies import train_policy_snapshot
     from brain_assets.portfolio.policy import run_policies

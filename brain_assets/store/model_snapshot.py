@@ -24,7 +24,6 @@ from brain_assets.store.checks import (
 )
 from brain_assets.store.folder import MANIFEST, read_folder, read_manifest, write_folder
 from brain_assets.store.names import (
-    FORECASTER_FAMILIES,
     MAIN_BRANCH,
     parse_snapshot_name,
     parse_version_name,
@@ -104,9 +103,8 @@ class ModelSnapshot:
             If a week begins on or before the cut-off: the model may have been trained on it.
         """
         self.refuse_known_weeks(weeks.start)
-        from brain_assets.forecasting.forecasters import forecast
-
-        return forecast(self, panel, weeks)
+        forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
+        return forecasts
 
     def decide(self, bars: "WeeklyBars", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights, week after week; known at each week's decision time.
@@ -248,12 +246,7 @@ class ModelSnapshot:
 
     def check(self) -> None:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
-        if self.family in FORECASTER_FAMILIES:
-            from brain_assets.forecasting.forecasters import check_forecaster
-
-            check_forecaster(self)
-        else:
-            registry.get(self.family).check(self)
+        registry.get(self.family).check(self)
 
 
 def _read_json(content: bytes) -> dict[str, Any]:

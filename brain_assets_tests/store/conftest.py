@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.store.card import check_card, validate_card
 from brain_assets.store.names import cutoff_of_year

@@ -23,18 +23,21 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.folder import MANIFEST, PAYLOAD, verify, write_folder
 from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FAMILIES, cutoff_of_year
 from brain_assets.store.scaler_file import dump_scaler, load_scaler
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
 CUTOFF = cutoff_of_year(2018)
 
@@ -42,7 +45,7 @@ CUTOFF = cutoff_of_year(2018)
 @pytest.fixture(scope="module")
 def snapshots(panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Mapping[str, ModelSnapshot]:
     weeks = training_weeks(
-        WeeklyBars.from_panel(panel), build_forecast_features(panel, range(2016, 2019), {}), "ppo", CUTOFF
+        WeeklyBars.from_panel(panel), build_forecast_features(panel, range(2016, 2019), NO_MODELS), "ppo", CUTOFF
     )
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
