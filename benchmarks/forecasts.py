@@ -7,10 +7,9 @@ import time
 import numpy as np
 import torch
 
-from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.features import build_features
+from brain_assets.forecasting.lstm import LstmConfig, LstmNetwork
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.forecasting.lstm import LstmNetwork
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket

@@ -10,7 +10,7 @@ from brain_assets.definitions import defs
 from brain_assets.forecasting import walkforward
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio import backtest, baselines
+from brain_assets.portfolio import baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import Span, upstream_of
 from brain_assets.registry import families_of
@@ -33,9 +33,9 @@ def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[V
 def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     market: SimulatorMarket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    quick = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "lstm_top")}
-    for module in (baselines, backtest):  # those that optimize take most of the time, and are tested slowly below
-        monkeypatch.setattr(module, "BASELINES", quick)
+    quick = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold")}
+    # those that optimize take most of the time, and are tested slowly below
+    monkeypatch.setattr(baselines, "BASELINES", quick)
     verdict, steps = prove(market, tmp_path, JULY)
     assert verdict.result == PASSED, verdict.words
     assert steps[:3] == ["2019 raw tables", "2020 raw tables", "2019 models, forecasts, backtest"]

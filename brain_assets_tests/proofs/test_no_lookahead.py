@@ -20,7 +20,7 @@ from brain_assets.market.files import FilesMarket
 from brain_assets.market.news import day_sessions
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio import backtest, policy
+from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.proofs.corruption import FetchedOnce
@@ -336,9 +336,9 @@ def test_after_close_news_on_the_same_day(monkeypatch: pytest.MonkeyPatch, files
 
 def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
     """The scaler is fitted anew on the weeks that are traded."""
-    builder = policy.ObservationBuilder
+    builder = actor_critic.ObservationBuilder
     patch.setattr(
-        policy,
+        actor_critic,
         "ObservationBuilder",
         lambda weeks, scaler, rules, scale: builder(weeks, fit_observation_scaler(weeks), rules, scale),
     )
@@ -346,14 +346,14 @@ def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
 
 def rule_that_looks_at_its_own_week(patch: pytest.MonkeyPatch) -> None:
     foresight = Baseline(lambda known, rules: top_third(known.weeks.weekly_return, known, rules), "foresight")
-    patch.setitem(backtest.BASELINES, "momentum_top", foresight)
+    patch.setitem(baselines.BASELINES, "momentum_top", foresight)
 
 
 @pytest.fixture
 def few_rules(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Baseline]:
     """Leave out the two that look for weights by optimization, and take a second a year."""
-    rules = {name: backtest.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
-    monkeypatch.setattr(backtest, "BASELINES", rules)
+    rules = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
+    monkeypatch.setattr(baselines, "BASELINES", rules)
     return rules
 
 

@@ -37,6 +37,7 @@ from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FAMILIES, cutoff_of_year
 from brain_assets.store.scaler_file import dump_scaler, load_scaler
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
 CUTOFF = cutoff_of_year(2018)
 
@@ -44,7 +45,7 @@ CUTOFF = cutoff_of_year(2018)
 @pytest.fixture(scope="module")
 def snapshots(panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Mapping[str, ModelSnapshot]:
     weeks = training_weeks(
-        WeeklyBars.from_panel(panel), build_forecast_features(panel, range(2016, 2019), {}), "ppo", CUTOFF
+        WeeklyBars.from_panel(panel), build_forecast_features(panel, range(2016, 2019), NO_MODELS), "ppo", CUTOFF
     )
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
