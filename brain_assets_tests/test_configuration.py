@@ -80,7 +80,10 @@ def test_policy_options_are_undone() -> None:
         ({"training": 3}, "training: expected an object, got 3"),
         ({"rules": []}, "rules: expected an object, got []"),
         ({"rules": {"min_cash": 0.1}}, "TradingRules: expected keys min_cash, max_weight, cost_bps, got none of max_"),
-        ({"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}}, "max_weight: expected a finite number: more than 0, at most 1, got 2"),
+        (
+            {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
+            "max_weight: expected a finite number: more than 0, at most 1, got 2",
+        ),
         ({"training": {}}, "PpoConfig: expected keys"),
     ],
 )
