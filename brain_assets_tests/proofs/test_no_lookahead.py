@@ -211,7 +211,7 @@ FORECASTS = "forecasts/2020.parquet"
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),
         (forecasts_shifted_by_one, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         pytest.param(
-            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "patchtst", marks=SLOW
+            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "momentum", marks=SLOW
         ),
     ],
 )
@@ -392,7 +392,7 @@ def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> N
 
 def test_helper_fails_with_the_words_of_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     momentum_up_to_the_end_of_the_week(monkeypatch)
-    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, lstm"):
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, momentum"):
         assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={})
 
 
