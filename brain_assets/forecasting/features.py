@@ -73,9 +73,9 @@ def require_signals(panel: PricePanel, family: str) -> FloatArray:
 
 def known_returns(panel: PricePanel) -> BoolArray:
     """Tell where all returns of bars are known, whether a family sees them or not; (n_assets, n_sessions)."""
-    known = np.isfinite(panel.values).all(axis=2)
-    known[:, 1:] &= known[:, :-1].copy()
-    known[:, :1] = False
+    bars: BoolArray = np.isfinite(panel.values).all(axis=2)
+    known = np.zeros_like(bars)
+    known[:, 1:] = bars[:, 1:] & bars[:, :-1]
     return known
 
 

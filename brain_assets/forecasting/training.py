@@ -17,10 +17,10 @@ from brain_assets.forecasting.features import (
     fit_scaler,
     known_returns,
     scale_features,
-    split_weeks,
     training_target,
     uninformative_features,
 )
+from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
 from brain_assets.forecasting.metadata import EpochLosses, data_metadata, training_metadata, validation_metadata
