@@ -17,11 +17,11 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from brain_assets.configuration import ModelConfig
+from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import PluginError
 
 if TYPE_CHECKING:
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
 
 OURS: tuple[str, ...] = (
     "brain_assets.forecasting.lstm",
@@ -96,6 +96,10 @@ class Family(ABC):
     @abstractmethod
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
         """Name the float32 arrays of a model and give their shapes, without the scaler's, before any is read."""
+
+    def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
+        """Read the configuration of a snapshot, believing nothing; raises `ConfigError`."""
+        return build(self.Config, options, complete=True)
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:

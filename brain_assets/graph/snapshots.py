@@ -10,8 +10,8 @@ from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, SnapshotLocalStorage]

@@ -78,7 +78,7 @@ def admit_content(
     market: str | None = None,
 ) -> None:
     """Refuse files that do not match their manifest, or that hold anything but a model of this family and date."""
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
 
     manifest = admit_manifest(where, files[MANIFEST], family, cutoff_date, market)
     admit_sizes(where, manifest, {path: len(data) for path, data in files.items()})
@@ -86,7 +86,7 @@ def admit_content(
     if problem is not None:
         raise _refusal(where, "files that match their manifest", problem)
     try:
-        ModelSnapshot.from_payload(where, {path: files[path] for path in PAYLOAD}, manifest)
+        ModelSnapshot.from_files(where, files)
     except RefusedSnapshotError:
         raise
     except SnapshotError as error:

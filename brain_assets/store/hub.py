@@ -42,7 +42,7 @@ from brain_assets.store.hub_client import XET_LIMIT, HubClient, Patience
 from brain_assets.store.names import parse_snapshot_name, snapshot_name
 
 FILES = (*PAYLOAD, MANIFEST)
-BINARY = ("weights.pt", "feature_scaler.pkl")
+BINARY = ("model.safetensors", "weights.pt", "feature_scaler.pkl")
 """What the Hub keeps apart from git."""
 HTTP_ERRORS = (httpx2.HTTPError, OfflineModeIsEnabled)
 """What goes wrong between the client and the Hub; its `HfHubHTTPError` is one."""

@@ -20,8 +20,8 @@ from brain_assets.store.folder import (
     replace_file,
     verify,
 )
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import MAIN_BRANCH, parse_version_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 if TYPE_CHECKING:

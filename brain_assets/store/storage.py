@@ -27,8 +27,8 @@ from brain_assets.store.folder import (
     write_files,
 )
 from brain_assets.store.hub_record import HubRecord, read_record, recorded_names, write_record
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 if TYPE_CHECKING:
     from brain_assets.store.hub import HubCopy, HubRepo

@@ -1,5 +1,6 @@
 """Leaks as somebody would write them, each planted into the real code, and each caught; the code as it is passes."""
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ from brain_assets.proofs.no_lookahead import (
 )
 from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
 from brain_assets.registry import families_of
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
 
 SPAN = Span(2018, 2019, 2020)
@@ -163,9 +164,9 @@ def week_labelled_by_its_last_day(patch: pytest.MonkeyPatch) -> None:
 def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
     scale = training.scale_features
 
-    def normalized(features: np.ndarray, arrays: Any, clip: float) -> Any:
+    def normalized(features: np.ndarray, scaler: Any, clip: float) -> Any:
         mean, deviation = (np.float64(each(features, axis=(0, 1))) for each in (np.nanmean, np.nanstd))
-        return scale(features, {**arrays, "scaler.mean": mean, "scaler.scale": deviation}, clip)
+        return scale(features, dataclasses.replace(scaler, mean=mean, scale=deviation), clip)
 
     patch.setattr(training, "scale_features", normalized)
     patch.setattr(forecaster, "scale_features", normalized)
@@ -203,9 +204,9 @@ FORECASTS = "forecasts/2020.parquet"
 @pytest.mark.parametrize(
     ("leak", "date", "artifact", "place", "column"),
     [
-        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (bfill, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (bfill, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
         (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),

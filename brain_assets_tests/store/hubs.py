@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from brain_assets.store.folder import write_files
 from brain_assets.store.hub_address import HubAddress
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Answer, Fault, LoopbackHub, Request
 
@@ -22,7 +22,7 @@ BRANCH = "snapshot-2019-12-31"
 STAGING = f"pushing-{BRANCH}"
 TOKEN = "hf_writeQxZ7wKvTnLcRpYbG"  # of a form that is found nowhere by accident
 READ_TOKEN = "hf_readMd4JhUsEaFoWiNzD"
-NAMES = ["README.md", "config.json", "feature_scaler.pkl", "metadata.json", "weights.pt"]
+NAMES = ["README.md", "config.json", "feature_scaler.pkl", "metadata.json", "model.safetensors", "weights.pt"]
 KINDS = ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo token")
 """Every fault that may pass."""
 

@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from brain_assets.store.folder import MANIFEST, PAYLOAD, check_files, read_files, verify
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.sync import Relation, compare
 from brain_assets_tests.backfills import REPOSITORY
@@ -36,9 +37,9 @@ def variants(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -
     """A folder of snapshots that differ in weights, card and metadata."""
     folder = tmp_path_factory.mktemp("variants")
     for variant in range(N_VARIANTS):
-        weights = {name: weight + variant / N_VARIANTS for name, weight in trained.state_dict.items()}
+        weights = {name: weight + np.float32(variant / N_VARIANTS) for name, weight in trained.weights.items()}
         card = f"{trained.card}\nVariant {variant}.\n"
-        replace(trained, state_dict=weights, card=card).save(folder / str(variant))
+        replace(trained, arrays={**trained.arrays, **weights}, card=card).save(folder / str(variant))
     return folder
 
 

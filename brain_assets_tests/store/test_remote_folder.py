@@ -32,9 +32,9 @@ from brain_assets.store.folder import (
     write_folder,
 )
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.objects import find_objects, read_object, remove_objects, write_object
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.loopback_s3 import STALL, LoopbackS3
