@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from brain_assets import registry
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
@@ -27,7 +28,7 @@ from brain_assets.store.folder import (
     write_files,
 )
 from brain_assets.store.hub_record import HubRecord, read_record, recorded_names, write_record
-from brain_assets.store.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class SnapshotLocalStorage:
         patience: "Patience | None" = None,
         market: str | None = None,
     ) -> None:
-        if family not in FAMILIES:
-            raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
+        if family not in registry.names():
+            known = ", ".join(registry.names())
+            raise SnapshotError(f"family: expected one of {known}, got {family}; choose one of them.")
         if root is None:
             from brain_assets.settings import current_settings
             from brain_assets.store.hub_address import hub_address
