@@ -153,10 +153,7 @@ def _body(
 ) -> str:
     symbols = metadata["data"]["symbols"]
     snapshot = metadata.get("version") or snapshot_name(cutoff_date)
-    gpu = metadata["gpu"] if metadata.get("device", CPU) != CPU else None
-    trained = (
-        f"trained on a GPU, {gpu['name']}: on the first batch {gpu['gradient']:.1g} away from a CPU" if gpu else ""
-    )
+    trained = "trained on a GPU" if metadata.get("device", CPU) != CPU else ""
     later = f"see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}

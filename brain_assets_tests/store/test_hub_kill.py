@@ -37,7 +37,11 @@ def variants(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -
     """A folder of snapshots that differ in weights, card and metadata."""
     folder = tmp_path_factory.mktemp("variants")
     for variant in range(N_VARIANTS):
-        weights = {name: weight + np.float32(variant / N_VARIANTS) for name, weight in trained.weights.items()}
+        weights = {
+            name: weight + np.float32(variant / N_VARIANTS)
+            for name, weight in trained.arrays.items()
+            if weight.dtype == np.float32
+        }
         card = f"{trained.card}\nVariant {variant}.\n"
         replace(trained, arrays={**trained.arrays, **weights}, card=card).save(folder / str(variant))
     return folder

@@ -176,7 +176,10 @@ def test_main_versions_and_the_current_one(root: DataPath, trained: ModelSnapsho
 
 def test_trials_come_back_and_a_damaged_one_is_named(root: DataPath) -> None:
     assert read_trials(root / "trials") == []
-    trials = [Trial("ppo", "aaaaaaaaaaaa", year, 52, 0.001, 0.02) for year in (2020, 2021)]
+    trials = [
+        Trial(family="ppo", configuration="aaaaaaaaaaaa", year=year, n_weeks=52, mean=0.001, std=0.02)
+        for year in (2020, 2021)
+    ]
     for trial in trials:
         record_trial(root / "trials", trial, {}, None)
     assert read_trials(root / "trials") == trials
