@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
 from brain_assets.errors import LateTrainingError, SnapshotError
+from brain_assets.store.manifest import CARD as CARD
+from brain_assets.store.manifest import CONFIG as CONFIG
+from brain_assets.store.manifest import MANIFEST as METADATA
+from brain_assets.store.manifest import SCALER as SCALER
+from brain_assets.store.manifest import WEIGHTS as WEIGHTS
 
 if TYPE_CHECKING:
     import torch
     from sklearn.preprocessing import StandardScaler
-
-WEIGHTS, SCALER, CONFIG, CARD, METADATA = (
-    "weights.pt",
-    "feature_scaler.pkl",
-    "config.json",
-    "README.md",
-    "metadata.json",
-)
 
 
 def refused(file: str, expected: str, got: str) -> SnapshotError:
@@ -108,6 +105,23 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
             if key not in values:
                 raise refused(METADATA, f"{where}", "nothing")
             check_metadata(values[key], inner, where)
+
+
+def check_identity(
+    manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
+) -> None:
+    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with ``metadata.json``.
+    """
+    date = cutoff_date.isoformat() if cutoff_date else None
+    for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
+        if expected is not None and manifest.get(key) != expected:
+            raise refused(METADATA, f"{key} {expected}", reprlib.repr(manifest.get(key)))
+    check_metadata(manifest, IDENTITY)
 
 
 def check_device(metadata: Mapping[str, Any]) -> None:
