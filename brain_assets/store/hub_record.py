@@ -8,8 +8,8 @@ It is a cache: if it is lost or broken, the Hub is asked again.
 import json
 from dataclasses import asdict, dataclass
 
+from brain_assets.files import replace_file
 from brain_assets.paths import DataPath, list_names, read_bytes
-from brain_assets.store.folder import replace_file
 
 _FOLDER, _ENDING = ".hub", ".json"
 

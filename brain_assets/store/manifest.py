@@ -105,11 +105,16 @@ def check_listing(sizes: Mapping[str, int]) -> None:
     for name in FILES[::-1]:
         if name not in sizes:
             raise DamagedSnapshotError(name, "a file", "none")
-        limit = LARGEST_TEXT if name in (CONFIG, CARD, MANIFEST) else LARGEST_FILE
-        if sizes[name] > limit:
-            raise DamagedSnapshotError(name, f"at most {limit:,} bytes", f"{sizes[name]:,}")
+        check_size(name, sizes[name])
     for name in sorted(set(sizes) - set(FILES)):
         raise DamagedSnapshotError(repr(name), f"no files but {', '.join(FILES)}", "one more")
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse a huge file before it is read; raises `DamagedSnapshotError`."""
+    limit = LARGEST_TEXT if name in (CONFIG, CARD, MANIFEST) else LARGEST_FILE
+    if size > limit:
+        raise DamagedSnapshotError(name, f"at most {limit:,} bytes", f"{size:,}")
 
 
 def render_json(values: Mapping[str, Any]) -> bytes:

@@ -1,9 +1,10 @@
 """What every place of snapshots can do: a disk, a bucket, a repo of the Hugging Face Hub."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
-from brain_assets.errors import SnapshotError
+from brain_assets.errors import DamagedSnapshotError, SnapshotError
 
 
 class Store(Protocol):
@@ -50,3 +51,12 @@ def holds(store: Store, name: str) -> bool:
     except SnapshotError:
         return False
     return True
+
+
+@contextmanager
+def located(place: object) -> Iterator[None]:
+    """Let errors about damage name the place of the snapshot too."""
+    try:
+        yield
+    except DamagedSnapshotError as error:
+        raise error.at(place) from error
