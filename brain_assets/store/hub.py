@@ -17,7 +17,13 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import SecretStr
 
-from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError, RefusedSnapshotError
+from brain_assets.errors import (
+    DamagedSnapshotError,
+    HubError,
+    MissingSnapshotError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
@@ -178,9 +184,7 @@ class HubStore:
     def _look(self, revision: str) -> Branch:
         if revision in self._seen:
             return self._seen[revision]
-        info = self._client.ask(
-            lambda: self._client.api.model_info(self.repo, revision=revision, files_metadata=True)
-        )
+        info = self._client.ask(lambda: self._client.api.model_info(self.repo, revision=revision, files_metadata=True))
         files = {}
         for file in (info.siblings or [])[: MOST_FILES + 1]:
             if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
@@ -189,6 +193,13 @@ class HubStore:
         branch = Branch(_require_commit(info.sha), files)
         self._seen[branch.commit] = branch  # a commit never changes
         return branch
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a branch that agrees with its listing."""
+        try:
+            return self.read_manifest(name)
+        except SnapshotError:
+            return None
 
     def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.
@@ -274,7 +285,7 @@ class HubStore:
         """Make a branch hold exactly these files; see `push`."""
         self.push(name, files)
 
-    def push(self, name: str, files: Mapping[str, bytes], commits: Mapping[str, str] | None = None) -> HubCopy:
+    def push(self, name: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
         """Make a branch hold exactly these files, in one commit; none if it does already.
 
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
@@ -285,8 +296,8 @@ class HubStore:
             ``snapshot-<date>``, the name of a main version, or ``main``.
         files : mapping of str to bytes
             All files of its folder.
-        commits : mapping of str to str, optional
-            What `commits` gave a moment ago: saves a look. If it is no longer so, the Hub is asked again.
+        known : str, optional
+            The branch's commit as `commits` gave it a moment ago, empty if there was none: saves a look.
 
         Raises
         ------
@@ -300,10 +311,10 @@ class HubStore:
         with located(name):
             verify(files)
         validate_card(files[CARD].decode())
-        known, before = [commits], list[str]()
+        hints, before = [known], list[str]()
 
         def attempt() -> str:
-            branch = self._find(name, known.pop() if known else None)
+            branch = self._find(name, hints.pop() if hints else None)
             before.append(branch.commit if branch else "")
             if branch is None:
                 branch = self._start(name)
@@ -314,20 +325,21 @@ class HubStore:
         commit = self._client.retry(f"take {name}", attempt)
         return HubCopy(self.url(name), commit, commit != before[0])
 
-    def _find(self, name: str, commits: Mapping[str, str] | None) -> Branch | None:
-        """Look at a branch; None: there is none. A repo that is not there is made."""
+    def _find(self, name: str, known: str | None) -> Branch | None:
+        """Look at a branch; None: there is none."""
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         try:
-            return self._look(commits[name] if commits else name)
-        except (KeyError, RevisionNotFoundError):
+            return self._look(known or name) if known != "" else None
+        except RevisionNotFoundError:
             return None
         except RepositoryNotFoundError:
-            report(f"{self.repo}: makes the repo, private")
-            self._client.ask(
-                lambda: self._client.api.create_repo(self.repo, private=True, exist_ok=True), writes=True
-            )
+            self._create_repo()
             return None
+
+    def _create_repo(self) -> None:
+        report(f"{self.repo}: makes the repo, private")
+        self._client.ask(lambda: self._client.api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
 
     def _start(self, name: str) -> Branch:
         """Make a branch; it begins with what ``main`` holds."""
@@ -335,7 +347,10 @@ class HubStore:
 
         try:
             main = self._look(MAIN_BRANCH)
-        except (RepositoryNotFoundError, RevisionNotFoundError):
+        except RepositoryNotFoundError:
+            self._create_repo()
+            return self._start(name)
+        except RevisionNotFoundError:
             raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
         if name != MAIN_BRANCH:
             self._client.ask(
@@ -356,7 +371,7 @@ class HubStore:
                 with super().as_file(with_tqdm) as file:
                     yield file
 
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(Addition(path, io.BytesIO(files[path])) for path in FILES),
             *(CommitOperationDelete(path, is_folder=False) for path in branch.files if path not in files),
         ]

@@ -4,8 +4,7 @@ Everything goes through `huggingface_hub`, which takes its address from ``HF_END
 first question is asked.
 """
 
-import os
-import sys
+import logging
 import threading
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,7 +16,6 @@ from brain_assets.errors import HubError, HubUnavailableError
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
 T = TypeVar("T")
@@ -51,8 +49,6 @@ def _install() -> None:
     length. For the calls of `HubClient.ask` a failure that may pass leaves it at once; for those of others in this
     process, only the waits are bounded.
     """
-    if "huggingface_hub" not in sys.modules:  # Xet goes on for minutes, and waits for a silent server forever
-        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
     from huggingface_hub.utils import disable_progress_bars
@@ -84,6 +80,10 @@ def _install() -> None:
     hooks = get_session().event_hooks  # the library's own: HF_HUB_OFFLINE, and its log
     set_client_factory(lambda: Client(event_hooks=hooks, follow_redirects=True, timeout=None))
     disable_progress_bars()  # its own; ours is a line a snapshot
+    log = logging.getLogger(
+        "huggingface_hub._commit_api"
+    )  # we want plain LFS: it ends with our time-outs, Xet with none
+    log.addFilter(lambda record: "not supported by Xet" not in record.getMessage())
 
 
 class HubClient:

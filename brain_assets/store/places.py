@@ -1,0 +1,10 @@
+"""Opens the store that a place is: the one spot that tells a disk from a bucket."""
+
+from brain_assets.paths import DataPath, is_remote
+from brain_assets.store.bucket import BucketStore
+from brain_assets.store.local import LocalStore
+
+
+def open_store(folder: DataPath) -> LocalStore | BucketStore:
+    """Give the store of the snapshots in a folder, on this machine or elsewhere."""
+    return BucketStore(folder) if is_remote(folder) else LocalStore(folder)
