@@ -29,7 +29,7 @@ def measure() -> tuple[float, float]:
     weeks = WeeklyBars.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
     network = LstmNetwork(config)
-    network.load_state_dict(dict(snapshot.state_dict))
+    network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})
     network.eval()
 
     def plain() -> np.ndarray:

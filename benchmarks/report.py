@@ -25,8 +25,8 @@ from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 N_SYMBOLS = 25
 YEAR = 2020

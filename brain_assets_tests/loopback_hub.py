@@ -27,7 +27,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
-GIT_ATTRIBUTES = b"".join(b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % name for name in (b"bin", b"pkl", b"pt", b"safetensors"))
+GIT_ATTRIBUTES = b"".join(
+    b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % name for name in (b"bin", b"pkl", b"pt", b"safetensors")
+)
 LFS_NAMES = (".bin", ".pkl", ".pt", ".safetensors")
 USER = "user"
 

@@ -54,15 +54,15 @@ from brain_assets.store.checks import (
     NAMES,
     NUMBER,
     NUMBER_OR_NULL,
-    SCALE,
+    RETURN_SCALE,
     TEXT,
     check_dates,
     check_metadata,
-    check_weights,
     refused,
 )
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.scaler import check_scaler
+from brain_assets.store.snapshot import ModelSnapshot
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ def train_snapshot(
         **device_metadata(device, difference),
     }
     card = forecaster_card(family, cutoff_date, asdict(config), metadata)
-    return ModelSnapshot(family, cutoff_date, asdict(config), metadata, result.state_dict, scaler, card)
+    arrays = {**{name: weight.numpy() for name, weight in result.state_dict.items()}, **scaler.arrays}
+    return ModelSnapshot(family, cutoff_date, asdict(config), metadata, arrays, card)
 
 
 def forecast(snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
@@ -179,7 +180,7 @@ def forecast(snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatA
     scaled = scale_features(features, snapshot.scaler, config.clip)
     with repeatable(config.seed):
         network = forecaster.network(config)
-        network.load_state_dict(dict(snapshot.state_dict))
+        network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})
         predicted = predict(network, WindowBatches(scaled, index, config.window))
     predicted = predicted * float(snapshot.metadata["forecast_scale"])
     return _by_week(predicted, index, (len(weeks), len(panel.symbols)))
@@ -198,7 +199,7 @@ TRAINING = {
     "best_epoch": COUNT,
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
-EVIDENCE = {"data": DATA, "training": TRAINING, "forecast_scale": SCALE, "neutral_channels": [TEXT]}
+EVIDENCE = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "neutral_channels": [TEXT]}
 """What a forecaster's metadata says, besides what every family's does."""
 
 SCORES = {
@@ -228,6 +229,11 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
         if parse_version_name(snapshot.metadata["version"]) != snapshot.cutoff_date:
             raise refused(METADATA, f"the name of a version of {snapshot.cutoff_date}", snapshot.metadata["version"])
     check_dates(snapshot.metadata["data"], ("last_session", *LEARNED), snapshot.cutoff_date)
+    check_scaler(snapshot.arrays, len(CHANNELS[snapshot.family]))
+
+
+def layout(snapshot: ModelSnapshot) -> Mapping[str, tuple[int, ...]]:
+    """Give names and shapes of the weights that a snapshot's configuration asks for; raises `SnapshotError`."""
     forecaster = FORECASTERS[snapshot.family]
     try:
         config = from_mapping(forecaster.config_class, snapshot.config, complete=True)
@@ -235,7 +241,10 @@ def check_forecaster(snapshot: ModelSnapshot) -> None:
         raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
     with torch.device("meta"):
         network = forecaster.network(config)
-    check_weights(snapshot.state_dict, network, snapshot.scaler, len(CHANNELS[snapshot.family]))
+    return {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
+
+
+check = check_forecaster
 
 
 def _checked(

@@ -20,10 +20,10 @@ from brain_assets.device import CPU, Difference, compare, repeatable_gpu
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import WindowIndex
-from brain_assets.store.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
+    pass
 
 N_THREADS = 1
 """Results repeat bit for bit at a fixed thread count only, and small networks are fastest at one."""
@@ -97,7 +97,7 @@ def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def fit_scaler(features: Float32Array, last_session: int) -> "StandardScaler":
+def fit_scaler(features: Float32Array, last_session: int) -> Scaler:
     """Fit the feature scaler on training rows only.
 
     Parameters
@@ -110,13 +110,13 @@ def fit_scaler(features: Float32Array, last_session: int) -> "StandardScaler":
     return fit_scaler_by_column(features[:, : last_session + 1])
 
 
-def scale_features(features: Float32Array, scaler: "StandardScaler", clip: float) -> torch.Tensor:
+def scale_features(features: Float32Array, scaler: Scaler, clip: float) -> torch.Tensor:
     """Scale and clip in place; (n_assets, n_sessions, F) float32.
 
     NaN becomes 0: of a return, where no window ever reads it; of a signal, where it says nothing either way.
     """
-    features -= scaler.mean_.astype(np.float32)
-    features /= scaler.scale_.astype(np.float32)
+    features -= scaler.mean.astype(np.float32)
+    features /= scaler.scale.astype(np.float32)
     np.clip(features, -clip, clip, out=features)
     np.nan_to_num(features, copy=False)
     return torch.from_numpy(features)

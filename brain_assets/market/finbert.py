@@ -14,13 +14,13 @@ titles, which are then scored again.
 """
 
 import hashlib
-import pickle
 import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -246,7 +246,7 @@ def _load(folder: Path, name: str) -> _Classifier:
             network, loading = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise MarketError(
             f"{name}: expected a classifier and its tokenizer as save_pretrained writes them, got: {reason}; choose "

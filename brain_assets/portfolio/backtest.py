@@ -21,8 +21,8 @@ from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_p
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FORECASTER_FAMILIES, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 CASH = "cash"
 """Name of what is not invested, beside the symbols."""

@@ -13,10 +13,10 @@ from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.store.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
+    pass
 
 MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
 FEATURES = (*MARKET_FEATURES, "weight_held", "available")
@@ -69,7 +69,7 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
     )
 
 
-def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
+def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
     """Fit the scaler of the market features, on what is known of available assets in the training weeks.
 
     Parameters
@@ -79,7 +79,7 @@ def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
 
     Returns
     -------
-    sklearn.preprocessing.StandardScaler
+    Scaler
         Of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
 
     Raises
@@ -92,20 +92,20 @@ def fit_observation_scaler(weeks: MarketWeeks) -> "StandardScaler":
     return fit_scaler_by_column(_unscaled_features(weeks))
 
 
-def varied_in_training(scaler: "StandardScaler") -> BoolArray:
+def varied_in_training(scaler: Scaler) -> BoolArray:
     """Tell which of `MARKET_FEATURES` varied in training; the others are 0 in every observation."""
-    varied: BoolArray = scaler.var_ >= MIN_VARIANCE
+    varied: BoolArray = scaler.var >= MIN_VARIANCE
     return varied
 
 
-def market_observations(weeks: MarketWeeks, scaler: "StandardScaler", signal_scale: float) -> Float32Array:
+def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float) -> Float32Array:
     """Give the part of the observations that does not depend on the portfolio.
 
     Parameters
     ----------
     weeks : MarketWeeks
         A row depends on that week's decision-time values alone.
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     signal_scale : float
         Standard deviation of the signals; that of the other market features is 1.
@@ -115,7 +115,7 @@ def market_observations(weeks: MarketWeeks, scaler: "StandardScaler", signal_sca
     ndarray of float32, shape (n_weeks, n_assets, 10)
         `MARKET_FEATURES`.
     """
-    scaled = (_unscaled_features(weeks) - scaler.mean_) / scaler.scale_
+    scaled = (_unscaled_features(weeks) - scaler.mean) / scaler.scale
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))
     clipped[..., -len(SIGNALS) :] *= signal_scale
@@ -129,7 +129,7 @@ class ObservationBuilder:
     Parameters
     ----------
     weeks : MarketWeeks
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     rules : TradingRules
     signal_scale : float
@@ -143,7 +143,7 @@ class ObservationBuilder:
         Bound of every entry, both sides.
     """
 
-    def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", rules: TradingRules, signal_scale: float) -> None:
+    def __init__(self, weeks: MarketWeeks, scaler: Scaler, rules: TradingRules, signal_scale: float) -> None:
         self.size = weeks.n_assets * N_FEATURES
         # A cap of 20 % may drift up to 100 %; float32 rounding is why not exactly.
         self.limit = max(CLIP, 1.0 / rules.max_weight) + 1e-3

@@ -1,7 +1,7 @@
 """From forecasts to a policy snapshot, and from a snapshot to what it does: one road for every policy family."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,11 +35,11 @@ from brain_assets.store.checks import (
     Kind,
     check_dates,
     check_metadata,
-    check_weights,
     refused,
 )
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.scaler import check_scaler
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.versions import CODE_VERSIONS
 
 
@@ -179,7 +179,8 @@ def train_policy_snapshot(
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
-    return ModelSnapshot(family, cutoff_date, options, metadata, result.state_dict, result.scaler, card)
+    arrays = {**{name: weight.numpy() for name, weight in result.state_dict.items()}, **result.scaler.arrays}
+    return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
 
 
 def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
@@ -211,17 +212,26 @@ def check_policy(snapshot: ModelSnapshot) -> None:
     SnapshotError
         Beginning with the name of the file that is to blame.
     """
-    from brain_assets.portfolio.policy import empty_policy
-
     if snapshot.family not in POLICIES:
         raise refused(METADATA, f"a policy that can be loaded ({', '.join(POLICIES)})", snapshot.family)
     check_metadata(snapshot.metadata, EVIDENCE)
     check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
+    check_scaler(snapshot.arrays, N_MARKET_FEATURES)
+
+
+def layout(snapshot: ModelSnapshot) -> Mapping[str, tuple[int, ...]]:
+    """Give names and shapes of the weights that a snapshot's configuration asks for; raises `SnapshotError`."""
+    from brain_assets.portfolio.policy import empty_policy
+
     try:
         config, _ = read_policy_options(snapshot.family, snapshot.config)
     except ConfigError as error:
         raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
-    check_weights(snapshot.state_dict, empty_policy(snapshot.family, config), snapshot.scaler, N_MARKET_FEATURES)
+    network = empty_policy(snapshot.family, config)
+    return {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
+
+
+check = check_policy
 
 
 def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> StrategyRun:
@@ -248,7 +258,7 @@ def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -
     from brain_assets.portfolio.policy import restore_policy, run_policy
 
     config, rules = read_policy_options(snapshot.family, snapshot.config)
-    network = restore_policy(snapshot.family, config, snapshot.state_dict)
+    network = restore_policy(snapshot.family, config, snapshot.weights)
     last = weeks.select(slice(-n_weeks, None))
     return run_policy(network, snapshot.scaler, last, rules, config.signal_scale).weights
 
@@ -277,6 +287,6 @@ def run_policies(
             raise BrainAssetsError(
                 f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES}, got {rules}; retrain it."
             )
-        network = restore_policy(snapshot.family, config, snapshot.state_dict)
+        network = restore_policy(snapshot.family, config, snapshot.weights)
         actors.append(Actor(network, snapshot.scaler, weeks, rules, config.signal_scale))
     return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held), held)

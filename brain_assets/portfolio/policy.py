@@ -194,10 +194,10 @@ class SacNetwork(ScoreNetwork):
         return self.score_limit * torch.tanh(super().scores(observation))
 
 
-def restore_policy(family: str, config: PolicyConfig, state_dict: Mapping[str, Tensor]) -> ScoreNetwork:
+def restore_policy(family: str, config: PolicyConfig, state_dict: "Mapping[str, Tensor | np.ndarray]") -> ScoreNetwork:
     """Build the network that a state dict of a family is of."""
     network = POLICIES[family].network(config)
-    network.load_state_dict(state_dict)
+    network.load_state_dict({name: torch.as_tensor(weight) for name, weight in state_dict.items()})
     return network.eval()
 
 

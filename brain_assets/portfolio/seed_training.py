@@ -8,7 +8,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.config import PolicyConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.store.fingerprint import Fingerprint
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 

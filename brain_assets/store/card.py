@@ -194,14 +194,14 @@ From a folder:
 
 ```python
 from pathlib import Path
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 snapshot = ModelSnapshot.load(Path("{snapshot}"))
 ```
 
 From the Hugging Face Hub:
 
 ```python
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 snapshot = ModelSnapshot.from_hub("<user>/<repo>", revision="{snapshot}")
 {text.use}
 ```

@@ -5,7 +5,6 @@ where there is none.
 """
 
 import datetime
-import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,10 +18,9 @@ from brain_assets.store.checks import IDENTITY, check_metadata
 from brain_assets.store.copies import Comparison, HubCopies, HubRecord, OnTransfer, Transfer
 from brain_assets.store.hub import HubAddress, HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY
-from brain_assets.store.manifest import MANIFEST, parse
-from brain_assets.store.names import FAMILIES, MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.places import open_store
-from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
@@ -205,10 +203,9 @@ class SnapshotLocalStorage:
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
         try:
-            check_metadata(manifest, IDENTITY)
+            check_named(manifest, name, self.family, self._market)
         except SnapshotError as error:
             raise RefusedSnapshotError(f"{self.repo.repo}@{name}/{error}") from error
-        self._refuse_another(name, manifest)
         return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
@@ -325,29 +322,4 @@ class SnapshotLocalStorage:
         return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
 
     def _believe(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Refuse what was pulled unless it holds a model of this family, market and name; nothing of it has run."""
-        try:
-            ModelSnapshot.from_files(f"{self.repo.repo}@{name}", files)
-        except RefusedSnapshotError:
-            raise
-        except SnapshotError as error:
-            raise RefusedSnapshotError(str(error)) from error
-        self._refuse_another(name, parse(files[MANIFEST]))
-
-    def _refuse_another(self, name: str, manifest: Mapping[str, Any]) -> None:
-        """Refuse a manifest of another family, market or name than that of its branch; ``main`` holds any version."""
-        expected: dict[str, str | None] = {"family": self.family}
-        cutoff_date = parse_snapshot_name(name)
-        if cutoff_date is not None:
-            expected |= {"cutoff_date": cutoff_date.isoformat(), "version": None}
-        elif name != MAIN_BRANCH:
-            expected["version"] = name
-        if self._market is not None:
-            expected["market"] = self._market
-        for key, value in expected.items():
-            got = manifest.get(key)
-            if got != value:
-                raise RefusedSnapshotError(
-                    f"{self.repo.repo}@{name}: expected {key} {value or 'to be absent'} in {MANIFEST}, got "
-                    f"{reprlib.repr(got)}; do not use this snapshot."
-                )
+        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)

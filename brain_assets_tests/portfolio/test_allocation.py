@@ -29,8 +29,8 @@ from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 

@@ -18,8 +18,8 @@ from brain_assets.portfolio.baselines import BASELINES, equal_weight
 from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.seeds import family_of_seed
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 
 WITHOUT_FORECASTS = {name for name, baseline in BASELINES.items() if baseline.forecaster is None}

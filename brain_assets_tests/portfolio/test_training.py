@@ -48,7 +48,7 @@ def sha256(result: PolicyResult) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(result.state_dict.items()):
         digest.update(name.encode() + value.numpy().tobytes())
-    digest.update(np.concatenate([result.scaler.mean_, result.scaler.scale_]).tobytes())
+    digest.update(np.concatenate([result.scaler.mean, result.scaler.scale]).tobytes())
     return digest.hexdigest()
 
 

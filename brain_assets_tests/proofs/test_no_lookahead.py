@@ -37,7 +37,7 @@ from brain_assets.proofs.no_lookahead import (
     small_configs,
 )
 from brain_assets.proofs.pipeline import UPSTREAM, Span, run_pipeline
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
 
 SPAN = Span(2018, 2019, 2020)

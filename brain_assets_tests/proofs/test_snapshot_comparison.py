@@ -1,5 +1,5 @@
 from brain_assets.proofs.snapshot_comparison import SNAPSHOT_FILES
-from brain_assets.store.folder import MANIFEST, PAYLOAD
+from brain_assets.store.manifest import MANIFEST, PAYLOAD
 
 
 def test_every_file_of_a_snapshot_is_compared() -> None:

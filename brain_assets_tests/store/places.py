@@ -28,8 +28,8 @@ FAULTS = {
     "s3": (500, 503, DROP, TRUNCATE, STALL),
     "hub": ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo token"),
 }
-"""Every fault that may pass: statuses, a connection that is reset or closed in the middle of an answer that was or was not
-acted on, other bytes than asked for, silence, a server that repeats the token."""
+"""Every fault that may pass: statuses, a connection that is reset or closed in the middle of a request or of an answer,
+other bytes than asked for, silence, a server that repeats the token."""
 DEATHS = {"s3": (DROP, TRUNCATE, 403), "hub": ("drop", "truncate", "401", "403")}
 """What a place sees of a writer that is killed (its request was not done, or was), and what refuses one."""
 

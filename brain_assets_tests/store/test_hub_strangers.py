@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brain_assets.store.folder import MANIFEST, PAYLOAD, write_folder
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.store import admission
-from brain_assets.store.folder import MANIFEST, PAYLOAD, write_folder
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Symlink
 from brain_assets_tests.store.hubs import BRANCH, DATE, REPO, TOKEN, Files, WatchedHub, publish

@@ -218,7 +218,7 @@ def test_one_fault_at_any_request_changes_nothing(remote: Place, act: str, reque
 def test_a_write_that_dies_at_any_request_leaves_no_mixture(
     remote: Place, act: str, request: pytest.FixtureRequest
 ) -> None:
-    """Its connections fail from a request on, which was done or not: all that a place sees of a process that is killed."""
+    """Its connections fail from a request on, done or not: all that a place sees of a process that is killed."""
     place = fresh(remote, request)
     before, work = next((before, work) for name, before, work in acts(place) if name == act)
     before()

@@ -13,16 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
-from brain_assets.store.hub_address import HubAddress
+from brain_assets.store.copies import Relation
+from brain_assets.store.hub import HubAddress
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import Relation, compare, pull, push, to_complete
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.store.hubs import (
     BRANCH,
     DATE,
     REPO,
-    STAGING,
     TOKEN,
     Files,
     WatchedHub,
@@ -37,31 +36,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 Years = Mapping[datetime.date, Files]
 
-ONE_PUSH = 20
-"""Requests of a push into nothing."""
-ONE_PULL = 9
-"""Requests of a pull: branches, listing, five files, two of them by a redirect."""
-
-
-def test_push_makes_a_private_repo_and_a_branch_of_exactly_the_local_files(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    copy = storage.upload_snapshot_to_hf(DATE)
-    assert [(repo["organization"], repo["name"], repo["visibility"]) for repo in hub.created] == [
-        ("user", "lstm", "private")
-    ]
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-    assert hub.files(REPO, BRANCH) == files == local_files(storage)
-    assert list(hub.files(REPO, "main")) == [".gitattributes"]
-    assert [commit.oid for commit in hub.commits(REPO, BRANCH)] == [copy.commit, hub.branches(REPO)["main"]]
-    assert (copy.changed, copy.note, copy.url) == (True, "", f"{hub.endpoint}/{REPO}/tree/{BRANCH}")
-    assert len(hub.requests) == ONE_PUSH
-
-
-def test_branch_is_complete_from_its_first_moment(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.ever(BRANCH) == [files]
-    assert len(hub.ever(STAGING)) == 2  # main's, then the snapshot's
+ONE_PULL = 10
+"""Requests of a pull: a listing, six files, three of them by a redirect."""
 
 
 def test_unchanged_snapshot_makes_no_commit_and_costs_one_request(
@@ -71,71 +47,19 @@ def test_unchanged_snapshot_makes_no_commit_and_costs_one_request(
     hub.forget()
     again = storage.upload_snapshot_to_hf(DATE)
     assert (again.changed, again.commit) == (False, first.commit)
-    assert hub.lines == [f"GET /api/models/{REPO}/refs"]
+    assert hub.lines == [f"GET /api/models/{REPO}/revision/{BRANCH}"]
 
     rmtree(storage.folder / ".hub")
     hub.forget()
     again = storage.upload_snapshot_to_hf(DATE)
     assert (again.changed, again.commit) == (False, first.commit)
-    assert hub.lines == [f"GET /api/models/{REPO}/refs", f"GET /api/models/{REPO}/tree/{first.commit}"]
+    assert hub.lines == [f"GET /api/models/{REPO}/revision/{BRANCH}"]
     assert hub.branches(REPO)[BRANCH] == first.commit
-
-
-def test_changed_snapshot_makes_exactly_one_more_commit(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    first = storage.upload_snapshot_to_hf(DATE)
-    fill(storage, {DATE: other_files})
-    second = storage.upload_snapshot_to_hf(DATE)
-    assert second.changed
-    assert [commit.oid for commit in hub.commits(REPO, BRANCH)][:2] == [second.commit, first.commit]
-    assert hub.ever(BRANCH) == [files, other_files]
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-
-
-def test_push_removes_what_else_a_branch_holds(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    publish(hub, {DATE: {**files, "old.bin": b"\0", "sub/notes.txt": b"notes", "config.json": b"{}"}})
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.files(REPO, BRANCH) == files
-    assert len(hub.commits(REPO, BRANCH)) == 2
-
-
-def test_push_goes_on_from_what_a_dead_push_left(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    hub.fail(Fault("503", f"/branch/{BRANCH}", times=None))
-    with pytest.raises(HubUnavailableError):
-        storage.upload_snapshot_to_hf(DATE)
-    assert set(hub.branches(REPO)) == {"main", STAGING}
-    hub.clear_faults()
-    hub.forget()
-    copy = storage.upload_snapshot_to_hf(DATE)
-    assert copy.changed
-    assert hub.asked("/commit/") == hub.asked("PUT /lfs/") == 0
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-    assert hub.ever(BRANCH) == [files]
-
-
-def test_half_of_another_push_is_no_part_of_the_snapshot(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    hub.add_repo(REPO)
-    hub.put(REPO, STAGING, {"weights.pt": other_files["weights.pt"], "half.bin": b"\0"})
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.ever(BRANCH) == [files]
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-
-
-def test_push_sweeps_a_staging_branch_beside_a_complete_one(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    hub.put(REPO, STAGING, {"half.bin": b"\0"})
-    assert not storage.upload_snapshot_to_hf(DATE).changed
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
 
 
 def test_broken_snapshot_is_not_sent(storage: SnapshotLocalStorage, hub: WatchedHub) -> None:
     (storage.path(DATE) / "weights.pt").write_bytes(b"half")
-    with pytest.raises(SnapshotError, match=r"weights\.pt does not match"):
+    with pytest.raises(SnapshotError, match=r"weights\.pt: expected the [\d,]+ bytes that metadata\.json states, got 4; it is damaged"):
         storage.upload_snapshot_to_hf(DATE)
     with pytest.raises(SnapshotError, match="expected a snapshot, but there is none"):
         storage.upload_snapshot_to_hf(cutoff_of_year(2018))
@@ -170,7 +94,7 @@ def test_branches_are_listed_and_names_without_a_date_are_ignored_with_a_warning
     empty: SnapshotLocalStorage, hub: WatchedHub, years: Years, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(hub, {date: years[date] for date in (cutoff_of_year(2018), cutoff_of_year(2015))})
-    for name in ("snapshot-2020-02-31", "snapshot-../../x", "v2020", STAGING):
+    for name in ("snapshot-2020-02-31", "snapshot-../../x", "v2020", "main"):
         hub.put(REPO, name, {"x": b"x"})
     assert empty.list_hf_snapshots() == [cutoff_of_year(2015), cutoff_of_year(2018)]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
@@ -244,7 +168,7 @@ def test_snapshot_of_another_fingerprint_is_not_pulled(
     assert not empty.download_if(cutoff_of_year(2018), fingerprint)
     hub.forget()
     assert not empty.download_if(DATE, "0" * 64)
-    assert len(hub.requests) == 3  # its branches, a listing, the manifest
+    assert len(hub.requests) == 2  # a listing, the manifest
     assert empty.list_snapshots() == []
     assert empty.download_if(DATE, fingerprint)
     assert local_files(empty) == files
@@ -282,8 +206,8 @@ def test_sync_pulls_only_what_is_missing_or_differs(
     hub.forget()
     before = (empty.path(equal) / "weights.pt").stat().st_ino
     assert empty.sync_all_hf_to_local() == [DATE, missing]
-    # the branches, a listing of the two that are on both sides, and two pulls that know their commits
-    assert len(hub.requests) == 1 + 2 + 2 * (ONE_PULL - 1)
+    # the branches, a listing of the two that are on both sides, and two pulls, one of them of a listing that is known
+    assert len(hub.requests) == 1 + 2 + ONE_PULL + (ONE_PULL - 1)
     assert local_files(empty) == other_files
     assert local_files(empty, missing) == three[missing]
     assert (empty.path(equal) / "weights.pt").stat().st_ino == before
@@ -299,7 +223,7 @@ def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
     first, second, _ = three
     publish(hub, {DATE: {**other_files, "weights.pt": b"\0other"}, first: three[first], second: {}})
     fill(empty, {DATE: files})
-    transfers = pull(empty, compare(empty), force=True)
+    transfers = empty.pull(empty.compare(), force=True)
     assert [(transfer.cutoff_date, transfer.result) for transfer in transfers] == [
         (first, "pulled"),
         (second, "refused"),
@@ -315,9 +239,9 @@ def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
 ) -> None:
     storage.upload_snapshot_to_hf(DATE)
     fill(storage, {DATE: other_files})  # trained again, and its push was never begun
-    (row,) = compare(storage)
+    (row,) = storage.compare()
     assert row.relation is Relation.DIFFERENT
-    (transfer,) = pull(storage, [row])
+    (transfer,) = storage.pull([row])
     assert (transfer.result, transfer.done) == ("kept", False)
     assert storage.sync_all_hf_to_local() == []
     assert local_files(storage) == other_files
@@ -329,10 +253,10 @@ def test_known_difference_costs_no_request(storage: SnapshotLocalStorage, hub: W
     storage.upload_snapshot_to_hf(DATE)
     fill(storage, {DATE: other_files})
     hub.forget()
-    (row,) = compare(storage)
+    (row,) = storage.compare()
     assert row.relation is Relation.DIFFERENT
     assert len(hub.requests) == 1
-    assert to_complete(storage, [row]) == [row]  # nobody else has changed the branch
+    assert row.to_complete  # nobody else has changed the branch
 
 
 def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
@@ -341,7 +265,7 @@ def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     publish(hub, {DATE: files})
     address = HubAddress(REPO, SecretStr(TOKEN), hub.endpoint)
     live = SnapshotLocalStorage("lstm", tmp_path, address, market="live")
-    with pytest.raises(RefusedSnapshotError, match=f"{REPO}@{BRANCH}: expected market live in metadata.json"):
+    with pytest.raises(RefusedSnapshotError, match=f"{REPO}@{BRANCH}/metadata.json: expected market live, got 'simulator'"):
         live.download_snapshot_from_hf(DATE)
     fill(live, {DATE: other_files})
     with pytest.raises(HubError, match="expected to replace a snapshot of market live, got one of 'simulator'"):
@@ -361,10 +285,10 @@ def test_pending_snapshot_is_kept_by_a_pull(
         storage.upload_snapshot_to_hf(DATE)
     hub.clear_faults()
     assert storage.sync_all_hf_to_local() == []
-    (transfer,) = pull(storage, compare(storage))
+    (transfer,) = storage.pull(storage.compare())
     assert (transfer.result, transfer.done) == ("kept", False)
     assert local_files(storage) == files
-    assert [(row.result, row.cutoff_date) for row in push(storage, compare(storage))] == [("pushed", DATE)]
+    assert [(row.result, row.cutoff_date) for row in storage.push(storage.compare())] == [("pushed", DATE)]
     assert hub.files(REPO, BRANCH) == files
     assert storage.list_pending() == []
 
@@ -375,7 +299,7 @@ def test_comparison_says_how_the_two_sides_stand(
     equal, here, there = three
     publish(hub, {DATE: other_files, equal: three[equal], there: three[there]})
     fill(storage, {equal: three[equal], here: three[here]})
-    rows = compare(storage)
+    rows = storage.compare()
     assert [(row.cutoff_date, row.relation) for row in rows] == [
         (equal, Relation.EQUAL),
         (here, Relation.LOCAL_ONLY),
@@ -383,7 +307,7 @@ def test_comparison_says_how_the_two_sides_stand(
         (there, Relation.HUB_ONLY),
     ]
     assert [row.commit for row in rows] == [hub.branches(REPO).get(snapshot_name(row.cutoff_date), "") for row in rows]
-    assert [row.cutoff_date for row in compare(storage, {here, cutoff_of_year(1999)})] == [here]
+    assert [row.cutoff_date for row in storage.compare({here, cutoff_of_year(1999)})] == [here]
 
 
 def test_comparison_of_40_known_snapshots_takes_one_request(
@@ -391,10 +315,10 @@ def test_comparison_of_40_known_snapshots_takes_one_request(
 ) -> None:
     publish(hub, years)
     fill(empty, years)
-    assert {row.relation for row in compare(empty)} == {Relation.EQUAL}
+    assert {row.relation for row in empty.compare()} == {Relation.EQUAL}
     assert len(hub.requests) == 41
     hub.forget()
-    rows = compare(empty)
+    rows = empty.compare()
     assert len(rows) == 40
     assert {row.relation for row in rows} == {Relation.EQUAL}
     assert len(hub.requests) == 1
@@ -405,33 +329,21 @@ def test_known_copy_is_looked_at_again_once_either_side_changes(
 ) -> None:
     storage.upload_snapshot_to_hf(DATE)
     hub.put(REPO, BRANCH, other_files)
-    assert [row.relation for row in compare(storage)] == [Relation.DIFFERENT]
+    assert [row.relation for row in storage.compare()] == [Relation.DIFFERENT]
     fill(storage, {DATE: other_files})
-    assert [row.relation for row in compare(storage)] == [Relation.EQUAL]
+    assert [row.relation for row in storage.compare()] == [Relation.EQUAL]
     fill(storage, {DATE: files})
-    assert [row.relation for row in compare(storage)] == [Relation.DIFFERENT]
+    assert [row.relation for row in storage.compare()] == [Relation.DIFFERENT]
 
 
 def test_commit_of_another_repo_is_not_known(
     storage: SnapshotLocalStorage, hub: WatchedHub, tmp_path: Path, files: Files
 ) -> None:
     copy = storage.upload_snapshot_to_hf(DATE)
-    assert storage.is_copied(DATE, copy.commit)
+    assert storage.hub_record(DATE).commit == copy.commit
     moved = SnapshotLocalStorage("lstm", tmp_path / "models", bind(tmp_path, hub, family="sac").hub)
-    assert not moved.is_copied(DATE, copy.commit)
+    assert moved.hub_record(DATE).commit == ""
     assert moved.list_pending() == []
-
-
-def test_branches_and_files_that_vanish_are_one_sentence(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    for code in ("RevisionNotFound", "RepoNotFound", "EntryNotFound"):
-        hub.fail(Fault("404", "/tree/", times=None, code=code))
-        with pytest.raises(HubUnavailableError) as caught:
-            compare(storage)
-        assert is_one_sentence(str(caught.value), "is not there")
-        hub.clear_faults()
 
 
 def test_candidates_are_asked_for_only_if_a_wanted_one_is_not_here(
@@ -446,10 +358,10 @@ def test_candidates_are_asked_for_only_if_a_wanted_one_is_not_here(
     assert len(hub.requests) == 1
 
 
-def test_impatient_storage_asks_once(storage: SnapshotLocalStorage, hub: WatchedHub) -> None:
+def test_storage_without_retries_asks_once(storage: SnapshotLocalStorage, hub: WatchedHub) -> None:
     hub.fail(Fault("503", times=None))
     with pytest.raises(HubUnavailableError):
-        storage.impatient().list_hf_snapshots()
+        storage.no_retry().list_hf_snapshots()
     assert len(hub.requests) == 1
     with pytest.raises(HubUnavailableError):
         storage.list_hf_snapshots()
@@ -463,7 +375,7 @@ ASKS_THE_HUB: Mapping[str, Callable[[SnapshotLocalStorage], object]] = {
     "list": lambda storage: storage.list_hf_snapshots(),
     "sync_to": lambda storage: storage.sync_all_local_to_hf(),
     "sync_from": lambda storage: storage.sync_all_hf_to_local(),
-    "compare": compare,
+    "compare": lambda storage: storage.compare(),
 }
 
 
@@ -485,25 +397,24 @@ def test_storage_without_a_hub_works_with_what_is_here(tmp_path: Path, files: Fi
     assert storage.list_candidates([cutoff_of_year(2018)]) == [DATE]
     assert storage.fetch_snapshot(DATE).cutoff_date == DATE
     assert storage.list_pending() == []
-    assert storage.impatient() is storage
+    assert storage.no_retry().load_snapshot(DATE).cutoff_date == DATE
 
 
 WITHOUT_A_HUB = """
 import datetime, pathlib, sys
 from brain_assets.errors import BrainAssetsError
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import compare
 storage = SnapshotLocalStorage("lstm", pathlib.Path(sys.argv[1]))
 date = datetime.date(2019, 12, 31)
 calls = [storage.upload_snapshot_to_hf, storage.download_snapshot_from_hf, storage.ensure_snapshot_available]
 calls = [lambda call=call: call(date) for call in calls]
 calls += [storage.list_hf_snapshots, storage.sync_all_local_to_hf, storage.sync_all_hf_to_local, storage.list_pending]
-for call in [*calls, lambda: compare(storage)]:
+for call in [*calls, lambda: storage.compare()]:
     try:
         call()
     except BrainAssetsError:
         pass
-print(sorted({"huggingface_hub.hf_api", "httpx2", "torch", "brain_assets.store.hub"} & set(sys.modules)))
+print(sorted({"huggingface_hub.hf_api", "httpx2", "torch"} & set(sys.modules)))
 """
 
 
