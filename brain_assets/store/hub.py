@@ -36,8 +36,6 @@ T = TypeVar("T")
 
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
-MOST_FILES = 1000
-"""Of a listing that are looked at."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -186,7 +184,7 @@ class HubStore:
             return self._seen[revision]
         info = self._client.ask(lambda: self._client.api.model_info(self.repo, revision=revision, files_metadata=True))
         files = {}
-        for file in (info.siblings or [])[: MOST_FILES + 1]:
+        for file in info.siblings or []:
             if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
                 raise TransientError(f"no size of {file.rfilename[:60]!r}")
             files[file.rfilename] = RemoteFile(file.size, file.lfs.sha256 if file.lfs else None, file.blob_id)
