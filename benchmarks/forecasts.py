@@ -7,14 +7,14 @@ import time
 import numpy as np
 import torch
 
-from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import build_features
-from brain_assets.forecasting.forecasters import train_snapshot
-from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.forecasting.lstm import LstmConfig, LstmNetwork
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.store.scaler import SCALER_ARRAYS, standard_scaler
 
 N_SYMBOLS = 23
 REPEATS = 5
@@ -29,7 +29,9 @@ def measure() -> tuple[float, float]:
     weeks = WeeklyBars.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
     network = LstmNetwork(config)
-    network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})
+    network.load_state_dict(
+        {name: torch.tensor(array) for name, array in snapshot.arrays.items() if name not in SCALER_ARRAYS}
+    )
     network.eval()
 
     def plain() -> np.ndarray:
@@ -39,7 +41,9 @@ def measure() -> tuple[float, float]:
             for week, first in enumerate(weeks.first):
                 for asset in range(N_SYMBOLS):
                     window = features[asset, first - config.window : first]
-                    scaled = np.clip(snapshot.scaler.transform(window), -config.clip, config.clip).astype(np.float32)
+                    scaled = np.clip(
+                        standard_scaler(snapshot.arrays).transform(window), -config.clip, config.clip
+                    ).astype(np.float32)
                     forecasts[week, asset] = network(torch.from_numpy(scaled)[:, None]).item()
         return forecasts * snapshot.metadata["forecast_scale"]
 

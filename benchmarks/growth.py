@@ -255,6 +255,8 @@ def _prepare() -> dict[str, int]:
     from dataclasses import replace
 
     from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
+    from brain_assets.portfolio.families import POLICIES
+
     from brain_assets.forecasting.walkforward import build_forecast_features
     from brain_assets.graph.partitions import MARKET, SETTINGS, calendar_years, partition_years
     from brain_assets.graph.resources import resources_from
@@ -262,7 +264,6 @@ def _prepare() -> dict[str, int]:
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
     from brain_assets.store.tables import RAW
@@ -297,9 +298,10 @@ def _prepare_seeds() -> dict[str, int]:
     """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
     from dataclasses import asdict, replace
 
+    from brain_assets.portfolio.families import POLICIES
+
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.seeds import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
@@ -320,9 +322,10 @@ def _remove_seeds() -> dict[str, int]:
     """Leave the folder as it was before `_prepare_seeds`."""
     import shutil
 
+    from brain_assets.portfolio.families import POLICIES
+
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.store.names import cutoff_of_year
 
     for family in POLICIES:

@@ -96,8 +96,8 @@ def run(root: Path) -> HubFigures:
 
 def train() -> "tuple[ModelSnapshot, float]":
     """Train a year's snapshot; gives it, and the median of the seconds it took."""
-    from brain_assets.forecasting.config import LstmConfig
-    from brain_assets.forecasting.forecasters import train_snapshot
+    from brain_assets.forecasting.lstm import LstmConfig
+    from brain_assets.forecasting.training import train_snapshot
     from brain_assets.market.base import MarketNote
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.sample import SampleMarket

@@ -45,9 +45,8 @@ def run(folder: Path) -> float:
     import sklearn.preprocessing  # noqa: F401
     import torch
 
-    from brain_assets.forecasting.config import LstmConfig
     from brain_assets.forecasting.features import build_features, split_weeks, training_target, window_index
-    from brain_assets.forecasting.lstm import LstmNetwork
+    from brain_assets.forecasting.lstm import LstmConfig, LstmNetwork
     from brain_assets.forecasting.training import WindowBatches, fit_scaler, repeatable, scale_features
     from brain_assets.market.prices import PricePanel, validate_prices
     from brain_assets.market.simulator import SimulatorMarket

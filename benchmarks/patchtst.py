@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
 from transformers import PatchTSTConfig, PatchTSTForRegression
 
-from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
 from brain_assets.forecasting.features import CHANNELS, WindowIndex
-from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.patchtst import PatchTstNetwork
-from brain_assets.forecasting.training import EpochLosses, WindowBatches, repeatable, train
+from brain_assets.forecasting.training import EpochLosses, WindowBatches, repeatable, train, train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+from brain_assets.portfolio.families import POLICIES
 
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.rules import RULES
 

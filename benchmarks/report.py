@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from brain_assets.portfolio.families import POLICIES
 
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
@@ -23,7 +24,6 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot

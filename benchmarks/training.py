@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import (
     WindowIndex,
     build_features,
@@ -17,7 +16,7 @@ from brain_assets.forecasting.features import (
     training_target,
     window_index,
 )
-from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.forecasting.lstm import LstmConfig, LstmNetwork
 from brain_assets.forecasting.training import (
     EpochLosses,
     WindowBatches,

@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket

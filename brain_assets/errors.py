@@ -9,6 +9,10 @@ class SettingsError(BrainAssetsError):
     """An environment variable or a command-line option has a wrong value."""
 
 
+class PluginError(SettingsError):
+    """A family of models, or the module that should bring it, cannot be used."""
+
+
 class MarketError(BrainAssetsError):
     """A market could not give what was asked of it."""
 
@@ -78,12 +82,20 @@ class TrainingError(BrainAssetsError):
     """A training cannot start, or its loss is no longer a number."""
 
 
+class ForecastError(BrainAssetsError):
+    """A forecaster gave something else than a finite number for each window."""
+
+
 class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 
 
 class LateTrainingError(LookAheadError, SnapshotError):
     """A snapshot says of itself that it was trained on something after its cut-off."""
+
+
+class PolicyError(BrainAssetsError):
+    """A policy said what cannot be turned into weights."""
 
 
 class ConfigError(BrainAssetsError):

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pydantic
 
+from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
-from brain_assets.portfolio.config import PpoConfig, SacConfig
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 
 FORCE = "Do it again even if it is there already."
 
@@ -65,11 +68,15 @@ class ForecastsConfig(dg.Config):
 
 
 def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
-    fields: dict[str, Any] = {
-        field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-        for field in dataclasses.fields(config_class)
-    }
+    """Make a Dagster configuration with the fields, defaults and descriptions of a configuration, and of `base`."""
+    fields: dict[str, Any]
+    if issubclass(config_class, ModelConfig):
+        fields = {name: (field.annotation, field) for name, field in config_class.model_fields.items()}
+    else:
+        fields = {
+            field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
+            for field in dataclasses.fields(config_class)
+        }
     return pydantic.create_model(
         config_class.__name__.replace("Config", "RunConfig"),
         __base__=base,
@@ -78,22 +85,22 @@ def run_config_class(config_class: type[Any], base: type[TrainingConfig] = Train
     )
 
 
+class LstmRunConfig(LstmConfig, TrainingConfig):
+    __doc__ = LstmConfig.__doc__
+
+
+class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
+    __doc__ = PatchTstConfig.__doc__
+
+
 if TYPE_CHECKING:  # a type checker cannot see classes that are made
 
-    class LstmRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.LstmConfig`."""
-
-    class PatchTstRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.PatchTstConfig`."""
-
     class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.PpoConfig`."""
+        """See `brain_assets.portfolio.ppo.PpoConfig`."""
 
     class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.SacConfig`."""
+        """See `brain_assets.portfolio.sac.SacConfig`."""
 else:
-    LstmRunConfig = run_config_class(LstmConfig)
-    PatchTstRunConfig = run_config_class(PatchTstConfig)
     PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
     SacRunConfig = run_config_class(SacConfig, SeedsConfig)
 
@@ -108,4 +115,6 @@ MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
 
 def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
     """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
+    if issubclass(config_class, ModelConfig):
+        return config_class.of(run_config)
     return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})

@@ -8,7 +8,7 @@ a model is stale if it was trained with another configuration than the one asked
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -196,7 +196,7 @@ def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]
     family = SNAPSHOT_FAMILY[name]
     run_config_class, config_class = MODEL_CONFIGS[family]
     config = to_domain(run_config_class(**values), config_class)
-    return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
+    return config.model_dump() if family in FORECASTER_FAMILIES else policy_options(config)
 
 
 def _sentence(cause: Any) -> str:

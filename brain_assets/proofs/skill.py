@@ -12,7 +12,7 @@ and one in forty pass this bar.
 What policies see: the true expectation of each week, blurred to a rank correlation of about `FORECAST_SKILL` with it
 (what a forecaster has of it), in the units of a weekly return; without a signal there is the blur alone. News and
 filings are shown too. They learn on the weeks up to the cut-off, and trade those after it through
-`brain_assets.portfolio.policies.run_policies`.
+`brain_assets.portfolio.policy.run_policies`.
 """
 
 import datetime
@@ -278,8 +278,10 @@ def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
 
 def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
     """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
-    from brain_assets.portfolio.families import POLICIES
-    from brain_assets.portfolio.policies import market_weeks, run_policies, train_policy_snapshot
+    from brain_assets import registry
+    from brain_assets.portfolio.market_weeks import market_weeks
+    from brain_assets.portfolio.policies import train_policy_snapshot
+    from brain_assets.portfolio.policy import run_policies
     from brain_assets.portfolio.rules import RULES
     from brain_assets.portfolio.strategy import run_equal_weight
 
@@ -288,7 +290,7 @@ def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
     weeks = market_weeks(bars, blurred(market.expected_return(bars.weeks.start), seed))
     usable, after = weeks.available.any(axis=1), _after(bars, history)
     before: BoolArray = bars.weeks.end <= np.datetime64(history.cutoff_date, "D")
-    config = POLICIES[claim.family].config_class(seed=seed)
+    config = registry.get(claim.family).Config(seed=seed)
     snapshot = train_policy_snapshot(
         claim.family, weeks.select(usable & before), history.cutoff_date, config, MarketNote.of(market)
     )

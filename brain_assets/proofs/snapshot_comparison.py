@@ -6,16 +6,17 @@ from pathlib import Path
 
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat
 from brain_assets.proofs.pipeline import Run
+from brain_assets.registry import Family
 from brain_assets.store.manifest import FILES, MODEL, SCALER, WEIGHTS
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
-from brain_assets.store.scaler import NAMES as SCALER_NAMES
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.scaler import SCALER_ARRAYS
 from brain_assets.store.weights import read_arrays
 
 
-def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str, year: int) -> None:
+def compare_snapshot(comparison: Comparison, before: Run, after: Run, family: Family, year: int) -> None:
     """Compare a year's snapshot: all of it if its cut-off has passed by the date, else what was settled by then."""
-    family, cutoff = SNAPSHOT_FAMILY[stage], cutoff_of_year(year)
-    folders = [Path(str(run.storage(family).path(cutoff))) for run in (before, after)]  # proofs run on disk
+    stage, cutoff = family.asset, cutoff_of_year(year)
+    folders = [Path(str(run.storage(family.name).path(cutoff))) for run in (before, after)]  # proofs run on disk
     artifact = folders[0].relative_to(before.folder).as_posix()
     if not any(folder.is_dir() for folder in folders):
         return
@@ -25,7 +26,7 @@ def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str
             _compare_file(comparison, stage, f"{artifact}/{name}", cutoff, [each.get(name) for each in contents])
         return
     comparison.note_later(stage, 1, int(contents[0] != contents[1]))
-    if family in FORECASTER_FAMILIES and all("metadata.json" in each for each in contents):
+    if family.role == "forecaster" and all("metadata.json" in each for each in contents):
         _compare_learned_before(comparison, stage, artifact, contents)
 
 
@@ -65,7 +66,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _scaler(model: bytes) -> dict[str, str]:
-    return flat({name: read_arrays(model)[name].tolist() for name in SCALER_NAMES})
+    return flat({name: read_arrays(model)[name].tolist() for name in SCALER_ARRAYS})
 
 
 def _compare_file(
@@ -91,7 +92,7 @@ def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
     if artifact.endswith(".json"):
         return flat(json.loads(content))
     if artifact.endswith(MODEL):
-        weights = {name: str(array.sum()) for name, array in read_arrays(content).items() if name not in SCALER_NAMES}
+        weights = {name: str(array.sum()) for name, array in read_arrays(content).items() if name not in SCALER_ARRAYS}
         return {**_scaler(content), **weights}
     if artifact.endswith((WEIGHTS, SCALER)):  # never opened; what they hold is in the model too
         return {}

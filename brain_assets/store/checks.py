@@ -75,9 +75,6 @@ IDENTITY: Mapping[str, Shape] = {
 }
 """What the metadata of every family says."""
 
-GPU: Mapping[str, Shape] = {"name": TEXT, "loss": SCALE, "gradient": SCALE, "tolerance": SCALE}
-"""What it says of a GPU; see `brain_assets.device`."""
-
 
 def check_metadata(values: object, shape: Shape, path: str = "") -> None:
     """Refuse metadata that lacks what is asked for later, or has something else in its place.
@@ -125,7 +122,7 @@ def check_identity(
 def check_device(metadata: Mapping[str, Any]) -> None:
     """Refuse metadata that says something else than a device; those that say nothing are of models of the CPU."""
     if "device" in metadata:
-        check_metadata(metadata, {"device": DEVICE, **({"gpu": GPU} if metadata["device"] == CUDA else {})})
+        check_metadata(metadata, {"device": DEVICE})
 
 
 def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import SecretStr
 
+from brain_assets import registry
 from brain_assets.errors import DamagedSnapshotError, LookAheadError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import check_device, check_identity, refused
@@ -26,17 +27,13 @@ from brain_assets.store.manifest import (
     verify,
 )
 from brain_assets.store.names import (
-    FAMILIES,
-    FORECASTER_FAMILIES,
     MAIN_BRANCH,
     parse_snapshot_name,
     parse_version_name,
     snapshot_name,
 )
 from brain_assets.store.places import read_files, write_files
-from brain_assets.store.scaler import NAMES as SCALER_NAMES
-from brain_assets.store.scaler import Scaler
-from brain_assets.store.weights import check_arrays, read_arrays, write_arrays, write_scaler_pkl, write_weights_pt
+from brain_assets.store.weights import read_arrays, write_arrays, write_scaler_pkl, write_weights_pt
 
 if TYPE_CHECKING:
     from brain_assets.arrays import DateArray, FloatArray
@@ -86,16 +83,6 @@ class ModelSnapshot:
         """The hash of what its bytes follow from."""
         return str(self.metadata["fingerprint"]["value"])
 
-    @property
-    def scaler(self) -> Scaler:
-        """Fitted on training rows."""
-        return Scaler.from_arrays(self.arrays)
-
-    @property
-    def weights(self) -> dict[str, np.ndarray]:
-        """The arrays without the scaler's."""
-        return {name: array for name, array in self.arrays.items() if name not in SCALER_NAMES}
-
     def forecast(self, panel: "PricePanel", weeks: "Weeks") -> "FloatArray":
         """Forecast weekly returns; known at each week's decision time.
 
@@ -117,7 +104,7 @@ class ModelSnapshot:
             If a week begins on or before the cut-off: the model may have been trained on it.
         """
         self.refuse_known_weeks(weeks.start)
-        forecasts: FloatArray = _family(self.family).forecast(self, panel, weeks)
+        forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
         return forecasts
 
     def decide(self, bars: "WeeklyBars", forecasts: "FloatArray") -> "FloatArray":
@@ -141,7 +128,7 @@ class ModelSnapshot:
             If a week begins on or before the cut-off.
         """
         self.refuse_known_weeks(bars.weeks.start)
-        weights: FloatArray = _family(self.family).decide(self, bars, forecasts).weights
+        weights: FloatArray = registry.get(self.family).decide(self, bars, forecasts)
         return weights
 
     def refuse_known_weeks(self, week_starts: "DateArray") -> None:
@@ -248,8 +235,8 @@ class ModelSnapshot:
     def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":
         manifest = verify(files)
         family = manifest.get("family")
-        if family not in FAMILIES:
-            raise refused(MANIFEST, f"family to be one of {', '.join(FAMILIES)}", repr(family)[:60])
+        if family not in registry.names():
+            raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
         check_identity(manifest, None, None)
         check_device(manifest)
         snapshot = cls(
@@ -260,15 +247,15 @@ class ModelSnapshot:
             arrays={},
             card=_read_text(files[CARD]),
         )
-        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], _family(snapshot.family).layout(snapshot)))
+        model = registry.get(snapshot.family)
+        layout = model.layout(model.read_config(snapshot))
+        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], layout))
         snapshot.check()
         return snapshot
 
     def check(self) -> None:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
-        family = _family(self.family)
-        check_arrays(self.arrays, family.layout(self))
-        family.check(self)
+        registry.get(self.family).check(self)
 
 
 def believe(
@@ -312,14 +299,3 @@ def _read_text(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise refused(CARD, "UTF-8 text", f"byte {error.start} that is not") from error
-
-
-def _family(name: str) -> Any:
-    """Give the module that knows a family."""
-    if name in FORECASTER_FAMILIES:
-        from brain_assets.forecasting import forecasters
-
-        return forecasters
-    from brain_assets.portfolio import policies
-
-    return policies

@@ -3,8 +3,8 @@
 import datetime
 from dataclasses import replace
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.market.prices import PricePanel
 from brain_assets_tests.conftest import MADE_UP

@@ -35,7 +35,10 @@ NET = {
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    trials = [Trial("ppo", name, 2020, 52, mean, 0.02) for name, mean in (("a", 0.001), ("b", 0.003))]
+    trials = [
+        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+        for name, mean in (("a", 0.001), ("b", 0.003))
+    ]
     return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), [], trials, NOTE)
 
 
@@ -185,7 +188,9 @@ def test_learning_curves_come_from_the_snapshots_that_are_there() -> None:
     losses = [{"epoch": 1, "train": 1.0, "validation": 1.2}, {"epoch": 2, "train": 0.9, "validation": 0.9}]
     lstm = Storage({"curve": losses, "zero_validation_loss": 1.2})
     ppo = Storage({"curve": [{"steps": 100, "reward": -1.0}]})
-    assert read_learning_curves({"lstm": lstm, "ppo": ppo}, [2019, 2020]) == [
-        LearningCurve("lstm", 2020, (1.0, 2.0), (1.0, 0.75)),
-        LearningCurve("ppo", 2020, (100.0,), (-1.0,)),
+    ridge, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
+    storages = {"lstm": lstm, "ridge": ridge, "ppo": ppo, "fixed": fixed}
+    assert read_learning_curves(storages, [2019, 2020]) == [
+        LearningCurve("lstm", 2020, (1.0, 2.0), (1.0, 0.75), True),
+        LearningCurve("ppo", 2020, (100.0,), (-1.0,), False),
     ]

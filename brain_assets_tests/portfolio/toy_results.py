@@ -93,9 +93,12 @@ def toy_report() -> Report:
         "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
     }
     curves = [
-        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95))
+        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95), family in ("lstm", "patchtst"))
         for family in ("lstm", "patchtst", "ppo", "sac")
         for year in (2019, 2020)
     ]
-    trials = [Trial("ppo", name, 2020, 52, mean, 0.02) for name, mean in (("a", 0.001), ("b", 0.003))]
+    trials = [
+        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+        for name, mean in (("a", 0.001), ("b", 0.003))
+    ]
     return build_report(backtest_table(net), forecast_table(TOY_WEEKS, 0.3, n_bootstrap=20), curves, trials, NOTE)

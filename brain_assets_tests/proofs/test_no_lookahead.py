@@ -1,5 +1,6 @@
 """Leaks as somebody would write them, each planted into the real code, and each caught; the code as it is passes."""
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -169,11 +170,7 @@ def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
 
 
 def replace_statistics(scaler: Any, mean: np.ndarray, deviation: np.ndarray) -> Any:
-    from copy import copy
-
-    changed = copy(scaler)
-    changed.mean_, changed.scale_ = mean.astype(np.float64), deviation.astype(np.float64)
-    return changed
+    return dataclasses.replace(scaler, mean=mean.astype(np.float64), scale=deviation.astype(np.float64))
 
 
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
@@ -208,9 +205,9 @@ FORECASTS = "forecasts/2020.parquet"
 @pytest.mark.parametrize(
     ("leak", "date", "artifact", "place", "column"),
     [
-        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (bfill, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (bfill, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
         (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
@@ -37,8 +37,8 @@ def files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> F
 @pytest.fixture(scope="session")
 def other_files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Those of another training of the same date: other weights, another card."""
-    weights = {name: array * np.float32(0.5) for name, array in trained.weights.items()}
-    other = replace(trained, arrays={**trained.arrays, **weights}, card=f"{trained.card}\nTrained again.\n")
+    halved = {name: array * np.float32(0.5) for name, array in trained.arrays.items() if array.dtype == np.float32}
+    other = replace(trained, arrays={**trained.arrays, **halved}, card=f"{trained.card}\nTrained again.\n")
     return _files(other, tmp_path_factory.mktemp("files") / "other")
 
 

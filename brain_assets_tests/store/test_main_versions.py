@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from brain_assets.errors import RefusedSnapshotError, SnapshotError
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions

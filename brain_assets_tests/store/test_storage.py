@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.manifest import PAYLOAD

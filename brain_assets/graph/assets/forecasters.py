@@ -92,7 +92,7 @@ def _forecaster(
     panel = panel.until(cutoff_date)
 
     def train() -> "ModelSnapshot":
-        from brain_assets.forecasting.forecasters import train_snapshot
+        from brain_assets.forecasting.training import train_snapshot
 
         return train_snapshot(
             family,
