@@ -11,9 +11,9 @@ from brain_assets.errors import RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.places import read_files
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP

@@ -10,7 +10,7 @@ from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import PAYLOAD
+from brain_assets.store.manifest import PAYLOAD
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
