@@ -97,7 +97,7 @@ def train_policy_snapshot(
 
     fitted = _checked(policy, policy.fit(weeks, config, RULES, note, device), policy.layout(config))
     scaler = fit_observation_scaler(weeks)
-    arrays = {**fitted, **scaler}
+    arrays = {**fitted, **scaler.arrays}
     run, logits = PolicyRunner(policy, arrays, config, weeks, RULES).rollout()
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,

@@ -269,4 +269,4 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
         folder = tmp_path / name
         hashes.append({path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 2 * 5
+    assert len(hashes[0]) == 2 * 6

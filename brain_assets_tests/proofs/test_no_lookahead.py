@@ -1,5 +1,6 @@
 """Leaks as somebody would write them, each planted into the real code, and each caught; the code as it is passes."""
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -163,9 +164,9 @@ def week_labelled_by_its_last_day(patch: pytest.MonkeyPatch) -> None:
 def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
     scale = training.scale_features
 
-    def normalized(features: np.ndarray, arrays: Any, clip: float) -> Any:
+    def normalized(features: np.ndarray, scaler: Any, clip: float) -> Any:
         mean, deviation = (np.float64(each(features, axis=(0, 1))) for each in (np.nanmean, np.nanstd))
-        return scale(features, {**arrays, "scaler.mean": mean, "scaler.scale": deviation}, clip)
+        return scale(features, dataclasses.replace(scaler, mean=mean, scale=deviation), clip)
 
     patch.setattr(training, "scale_features", normalized)
     patch.setattr(forecaster, "scale_features", normalized)
