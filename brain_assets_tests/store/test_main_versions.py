@@ -192,7 +192,7 @@ def test_a_branch_that_holds_a_version_of_another_date_is_refused(
     hub.put(REPO, "v2021-06-16-0123456789ab", read_files(published.path(made[0].name)), "forged")
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     with pytest.raises(
-        RefusedSnapshotError, match=r"expected cutoff_date 2021-06-16 in metadata\.json, got '2021-06-15'"
+        RefusedSnapshotError, match=r"metadata\.json: expected cutoff_date 2021-06-16, got '2021-06-15'"
     ):
         ModelSnapshot.from_hub(REPO, revision="v2021-06-16-0123456789ab", token=TOKEN)
 
