@@ -71,6 +71,4 @@ def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
 @pytest.fixture
 def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the client wait 0.2 s for an answer."""
-    from brain_assets.store import hub_client
-
-    monkeypatch.setattr(hub_client, "TIMEOUT", 0.2)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)

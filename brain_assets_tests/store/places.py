@@ -154,6 +154,7 @@ def memory_place() -> UPath:
     """Give an empty prefix of fsspec's memory."""
     place = parse_place("memory://test-stores")
     assert isinstance(place, UPath)
-    for folder in list_children(place):
-        remove_objects([place / folder / name for name in list_children(place / folder)])
+    files = place.fs
+    if files.exists(place.path):
+        files.rm(place.path, recursive=True)
     return place
