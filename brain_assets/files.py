@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from brain_assets.errors import StorageError
+from brain_assets.objects import write_object
 from brain_assets.paths import DataPath, is_remote
-from brain_assets.store.objects import write_object
 
 _TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
 

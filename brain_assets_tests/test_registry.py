@@ -42,9 +42,7 @@ class Mine(Toy):
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test has its own registered families, working directory and modules."""
-    registry.names()
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    """Each test has a working directory and modules of its own."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     modules = set(sys.modules)

@@ -37,6 +37,13 @@ class LocalStore:
             return []
         return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole; reads all of it."""
+        try:
+            return parse(self.read(name)[MANIFEST])
+        except (MissingSnapshotError, DamagedSnapshotError):
+            return None
+
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest alone."""
         with located(self.folder / name):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from brain_assets.errors import DamagedSnapshotError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError
 
 
 class Store(Protocol):
@@ -15,6 +15,13 @@ class Store(Protocol):
 
     def list(self) -> list[str]:
         """Name what stands there, in order, whole or not: reading tells."""
+        ...
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
         ...
 
     def read_manifest(self, name: str) -> dict[str, Any]:
@@ -42,15 +49,6 @@ class Store(Protocol):
             If the files do not verify; nothing is written.
         """
         ...
-
-
-def holds(store: Store, name: str) -> bool:
-    """Tell whether a folder is there and whole; reads all of it."""
-    try:
-        store.read(name)
-    except SnapshotError:
-        return False
-    return True
 
 
 @contextmanager

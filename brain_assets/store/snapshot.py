@@ -10,10 +10,16 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import ConfigError, DamagedSnapshotError, LookAheadError, SnapshotError
+from brain_assets.errors import (
+    ConfigError,
+    DamagedSnapshotError,
+    LookAheadError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import check_device, check_identity, refused
-from brain_assets.store.folder import read_files, write_files
+from brain_assets.store.hub import HubAddress, HubStore
 from brain_assets.store.manifest import (
     CARD,
     CONFIG,
@@ -22,6 +28,7 @@ from brain_assets.store.manifest import (
     SCALER,
     WEIGHTS,
     build,
+    parse,
     parse_json,
     render_json,
     verify,
@@ -32,6 +39,7 @@ from brain_assets.store.names import (
     parse_version_name,
     snapshot_name,
 )
+from brain_assets.store.places import read_files, write_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.weights import (
@@ -214,18 +222,13 @@ class ModelSnapshot:
         HubError
             If the Hub fails or refuses.
         """
-        named = parse_snapshot_name(revision) or parse_version_name(revision)
-        if named is None and revision != MAIN_BRANCH:
+        if not (parse_snapshot_name(revision) or parse_version_name(revision) or revision == MAIN_BRANCH):
             raise SnapshotError(
                 "revision: expected a branch such as snapshot-2020-12-31, that of a main version, or main, got "
                 f"{revision!r}; correct it."
             )
-        from brain_assets.store.hub import HubRepo
-        from brain_assets.store.hub_address import HubAddress
-
-        hub = HubRepo(None, HubAddress(repo, SecretStr(token) if token else None))
-        files, _ = hub.pull_branch(revision, named)
-        return cls.from_files(f"{repo}@{revision}", files)
+        hub = HubStore(HubAddress(repo, SecretStr(token) if token else None))
+        return believe(f"{repo}@{revision}", revision, hub.read(revision))
 
     @classmethod
     def from_files(cls, place: str, files: Mapping[str, bytes]) -> "ModelSnapshot":
@@ -278,6 +281,42 @@ class ModelSnapshot:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
         check_arrays(self.arrays, _layout(self.family, self.config))
         registry.get(self.family).check(self)
+
+
+def believe(
+    place: str, name: str, files: Mapping[str, bytes], family: str | None = None, market: str | None = None
+) -> ModelSnapshot:
+    """Make a snapshot of a stranger's files, which were found under a name; family and market: None is any.
+
+    Raises
+    ------
+    RefusedSnapshotError
+        If they are not a model of that name, family and market: one sentence. Nothing of them has run.
+    """
+    try:
+        check_named(parse(files[MANIFEST]), name, family, market)
+        return ModelSnapshot.from_files(place, files)
+    except RefusedSnapshotError:
+        raise
+    except DamagedSnapshotError as error:
+        raise RefusedSnapshotError(f"{place}/{refused(error.file, error.expected, error.got)}") from error
+    except SnapshotError as error:
+        text = str(error)
+        raise RefusedSnapshotError(text if text.startswith(place) else f"{place}/{text}") from error
+
+
+def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:
+    """Refuse a manifest of another model than its folder or branch is named after; ``main`` holds any version.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with ``metadata.json``.
+    """
+    check_identity(manifest, family, parse_snapshot_name(name) or parse_version_name(name), market)
+    expected = None if parse_snapshot_name(name) else name
+    if name != MAIN_BRANCH and manifest.get("version") != expected:
+        raise refused(MANIFEST, f"version {expected or 'to be absent'}", repr(manifest.get("version"))[:60])
 
 
 def _read_text(content: bytes) -> str:

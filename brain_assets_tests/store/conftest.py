@@ -37,8 +37,8 @@ def files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> F
 @pytest.fixture(scope="session")
 def other_files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Those of another training of the same date: other weights, another card."""
-    weights = {name: array * np.float32(0.5) for name, array in trained.weights.items()}
-    other = replace(trained, arrays={**trained.arrays, **weights}, card=f"{trained.card}\nTrained again.\n")
+    halved = {name: array * np.float32(0.5) for name, array in trained.arrays.items() if array.dtype == np.float32}
+    other = replace(trained, arrays={**trained.arrays, **halved}, card=f"{trained.card}\nTrained again.\n")
     return _files(other, tmp_path_factory.mktemp("files") / "other")
 
 
@@ -71,6 +71,4 @@ def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
 @pytest.fixture
 def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the client wait 0.2 s for an answer."""
-    from brain_assets.store import hub_client
-
-    monkeypatch.setattr(hub_client, "TIMEOUT", 0.2)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.portfolio.card import policy_card
@@ -39,6 +40,7 @@ LSTM_METADATA = {
         "zero_validation_loss": 1.01,
         "validation_rank_correlation": 0.0312345678,
         "validation_momentum_rank_correlation": -0.02,
+        "curve": [{"epoch": 1, "train": 0.98, "validation": 0.99}],
     },
 }
 PPO_METADATA = {
@@ -56,7 +58,7 @@ PPO_METADATA = {
 
 def lstm_card(**training: float | None) -> str:
     metadata = {**LSTM_METADATA, "training": {**LSTM_METADATA["training"], **training}}
-    return forecaster_card("lstm", CUTOFF, LSTM_OPTIONS, metadata)
+    return forecaster_card(registry.get("lstm"), CUTOFF, LSTM_OPTIONS, metadata)
 
 
 def ppo_card(**training: float | None) -> str:

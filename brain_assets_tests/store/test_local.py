@@ -13,7 +13,6 @@ import pytest
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
 from brain_assets.store.local import LocalStore
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
-from brain_assets.store.port import holds
 
 NAME = "snapshot-2019-12-31"
 DEAD = 2**22 + 1
@@ -40,7 +39,7 @@ def test_what_is_written_is_read_and_lies_there_flat(store: LocalStore) -> None:
     assert store.read(NAME) == content(1)
     assert store.read_manifest(NAME) == json.loads(content(1)[MANIFEST])
     assert {path.name: path.read_bytes() for path in (store.folder / NAME).iterdir()} == content(1)
-    assert holds(store, NAME)
+    assert store.find(NAME) is not None
 
 
 def test_replacing_leaves_the_new_one_alone(store: LocalStore) -> None:
@@ -53,7 +52,7 @@ def test_nothing_there_is_missing_and_not_damaged(store: LocalStore, tmp_path: P
     for ask in (store.read, store.read_manifest):
         with pytest.raises(MissingSnapshotError, match=r"snapshot-2018-12-31: expected a snapshot, got none; train it"):
             ask("snapshot-2018-12-31")
-    assert not holds(store, "snapshot-2018-12-31")
+    assert store.find("snapshot-2018-12-31") is None
     assert LocalStore(tmp_path / "nowhere").list() == []
 
 
@@ -81,7 +80,7 @@ def test_a_file_that_is_not_what_was_written_is_named(store: LocalStore, file: s
         store.read(NAME)
     assert raised.value.file == file
     assert store.list() == [NAME]  # it is there: whoever reads it is told
-    assert not holds(store, NAME)
+    assert store.find(NAME) is None
     if file == MANIFEST:
         with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{MANIFEST}: "):
             store.read_manifest(NAME)

@@ -11,9 +11,9 @@ from brain_assets.errors import RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.places import read_files
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
@@ -192,7 +192,7 @@ def test_a_branch_that_holds_a_version_of_another_date_is_refused(
     hub.put(REPO, "v2021-06-16-0123456789ab", read_files(published.path(made[0].name)), "forged")
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     with pytest.raises(
-        RefusedSnapshotError, match=r"expected cutoff_date 2021-06-16 in metadata\.json, got '2021-06-15'"
+        RefusedSnapshotError, match=r"metadata\.json: expected cutoff_date 2021-06-16, got '2021-06-15'"
     ):
         ModelSnapshot.from_hub(REPO, revision="v2021-06-16-0123456789ab", token=TOKEN)
 
