@@ -17,8 +17,10 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
+
 from brain_assets.configuration import ModelConfig
-from brain_assets.errors import PluginError
+from brain_assets.errors import PluginError, TrainingError
 
 if TYPE_CHECKING:
     from brain_assets.store.model_snapshot import ModelSnapshot
@@ -160,6 +162,29 @@ def get(name: str) -> Any:
             "BRAIN_PLUGINS."
         )
     return _REGISTERED[name]
+
+
+def fitted(family: Family, arrays: Mapping[str, Any], config: ModelConfig) -> dict[str, np.ndarray]:
+    """Check what a family's ``fit`` gave, and put it in the order of its layout; raises `TrainingError` naming it."""
+    layout = family.layout(config)
+    if set(arrays) != set(layout):
+        raise _unfit(family, f"arrays {', '.join(layout) or 'none'}", ", ".join(map(str, arrays)) or "none")
+    for name, shape in layout.items():
+        array = arrays[name]
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
+            raise _unfit(family, f"{name} as float32 {tuple(shape)}", describe(array))
+        if not np.isfinite(array).all():
+            raise _unfit(family, f"finite numbers in {name}", "some that are not")
+    return {name: arrays[name] for name in layout}
+
+
+def _unfit(family: Family, expected: str, got: str) -> TrainingError:
+    return TrainingError(f"{family.name}: expected fit to give {expected}, got {got}; correct its fit or its layout.")
+
+
+def describe(value: object) -> str:
+    """Give type and shape of what came in the place of an array."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def label(name: str) -> str:

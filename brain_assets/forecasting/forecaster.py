@@ -13,13 +13,13 @@ import pydantic
 
 from brain_assets.arrays import FloatArray
 from brain_assets.configuration import ModelConfig, build, without_advice
-from brain_assets.errors import ConfigError, ForecastError, SnapshotError, TrainingError
+from brain_assets.errors import ConfigError, ForecastError, SnapshotError
 from brain_assets.forecasting.features import CHANNELS, Target, build_features, known_returns, scale_features
 from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.registry import Family
+from brain_assets.registry import Family, describe, fitted
 from brain_assets.store.checks import CONFIG
 from brain_assets.store.model_arrays import SCALER_ARRAYS, arrays_of, check_arrays
 from brain_assets.store.model_snapshot import ModelSnapshot
@@ -120,18 +120,8 @@ def fit(
     family: Forecaster, train: Windows, validation: Windows, config: ForecasterConfig, progress: Progress, device: str
 ) -> dict[str, np.ndarray]:
     """Let a family learn on one thread, and check what it gives; raises `TrainingError` naming the family."""
-    layout = family.layout(config)
     with _one_thread():
-        arrays = dict(family.fit(train, validation, config, progress, device))
-    if set(arrays) != set(layout):
-        raise _broken(family, f"arrays {', '.join(layout)}", ", ".join(map(str, arrays)) or "none")
-    for name, shape in layout.items():
-        array = arrays[name]
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
-            raise _broken(family, f"{name} as float32 {tuple(shape)}", _describe(array))
-        if not np.isfinite(array).all():
-            raise _broken(family, f"finite numbers in {name}", "some that are not")
-    return {name: arrays[name] for name in layout}
+        return fitted(family, family.fit(train, validation, config, progress, device), config)
 
 
 def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
@@ -150,7 +140,7 @@ def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windo
     expected = f"{family.name}: expected predict to give"
     if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
         raise ForecastError(
-            f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {_describe(predicted)}; correct it."
+            f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {describe(predicted)}; correct it."
         )
     n_wrong = int((~np.isfinite(predicted)).sum())
     if n_wrong:
@@ -170,11 +160,3 @@ def _one_thread() -> Any:
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1)
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-
-
-def _broken(family: Forecaster, expected: str, got: str) -> TrainingError:
-    return TrainingError(f"{family.name}: expected fit to give {expected}, got {got}; correct its fit or its layout.")
