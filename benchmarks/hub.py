@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
     from brain_assets.store.storage import SnapshotLocalStorage
     from brain_assets_tests.loopback_hub import LoopbackHub
 

@@ -25,8 +25,8 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 N_SYMBOLS = 25
 YEAR = 2020

@@ -186,7 +186,7 @@ def adopt(market: MarketOption = None) -> None:
         from brain_assets.graph.partitions import YEARS
 
         count = 0
-        snapshots = {family: storage.impatient() for family, storage in (defs.resources or {})["snapshots"].items()}
+        snapshots = {family: storage.no_retry() for family, storage in (defs.resources or {})["snapshots"].items()}
         for found in adoptable(instance, snapshots):
             instance.report_runless_asset_event(found.event)
             console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")

@@ -23,7 +23,7 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PluginError, TrainingError
 
 if TYPE_CHECKING:
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
 
 OURS: tuple[str, ...] = (
     "brain_assets.forecasting.lstm",
@@ -98,6 +98,16 @@ class Family(ABC):
     @abstractmethod
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
         """Name the float32 arrays of a model and give their shapes, without the scaler's, before any is read."""
+
+    @abstractmethod
+    def read_config(self, snapshot: "ModelSnapshot") -> Any:
+        """Build the configuration that a snapshot was trained with, for `layout`.
+
+        Raises
+        ------
+        SnapshotError
+            Beginning with ``config.json``, if it is none of this family.
+        """
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:

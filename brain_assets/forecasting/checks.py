@@ -7,8 +7,8 @@ import pandas as pd
 
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.verdict import Verdict, listed
 
 MIN_COVERAGE = 0.9

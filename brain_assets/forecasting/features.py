@@ -12,8 +12,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import CLOSE, PRICE_FIELDS, VOLUME, PricePanel
 from brain_assets.market.signals import SIGNALS
-from brain_assets.store.model_arrays import MEAN, SCALE, scaler_arrays
-from brain_assets.store.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler import MEAN, SCALE, fit_scaler_by_column
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
 CHANNELS = (*RETURNS, *SIGNALS)
@@ -110,9 +109,9 @@ def fit_scaler(features: Float32Array, last_session: int) -> dict[str, np.ndarra
     Returns
     -------
     dict of str to ndarray
-        See `brain_assets.store.model_arrays.SCALER_ARRAYS`.
+        See `brain_assets.store.scaler.SCALER_ARRAYS`.
     """
-    return scaler_arrays(fit_scaler_by_column(features[:, : last_session + 1]))
+    return fit_scaler_by_column(features[:, : last_session + 1])
 
 
 def scale_features(features: Float32Array, arrays: Mapping[str, np.ndarray], clip: float) -> Float32Array:

@@ -21,8 +21,9 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Family, describe, fitted
 from brain_assets.store.checks import CONFIG
-from brain_assets.store.model_arrays import SCALER_ARRAYS, arrays_of, check_arrays
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.scaler import SCALER_ARRAYS
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.weights import check_arrays
 
 
 class ForecasterConfig(ModelConfig):
@@ -86,7 +87,7 @@ class Forecaster(Family):
 
     def forecast(self, snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
-        config, arrays = build(self.Config, snapshot.config), arrays_of(snapshot)
+        config, arrays = build(self.Config, snapshot.config), snapshot.arrays
         index = window_index(known_returns(panel), weeks, config.window)  # type: ignore[attr-defined]
         features = build_features(panel, self.channels, self.name)
         scaled = scale_features(features, arrays, config.clip)  # type: ignore[attr-defined]
@@ -97,11 +98,14 @@ class Forecaster(Family):
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
         check_forecaster_metadata(snapshot.metadata, snapshot.cutoff_date)
+        check_arrays(snapshot.arrays, self.layout(self.read_config(snapshot)), len(self.channels))
+
+    def read_config(self, snapshot: ModelSnapshot) -> ModelConfig:
+        """Build the configuration of a snapshot; see `brain_assets.registry.Family.read_config`."""
         try:
-            config = build(self.Config, snapshot.config, complete=True)
+            return build(self.Config, snapshot.config, complete=True)
         except ConfigError as error:
             raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
-        check_arrays(snapshot, self.layout(config), len(self.channels))
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:

@@ -23,7 +23,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 
 @dataclass(frozen=True)

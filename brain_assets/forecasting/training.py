@@ -29,8 +29,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_arrays import make_snapshot
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
 
@@ -121,7 +120,7 @@ def train_snapshot(
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)
-    return make_snapshot(family, cutoff_date, config.model_dump(), metadata, {**arrays, **scaler}, card)
+    return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, {**arrays, **scaler}, card)
 
 
 def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowIndex:

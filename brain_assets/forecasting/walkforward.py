@@ -15,8 +15,8 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import warn
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""

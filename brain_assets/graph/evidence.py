@@ -4,8 +4,8 @@ import dagster as dg
 
 from brain_assets.device import CPU, CUDA
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import FORECASTER_FAMILIES
+from brain_assets.store.snapshot import ModelSnapshot
 
 Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 

@@ -72,7 +72,7 @@ class StatusReader:
         resources: Mapping[str, Any] = defs.resources or {}
         self._tables: TableStore = resources["tables"]
         self._snapshots: Mapping[str, SnapshotLocalStorage] = {
-            family: storage.impatient() for family, storage in resources["snapshots"].items()
+            family: storage.no_retry() for family, storage in resources["snapshots"].items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
@@ -156,7 +156,7 @@ class StatusReader:
     def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
         if storage.family not in self._commits:
             self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
-            self._commits[storage.family] = storage.repo.branches()
+            self._commits[storage.family] = storage.hf_commits()
         return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:

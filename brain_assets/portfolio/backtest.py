@@ -21,8 +21,8 @@ from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 CASH = "cash"
 """Name of what is not invested, beside the symbols."""

@@ -13,8 +13,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.store.model_arrays import MEAN, SCALE, VARIANCE, scaler_arrays
-from brain_assets.store.scaler_file import fit_scaler_by_column
+from brain_assets.store.scaler import MEAN, SCALE, VARIANCE, fit_scaler_by_column
 
 Scaler = Mapping[str, np.ndarray]
 """The arrays of a model, those of its scaler among them: ``scaler.mean`` and so on, of `MARKET_FEATURES`."""
@@ -99,7 +98,7 @@ def fit_observation_scaler(weeks: MarketWeeks) -> dict[str, np.ndarray]:
     """
     if not weeks.available.any():
         raise TableError("expected an asset available in some training week, got none; check the years and symbols.")
-    return scaler_arrays(fit_scaler_by_column(_unscaled_features(weeks)))
+    return fit_scaler_by_column(_unscaled_features(weeks))
 
 
 def varied_in_training(scaler: Scaler) -> BoolArray:

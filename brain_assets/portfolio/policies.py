@@ -20,8 +20,7 @@ from brain_assets.portfolio.policy import N_THREADS, OnProgress, Policy, PolicyP
 from brain_assets.portfolio.rules import RULES, policy_options
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
-from brain_assets.store.model_arrays import make_snapshot
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 
 def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, device: str = CPU) -> Fingerprint:
@@ -126,7 +125,7 @@ def train_policy_snapshot(
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
-    return make_snapshot(family, cutoff_date, options, metadata, arrays, card)
+    return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
 
 
 def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:

@@ -34,8 +34,8 @@ from brain_assets.store.checks import (
     check_dates,
     check_metadata,
 )
-from brain_assets.store.model_arrays import arrays_of, check_arrays
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.weights import check_arrays
 
 N_THREADS = 1
 """Bits repeat at a fixed thread count only, and small networks are fastest at one."""
@@ -147,17 +147,18 @@ class Policy(registry.Family):
 
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
-        config = self._read_config(snapshot)
+        config = self.read_config(snapshot)
         training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
         check_metadata(snapshot.metadata, {"data": DATA, "training": training, "neutral_signals": [SIGNAL]})
         check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
-        check_arrays(snapshot, self.layout(config), N_MARKET_FEATURES)
+        check_arrays(snapshot.arrays, self.layout(config), N_MARKET_FEATURES)
 
     def decide(self, snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> FloatArray:
         """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
         return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
 
-    def _read_config(self, snapshot: ModelSnapshot) -> ModelConfig:
+    def read_config(self, snapshot: ModelSnapshot) -> ModelConfig:
+        """Build the configuration of a snapshot; see `brain_assets.registry.Family.read_config`."""
         try:
             return read_policy_options(self.Config, snapshot.config)[0]
         except ConfigError as error:
@@ -279,4 +280,4 @@ def _runner(snapshot: ModelSnapshot, weeks: MarketWeeks) -> PolicyRunner:
         raise BrainAssetsError(
             f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES!r}, got {rules!r}; retrain it."
         )
-    return PolicyRunner(policy, arrays_of(snapshot), config, weeks, rules)
+    return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)

@@ -10,7 +10,7 @@ from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
 from brain_assets.portfolio.policy import OnProgress
 from brain_assets.store.fingerprint import Fingerprint
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 

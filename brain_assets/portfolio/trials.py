@@ -13,9 +13,9 @@ import numpy as np
 
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
+from brain_assets.files import replace_file
 from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.folder import replace_file
 
 
 class Trial(ModelConfig):

@@ -18,8 +18,7 @@ from brain_assets.forecasting.windows import Windows
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.registry import families_of, register
-from brain_assets.store.model_arrays import arrays_of
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after, same_bytes
 from brain_assets_tests.forecasting.test_walkforward import Shelf
@@ -50,7 +49,7 @@ def test_forecasts_are_the_regression_of_its_windows(panel: PricePanel, snapshot
     bars = WeeklyBars.from_panel(panel)
     week = int(np.flatnonzero(bars.weeks.year == 2021)[10])
     forecasts = snapshot.forecast(panel, bars.weeks.select([week]))
-    arrays = arrays_of(snapshot)
+    arrays = snapshot.arrays
     first = bars.weeks.first[week]
     logs = np.log(panel.values[2] + [0, 0, 0, 0, 1])[first - 21 : first]  # closes up to the one before the week
     scaled = (np.diff(logs, axis=0) - arrays["scaler.mean"]) / arrays["scaler.scale"]
@@ -80,8 +79,8 @@ def test_without_epochs_the_losses_are_those_of_its_predictions(panel: PricePane
 def test_it_is_stored_and_walks_forward_beside_ours(panel: PricePanel, snapshot: ModelSnapshot, tmp_path: Path) -> None:
     snapshot.save(tmp_path / snapshot.name)
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
-    for name, array in arrays_of(snapshot).items():
-        np.testing.assert_array_equal(arrays_of(loaded)[name], array)
+    for name, array in snapshot.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
     table = build_forecast_features(panel, [2020], {"lstm": Shelf(), "ridge": Shelf(loaded)})
     assert list(table.columns[2:6]) == ["lstm", "lstm_source", "ridge", "ridge_source"]
     assert set(table["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the first week began in 2019

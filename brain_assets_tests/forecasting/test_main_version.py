@@ -20,8 +20,8 @@ from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after
 
@@ -36,11 +36,9 @@ def first(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
 
 def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
     """Give a version whose forecasts are a multiple of another's, under another name."""
-    weights = {
-        name: value * factor if name.startswith("head.") else value for name, value in snapshot.state_dict.items()
-    }
+    weights = {name: value * factor if name.startswith("head.") else value for name, value in snapshot.arrays.items()}
     metadata: Mapping[str, Any] = {**snapshot.metadata, "version": f"v{snapshot.cutoff_date}-{'0' * 12}"}
-    return dataclasses.replace(snapshot, state_dict=weights, metadata=metadata)
+    return dataclasses.replace(snapshot, arrays={**snapshot.arrays, **weights}, metadata=metadata)
 
 
 def test_the_last_half_year_scores_and_the_year_before_it_validates() -> None:
@@ -60,8 +58,8 @@ def test_held_out_weeks_reach_nothing_but_the_scores(panel: PricePanel, tiny_lst
     version = train_version("lstm", until, tiny_lstm, MADE_UP)
     assert version.metadata["data"]["last_validation_target"] == "2021-03-26"
     changed = train_version("lstm", changed_after(until, datetime.date(2021, 3, 26)), tiny_lstm, MADE_UP)
-    for name, value in version.state_dict.items():
-        assert (value == changed.state_dict[name]).all(), name
+    for name, value in version.arrays.items():
+        assert (value == changed.arrays[name]).all(), name
     assert version.metadata["training"] == changed.metadata["training"]
     assert version.metadata["scores"] != changed.metadata["scores"]
 

@@ -18,7 +18,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after, same_bytes
 
@@ -111,7 +111,7 @@ def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, sna
     weeks = weeks.select(weeks.year == 2021)
     unknown = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks)
     assert np.isfinite(unknown).all()
-    mean = snapshot.scaler.mean_[5:]
+    mean = snapshot.arrays["scaler.mean"][5:]
     signals[0] = mean  # what is average says as little as what is not known
     np.testing.assert_allclose(
         snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks), unknown, atol=1e-6

@@ -18,7 +18,7 @@ from brain_assets.forecasting.walkforward import (
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 
 

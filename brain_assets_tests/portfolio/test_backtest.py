@@ -18,8 +18,8 @@ from brain_assets.portfolio.policies import train_policy_snapshot, training_week
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.seeds import family_of_seed
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
 

@@ -19,7 +19,7 @@ from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, ma
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
@@ -211,12 +211,12 @@ def test_evidence_that_is_none_is_refused(
 
 def test_weights_of_another_family_or_size_are_refused(snapshots: dict[str, ModelSnapshot]) -> None:
     ppo, sac = snapshots["ppo"], snapshots["sac"]
-    with pytest.raises(SnapshotError, match=r"^weights.pt: expected no weights but "):
-        replace(sac, state_dict=ppo.state_dict).check()
+    with pytest.raises(SnapshotError, match=r"^model.safetensors: expected no arrays but "):
+        replace(sac, arrays=ppo.arrays).check()
     with pytest.raises(SnapshotError, match=r"^config.json: SacConfig: expected keys among"):
         replace(sac, config=ppo.config).check()
     options = {**sac.config, "training": {**sac.config["training"], "hidden": 9}}
-    with pytest.raises(SnapshotError, match=r"^weights.pt: expected .* as config.json says"):
+    with pytest.raises(SnapshotError, match=r"^model.safetensors: expected .* as config.json says"):
         replace(sac, config=options).check()
 
 

@@ -32,7 +32,7 @@ from brain_assets.portfolio.policy import (
     weights_on,
 )
 from brain_assets.portfolio.rules import RULES
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored

@@ -12,7 +12,7 @@ from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.trials import Trial
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 
 class Stored:

@@ -38,7 +38,7 @@ from brain_assets.proofs.no_lookahead import (
 )
 from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
 from brain_assets.registry import families_of
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
 
 SPAN = Span(2018, 2019, 2020)
@@ -203,15 +203,15 @@ FORECASTS = "forecasts/2020.parquet"
 @pytest.mark.parametrize(
     ("leak", "date", "artifact", "place", "column"),
     [
-        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (bfill, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (bfill, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
         (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),
         (forecasts_shifted_by_one, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         pytest.param(
-            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "patchtst", marks=SLOW
+            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "momentum", marks=SLOW
         ),
     ],
 )
@@ -392,7 +392,7 @@ def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> N
 
 def test_helper_fails_with_the_words_of_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     momentum_up_to_the_end_of_the_week(monkeypatch)
-    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, lstm"):
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, momentum"):
         assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={})
 
 

@@ -7,11 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from upath import UPath
-
-from brain_assets.errors import StorageError
-from brain_assets.paths import parse_place
-from brain_assets.store import objects as object_store
 from brain_assets.store.objects import (
     create_object,
     find_objects,
@@ -22,6 +17,11 @@ from brain_assets.store.objects import (
     remove_objects,
     write_object,
 )
+from upath import UPath
+
+from brain_assets.errors import StorageError
+from brain_assets.paths import parse_place
+from brain_assets.store import objects as object_store
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
 
 

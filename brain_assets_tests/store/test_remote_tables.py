@@ -7,12 +7,12 @@ import pytest
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.registry import families_of
+from brain_assets.objects import list_children, read_object, write_object
 from brain_assets.results import read_results
-from brain_assets.store.objects import list_children, read_object, write_object
 from brain_assets.store.tables import PREVIOUS_BARS, ParquetTableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
+from brain_assets_tests.store.test_local import at_once
 from brain_assets_tests.store.test_tables import SIMULATED, bars, forecasts, prices_2019, prices_2020
-from brain_assets_tests.store.test_two_writers import at_once
 
 OTHER = {**SIMULATED, "market": "sample"}
 

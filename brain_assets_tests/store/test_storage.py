@@ -1,21 +1,18 @@
 import datetime
-import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import PAYLOAD, write_folder
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.manifest import PAYLOAD
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
 
@@ -89,30 +86,6 @@ def test_folder_of_another_date_or_family_is_refused(storage: SnapshotLocalStora
         storage.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         storage.write_snapshot(replace(snapshot, family="ppo"))
-
-
-class Ran:
-    """Would create a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> object:
-        return (Path.touch, (self._path,))
-
-
-def test_weights_that_hold_objects_are_refused_without_running_them(
-    storage: SnapshotLocalStorage, snapshot: ModelSnapshot, tmp_path: Path
-) -> None:
-    folder = storage.write_snapshot(snapshot)
-    payload = {name: (folder / name).read_bytes() for name in PAYLOAD}
-    poisoned = io.BytesIO()
-    torch.save({"lstm": Ran(tmp_path / "was-here")}, poisoned)
-    metadata = json.loads((folder / "metadata.json").read_text())
-    write_folder(folder, {**payload, "weights.pt": poisoned.getvalue()}, metadata)  # with a manifest that matches
-    with pytest.raises(SnapshotError, match=r"weights\.pt: expected plain tensors"):
-        storage.load_snapshot(DATE)
-    assert not (tmp_path / "was-here").exists()
 
 
 def test_model_card_says_what_it_is_and_what_it_is_not(snapshot: ModelSnapshot) -> None:

@@ -18,7 +18,7 @@ from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
 
 
 @dg.asset(

@@ -9,6 +9,7 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.files import replace_file
 from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
@@ -19,7 +20,6 @@ from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_betwee
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
-from brain_assets.store.folder import replace_file
 from brain_assets.store.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS

@@ -1,48 +1,51 @@
-"""A trained model with everything that is needed to use it."""
+"""A trained model as data: names, dates, configuration, arrays, card. It knows no family."""
 
 import datetime
-import json
-import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from pydantic import SecretStr
+
 from brain_assets import registry
-from brain_assets.errors import LookAheadError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, LookAheadError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import (
+from brain_assets.store.checks import check_device, check_identity, refused
+from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.manifest import (
     CARD,
     CONFIG,
-    IDENTITY,
-    METADATA,
+    MANIFEST,
+    MODEL,
     SCALER,
     WEIGHTS,
-    check_device,
-    check_metadata,
-    refused,
-    shown,
+    build,
+    parse,
+    parse_json,
+    render_json,
+    verify,
 )
-from brain_assets.store.folder import MANIFEST, read_folder, read_manifest, write_folder
 from brain_assets.store.names import (
     MAIN_BRANCH,
     parse_snapshot_name,
     parse_version_name,
     snapshot_name,
 )
-from brain_assets.store.scaler_file import dump_scaler, load_scaler
-from brain_assets.store.weights_file import dump_weights, load_weights
+from brain_assets.store.places import read_files, write_files
+from brain_assets.store.weights import read_arrays, write_arrays, write_scaler_pkl, write_weights_pt
 
 if TYPE_CHECKING:
-    import torch
-    from sklearn.preprocessing import StandardScaler
-
     from brain_assets.arrays import DateArray, FloatArray
     from brain_assets.market.calendar import Weeks
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.weekly import WeeklyBars
 
+_OF_THE_FOLDER = ("family", "cutoff_date", "files", "sizes", "manifest")
+"""What a manifest says besides a snapshot's metadata."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class ModelSnapshot:
     """One model, trained on data up to its cut-off.
 
@@ -56,10 +59,9 @@ class ModelSnapshot:
         The training configuration, JSON values.
     metadata : mapping
         Evidence, JSON values: fingerprint, data window, symbols, losses or rewards.
-    state_dict : mapping of str to Tensor
-        Plain weights.
-    scaler : StandardScaler
-        Fitted on training rows.
+    arrays : mapping of str to ndarray
+        The weights by their names in the network, and the scaler: ``scaler.mean``, ``scaler.scale``, ``scaler.var``,
+        ``scaler.n_samples_seen``.
     card : str
         The model card, Markdown.
     """
@@ -68,8 +70,7 @@ class ModelSnapshot:
     cutoff_date: datetime.date
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
-    state_dict: "Mapping[str, torch.Tensor]"
-    scaler: "StandardScaler"
+    arrays: Mapping[str, np.ndarray]
     card: str
 
     @property
@@ -140,26 +141,37 @@ class ModelSnapshot:
 
     def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        payload = {
-            WEIGHTS: dump_weights(self.state_dict),
-            SCALER: dump_scaler(self.scaler),
-            CONFIG: (json.dumps(dict(self.config), indent=2, sort_keys=True) + "\n").encode(),
-            CARD: self.card.encode(),
-        }
-        identity = {"family": self.family, "cutoff_date": self.cutoff_date.isoformat()}
-        write_folder(folder, payload, {**self.metadata, **identity})
+        write_files(folder, self.files)
 
-    @classmethod
-    def load(cls, folder: DataPath) -> "ModelSnapshot":
-        """Read a folder that verifies; nothing in it is run, and nothing in it is believed.
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files of its folder, which verify.
 
         Raises
         ------
         SnapshotError
-            As `from_payload`, and if the folder does not verify.
+            If its configuration or metadata are no JSON values, or hold NaN or an infinity.
         """
-        payload, metadata = read_folder(folder)
-        return cls.from_payload(str(folder), payload, metadata)
+        identity = {"family": self.family, "cutoff_date": self.cutoff_date.isoformat()}
+        try:
+            payload = {
+                MODEL: write_arrays(self.arrays),
+                WEIGHTS: write_weights_pt(self.arrays),
+                SCALER: write_scaler_pkl(self.arrays),
+                CONFIG: render_json(self.config),
+                CARD: self.card.encode(),
+            }
+            return build(payload, {**self.metadata, **identity})
+        except (ValueError, TypeError) as error:
+            raise SnapshotError(
+                f"{self.family} {self.name}: expected a configuration and metadata of finite JSON values, got others "
+                f"({error}); correct what made them."
+            ) from error
+
+    @classmethod
+    def load(cls, folder: DataPath) -> "ModelSnapshot":
+        """Read a folder that verifies; nothing in it is run, and nothing in it is believed. Raises as `from_files`."""
+        return cls.from_files(str(folder), read_files(folder))
 
     @classmethod
     def from_hub(cls, repo: str, *, revision: str, token: str | None = None) -> "ModelSnapshot":
@@ -184,63 +196,60 @@ class ModelSnapshot:
         HubError
             If the Hub fails or refuses.
         """
-        named = parse_snapshot_name(revision) or parse_version_name(revision)
-        if named is None and revision != MAIN_BRANCH:
+        if not (parse_snapshot_name(revision) or parse_version_name(revision) or revision == MAIN_BRANCH):
             raise SnapshotError(
                 "revision: expected a branch such as snapshot-2020-12-31, that of a main version, or main, got "
                 f"{revision!r}; correct it."
             )
-        from pydantic import SecretStr
-
-        from brain_assets.store.hub import HubRepo
-        from brain_assets.store.hub_address import HubAddress
-
-        hub = HubRepo(None, HubAddress(repo, SecretStr(token) if token else None))
-        files, _ = hub.pull_branch(revision, named)
-        metadata = read_manifest(files.pop(MANIFEST))
-        return cls.from_payload(f"{repo}@{revision}", files, metadata)
+        hub = HubStore(HubAddress(repo, SecretStr(token) if token else None))
+        return believe(f"{repo}@{revision}", revision, hub.read(revision))
 
     @classmethod
-    def from_payload(cls, place: str, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
+    def from_files(cls, place: str, files: Mapping[str, bytes]) -> "ModelSnapshot":
         """Make a snapshot of files that came from anywhere.
 
         Parameters
         ----------
         place : str
             Where they came from, such as a folder or a repository and its branch; errors begin with it.
-        payload : mapping of str to bytes
-            Content of every file in `brain_assets.store.folder.PAYLOAD`.
-        metadata : mapping
-            Content of ``metadata.json``.
+        files : mapping of str to bytes
+            All of `brain_assets.store.manifest.FILES`; only ``model.safetensors`` is opened as a model.
 
         Raises
         ------
+        DamagedSnapshotError
+            If they do not verify.
         SnapshotError
-            Naming the place, the file and the reason: an unknown family; a date, a configuration or evidence that is
-            not what the family has; anything but plain, finite weights of the network that the configuration
-            describes; anything but a fitted scaler of its features.
+            Naming the place, the file and the reason: an unknown family; a date, a configuration or metadata that is
+            not what the family has; anything but plain, finite arrays of the network that the configuration
+            describes and of a scaler of its features.
         """
         try:
-            return cls._from_payload(payload, metadata)
+            return cls._from_files(files)
+        except DamagedSnapshotError as error:
+            raise error.at(place) from error
         except SnapshotError as error:
-            raise SnapshotError(f"{place}/{error}") from error
+            raise type(error)(f"{place}/{error}") from error
 
     @classmethod
-    def _from_payload(cls, payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> "ModelSnapshot":
-        family = metadata.get("family")
+    def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":
+        manifest = verify(files)
+        family = manifest.get("family")
         if family not in registry.names():
-            raise refused(METADATA, f"family to be one of {', '.join(registry.names())}", reprlib.repr(family))
-        check_metadata(metadata, IDENTITY)
-        check_device(metadata)
+            raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
+        check_identity(manifest, None, None)
+        check_device(manifest)
         snapshot = cls(
             family=str(family),
-            cutoff_date=datetime.date.fromisoformat(metadata["cutoff_date"]),
-            config=_read_json(payload[CONFIG]),
-            metadata={key: value for key, value in metadata.items() if key not in ("family", "cutoff_date")},
-            state_dict=load_weights(payload[WEIGHTS]),
-            scaler=load_scaler(payload[SCALER]),
-            card=_read_text(payload[CARD]),
+            cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
+            config=parse_json(CONFIG, files[CONFIG]),
+            metadata={key: value for key, value in manifest.items() if key not in _OF_THE_FOLDER},
+            arrays={},
+            card=_read_text(files[CARD]),
         )
+        model = registry.get(snapshot.family)
+        layout = model.layout(model.read_config(snapshot))
+        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], layout))
         snapshot.check()
         return snapshot
 
@@ -249,14 +258,40 @@ class ModelSnapshot:
         registry.get(self.family).check(self)
 
 
-def _read_json(content: bytes) -> dict[str, Any]:
+def believe(
+    place: str, name: str, files: Mapping[str, bytes], family: str | None = None, market: str | None = None
+) -> ModelSnapshot:
+    """Make a snapshot of a stranger's files, which were found under a name; family and market: None is any.
+
+    Raises
+    ------
+    RefusedSnapshotError
+        If they are not a model of that name, family and market: one sentence. Nothing of them has run.
+    """
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise refused(CONFIG, "JSON", f"what cannot be read as such ({shown(str(error))})") from error
-    if not isinstance(values, dict):
-        raise refused(CONFIG, "an object", type(values).__name__)
-    return values
+        check_named(parse(files[MANIFEST]), name, family, market)
+        return ModelSnapshot.from_files(place, files)
+    except RefusedSnapshotError:
+        raise
+    except DamagedSnapshotError as error:
+        raise RefusedSnapshotError(f"{place}/{refused(error.file, error.expected, error.got)}") from error
+    except SnapshotError as error:
+        text = str(error)
+        raise RefusedSnapshotError(text if text.startswith(place) else f"{place}/{text}") from error
+
+
+def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:
+    """Refuse a manifest of another model than its folder or branch is named after; ``main`` holds any version.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with ``metadata.json``.
+    """
+    check_identity(manifest, family, parse_snapshot_name(name) or parse_version_name(name), market)
+    expected = None if parse_snapshot_name(name) else name
+    if name != MAIN_BRANCH and manifest.get("version") != expected:
+        raise refused(MANIFEST, f"version {expected or 'to be absent'}", repr(manifest.get("version"))[:60])
 
 
 def _read_text(content: bytes) -> str:
