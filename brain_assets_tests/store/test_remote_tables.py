@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import StorageError, TableError
-from brain_assets.registry import families_of
 from brain_assets.objects import list_children, read_object, write_object
+from brain_assets.registry import families_of
 from brain_assets.results import read_results
 from brain_assets.store.tables import PREVIOUS_BARS, ParquetTableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
