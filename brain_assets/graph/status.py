@@ -148,7 +148,7 @@ class StatusReader:
             return local
         try:
             commit = self._branches(storage).get(cutoff_date)
-            return None if commit is None else storage.repo.read_manifest(cutoff_date, commit)
+            return None if commit is None else storage.read_hf_manifest(cutoff_date, commit)
         except (HubError, RefusedSnapshotError) as error:
             warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
             return None

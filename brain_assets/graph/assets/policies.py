@@ -188,7 +188,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     sources = {family: snapshots[family] for family in POLICY_FAMILIES}
     for storage in sources.values():
         if year > FIRST_YEAR and storage.hub is None:
-            storage.require_snapshot(cutoff_of_year(year - 1))
+            storage.read_files(cutoff_of_year(year - 1))
     here = {family: storage.list_snapshots() for family, storage in sources.items()}
     other_seeds = {
         family: {number: storage.of_seed(number) for number in storage.list_seeds()}
