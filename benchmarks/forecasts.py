@@ -14,7 +14,6 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.scaler import SCALER_ARRAYS, standard_scaler
 
 N_SYMBOLS = 23
 REPEATS = 5
@@ -29,9 +28,7 @@ def measure() -> tuple[float, float]:
     weeks = WeeklyBars.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
     network = LstmNetwork(config)
-    network.load_state_dict(
-        {name: torch.tensor(array) for name, array in snapshot.arrays.items() if name not in SCALER_ARRAYS}
-    )
+    network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})
     network.eval()
 
     def plain() -> np.ndarray:
@@ -41,9 +38,7 @@ def measure() -> tuple[float, float]:
             for week, first in enumerate(weeks.first):
                 for asset in range(N_SYMBOLS):
                     window = features[asset, first - config.window : first]
-                    scaled = np.clip(
-                        standard_scaler(snapshot.arrays).transform(window), -config.clip, config.clip
-                    ).astype(np.float32)
+                    scaled = np.clip(snapshot.scaler.transform(window), -config.clip, config.clip).astype(np.float32)
                     forecasts[week, asset] = network(torch.from_numpy(scaled)[:, None]).item()
         return forecasts * snapshot.metadata["forecast_scale"]
 

@@ -4,8 +4,6 @@ One class serves the plain packages, files and Dagster: ``class LstmRun(LstmConf
 with the same fields, and refuses a value with the same sentence.
 """
 
-import dataclasses
-import math
 import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
@@ -14,8 +12,6 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from brain_assets.errors import ConfigError
-
-Config = TypeVar("Config")
 
 LARGEST_FLOAT_AS_INT = 2**53
 """The largest integer that is taken for a float: every one up to it is a double exactly."""
@@ -143,44 +139,3 @@ def _shortened(names: list[str]) -> str:
 
 
 _KINDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false"}
-
-
-# Below: for configurations that are dataclasses still.
-
-
-def option(default: Any, description: str) -> Any:
-    """Declare a field of a configuration with its default and a description (meaning and unit)."""
-    return dataclasses.field(default=default, metadata={"description": description})
-
-
-def require_count(value: int, name: str, at_least: int, at_most: int, unit: str) -> None:
-    """Refuse a number of things outside its bounds; `unit` is the name of one such thing."""
-    require(value >= at_least, name, f"at least {at_least} {unit}{'' if at_least == 1 else 's'}", value)
-    require(value <= at_most, name, f"at most {at_most:,} {unit}s", value)
-
-
-def from_mapping(config_class: type[Config], values: Mapping[str, Any], *, complete: bool = False) -> Config:
-    """Build a dataclass as `build` does a pydantic model."""
-    fields = dataclasses.fields(config_class)  # type: ignore[arg-type]
-    known = [field.name for field in fields]
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise ConfigError(
-            f"{config_class.__name__}: expected keys among {', '.join(known)}, got {_shortened(unknown)}; remove them."
-        )
-    missing = [name for name in known if name not in values]
-    if complete and missing:
-        raise ConfigError(
-            f"{config_class.__name__}: expected keys {', '.join(known)}, got none of {', '.join(missing)}; add them."
-        )
-    given = {field.name: _typed(field, values[field.name]) for field in fields if field.name in values}
-    return config_class(**given)
-
-
-def _typed(field: "dataclasses.Field[Any]", value: object) -> object:
-    """Give a field's value if it is of the field's type; True is no integer."""
-    if field.type is float and type(value) is int and abs(value) <= LARGEST_FLOAT_AS_INT:
-        return float(value)
-    is_finite = not isinstance(value, float) or math.isfinite(value)
-    require(type(value) is field.type and is_finite, field.name, _KINDS[field.type], value)  # type: ignore[index]
-    return value

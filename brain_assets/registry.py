@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from brain_assets.configuration import ModelConfig
+from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import PluginError
 
 if TYPE_CHECKING:
@@ -97,15 +97,9 @@ class Family(ABC):
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
         """Name the float32 arrays of a model and give their shapes, without the scaler's, before any is read."""
 
-    @abstractmethod
-    def read_config(self, snapshot: "ModelSnapshot") -> Any:
-        """Build the configuration that a snapshot was trained with, for `layout`.
-
-        Raises
-        ------
-        SnapshotError
-            Beginning with ``config.json``, if it is none of this family.
-        """
+    def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
+        """Read the configuration of a snapshot, believing nothing; raises `ConfigError`."""
+        return build(self.Config, options, complete=True)
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:

@@ -6,11 +6,11 @@ from typing import Literal
 import dagster as dg
 import pydantic
 import pytest
-from brain_assets.portfolio.config import PpoConfig
 
-from brain_assets.configuration import ModelConfig, build, from_mapping, require, without_advice
+from brain_assets.configuration import ModelConfig, build, require, without_advice
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
 
 
@@ -53,7 +53,7 @@ def test_value_of_another_type_or_size_is_refused_by_name(key: str, value: objec
 )
 def test_absurd_sizes_of_a_policy_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        from_mapping(PpoConfig, {key: value})
+        build(PpoConfig, {key: value})
 
 
 def test_unknown_and_missing_keys_are_refused_by_name() -> None:
@@ -70,7 +70,7 @@ def test_unknown_and_missing_keys_are_refused_by_name() -> None:
 
 def test_policy_options_are_undone() -> None:
     config = PpoConfig(hidden=8)
-    assert read_policy_options("ppo", json.loads(json.dumps(policy_options(config)))) == (config, RULES)
+    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(config)))) == (config, RULES)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,16 @@ def test_policy_options_are_undone() -> None:
         ({"training": 3}, "training: expected an object, got 3"),
         ({"rules": []}, "rules: expected an object, got []"),
         ({"rules": {"min_cash": 0.1}}, "TradingRules: expected keys min_cash, max_weight, cost_bps, got none of max_"),
-        ({"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}}, "max_weight: expected a share in (0, 1], got 2"),
+        (
+            {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
+            "max_weight: expected a finite number: more than 0, at most 1, got 2",
+        ),
         ({"training": {}}, "PpoConfig: expected keys"),
     ],
 )
 def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
-        read_policy_options("ppo", {**policy_options(PpoConfig()), **change})
+        read_policy_options(PpoConfig, {**policy_options(PpoConfig()), **change})
 
 
 class Sizes(ModelConfig):

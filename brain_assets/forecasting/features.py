@@ -1,7 +1,7 @@
 """The one builder of forecaster inputs: training and inference both come here."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +12,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import CLOSE, PRICE_FIELDS, VOLUME, PricePanel
 from brain_assets.market.signals import SIGNALS
-from brain_assets.store.scaler import MEAN, SCALE, fit_scaler_by_column
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
 CHANNELS = (*RETURNS, *SIGNALS)
@@ -72,9 +72,9 @@ def require_signals(panel: PricePanel, family: str) -> FloatArray:
 
 def known_returns(panel: PricePanel) -> BoolArray:
     """Tell where all returns of bars are known, whether a family sees them or not; (n_assets, n_sessions)."""
-    known = np.isfinite(panel.values).all(axis=2)
-    known[:, 1:] &= known[:, :-1].copy()
-    known[:, :1] = False
+    bars: BoolArray = np.isfinite(panel.values).all(axis=2)
+    known = np.zeros_like(bars)
+    known[:, 1:] = bars[:, 1:] & bars[:, :-1]
     return known
 
 
@@ -96,7 +96,7 @@ def uninformative_features(features: Float32Array, channels: Sequence[str]) -> l
     return names
 
 
-def fit_scaler(features: Float32Array, last_session: int) -> dict[str, np.ndarray]:
+def fit_scaler(features: Float32Array, last_session: int) -> Scaler:
     """Fit the feature scaler on training rows only.
 
     Parameters
@@ -105,22 +105,17 @@ def fit_scaler(features: Float32Array, last_session: int) -> dict[str, np.ndarra
         NaN is left out of its own feature.
     last_session : int
         Position of the last session that a training window reaches; nothing later is looked at.
-
-    Returns
-    -------
-    dict of str to ndarray
-        See `brain_assets.store.scaler.SCALER_ARRAYS`.
     """
     return fit_scaler_by_column(features[:, : last_session + 1])
 
 
-def scale_features(features: Float32Array, arrays: Mapping[str, np.ndarray], clip: float) -> Float32Array:
-    """Scale and clip in place, by the scaler among a model's arrays.
+def scale_features(features: Float32Array, scaler: Scaler, clip: float) -> Float32Array:
+    """Scale and clip in place.
 
     NaN becomes 0: of a return, where no window ever reads it; of a signal, where it says nothing either way.
     """
-    features -= arrays[MEAN].astype(np.float32)
-    features /= arrays[SCALE].astype(np.float32)
+    features -= scaler.mean.astype(np.float32)
+    features /= scaler.scale.astype(np.float32)
     np.clip(features, -clip, clip, out=features)
     np.nan_to_num(features, copy=False)
     return features

@@ -12,18 +12,17 @@ import numpy as np
 import pydantic
 
 from brain_assets.arrays import FloatArray
-from brain_assets.configuration import ModelConfig, build, without_advice
-from brain_assets.errors import ConfigError, ForecastError, SnapshotError, TrainingError
+from brain_assets.configuration import ModelConfig, build
+from brain_assets.errors import ForecastError, TrainingError
 from brain_assets.forecasting.features import CHANNELS, Target, build_features, known_returns, scale_features
 from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Family
-from brain_assets.store.checks import CONFIG
-from brain_assets.store.scaler import SCALER_ARRAYS
+from brain_assets.store.scaler import check_scaler
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.weights import check_arrays
+from brain_assets.store.weights import LARGEST_NUMBER
 
 
 class ForecasterConfig(ModelConfig):
@@ -87,25 +86,18 @@ class Forecaster(Family):
 
     def forecast(self, snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
-        config, arrays = build(self.Config, snapshot.config), snapshot.arrays
+        config = build(self.Config, snapshot.config)
         index = window_index(known_returns(panel), weeks, config.window)  # type: ignore[attr-defined]
         features = build_features(panel, self.channels, self.name)
-        scaled = scale_features(features, arrays, config.clip)  # type: ignore[attr-defined]
+        scaled = scale_features(features, snapshot.scaler, config.clip)  # type: ignore[attr-defined]
         windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))  # type: ignore[attr-defined]
-        predicted = predict(self, arrays, windows, config) * float(snapshot.metadata["forecast_scale"])
+        predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
 
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
         check_forecaster_metadata(snapshot.metadata, snapshot.cutoff_date)
-        check_arrays(snapshot.arrays, self.layout(self.read_config(snapshot)), len(self.channels))
-
-    def read_config(self, snapshot: ModelSnapshot) -> ModelConfig:
-        """Build the configuration of a snapshot; see `brain_assets.registry.Family.read_config`."""
-        try:
-            return build(self.Config, snapshot.config, complete=True)
-        except ConfigError as error:
-            raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+        check_scaler(snapshot.arrays, len(self.channels))
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
@@ -133,8 +125,8 @@ def fit(
         array = arrays[name]
         if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
             raise _broken(family, f"{name} as float32 {tuple(shape)}", _describe(array))
-        if not np.isfinite(array).all():
-            raise _broken(family, f"finite numbers in {name}", "some that are not")
+        if not (np.abs(array) <= LARGEST_NUMBER).all():
+            raise _broken(family, f"finite numbers up to {LARGEST_NUMBER:g} in {name}", "some that are not")
     return {name: arrays[name] for name in layout}
 
 
@@ -148,9 +140,8 @@ def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windo
     """
     if len(windows) == 0:
         return np.empty(0)
-    own = {name: array for name, array in arrays.items() if name not in SCALER_ARRAYS}
     with _one_thread():
-        predicted = family.predict(own, windows, config)
+        predicted = family.predict(arrays, windows, config)
     expected = f"{family.name}: expected predict to give"
     if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
         raise ForecastError(

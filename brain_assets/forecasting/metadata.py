@@ -20,7 +20,7 @@ from brain_assets.store.checks import (
     NAMES,
     NUMBER,
     NUMBER_OR_NULL,
-    SCALE,
+    RETURN_SCALE,
     TEXT,
     check_dates,
     check_metadata,
@@ -66,7 +66,7 @@ TRAINING = {
     "best_epoch": COUNT,
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
-OWN = {"data": DATA, "training": TRAINING, "forecast_scale": SCALE, "neutral_channels": [TEXT]}
+OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "neutral_channels": [TEXT]}
 """Besides what every family's says. Of a family without epochs, the curve is empty and the best epoch 0."""
 
 SCORES = {

@@ -17,10 +17,10 @@ from brain_assets.forecasting.features import (
     fit_scaler,
     known_returns,
     scale_features,
-    split_weeks,
     training_target,
     uninformative_features,
 )
+from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
 from brain_assets.forecasting.metadata import EpochLosses, data_metadata, training_metadata, validation_metadata
@@ -120,7 +120,7 @@ def train_snapshot(
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)
-    return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, {**arrays, **scaler}, card)
+    return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, {**arrays, **scaler.arrays}, card)
 
 
 def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowIndex:

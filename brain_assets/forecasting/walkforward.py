@@ -190,9 +190,9 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
     return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
 
 
-def forecasters_in(forecasts: pd.DataFrame) -> tuple[str, ...]:
-    """Name the forecaster families of a forecasts table, in its order: those with a column of sources."""
-    return tuple(name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source"))
+def families_in(forecasts: pd.DataFrame) -> list[str]:
+    """Name the forecasters of a forecasts table, in the order of its columns: those with a column of sources."""
+    return [name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source")]
 
 
 def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pydantic
 
-from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.forecasting.lstm import LstmConfig
@@ -67,42 +65,21 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a configuration, and of `base`."""
-    fields: dict[str, Any]
-    if issubclass(config_class, ModelConfig):
-        fields = {name: (field.annotation, field) for name, field in config_class.model_fields.items()}
-    else:
-        fields = {
-            field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-            for field in dataclasses.fields(config_class)
-        }
-    return pydantic.create_model(
-        config_class.__name__.replace("Config", "RunConfig"),
-        __base__=base,
-        __doc__=config_class.__doc__,
-        **fields,
-    )
-
-
 class LstmRunConfig(LstmConfig, TrainingConfig):
-    __doc__ = LstmConfig.__doc__
+    """How the LSTM is trained, and where."""
 
 
 class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
-    __doc__ = PatchTstConfig.__doc__
+    """How the PatchTST is trained, and where."""
 
 
-if TYPE_CHECKING:  # a type checker cannot see classes that are made
+class PpoRunConfig(PpoConfig, SeedsConfig):
+    """How the PPO policy is trained, where, and how often."""
 
-    class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.ppo.PpoConfig`."""
 
-    class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.sac.SacConfig`."""
-else:
-    PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
-    SacRunConfig = run_config_class(SacConfig, SeedsConfig)
+class SacRunConfig(SacConfig, SeedsConfig):
+    """How the SAC policy is trained, where, and how often."""
+
 
 MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
     "lstm": (LstmRunConfig, LstmConfig),
@@ -113,8 +90,6 @@ MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
 """Family -> the configuration of its asset, and the plain package's."""
 
 
-def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
+def to_domain(run_config: Any, config_class: type[Any]) -> Any:
     """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
-    if issubclass(config_class, ModelConfig):
-        return config_class.of(run_config)
-    return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})
+    return config_class.of(run_config)

@@ -19,6 +19,7 @@ from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
 from brain_assets.portfolio.policy import Act, Policy
 from brain_assets.portfolio.rules import RULES
+from brain_assets.store.scaler import Scaler
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import LogitNetwork
@@ -74,7 +75,7 @@ class ActorCritic(Policy):
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
         """Act without exploring: the same observation, the same logits."""
         network = registry.load(NETWORKS).restore(self.network(config), arrays)
-        builder = ObservationBuilder(weeks, arrays, RULES, config.signal_scale)
+        builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), RULES, config.signal_scale)
 
         def act(week: int, held: FloatArray) -> Float32Array:
             logits: Float32Array = network.act(builder.build(week, held))

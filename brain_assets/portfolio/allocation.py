@@ -15,7 +15,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import AllocationError
-from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, forecasters_in
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import CASH, backtest, weights_table
@@ -198,7 +198,7 @@ def decide_week(
             f"{first}, and choose a week after that year."
         )
     weights = weights_table(rows["weights"]).set_axis(rows.index)
-    offered = strategies_of(policies, forecasters_in(forecasts))
+    offered = strategies_of(policies, families_in(forecasts))
     strategies = [name for name in offered if name in rows.index]
     table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
     forecast = forecasts[forecasts["week_start"] == start].iloc[0]
@@ -207,7 +207,7 @@ def decide_week(
         last_session=known.sessions[-1].item(),
         table=table.rename_axis(index="symbol", columns=None).reset_index().astype({"symbol": "str"}),
         sources={
-            **{family: str(forecast[f"{family}_source"]) for family in forecasters_in(forecasts)},
+            **{family: str(forecast[f"{family}_source"]) for family in families_in(forecasts)},
             **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
         },
         unknown=_silent(known),

@@ -12,7 +12,7 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots, forecast_weeks, forecasters_in
+from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, Known, benchmark_strategies
@@ -104,7 +104,7 @@ def backtest(
     }
     for family in sources:
         require_forecaster(forecasts, registry.get(family).forecaster)
-    has_model = {family: _has_model(bars, forecasts, family) for family in forecasters_in(forecasts)}
+    has_model = {family: _has_model(bars, forecasts, family) for family in families_in(forecasts)}
     bars, traders = _common_weeks(bars, traders, has_model)
     if len(bars.weeks) == 0:
         raise TableError(
@@ -221,7 +221,7 @@ def _common_weeks(
 
 def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, MarketWeeks]:
     """Give the weeks with the forecasts of each forecaster, and what all strategies can hold available."""
-    forecasters = forecasters_in(forecasts)
+    forecasters = families_in(forecasts)
     weeks = {family: market_weeks(bars, forecast_matrix(bars, forecasts, family)) for family in forecasters}
     available = np.logical_and.reduce([each.available for each in weeks.values()])
     return {family: replace(each, available=available) for family, each in weeks.items()}

@@ -17,7 +17,8 @@ from brain_assets.errors import ConfigError
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, StepResult, TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder, Scaler
+from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
+from brain_assets.store.scaler import Scaler
 
 REWARD_SCALE = 100.0
 

@@ -12,8 +12,9 @@ from brain_assets.arrays import FloatArray
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import MARKET_FEATURES, Scaler, varied_in_training
+from brain_assets.portfolio.observations import MARKET_FEATURES, varied_in_training
 from brain_assets.portfolio.strategy import StrategyRun
+from brain_assets.store.scaler import Scaler
 
 AT_BOUND = 0.99
 """A logit is at its bound from this share of it on."""

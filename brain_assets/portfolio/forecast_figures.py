@@ -10,7 +10,7 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
-from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices, forecast_weeks, forecasters_in
+from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices, forecast_weeks
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.metrics import Estimate
@@ -81,7 +81,7 @@ def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
         return ()
     weeks, momentum, realized = forecast_matrices(forecasts, MOMENTUM)
     years = years_of_weeks(weeks.astype("datetime64[D]"))
-    own = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in forecasters_in(forecasts)}
+    own = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in families_in(forecasts)}
     by_model = {family: mask for family, mask in own.items() if mask.any()}
     matrices = {family: forecast_matrices(forecasts, family)[1] for family in by_model}
     counted = np.logical_or.reduce(list(by_model.values())) if by_model else np.ones(len(weeks), dtype=np.bool_)

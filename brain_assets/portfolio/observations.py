@@ -4,8 +4,6 @@ Layout: an observation has `N_FEATURES` numbers an asset, asset after asset, in 
 (SB3 takes it as such), float32, within ``[-limit, limit]``. All of it is known at the decision time of its week.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
@@ -13,10 +11,7 @@ from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.store.scaler import MEAN, SCALE, VARIANCE, fit_scaler_by_column
-
-Scaler = Mapping[str, np.ndarray]
-"""The arrays of a model, those of its scaler among them: ``scaler.mean`` and so on, of `MARKET_FEATURES`."""
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
 FEATURES = (*MARKET_FEATURES, "weight_held", "available")
@@ -78,7 +73,7 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
     )
 
 
-def fit_observation_scaler(weeks: MarketWeeks) -> dict[str, np.ndarray]:
+def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
     """Fit the scaler of the market features, on what is known of available assets in the training weeks.
 
     Parameters
@@ -88,8 +83,8 @@ def fit_observation_scaler(weeks: MarketWeeks) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of str to ndarray
-        A `Scaler` of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
+    Scaler
+        Of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
 
     Raises
     ------
@@ -103,7 +98,7 @@ def fit_observation_scaler(weeks: MarketWeeks) -> dict[str, np.ndarray]:
 
 def varied_in_training(scaler: Scaler) -> BoolArray:
     """Tell which of `MARKET_FEATURES` varied in training; the others are 0 in every observation."""
-    varied: BoolArray = scaler[VARIANCE] >= MIN_VARIANCE
+    varied: BoolArray = scaler.var >= MIN_VARIANCE
     return varied
 
 
@@ -124,7 +119,7 @@ def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float)
     ndarray of float32, shape (n_weeks, n_assets, 10)
         `MARKET_FEATURES`.
     """
-    scaled = (_unscaled_features(weeks) - scaler[MEAN]) / scaler[SCALE]
+    scaled = (_unscaled_features(weeks) - scaler.mean) / scaler.scale
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))
     clipped[..., -len(SIGNALS) :] *= signal_scale

@@ -8,7 +8,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
-from brain_assets.device import CPU, device_metadata
+from brain_assets.device import CPU
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
@@ -97,7 +97,7 @@ def train_policy_snapshot(
 
     fitted = _checked(policy, policy.fit(weeks, config, RULES, note, device), policy.layout(config))
     scaler = fit_observation_scaler(weeks)
-    arrays = {**fitted, **scaler}
+    arrays = {**fitted, **scaler.arrays}
     run, logits = PolicyRunner(policy, arrays, config, weeks, RULES).rollout()
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
@@ -122,7 +122,7 @@ def train_policy_snapshot(
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
-        **device_metadata(device, None),
+        "device": device,
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray
-from brain_assets.configuration import ModelConfig, without_advice
-from brain_assets.errors import BrainAssetsError, ConfigError, PolicyError, SnapshotError
+from brain_assets.configuration import ModelConfig
+from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.arithmetic import TradingRules, target_weights
@@ -23,7 +23,6 @@ from brain_assets.portfolio.observations import N_MARKET_FEATURES
 from brain_assets.portfolio.rules import RULES, read_policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.store.checks import (
-    CONFIG,
     COUNT,
     DATE,
     NAMES,
@@ -34,8 +33,8 @@ from brain_assets.store.checks import (
     check_dates,
     check_metadata,
 )
+from brain_assets.store.scaler import check_scaler
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.weights import check_arrays
 
 N_THREADS = 1
 """Bits repeat at a fixed thread count only, and small networks are fastest at one."""
@@ -147,22 +146,19 @@ class Policy(registry.Family):
 
     def check(self, snapshot: ModelSnapshot) -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
-        config = self.read_config(snapshot)
+        config = self.read_config(snapshot.config)
         training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
         check_metadata(snapshot.metadata, {"data": DATA, "training": training, "neutral_signals": [SIGNAL]})
         check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
-        check_arrays(snapshot.arrays, self.layout(config), N_MARKET_FEATURES)
+        check_scaler(snapshot.arrays, N_MARKET_FEATURES)
 
     def decide(self, snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> FloatArray:
         """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
         return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
 
-    def read_config(self, snapshot: ModelSnapshot) -> ModelConfig:
-        """Build the configuration of a snapshot; see `brain_assets.registry.Family.read_config`."""
-        try:
-            return read_policy_options(self.Config, snapshot.config)[0]
-        except ConfigError as error:
-            raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+    def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
+        """Read how a snapshot was trained; see `brain_assets.portfolio.rules.policy_options`."""
+        return read_policy_options(self.Config, options)[0]
 
 
 class PolicyRunner:

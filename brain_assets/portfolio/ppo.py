@@ -4,7 +4,7 @@ Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_ppo`; see 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -52,6 +52,7 @@ class Ppo(ActorCritic):
     name, label, code_version = "ppo", "PPO", "5"
     Config = PpoConfig
     forecaster = "lstm"
+    quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8, "batch_size": 52}
 
     def network(self, config: PpoConfig) -> "PpoNetwork":
         """Build the network, untrained."""

@@ -15,7 +15,7 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import forecasters_in
+from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
@@ -191,7 +191,7 @@ def build_report(
         If no week was traded by all strategies, or none of them is equal weight.
     """
     returns = _wide(backtests, "net_return")
-    labels = _labels(returns.columns, forecasters_in(forecasts))
+    labels = _labels(returns.columns, families_in(forecasts))
     names = list(labels)
     shared = returns[names].notna().all(axis=1)
     if EQUAL_WEIGHT not in names or not shared.any():

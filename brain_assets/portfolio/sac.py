@@ -5,7 +5,7 @@ Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_sac`; see 
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -68,6 +68,15 @@ class Sac(ActorCritic):
     name, label, code_version = "sac", "SAC", "3"
     Config = SacConfig
     forecaster = "patchtst"
+    quick: ClassVar[Mapping[str, Any]] = {
+        "total_steps": 200,
+        "n_envs": 4,
+        "n_steps": 26,
+        "hidden": 8,
+        "batch_size": 32,
+        "warmup_steps": 104,
+        "gradient_steps": 2,
+    }
 
     def network(self, config: SacConfig) -> "SacNetwork":
         """Build the network, untrained."""

@@ -19,7 +19,7 @@ from brain_assets.errors import ConfigError
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.environment import EnvConfig, Market
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import Scaler
+from brain_assets.store.scaler import Scaler
 
 
 class VectorizedPortfolioEnv(VecEnv):

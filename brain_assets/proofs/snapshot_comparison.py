@@ -9,7 +9,7 @@ from brain_assets.proofs.pipeline import Run
 from brain_assets.registry import Family
 from brain_assets.store.manifest import FILES, MODEL, SCALER, WEIGHTS
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.scaler import SCALER_ARRAYS
+from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.weights import read_arrays
 
 
@@ -66,7 +66,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _scaler(model: bytes) -> dict[str, str]:
-    return flat({name: read_arrays(model)[name].tolist() for name in SCALER_ARRAYS})
+    return flat({name: read_arrays(model)[name].tolist() for name in SCALER_NAMES})
 
 
 def _compare_file(
@@ -92,7 +92,7 @@ def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
     if artifact.endswith(".json"):
         return flat(json.loads(content))
     if artifact.endswith(MODEL):
-        weights = {name: str(array.sum()) for name, array in read_arrays(content).items() if name not in SCALER_ARRAYS}
+        weights = {name: str(array.sum()) for name, array in read_arrays(content).items() if name not in SCALER_NAMES}
         return {**_scaler(content), **weights}
     if artifact.endswith((WEIGHTS, SCALER)):  # never opened; what they hold is in the model too
         return {}

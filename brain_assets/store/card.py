@@ -246,7 +246,7 @@ def validate_card(text: str) -> None:
     for name in ("license", "tags", "model_name"):
         if not getattr(card.data, name):
             raise _refused(f"a value for {name}", "none")
-    for result in card.data.eval_results or ():
+    for result in card.data.get("eval_results") or ():
         if not (isinstance(result.metric_value, float) and math.isfinite(result.metric_value)):
             raise _refused(f"a finite number for {result.metric_name}", str(result.metric_value))
     if str(card) != text:

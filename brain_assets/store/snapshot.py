@@ -9,7 +9,14 @@ import numpy as np
 from pydantic import SecretStr
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, LookAheadError, RefusedSnapshotError, SnapshotError
+from brain_assets.configuration import without_advice
+from brain_assets.errors import (
+    ConfigError,
+    DamagedSnapshotError,
+    LookAheadError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import check_device, check_identity, refused
 from brain_assets.store.hub import HubAddress, HubStore
@@ -33,7 +40,16 @@ from brain_assets.store.names import (
     snapshot_name,
 )
 from brain_assets.store.places import read_files, write_files
-from brain_assets.store.weights import read_arrays, write_arrays, write_scaler_pkl, write_weights_pt
+from brain_assets.store.scaler import NAMES as SCALER_NAMES
+from brain_assets.store.scaler import Scaler
+from brain_assets.store.weights import (
+    Layout,
+    check_arrays,
+    read_arrays,
+    write_arrays,
+    write_scaler_pkl,
+    write_weights_pt,
+)
 
 if TYPE_CHECKING:
     from brain_assets.arrays import DateArray, FloatArray
@@ -82,6 +98,16 @@ class ModelSnapshot:
     def fingerprint(self) -> str:
         """The hash of what its bytes follow from."""
         return str(self.metadata["fingerprint"]["value"])
+
+    @property
+    def scaler(self) -> Scaler:
+        """Fitted on training rows."""
+        return Scaler.from_arrays(self.arrays)
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The arrays without the scaler's."""
+        return {name: array for name, array in self.arrays.items() if name not in SCALER_NAMES}
 
     def forecast(self, panel: "PricePanel", weeks: "Weeks") -> "FloatArray":
         """Forecast weekly returns; known at each week's decision time.
@@ -247,14 +273,13 @@ class ModelSnapshot:
             arrays={},
             card=_read_text(files[CARD]),
         )
-        model = registry.get(snapshot.family)
-        layout = model.layout(model.read_config(snapshot))
-        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], layout))
+        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], _layout(snapshot.family, snapshot.config)))
         snapshot.check()
         return snapshot
 
     def check(self) -> None:
         """Refuse parts that do not fit each other; raises `SnapshotError` that begins with a file's name."""
+        check_arrays(self.arrays, _layout(self.family, self.config))
         registry.get(self.family).check(self)
 
 
@@ -299,3 +324,12 @@ def _read_text(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise refused(CARD, "UTF-8 text", f"byte {error.start} that is not") from error
+
+
+def _layout(family: str, config: Mapping[str, Any]) -> Layout:
+    """Give names and shapes of the weights that a configuration asks for; raises `SnapshotError`."""
+    try:
+        layout: Layout = registry.get(family).layout(registry.get(family).read_config(config))
+    except ConfigError as error:
+        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+    return layout

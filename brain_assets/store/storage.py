@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from brain_assets.errors import MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
@@ -125,6 +125,16 @@ class SnapshotLocalStorage:
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
         """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
         return self.store.find(snapshot_name(cutoff_date)) is not None
+
+    def damaged_file(self, cutoff_date: datetime.date) -> str | None:
+        """Name the file of a snapshot that is there, but not as it was written; None: it is whole, or absent."""
+        try:
+            self.store.read(snapshot_name(cutoff_date))
+        except MissingSnapshotError:
+            return None
+        except DamagedSnapshotError as error:
+            return error.file
+        return None
 
     def list_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that exist, oldest first."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from brain_assets.store.checks import refused, shown
 from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL
-from brain_assets.store.scaler import MEAN, N_SAMPLES, SCALER_ARRAYS, check_scaler, standard_scaler
+from brain_assets.store.scaler import NAMES, Scaler, fitted_standard_scaler
 
 LARGEST_HEADER = 2**20
 LARGEST_NUMBER = 1e6
@@ -71,7 +71,7 @@ def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarr
     _check_bytes(entries, len(data) - start)
     if layout is not None:
         _check_layout({name: entry[:2] for name, entry in entries.items()}, layout)
-        entries = {name: entries[name] for name in (*layout, *SCALER_ARRAYS)}
+        entries = {name: entries[name] for name in (*layout, *NAMES)}
     return {name: _read_array(name, entry, data, start) for name, entry in entries.items()}
 
 
@@ -128,24 +128,21 @@ def _check_bytes(entries: Mapping[str, _Entry], n_bytes: int) -> None:
         raise refused(MODEL, f"{position:,} bytes of arrays, as the header says", f"{n_bytes:,}")
 
 
-def check_arrays(arrays: Mapping[str, np.ndarray], layout: Layout, n_features: int) -> None:
-    """Refuse other arrays than those of a layout and of a scaler of so many features; raises `SnapshotError`."""
+def check_arrays(arrays: Mapping[str, np.ndarray], layout: Layout) -> None:
+    """Refuse other arrays than those of a layout and a scaler; raises `SnapshotError`."""
     _check_layout({name: (array.dtype, array.shape) for name, array in arrays.items()}, layout)
-    for name in layout:
-        _check_numbers(name, arrays[name])
-    check_scaler(arrays, n_features)
 
 
 def _check_layout(got: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], layout: Layout) -> None:
-    names = (*layout, *SCALER_ARRAYS)
+    names = (*layout, *NAMES)
     for name in sorted(set(got) - set(names)):
         raise refused(MODEL, f"no arrays but {shown(', '.join(names))}", shown(name))
     for name in names:
         if name not in got:
             raise refused(MODEL, f"the array {name}", "none")
-    length = got[MEAN][1][:1] or (1,)
+    length = got[NAMES[0]][1][:1] or (1,)
     wanted = {name: f"float32 {tuple(shape)}" for name, shape in layout.items()}
-    wanted |= dict.fromkeys(SCALER_ARRAYS, f"float64 {length}") | {N_SAMPLES: "int64 ()"}
+    wanted |= dict.fromkeys(NAMES[:3], f"float64 {length}") | {NAMES[3]: "int64 ()"}
     for name, expected in wanted.items():
         if (described := f"{got[name][0].name} {got[name][1]}") != expected:
             raise refused(MODEL, f"{name} {expected}, as {CONFIG} says", described)
@@ -153,14 +150,10 @@ def _check_layout(got: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], layo
 
 def _read_array(name: str, entry: _Entry, data: bytes, start: int) -> np.ndarray:
     array: np.ndarray = np.ndarray(entry.shape, entry.dtype, data, start + entry.begin).copy()
-    if name not in SCALER_ARRAYS:  # which have limits of their own
-        _check_numbers(name, array)
-    return array
-
-
-def _check_numbers(name: str, array: np.ndarray) -> None:
-    if not ((array >= -LARGEST_NUMBER) & (array <= LARGEST_NUMBER)).all():
+    limit = LARGEST_NUMBER if name not in NAMES else np.finfo(float).max  # `Scaler` has limits of its own
+    if not ((array >= -limit) & (array <= limit)).all():
         raise refused(MODEL, f"finite numbers of a usual size in {shown(name)}", "some that are not")
+    return array
 
 
 def write_weights_pt(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -168,7 +161,7 @@ def write_weights_pt(arrays: Mapping[str, np.ndarray]) -> bytes:
     import torch
 
     content = io.BytesIO()
-    torch.save({name: torch.tensor(array) for name, array in arrays.items() if name not in SCALER_ARRAYS}, content)
+    torch.save({name: torch.tensor(array) for name, array in arrays.items() if name not in NAMES}, content)
     return content.getvalue()
 
 
@@ -176,4 +169,4 @@ def write_scaler_pkl(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Give the bytes of ``feature_scaler.pkl``: a fitted `sklearn.preprocessing.StandardScaler`."""
     import cloudpickle
 
-    return bytes(cloudpickle.dumps(standard_scaler(arrays), protocol=4))
+    return bytes(cloudpickle.dumps(fitted_standard_scaler(Scaler.from_arrays(arrays)), protocol=4))

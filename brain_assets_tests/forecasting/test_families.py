@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ class Broken(Ridge):
         ({"coef": np.zeros(3, np.float32)}, r"expected fit to give coef as float32 \(100,\), got float32 \(3,\)"),
         ({"coef": np.zeros(100)}, r"expected fit to give coef as float32 \(100,\), got float64 \(100,\)"),
         ({"intercept": 0.5}, r"expected fit to give intercept as float32 \(1,\), got float"),
-        ({"intercept": np.array([np.nan], np.float32)}, "expected fit to give finite numbers in intercept, got some"),
+        ({"intercept": np.array([np.nan], np.float32)}, "expected fit to give finite numbers up to 1e.06 in intercept"),
+        ({"coef": np.full(100, 2e6, np.float32)}, "expected fit to give finite numbers up to 1e.06 in coef, got some"),
         ({"more": np.zeros(1, np.float32)}, "expected fit to give arrays coef, intercept, got coef, intercept, more"),
         ({"coef": None}, "expected fit to give arrays coef, intercept, got intercept"),
     ],
@@ -157,15 +159,18 @@ def test_what_it_says_of_itself_must_make_sense(attributes: dict, problem: str) 
         register(type("Mine", (Ridge,), {"name": "mine", **attributes}))
 
 
-def test_a_snapshot_of_other_arrays_or_options_is_refused_by_its_file(snapshot: ModelSnapshot, tmp_path: Path) -> None:
+def test_a_snapshot_of_other_arrays_or_options_is_refused_by_its_file(snapshot: ModelSnapshot) -> None:
+    @register
     class Longer(Ridge):
+        name = "longer"
+
         def layout(self, config: RidgeConfig) -> dict[str, tuple[int, ...]]:
             return {"coef": (7,), "intercept": (1,)}
 
-    with pytest.raises(SnapshotError, match=r"expected coef float32 \(7,\), as config.json says, got float32 \(100,\)"):
-        Longer().check(snapshot)
+    with pytest.raises(SnapshotError, match=r"coef float32 \(7,\), as config.json says, got float32 \(100,\)"):
+        replace(snapshot, family="longer").check()
     with pytest.raises(SnapshotError, match=r"^config.json: PatchTstConfig: expected keys among window"):
-        registry.get("patchtst").check(snapshot)
+        replace(snapshot, family="patchtst").check()
 
 
 def test_a_half_of_a_forecaster_is_named() -> None:

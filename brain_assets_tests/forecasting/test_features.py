@@ -77,8 +77,8 @@ def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None
     features = np.zeros((1, 6, 1), dtype=np.float32)
     features[0, :, 0] = [np.nan, 1, 3, 5, 1000, 1000]
     scaler = fit_scaler(features, last_session=3)
-    assert scaler["scaler.mean"][0] == pytest.approx(3)
-    assert scaler["scaler.scale"][0] == pytest.approx(np.sqrt(8 / 3))
+    assert scaler.mean[0] == pytest.approx(3)
+    assert scaler.scale[0] == pytest.approx(np.sqrt(8 / 3))
 
 
 def test_scaled_features_are_clipped_and_unknown_ones_are_zero() -> None:

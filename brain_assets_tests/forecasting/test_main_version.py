@@ -36,7 +36,7 @@ def first(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
 
 def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
     """Give a version whose forecasts are a multiple of another's, under another name."""
-    weights = {name: value * factor if name.startswith("head.") else value for name, value in snapshot.arrays.items()}
+    weights = {name: value * factor if name.startswith("head.") else value for name, value in snapshot.weights.items()}
     metadata: Mapping[str, Any] = {**snapshot.metadata, "version": f"v{snapshot.cutoff_date}-{'0' * 12}"}
     return dataclasses.replace(snapshot, arrays={**snapshot.arrays, **weights}, metadata=metadata)
 

@@ -111,7 +111,7 @@ def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, sna
     weeks = weeks.select(weeks.year == 2021)
     unknown = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks)
     assert np.isfinite(unknown).all()
-    mean = snapshot.arrays["scaler.mean"][5:]
+    mean = snapshot.scaler.mean[5:]
     signals[0] = mean  # what is average says as little as what is not known
     np.testing.assert_allclose(
         snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks), unknown, atol=1e-6

@@ -11,8 +11,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
+    families_in,
     forecast_quality,
-    forecasters_in,
     weeks_by_source,
 )
 from brain_assets.market.calendar import complete_weeks
@@ -76,7 +76,7 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
 
 def test_columns_follow_the_sources_in_their_order(panel: PricePanel) -> None:
     forecasts = build_forecast_features(panel, [2017], {"mine": Shelf(), "lstm": Shelf()})
-    assert forecasters_in(forecasts) == ("mine", "lstm")
+    assert families_in(forecasts) == ["mine", "lstm"]
     assert list(forecasts.columns[2:6]) == ["mine", "mine_source", "lstm", "lstm_source"]
 
 

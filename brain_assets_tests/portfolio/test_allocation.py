@@ -3,7 +3,7 @@
 import datetime
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,22 +32,8 @@ from brain_assets.portfolio.policies import train_policy_snapshot, training_week
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
-
-
-class Stored:
-    """Snapshots in memory."""
-
-    def __init__(self, *snapshots: ModelSnapshot) -> None:
-        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        return sorted(self.by_date)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        return self.by_date[cutoff_date]
-
+from brain_assets_tests.portfolio.toy_results import Stored
 
 Sources = Mapping[str, SnapshotSource]
 FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo", "sac")

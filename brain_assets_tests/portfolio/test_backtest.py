@@ -1,6 +1,5 @@
 import datetime
 import json
-from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
 
 WITHOUT_FORECASTS = set(BASELINES)
 
@@ -31,19 +31,6 @@ def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that ask skfolio take most of the time, and have tests of their own: here they hold equal weights."""
     for name in ("risk_parity", "min_variance"):
         monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
-
-
-class Stored:
-    """The snapshots that were given, in memory."""
-
-    def __init__(self, *snapshots: ModelSnapshot) -> None:
-        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        return sorted(self.by_date)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        return self.by_date[cutoff_date]
 
 
 def rising_market() -> PricePanel:
@@ -88,7 +75,7 @@ def test_equal_weight_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), {})
+    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
 
 
 @pytest.fixture(scope="module")

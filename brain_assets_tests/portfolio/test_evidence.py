@@ -92,7 +92,7 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
         elif kind == "lively":
             fill(acting.score, 0.3, 0.0)
     policy = registry.get(family)
-    arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks)
+    arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks).arrays
     run, logits = PolicyRunner(policy, arrays, policy.Config(), weeks, RULES).rollout()
     got = degeneracy(policy_evidence(run, logits, policy.logit_bound(policy.Config()), weeks, RULES))
     if kind == "all in cash" and family == "sac":

@@ -14,6 +14,7 @@ from brain_assets.portfolio.observations import (
     fit_observation_scaler,
     market_observations,
 )
+from brain_assets.store.scaler import Scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 
@@ -35,12 +36,8 @@ def two_weeks() -> MarketWeeks:
     )
 
 
-def identity_scaler() -> dict[str, np.ndarray]:
-    return scaler_of(np.zeros(10), np.ones(10), np.ones(10))
-
-
-def scaler_of(mean: np.ndarray, variance: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
-    return {"scaler.mean": mean, "scaler.var": variance, "scaler.scale": scale, "scaler.n_samples_seen": np.int64(1)}
+def identity_scaler() -> Scaler:
+    return Scaler(np.zeros(10), np.ones(10), np.ones(10), 1)
 
 
 def test_observation_by_hand() -> None:
@@ -73,7 +70,7 @@ def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are
     unknown[:, :, 4] = np.nan
     changed = replace(weeks, signals=unknown)
     scaler = fit_observation_scaler(changed)
-    assert (scaler["scaler.mean"][7], scaler["scaler.var"][7], scaler["scaler.scale"][7]) == (0.0, 0.0, 1.0)
+    assert (scaler.mean[3 + 4], scaler.var[3 + 4], scaler.scale[3 + 4]) == (0.0, 0.0, 1.0)
     observations = market_observations(changed, scaler, SIGNAL_SCALE)
     assert observations[5, 2, 3 + 1] == 0.0
     assert not observations[:, :, 3 + 4].any()
@@ -118,8 +115,8 @@ def test_scaler_sees_the_available_entries_only() -> None:
     weeks = two_weeks()
     scaler = fit_observation_scaler(weeks)
     logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
-    np.testing.assert_allclose(scaler["scaler.mean"][2], logs.mean())
-    np.testing.assert_allclose(scaler["scaler.scale"][2], logs.std())
+    np.testing.assert_allclose(scaler.mean[2], logs.mean())
+    np.testing.assert_allclose(scaler.scale[2], logs.std())
     with pytest.raises(TableError, match="expected an asset available"):
         fit_observation_scaler(replace(weeks, available=np.zeros((2, 3), dtype=bool)))
 

@@ -21,6 +21,7 @@ from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
 CUTOFF = datetime.date(2018, 12, 31)
 CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC)}
@@ -34,7 +35,7 @@ def bars(panel: PricePanel) -> WeeklyBars:
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), {})
+    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +248,11 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.registry import get
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 cutoff = datetime.date(2018, 12, 31)
 market = SimulatorMarket(("A", "B", "C"), seed=3)
 panel = add_signals(PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2019, 1, 1))))
-forecasts = build_forecast_features(panel, [2016, 2017, 2018], {})
+forecasts = build_forecast_features(panel, [2016, 2017, 2018], NO_MODELS)
 for family, options in (("ppo", TINY_PPO), ("sac", TINY_SAC)):
     weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, family, cutoff)
     config = get(family).Config(**options)
@@ -267,4 +269,4 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
         folder = tmp_path / name
         hashes.append({path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 2 * 5
+    assert len(hashes[0]) == 2 * 6

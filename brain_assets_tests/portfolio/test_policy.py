@@ -34,8 +34,8 @@ from brain_assets.portfolio.policy import (
 from brain_assets.portfolio.rules import RULES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.portfolio.test_backtest import Stored
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
 from examples.momentum_policy import MomentumRank
 
 CUTOFF = datetime.date(2018, 12, 31)
@@ -43,7 +43,7 @@ CUTOFF = datetime.date(2018, 12, 31)
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2021), {})
+    return build_forecast_features(panel, range(2016, 2021), NO_MODELS)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def fit(
 ) -> dict[str, np.ndarray]:
     """All arrays of a policy that learned from some weeks, its scaler's among them."""
     learned = registry.get(family).fit(weeks, config, RULES, progress, device)
-    return {**learned, **fit_observation_scaler(weeks)}
+    return {**learned, **fit_observation_scaler(weeks).arrays}
 
 
 def train(family: str, weeks: MarketWeeks | None = None, config: ModelConfig | None = None) -> dict[str, np.ndarray]:

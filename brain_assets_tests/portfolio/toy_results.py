@@ -1,7 +1,8 @@
 """Small tables of results, as the main job writes them, with known answers."""
 
+import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,25 @@ from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.trials import Trial
+from brain_assets.store.snapshot import ModelSnapshot
+
+
+class Stored:
+    """Snapshots in memory."""
+
+    def __init__(self, *snapshots: ModelSnapshot) -> None:
+        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        return sorted(self.by_date)
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        return self.by_date[cutoff_date]
+
+
+NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
+"""Of forecasters: all of their forecasts are momentum."""
+
 
 NOTE = MarketNote("sample", "Closes only.")
 FIRST_WEEK = np.datetime64("2019-12-30")

@@ -59,6 +59,8 @@ def test_only_folders_that_verify_are_listed(storage: SnapshotLocalStorage, snap
     (storage.path(cutoff_of_year(2021)) / "weights.pt").write_bytes(b"half")
     assert storage.list_snapshots() == [cutoff_of_year(2017), cutoff_of_year(2019)]
     assert not storage.snapshot_exists(cutoff_of_year(2021))
+    damaged = {year: storage.damaged_file(cutoff_of_year(year)) for year in (2017, 2018, 2020, 2021)}
+    assert damaged == {2017: None, 2018: "model.safetensors", 2020: None, 2021: "weights.pt"}
     assert storage.read_metadata(cutoff_of_year(2021)) is None
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load
 from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.store.scaler import SCALER_ARRAYS, check_scaler, fit_scaler_by_column
+from brain_assets.store.scaler import Scaler, check_scaler, fit_scaler_by_column
 from brain_assets.store.weights import check_arrays, read_arrays, write_arrays
 
 NAN, INF = float("nan"), float("inf")
@@ -24,8 +24,8 @@ WEIGHTS = {
     "empty": np.zeros((0, 4), dtype=np.float32),
     "number": np.array(3, dtype=np.float32),
 }
-SCALER = dict(zip(SCALER_ARRAYS, (*np.array([[1.0, 2.0], [0.5, 4.0], [0.25, 16.0]]), np.array(7)), strict=True))
-ARRAYS = {**WEIGHTS, **SCALER}
+SCALER = Scaler(np.array([1.0, 2.0]), np.array([0.5, 4.0]), np.array([0.25, 16.0]), 7)
+ARRAYS = {**WEIGHTS, **SCALER.arrays}
 
 
 def refusal(data: bytes, layout: Any = LAYOUT) -> str:
@@ -55,7 +55,7 @@ def file_of(header: bytes | dict[str, Any], content: bytes = b"", length: int | 
 def test_arrays_come_back_the_same_in_the_order_of_the_layout() -> None:
     data = write_arrays(ARRAYS)
     back = read_arrays(data, LAYOUT)
-    assert list(back) == [*LAYOUT, *SCALER]
+    assert list(back) == [*LAYOUT, *SCALER.arrays]
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(back[name], array, strict=True)
         np.testing.assert_array_equal(load(data)[name], array, strict=True)  # as the package of the format reads it
@@ -143,6 +143,7 @@ def test_many_arrays_of_one_memory_cannot_multiply_it() -> None:
         ({"scaler.n_samples_seen": np.zeros(2, np.int64)}, "got int64 (2,)"),
         *(({"head.bias": np.array([0, value], np.float32)}, "a usual size in head.bias") for value in (NAN, INF, 3e38)),
         *(({"head.bias": np.array([0, value], np.float32)}, "a usual size in head.bias") for value in (-INF, -2e6)),
+        ({"scaler.mean": np.array([0, NAN])}, "a usual size in scaler.mean"),
     ],
 )
 def test_arrays_that_are_not_those_of_the_network_are_refused(changes: dict[str, Any], words: str) -> None:
@@ -150,7 +151,7 @@ def test_arrays_that_are_not_those_of_the_network_are_refused(changes: dict[str,
     assert words in refusal(write_arrays(arrays))
     if "usual" not in words:
         with pytest.raises(SnapshotError, match=r"^model.safetensors: expected"):
-            check_arrays(arrays, LAYOUT, 2)
+            check_arrays(arrays, LAYOUT)
 
 
 @given(st.data())
@@ -166,6 +167,7 @@ def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.Dat
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"scaler.scale": None}, "the arrays scaler.mean, scaler.scale"),
         ({"scaler.scale": np.array([1.0, 0.0])}, "a usual size in scaler.scale"),
         ({"scaler.scale": np.array([1.0, -4.0])}, "a usual size in scaler.scale"),
         ({"scaler.scale": np.array([1.0, 1e-300])}, "a usual size in scaler.scale"),
@@ -174,14 +176,20 @@ def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.Dat
         ({"scaler.mean": np.array([1.0, NAN])}, "a usual size in scaler.mean"),
         ({"scaler.var": np.array([-1.0, 1.0])}, "a usual size in scaler.var"),
         ({"scaler.n_samples_seen": np.array(-3)}, "a number of samples"),
-        (dict.fromkeys(SCALER_ARRAYS[:3], np.ones(5)), "a scaler of 2 features, got one of 5"),
-        (dict.fromkeys(SCALER_ARRAYS[:3], np.ones((2, 1))), "scaler.mean float64"),
+        ({"scaler.var": np.ones(3)}, "scaler arrays of one length"),
+        ({"scaler.mean": np.ones((2, 1))}, "scaler arrays of one length"),
     ],
 )
 def test_a_scaler_that_cannot_scale_is_refused(changes: dict[str, Any], words: str) -> None:
+    arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
     with pytest.raises(SnapshotError, match=rf"^model.safetensors: expected .*{words}"):
-        check_arrays({**ARRAYS, **changes}, LAYOUT, 2)
+        Scaler.from_arrays(arrays)
+
+
+def test_the_scaler_of_another_number_of_features_is_refused() -> None:
     check_scaler(ARRAYS, 2)
+    with pytest.raises(SnapshotError, match=r"model.safetensors: expected a scaler of 5 features, got one of 2;"):
+        check_scaler(ARRAYS, 5)
 
 
 def test_a_scaler_is_fitted_to_what_is_known_of_each_feature_as_scikit_learn_does() -> None:
@@ -190,12 +198,10 @@ def test_a_scaler_is_fitted_to_what_is_known_of_each_feature_as_scikit_learn_doe
     values[:, :, 2] = NAN
     scaler = fit_scaler_by_column(values)
     full, part = (StandardScaler().fit(values[:, skip:, i].reshape(-1, 1)) for i, skip in ((0, 0), (1, 10)))
-    assert list(scaler) == list(SCALER_ARRAYS)
-    mean, scale, variance, n_samples = scaler.values()
-    assert mean.tolist() == [full.mean_[0], part.mean_[0], 0.0]
-    assert scale.tolist() == [full.scale_[0], part.scale_[0], 1.0]
-    assert variance.tolist() == [full.var_[0], part.var_[0], 0.0]
-    assert (n_samples.dtype, n_samples.shape, n_samples) == (np.int64, (), 200)
+    assert scaler.mean.tolist() == [full.mean_[0], part.mean_[0], 0.0]
+    assert scaler.scale.tolist() == [full.scale_[0], part.scale_[0], 1.0]
+    assert scaler.var.tolist() == [full.var_[0], part.var_[0], 0.0]
+    assert scaler.n_samples_seen == 200
 
 
 def test_flipped_bits_of_the_numbers_are_the_manifests_to_notice() -> None:

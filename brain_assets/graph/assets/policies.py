@@ -173,7 +173,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     forecaster has no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in
     which a model that others have is not there.
     """
-    from brain_assets.forecasting.walkforward import forecasters_in
+    from brain_assets.forecasting.walkforward import families_in
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.portfolio.backtest import backtest as run_backtest
@@ -216,7 +216,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
     offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
-    benchmarks = benchmark_strategies(forecasters_in(walkforward_forecasts))
+    benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
     n_weeks = table["week_start"].nunique()
     return dg.MaterializeResult(
         value=table,
