@@ -113,9 +113,9 @@ def train() -> "tuple[ModelSnapshot, float]":
 
 
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
+    from brain_assets.store.hub_address import HubAddress
     from pydantic import SecretStr
 
-    from brain_assets.store.hub_address import HubAddress
     from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))
