@@ -96,7 +96,7 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
 
 def _storages(family: str | None) -> transfers.Storages:
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
-    return {name: SnapshotLocalStorage(name) for name in transfers.choose(FAMILIES, names, "--family")}
+    return {name: SnapshotLocalStorage(name) for name in transfers.choose(FAMILIES, names, "--family: expected one of")}
 
 
 def _cutoffs(year: str | None) -> transfers.Cutoffs:

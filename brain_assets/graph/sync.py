@@ -73,7 +73,9 @@ SYNC_JOBS = [sync_status, sync_push, sync_pull]
 
 
 def _chosen(config: SyncConfig, snapshots: Snapshots) -> sync.Storages:
-    return {family: snapshots[family] for family in sync.choose(snapshots, config.families, "families")}
+    return {
+        family: snapshots[family] for family in sync.choose(snapshots, config.families, "families: expected some of")
+    }
 
 
 def _run(context: dg.OpExecutionContext, config: PushConfig, plan: sync.Plan) -> None:

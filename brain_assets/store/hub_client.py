@@ -51,7 +51,7 @@ def _install() -> None:
     """
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     class Client(httpx2.Client):
         def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
