@@ -23,10 +23,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from brain_assets import registry
 
 SYMBOLS, YEARS = (20, 100, 500), (5, 10, 15)
 SMALL, SMALL_STAGES = ((100, 5), (500, 5)), ("forecasts", "backtest")
@@ -49,8 +51,8 @@ N_TAUGHT = 8
 IMPORTS = (
     "brain_assets.definitions",
     "brain_assets.forecasting.patchtst",
-    "brain_assets.portfolio.ppo",
-    "brain_assets.portfolio.sac",
+    "brain_assets.portfolio.sb3_ppo",
+    "brain_assets.portfolio.sb3_sac",
     "cvxpy",
     "matplotlib.figure",
     "pyarrow.parquet",
@@ -249,11 +251,18 @@ class _Made:
         return self._frame[inside].reset_index(drop=True)
 
 
+class _NoModel:
+    """A forecaster without a snapshot: its forecasts are momentum."""
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
+        return []
+
+
 def _prepare() -> dict[str, int]:
     """Write models of the year before, hardly trained, and forecasts of every year, which are momentum under a name."""
     from dataclasses import replace
 
-    from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
+    from brain_assets.forecasting.training import train_snapshot
     from brain_assets.forecasting.walkforward import build_forecast_features
     from brain_assets.graph.partitions import MARKET, SETTINGS, calendar_years, partition_years
     from brain_assets.graph.resources import resources_from
@@ -261,7 +270,6 @@ def _prepare() -> dict[str, int]:
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
     from brain_assets.store.tables import RAW
@@ -274,20 +282,23 @@ def _prepare() -> dict[str, int]:
         panel, symbols=panel.symbols[:N_TAUGHT], values=panel.values[:N_TAUGHT], signals=panel.signals[:N_TAUGHT]
     )
     cutoff_date = cutoff_of_year(LAST_YEAR - 1)
-    for family, forecaster in FORECASTERS.items():
-        config = forecaster.config_class(max_epochs=1)
+    families = registry.families_of()
+    for family, forecaster in families.forecasters.items():
+        config = forecaster.Config(max_epochs=1)
         snapshots[family].write_snapshot(train_snapshot(family, few, cutoff_date, config, note))
     for year in partition_years():
-        forecasts = build_forecast_features(panel, calendar_years(year), {})
+        forecasts = build_forecast_features(
+            panel, calendar_years(year), dict.fromkeys(families.forecasters, _NoModel())
+        )
         if year == LAST_YEAR:  # so that the rules that follow forecasts trade, too
-            for family in FORECASTERS:
+            for family in families.forecasters:
                 forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
         tables.write("walkforward_forecasts", year, forecasts)
     bars = WeeklyBars.from_panel(panel)
     known = tables.read("walkforward_forecasts", partition_years())
-    for family, policy in POLICIES.items():
+    for family, policy in families.policies.items():
         weeks = training_weeks(bars, known, family, cutoff_date)
-        config = policy.config_class(**HARDLY)
+        config = policy.Config(**HARDLY)
         snapshots[family].write_snapshot(train_policy_snapshot(family, weeks, cutoff_date, config, note))
     return {}
 
@@ -298,12 +309,11 @@ def _prepare_seeds() -> dict[str, int]:
 
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.seeds import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
 
-    for family in POLICIES:
+    for family in registry.families_of().policies:
         storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
         snapshot = storage.load_snapshot(cutoff_of_year(LAST_YEAR - 1))
         for number in range(1, N_SEEDS + 1):
@@ -321,10 +331,9 @@ def _remove_seeds() -> dict[str, int]:
 
     from brain_assets.graph.partitions import MARKET, SETTINGS
     from brain_assets.graph.resources import resources_from
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.store.names import cutoff_of_year
 
-    for family in POLICIES:
+    for family in registry.families_of().policies:
         storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
         for number in storage.list_seeds():
             shutil.rmtree(storage.of_seed(number).path(cutoff_of_year(LAST_YEAR - 1)).parent)

@@ -79,6 +79,7 @@ def backfill(
 
     A failed year does not stop what does not depend on it. The exit code is 1 if anything failed.
     """
+    from brain_assets.registry import families_of
     from brain_assets.results import read_results
 
     with session(market, engine) as (defs, instance), warnings_shown():
@@ -88,7 +89,7 @@ def backfill(
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
         job = backfill_class()(defs, instance, names, with_seeds(read_config(config), seeds), force)
         outcomes = _run(job, chosen)
-        _print_results(read_results(data_dir(), chosen))
+        _print_results(read_results(data_dir(), chosen, families_of()))
         _print_summary(outcomes)
         _print_ui_hint(ui_command)
     if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
@@ -185,7 +186,7 @@ def adopt(market: MarketOption = None) -> None:
         from brain_assets.graph.partitions import YEARS
 
         count = 0
-        snapshots = {family: storage.impatient() for family, storage in (defs.resources or {})["snapshots"].items()}
+        snapshots = {family: storage.no_retry() for family, storage in (defs.resources or {})["snapshots"].items()}
         for found in adoptable(instance, snapshots):
             instance.report_runless_asset_event(found.event)
             console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")

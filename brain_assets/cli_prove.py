@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
-from brain_assets.store.names import FAMILIES
+from brain_assets.registry import families_of
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -142,8 +142,6 @@ def _print_verdict(verdict: "Verdict") -> None:
 
 def _print_compared(verdicts: "Sequence[Verdict]") -> None:
     """Print how much of each stage was compared, and that what came after the date is another."""
-    from brain_assets.proofs.pipeline import UPSTREAM
-
     compared = [verdict for verdict in verdicts if verdict.comparison]
     if not compared:
         return
@@ -159,7 +157,7 @@ def _print_compared(verdicts: "Sequence[Verdict]") -> None:
         collapse_padding=True,
         pad_edge=False,
     )
-    for stage in UPSTREAM:
+    for stage in compared[0].comparison.upstream:  # type: ignore[union-attr]
         cells = []
         for verdict in compared:
             found: Any = verdict.comparison
@@ -194,7 +192,7 @@ def skill(
     from brain_assets.proofs.skill import prove_skill
 
     with progress_shown() as live, warnings_shown():
-        findings = prove_skill(families or FAMILIES, quick, lambda line: _say(live, line))
+        findings = prove_skill(families or list(families_of().by_name), quick, lambda line: _say(live, line))
     table = Table("claim", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
     for found in findings:
         verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"

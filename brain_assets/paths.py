@@ -1,20 +1,23 @@
 """Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
 
-What is asked of a file looks the same for both: what differs is here, in `brain_assets.store.objects`, and, for the
-folders of snapshots, in `brain_assets.store.remote_folder`.
+What is asked of a file looks the same for both: what differs is here, in `brain_assets.objects`, and, for the folders
+of snapshots, in the two stores of `brain_assets.store.places`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
+from brain_assets.files import replace_local_file, written_bytes
+from brain_assets.objects import list_children, object_exists, read_object, read_objects, write_object
+
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
-(its own would go past the time-outs and retries of `brain_assets.store.objects`)."""
+(its own would go past the time-outs and retries of `brain_assets.objects`)."""
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)")
 _LOCAL = ("file", "local")
@@ -82,8 +85,6 @@ def read_bytes(path: DataPath) -> bytes:
         If it cannot be read, elsewhere.
     """
     if is_remote(path):
-        from brain_assets.store.objects import read_object
-
         return read_object(path)
     return path.read_bytes()
 
@@ -91,8 +92,6 @@ def read_bytes(path: DataPath) -> bytes:
 def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
     """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
     if any(is_remote(path) for path in paths):
-        from brain_assets.store.objects import read_objects
-
         return read_objects([path for path in paths if is_remote(path)])
     return [path.read_bytes() if path.exists() else None for path in paths]
 
@@ -100,8 +99,6 @@ def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
     if is_remote(path):
-        from brain_assets.store.objects import object_exists
-
         return object_exists(path)
     return path.is_file()
 
@@ -109,7 +106,25 @@ def is_file(path: DataPath) -> bool:
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
     if is_remote(folder):
-        from brain_assets.store.objects import list_children
-
         return list_children(folder)
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; its folder is made if it is not there.
+
+    Parameters
+    ----------
+    path : Path or UPath
+    write : callable
+        Called with the path of a temporary file on this machine, which is renamed, or sent in one request.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what stood there still does.
+    """
+    if is_remote(path):
+        write_object(path, written_bytes(path.name, write))
+    else:
+        replace_local_file(path, write)

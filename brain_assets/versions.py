@@ -1,4 +1,7 @@
-"""Code versions: raise one when the code behind an asset would give other bytes for the same data and configuration."""
+"""Code versions: raise one when the code would give other bytes for the same data and configuration.
+
+A family of models has its own, `brain_assets.registry.Family.code_version`.
+"""
 
 CODE_VERSIONS = {
     "raw_prices": "1",
@@ -16,3 +19,6 @@ CODE_VERSIONS = {
     "raw_so_far": "1",
     "target_weights": "2",
 }
+
+MAIN_VERSIONS = "3"
+"""Of how main versions of any forecaster are split and scored; a family's own code version comes on top."""

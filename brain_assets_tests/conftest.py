@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets import registry
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
@@ -63,6 +66,22 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 
 
 FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Start each test with our families and those that its module names, whatever other tests have registered."""
+    named = {value for value in vars(request.module).values() if isinstance(value, type)}
+    known = {name: registry.get(name) for name in registry.names()}
+    kept = {
+        name: family
+        for name, family in known.items()
+        if type(family).__module__ in (*registry.OURS, request.module.__name__) or type(family) in named
+    }
+    monkeypatch.setattr(registry, "_REGISTERED", kept)
+    for family in known.values():
+        if type(family).__module__ not in {type(each).__module__ for each in kept.values()}:
+            monkeypatch.delitem(sys.modules, type(family).__module__, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -72,23 +72,21 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
 
     Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
     """
-    from brain_assets.store.sync import compare, to_complete
-
     for asset, family in SNAPSHOT_FAMILY.items():
         storage = snapshots[family]
         if storage.hub is None:
             continue
         try:
-            for row in to_complete(storage, compare(storage)):
-                if not _is_under_way(instance, row.cutoff_date.year):
+            for row in storage.compare():
+                if row.to_complete and not _is_under_way(instance, row.cutoff_date.year):
                     copy = storage.upload_snapshot_to_hf(row.cutoff_date)
-                    state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+                    state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
                     yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=state.metadata)
         except HubError as error:
             warn(f"hub: still pending: {error}")
     for family in FORECASTER_FAMILIES:
         for branch, copy in MainVersions(snapshots[family]).complete():
-            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
             yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **state.metadata})
 
 
@@ -103,7 +101,7 @@ def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:
     if storage.hub is None:
         return {}
     try:
-        return storage.repo.branches()
+        return storage.hf_commits()
     except HubError as error:
         warn(f"snapshots on the Hub are passed over: {error}")
         return {}
@@ -120,7 +118,7 @@ def _find(
         metadata = snapshot_metadata(snapshot, str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
         return _adopted(asset, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     if local is None and seen is None and cutoff_date in commits:
-        fingerprint = storage.repo.read_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
+        fingerprint = storage.read_hf_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
         branch = storage.repo.url(snapshot_name(cutoff_date))
         metadata = {
             "cutoff_date": cutoff_date.isoformat(),
@@ -182,7 +180,7 @@ def adopt(
     context: dg.SensorEvaluationContext, snapshots: dg.ResourceParam[Snapshots]
 ) -> dg.SensorResult | dg.SkipReason:
     """Adopt what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
-    quick = {family: storage.impatient() for family, storage in snapshots.items()}
+    quick = {family: storage.no_retry() for family, storage in snapshots.items()}
     adopted = [found.event for found in adoptable(context.instance, quick)]
     pushed = list(complete_pushes(context.instance, quick))
     if not adopted and not pushed:

@@ -1,17 +1,18 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pydantic
 
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
-from brain_assets.portfolio.config import PpoConfig, SacConfig
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 
 FORCE = "Do it again even if it is there already."
 
@@ -64,38 +65,21 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
-    fields: dict[str, Any] = {
-        field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-        for field in dataclasses.fields(config_class)
-    }
-    return pydantic.create_model(
-        config_class.__name__.replace("Config", "RunConfig"),
-        __base__=base,
-        __doc__=config_class.__doc__,
-        **fields,
-    )
+class LstmRunConfig(LstmConfig, TrainingConfig):
+    """How the LSTM is trained, and where."""
 
 
-if TYPE_CHECKING:  # a type checker cannot see classes that are made
+class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
+    """How the PatchTST is trained, and where."""
 
-    class LstmRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.LstmConfig`."""
 
-    class PatchTstRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.PatchTstConfig`."""
+class PpoRunConfig(PpoConfig, SeedsConfig):
+    """How the PPO policy is trained, where, and how often."""
 
-    class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.PpoConfig`."""
 
-    class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.SacConfig`."""
-else:
-    LstmRunConfig = run_config_class(LstmConfig)
-    PatchTstRunConfig = run_config_class(PatchTstConfig)
-    PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
-    SacRunConfig = run_config_class(SacConfig, SeedsConfig)
+class SacRunConfig(SacConfig, SeedsConfig):
+    """How the SAC policy is trained, where, and how often."""
+
 
 MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
     "lstm": (LstmRunConfig, LstmConfig),
@@ -106,6 +90,6 @@ MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
 """Family -> the configuration of its asset, and the plain package's."""
 
 
-def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
+def to_domain(run_config: Any, config_class: type[Any]) -> Any:
     """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
-    return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})
+    return config_class.of(run_config)

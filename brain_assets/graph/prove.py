@@ -20,7 +20,8 @@ from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.files import FilesMarket
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
-from brain_assets.proofs.pipeline import UPSTREAM, Run, Span
+from brain_assets.proofs.pipeline import Run, Span, upstream_of
+from brain_assets.registry import families_of
 from brain_assets.settings import Settings
 from brain_assets.store.tables import RAW, ParquetTableStore
 
@@ -69,7 +70,8 @@ class GraphRuns:
         )
         job = defs.resolve_job_def(walkforward.name)
         metadata: dict[tuple[str, int], Mapping[str, str]] = {}
-        made = [name for name in UPSTREAM if name not in RAW]
+        families = families_of()
+        made = [name for name in upstream_of(families) if name not in RAW]
         with self._instance(folder) as instance:
             for what, names in (("raw tables", list(RAW)), ("models, forecasts, backtest", made)):
                 for year in self._span.years:
@@ -77,7 +79,7 @@ class GraphRuns:
                     metadata |= self._run(job, instance, year, names, folder)
                     if self._on_step is not None:
                         self._on_step(f"{year} {what}", time.monotonic() - started)
-        return Run(folder, self._span, metadata)
+        return Run(folder, self._span, families, metadata)
 
     @contextmanager
     def _instance(self, folder: Path) -> Iterator[dg.DagsterInstance]:

@@ -10,8 +10,8 @@ from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, SnapshotLocalStorage]
@@ -121,7 +121,7 @@ def make_snapshot(
             )
         storage.write_snapshot(snapshot)
     # a Hub that has just failed is asked once more only
-    return Made(snapshot, reused, path, publish(storage.impatient() if problem else storage, cutoff_date), problem)
+    return Made(snapshot, reused, path, publish(storage.no_retry() if problem else storage, cutoff_date), problem)
 
 
 def _is_there(storage: SnapshotLocalStorage, cutoff_date: datetime.date, fingerprint: str) -> tuple[bool, str]:
@@ -146,7 +146,7 @@ def publish(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubSta
     except (HubError, SnapshotError) as error:
         warn(f"hub: pending: {error}")
         return HubState("pending", reason=str(error))
-    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
 
 
 def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Callable[[str], None]:

@@ -8,7 +8,7 @@ a model is stale if it was trained with another configuration than the one asked
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -72,7 +72,7 @@ class StatusReader:
         resources: Mapping[str, Any] = defs.resources or {}
         self._tables: TableStore = resources["tables"]
         self._snapshots: Mapping[str, SnapshotLocalStorage] = {
-            family: storage.impatient() for family, storage in resources["snapshots"].items()
+            family: storage.no_retry() for family, storage in resources["snapshots"].items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
@@ -148,7 +148,7 @@ class StatusReader:
             return local
         try:
             commit = self._branches(storage).get(cutoff_date)
-            return None if commit is None else storage.repo.read_manifest(cutoff_date, commit)
+            return None if commit is None else storage.read_hf_manifest(cutoff_date, commit)
         except (HubError, RefusedSnapshotError) as error:
             warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
             return None
@@ -156,7 +156,7 @@ class StatusReader:
     def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
         if storage.family not in self._commits:
             self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
-            self._commits[storage.family] = storage.repo.branches()
+            self._commits[storage.family] = storage.hf_commits()
         return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
@@ -196,7 +196,7 @@ def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]
     family = SNAPSHOT_FAMILY[name]
     run_config_class, config_class = MODEL_CONFIGS[family]
     config = to_domain(run_config_class(**values), config_class)
-    return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
+    return config.model_dump() if family in FORECASTER_FAMILIES else policy_options(config)
 
 
 def _sentence(cause: Any) -> str:

@@ -17,13 +17,12 @@ import pandas as pd
 import pyarrow
 
 from brain_assets.errors import DamagedTableError, StorageError, TableError
-from brain_assets.files import replace_file
 from brain_assets.market.archive import chain_prices
 from brain_assets.market.schema import SCHEMAS
+from brain_assets.objects import create_object
 from brain_assets.parquet import decode_table, encode_table, read_table
-from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes
+from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
-from brain_assets.store.objects import create_object
 
 FOLDERS = {
     "raw_prices": "raw/prices",

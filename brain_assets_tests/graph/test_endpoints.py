@@ -15,7 +15,7 @@ from graphql import parse, validate
 
 from brain_assets.definitions import defs
 from brain_assets.graph.assets import ASSETS, YEARLY_ASSETS
-from brain_assets.store.folder import read_files
+from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import MODELS, RAW

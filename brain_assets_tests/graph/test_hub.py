@@ -20,8 +20,8 @@ from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.folder import read_files
 from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.graph.worlds import MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world

@@ -13,8 +13,8 @@ from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
 from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
 from brain_assets_tests.graph.worlds import RAW, metadata_of

@@ -10,13 +10,13 @@ import dagster as dg
 import pytest
 
 from brain_assets.definitions import defs
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill, publish

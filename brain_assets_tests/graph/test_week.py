@@ -18,7 +18,7 @@ from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio.allocation import STRATEGIES
+from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import RAW, SO_FAR, MemoryTableStore, ParquetTableStore
@@ -26,6 +26,7 @@ from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
+STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
 NEW_YORK = ZoneInfo("America/New_York")
 THIS_YEAR = int(YEARS.get_partition_keys()[-1]) + 1
 LAST_YEAR = THIS_YEAR - 1

@@ -18,7 +18,7 @@ from brain_assets.versions import CODE_VERSIONS
 
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
 
 
 @dg.asset(
@@ -92,7 +92,7 @@ def _forecaster(
     panel = panel.until(cutoff_date)
 
     def train() -> "ModelSnapshot":
-        from brain_assets.forecasting.forecasters import train_snapshot
+        from brain_assets.forecasting.training import train_snapshot
 
         return train_snapshot(
             family,

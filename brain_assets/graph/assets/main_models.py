@@ -164,4 +164,4 @@ def _publish(versions: MainVersions, name: str) -> HubState | None:
     except HubError as error:
         warn(f"hub: pending: {error}")
         return HubState("pending", reason=str(error))
-    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)

@@ -93,7 +93,8 @@ def _policy(
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.portfolio.checks import weights_verdict
     from brain_assets.portfolio.evidence import degeneracy
-    from brain_assets.portfolio.policies import training_weeks, weights_on
+    from brain_assets.portfolio.policies import training_weeks
+    from brain_assets.portfolio.policy import PolicyProgress, weights_on
     from brain_assets.portfolio.rules import RULES
     from brain_assets.portfolio.seed_training import SeedTraining
     from brain_assets.progress import report
@@ -111,8 +112,11 @@ def _policy(
         if config.n_seeds > 1:
             head += f", seed {number + 1} of {config.n_seeds}"
 
-        def show(steps: int, total: int, reward: float) -> None:
-            report(f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}")
+        def show(point: PolicyProgress) -> None:
+            report(
+                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
+                f"{point.mean_episode_reward:.2f}"
+            )
 
         return make_snapshot(
             context,
@@ -169,11 +173,12 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     forecaster has no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in
     which a model that others have is not there.
     """
+    from brain_assets.forecasting.walkforward import families_in
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.portfolio.backtest import backtest as run_backtest
     from brain_assets.portfolio.backtest import growth
-    from brain_assets.portfolio.baselines import BASELINES
+    from brain_assets.portfolio.baselines import benchmark_strategies
     from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
     from brain_assets.portfolio.metrics import sharpe_ratio
     from brain_assets.portfolio.rules import RULES
@@ -183,7 +188,7 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     sources = {family: snapshots[family] for family in POLICY_FAMILIES}
     for storage in sources.values():
         if year > FIRST_YEAR and storage.hub is None:
-            storage.require_snapshot(cutoff_of_year(year - 1))
+            storage.read_files(cutoff_of_year(year - 1))
     here = {family: storage.list_snapshots() for family, storage in sources.items()}
     other_seeds = {
         family: {number: storage.of_seed(number) for number in storage.list_seeds()}
@@ -211,13 +216,14 @@ def backtest(  # type: ignore[no-untyped-def]  # with checks there are several o
     returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
     shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
     offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
+    benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
     n_weeks = table["week_start"].nunique()
     return dg.MaterializeResult(
         value=table,
         metadata={
             "weeks": n_weeks,
             "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
-            "rules_left_out": ", ".join(name for name in BASELINES if name not in returns) or "none",
+            "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
             "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
             **{f"eval/{name}_net_return": growth(table, name) for name in returns},
             **{
@@ -251,11 +257,11 @@ def _record_trials(
     year: int, result: "BacktestResult", forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
 ) -> None:
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
-    from brain_assets.portfolio.families import POLICIES
+    from brain_assets import registry
     from brain_assets.portfolio.trials import record_trial, trial_of
 
     for family, policy in result.latest.items():
-        forecaster = POLICIES[family].forecaster
+        forecaster = registry.get(family).forecaster
         cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
         metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()

@@ -17,10 +17,9 @@ from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_kn
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
 from brain_assets.parquet import encode_table
-from brain_assets.paths import DataPath
+from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
-from brain_assets.store.folder import replace_file
 from brain_assets.store.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
 from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
