@@ -16,7 +16,7 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest, growth
 from brain_assets.portfolio.baselines import BASELINES, equal_weight
 from brain_assets.portfolio.config import PpoConfig, SacConfig
-from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.policies import market_weeks, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
@@ -158,6 +158,33 @@ def test_other_seeds_trade_the_same_weeks_under_their_own_names(
     lacking = {1: Stored(second[1])}
     table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": lacking}).table
     assert "ppo_seed_1" not in set(table["strategy"])
+
+
+def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(
+    panel: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    """What is traded in a week is what its weights lack of those of the week before, drifted to the open."""
+    values = panel.values.copy()
+    values[0, panel.sessions < np.datetime64("2020-06-01")] = np.nan
+    ragged = replace(panel, values=values)
+    sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
+    table = backtest(ragged, build_forecast_features(ragged, [2020], {}), [2020], sources).table
+    bars = WeeklyBars.from_panel(ragged)
+    weeks = market_weeks(bars, bars.momentum)
+    weeks = weeks.select(np.isin(weeks.week_start, table["week_start"].to_numpy("datetime64[D]")))
+    [first, *_] = np.flatnonzero(weeks.available[:, 0])
+    assert weeks.week_start[first] == np.datetime64("2020-07-06")  # 20 daily returns are known by then
+    for strategy in ("ppo", "sac", *WITHOUT_FORECASTS):
+        weights = held(table, strategy).reindex(columns=[*panel.symbols, "cash"], fill_value=0.0).to_numpy()
+        grown = weights.copy()
+        grown[:, :-1] *= 1 + weeks.weekly_return
+        at_open = grown / grown.sum(axis=1, keepdims=True)
+        at_open[:-1, :-1] *= 1 + weeks.gap[1:]
+        at_open /= at_open.sum(axis=1, keepdims=True)
+        traded = np.abs(weights[1:] - at_open[:-1])[:, :-1].sum(axis=1)
+        turnover = table.loc[table["strategy"] == strategy, "turnover"].to_numpy()
+        np.testing.assert_allclose(turnover[1:], traded, rtol=0, atol=1e-12, err_msg=strategy)
+        assert turnover[0] == pytest.approx(weights[0, :-1].sum())
 
 
 def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
