@@ -109,14 +109,14 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     shutil.copytree(folder, tmp_path / "models")
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
     resources = {**resources, "tables": tables, "table_io": TableIOManager(tables)}
-    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
-    made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=twice), "ppo_policy")
-    seed_folder = tmp_path / "models" / "seeds" / "1" / "ppo" / "snapshot-2020-12-31"
-    assert made["other_seeds"] == [str(seed_folder)]
+    thrice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}}
+    made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=thrice), "ppo_policy")
+    folders = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" for number in "12"]
+    assert made["other_seeds"] == [str(folder) for folder in folders]
     assert made["reused"] is False
     assert made["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]  # the policy is the same
-    assert json.loads((seed_folder / "config.json").read_text())["training"]["seed"] == 1
-    again = run_year(2020, resources, names=["ppo_policy"], run_config=twice)
+    assert [json.loads((folder / "config.json").read_text())["training"]["seed"] for folder in folders] == [1, 2]
+    again = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
     assert metadata_of(again, "ppo_policy")["reused"] is True
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
     assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
@@ -125,10 +125,10 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
-    assert strategies == {"ppo", "sac", "ppo_seed_1", *BASELINES}
-    shutil.rmtree(seed_folder)
-    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_1"
-    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", *BASELINES}
+    assert strategies == {"ppo", "sac", "ppo_seed_1", "ppo_seed_2", *BASELINES}
+    shutil.rmtree(folders[1])
+    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_2"
+    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "ppo_seed_1", *BASELINES}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 
@@ -217,6 +217,19 @@ def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path:
     second = run_year(2019, resources, names=["lstm_snapshot"], run_config=changed)
     assert metadata_of(second, "lstm_snapshot")["reused"] is False
     assert metadata_of(second, "lstm_snapshot")["fingerprint"] != metadata_of(first, "lstm_snapshot")["fingerprint"]
+
+
+def test_changed_news_train_anew_what_sees_them_and_nothing_else(market: SimulatorMarket, tmp_path: Path) -> None:
+    tables, models = MemoryTableStore(), ["lstm_snapshot", "patchtst_snapshot"]
+    resources = world(market, tmp_path, tables)
+    first = run_year(2019, resources, names=[*RAW, *models])
+    news = tables.read_year("raw_news_sentiment", 2019)
+    news.loc[100, "sentiment_score"] = -news.loc[100, "sentiment_score"]
+    tables.write("raw_news_sentiment", 2019, news)
+    second = run_year(2019, resources, names=models)
+    assert [metadata_of(second, name)["reused"] for name in models] == [True, False]
+    fingerprints = [metadata_of(result, "patchtst_snapshot")["fingerprint"] for result in (first, second)]
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.fixture(scope="module")
