@@ -347,9 +347,37 @@ def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     with pytest.raises(HubError, match="expected to replace a snapshot of market live, got one of 'simulator'"):
         live.upload_snapshot_to_hf(DATE)
     assert hub.files(REPO, BRANCH) == files
+    with pytest.raises(RefusedSnapshotError, match="expected market live"):
+        live.impatient().download_snapshot_from_hf(DATE)
     same = SnapshotLocalStorage("lstm", tmp_path / "same", address, market="simulator")
     same.download_snapshot_from_hf(DATE)
     assert local_files(same) == files
+
+
+class Killed(BaseException):
+    """What a process does not survive."""
+
+
+def test_a_pull_that_was_killed_leaves_nothing_that_passes_for_a_snapshot_made_here(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+
+    def kill_once_it_is_there(*_: object) -> None:
+        if os.path.exists(empty.path(DATE) / "metadata.json"):
+            raise Killed
+
+    sys.setprofile(kill_once_it_is_there)  # asked at every call of a function
+    try:
+        with pytest.raises(Killed):
+            empty.download_snapshot_from_hf(DATE)
+    finally:
+        sys.setprofile(None)
+    assert local_files(empty) == files
+    publish(hub, {DATE: other_files})  # another machine has pushed
+    again = bind(empty.folder.parent, hub)
+    assert again.sync_all_hf_to_local() == [DATE]
+    assert local_files(again) == other_files
 
 
 def test_pending_snapshot_is_kept_by_a_pull(
