@@ -96,7 +96,7 @@ def results_of(folder: Path) -> Results:
         found["tables"][name] = {
             "types": dict(zip(table.column_names, map(str, table.schema.types), strict=True)),
             "attrs": pd.read_parquet(path).attrs,
-            **{f"column {column}": repr(table[column].to_pylist()) for column in table.column_names},
+            **{f"column {column}": table[column].to_pylist() for column in table.column_names},
         }
     for name, place in snapshots(folder):
         weights, scaler = parts_of(place)
@@ -147,12 +147,15 @@ def safetensors_differences(folder: Path) -> tuple[int, list[str]]:
 
 
 def differences(name: str, first: Any, second: Any) -> list[str]:
-    """Name what differs, down to the key of a mapping."""
+    """Name what differs, down to the key of a mapping and the first row of a list; numbers to their last digit."""
     if isinstance(first, dict) and isinstance(second, dict):
         keys = [*first, *(key for key in second if key not in first)]
         return [line for key in keys for line in differences(f"{name}: {key}", first.get(key), second.get(key))]
     if type(first) is type(second) and repr(first) == repr(second):
         return []
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        pairs = enumerate(zip(first, second, strict=True))
+        return next(filter(None, (differences(f"{name}: row {row}", *pair) for row, pair in pairs)))
     return [f"{name}: {_shown(first)} became {_shown(second)}"]
 
 
