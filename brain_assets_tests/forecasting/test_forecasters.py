@@ -57,13 +57,30 @@ def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PriceP
     # one epoch, no early stopping to choose: validation prices must not reach the weights
     config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
     values = panel.values.copy()
-    values[:, (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))] *= 1.7
+    year = (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))
+    values[:, year] *= np.random.default_rng(0).uniform(0.8, 1.25, values[:, year].shape)
     first = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP)
     second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, MADE_UP)
     np.testing.assert_array_equal(first.scaler.mean_, second.scaler.mean_)
     np.testing.assert_array_equal(first.scaler.scale_, second.scaler.scale_)
     for name, weights in first.state_dict.items():
         assert torch.equal(weights, second.state_dict[name]), name
+    assert first.metadata["forecast_scale"] == second.metadata["forecast_scale"]
+    losses = [snapshot.metadata["training"] for snapshot in (first, second)]
+    assert losses[0]["train_loss"] == losses[1]["train_loss"]
+    assert losses[0]["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
+    assert losses[0]["validation_loss"] != losses[1]["validation_loss"]
+
+
+def test_losses_are_in_units_of_the_training_targets(panel: PricePanel) -> None:
+    config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1, target="raw")
+    training = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).metadata["training"]
+    bars = WeeklyBars.from_panel(panel.until(CUTOFF))
+    last = bars.weeks.year == CUTOFF.year
+    learned = (bars.weeks.start >= np.datetime64("2016-02-08")) & ~last  # 20 daily returns are known by then
+    spread = bars.realized[learned].std()
+    for key, weeks in (("zero_train_loss", learned), ("zero_validation_loss", last)):
+        assert training[key] == pytest.approx(np.mean((bars.realized[weeks] / spread) ** 2)), key
 
 
 def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -175,6 +192,15 @@ SECOND_CPU = "cpu:0"
 
 families = pytest.mark.parametrize("family", TINY)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+
+
+@families
+def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, family: str) -> None:
+    snapshot = train_snapshot(family, panel, CUTOFF, dataclasses.replace(TINY[family], clip=0.5), MADE_UP)
+    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = weeks.select(weeks.year == 2021)
+    elsewhere = dataclasses.replace(snapshot, config={**snapshot.config, "clip": 5.0})
+    assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
 
 
 @pytest.fixture
