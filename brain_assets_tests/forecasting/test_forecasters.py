@@ -194,6 +194,32 @@ families = pytest.mark.parametrize("family", TINY)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
 
 
+OTHER = (
+    {"window": 12, "target": "raw", "learning_rate": 0.01, "weight_decay": 0.3, "batch_size": 32, "max_epochs": 1}
+    | {"clip": 0.5, "seed": 7, "hidden_size": 3, "n_layers": 2, "dropout": 0.3, "patch_length": 5, "patch_stride": 7}
+    | {"d_model": 6, "n_heads": 1, "feedforward_size": 3}
+)
+"""Another value of every option but one."""
+
+
+@families
+def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> None:
+    assert panel.signals is not None
+    short = PricePanel(panel.sessions, panel.symbols[:3], panel.values[:3], panel.signals[:3])
+
+    def curve(**options: object) -> list[dict[str, float]]:
+        config = dataclasses.replace(TINY[family], **options)
+        snapshot = train_snapshot(family, short, datetime.date(2017, 12, 31), config, MADE_UP)
+        return snapshot.metadata["training"]["curve"]
+
+    reference = curve()
+    for name in set(dataclasses.asdict(TINY[family])) - {"patience", "dropout"}:
+        assert curve(**{name: OTHER[name]}) != reference, name
+    assert curve(n_layers=2, dropout=0.3) != curve(n_layers=2)  # the LSTM's is between layers
+    fast = {"learning_rate": 0.05, "max_epochs": 20}
+    assert len(curve(**fast, patience=1)) < len(curve(**fast, patience=20)) == 20
+
+
 @families
 def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, family: str) -> None:
     snapshot = train_snapshot(family, panel, CUTOFF, dataclasses.replace(TINY[family], clip=0.5), MADE_UP)

@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 import torch
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
@@ -110,14 +111,22 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
     resources = {**resources, "tables": tables, "table_io": TableIOManager(tables)}
     thrice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}}
-    made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=thrice), "ppo_policy")
+    run = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
+    made = metadata_of(run, "ppo_policy")
     folders = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" for number in "12"]
     assert made["other_seeds"] == [str(folder) for folder in folders]
     assert made["reused"] is False
     assert made["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]  # the policy is the same
+    assert data_version(run, "ppo_policy") != data_version(results[2020], "ppo_policy")  # and what trades is not
     assert [json.loads((folder / "config.json").read_text())["training"]["seed"] for folder in folders] == [1, 2]
     again = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
     assert metadata_of(again, "ppo_policy")["reused"] is True
+    stamps = [(folder / "weights.pt").stat().st_mtime_ns for folder in folders]
+    forced = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3, "force": True}}}}
+    assert (
+        metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=forced), "ppo_policy")["reused"] is False
+    )
+    assert all((folder / "weights.pt").stat().st_mtime_ns > old for folder, old in zip(folders, stamps, strict=True))
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
     assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
     traded = tables.read_year("backtest", 2021)
@@ -131,6 +140,24 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "ppo_seed_1", *BASELINES}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
+
+
+def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
+    [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(name)]
+    return str((event.materialization.tags or {})[DATA_VERSION_TAG])
+
+
+def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    """In the first week of 2020 it was momentum."""
+    _, folder, tables = three_years
+    shutil.copytree(folder, tmp_path / "models")
+    run_year(2020, world(market, tmp_path / "models", tables), names=["backtest"])
+    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst")):
+        [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
+        metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
+        assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
 
 
 def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:
