@@ -354,6 +354,26 @@ def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     assert local_files(same) == files
 
 
+def test_what_was_pulled_stays_so_when_a_push_of_it_fails(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+    empty.download_snapshot_from_hf(DATE)
+    hub.fail(Fault("503", times=5))
+    with pytest.raises(HubUnavailableError):
+        empty.upload_snapshot_to_hf(DATE)
+    publish(hub, {DATE: other_files})  # another machine has pushed
+    assert empty.sync_all_hf_to_local() == [DATE]
+    assert local_files(empty) == other_files
+
+
+def test_a_repo_that_is_not_seen_is_no_empty_one(empty: SnapshotLocalStorage, files: Files) -> None:
+    """A forecast would fall back to an older model without a word."""
+    fill(empty, {cutoff_of_year(2017): files})
+    with pytest.raises(HubError, match=REPO):
+        empty.list_candidates([DATE])
+
+
 class Killed(BaseException):
     """What a process does not survive."""
 
