@@ -374,6 +374,25 @@ def test_a_repo_that_is_not_seen_is_no_empty_one(empty: SnapshotLocalStorage, fi
         empty.list_candidates([DATE])
 
 
+def test_a_damaged_snapshot_here_is_fetched_again(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    fill(empty, {DATE: files})
+    (empty.path(DATE) / "weights.pt").write_bytes(b"half")
+    publish(hub, {DATE: other_files})
+    assert empty.fetch_snapshot(DATE).card == other_files["README.md"].decode()
+
+
+def test_what_another_machine_has_pushed_is_not_pushed_over_unasked(
+    storage: SnapshotLocalStorage, hub: WatchedHub, other_files: Files
+) -> None:
+    storage.upload_snapshot_to_hf(DATE)
+    publish(hub, {DATE: other_files})
+    (row,) = compare(storage)
+    assert row.relation is Relation.DIFFERENT
+    assert to_complete(storage, [row]) == []
+
+
 class Killed(BaseException):
     """What a process does not survive."""
 
