@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -140,6 +141,7 @@ class HubStore:
         self.repo = address.repo
         self._address, self._policy, self._market = address, policy, market
         self._seen: dict[str, Branch] = {}
+        self._seems_absent = False
 
     @cached_property
     def _client(self) -> HubClient:
@@ -162,6 +164,7 @@ class HubStore:
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
+        self._seems_absent = True
         warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
         return {}
 
@@ -336,6 +339,7 @@ class HubStore:
             return None
 
     def _create_repo(self) -> None:
+        self._seems_absent = False
         report(f"{self.repo}: makes the repo, private")
         self._client.ask(lambda: self._client.api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
 
@@ -343,17 +347,24 @@ class HubStore:
         """Make a branch; it begins with what ``main`` holds."""
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-        try:
-            main = self._look(MAIN_BRANCH)
-        except RepositoryNotFoundError:
+        if self._seems_absent:  # saves a look; to make one that is there does no harm
             self._create_repo()
-            return self._start(name)
-        except RevisionNotFoundError:
-            raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
-        if name != MAIN_BRANCH:
-            self._client.ask(
-                lambda: self._client.api.create_branch(self.repo, branch=name, revision=main.commit), writes=True
-            )
+        if name == MAIN_BRANCH:
+            return self._look(name)
+
+        def create() -> None:
+            self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
+
+        with ThreadPoolExecutor(1) as pool:  # if main moves meanwhile, the commit is refused: it is on top of this one
+            made = pool.submit(create)
+            try:
+                main = self._look(MAIN_BRANCH)
+            except RepositoryNotFoundError:
+                self._seems_absent = True
+                raise TransientError("there is no such repo") from None
+            except RevisionNotFoundError:
+                raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
+            made.result()
         return main
 
     def _commit(self, name: str, branch: Branch, files: Mapping[str, bytes]) -> str:

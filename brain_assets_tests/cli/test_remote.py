@@ -34,7 +34,7 @@ class Driver:
         folder.mkdir(exist_ok=True)
         self.data_dir = data_dir
         self.config = str(write_config(folder / "tiny.yaml"))
-        self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home"), "BRAIN_CACHE_DIR": str(folder / "cache")}
+        self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home")}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return brain_assets(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
