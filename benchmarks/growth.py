@@ -263,8 +263,7 @@ def _prepare() -> dict[str, int]:
     """Write models of the year before, hardly trained, and forecasts of every year, which are momentum under a name."""
     from dataclasses import replace
 
-    from brain_assets.forecasting.forecasters import train_snapshot
-
+    from brain_assets.forecasting.training import train_snapshot
     from brain_assets.forecasting.walkforward import build_forecast_features
     from brain_assets.graph.partitions import MARKET, SETTINGS, calendar_years, partition_years
     from brain_assets.graph.resources import resources_from

@@ -11,14 +11,17 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
+
+from brain_assets.arrays import LARGEST_WEIGHT, describe
 from brain_assets.configuration import ModelConfig, build
-from brain_assets.errors import PluginError
+from brain_assets.errors import PluginError, TrainingError
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -101,6 +104,21 @@ class Family(ABC):
         """Read the configuration of a snapshot, believing nothing; raises `ConfigError`."""
         return build(self.Config, options, complete=True)
 
+    def check_fitted(self, arrays: Mapping[str, np.ndarray], config: Any) -> dict[str, np.ndarray]:
+        """Give the arrays of a training in the order of the layout; raises `TrainingError` if they are others."""
+        layout = self.layout(config)
+        if set(arrays) != set(layout):
+            raise self._misfit(f"arrays {', '.join(layout) or 'none'}", ", ".join(map(str, arrays)) or "none")
+        for name, shape in layout.items():
+            if describe(arrays[name]) != f"float32 {tuple(shape)}":
+                raise self._misfit(f"{name} as float32 {tuple(shape)}", describe(arrays[name]))
+            if not (np.abs(arrays[name]) <= LARGEST_WEIGHT).all():
+                raise self._misfit(f"finite numbers up to {LARGEST_WEIGHT:g} in {name}", "some that are not")
+        return {name: arrays[name] for name in layout}
+
+    def _misfit(self, expected: str, got: str) -> TrainingError:
+        return TrainingError(f"{self.name}: expected fit to give {expected}, got {got}; correct its fit or its layout.")
+
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
         """Say what this kind of family lacks, as expected and got; None: nothing."""
@@ -124,6 +142,12 @@ class Families:
     forecasters: Mapping[str, Any]
     policies: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, families: Iterable[Family]) -> "Families":
+        """Sort families by their role, in their order."""
+        known = list(families)
+        return cls(*({each.name: each for each in known if each.role == role} for role in ("forecaster", "policy")))
+
     @property
     def by_name(self) -> dict[str, Any]:
         """All of them, the forecasters first."""
@@ -144,14 +168,12 @@ def register(cls: F) -> F:
     PluginError
         If the class lacks something, its name cannot be used, or another class has it.
     """
-    where = f"{cls.__module__}.{cls.__qualname__}"
-    _refuse(where, _problem(cls))
-    known = _REGISTERED.get(cls.name)
-    if known is not None and _home(type(known)) != _home(cls):
-        other = f"{type(known).__module__}.{type(known).__qualname__}"
-        raise PluginError(
-            f"{where}: expected a name that no other family has, got {cls.name}, that of {other}; rename."
-        )
+    problem = _problem(cls)
+    known = None if problem else _REGISTERED.get(cls.name)
+    if known is not None and _path(type(known)) != _path(cls):
+        problem = "a name that no other family has", f"{cls.name}, that of {_path(type(known))}"
+    if problem is not None:
+        raise PluginError(f"{_path(cls)}: expected {problem[0]}, got {problem[1]}; correct the family.")
     _REGISTERED[cls.name] = cls()
     return cls
 
@@ -207,11 +229,7 @@ def families_of(plugins: Sequence[str] = ()) -> Families:
                 f"{module}: expected a module that registers a family, got none; remove it from the list."
             )
         found |= own
-    by_role: dict[str, dict[str, Family]] = {
-        role: {name: family for name, family in found.items() if family.role == role}
-        for role in ("forecaster", "policy")
-    }
-    return Families(by_role["forecaster"], by_role["policy"])
+    return Families.of(found.values())
 
 
 def _load_ours() -> None:
@@ -242,18 +260,15 @@ def _registered_by(module: str) -> dict[str, Family]:
     }
 
 
-def _home(cls: type) -> tuple[str, str]:
-    return cls.__module__, cls.__qualname__
-
-
-_TEXTS = ("name", "label", "code_version")
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _problem(cls: type[Family]) -> tuple[str, str] | None:
     """Say what is wrong with a class, as expected and got; None: nothing."""
     if not (inspect.isclass(cls) and issubclass(cls, Family) and hasattr(cls, "role")):
         return "a class that derives from Forecaster or Policy", "another"
-    for attribute in _TEXTS:
+    for attribute in ("name", "label", "code_version"):
         if not isinstance(value := getattr(cls, attribute, None), str) or not value.strip():
             return f"a text as {attribute}", repr(value)
     if not re.fullmatch("[a-z][a-z0-9_]{0,39}", cls.name) or keyword.iskeyword(cls.name):
@@ -269,8 +284,3 @@ def _problem(cls: type[Family]) -> tuple[str, str] | None:
     if inspect.isabstract(cls):
         return f"the methods {', '.join(sorted(cls.__abstractmethods__))}", "none"
     return cls.problem()
-
-
-def _refuse(where: str, problem: tuple[str, str] | None) -> None:
-    if problem is not None:
-        raise PluginError(f"{where}: expected {problem[0]}, got {problem[1]}; correct the family.")

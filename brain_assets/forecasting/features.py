@@ -72,7 +72,7 @@ def require_signals(panel: PricePanel, family: str) -> FloatArray:
 
 def known_returns(panel: PricePanel) -> BoolArray:
     """Tell where all returns of bars are known, whether a family sees them or not; (n_assets, n_sessions)."""
-    bars: BoolArray = np.isfinite(panel.values).all(axis=2)
+    bars: BoolArray = np.asarray(np.isfinite(panel.values).all(axis=2))
     known = np.zeros_like(bars)
     known[:, 1:] = bars[:, 1:] & bars[:, :-1]
     return known

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
-from brain_assets.errors import ForecastError, TrainingError
+from brain_assets.errors import ForecastError
 from brain_assets.forecasting.features import CHANNELS, Target, build_features, known_returns, scale_features
 from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
@@ -22,7 +22,9 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Family
 from brain_assets.store.scaler import check_scaler
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.weights import LARGEST_NUMBER
+
+N_THREADS = 1
+"""Results repeat bit for bit at a fixed number of threads only, and small models are fastest at one."""
 
 
 class ForecasterConfig(ModelConfig):
@@ -54,6 +56,7 @@ class Forecaster(Family):
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
     channels: ClassVar[tuple[str, ...]]
+    Config: ClassVar[type[ForecasterConfig]]
 
     @abstractmethod
     def fit(
@@ -87,10 +90,9 @@ class Forecaster(Family):
     def forecast(self, snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
         config = build(self.Config, snapshot.config)
-        index = window_index(known_returns(panel), weeks, config.window)  # type: ignore[attr-defined]
-        features = build_features(panel, self.channels, self.name)
-        scaled = scale_features(features, snapshot.scaler, config.clip)  # type: ignore[attr-defined]
-        windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))  # type: ignore[attr-defined]
+        index = window_index(known_returns(panel), weeks, config.window)
+        scaled = scale_features(build_features(panel, self.channels, self.name), snapshot.scaler, config.clip)
+        windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
 
@@ -116,18 +118,8 @@ def fit(
     family: Forecaster, train: Windows, validation: Windows, config: ForecasterConfig, progress: Progress, device: str
 ) -> dict[str, np.ndarray]:
     """Let a family learn on one thread, and check what it gives; raises `TrainingError` naming the family."""
-    layout = family.layout(config)
     with _one_thread():
-        arrays = dict(family.fit(train, validation, config, progress, device))
-    if set(arrays) != set(layout):
-        raise _broken(family, f"arrays {', '.join(layout)}", ", ".join(map(str, arrays)) or "none")
-    for name, shape in layout.items():
-        array = arrays[name]
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
-            raise _broken(family, f"{name} as float32 {tuple(shape)}", _describe(array))
-        if not (np.abs(array) <= LARGEST_NUMBER).all():
-            raise _broken(family, f"finite numbers up to {LARGEST_NUMBER:g} in {name}", "some that are not")
-    return {name: arrays[name] for name in layout}
+        return family.check_fitted(family.fit(train, validation, config, progress, device), config)
 
 
 def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
@@ -145,7 +137,7 @@ def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windo
     expected = f"{family.name}: expected predict to give"
     if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
         raise ForecastError(
-            f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {_describe(predicted)}; correct it."
+            f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {describe(predicted)}; correct it."
         )
     n_wrong = int((~np.isfinite(predicted)).sum())
     if n_wrong:
@@ -161,15 +153,7 @@ def by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -
 
 
 def _one_thread() -> Any:
-    """Hold all numerical libraries to one thread: bits repeat at a fixed number only."""
+    """Hold all numerical libraries to one thread."""
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(limits=1)
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-
-
-def _broken(family: Forecaster, expected: str, got: str) -> TrainingError:
-    return TrainingError(f"{family.name}: expected fit to give {expected}, got {got}; correct its fit or its layout.")
+    return threadpool_limits(limits=N_THREADS)

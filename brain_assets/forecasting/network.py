@@ -17,16 +17,13 @@ import pydantic
 from brain_assets.arrays import Float32Array
 from brain_assets.device import CPU, repeatable_gpu
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig, Progress
+from brain_assets.forecasting.forecaster import N_THREADS, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.forecasting.windows import Windows
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-N_THREADS = 1
-"""Results repeat bit for bit at a fixed thread count only, and small networks are fastest at one."""
 
 INFERENCE_BATCH = 1024
 

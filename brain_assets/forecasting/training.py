@@ -33,9 +33,6 @@ from brain_assets.store.snapshot import ModelSnapshot
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
 
-N_THREADS = 1
-"""Of every training: results repeat bit for bit at a fixed number only."""
-
 
 def train_snapshot(
     family: str,
@@ -116,7 +113,7 @@ def train_snapshot(
         "neutral_channels": uninformative,
         "market": market.name,
         "caveat": market.caveat,
-        "n_threads": N_THREADS,
+        "n_threads": forecaster.N_THREADS,
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)

@@ -28,8 +28,7 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import MarketError
-from brain_assets.files import replace_file
-from brain_assets.paths import DataPath, is_file, readable
+from brain_assets.paths import DataPath, is_file, readable, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.store.names import is_repo_name
 

@@ -1,7 +1,6 @@
 """From forecasts to a policy snapshot: one road for every policy family."""
 
 import datetime
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -95,7 +94,7 @@ def train_policy_snapshot(
         if on_progress is not None:
             on_progress(point)
 
-    fitted = _checked(policy, policy.fit(weeks, config, RULES, note, device), policy.layout(config))
+    fitted = policy.check_fitted(policy.fit(weeks, config, RULES, note, device), config)
     scaler = fit_observation_scaler(weeks)
     arrays = {**fitted, **scaler.arrays}
     run, logits = PolicyRunner(policy, arrays, config, weeks, RULES).rollout()
@@ -127,30 +126,6 @@ def train_policy_snapshot(
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
     return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
-
-
-def _checked(
-    policy: Policy, arrays: Mapping[str, np.ndarray], layout: Mapping[str, tuple[int, ...]]
-) -> dict[str, np.ndarray]:
-    """Give the arrays of a training in the order of the layout; raises `TrainingError` if they are others."""
-    expected, got = None, ""
-    if set(arrays) != set(layout):
-        expected, got = f"arrays {', '.join(layout) or 'none'}", ", ".join(map(str, arrays)) or "none"
-    for name, shape in layout.items() if expected is None else ():
-        array = arrays[name]
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
-            expected, got = f"{name} as float32 {tuple(shape)}", _describe(array)
-        elif not np.isfinite(array).all():
-            expected, got = f"finite numbers in {name}", "some that are not"
-    if expected is not None:
-        raise TrainingError(
-            f"{policy.name}: expected fit to give {expected}, got {got}; correct its fit or its layout."
-        )
-    return {name: arrays[name] for name in layout}
-
-
-def _describe(value: object) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:

@@ -228,11 +228,15 @@ def _is_policy(name: str) -> bool:
     return name in registry.names() and registry.get(name).role == "policy"
 
 
+def _is_foreign(family: str) -> bool:
+    return type(registry.get(family)).__module__ not in registry.OURS
+
+
 def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, str]:
     """Label strategies, further seeds left out, in the order of the report: policies, benchmarks, unknown ones."""
     main = sorted(name for name in strategies if family_of_seed(name) is None)
     benchmarks = {name: each.label for name, each in benchmark_strategies(forecasters).items() if name in main}
-    policies = {name: registry.label(name) for name in main if _is_policy(name)}
+    policies = {name: registry.label(name) for name in sorted(filter(_is_policy, main), key=_is_foreign)}
     known = {**policies, **benchmarks}
     return {**known, **{name: name for name in main if name not in known}}
 

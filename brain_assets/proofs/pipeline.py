@@ -7,7 +7,7 @@ Layout: as of a data folder of the graph (``raw/…``, ``forecasts/…``, ``back
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,18 +134,12 @@ def run_pipeline(
     for year in span.years:
         say(f"{year} raw tables")
         _fetch(market, tables, span, year)
-    run = Run(folder, span, families_among(configs))
+    run = Run(folder, span, Families.of(registry.get(name) for name in registry.names() if name in configs))
     whole = _panel(tables, list(span.years))
     for year in span.years:
         panel = whole if year == span.last_year else _panel(tables, list(range(span.first_partition, year + 1)))
         _make_year(market, tables, run, configs, year, whole, panel, say)
     return run
-
-
-def families_among(names: Iterable[str]) -> Families:
-    """Give some of the registered families, in the order in which all are known."""
-    chosen = [registry.get(name) for name in registry.names() if name in set(names)]
-    return Families(*({each.name: each for each in chosen if each.role == role} for role in ("forecaster", "policy")))
 
 
 def _panel(tables: ParquetTableStore, years: list[int]) -> PricePanel:

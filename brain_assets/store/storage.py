@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from brain_assets import registry
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
@@ -18,7 +19,7 @@ from brain_assets.store.checks import IDENTITY, check_metadata
 from brain_assets.store.copies import Comparison, HubCopies, HubRecord, OnTransfer, Transfer
 from brain_assets.store.hub import HubAddress, HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY
-from brain_assets.store.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.places import open_store
 from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
 
@@ -59,8 +60,9 @@ class SnapshotLocalStorage:
         policy: RetryPolicy = HUB_POLICY,
         market: str | None = None,
     ) -> None:
-        if family not in FAMILIES:
-            raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
+        if family not in registry.names():
+            known = ", ".join(registry.names())
+            raise SnapshotError(f"family: expected one of {known}, got {family}; choose one of them.")
         if root is None:
             settings = current_settings()
             root = settings.data_dir / "models"

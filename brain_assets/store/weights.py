@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from brain_assets.arrays import LARGEST_WEIGHT
 from brain_assets.store.checks import refused, shown
 from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL
 from brain_assets.store.scaler import NAMES, Scaler, fitted_standard_scaler
 
 LARGEST_HEADER = 2**20
-LARGEST_NUMBER = 1e6
-"""Of a weight, either way; those of trained networks are below 100."""
 DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 
 Layout = Mapping[str, tuple[int, ...]]
@@ -150,7 +149,7 @@ def _check_layout(got: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], layo
 
 def _read_array(name: str, entry: _Entry, data: bytes, start: int) -> np.ndarray:
     array: np.ndarray = np.ndarray(entry.shape, entry.dtype, data, start + entry.begin).copy()
-    limit = LARGEST_NUMBER if name not in NAMES else np.finfo(float).max  # `Scaler` has limits of its own
+    limit = LARGEST_WEIGHT if name not in NAMES else np.finfo(float).max  # `Scaler` has limits of its own
     if not ((array >= -limit) & (array <= limit)).all():
         raise refused(MODEL, f"finite numbers of a usual size in {shown(name)}", "some that are not")
     return array

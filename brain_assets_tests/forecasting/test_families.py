@@ -30,14 +30,14 @@ CONFIG = RidgeConfig(alpha=10.0)
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the families that a test registers."""
+def with_ridge(only_our_families: None) -> None:
+    """Add the example to our families."""
     families_of(["examples.ridge_forecaster"])
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
 
 
 @pytest.fixture(scope="module")
 def snapshot(panel: PricePanel) -> ModelSnapshot:
+    register(Ridge)
     return train_snapshot("ridge", panel, CUTOFF, CONFIG, MADE_UP)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets import registry
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, metadata, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
+from brain_assets.forecasting.windows import Windows
 from brain_assets.market import headlines, signals, weekly
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.files import FilesMarket
@@ -41,6 +43,7 @@ from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
 from brain_assets.registry import families_of
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
+from examples.ridge_forecaster import Ridge, RidgeConfig
 
 SPAN = Span(2018, 2019, 2020)
 YEAR_END, JULY = default_dates(SPAN.years)
@@ -395,6 +398,34 @@ def test_helper_fails_with_the_words_of_the_verdict(monkeypatch: pytest.MonkeyPa
     momentum_up_to_the_end_of_the_week(monkeypatch)
     with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, momentum"):
         assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={})
+
+
+# Families of a stranger's
+
+
+class Peeking(Ridge):
+    """Adds the returns of the session after each window to what it predicts."""
+
+    name = "peeking"
+
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+        after = np.minimum(windows.index.start + windows.window, windows.features.shape[1] - 1)
+        return super().predict(arrays, windows, config) + windows.features[windows.index.asset, after].sum(axis=1)
+
+
+def test_families_of_a_stranger_pass(few_rules: Mapping[str, Baseline], tmp_path: Path) -> None:
+    families = families_of(["examples.ridge_forecaster"])
+    configs = {"ridge": small_configs(families)["ridge"]}
+    [verdict] = assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs=configs)
+    assert verdict.comparison is not None
+    assert list(verdict.comparison.upstream)[3:] == ["ridge_snapshot", "walkforward_forecasts", "backtest"]
+    assert verdict.comparison.compared["ridge_snapshot", "snapshot files"] == 6
+
+
+def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
+    registry.register(Peeking)
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):
+        assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={"peeking": RidgeConfig()})
 
 
 # What gives no verdict

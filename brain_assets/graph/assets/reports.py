@@ -9,13 +9,12 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.files import replace_file
 from brain_assets.graph.automation import FOLLOWS_YEARS
 from brain_assets.graph.partitions import partition_years
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.paths import DataPath
+from brain_assets.paths import DataPath, replace_file
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
 

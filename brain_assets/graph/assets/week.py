@@ -9,7 +9,6 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
-from brain_assets.files import replace_file
 from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
@@ -17,7 +16,7 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal, places
 from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_known, read_so_far, recent_window
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
-from brain_assets.paths import DataPath
+from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
 from brain_assets.progress import warn
 from brain_assets.store.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
