@@ -121,7 +121,7 @@ def train() -> "tuple[ModelSnapshot, float]":
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
     from pydantic import SecretStr
 
-    from brain_assets.store.hub import HubAddress
+    from brain_assets.store.hub_client import HubAddress
     from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))

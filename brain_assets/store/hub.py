@@ -12,11 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
-
-from pydantic import SecretStr
 
 from brain_assets.errors import (
     DamagedSnapshotError,
@@ -28,9 +26,9 @@ from brain_assets.errors import (
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
-from brain_assets.store.hub_client import HUB_POLICY, HubClient, ask_in_this_thread
+from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, parse, verify
-from brain_assets.store.names import MAIN_BRANCH, is_repo_name, is_token
+from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.port import located
 
 T = TypeVar("T")
@@ -38,35 +36,6 @@ T = TypeVar("T")
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """A model repo.
-
-    Attributes
-    ----------
-    repo : str
-        ``user/name``.
-    token : SecretStr or None
-        None: what the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored).
-    endpoint : str or None
-        None: ``HF_ENDPOINT``, else the Hub itself.
-    """
-
-    repo: str
-    token: SecretStr | None = field(default=None, repr=False)
-    endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be asked."""
-        if not is_repo_name(self.repo):
-            raise HubError(f"repo: expected a model repo of the Hub, user/name, got {self.repo!r}; correct it.")
-        if self.token is not None and not is_token(self.token.get_secret_value()):
-            raise HubError(
-                f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "
-                "here); correct it."
-            )
 
 
 @dataclass(frozen=True)
@@ -145,7 +114,7 @@ class HubStore:
 
     @cached_property
     def _client(self) -> HubClient:
-        return HubClient(self.repo, self._address.token, self._address.endpoint, self._policy)
+        return HubClient(self._address, self._policy)
 
     def url(self, name: str) -> str:
         """Give the page of a branch."""
