@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 # Before anything imports the graph, whose years come from the environment as it is then.
 for name in [
@@ -103,9 +102,9 @@ def panel(market: SimulatorMarket, prices: pd.DataFrame) -> PricePanel:
 
 
 @pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """An S3 server with an empty bucket, which the environment names."""
-    with loopback_s3(monkeypatch, tmp_path / "cache-of-s3") as server:
+    with loopback_s3(monkeypatch) as server:
         yield server
 
 

@@ -25,7 +25,8 @@ from brain_assets.errors import (
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.retry import RetryPolicy
-from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.hub import HubStore
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
