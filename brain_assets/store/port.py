@@ -1,10 +1,13 @@
 """What every place of snapshots can do: a disk, a bucket, a repo of the Hugging Face Hub."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from brain_assets.errors import DamagedSnapshotError
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError
+from brain_assets.paths import DataPath
+from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
 
 
 class Store(Protocol):
@@ -31,8 +34,8 @@ class Store(Protocol):
         ------
         MissingSnapshotError
             If there is nothing of that name.
-        DamagedSnapshotError
-            If what is there is not a manifest, or not as it was written.
+        DamagedSnapshotError, RefusedSnapshotError
+            If what is there is not a manifest, or not as it was written; the second where strangers write.
         """
         ...
 
@@ -49,6 +52,52 @@ class Store(Protocol):
             If the files do not verify; nothing is written.
         """
         ...
+
+
+class FolderStore(ABC):
+    """A folder of snapshots, on a disk or elsewhere; it need not be there."""
+
+    folder: DataPath
+
+    @abstractmethod
+    def list(self) -> list[str]:
+        """Name the folders, in order, whole or not."""
+
+    @abstractmethod
+    def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
+        """Read files of a folder, not larger than they may be."""
+
+    @abstractmethod
+    def _put(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder, whole or not at all."""
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder, if it can be read."""
+        try:
+            return self.read_manifest(name)
+        except (MissingSnapshotError, DamagedSnapshotError):
+            return None
+
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """Read a manifest alone."""
+        with located(self.folder / name):
+            return parse(self._fetch(name, MANIFEST)[MANIFEST])
+
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, which verify."""
+        with located(self.folder / name):
+            files = self._fetch(name, *FILES)
+            verify(files)
+        return files
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder that verifies; one of that name is replaced."""
+        with located(self.folder / name):
+            verify(files)
+        self._put(name, files)
+
+    def _missing(self, name: str) -> MissingSnapshotError:
+        return MissingSnapshotError(f"{self.folder / name}: expected a snapshot, got none; train it, or pull it.")
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from brain_assets.store.names import (
     parse_version_name,
     snapshot_name,
 )
-from brain_assets.store.places import read_files, write_files
+from brain_assets.store.places import open_store, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.weights import (
@@ -168,7 +168,7 @@ class ModelSnapshot:
 
     def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        write_files(folder, self.files)
+        open_store(folder.parent).write(folder.name, self.files)
 
     @property
     def files(self) -> dict[str, bytes]:
