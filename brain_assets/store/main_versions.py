@@ -56,7 +56,7 @@ class MainVersions:
             raise SnapshotError(
                 f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
             )
-        snapshot.save(folder)
+        self.storage.store.write(folder.name, snapshot.files)
         return folder
 
     def load(self, name: str) -> ModelSnapshot:
@@ -106,14 +106,22 @@ class MainVersions:
         self.load(name)
         replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
 
-    def publish(self, name: str) -> HubCopy:
-        """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""
-        return self.storage.copies.upload(name, self.storage.store.read(self.path(name).name))
+    def publish(self, branch: str) -> HubCopy:
+        """Push a version to the branch of its name, or the current one to ``main``.
+
+        Raises
+        ------
+        SnapshotError
+            If there is no such version.
+        HubError
+            If it does not get through; the reason is remembered.
+        """
+        name = branch if branch != MAIN_BRANCH else self.current() or ""
+        return self.storage.upload(branch, self.storage.store.read(self.path(name).name))
 
     def publish_current(self) -> HubCopy | None:
         """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
-        name = self.current()
-        return None if name is None else self.storage.copies.upload(MAIN_BRANCH, self.storage.store.read(name))
+        return None if self.current() is None else self.publish(MAIN_BRANCH)
 
     def unpublished(self) -> list[str]:
         """Name the branches, ``main`` the last, that the Hub is not known to hold as they are here; asks nobody."""
@@ -121,19 +129,12 @@ class MainVersions:
             return []
         current = self.current()
         folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
-        return [
-            branch
-            for branch, name in folders.items()
-            if not self.storage.copies.is_uploaded(branch, self.read_metadata(name)["manifest"])
-        ]
+        return [branch for branch, name in folders.items() if not self.storage.is_uploaded(branch, name)]
 
     def complete(self) -> Iterator[tuple[str, HubCopy]]:
         """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
         for branch in self.unpublished():
             try:
-                copy = self.publish_current() if branch == MAIN_BRANCH else self.publish(branch)
+                yield branch, self.publish(branch)
             except HubError as error:
                 warn(f"{self.family} {branch}: hub: still pending: {error}")
-                continue
-            if copy is not None:
-                yield branch, copy
