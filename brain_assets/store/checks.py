@@ -6,17 +6,36 @@ Every refusal is a `SnapshotError` that begins with the file's name; whoever rea
 import datetime
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
-from brain_assets.errors import LateTrainingError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, LateTrainingError, RefusedSnapshotError, SnapshotError
 from brain_assets.store.manifest import MANIFEST
 
 
 def refused(file: str, expected: str, got: str) -> SnapshotError:
     """Make the error that says why a snapshot is not used."""
     return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+
+
+@contextmanager
+def believed(place: object) -> Iterator[None]:
+    """Say of what is wrong with a stranger's files where it is, and that they are not used: nobody here has made them.
+
+    Raises
+    ------
+    RefusedSnapshotError
+    """
+    try:
+        yield
+    except RefusedSnapshotError:
+        raise
+    except SnapshotError as error:
+        if isinstance(error, DamagedSnapshotError):
+            error = refused(error.file, error.expected, error.got)
+        raise RefusedSnapshotError(f"{place}/{error}") from error
 
 
 def shown(text: str) -> str:

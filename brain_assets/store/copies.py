@@ -225,7 +225,8 @@ class CopiedFolders:
 
     def download(self, name: str, commit: str = "") -> None:
         """Pull a snapshot; one of its name is replaced, but only by one that is believed. Raises as `HubStore.read`."""
-        files, commit = self.repo.read_copy(name, commit)
+        commit = commit or self.repo.look(name).commit
+        files = self.repo.read(name, commit)
         believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
         self._remember(name, replace(self.record(name), arriving=_hash_of(files)))
         self.store.write(name, files)

@@ -14,11 +14,10 @@ from brain_assets.errors import (
     ConfigError,
     DamagedSnapshotError,
     LookAheadError,
-    RefusedSnapshotError,
     SnapshotError,
 )
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import check_device, check_identity, refused
+from brain_assets.store.checks import believed, check_device, check_identity, refused
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
@@ -294,16 +293,9 @@ def believe(
     RefusedSnapshotError
         If they are not a model of that name, family and market: one sentence. Nothing of them has run.
     """
-    try:
+    with believed(place):
         check_named(parse(files[MANIFEST]), name, family, market)
-        return ModelSnapshot.from_files(place, files)
-    except RefusedSnapshotError:
-        raise
-    except DamagedSnapshotError as error:
-        raise RefusedSnapshotError(f"{place}/{refused(error.file, error.expected, error.got)}") from error
-    except SnapshotError as error:
-        text = str(error)
-        raise RefusedSnapshotError(text if text.startswith(place) else f"{place}/{text}") from error
+        return ModelSnapshot._from_files(files)
 
 
 def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:

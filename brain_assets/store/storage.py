@@ -14,7 +14,7 @@ from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, current_settings
-from brain_assets.store.checks import IDENTITY, check_metadata
+from brain_assets.store.checks import IDENTITY, believed, check_metadata
 from brain_assets.store.copies import CopiedFolders, HubRecord
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
@@ -202,10 +202,8 @@ class SnapshotLocalStorage(CopiedFolders):
         """
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
-        try:
+        with believed(f"{self.repo.repo}@{name}"):
             check_named(manifest, name, self.family, self._market)
-        except SnapshotError as error:
-            raise RefusedSnapshotError(f"{self.repo.repo}@{name}/{error}") from error
         return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
