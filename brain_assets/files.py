@@ -7,9 +7,7 @@ stood there, what it wrote, or a sibling that nothing reads and that the next wr
 import os
 import re
 import shutil
-import tempfile
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,20 +16,13 @@ from brain_assets.errors import StorageError
 _TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
 
 
-def replace_local_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all: to a sibling, which `write` is called with; its folder is made.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what stood there still does.
-    """
+def replace_local_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     temporary = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
-        write(temporary)
-        flush(temporary)
+        write_flushed(temporary, data)
         temporary.replace(path)
         flush(path.parent)
     except OSError as error:
@@ -40,14 +31,10 @@ def replace_local_file(path: Path, write: Callable[[Path], object]) -> None:
         remove(temporary)
 
 
-def written_bytes(name: str, write: Callable[[Path], object]) -> bytes:
-    """Give what `write` writes to a file of a name."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="brain-assets-") as folder:
-            write(Path(folder) / name)
-            return (Path(folder) / name).read_bytes()
-    except OSError as error:
-        raise StorageError.unwritable(tempfile.gettempdir(), error.strerror or error) from error
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a file that survives a power cut once the name of it is flushed too."""
+    path.write_bytes(data)
+    flush(path)
 
 
 def flush(path: Path) -> None:

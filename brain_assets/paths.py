@@ -6,14 +6,14 @@ of snapshots, in the two stores of `brain_assets.store.places`.
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
-from brain_assets.files import replace_local_file, written_bytes
+from brain_assets.files import replace_local_file
 from brain_assets.objects import create_object, list_children, object_exists, read_object, read_objects, write_object
 
 DataPath = Path | UPath
@@ -98,24 +98,13 @@ def list_names(folder: DataPath) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
 
-def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; its folder is made if it is not there.
-
-    Parameters
-    ----------
-    path : Path or UPath
-    write : callable
-        Called with the path of a temporary file on this machine, which is renamed, or sent in one request.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what stood there still does.
-    """
+def replace_file(path: DataPath, data: bytes | str) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
+    content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        write_object(path, written_bytes(path.name, write))
+        write_object(path, content)
     else:
-        replace_local_file(path, write)
+        replace_local_file(path, content)
 
 
 def create_file(path: DataPath, text: str) -> None:
@@ -123,7 +112,7 @@ def create_file(path: DataPath, text: str) -> None:
     if is_remote(path):
         create_object(path, text.encode())
     elif not path.exists():
-        replace_local_file(path, lambda temporary: temporary.write_text(text))
+        replace_local_file(path, text.encode())
 
 
 def copy_here(path: DataPath) -> Path:

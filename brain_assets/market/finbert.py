@@ -157,7 +157,7 @@ class _Cache:
             return
         together = self.read() | scores
         frame = pd.DataFrame({"title_sha256": list(together), "score": list(together.values())}).astype(_COLUMNS)
-        replace_file(self._path, lambda temporary: temporary.write_bytes(encode_table(frame)))
+        replace_file(self._path, encode_table(frame))
 
 
 @dataclass(frozen=True)

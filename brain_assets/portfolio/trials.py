@@ -62,7 +62,7 @@ def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], for
     """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
     content = {"trial": trial.model_dump(), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
-    replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+    replace_file(folder / name, json.dumps(content, indent=2) + "\n")
 
 
 def read_trials(folder: DataPath) -> list[Trial]:

@@ -193,8 +193,7 @@ class CopiedFolders:
         return [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)]
 
     def _remember(self, name: str, record: HubRecord) -> None:
-        content = json.dumps(asdict(record), indent=2) + "\n"
-        replace_file(self._record_path(name), lambda temporary: temporary.write_text(content))
+        replace_file(self._record_path(name), json.dumps(asdict(record), indent=2) + "\n")
 
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _FOLDER / f"{name}{_ENDING}"

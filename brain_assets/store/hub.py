@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
-from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
@@ -24,7 +24,7 @@ from brain_assets.store.checks import believed
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, parse, verify
 from brain_assets.store.names import MAIN_BRANCH
-from brain_assets.store.port import located
+from brain_assets.store.port import Store, located
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class HubCopy:
     changed: bool
 
 
-class HubStore:
+class HubStore(Store):
     """The model repo of one family; see `brain_assets.store.port.Store`.
 
     Parameters
@@ -148,13 +148,6 @@ class HubStore:
         branch = Branch(_require_commit(info.sha), files)
         self._seen[branch.commit] = branch  # a commit never changes
         return branch
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a branch that agrees with its listing."""
-        try:
-            return self.read_manifest(name)
-        except SnapshotError:
-            return None
 
     def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
-from brain_assets.files import flush, remove, remove_leftovers, temporary_sibling
+from brain_assets.errors import DamagedSnapshotError, SnapshotError, StorageError
+from brain_assets.files import flush, remove, remove_leftovers, temporary_sibling, write_flushed
 from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse
 from brain_assets.store.port import FolderStore
 
@@ -35,7 +35,7 @@ class LocalStore(FolderStore):
         """Give the manifest of a folder that is whole; reads all of it."""
         try:
             return parse(self.read(name)[MANIFEST])
-        except (MissingSnapshotError, DamagedSnapshotError):
+        except SnapshotError:
             return None
 
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
@@ -63,8 +63,7 @@ class LocalStore(FolderStore):
             remove_leftovers(self.folder)
             temporary.mkdir()
             for file in FILES:
-                (temporary / file).write_bytes(files[file])
-                flush(temporary / file)
+                write_flushed(temporary / file, files[file])
             flush(temporary)
             _put_in_place(temporary, folder)
             flush(self.folder)

@@ -104,7 +104,7 @@ class MainVersions:
     def promote(self, name: str) -> None:
         """Make a version current, in one step; raises `SnapshotError` if it is not there or does not load."""
         self.load(name)
-        replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
+        replace_file(self.folder / CURRENT, f"{name}\n")
 
     def publish(self, branch: str) -> HubCopy:
         """Push a version to the branch of its name, or the current one to ``main``.

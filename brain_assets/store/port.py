@@ -3,30 +3,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.paths import DataPath
 from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
 
 
-class Store(Protocol):
+class Store(ABC):
     """The folders of one family in one place; each has a name, and the files of `brain_assets.store.manifest.FILES`.
 
     Every method raises `StorageError` (a disk, a bucket) or `HubError` where the place itself fails or refuses.
     """
 
+    @abstractmethod
     def list(self) -> list[str]:
         """Name what stands there, in order, whole or not: reading tells."""
-        ...
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
-
-        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
-        """
-        ...
-
+    @abstractmethod
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest, which verifies against itself; no other file is read.
 
@@ -37,12 +31,12 @@ class Store(Protocol):
         DamagedSnapshotError, RefusedSnapshotError
             If what is there is not a manifest, or not as it was written; the second where strangers write.
         """
-        ...
 
+    @abstractmethod
     def read(self, name: str) -> dict[str, bytes]:
         """Read all files, which verify. Raises as `read_manifest`, the error naming the file that is to blame."""
-        ...
 
+    @abstractmethod
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
 
@@ -51,17 +45,22 @@ class Store(Protocol):
         DamagedSnapshotError
             If the files do not verify; nothing is written.
         """
-        ...
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
+        try:
+            return self.read_manifest(name)
+        except SnapshotError:
+            return None
 
 
-class FolderStore(ABC):
+class FolderStore(Store):
     """A folder of snapshots, on a disk or elsewhere; it need not be there."""
 
     folder: DataPath
-
-    @abstractmethod
-    def list(self) -> list[str]:
-        """Name the folders, in order, whole or not."""
 
     @abstractmethod
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
@@ -71,13 +70,6 @@ class FolderStore(ABC):
     def _put(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write a folder, whole or not at all."""
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder, if it can be read."""
-        try:
-            return self.read_manifest(name)
-        except (MissingSnapshotError, DamagedSnapshotError):
-            return None
-
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest alone."""
         with located(self.folder / name):
@@ -86,8 +78,7 @@ class FolderStore(ABC):
     def read(self, name: str) -> dict[str, bytes]:
         """Read all files, which verify."""
         with located(self.folder / name):
-            files = self._fetch(name, *FILES)
-            verify(files)
+            verify(files := self._fetch(name, *FILES))
         return files
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:

@@ -176,7 +176,7 @@ class ParquetTableStore(TableStore):
         if not self.check_identity():
             create_file(self.data_dir / IDENTITY_FILE, json.dumps(self._identity, indent=2) + "\n")
             self.check_identity()  # another process may have been faster
-        replace_file(path, lambda temporary: temporary.write_bytes(encode_table(frame)))
+        replace_file(path, encode_table(frame))
         return str(path)
 
     def keep_replaced(self, name: str, year: Part) -> str:
@@ -184,7 +184,7 @@ class ParquetTableStore(TableStore):
         path = self.path(name, year)
         data = read_bytes(path)
         kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
-        replace_file(kept, lambda temporary: temporary.write_bytes(data))
+        replace_file(kept, data)
         return str(kept)
 
     def check_identity(self) -> bool:

@@ -60,7 +60,7 @@ def report(
     built = report_of(years, market, tables, snapshots, trials)
     page = report_page(built)
     path = reports_dir / f"{market.name}-{years[0]}-{years[-1]}.html"
-    replace_file(path, lambda temporary: temporary.write_text(page.html, encoding="utf-8"))
+    replace_file(path, page.html)
     context.log.info(f"report of {len(years)} years: {path}")
     conclusion = conclude(built)
     return dg.MaterializeResult(
