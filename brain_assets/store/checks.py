@@ -22,12 +22,7 @@ def refused(file: str, expected: str, got: str) -> SnapshotError:
 
 @contextmanager
 def believed(place: object) -> Iterator[None]:
-    """Say of what is wrong with a stranger's files where it is, and that they are not used: nobody here has made them.
-
-    Raises
-    ------
-    RefusedSnapshotError
-    """
+    """Let what is wrong with a stranger's files be a `RefusedSnapshotError` with their place: nobody here made them."""
     try:
         yield
     except RefusedSnapshotError:
@@ -88,6 +83,7 @@ IDENTITY: Mapping[str, Shape] = {
     "market": TEXT,
     "caveat": TEXT,
     "n_threads": COUNT,
+    "device": DEVICE,
 }
 """What the metadata of every family says."""
 
@@ -95,10 +91,7 @@ IDENTITY: Mapping[str, Shape] = {
 def check_metadata(values: object, shape: Shape, path: str = "") -> None:
     """Refuse metadata that lacks what is asked for later, or has something else in its place.
 
-    Raises
-    ------
-    SnapshotError
-        Naming the key, such as ``training.curve[0].epoch``.
+    The `SnapshotError` names the key, such as ``training.curve[0].epoch``.
     """
     if isinstance(shape, Kind):
         if not shape.admits(values):
@@ -121,24 +114,12 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
 def check_identity(
     manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
 ) -> None:
-    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little.
-
-    Raises
-    ------
-    SnapshotError
-        Beginning with ``metadata.json``.
-    """
+    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little."""
     date = cutoff_date.isoformat() if cutoff_date else None
     for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
             raise refused(MANIFEST, f"{key} {expected}", reprlib.repr(manifest.get(key)))
-    check_metadata(manifest, IDENTITY)
-
-
-def check_device(metadata: Mapping[str, Any]) -> None:
-    """Refuse metadata that says something else than a device; those that say nothing are of models of the CPU."""
-    if "device" in metadata:
-        check_metadata(metadata, {"device": DEVICE})
+    check_metadata({"device": CPU, **manifest}, IDENTITY)  # one that names no device is of a model of the CPU
 
 
 def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:

@@ -33,15 +33,12 @@ _FOLDER, _ENDING = ".hub", ".json"
 
 @dataclass(frozen=True)
 class HubRecord:
-    """What is known of one copy.
+    """What is known of one copy in a repo.
 
     Attributes
     ----------
-    repo : str
-    commit : str
-        A commit that holds the files of `manifest`; empty: none is known.
-    manifest : str
-        Hash of the local manifest that it was compared with.
+    commit, manifest : str
+        A commit, and the hash of the local manifest whose files it holds; empty: none is known.
     pending : str
         Why the last push did not get through; empty: it did.
     arriving : str
@@ -77,15 +74,7 @@ class _OfSnapshot:
 
 @dataclass(frozen=True)
 class Comparison(_OfSnapshot):
-    """One snapshot, here and on the Hub.
-
-    Attributes
-    ----------
-    relation : Relation
-    commit : str
-        Of its branch; empty: there is none.
-    record : HubRecord
-    """
+    """One snapshot, here and on the Hub; the commit is that of its branch, empty if there is none."""
 
     relation: Relation
     commit: str
@@ -117,13 +106,8 @@ class Comparison(_OfSnapshot):
 class Transfer(_OfSnapshot):
     """What became of one snapshot.
 
-    Attributes
-    ----------
-    result : str
-        ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
-        ``failed``.
-    detail : str
-        The reason, unless it was transferred.
+    The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
+    ``failed``; the detail is the reason, unless it was transferred.
     """
 
     result: str
@@ -139,18 +123,10 @@ OnTransfer = Callable[[Transfer], None]
 
 
 class CopiedFolders:
-    """One family's folders, and the branches that copy them.
+    """One family's folders in a folder, and the branches of a repo that copy them.
 
-    Parameters
-    ----------
-    family : str
-    folder : Path or UPath
-        Its folders lie in it.
-    hub : HubAddress or None
-        None: there are no copies; methods that ask the Hub raise `HubError`.
-    policy : RetryPolicy
-    market : str or None
-        Of the snapshots that are pulled or replaced; None: any.
+    Without a repo, methods that ask the Hub raise `HubError`. The market is that of the snapshots which are pulled or
+    replaced; None: any.
     """
 
     def __init__(

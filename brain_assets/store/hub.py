@@ -22,7 +22,7 @@ from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
 from brain_assets.store.checks import believed
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
-from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, parse, verify
+from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
 from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.port import Store, located
 
@@ -192,11 +192,7 @@ class HubStore(Store):
         sizes = {path: file.size for path, file in branch.files.items() if path != HOUSEKEEPING}
         check_listing(sizes)
         data = self._fetch(MANIFEST, branch)
-        stated = parse(data)["sizes"]
-        for path in PAYLOAD:
-            if sizes[path] != stated[path]:
-                expected = f"the {stated[path]!r} bytes that {MANIFEST} states"
-                raise DamagedSnapshotError(path, expected, f"{sizes[path]:,}")
+        check_sizes(sizes, parse(data))
         return data
 
     def _fetch(self, path: str, branch: Branch) -> bytes:
@@ -219,20 +215,12 @@ class HubStore(Store):
         """Make a branch hold exactly these files, in one commit; none if it does already.
 
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
-
-        Parameters
-        ----------
-        name : str
-            ``snapshot-<date>``, the name of a main version, or ``main``.
-        files : mapping of str to bytes
-            All files of its folder.
-        known : str, optional
-            The branch's commit as `commits` gave it a moment ago, empty if there was none: saves a look.
+        What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
 
         Raises
         ------
         SnapshotError
-            If the files do not verify or the model card's metadata are not valid; nothing has been sent then.
+            If the files do not verify, or the card is not valid; nothing has been sent then.
         HubUnavailableError
             If the Hub went on failing.
         HubError

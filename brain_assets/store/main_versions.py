@@ -20,13 +20,7 @@ CURRENT = "current"
 
 
 class MainVersions:
-    """The main versions of one family; they go by name.
-
-    Parameters
-    ----------
-    storage : SnapshotLocalStorage
-        Of the family: its folder, and its repo if it has one.
-    """
+    """The main versions of one family, in its storage and its repo, if it has one; they go by name."""
 
     def __init__(self, storage: SnapshotLocalStorage) -> None:
         self.storage = storage
@@ -80,13 +74,7 @@ class MainVersions:
         return self.storage.store.read_manifest(self.path(name).name)
 
     def current(self) -> str | None:
-        """Name the current version; None: none was ever promoted.
-
-        Raises
-        ------
-        SnapshotError
-            If the file names no version, or one that is not there.
-        """
+        """Name the current version; None: none was promoted. Raises `SnapshotError` if it is not there."""
         path = self.folder / CURRENT
         try:
             name = read_bytes(path).decode().strip()
@@ -109,12 +97,7 @@ class MainVersions:
     def publish(self, branch: str) -> HubCopy:
         """Push a version to the branch of its name, or the current one to ``main``.
 
-        Raises
-        ------
-        SnapshotError
-            If there is no such version.
-        HubError
-            If it does not get through; the reason is remembered.
+        Raises `SnapshotError` if there is none, and `HubError` if it does not get through; why is remembered.
         """
         name = branch if branch != MAIN_BRANCH else self.current() or ""
         return self.storage.upload(branch, self.storage.store.read(self.path(name).name))

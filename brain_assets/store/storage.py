@@ -14,7 +14,7 @@ from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, current_settings
-from brain_assets.store.checks import IDENTITY, believed, check_metadata
+from brain_assets.store.checks import believed, check_identity
 from brain_assets.store.copies import CopiedFolders, HubRecord
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
@@ -120,7 +120,7 @@ class SnapshotLocalStorage(CopiedFolders):
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
         try:
-            check_metadata(manifest or {}, IDENTITY)
+            check_identity(manifest or {}, None, None)
         except SnapshotError:
             return None
         return manifest
@@ -144,10 +144,7 @@ class SnapshotLocalStorage(CopiedFolders):
         return sorted(filter(None, map(parse_snapshot_name, self.list_existing(parse_snapshot_name))))
 
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
-        """Give the cut-off of the snapshot to forecast a year with: that of the year before, else the closest earlier.
-
-        None: there is none on this machine.
-        """
+        """Give the cut-off of the snapshot here to forecast a year with: of the year before, or the closest earlier."""
         return max((date for date in self.list_snapshots() if date <= cutoff_of_year(year - 1)), default=None)
 
     # On the Hub
@@ -155,12 +152,8 @@ class SnapshotLocalStorage(CopiedFolders):
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
         """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
 
-        Raises
-        ------
-        SnapshotError
-            If there is none on this machine, or it does not verify.
-        HubError
-            If the Hub fails or refuses. The snapshot stays, the reason is kept, and a later push or sync completes it.
+        Raises `SnapshotError` if there is none on this machine that verifies, and `HubError` if the Hub fails or
+        refuses: the snapshot stays, the reason is kept, and a later push or sync completes it.
         """
         return self.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
 
@@ -195,10 +188,7 @@ class SnapshotLocalStorage(CopiedFolders):
     def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
         """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled.
 
-        Raises
-        ------
-        RefusedSnapshotError
-            If it cannot be that of a snapshot of this family and date, or its branch does not list what it states.
+        Raises `RefusedSnapshotError` if it cannot be of this family, date and market, or its branch lists other files.
         """
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
@@ -210,10 +200,9 @@ class SnapshotLocalStorage(CopiedFolders):
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
         try:
             return self._is_here(cutoff_date)
-        except RefusedSnapshotError as error:
-            warn(str(error))
-            return False
-        except SnapshotError:
+        except SnapshotError as error:
+            if isinstance(error, RefusedSnapshotError):
+                warn(str(error))
             return False
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
@@ -251,11 +240,8 @@ class SnapshotLocalStorage(CopiedFolders):
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
 
-        Raises
-        ------
-        HubError
-            If the Hub must be asked, and fails or shows no such repo: a model that is not seen is not replaced by a
-            worse one without a word.
+        Raises `HubError` if the Hub must be asked, and fails or shows no such repo: a model that is not seen is not
+        replaced by a worse one without a word.
         """
         local = self.list_snapshots()
         if self.hub is None or set(wanted) <= set(local):
