@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
-from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy
@@ -22,7 +22,7 @@ from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import MANIFEST, parse
 from brain_assets.store.names import parse_snapshot_name
 from brain_assets.store.places import open_store
-from brain_assets.store.snapshot import believe
+from brain_assets.store.snapshot import ModelSnapshot, believe
 
 N_CONNECTIONS = 8
 """Snapshots under way at once; almost all of the time is waiting for the Hub."""
@@ -152,6 +152,28 @@ class CopiedFolders:
         names = [name for name in self.store.list() if parse_name(name) is not None]
         with ThreadPoolExecutor(N_LOOKS) as pool:
             return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
+
+    def write(self, snapshot: ModelSnapshot) -> DataPath:
+        """Write a model, whole or not at all, and give its folder; one of the same name is replaced."""
+        if snapshot.family != self.family:
+            raise SnapshotError(
+                f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
+        self.store.write(snapshot.name, snapshot.files)
+        return self.folder / snapshot.name
+
+    def load(self, name: str, advice: str) -> ModelSnapshot:
+        """Read a model; raises `SnapshotError`: there is none, with advice, or it is not what it or its name says."""
+        folder = self.folder / name
+        try:
+            snapshot = ModelSnapshot.load(folder)
+        except MissingSnapshotError as error:
+            raise MissingSnapshotError(f"{folder}: expected {advice}.") from error
+        if (snapshot.family, snapshot.name) != (self.family, name):
+            raise SnapshotError(
+                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+            )
+        return snapshot
 
     def record(self, name: str) -> HubRecord:
         """Give what this machine knows of a copy in the family's repo."""
