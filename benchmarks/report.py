@@ -100,8 +100,10 @@ def make_report(folder: str) -> None:
     """Materialize the asset on ten years of made-up results: nine strategies, two of them with three seeds."""
     import dagster as dg
 
-    from brain_assets.graph.assets import ASSETS
+    from brain_assets.graph.assets.reports import report_asset
     from brain_assets.graph.resources import build_resources
+    from brain_assets.graph.years import Years
+    from brain_assets.settings import read_settings
     from brain_assets.store.tables import MemoryTableStore
 
     tables = MemoryTableStore()
@@ -113,7 +115,8 @@ def make_report(folder: str) -> None:
     resources["snapshots"] = {family: _Curves(family) for family in FAMILIES}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
-    assert dg.materialize(ASSETS, selection=["report"], resources=resources, run_config=config).success
+    report = report_asset(Years.of(read_settings(), resources["market"]))
+    assert dg.materialize([report], resources=resources, run_config=config).success
 
 
 class _Curves:

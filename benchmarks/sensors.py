@@ -33,11 +33,11 @@ def measure() -> Ticks:
     import dagster as dg
 
     from brain_assets.definitions import defs
-    from brain_assets.graph.new_data import new_data
     from brain_assets.market.calendar import utc_now
     from brain_assets.market.files import FilesMarket
     from brain_assets.store.tables import RAW, ParquetTableStore
 
+    new_data = defs.get_repository_def().get_sensor_def("new_data")
     with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:
         folder = Path(place) / "files"
         folder.mkdir()

@@ -1,6 +1,6 @@
 """The commands about main versions: `brain-assets train`, `models`, `promote`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich import box
@@ -8,11 +8,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import HubError, SettingsError, SnapshotError
+from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import FORECASTER_FAMILIES
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import console, warnings_shown
-
-if TYPE_CHECKING:
-    from brain_assets.store.main_versions import MainVersions
 
 FamilyArgument = Annotated[str, typer.Argument(help=f"{' or '.join(FORECASTER_FAMILIES)}.")]
 
@@ -91,9 +90,6 @@ def promote(
             console.print(f"hub: main of {versions.storage.repo.repo} holds it")
 
 
-def open_versions(family: str) -> "MainVersions":
+def open_versions(family: str) -> MainVersions:
     """Open the main versions of a family where the environment says they are."""
-    from brain_assets.store.main_versions import MainVersions
-    from brain_assets.store.storage import SnapshotLocalStorage
-
     return MainVersions(SnapshotLocalStorage(family))

@@ -1,7 +1,7 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
+import os
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -174,6 +174,10 @@ class Settings(BaseSettings):
             for name, value in values.items()
         }
 
+    def environment(self) -> dict[str, str]:
+        """Give the environment of a process that shall see these settings: this one's, but for what commands change."""
+        return {**os.environ, "BRAIN_MARKET": self.market, "BRAIN_ENGINE": self.engine}
+
     @property
     def _given(self) -> set[str]:
         return {
@@ -238,9 +242,3 @@ def _sentence(detail: dict[str, Any]) -> str:
     if ", got " in message:
         return f"{place}: {message}; correct it." if place else message
     return f"{place}: {message}, got {detail['input']!r}; correct it." if place else message
-
-
-@lru_cache(maxsize=1)
-def current_settings() -> Settings:
-    """Give the settings of this process: the environment as it was when first asked for."""
-    return read_settings()

@@ -16,7 +16,6 @@ import pytest
 from upath import UPath
 
 from brain_assets.paths import parse_place
-from brain_assets.settings import current_settings
 from brain_assets.store import objects as object_store
 
 BUCKET = "results"
@@ -149,7 +148,6 @@ class _Handler(BaseHTTPRequestHandler):
 def forget_connections() -> None:
     """Let the next request find its server and credentials anew."""
     object_store.filesystem.cache_clear()
-    current_settings.cache_clear()
 
 
 @lru_cache

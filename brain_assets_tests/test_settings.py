@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from brain_assets.errors import SettingsError
-from brain_assets.settings import current_settings, read_settings
+from brain_assets.settings import read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -164,16 +164,12 @@ def test_settings_are_frozen() -> None:
     assert settings.first_year == 2016
 
 
-def test_the_process_reads_its_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    current_settings.cache_clear()
-    try:
-        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
-        assert current_settings().first_year == 2001
-        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2002")
-        assert current_settings().first_year == 2001
-        assert read_settings().first_year == 2002
-    finally:
-        current_settings.cache_clear()
+def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", "sample")
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
+    told = read_settings(market="live", engine="ray").environment()  # live is the default, but said
+    assert (told["BRAIN_MARKET"], told["BRAIN_ENGINE"], told["BRAIN_FIRST_YEAR"]) == ("live", "ray", "2001")
+    assert os.environ["BRAIN_MARKET"] == "sample"
 
 
 # Wrong values

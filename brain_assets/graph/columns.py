@@ -1,6 +1,6 @@
 """What the columns of each table are, with units and when a row is known, as the UI shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -10,7 +10,10 @@ _WEEK = ("week_start", _DATE, "First session of the week.")
 _RETURN = "Return of the week, from its first open to its last close, as a fraction"
 _SOURCE = "Where it comes from: the snapshot's name, or momentum where there was none yet."
 
-COLUMNS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+Columns = tuple[tuple[str, str, str], ...]
+"""Name, type and meaning of each."""
+
+RAW_COLUMNS: Mapping[str, Columns] = {
     "raw_prices": (
         ("date", _DATE, "Session; the bar is known at its close."),
         _SYMBOL,
@@ -45,32 +48,29 @@ COLUMNS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("current_ratio", _NUMBER, "Current assets over current liabilities; empty: not filed."),
         ("debt_to_equity", _NUMBER, "Long-term debt over equity of the shareholders; empty: not filed."),
     ),
-    "walkforward_forecasts": (
+}
+BACKTEST_COLUMNS: Columns = (
+    _WEEK,
+    ("strategy", _TEXT, "A policy, one of its other training seeds, or a rule without learning."),
+    ("net_return", _NUMBER, "What it earned from the last close before the week to its last close, after costs."),
+    ("turnover", _NUMBER, "Dollars bought and sold at the first open, over the value there."),
+    ("weights", _TEXT, "JSON: share of the value in each symbol, and in cash, after trading at the first open."),
+)
+
+
+def forecast_columns(families: Sequence[str]) -> Columns:
+    """Give the columns of a table of forecasts by some forecasters."""
+    forecast = f"{_RETURN}, forecast after the last close before it. Empty: too little history."
+    pairs = [((family, _NUMBER, forecast), (f"{family}_source", _TEXT, _SOURCE)) for family in families]
+    return (
         _WEEK,
         _SYMBOL,
-        ("lstm", _NUMBER, f"{_RETURN}, forecast after the last close before it. Empty: too little history."),
-        ("lstm_source", _TEXT, _SOURCE),
-        ("patchtst", _NUMBER, f"{_RETURN}, forecast after the last close before it. Empty: too little history."),
-        ("patchtst_source", _TEXT, _SOURCE),
-        (
-            "momentum",
-            _NUMBER,
-            "Return of the four weeks before, as a fraction; known at the last close before.",
-        ),
+        *(column for pair in pairs for column in pair),
+        ("momentum", _NUMBER, "Return of the four weeks before, as a fraction; known at the last close before."),
         ("realized", _NUMBER, f"{_RETURN}, as it came; known at its last close. Empty: not known."),
-    ),
-    "backtest": (
-        _WEEK,
-        ("strategy", _TEXT, "A policy, one of its other training seeds, or a rule without learning."),
-        ("net_return", _NUMBER, "What it earned from the last close before the week to its last close, after costs."),
-        ("turnover", _NUMBER, "Dollars bought and sold at the first open, over the value there."),
-        ("weights", _TEXT, "JSON: share of the value in each symbol, and in cash, after trading at the first open."),
-    ),
-}
-"""Asset -> its columns: name, type, meaning."""
+    )
 
 
-def column_schema(asset: str) -> Mapping[str, dg.TableSchema]:
-    """Give the metadata that makes the UI show an asset's columns."""
-    columns = [dg.TableColumn(name, kind, description) for name, kind, description in COLUMNS[asset]]
-    return {"dagster/column_schema": dg.TableSchema(columns)}
+def column_schema(columns: Columns) -> Mapping[str, dg.TableSchema]:
+    """Give the metadata that makes the UI show the columns of a table."""
+    return {"dagster/column_schema": dg.TableSchema([dg.TableColumn(*column) for column in columns])}

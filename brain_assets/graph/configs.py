@@ -2,16 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pydantic
 
 from brain_assets.device import Device
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
-from brain_assets.portfolio.config import PpoConfig, SacConfig
 
 FORCE = "Do it again even if it is there already."
 
@@ -64,7 +62,7 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[TrainingConfig]:
+def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[Any]:
     """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
     fields: dict[str, Any] = {
         field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
@@ -78,32 +76,9 @@ def run_config_class(config_class: type[Any], base: type[TrainingConfig] = Train
     )
 
 
-if TYPE_CHECKING:  # a type checker cannot see classes that are made
-
-    class LstmRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.LstmConfig`."""
-
-    class PatchTstRunConfig(TrainingConfig):
-        """See `brain_assets.forecasting.config.PatchTstConfig`."""
-
-    class PpoRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.PpoConfig`."""
-
-    class SacRunConfig(SeedsConfig):
-        """See `brain_assets.portfolio.config.SacConfig`."""
-else:
-    LstmRunConfig = run_config_class(LstmConfig)
-    PatchTstRunConfig = run_config_class(PatchTstConfig)
-    PpoRunConfig = run_config_class(PpoConfig, SeedsConfig)
-    SacRunConfig = run_config_class(SacConfig, SeedsConfig)
-
-MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
-    "lstm": (LstmRunConfig, LstmConfig),
-    "patchtst": (PatchTstRunConfig, PatchTstConfig),
-    "ppo": (PpoRunConfig, PpoConfig),
-    "sac": (SacRunConfig, SacConfig),
-}
-"""Family -> the configuration of its asset, and the plain package's."""
+def domain_config(config_class: type[Any], values: Mapping[str, Any]) -> Any:
+    """Give the plain package's configuration that some values of a run configuration mean; the rest is by default."""
+    return to_domain(run_config_class(config_class, SeedsConfig)(**values), config_class)
 
 
 def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:

@@ -11,11 +11,12 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import YEARLY_ASSETS
+from brain_assets.graph.assets import build_assets
 from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
-from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.fundamentals import FILED_BEFORE
@@ -64,11 +65,15 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
+        assets = build_assets(Years.of(self._settings, market))
         resources = build_resources(market, ParquetTableStore(folder, {"market": market.name}), folder / "models")
         defs = dg.Definitions(
-            assets=YEARLY_ASSETS, jobs=[walkforward], resources=resources, executor=dg.in_process_executor
+            assets=assets.yearly,
+            jobs=[walkforward_job(assets)],
+            resources=resources,
+            executor=dg.in_process_executor,
         )
-        job = defs.resolve_job_def(walkforward.name)
+        job = defs.resolve_job_def(WALKFORWARD)
         metadata: dict[tuple[str, int], Mapping[str, str]] = {}
         made = [name for name in UPSTREAM if name not in RAW]
         with self._instance(folder) as instance:
@@ -120,10 +125,8 @@ def _shown(event: dg.DagsterEvent, folder: Path) -> dict[str, str]:
     }
 
 
-def checked_options(run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
-    from brain_assets.definitions import defs
-
     with dg.DagsterInstance.ephemeral() as instance:
         return Backfill(defs, instance, run_config=run_config).options
 

@@ -25,7 +25,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from brain_assets.device import CPU
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
+from brain_assets.graph.configs import domain_config
+from brain_assets.graph.families import FAMILIES
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
@@ -77,7 +78,7 @@ class StatusReader:
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._options = options
-        self._refused = failed_blocking_checks(instance)
+        self._refused = failed_blocking_checks(instance, self._graph)
         self._config_hashes = {
             name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
         }
@@ -194,8 +195,7 @@ class StatusReader:
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a model's configuration in the form that its fingerprint hashes."""
     family = SNAPSHOT_FAMILY[name]
-    run_config_class, config_class = MODEL_CONFIGS[family]
-    config = to_domain(run_config_class(**values), config_class)
+    config = domain_config(FAMILIES[family].config_class, values)
     return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
 
 
@@ -212,6 +212,12 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
     return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+
+
+def existing_years(defs: dg.Definitions) -> list[int]:
+    """Give the years that are partitions now."""
+    partitions = defs.resolve_asset_graph().get(AssetKey("raw_prices")).partitions_def
+    return [int(key) for key in partitions.get_partition_keys()] if partitions else []
 
 
 def asset_names(defs: dg.Definitions) -> Sequence[str]:

@@ -157,9 +157,9 @@ def _remember(files: Mapping[str, bytes]) -> None:
 
 
 def _cache_folder(manifest: bytes) -> Path | None:
-    from brain_assets.settings import current_settings
+    from brain_assets.settings import read_settings
 
-    folder = current_settings().snapshot_cache
+    folder = read_settings().snapshot_cache
     return None if folder is None else folder / hashlib.sha256(manifest).hexdigest()
 
 

@@ -67,12 +67,13 @@ class SnapshotLocalStorage:
         if family not in FAMILIES:
             raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
         if root is None:
-            from brain_assets.settings import current_settings
+            from brain_assets.settings import read_settings
             from brain_assets.store.hub_address import hub_address
 
-            root = current_settings().data_dir / "models"
-            hub = hub or hub_address(current_settings(), family)
-            market = market or current_settings().market
+            settings = read_settings()
+            root = settings.data_dir / "models"
+            hub = hub or hub_address(settings, family)
+            market = market or settings.market
         self.family = family
         self.folder = root / family
         self.hub = hub

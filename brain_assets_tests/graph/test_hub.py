@@ -13,23 +13,22 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from huggingface_hub import HfApi
 
-from brain_assets.definitions import defs
 from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
-from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.folder import read_files
 from brain_assets.store.names import FAMILIES, cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.graph.worlds import MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
+from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fault
 
 OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
 YEARS = (2019, 2020, 2021)
+GRAPH = DEFS.resolve_asset_graph()
 
 
 def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
 
 
 def _definitions(resources: Mapping[str, Any]) -> dg.Definitions:
-    return dg.Definitions(ASSETS, resources=dict(resources))
+    return dg.Definitions(ASSETS.every, resources=dict(resources))
 
 
 def _pulled(world: World, market: SimulatorMarket, root: Path, hub: LoopbackHub) -> dict[str, Any]:
@@ -204,7 +203,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, resources["snapshots"]):
+        for found in adoptable(instance, GRAPH, resources["snapshots"]):
             instance.report_runless_asset_event(found.event)
         for asset, family in MODELS.items():
             key = dg.AssetKey(asset)
@@ -220,7 +219,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
                 shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
                 assert shown["adopted_from"] == "this machine"
                 assert shown["learning_curve"].startswith("![")
-        assert list(adoptable(instance, resources["snapshots"])) == []  # each once
+        assert list(adoptable(instance, GRAPH, resources["snapshots"])) == []  # each once
 
 
 @pytest.mark.slow
@@ -234,7 +233,7 @@ def test_backfill_after_a_pull_trains_nothing(
     resources = _pulled(world, market, tmp_path, copied_hub)
     monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, resources["snapshots"]):
+        for found in adoptable(instance, GRAPH, resources["snapshots"]):
             instance.report_runless_asset_event(found.event)
         for year in YEARS:
             result = run_year(year, resources, instance)
@@ -247,7 +246,7 @@ def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
 ) -> None:
     resources = machine(market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        found = list(adoptable(instance, resources["snapshots"]))
+        found = list(adoptable(instance, GRAPH, resources["snapshots"]))
         assert [(one.asset, one.year, one.place) for one in found] == [
             (asset, year, "the Hub") for asset in MODELS for year in YEARS
         ]
@@ -256,7 +255,7 @@ def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
         assert {reader.read(asset, year).state for asset in MODELS for year in YEARS} == {State.DONE}
         copied_hub.forget()
-        assert list(adoptable(instance, resources["snapshots"])) == []
+        assert list(adoptable(instance, GRAPH, resources["snapshots"])) == []
         assert len(copied_hub.requests) == len(MODELS)  # one list of branches a family
         drop(copied_hub, "snapshot-2020-12-31")
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
@@ -274,7 +273,7 @@ def test_snapshot_that_is_not_believed_is_not_adopted(
     files = copied_hub.files("user/lstm", "snapshot-2021-12-31")
     copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
     with dg.DagsterInstance.ephemeral() as instance:
-        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, resources["snapshots"])}
     others = {(asset, year) for asset in MODELS if asset != "lstm_snapshot" for year in YEARS}
     assert found == {("lstm_snapshot", 2019), *others}
 
@@ -287,7 +286,7 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
 
         def tick() -> dg.SensorResult | dg.SkipReason:
             context = dg.build_sensor_context(
-                instance, resources={"snapshots": resources["snapshots"]}, definitions=defs
+                instance, resources={"snapshots": resources["snapshots"]}, definitions=DEFS
             )
             return adopt(context)
 
@@ -372,7 +371,7 @@ def test_year_whose_run_is_under_way_is_left_to_it(
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        job = defs.resolve_job_def("walkforward")
+        job = DEFS.resolve_job_def("walkforward")
         for year, process in (
             (2020, this_process()),
             (2021, f"999999999@{socket.gethostname()}"),
@@ -381,5 +380,5 @@ def test_year_whose_run_is_under_way_is_left_to_it(
                 job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
             )
             assert instance.get_run_by_id(run.run_id)
-        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, resources["snapshots"])}
     assert found == {(asset, year) for asset in MODELS for year in (2019, 2021)}

@@ -9,15 +9,13 @@ import pytest
 import torch
 
 from brain_assets.errors import ConfigError
-from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
-from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
-from brain_assets_tests.graph.worlds import RAW, metadata_of
+from brain_assets_tests.graph.worlds import ASSETS, PROJECT, RAW, metadata_of
 from brain_assets_tests.store.hubs import WatchedHub, bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
@@ -32,8 +30,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
     """Raw tables of every year that there is."""
     store = MemoryTableStore()
     resources = resources_at(tmp_path_factory.mktemp("raw"), store, datetime.datetime.now(datetime.UTC))
-    for year in YEARS.get_partition_keys():
-        assert dg.materialize(YEARLY_ASSETS, selection=list(RAW), partition_key=year, resources=resources).success
+    for year in PROJECT.years.existing():
+        assert dg.materialize(ASSETS.yearly, selection=list(RAW), partition_key=str(year), resources=resources).success
     return store
 
 
@@ -41,7 +39,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
     config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
     name = f"{family}_model"
     result = dg.materialize(
-        [*YEARLY_ASSETS, *MAIN_MODELS],
+        [*ASSETS.yearly, *ASSETS.main_models],
         selection=[name],
         resources=resources,
         run_config={"ops": {name: {"config": config}}},
@@ -53,7 +51,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
 
 def this_year(month: int, day: int, hour: int) -> datetime.datetime:
     """Give a moment of the year after the last partition, in New York's winter time."""
-    return datetime.datetime(int(YEARS.get_partition_keys()[-1]) + 1, month, day, hour, tzinfo=NEW_YORK)
+    return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
 
 
 @pytest.mark.parametrize("family", ["lstm", "patchtst"])
@@ -106,7 +104,7 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: Memor
 def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
     resources = resources_at(tmp_path, MemoryTableStore(), this_year(2, 11, 12))
     result = dg.materialize(
-        [*YEARLY_ASSETS, *MAIN_MODELS], selection=["lstm_model"], resources=resources, raise_on_error=False
+        [*ASSETS.yearly, *ASSETS.main_models], selection=["lstm_model"], resources=resources, raise_on_error=False
     )
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)

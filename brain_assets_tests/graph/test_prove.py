@@ -6,15 +6,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
 from brain_assets.forecasting import walkforward
+from brain_assets.graph.assets import forecasts
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import backtest, baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import UPSTREAM, Span
-from brain_assets.settings import current_settings
+from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import TINY
+from brain_assets_tests.graph.worlds import DEFS
 
 SPAN = Span(2016, 2019, 2020)
 JULY = datetime.date(2020, 7, 2)
@@ -23,7 +24,7 @@ JULY = datetime.date(2020, 7, 2)
 def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[Verdict, list[str]]:
     options = {name: each["config"] for name, each in TINY["ops"].items()}
     steps: list[str] = []
-    runs = GraphRuns(current_settings(), SPAN, options, lambda words, _: steps.append(words))
+    runs = GraphRuns(read_settings(), SPAN, options, lambda words, _: steps.append(words))
     [verdict] = prove_no_lookahead(frozen(market, SPAN), SPAN, [date], folder, runs, corrupt=with_another_future)
     return verdict, steps
 
@@ -64,7 +65,7 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
         smoothed = table.groupby("symbol")["lstm"].rolling(3, center=True, min_periods=1).mean()
         return table.assign(lstm=smoothed.droplevel(0))
 
-    monkeypatch.setattr(walkforward, "build_forecast_features", centred)
+    monkeypatch.setattr(forecasts, "build_forecast_features", centred)
     verdict, _ = prove(market, tmp_path, JULY)
     assert verdict.result == LEAK
     assert verdict.first is not None
@@ -80,7 +81,7 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
 
 
 def test_upstream_is_what_the_graph_says() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = DEFS.resolve_asset_graph()
     for stage, parents in UPSTREAM.items():
         found = {key.to_user_string() for key in graph.get(dg.AssetKey(stage)).parent_keys}
         assert found == set(parents), stage

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
@@ -17,7 +16,7 @@ from brain_assets.portfolio.charts import report_charts
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
-from brain_assets_tests.graph.worlds import metadata_of
+from brain_assets_tests.graph.worlds import ASSETS, metadata_of
 from brain_assets_tests.portfolio.toy_results import backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
@@ -42,7 +41,10 @@ def tables() -> MemoryTableStore:
 def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
     resources = build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root / "models")
     return dg.materialize(
-        ASSETS, selection=["report"], resources=dict(resources), run_config={"ops": {"report": {"config": config}}}
+        ASSETS.every,
+        selection=["report"],
+        resources=dict(resources),
+        run_config={"ops": {"report": {"config": config}}},
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
 from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.forecasters import train_snapshot
 from brain_assets.forecasting.main_version import train_version
@@ -19,6 +18,7 @@ from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import FAMILIES, cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.graph.worlds import DEFS
 from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill, publish
 
 OLD, NEW = cutoff_of_year(2019), cutoff_of_year(2020)
@@ -52,7 +52,7 @@ def run(
     """Run a job with the storages of one machine."""
     root = storage.folder.parent
     resources = {"snapshots": {family: bind(root, hub, token, attempts=1, family=family) for family in FAMILIES}}
-    return defs.resolve_job_def(f"sync_{verb}").execute_in_process(
+    return DEFS.resolve_job_def(f"sync_{verb}").execute_in_process(
         run_config={"ops": {verb: {"config": config}}}, resources=resources, raise_on_error=False
     )
 

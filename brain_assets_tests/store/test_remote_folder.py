@@ -18,7 +18,7 @@ from upath import UPath
 from brain_assets.errors import SnapshotError, StorageError
 from brain_assets.paths import DataPath, list_names, read_bytes
 from brain_assets.portfolio.trials import Trial, read_trials, record_trial
-from brain_assets.settings import current_settings
+from brain_assets.settings import read_settings
 from brain_assets.store import remote_folder
 from brain_assets.store.folder import (
     MANIFEST,
@@ -57,11 +57,9 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DataPath]:
         from brain_assets.paths import parse_place
 
         request.getfixturevalue("monkeypatch").setenv("BRAIN_CACHE_DIR", str(tmp_path / "cache"))
-        current_settings.cache_clear()
         place = parse_place("memory://test-remote-folder")
         yield place
         remove_objects(list(find_objects(place)))  # type: ignore[arg-type]
-        current_settings.cache_clear()
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def forget_cache() -> None:
 
 
 def cache() -> Path:
-    found = current_settings().snapshot_cache
+    found = read_settings().snapshot_cache
     assert found is not None
     return found
 
@@ -462,7 +460,6 @@ def test_without_a_cache_it_goes_on_and_warns_once(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BRAIN_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    current_settings.cache_clear()
     remote_folder._warn_once.cache_clear()
     for name in ("snapshot-2019-12-31", "snapshot-2020-12-31"):
         write_files(s3.place() / name, files)
