@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
+from dagster._config.errors import DagsterEvaluationErrorReason
 
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.assets.week import chosen_week
@@ -245,6 +246,8 @@ class Backfill:
     def _config_problem(self, job: dg.JobDefinition, problem: Any) -> str:
         """Put one of Dagster's findings into words: its own spell out the whole schema."""
         levels, data = problem.stack.levels, problem.error_data
+        if problem.reason is DagsterEvaluationErrorReason.FAILED_POST_PROCESSING:
+            raise ConfigError(str(data.message).strip().split(": ", 1)[1])
         place = ".".join(levels) or "top level"
         unknown = [data.field_name] if hasattr(data, "field_name") else getattr(data, "field_names", [])
         if unknown:

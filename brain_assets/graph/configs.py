@@ -6,8 +6,10 @@ from typing import Any
 
 import dagster as dg
 import pydantic
+from dagster._config.errors import PostProcessingError
 
 from brain_assets.device import Device
+from brain_assets.errors import ConfigError
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 
@@ -62,7 +64,62 @@ class ForecastsConfig(dg.Config):
     )
 
 
-def run_config_class(config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> type[Any]:
+class ModelRunConfig(dg.Shape):
+    """What the launchpad knows of the run configuration of an asset that trains: its fields, and what is refused.
+
+    A value that the plain package's configuration refuses, alone or beside the others, is refused before a run begins:
+    by the launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a
+    `dg.Config` with bounds is checked in the run only.)
+
+    Parameters
+    ----------
+    config_class : type
+        Of the plain package.
+    base : type
+        What the asset is told beside it.
+    """
+
+    def __new__(cls, *_: Any) -> "ModelRunConfig":
+        """Make one of its own: Dagster shares shapes with equal fields."""
+        self = object.__new__(cls)
+        self._initialized = False
+        return self
+
+    def __init__(self, config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> None:
+        self.config_class = config_class
+        self._run_config = _run_config_class(config_class, base)
+        schema: Any = self._run_config.to_config_schema().config_type
+        super().__init__(schema.fields, description=config_class.__doc__)
+
+    def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
+        try:
+            self.read(value)
+        except ConfigError as error:
+            raise PostProcessingError(str(error)) from error
+        return value
+
+    def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Give the plain package's configuration that some values mean, and what the asset is told beside it.
+
+        Raises
+        ------
+        ConfigError
+            On values that are impossible.
+        """
+        try:
+            given = self._run_config(**values)
+        except pydantic.ValidationError as error:
+            found = error.errors()[0]
+            raise ConfigError(
+                f"{'.'.join(map(str, found['loc']))}: {found['msg'].replace('Input should', 'expected it to')}, got "
+                f"{found['input']!r}; correct the run configuration."
+            ) from error
+        names = [field.name for field in dataclasses.fields(self.config_class)]
+        return self.config_class(**{name: getattr(given, name) for name in names}), given
+
+
+def _run_config_class(config_class: type[Any], base: type[TrainingConfig]) -> type[TrainingConfig]:
     """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
     fields: dict[str, Any] = {
         field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
@@ -74,13 +131,3 @@ def run_config_class(config_class: type[Any], base: type[TrainingConfig] = Train
         __doc__=config_class.__doc__,
         **fields,
     )
-
-
-def domain_config(config_class: type[Any], values: Mapping[str, Any]) -> Any:
-    """Give the plain package's configuration that some values of a run configuration mean; the rest is by default."""
-    return to_domain(run_config_class(config_class, SeedsConfig)(**values), config_class)
-
-
-def to_domain(run_config: TrainingConfig, config_class: type[Any]) -> Any:
-    """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
-    return config_class(**{field.name: getattr(run_config, field.name) for field in dataclasses.fields(config_class)})

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets import Assets
 from brain_assets.graph.checks import with_own_checks
 
@@ -12,6 +13,13 @@ RUN_ORDER_TAG = "brain_assets/run_order"
 
 WALKFORWARD, MAIN_VERSIONS = "walkforward", "main_versions"
 TEAR_SHEET, WEEKLY_WEIGHTS = "tear_sheet", "weekly_weights"
+
+
+@dg.failure_hook
+def no_second_try(context: dg.HookContext) -> None:
+    """Let a run that failed for its configuration not be tried again: it would fail again."""
+    if isinstance(context.op_exception, ConfigError):
+        context.instance.add_run_tags(context.run_id, {MAX_RETRIES_TAG: "0"})
 
 
 def walkforward_job(assets: Assets) -> UnresolvedAssetJobDefinition:
@@ -24,6 +32,7 @@ def walkforward_job(assets: Assets) -> UnresolvedAssetJobDefinition:
         WALKFORWARD,
         selection=with_own_checks(assets.yearly),
         tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
+        hooks={no_second_try},
         description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
     )
 

@@ -25,7 +25,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from brain_assets.device import CPU
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.configs import domain_config
+from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.families import FAMILIES
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
@@ -195,7 +195,7 @@ class StatusReader:
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a model's configuration in the form that its fingerprint hashes."""
     family = SNAPSHOT_FAMILY[name]
-    config = domain_config(FAMILIES[family].config_class, values)
+    config = ModelRunConfig(FAMILIES[family].config_class, SeedsConfig).read(values)[0]
     return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
 
 

@@ -11,7 +11,7 @@ from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
-from brain_assets.graph.configs import TrainingConfig, run_config_class, to_domain
+from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, make_snapshot
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_snapshot``."""
     name = f"{family.name}_snapshot"
-    run_config = run_config_class(family.config_class)
+    run_config = ModelRunConfig(family.config_class)
 
     @dg.asset(
         name=name,
@@ -37,6 +37,7 @@ def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
         ins=inputs(family.inputs, years.up_to_year),
         check_specs=check_specs(name, FORECASTER_CHECKS, years),
         code_version=CODE_VERSIONS[name],
+        config_schema=run_config,
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
@@ -44,14 +45,13 @@ def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
     )
     def snapshot(
         context: dg.AssetExecutionContext,
-        config: run_config,  # type: ignore[valid-type]
         market: dg.ResourceParam[Market],
         snapshots: dg.ResourceParam[Snapshots],
         **tables: pd.DataFrame,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes none
         cutoff_date = cutoff_of_year(int(context.partition_key))
-        given: TrainingConfig = config
-        options, device = to_domain(given, family.config_class), resolve_device(given.device)
+        options, given = run_config.read(context.op_execution_context.op_config)
+        device = resolve_device(given.device)
         panel = panel_of(tables).until(cutoff_date)
 
         def train() -> "ModelSnapshot":

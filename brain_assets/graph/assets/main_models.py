@@ -1,6 +1,7 @@
 """Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
 
 import datetime
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -9,7 +10,7 @@ from brain_assets.device import resolve_device
 from brain_assets.errors import EmptyResponseError, HubError
 from brain_assets.forecasting.fingerprint import main_version_name
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.configs import TrainingConfig, run_config_class, to_domain
+from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
 from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
@@ -30,7 +31,7 @@ from brain_assets.versions import CODE_VERSIONS
 def main_model_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_model`` of a forecaster."""
     name = f"{family.name}_model"
-    run_config = run_config_class(family.config_class)
+    run_config = ModelRunConfig(family.config_class)
     sees_news = "raw_news_sentiment" in family.inputs
     description = (
         f"{family.label} main version: trained on all data until the last finished session; current if better than the "
@@ -44,13 +45,13 @@ def main_model_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
         description=description,
         ins=inputs(family.inputs, dg.AllPartitionMapping()),
         code_version=CODE_VERSIONS[name],
+        config_schema=run_config,
         pool=TRAINING_POOL,
         group_name="main_versions",
         kinds=set(family.kinds),
     )
     def main_model(
         context: dg.AssetExecutionContext,
-        config: run_config,  # type: ignore[valid-type]
         market: dg.ResourceParam[Market],
         snapshots: dg.ResourceParam[Snapshots],
         headline_cache: dg.ResourceParam[DataPath],
@@ -65,7 +66,8 @@ def main_model_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
             tables["raw_news_sentiment"] = pd.concat([tables["raw_news_sentiment"], news], ignore_index=True)
             filings = market.fundamentals(*window).table
             tables["raw_fundamentals"] = pd.concat([tables["raw_fundamentals"], filings], ignore_index=True)
-        return _main_version(context, family, config, panel_of(tables), market, snapshots)
+        options, given = run_config.read(context.op_execution_context.op_config)
+        return _main_version(context, family.name, options, given, panel_of(tables), market, snapshots)
 
     return main_model
 
@@ -84,18 +86,18 @@ def _with_recent_prices(
 
 def _main_version(
     context: dg.AssetExecutionContext,
-    family: GraphFamily,
-    config: TrainingConfig,
+    family: str,
+    options: Any,
+    given: TrainingConfig,
     panel: PricePanel,
     market: Market,
     snapshots: Snapshots,
 ) -> dg.MaterializeResult[None]:
     """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
-    options, device = to_domain(config, family.config_class), resolve_device(config.device)
-    note = MarketNote.of(market)
-    versions = MainVersions(snapshots[family.name])
-    name = main_version_name(family.name, panel, options, note.name, device)
-    reused = versions.exists(name) and not config.force
+    device, note = resolve_device(given.device), MarketNote.of(market)
+    versions = MainVersions(snapshots[family])
+    name = main_version_name(family, panel, options, note.name, device)
+    reused = versions.exists(name) and not given.force
     if reused:
         context.log.info(f"{versions.path(name)} is there already: not trained again")
         snapshot = versions.load(name)
@@ -105,18 +107,18 @@ def _main_version(
         current = versions.current()
         previous = None if current in (None, name) else versions.load(str(current))
         snapshot = train_version(
-            family.name,
+            family,
             panel,
             options,
             note,
             previous,
-            lambda losses: report(f"{family.name} main version: {losses.words(options.max_epochs)}"),
+            lambda losses: report(f"{family} main version: {losses.words(options.max_epochs)}"),
             device,
         )
         versions.write(snapshot)
         if snapshot.metadata["scores"]["promoted"]:
             versions.promote(name)
-        report(f"{family.name} {name}: {snapshot.metadata['scores']['verdict']}")
+        report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
     hub = _publish(versions, name)
     return dg.MaterializeResult(
         metadata={

@@ -10,7 +10,7 @@ from brain_assets.device import resolve_device
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
-from brain_assets.graph.configs import SeedsConfig, run_config_class, to_domain
+from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot
@@ -42,7 +42,7 @@ def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None
         Trains other seeds on several machines; None: here, one after the other.
     """
     name = f"{family.name}_policy"
-    run_config = run_config_class(family.config_class, SeedsConfig)
+    run_config = ModelRunConfig(family.config_class, SeedsConfig)
 
     @dg.asset(
         name=name,
@@ -51,6 +51,7 @@ def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None
         ins=inputs((*family.inputs, "walkforward_forecasts"), years.up_to_year),
         check_specs=check_specs(name, POLICY_CHECKS, years),
         code_version=CODE_VERSIONS[name],
+        config_schema=run_config,
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="portfolio",
@@ -58,14 +59,13 @@ def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None
     )
     def policy(
         context: dg.AssetExecutionContext,
-        config: run_config,  # type: ignore[valid-type]
         market: dg.ResourceParam[Market],
         snapshots: dg.ResourceParam[Snapshots],
         **tables: pd.DataFrame,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes none
         cutoff_date = cutoff_of_year(int(context.partition_key))
-        given: SeedsConfig = config
-        configured, device = to_domain(given, family.config_class), resolve_device(given.device)
+        configured, given = run_config.read(context.op_execution_context.op_config)
+        device = resolve_device(given.device)
         bars = WeeklyBars.from_panel(panel_of(tables))
         weeks = training_weeks(bars, tables["walkforward_forecasts"], family.name, cutoff_date)
         storage = snapshots[family.name]
