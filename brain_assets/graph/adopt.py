@@ -25,7 +25,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
-from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
+from brain_assets.graph.snapshots import HubState, Snapshots, location_metadata, snapshot_metadata
 from brain_assets.progress import warn
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
@@ -116,7 +116,8 @@ def _find(
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
         snapshot = storage.load_snapshot(cutoff_date)
-        metadata = snapshot_metadata(snapshot, str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
+        location = location_metadata(str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
+        metadata = {**location, **snapshot_metadata(snapshot)}
         return _adopted(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     if local is None and seen is None and cutoff_date in commits:
         fingerprint = storage.repo.read_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]

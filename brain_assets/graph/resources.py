@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import utc_now
 from brain_assets.paths import DataPath
@@ -27,20 +27,22 @@ def build_resources(
     Families with an entry in `hubs` push their snapshots to it. Scores of headlines, reports, weekly weights, and the
     record of configurations that were tried lie beside the folder of models.
     """
-    repos = hubs or {}
+    repos, data_dir = hubs or {}, models_dir.parent
+    storages = {
+        family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name) for family in FAMILIES
+    }
+    table_io = TableIOManager(tables, data_dir)
     return {
         "market": market,
         "tables": tables,
-        "table_io": TableIOManager(tables),
+        "table_io": table_io,
+        "snapshots": storages,
+        "snapshot_io": SnapshotIOManager(storages),
         "clock": clock,
-        "headline_cache": models_dir.parent / "cache" / "headlines",
-        "trials": models_dir.parent / "trials",
-        "reports_dir": models_dir.parent / "reports",
-        "weights_dir": models_dir.parent / "weights",
-        "snapshots": {
-            family: SnapshotLocalStorage(family, models_dir, repos.get(family), market=market.name)
-            for family in FAMILIES
-        },
+        "headline_cache": table_io.headline_cache,
+        "trials": table_io.trials_dir,
+        "reports_dir": data_dir / "reports",
+        "weights_dir": data_dir / "weights",
     }
 
 

@@ -28,9 +28,10 @@ from brain_assets_tests.graph.worlds import ASSETS, MODELS, NAMES, RAW, RUN_CONF
 YEARS = (2019, 2020, 2021)
 
 
-def test_one_partition_materializes_to_memory(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = {name: value for name, value in world(market, tmp_path).items() if name != "table_io"}
-    result = dg.materialize_to_memory(ASSETS.yearly, partition_key="2019", resources=resources, run_config=RUN_CONFIG)
+def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
+    result = dg.materialize_to_memory(
+        ASSETS.yearly, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG
+    )
     assert result.success
     forecasts = result.output_for_node("walkforward_forecasts")
     for family in ("lstm", "patchtst"):
@@ -107,7 +108,7 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     results, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
-    resources = {**resources, "tables": tables, "table_io": TableIOManager(tables)}
+    resources = {**resources, "tables": tables, "table_io": TableIOManager(tables, tmp_path)}
     twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
     made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=twice), "ppo_policy")
     seed_folder = tmp_path / "models" / "seeds" / "1" / "ppo" / "snapshot-2020-12-31"

@@ -15,6 +15,7 @@ from huggingface_hub import HfApi
 
 from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
@@ -33,9 +34,11 @@ GRAPH = DEFS.resolve_asset_graph()
 
 def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
+    storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
     return {
         **plain_world(market, root / "models"),
-        "snapshots": {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES},
+        "snapshots": storages,
+        "snapshot_io": SnapshotIOManager(storages),
     }
 
 

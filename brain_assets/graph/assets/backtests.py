@@ -1,19 +1,21 @@
 """How policies fared the year after they were trained."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from brain_assets.errors import SnapshotError
-from brain_assets.graph.assets.inputs import inputs, panel_of
+from brain_assets.graph.assets.inputs import inputs, panel_of, snapshot_inputs
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, note_refusal, places
+from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, growth
@@ -35,8 +37,7 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
 
     @dg.asset(
         partitions_def=years.definition,
-        ins=inputs(RAW, years.up_to_year),
-        deps=[dg.AssetDep(f"{family}_policy", partition_mapping=years.previous) for family in families],
+        ins={**inputs(RAW, years.up_to_year), **snapshot_inputs(families, "policy", years.previous)},
         check_specs=check_specs("backtest", BACKTEST_CHECKS, years),
         code_version=CODE_VERSIONS["backtest"],
         metadata=column_schema(BACKTEST_COLUMNS),
@@ -49,9 +50,9 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
     def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         walkforward_forecasts: pd.DataFrame,
-        snapshots: dg.ResourceParam[Snapshots],
-        trials: dg.ResourceParam[DataPath],
-        **tables: pd.DataFrame,
+        table_io: dg.ResourceParam[Any],
+        snapshot_io: dg.ResourceParam[Any],
+        **given: Any,
     ):
         """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
@@ -61,18 +62,14 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
         weeks in which a model that others have is not there.
         """
         year = int(context.partition_key)
-        sources = {family: snapshots[family] for family in families}
-        for storage in sources.values():
-            if year > years.first and storage.hub is None:
-                storage.require_snapshot(cutoff_of_year(year - 1))
-        here = {family: storage.list_snapshots() for family, storage in sources.items()}
-        other_seeds = {
-            family: {number: storage.of_seed(number) for number in storage.list_seeds()}
-            for family, storage in sources.items()
-        }
+        sources = {family: snapshot_input(given.pop(f"{family}_policy")) for family in families}
+        if year > years.first:
+            for source in sources.values():
+                source.require(cutoff_of_year(year - 1))
+        other_seeds = {family: source.other_seeds() for family, source in sources.items()}
         refusals: list[str] = []
         result = run_backtest(
-            panel_of(tables),
+            panel_of(given),
             walkforward_forecasts,
             years.calendar_years(year),
             sources,
@@ -88,7 +85,7 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
                 f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
             )
         table = result.table
-        _record_trials(year, result, walkforward_forecasts, snapshots, trials)
+        _record_trials(year, result, walkforward_forecasts, snapshot_io, getattr(table_io, "trials_dir", None))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
         offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
@@ -111,9 +108,7 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
                     for name, rows in table.groupby("strategy")
                 },
                 **{
-                    f"{family}_places": dg.MetadataValue.json(
-                        places(snapshots[family], result.used[family], here[family])
-                    )
+                    f"{family}_places": dg.MetadataValue.json(sources[family].locations(result.used[family]))
                     for family in families
                     if family in result.used
                 },
@@ -134,13 +129,16 @@ def backtest_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition
 
 
 def _record_trials(
-    year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
+    year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshot_io: Any, folder: DataPath | None
 ) -> None:
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
+    if folder is None:
+        return
+    read_metadata = getattr(snapshot_io, "read_metadata", None)
     for family, policy in result.latest.items():
         forecaster = POLICIES[family].forecaster
         cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
-        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
+        metadata = read_metadata(forecaster, cutoff_date) if read_metadata and cutoff_date else None
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = metadata["fingerprint"]["config"] if metadata else None
         trial = trial_of(family, year, net_return, policy.config, forecaster_config)

@@ -1,6 +1,6 @@
 """Forecaster snapshots by year."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
@@ -14,7 +14,7 @@ from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_sp
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, make_snapshot
+from brain_assets.graph.snapshots import make_snapshot
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.progress import report
@@ -38,17 +38,18 @@ def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
         check_specs=check_specs(name, FORECASTER_CHECKS, years),
         code_version=CODE_VERSIONS[name],
         config_schema=run_config,
+        io_manager_key="snapshot_io",
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
         kinds=set(family.kinds),
     )
-    def snapshot(
+    def snapshot(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         market: dg.ResourceParam[Market],
-        snapshots: dg.ResourceParam[Snapshots],
+        snapshot_io: dg.ResourceParam[Any],
         **tables: pd.DataFrame,
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes none
+    ):
         cutoff_date = cutoff_of_year(int(context.partition_key))
         options, given = run_config.read(context.op_execution_context.op_config)
         device = resolve_device(given.device)
@@ -68,7 +69,7 @@ def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
             )
 
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
-        made = make_snapshot(context, snapshots[family.name], fingerprint, given.force, train)
-        return made.result_with(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
+        made = make_snapshot(context, snapshot_io, fingerprint, given.force, train, family.name)
+        return made.materialization(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
 
     return snapshot

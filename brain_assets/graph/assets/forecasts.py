@@ -1,9 +1,9 @@
 """Walk-forward forecasts by year."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import weekly_rank_correlation
@@ -14,14 +14,15 @@ from brain_assets.forecasting.walkforward import (
     forecast_quality,
     weeks_by_source,
 )
-from brain_assets.graph.assets.inputs import inputs, panel_of
+from brain_assets.graph.assets.inputs import inputs, panel_of, snapshot_inputs
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import column_schema, forecast_columns
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, note_refusal, places
+from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import RAW, content_hash
@@ -33,8 +34,7 @@ def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinitio
 
     @dg.asset(
         partitions_def=years.definition,
-        ins=inputs(RAW, years.up_to_year),
-        deps=[dg.AssetDep(f"{family}_snapshot", partition_mapping=years.previous) for family in families],
+        ins={**inputs(RAW, years.up_to_year), **snapshot_inputs(families, "snapshot", years.previous)},
         check_specs=check_specs("walkforward_forecasts", FORECAST_CHECKS, years),
         code_version=CODE_VERSIONS["walkforward_forecasts"],
         metadata=column_schema(forecast_columns(families)),
@@ -47,8 +47,7 @@ def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinitio
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         config: ForecastsConfig,
-        snapshots: dg.ResourceParam[Snapshots],
-        **tables: pd.DataFrame,
+        **given: Any,
     ):
         """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
@@ -57,11 +56,10 @@ def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinitio
         momentum.
         """
         year = int(context.partition_key)
-        sources = {family: snapshots[family] for family in families}
-        here = {family: set(source.list_snapshots()) for family, source in sources.items()}
+        sources = {family: snapshot_input(given.pop(f"{family}_snapshot")) for family in families}
         refusals: list[str] = []
         forecasts = build_forecast_features(
-            panel_of(tables),
+            panel_of(given),
             years.calendar_years(year),
             sources,
             cutoff_of_year(years.first),
@@ -78,7 +76,7 @@ def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinitio
         for family in families:
             used = weeks_by_source(forecasts, family)
             metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(used)
-            metadata[f"{family}_places"] = dg.MetadataValue.json(places(snapshots[family], used, here[family]))
+            metadata[f"{family}_places"] = dg.MetadataValue.json(sources[family].locations(used))
             if set(used) == {MOMENTUM}:
                 del lines[family]  # the line of momentum is its own
         if refusals:

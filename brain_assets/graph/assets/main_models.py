@@ -14,7 +14,7 @@ from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
 from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
+from brain_assets.graph.snapshots import HubState, Snapshots, location_metadata, snapshot_metadata
 from brain_assets.graph.so_far import Clock, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import fetch_prices
@@ -126,7 +126,8 @@ def _main_version(
             "version": name,
             "current_version": versions.current() or "none",
             **version_evidence(snapshot),
-            **snapshot_metadata(snapshot, str(versions.path(name)), hub),
+            **location_metadata(str(versions.path(name)), hub),
+            **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),
     )

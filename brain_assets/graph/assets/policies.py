@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -13,7 +14,7 @@ from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import Made, Snapshots, make_snapshot
+from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.weekly import WeeklyBars
@@ -52,25 +53,25 @@ def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None
         check_specs=check_specs(name, POLICY_CHECKS, years),
         code_version=CODE_VERSIONS[name],
         config_schema=run_config,
+        io_manager_key="snapshot_io",
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="portfolio",
         kinds=set(family.kinds),
     )
-    def policy(
+    def policy(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         market: dg.ResourceParam[Market],
-        snapshots: dg.ResourceParam[Snapshots],
+        snapshot_io: dg.ResourceParam[Any],
         **tables: pd.DataFrame,
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with checks there are several outputs: Dagster takes none
+    ):
         cutoff_date = cutoff_of_year(int(context.partition_key))
         configured, given = run_config.read(context.op_execution_context.op_config)
         device = resolve_device(given.device)
         bars = WeeklyBars.from_panel(panel_of(tables))
         weeks = training_weeks(bars, tables["walkforward_forecasts"], family.name, cutoff_date)
-        storage = snapshots[family.name]
-        training = SeedTraining(storage, weeks, cutoff_date, configured, MarketNote.of(market), device)
-        made, *other_seeds = _train(context, training, given, spread)
+        training = SeedTraining(family.name, weeks, cutoff_date, configured, MarketNote.of(market), device)
+        made, *other_seeds = _train(context, snapshot_io, training, given, spread)
         problem = degeneracy(made.snapshot.metadata["training"])
         if problem:
             context.log.warning(f"{family.name} {cutoff_date.year}: {problem}")
@@ -78,18 +79,22 @@ def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None
             "weights_keep_rules": weights_verdict(weights_on(made.snapshot, weeks), RULES),
             "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
         }
-        return made.result_with(check_results(POLICY_CHECKS, verdicts), other_seeds)
+        return made.materialization(check_results(POLICY_CHECKS, verdicts), other_seeds)
 
     return policy
 
 
 def _train(
-    context: dg.AssetExecutionContext, training: SeedTraining, config: SeedsConfig, spread: Spread | None
-) -> list[Made]:
+    context: dg.AssetExecutionContext,
+    snapshot_io: Any,
+    training: SeedTraining,
+    config: SeedsConfig,
+    spread: Spread | None,
+) -> list[SnapshotResult]:
     """Give the year's policy, and the same trained with other seeds."""
-    family, year = training.storage.family, training.cutoff_date.year
+    family, year = training.family, training.cutoff_date.year
 
-    def make(number: int, force: bool) -> Made:
+    def make(number: int, force: bool) -> SnapshotResult:
         head = f"{family} {year}" + (f", seed {number + 1} of {config.n_seeds}" if config.n_seeds > 1 else "")
 
         def show(steps: int, total: int, reward: float) -> None:
@@ -97,15 +102,18 @@ def _train(
 
         return make_snapshot(
             context,
-            training.storage_of(number),
+            snapshot_io,
             training.fingerprint(number),
             force,
             lambda: training.train(number, show),
+            family,
+            number,
         )
 
     others = range(1, config.n_seeds)
     made = make(0, config.force)
-    spread_out = spread is not None and len(others) > 0
-    if spread is not None and spread_out:
-        spread(others, partial(training.store, config.force))
+    storages = getattr(snapshot_io, "storages", None)
+    spread_out = spread is not None and storages is not None and len(others) > 0
+    if spread is not None and storages is not None and spread_out:
+        spread(others, partial(training.store, storages[family], config.force))
     return [made, *(make(number, config.force and not spread_out) for number in others)]

@@ -1,10 +1,13 @@
 """Daily bars by year."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
+from brain_assets.graph.assets.inputs import StoredYear
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results, check_specs
 from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig
@@ -15,7 +18,7 @@ from brain_assets.market.archive import changed_returns, changed_shapes, fetch_p
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
-from brain_assets.store.tables import PREVIOUS_BARS, TableStore, content_hash
+from brain_assets.store.tables import PREVIOUS_BARS, content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 
@@ -37,7 +40,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
+        table_io: dg.ResourceParam[Any],
     ):
         """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
@@ -49,7 +52,8 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
         metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
-        old = tables.read_year("raw_prices", year) if tables.exists("raw_prices", year) else None
+        stored = StoredYear(table_io, "raw_prices", year)
+        old = stored.frame
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
         if old is not None and not config.force and not refused:
             prices, metadata["reused"] = old, True
@@ -71,7 +75,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                                 for row in changed.head(20).to_dict("records")
                             ]
                         )
-                    metadata["replaced_prices"] = tables.keep_replaced("raw_prices", year)
+                    metadata["replaced_prices"] = stored.keep()
                     why = f"{len(changed)} daily returns changed since the last fetch"
                     if n_shapes:
                         why += f", and {n_shapes} bars in open, high, low or volume"

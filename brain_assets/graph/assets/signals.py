@@ -1,10 +1,12 @@
 """News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
 
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from brain_assets.graph.assets.inputs import StoredYear
 from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.evidence import Evidence
@@ -14,8 +16,7 @@ from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
 from brain_assets.market.fundamentals import FILED_BEFORE
-from brain_assets.paths import DataPath
-from brain_assets.store.tables import TableStore, content_hash
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
@@ -35,8 +36,7 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: NewsRunConfig,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
-        headline_cache: dg.ResourceParam[DataPath],
+        table_io: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 
@@ -45,10 +45,10 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         """
 
         def fetch() -> SourcedTable:
-            scorer = FinBertScorer(config.model, config.batch_size, headline_cache)
+            scorer = FinBertScorer(config.model, config.batch_size, getattr(table_io, "headline_cache", None))
             return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
 
-        return _fetch_once(context, config, tables, fetch, lambda table: {"news": news_chart("news scores", table)})
+        return _fetch_once(context, config, table_io, fetch, lambda table: {"news": news_chart("news scores", table)})
 
     return raw_news_sentiment
 
@@ -69,7 +69,7 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
+        table_io: dg.ResourceParam[Any],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
 
@@ -82,7 +82,7 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         return _fetch_once(
             context,
             config,
-            tables,
+            table_io,
             lambda: market.fundamentals(start, end),
             lambda table: {"ratios": ratio_chart("filed ratios, median over the symbols", table)},
         )
@@ -93,13 +93,14 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
-    tables: TableStore,
+    table_io: Any,
     fetch: Callable[[], SourcedTable],
     picture: Callable[[pd.DataFrame], Evidence],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    old = tables.read_year(name, year) if tables.exists(name, year) else None
+    stored = StoredYear(table_io, name, year)
+    old = stored.frame
     metadata: Evidence = {}
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
@@ -109,7 +110,7 @@ def _fetch_once(
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
-            metadata["replaced"] = tables.keep_replaced(name, year)
+            metadata["replaced"] = stored.keep()
             context.log.warning(f"{name}[{year}]: the rows changed since the last fetch")
     metadata["symbols"] = int(table["symbol"].nunique())
     if table.empty:

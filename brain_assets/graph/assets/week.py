@@ -1,19 +1,21 @@
 """The current week: the rows of the market since the last complete year, and what each strategy would hold."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, note_refusal, places
+from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.so_far import Clock, Known, read_known, read_so_far, recent_window
+from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market
@@ -200,18 +202,15 @@ def _weights_of(
     snapshots: Snapshots,
     weights_dir: DataPath,
 ) -> dg.MaterializeResult[None]:
-    here = {family: snapshots[family].list_snapshots() for family in snapshots}
+    sources = {family: StoredSnapshots(storage) for family, storage in snapshots.items()}
     refusals: list[str] = []
     known = read_known(years, tables, week.decided)
     forecasts = _stored_forecasts(years, tables, week)
-    targets = _decide(years, known, week, forecasts, snapshots, config, note_refusal(context, refusals))
+    targets = _decide(years, known, week, forecasts, sources, config, note_refusal(context, refusals))
     refuse_old_models(targets, config.max_model_age_days)
     paths = _write(targets, weights_dir)
     closes = known.newest_prices.loc[known.newest_prices["date"] == pd.Timestamp(targets.last_session)]
-    found = {
-        family: places(snapshots[family], [name], here[family]).get(name, "nowhere")
-        for family, name in targets.sources.items()
-    }
+    found = {family: sources[family].locations([name]).get(name, "nowhere") for family, name in targets.sources.items()}
     return dg.MaterializeResult(
         metadata={
             **_ages(targets),
@@ -244,7 +243,7 @@ def _decide(
     known: Known,
     week: CalendarWeek,
     forecasts: pd.DataFrame | None,
-    snapshots: Snapshots,
+    sources: Mapping[str, SnapshotSource],
     config: WeightsRunConfig,
     on_refusal: Callable[[str], None],
 ) -> WeekTargets:
@@ -252,7 +251,7 @@ def _decide(
         until_decision(panel_of(known.tables), week, config.max_data_age_sessions),
         week,
         years.calendar_years(_partition(years, week)),
-        snapshots,
+        sources,
         forecasts,
         cutoff_of_year(years.first),
         on_refusal,

@@ -1,0 +1,70 @@
+"""Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from brain_assets.errors import SnapshotError, StorageError
+from brain_assets.graph.io_managers import MemorySnapshotIOManager, TableIOManager
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import TINY_PPO
+from brain_assets_tests.graph.worlds import MODELS, RUN_CONFIG, TABLES, metadata_of, run_year, world
+
+
+def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
+    tables = MemoryTableStore()
+    return {
+        "market": market,
+        "table_io": TableIOManager(tables),
+        "snapshot_io": MemorySnapshotIOManager(),
+    }, tables
+
+
+def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources, tables = in_memory(market)
+    stored = MemoryTableStore()
+    on_disk = world(market, tmp_path / "models", stored)
+    twice = {"ops": {**RUN_CONFIG["ops"], "ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    for year in (2019, 2020):
+        result = run_year(year, resources, run_config=twice)
+        run_year(year, on_disk, run_config=twice)
+        for name in TABLES:
+            pd.testing.assert_frame_equal(tables.read_year(name, year), stored.read_year(name, year), check_exact=True)
+    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "memory"}
+    assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
+    again = run_year(2020, resources, run_config=twice)
+    assert all(metadata_of(again, name)["reused"] for name in MODELS)
+
+
+def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_try_makes_it(
+    market: SimulatorMarket, tmp_path: Path
+) -> None:
+    resources = world(market, tmp_path / "models")
+    names = ["raw_prices", "lstm_snapshot"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "lstm").write_text("no folder")
+    with pytest.raises(StorageError):
+        run_year(2019, resources, names=names)
+    assert (tmp_path / "models" / "lstm").read_text() == "no folder"
+    (tmp_path / "models" / "lstm").unlink()
+    made = metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")
+    assert made["reused"] is False
+    assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
+    assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
+
+
+def test_an_asset_of_ones_own_must_be_named_after_a_family(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path / "models")
+    run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
+    copied = resources["snapshots"]["lstm"].load_snapshot(resources["snapshots"]["lstm"].list_snapshots()[0])
+
+    @dg.asset(io_manager_key="snapshot_io")
+    def copy_of_it() -> Any:
+        return copied
+
+    with pytest.raises(SnapshotError, match=r"^copy_of_it: expected an asset named <family>_snapshot or"):
+        dg.materialize([copy_of_it], resources=dict(resources))
