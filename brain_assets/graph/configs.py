@@ -89,7 +89,7 @@ class ModelRunConfig(dg.Shape):
         self.config_class = config_class
         self._run_config = _run_config_class(config_class, base)
         schema: Any = self._run_config.to_config_schema().config_type
-        super().__init__(schema.fields, description=config_class.__doc__)
+        super().__init__(schema.fields, description=config_class.__doc__)  # type: ignore[no-untyped-call]
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
