@@ -18,7 +18,8 @@ from benchmarks import (
     sensors,
     training,
 )
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 
 FIRST_TRY = LstmConfig(n_layers=2, hidden_size=64, dropout=0.2, learning_rate=1e-3)
 """The configuration that a plain loop starts with, untuned."""

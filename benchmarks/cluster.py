@@ -26,7 +26,8 @@ import yaml
 from rich.console import Console
 
 from brain_assets.paths import parse_place
-from brain_assets.store.folder import MANIFEST, read_files
+from brain_assets.store.manifest import MANIFEST
+from brain_assets.store.places import read_files
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import ROOM_FOR_TABLES, TABLES_ASK, Cluster, ray_cluster
 

@@ -7,10 +7,9 @@ import time
 import numpy as np
 import torch
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.features import build_features
-from brain_assets.forecasting.forecasters import train_snapshot
-from brain_assets.forecasting.lstm import LstmNetwork
+from brain_assets.forecasting.features import RETURNS, build_features
+from brain_assets.forecasting.lstm import Lstm, LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
@@ -28,19 +27,20 @@ def measure() -> tuple[float, float]:
     snapshot = train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MarketNote.of(market))
     weeks = WeeklyBars.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
-    network = LstmNetwork(config)
-    network.load_state_dict(dict(snapshot.state_dict))
+    network = Lstm().layers(config)
+    network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})
     network.eval()
 
     def plain() -> np.ndarray:
-        features = build_features(panel, "lstm")
+        features = build_features(panel, RETURNS, "lstm")
         forecasts = np.full((len(weeks), N_SYMBOLS), np.nan)
         with torch.no_grad():
             for week, first in enumerate(weeks.first):
                 for asset in range(N_SYMBOLS):
                     window = features[asset, first - config.window : first]
-                    scaled = np.clip(snapshot.scaler.transform(window), -config.clip, config.clip).astype(np.float32)
-                    forecasts[week, asset] = network(torch.from_numpy(scaled)[:, None]).item()
+                    scaled = (window - snapshot.scaler.mean) / snapshot.scaler.scale
+                    scaled = scaled.clip(-config.clip, config.clip).astype(np.float32)
+                    forecasts[week, asset] = Lstm().forward(network, torch.from_numpy(scaled)[:, None]).item()
         return forecasts * snapshot.metadata["forecast_scale"]
 
     batched_seconds, plain_seconds = [], []

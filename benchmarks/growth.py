@@ -23,10 +23,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from brain_assets import registry
 
 SYMBOLS, YEARS = (20, 100, 500), (5, 10, 15)
 SMALL, SMALL_STAGES = ((100, 5), (500, 5)), ("forecasts", "backtest")
@@ -49,8 +51,8 @@ N_TAUGHT = 8
 IMPORTS = (
     "brain_assets.definitions",
     "brain_assets.forecasting.patchtst",
-    "brain_assets.portfolio.ppo",
-    "brain_assets.portfolio.sac",
+    "brain_assets.portfolio.sb3_ppo",
+    "brain_assets.portfolio.sb3_sac",
     "cvxpy",
     "matplotlib.figure",
     "pandera.pandas",
@@ -258,44 +260,53 @@ class _Made:
         return self._frame[inside].reset_index(drop=True)
 
 
+class _NoModel:
+    """A forecaster without a snapshot: its forecasts are momentum."""
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
+        return []
+
+
 def _prepare() -> dict[str, int]:
     """Write models of the year before, hardly trained, and forecasts of every year, which are momentum under a name."""
     from dataclasses import replace
 
-    from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
+    from brain_assets.forecasting.training import train_snapshot
     from brain_assets.forecasting.walkforward import build_forecast_features
     from brain_assets.market.base import MarketNote
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
     from brain_assets.store.tables import RAW
 
     _, market, years, definitions = _open()
     given = definitions.resources or {}
-    tables, snapshots, note = given["tables"], given["snapshots"], MarketNote.of(market)
+    tables, snapshots, note = given["table_io"].store, given["snapshot_io"].storages, MarketNote.of(market)
     prices, news, fundamentals = (tables.read(name, years.existing()) for name in RAW)
     panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
     few = replace(
         panel, symbols=panel.symbols[:N_TAUGHT], values=panel.values[:N_TAUGHT], signals=panel.signals[:N_TAUGHT]
     )
     cutoff_date = cutoff_of_year(LAST_YEAR - 1)
-    for family, forecaster in FORECASTERS.items():
-        config = forecaster.config_class(max_epochs=1)
+    families = registry.families_of()
+    for family, forecaster in families.forecasters.items():
+        config = forecaster.Config(max_epochs=1)
         snapshots[family].write_snapshot(train_snapshot(family, few, cutoff_date, config, note))
     for year in years.existing():
-        forecasts = build_forecast_features(panel, years.calendar_years(year), {})
+        forecasts = build_forecast_features(
+            panel, years.calendar_years(year), dict.fromkeys(families.forecasters, _NoModel())
+        )
         if year == LAST_YEAR:  # so that the rules that follow forecasts trade, too
-            for family in FORECASTERS:
+            for family in families.forecasters:
                 forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
         tables.write("walkforward_forecasts", year, forecasts)
     bars = WeeklyBars.from_panel(panel)
     known = tables.read("walkforward_forecasts", years.existing())
-    for family, policy in POLICIES.items():
+    for family, policy in families.policies.items():
         weeks = training_weeks(bars, known, family, cutoff_date)
-        config = policy.config_class(**HARDLY)
+        config = policy.Config(**HARDLY)
         snapshots[family].write_snapshot(train_policy_snapshot(family, weeks, cutoff_date, config, note))
     return {}
 
@@ -304,13 +315,12 @@ def _prepare_seeds() -> dict[str, int]:
     """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
     from dataclasses import asdict, replace
 
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.portfolio.seeds import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
 
-    for family in POLICIES:
-        storage = (_open().definitions.resources or {})["snapshots"][family]
+    for family in registry.families_of().policies:
+        storage = (_open().definitions.resources or {})["snapshot_io"].storages[family]
         snapshot = storage.load_snapshot(cutoff_of_year(LAST_YEAR - 1))
         for number in range(1, N_SEEDS + 1):
             options = with_seed(snapshot.config, number)
@@ -325,11 +335,10 @@ def _remove_seeds() -> dict[str, int]:
     """Leave the folder as it was before `_prepare_seeds`."""
     import shutil
 
-    from brain_assets.portfolio.families import POLICIES
     from brain_assets.store.names import cutoff_of_year
 
-    for family in POLICIES:
-        storage = (_open().definitions.resources or {})["snapshots"][family]
+    for family in registry.families_of().policies:
+        storage = (_open().definitions.resources or {})["snapshot_io"].storages[family]
         for number in storage.list_seeds():
             shutil.rmtree(storage.of_seed(number).path(cutoff_of_year(LAST_YEAR - 1)).parent)
     return {}
@@ -346,7 +355,7 @@ def _materialize(stage: str) -> dict[str, int]:
     asset, given = TABLES.get(stage, stage), project.definitions.resources or {}
     config = {"ops": {asset: {"config": {"force": True}}}} if stage in MODELS else None
     done = dg.materialize(
-        build_assets(project.years).every,
+        build_assets(project.years, project.settings.families).every,
         selection=[asset],
         partition_key=str(LAST_YEAR),
         resources=given,
@@ -355,8 +364,8 @@ def _materialize(stage: str) -> dict[str, int]:
     )
     assert done.success
     if stage in TABLES:
-        return {asset: given["tables"].path(asset, LAST_YEAR).stat().st_size}
-    folder = given["snapshots"][MODELS[stage]].path(cutoff_of_year(LAST_YEAR))
+        return {asset: given["table_io"].store.path(asset, LAST_YEAR).stat().st_size}
+    folder = given["snapshot_io"].storages[MODELS[stage]].path(cutoff_of_year(LAST_YEAR))
     return {MODELS[stage]: sum(path.stat().st_size for path in folder.iterdir())}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brain_assets.store.model_snapshot import ModelSnapshot
+    from brain_assets.store.snapshot import ModelSnapshot
     from brain_assets.store.storage import SnapshotLocalStorage
     from brain_assets_tests.loopback_hub import LoopbackHub
 
@@ -96,8 +96,8 @@ def run(root: Path) -> HubFigures:
 
 def train() -> "tuple[ModelSnapshot, float]":
     """Train a year's snapshot; gives it, and the median of the seconds it took."""
-    from brain_assets.forecasting.config import LstmConfig
-    from brain_assets.forecasting.forecasters import train_snapshot
+    from brain_assets.forecasting.lstm import LstmConfig
+    from brain_assets.forecasting.training import train_snapshot
     from brain_assets.market.base import MarketNote
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.sample import SampleMarket
@@ -113,9 +113,9 @@ def train() -> "tuple[ModelSnapshot, float]":
 
 
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
+    from brain_assets.store.hub_address import HubAddress
     from pydantic import SecretStr
 
-    from brain_assets.store.hub_address import HubAddress
     from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))

@@ -45,10 +45,18 @@ def run(folder: Path) -> float:
     import sklearn.preprocessing  # noqa: F401
     import torch
 
-    from brain_assets.forecasting.config import LstmConfig
-    from brain_assets.forecasting.features import build_features, split_weeks, training_target, window_index
-    from brain_assets.forecasting.lstm import LstmNetwork
-    from brain_assets.forecasting.training import WindowBatches, fit_scaler, repeatable, scale_features
+    from brain_assets.forecasting.features import (
+        RETURNS,
+        build_features,
+        fit_scaler,
+        known_returns,
+        scale_features,
+        split_weeks,
+        training_target,
+    )
+    from brain_assets.forecasting.lstm import Lstm, LstmConfig
+    from brain_assets.forecasting.network import Batches, repeatable
+    from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel, validate_prices
     from brain_assets.market.simulator import SimulatorMarket
     from brain_assets.market.weekly import WeeklyBars
@@ -57,8 +65,8 @@ def run(folder: Path) -> float:
     config = LstmConfig()
     validate_prices(SimulatorMarket().prices(datetime.date(2008, 1, 1), datetime.date(2008, 2, 1)), "warm-up")
     with repeatable(0):
-        network = LstmNetwork(config)
-        network(torch.zeros(config.window, config.batch_size, 5)).sum().backward()  # loads the kernels
+        lstm, network = Lstm(), Lstm().layers(config)
+        lstm.forward(network, torch.zeros(config.window, config.batch_size, 5)).sum().backward()  # loads the kernels
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
         optimizer.step()
         before = resident("VmRSS")
@@ -66,14 +74,14 @@ def run(folder: Path) -> float:
         panel = PricePanel.from_frame(prices)
         bars = WeeklyBars.from_panel(panel)
         split = split_weeks(bars.weeks, datetime.date(LAST_YEAR, 12, 31))
-        features = build_features(panel, "lstm")
-        index = window_index(features, bars.weeks, config.window)
-        target = torch.from_numpy(training_target(bars.realized, config.target)[index.week, index.asset]).float()
+        features = build_features(panel, RETURNS, "lstm")
+        index = window_index(known_returns(panel), bars.weeks, config.window)
+        target = training_target(bars.realized, config.target)[index.week, index.asset]
         scaled = scale_features(features, fit_scaler(features, int(bars.weeks.first[split.train[-1]])), config.clip)
-        batches = WindowBatches(scaled, index, config.window)
+        batches = Batches(Windows(scaled, index, config.window, target), "cpu")
         for which in torch.split(torch.randperm(len(batches)), config.batch_size)[:BATCHES]:
             optimizer.zero_grad()
-            torch.nn.functional.mse_loss(network(batches.gather(which)), target[which]).backward()
+            torch.nn.functional.mse_loss(lstm.forward(network, batches.gather(which)), batches.target[which]).backward()
             optimizer.step()
     assert np.isfinite(prices["close"]).all()  # the table is held throughout, as the asset holds it
     return resident("VmHWM") - before

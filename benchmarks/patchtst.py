@@ -3,17 +3,18 @@
 import datetime
 import statistics
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
 from transformers import PatchTSTConfig, PatchTSTForRegression
 
-from brain_assets.forecasting.config import ForecasterConfig, LstmConfig, PatchTstConfig
-from brain_assets.forecasting.features import CHANNELS, WindowIndex
-from brain_assets.forecasting.forecasters import train_snapshot
-from brain_assets.forecasting.patchtst import PatchTstNetwork
-from brain_assets.forecasting.training import EpochLosses, WindowBatches, repeatable, train
+from brain_assets.forecasting.features import CHANNELS
+from brain_assets.forecasting.forecaster import ForecasterConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
@@ -25,7 +26,7 @@ CUTOFF = datetime.date(2019, 12, 31)
 PLAIN_BATCH = 32
 N_WINDOWS = 4096
 REPEATS = 3
-N_CHANNELS = len(CHANNELS["patchtst"])
+N_CHANNELS = len(CHANNELS)
 
 
 def simulated_panel() -> PricePanel:
@@ -56,27 +57,25 @@ def throughput(plain_config: PatchTstConfig, plain_threads: int | None) -> tuple
     The plain loop holds its windows materialized, in batches of 32, with torch's own number of threads unless told
     otherwise; ours always runs on one.
     """
-    config = replace(PatchTstConfig(), max_epochs=1)
+    config = PatchTstConfig(max_epochs=1)
     random = np.random.default_rng(0)
-    features = torch.from_numpy(random.normal(size=(8, 700, N_CHANNELS)).astype(np.float32))
+    features = random.normal(size=(8, 700, N_CHANNELS)).astype(np.float32)
     target = random.normal(size=N_WINDOWS)
     start, asset = np.divmod(np.arange(N_WINDOWS), 8)
-    index = WindowIndex(asset, start, np.arange(N_WINDOWS))
-    one = WindowIndex(asset[:1], start[:1], np.arange(1))
-    n_plain = N_WINDOWS // 8  # it is slow: a part of the epoch tells its speed
-    x = torch.stack([features[a, s : s + config.window] for a, s in zip(asset[:n_plain], start[:n_plain], strict=True)])
+    train, one, few = (
+        Windows(features, WindowIndex(asset[:n], start[:n], np.arange(n)), config.window, target[:n])
+        for n in (N_WINDOWS, 1, N_WINDOWS // 8)  # it is slow: a part of the epoch tells its speed
+    )
+    n_plain, x = len(few), torch.from_numpy(few.values)
     y = torch.from_numpy(target[:n_plain].astype(np.float32)).unsqueeze(1)
     plain = plain_network(plain_config).train()
     optimizer = torch.optim.Adam(plain.parameters(), lr=plain_config.learning_rate)
     ours, theirs = [], []
     default_threads = torch.get_num_threads()
     for _ in range(REPEATS):
-        with repeatable(0):
-            network = PatchTstNetwork(config)
-            batches = WindowBatches(features, index, config.window)
-            started = time.perf_counter()
-            train(network, batches, target, WindowBatches(features, one, config.window), target[:1], config)
-            ours.append(N_WINDOWS / (time.perf_counter() - started))
+        started = time.perf_counter()
+        PatchTst().fit(train, one, config, lambda _: None, "cpu")
+        ours.append(N_WINDOWS / (time.perf_counter() - started))
         torch.set_num_threads(plain_threads or default_threads)
         started = time.perf_counter()
         for which in torch.split(torch.randperm(n_plain), PLAIN_BATCH):

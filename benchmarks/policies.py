@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from brain_assets import registry
+from brain_assets.device import CPU
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.rules import RULES
 
@@ -35,11 +36,11 @@ def made_up_weeks(n_weeks: int = N_WEEKS, n_assets: int = N_ASSETS, seed: int = 
 def measure() -> Mapping[str, float]:
     """Train each family once; imports are not counted."""
     weeks, seconds = made_up_weeks(), {}
-    for name, family in POLICIES.items():
-        small = family.config_class(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
-        family.train(made_up_weeks(60), small, RULES, None)
+    for name, family in registry.families_of().policies.items():
+        small = family.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
+        family.fit(made_up_weeks(60), small, RULES, lambda _: None, CPU)
         started = time.perf_counter()
-        family.train(weeks, family.config_class(), RULES, None)
+        family.fit(weeks, family.Config(), RULES, lambda _: None, CPU)
         seconds[name] = time.perf_counter() - started
     return seconds
 

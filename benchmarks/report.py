@@ -15,25 +15,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from brain_assets import registry
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.backtest import backtest
-from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 N_SYMBOLS = 25
 YEAR = 2020
 REPEATS = 5
 FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(YEAR + 1, 1, 1)
 REPORT_YEARS = range(2010, 2020)
-STRATEGIES = (*POLICIES, *(f"{family}_seed_{seed}" for family in POLICIES for seed in (1, 2)), *BASELINES)
+OURS = registry.families_of()
+STRATEGIES = (
+    *strategies_of(OURS.policies, OURS.forecasters),
+    *(f"{family}_seed_{seed}" for family in OURS.policies for seed in (1, 2)),
+)
 N_POINTS = 50
 """Of a learning curve."""
 
@@ -48,16 +52,16 @@ class ReportCost(NamedTuple):
 
 
 class _Stored:
-    """One snapshot, in memory."""
+    """Snapshots in memory."""
 
-    def __init__(self, snapshot: ModelSnapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, *snapshots: ModelSnapshot) -> None:
+        self._snapshots = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
-        return [self._snapshot.cutoff_date]
+        return sorted(self._snapshots)
 
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:  # noqa: ARG002
-        return self._snapshot
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        return self._snapshots[cutoff_date]
 
 
 def backtest_seconds() -> float:
@@ -66,14 +70,16 @@ def backtest_seconds() -> float:
     news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
     prices = PricePanel.from_frame(market.prices(FIRST_DAY, END))
     panel = add_signals(prices, news, market.fundamentals(FIRST_DAY, END).table)
-    forecasts = build_forecast_features(panel, range(FIRST_DAY.year, YEAR + 1), {})
+    forecasts = build_forecast_features(
+        panel, range(FIRST_DAY.year, YEAR + 1), {family: _Stored() for family in OURS.forecasters}
+    )
     bars, cutoff_date = WeeklyBars.from_panel(panel), cutoff_of_year(YEAR - 1)
     sources = {}
-    for family, policy in POLICIES.items():
-        config = policy.config_class(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
+    for family, policy in OURS.policies.items():
+        config = policy.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
         weeks = training_weeks(bars, forecasts, family, cutoff_date)
         sources[family] = _Stored(train_policy_snapshot(family, weeks, cutoff_date, config, MarketNote.of(market)))
-    for family in FORECASTER_FAMILIES:  # so that the rules that follow forecasts trade, too
+    for family in OURS.forecasters:  # so that the rules that follow forecasts trade, too
         forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
     seconds = []
     for _ in range(REPEATS + 1):  # the first imports skfolio
@@ -112,7 +118,7 @@ def make_report(folder: str) -> None:
         tables.write("backtest", year, _made_up_backtest(year, random))
         tables.write("walkforward_forecasts", year, _made_up_forecasts(year, random))
     resources = dict(build_resources(SimulatorMarket(), tables, Path(folder) / "models"))
-    resources["snapshots"] = {family: _Curves(family) for family in FAMILIES}
+    resources["snapshot_io"].storages = {family: _Curves(family) for family in OURS.by_name}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
     report = report_asset(Years.of(read_settings(), resources["market"]))
@@ -126,7 +132,7 @@ class _Curves:
         self._family = family
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:  # noqa: ARG002
-        if self._family in FORECASTER_FAMILIES:
+        if self._family in OURS.forecasters:
             points = [{"epoch": epoch, "validation": 1.0 / epoch} for epoch in range(1, N_POINTS + 1)]
             return {"training": {"curve": points, "zero_validation_loss": 1.0}}
         return {"training": {"curve": [{"steps": 1000 * place, "reward": place} for place in range(N_POINTS)]}}
@@ -160,8 +166,8 @@ def _made_up_forecasts(year: int, random: np.random.Generator) -> pd.DataFrame:
     columns = {
         "week_start": np.repeat(_mondays(year), N_SYMBOLS),
         "symbol": [f"S{place:02d}" for place in range(N_SYMBOLS)] * 52,
-        **{name: random.normal(0.0, 0.02, 52 * N_SYMBOLS) for name in (*FORECASTER_FAMILIES, "momentum", "realized")},
-        **{f"{family}_source": source for family in FORECASTER_FAMILIES},
+        **{name: random.normal(0.0, 0.02, 52 * N_SYMBOLS) for name in (*OURS.forecasters, "momentum", "realized")},
+        **{f"{family}_source": source for family in OURS.forecasters},
     }
     return pd.DataFrame(columns)
 

@@ -46,9 +46,9 @@ def main() -> None:
     asked = parser.parse_args()
     _, market, years, definitions = open_project(read_settings())
     resources = definitions.resources or {}
-    built = report_of(
-        parse_years(asked.years, years), market, resources["tables"], resources["snapshots"], resources["trials"]
-    )
+    table_io, storages = resources["table_io"], resources["snapshot_io"].storages
+    chosen = parse_years(asked.years, years)
+    built = report_of(chosen, market, table_io.store, storages, table_io.folder("trials"))
     asked.pictures.parent.mkdir(parents=True, exist_ok=True)
     for chart in (chart for group in report_charts(built) for chart in group.charts):
         if chart.key in PICTURES:

@@ -3,29 +3,23 @@
 import datetime
 import statistics
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import (
-    WindowIndex,
+    RETURNS,
     build_features,
+    fit_scaler,
+    known_returns,
+    scale_features,
     split_weeks,
     training_target,
-    window_index,
 )
-from brain_assets.forecasting.lstm import LstmNetwork
-from brain_assets.forecasting.training import (
-    EpochLosses,
-    WindowBatches,
-    fit_scaler,
-    repeatable,
-    scale_features,
-    train,
-)
+from brain_assets.forecasting.lstm import Lstm, LstmConfig
+from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
@@ -44,8 +38,8 @@ class Data:
         panel = PricePanel.from_frame(prices)
         bars = WeeklyBars.from_panel(panel)
         split = split_weeks(bars.weeks, CUTOFF)
-        features = build_features(panel, "lstm")
-        index = window_index(features, bars.weeks, config.window)
+        features = build_features(panel, RETURNS, "lstm")
+        index = window_index(known_returns(panel), bars.weeks, config.window)
         target = training_target(bars.realized, config.target)
         self.parts = []
         for rows in (split.train, split.validation):
@@ -56,15 +50,16 @@ class Data:
         self.scaled = scale_features(features, fit_scaler(features, last_session), config.clip)
         self.window = config.window
 
-    def batches(self, part: int) -> WindowBatches:
-        """Give the windows of training (0) or validation (1), gathered by index."""
-        return WindowBatches(self.scaled, self.parts[part][0], self.window)
+    def windows(self, part: int, n_windows: int | None = None) -> Windows:
+        """Give the windows of training (0) or validation (1), or the first few."""
+        index, target = self.parts[part]
+        few = WindowIndex(*(getattr(index, name)[:n_windows] for name in ("asset", "start", "week")))
+        return Windows(self.scaled, few, self.window, target[:n_windows])
 
     def materialized(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Give windows (N, T, F) and targets (N,) as a plain loop holds them."""
-        index, target = self.parts[part]
-        windows = [self.scaled[a, s : s + self.window] for a, s in zip(index.asset, index.start, strict=True)]
-        return torch.stack(windows), torch.from_numpy(target.astype(np.float32))
+        _, target = self.parts[part]
+        return torch.from_numpy(self.windows(part).values), torch.from_numpy(target.astype(np.float32))
 
 
 class PlainNetwork(nn.Module):
@@ -100,28 +95,17 @@ def throughput(config: LstmConfig, plain_config: LstmConfig, plain_threads: int 
 
     The plain loop runs with torch's own number of threads unless told otherwise; ours always with one.
     """
-    config = replace(config, max_epochs=1)
+    config = config.replace(max_epochs=1)
     data = Data(config)
     x, y = data.materialized(0)
     plain = PlainNetwork(plain_config)
     optimizer = torch.optim.Adam(plain.parameters(), lr=plain_config.learning_rate)
     ours, theirs = [], []
     default_threads = torch.get_num_threads()
-    small = data.parts[1][1][:1]
-    one = WindowIndex(*(getattr(data.parts[1][0], name)[:1] for name in ("asset", "start", "week")))
     for _ in range(REPEATS):
-        with repeatable(0):
-            network = LstmNetwork(config)
-            started = time.perf_counter()
-            train(
-                network,
-                data.batches(0),
-                data.parts[0][1],
-                WindowBatches(data.scaled, one, config.window),
-                small,
-                config,
-            )
-            ours.append(len(x) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        Lstm().fit(data.windows(0), data.windows(1, 1), config, lambda _: None, "cpu")
+        ours.append(len(x) / (time.perf_counter() - started))
         torch.set_num_threads(plain_threads or default_threads)
         started = time.perf_counter()
         plain_epoch(plain, optimizer, x, y)
@@ -154,12 +138,14 @@ def time_to_best(plain_config: LstmConfig) -> tuple[float, float, float, float]:
     plain_seconds = time.perf_counter() - started
     reached: list[float] = []
 
-    def note(epoch: EpochLosses) -> None:
-        if epoch.validation <= min(losses):
+    curve: list[EpochLosses] = []
+
+    def note(losses_now: EpochLosses) -> None:
+        curve.append(losses_now)
+        if losses_now.validation <= min(losses):
             reached.append(time.perf_counter() - started)
 
-    with repeatable(config.seed):
-        network = LstmNetwork(config)
-        started = time.perf_counter()
-        result = train(network, data.batches(0), data.parts[0][1], data.batches(1), data.parts[1][1], config, note)
-    return min(reached, default=float("inf")), plain_seconds, min(losses), result.best.validation
+    started = time.perf_counter()
+    Lstm().fit(data.windows(0), data.windows(1), config, note, "cpu")
+    ours = min(losses_now.validation for losses_now in curve)
+    return min(reached, default=float("inf")), plain_seconds, min(losses), ours

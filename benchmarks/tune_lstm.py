@@ -4,7 +4,6 @@ The market `sample` is cut into seven blocks: five years to train and validate o
 the last ending in 2015. Beside it, the simulator's planted signal shows how much of what is there is found.
 """
 
-import dataclasses
 import datetime
 import itertools
 import sys
@@ -12,9 +11,9 @@ import time
 
 import numpy as np
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
@@ -56,7 +55,7 @@ def main() -> None:
     print("sample: rank correlation (s.e.), seconds | simulator, best possible 0.15: the same")
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
-        config = dataclasses.replace(LstmConfig(), **options)
+        config = LstmConfig(**options)
         figures = [evaluate(market, config) for market in (SampleMarket(), SimulatorMarket())]
         shown = " | ".join(f"{mean:+.4f} ({error:.4f}) {seconds:5.1f} s" for mean, error, seconds in figures)
         print(f"{shown}   {options}", flush=True)

@@ -11,3 +11,11 @@ DateArray = npt.NDArray[np.datetime64]
 """Dates are ``datetime64[D]``: a session has a day, never a time or a zone."""
 MomentArray = npt.NDArray[np.datetime64]
 """Moments are ``datetime64[us]`` in UTC."""
+
+LARGEST_WEIGHT = 1e6
+"""Of a model, either way; those of trained networks are below 100."""
+
+
+def describe(value: object) -> str:
+    """Give dtype and shape of an array, and of anything else its type."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

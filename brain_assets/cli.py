@@ -1,6 +1,7 @@
 """The command `brain-assets`."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -22,9 +23,9 @@ from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs
 from brain_assets.graph.engines import open_backfill
 from brain_assets.graph.instance import prepare_ui
 from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.registry import Families, label
 from brain_assets.results import YearResult, read_results
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.names import FAMILY_LABELS, FORECASTER_FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
@@ -83,10 +84,11 @@ def backfill(
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        options = with_seeds(read_config(config), seeds)
+        options = with_seeds(read_config(config), seeds, project.settings.families.policies)
         job = open_backfill(project.settings, project.definitions, instance, names, options, force)
         outcomes = _run(job, chosen)
-        _print_results(read_results(project.settings.data_dir, chosen))
+        families = project.settings.families
+        _print_results(read_results(project.settings.data_dir, chosen, families), families)
         _print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
     if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
@@ -95,7 +97,7 @@ def backfill(
 
 @app.command()
 def train(
-    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or both.", metavar="lstm|patchtst...")],
+    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or your own.", metavar="FORECASTER...")],
     market: MarketOption = None,
     skip_snapshots: Annotated[
         bool, typer.Option("--skip-snapshots", help="Train the main version only, and fetch the data that it needs.")
@@ -177,7 +179,9 @@ def adopt(market: MarketOption = None) -> None:
     """
     with session(market) as (project, instance), warnings_shown():
         defs, count = project.definitions, 0
-        snapshots = {family: storage.impatient() for family, storage in (defs.resources or {})["snapshots"].items()}
+        snapshots = {
+            family: storage.no_retry() for family, storage in (defs.resources or {})["snapshot_io"].storages.items()
+        }
         for found in adoptable(instance, defs.resolve_asset_graph(), snapshots):
             instance.report_runless_asset_event(found.event)
             console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")
@@ -237,21 +241,26 @@ def _line(outcome: Outcome) -> str:
     if outcome.result in ("failed", "blocked"):
         detail = f": {outcome.detail}"
     elif "validation/loss" in metadata:
+        epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
-            f", {metadata['epochs']} epochs, validation loss {metadata['validation/loss']:.4f} "
+            f"{epochs}, validation loss {metadata['validation/loss']:.4f} "
             f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
         )
-    elif isinstance(metadata.get("eval/lstm_rank_correlation"), float):
-        words = [
-            f"{FAMILY_LABELS[family]} {metadata[f'eval/{family}_rank_correlation']:+.3f}"
-            for family in FORECASTER_FAMILIES
-        ]
-        detail = f", rank correlation {', '.join(words)}"
+    elif words := _rank_correlations(metadata):
+        detail = f", rank correlation {words}"
     elif "neutral" in metadata:
         detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
     else:
         detail = ""
     return head + escape(took + detail) + _hub_words(metadata)
+
+
+def _rank_correlations(metadata: Mapping[str, Any]) -> str:
+    """Name the forecasters with the rank correlation of their forecasts, if these are forecasts and it is known."""
+    found = {re.fullmatch("eval/(.+)_rank_correlation", key): value for key, value in metadata.items()}
+    families = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
+    families.pop("momentum", None)
+    return ", ".join(f"{label(family)} {value:+.3f}" for family, value in families.items())
 
 
 def _hub_words(metadata: Mapping[str, Any]) -> str:
@@ -263,7 +272,7 @@ def _hub_words(metadata: Mapping[str, Any]) -> str:
     return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 
-def _print_results(results: list[YearResult]) -> None:
+def _print_results(results: list[YearResult], families: Families) -> None:
     style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
     forecasters = Table(
         "year",
@@ -283,8 +292,7 @@ def _print_results(results: list[YearResult]) -> None:
     )
     policies = Table(
         "year",
-        "PPO",
-        "SAC",
+        *(family.label for family in families.policies.values()),
         "equal weight",
         title="Portfolios, out of sample",
         caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
@@ -294,7 +302,7 @@ def _print_results(results: list[YearResult]) -> None:
         for found in row.forecasters:
             losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
             ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
-            forecasters.add_row(str(row.year), found.snapshot or "-", FAMILY_LABELS[found.family], *losses, *ranks)
+            forecasters.add_row(str(row.year), found.snapshot or "-", label(found.family), *losses, *ranks)
         policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
     console.print(forecasters)
     console.print(policies)

@@ -13,11 +13,12 @@ from rich.table import Table
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.paths import parse_place, readable
-from brain_assets.portfolio.allocation import STRATEGIES
+from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.trades import Trades, check_cash, plan_trades, read_holdings
-from brain_assets.store.names import FAMILY_LABELS
+from brain_assets.registry import label
+from brain_assets.settings import read_settings
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -54,8 +55,10 @@ def allocate(
     With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
     """
-    if strategy not in STRATEGIES:
-        raise SettingsError(f"--strategy: expected one of {', '.join(STRATEGIES)}, got {strategy}; choose one of them.")
+    families = read_settings(market=market).families
+    offered = strategies_of(families.policies, families.forecasters)
+    if strategy not in offered:
+        raise SettingsError(f"--strategy: expected one of {', '.join(offered)}, got {strategy}; choose one of them.")
     check_cash(cash)
     held = None if holdings is None else read_holdings(holdings)
     with session(market) as (project, instance), warnings_shown():
@@ -98,14 +101,14 @@ def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
     console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
     console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")
     models = [
-        f"{FAMILY_LABELS[family]} {model['source']}, {model['age_days']} days old"
+        f"{label(family)} {model['source']}, {model['age_days']} days old"
         for family, model in metadata["models"].items()
     ]
     console.print(f"Models: {'; '.join(models)}.")
     for words, key in (("Left out", "strategies_left_out"), ("Without a bar", "symbols_without_a_bar")):
         if metadata[key] != "none":
             console.print(f"{words}: {escape(metadata[key])}.")
-    heads = [FAMILY_LABELS.get(name, name).replace("_", "\n") for name in table.columns]
+    heads = [label(name).replace("_", "\n") for name in table.columns]
     drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
     shown = Table(
         *heads,

@@ -14,12 +14,11 @@ from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.prove import QUICK, GraphRuns, checked_options, frozen, with_another_future
+from brain_assets.graph.prove import GraphRuns, checked_options, frozen, quick_options, with_another_future
 from brain_assets.proofs.no_lookahead import GUARDED, LEAK, PASSED, VOID, Verdict, default_dates, prove_no_lookahead
-from brain_assets.proofs.pipeline import UPSTREAM, Span
+from brain_assets.proofs.pipeline import Span
 from brain_assets.proofs.skill import prove_skill
 from brain_assets.settings import read_settings
-from brain_assets.store.names import FAMILIES
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -75,7 +74,8 @@ def no_lookahead(
         project = open_project(read_settings(market=market))
         chosen = parse_years(years, project.years)[: None if years else N_YEARS]
         span = Span(project.settings.first_year, project.years.first, chosen[-1])
-        options = checked_options(project.definitions, read_config(config)) if config else QUICK
+        families = project.settings.families
+        options = checked_options(project.definitions, read_config(config)) if config else quick_options(families)
         dates = dates or default_dates(span.years)
         console.print(_opening(project.settings.market, span, options if not config else None))
         with _folder(keep) as folder, progress_shown() as live:
@@ -152,7 +152,7 @@ def _print_compared(verdicts: Sequence[Verdict]) -> None:
         collapse_padding=True,
         pad_edge=False,
     )
-    for stage in UPSTREAM:
+    for stage in compared[0].comparison.upstream:  # type: ignore[union-attr]
         cells = []
         for verdict in compared:
             found: Any = verdict.comparison
@@ -171,7 +171,7 @@ def _exit_code(verdicts: Sequence[Verdict]) -> int:
 @prove.command()
 def skill(
     families: Annotated[
-        list[str] | None, typer.Argument(help="lstm, patchtst, ppo, sac. Default: all.", metavar="[FAMILY]...")
+        list[str] | None, typer.Argument(help="Such as lstm, ppo. Default: all.", metavar="[FAMILY]...")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One seed and a shorter history each: a minute or two, and less certain.")
@@ -183,7 +183,8 @@ def skill(
     The exit code is 1 if a claim fails.
     """
     with progress_shown() as live, warnings_shown():
-        findings = prove_skill(families or FAMILIES, quick, lambda line: _say(live, line))
+        known = read_settings().families.by_name
+        findings = prove_skill(families or list(known), quick, lambda line: _say(live, line))
     table = Table("claim", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
     for found in findings:
         verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"

@@ -1,43 +1,42 @@
 """The commands `brain-assets sync`: snapshots between this machine and the Hub, without Dagster."""
 
-import datetime
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from brain_assets.errors import SettingsError
-from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.settings import read_settings
+from brain_assets.store import sync as transfers
+from brain_assets.store.copies import Comparison, Relation, Transfer
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import console, read_years, warnings_shown
-
-if TYPE_CHECKING:
-    from brain_assets.store.storage import SnapshotLocalStorage
-    from brain_assets.store.sync import Comparison, OnTransfer, Transfer
 
 sync = typer.Typer(
     help="Compare, push and pull snapshots: this machine and the Hugging Face Hub.", no_args_is_help=True
 )
 
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="lstm, patchtst, ppo, sac; several separated by commas. Default: all.")
+    str | None, typer.Option("--family", help="Such as lstm; several separated by commas. Default: all.")
 ]
 YearOption = Annotated[str | None, typer.Option("--year", help="A year or a range: 2021, 2019-2022. Default: all.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+COLORS = {"failed": "red", "refused": "red", "kept": "yellow"}
+"""Of a result; any other is green."""
 
 
 @sync.command()
 def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
     with warnings_shown():
-        rows = [row for storage in _storages(family) for row in _compare(storage, year)]
+        rows = transfers.compare(_storages(family), _cutoffs(year))
     console.print(_table(rows))
     for row in rows:
         if row.pending:
-            console.print(f"{row.family} {snapshot_name(row.cutoff_date)}: hub: pending: {escape(row.pending)}")
+            console.print(f"{row.family} {row.name}: hub: pending: {escape(row.pending)}")
 
 
 @sync.command()
@@ -46,13 +45,8 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
 
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
-    from brain_assets.store import sync as actions
-
-    failed = _run("push", family, year, dry_run, actions.to_push, actions.push)
-    if year is None:
-        failed |= _push_versions(family, dry_run)
-    if failed:
-        raise typer.Exit(1)
+    with warnings_shown():
+        _run(transfers.plan_push(_storages(family), _cutoffs(year)), dry_run)
 
 
 @sync.command()
@@ -67,95 +61,50 @@ def pull(
     What a branch holds is checked before it is used; a snapshot that was made here since the last push or pull is kept.
     The exit code is 1 if anything failed or was refused.
     """
-    from brain_assets.store import sync as actions
+    with warnings_shown():
+        _run(transfers.plan_pull(_storages(family), _cutoffs(year), force), dry_run)
 
-    if _run("pull", family, year, dry_run, actions.to_pull, partial(actions.pull, force=force)):
+
+def _run(plan: transfers.Plan, dry_run: bool) -> None:
+    """Transfer what differs, and say what became of it."""
+    if dry_run:
+        console.print(_table(plan.chosen))
+        console.print(f"would {plan.verb} {len(plan.chosen)} of {len(plan.rows)} snapshots; nothing was done")
+        for versions, branch in plan.versions:
+            console.print(f"would {plan.verb} {versions.family} {branch}")
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(plan.verb, total=len(plan.chosen) + len(plan.versions))
+
+        def show(transfer: Transfer) -> None:
+            detail = f": {escape(transfer.detail)}" if transfer.detail else ""
+            progress.console.print(
+                f"{transfer.family:<8} {transfer.name} [{COLORS.get(transfer.result, 'green')}]{transfer.result}[/]"
+                f"{detail}",
+                soft_wrap=True,
+            )
+            progress.advance(task)
+
+        counts = Counter(transfer.result for transfer in plan.run(show))
+    words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
+    rest = len(plan.rows) - len(plan.chosen)
+    console.print(f"{words or f'nothing to {plan.verb}'}; {rest} equal or only on the other side")
+    if counts["failed"] or counts["refused"]:
         raise typer.Exit(1)
 
 
-def _push_versions(family: str | None, dry_run: bool) -> bool:
-    """Push the main versions that the Hub is not known to hold; `main` follows. Tells whether one is left."""
-    from brain_assets.store.main_versions import MainVersions
-
-    failed = False
-    for storage in _storages(family):
-        if storage.family not in FORECASTER_FAMILIES:
-            continue
-        versions = MainVersions(storage)
-        planned = versions.unpublished()
-        if dry_run:
-            for branch in planned:
-                console.print(f"would push {storage.family} {branch}")
-            continue
-        with warnings_shown():
-            for branch, copy in versions.complete():
-                console.print(f"{storage.family:<8} {branch} [green]{'pushed' if copy.changed else 'unchanged'}[/]")
-        failed |= bool(versions.unpublished())
-    return failed
-
-
-def _run(
-    verb: str,
-    family: str | None,
-    year: str | None,
-    dry_run: bool,
-    choose: "Callable[[Sequence[Comparison]], list[Comparison]]",
-    act: "Callable[[SnapshotLocalStorage, Sequence[Comparison], OnTransfer | None], list[Transfer]]",
-) -> bool:
-    """Transfer what differs, and say what became of it; tells whether anything failed or was refused."""
-    with warnings_shown():
-        plans = [(storage, _compare(storage, year)) for storage in _storages(family)]
-        chosen = [row for _, rows in plans for row in choose(rows)]
-        n_rows = sum(len(rows) for _, rows in plans)
-        if dry_run:
-            console.print(_table(chosen))
-            console.print(f"would {verb} {len(chosen)} of {n_rows} snapshots; nothing was done")
-            return False
-        transfers: list[Transfer] = []
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task(verb, total=len(chosen))
-
-            def show(transfer: "Transfer") -> None:
-                color = {"failed": "red", "refused": "red", "kept": "yellow"}.get(transfer.result, "green")
-                detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-                name = snapshot_name(transfer.cutoff_date)
-                progress.console.print(
-                    f"{transfer.family:<8} {name} [{color}]{transfer.result}[/]{detail}", soft_wrap=True
-                )
-                progress.advance(task)
-
-            for storage, rows in plans:
-                transfers += act(storage, rows, show)
-    counts = {name: sum(transfer.result == name for transfer in transfers) for name in RESULTS}
-    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or f"nothing to {verb}"
-    console.print(f"{words}; {n_rows - len(chosen)} equal or only on the other side")
-    return bool(counts["failed"] or counts["refused"])
-
-
-RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
-
-
-def _storages(family: str | None) -> "list[SnapshotLocalStorage]":
+def _storages(family: str | None) -> transfers.Storages:
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
-    unknown = sorted(set(names) - set(FAMILIES))
-    if unknown:
-        raise SettingsError(f"--family: expected one of {', '.join(FAMILIES)}, got {', '.join(unknown)}; correct it.")
-    from brain_assets.store.storage import SnapshotLocalStorage
-
-    return [SnapshotLocalStorage(name) for name in FAMILIES if not names or name in names]
+    families = read_settings().families.by_name
+    return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family")}
 
 
-def _compare(storage: "SnapshotLocalStorage", year: str | None) -> "list[Comparison]":
-    from brain_assets.store.sync import compare
-
-    cutoffs: set[datetime.date] | None = None if year is None else {cutoff_of_year(one) for one in read_years(year)}
-    return compare(storage, cutoffs)
+def _cutoffs(year: str | None) -> transfers.Cutoffs:
+    return transfers.cutoffs_of(() if year is None else read_years(year))
 
 
-def _table(rows: "Sequence[Comparison]") -> Table:
-    from brain_assets.store.sync import Relation
-
+def _table(rows: Sequence[Comparison]) -> Table:
     colors = {
         Relation.EQUAL: "green",
         Relation.DIFFERENT: "yellow",
@@ -168,7 +117,7 @@ def _table(rows: "Sequence[Comparison]") -> Table:
         note = " (push pending)" if row.pending else ""
         table.add_row(
             row.family,
-            snapshot_name(row.cutoff_date),
+            row.name,
             here,
             row.commit[:8] or "-",
             f"[{colors[row.relation]}]{row.relation.value}[/]{note}",

@@ -1,22 +1,85 @@
-"""How model configurations are declared: frozen dataclasses whose fields carry their description."""
+"""How configurations are declared: frozen pydantic models, each field with its bounds and a description.
 
-import dataclasses
-import math
+One class serves the plain packages, files and Dagster: ``class LstmRun(LstmConfig, dg.Config)`` is a run configuration
+with the same fields, and refuses a value with the same sentence.
+"""
+
 import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+
+import pydantic
+from pydantic.fields import FieldInfo
 
 from brain_assets.errors import ConfigError
-
-Config = TypeVar("Config")
 
 LARGEST_FLOAT_AS_INT = 2**53
 """The largest integer that is taken for a float: every one up to it is a double exactly."""
 
 
-def option(default: Any, description: str) -> Any:
-    """Declare a field of a configuration with its default and a description (meaning and unit)."""
-    return dataclasses.field(default=default, metadata={"description": description})
+class ModelConfig(pydantic.BaseModel):
+    """Base of every configuration: frozen, checked on construction; nothing is converted but an integer to a float.
+
+    Fields are ``int``, ``float``, ``bool``, ``str`` or a ``Literal`` of texts, with bounds and a description in
+    ``pydantic.Field``. What no field says alone goes into a ``model_validator(mode="after")`` that calls `require`.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown key, a value of another type, NaN or infinity, or a value out of bounds.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise _explain(type(self), error, values) from None
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _exact(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        if field.annotation is float and type(value) is int:
+            require(abs(value) <= LARGEST_FLOAT_AS_INT, str(info.field_name), _expected(field), value)
+        return value
+
+    def replace(self, **changes: Any) -> Self:
+        """Give a copy with other values, checked like the first."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    @classmethod
+    def of(cls, run: "ModelConfig") -> Self:
+        """Take this class's fields out of a configuration that has more, such as a run configuration of Dagster."""
+        return cls(**{name: getattr(run, name) for name in cls.model_fields})
+
+
+Model = TypeVar("Model", bound=ModelConfig)
+
+
+def build(config_class: type[Model], values: Mapping[str, Any], *, complete: bool = False) -> Model:
+    """Build a configuration from JSON or YAML values, which may come from anywhere.
+
+    Parameters
+    ----------
+    config_class : type
+    values : mapping of str to Any
+    complete : bool, default=False
+        Whether every field must be there; else an absent one has its default.
+
+    Raises
+    ------
+    ConfigError
+        As `ModelConfig`, and on a missing key.
+    """
+    missing = [name for name in config_class.model_fields if name not in values]
+    if complete and missing and not set(values) - set(config_class.model_fields):
+        raise ConfigError(
+            f"{config_class.__name__}: expected keys {', '.join(config_class.model_fields)}, got none of "
+            f"{', '.join(missing)}; add them."
+        )
+    return config_class(**{str(name): value for name, value in values.items()})
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:
@@ -31,48 +94,43 @@ def require(condition: bool, name: str, expected: str, got: object) -> None:
         raise ConfigError(f"{name}: expected {expected}, got {reprlib.repr(got)}; correct the run configuration.")
 
 
-def require_count(value: int, name: str, at_least: int, at_most: int, unit: str) -> None:
-    """Refuse a number of things outside its bounds; `unit` is the name of one such thing."""
-    require(value >= at_least, name, f"at least {at_least} {unit}{'' if at_least == 1 else 's'}", value)
-    require(value <= at_most, name, f"at most {at_most:,} {unit}s", value)
-
-
-def from_mapping(config_class: type[Config], values: Mapping[str, Any], *, complete: bool = False) -> Config:
-    """Build a configuration from JSON or YAML values; nothing is converted but an integer where a float is asked for.
-
-    Parameters
-    ----------
-    config_class : type
-        A dataclass whose fields are ``int``, ``float`` or ``str``.
-    values : mapping of str to Any
-        May come from anywhere.
-    complete : bool, default=False
-        Whether every field must be there; else an absent one has its default.
-
-    Raises
-    ------
-    ConfigError
-        On an unknown or missing key, a value of another type, NaN or infinity, or a value that the class refuses.
-    """
-    fields = dataclasses.fields(config_class)  # type: ignore[arg-type]
-    known = [field.name for field in fields]
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise ConfigError(
-            f"{config_class.__name__}: expected keys among {', '.join(known)}, got {_shortened(unknown)}; remove them."
-        )
-    missing = [name for name in known if name not in values]
-    if complete and missing:
-        raise ConfigError(
-            f"{config_class.__name__}: expected keys {', '.join(known)}, got none of {', '.join(missing)}; add them."
-        )
-    given = {field.name: _typed(field, values[field.name]) for field in fields if field.name in values}
-    return config_class(**given)
-
-
 def without_advice(error: ConfigError) -> str:
     """Give the sentence of a `ConfigError` less its last part, what to do about it, and less the full stop."""
     return str(error).rpartition("; ")[0]
+
+
+def _explain(
+    config_class: type[ModelConfig], error: pydantic.ValidationError, values: Mapping[str, Any]
+) -> ConfigError:
+    """Turn pydantic's report into one sentence about the first thing that is wrong."""
+    fields = config_class.model_fields
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        return ConfigError(
+            f"{config_class.__name__}: expected keys among {', '.join(fields)}, got {_shortened(unknown)}; remove them."
+        )
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else config_class.__name__
+    expected = _expected(fields[name]) if name in fields else first["msg"]
+    got = "nothing" if first["type"] == "missing" else reprlib.repr(values.get(name, first["input"]))
+    return ConfigError(f"{name}: expected {expected}, got {got}; correct the run configuration.")
+
+
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
+
+
+def _expected(field: FieldInfo) -> str:
+    """Say what a field takes, such as ``an integer: at least 2, at most 1,000``."""
+    if get_origin(field.annotation) is Literal:
+        return f"one of {', '.join(map(str, get_args(field.annotation)))}"
+    kind = _KINDS.get(field.annotation, str(field.annotation))  # type: ignore[arg-type]
+    bounds = [
+        f"{words} {getattr(item, bound):,}"
+        for item in field.metadata
+        for bound, words in _BOUNDS.items()
+        if getattr(item, bound, None) is not None
+    ]
+    return f"{kind}: {', '.join(bounds)}" if bounds else kind
 
 
 def _shortened(names: list[str]) -> str:
@@ -80,13 +138,4 @@ def _shortened(names: list[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-_KINDS = {int: "an integer", float: "a finite number", str: "a text"}
-
-
-def _typed(field: "dataclasses.Field[Any]", value: object) -> object:
-    """Give a field's value if it is of the field's type; True is no integer."""
-    if field.type is float and type(value) is int and abs(value) <= LARGEST_FLOAT_AS_INT:
-        return float(value)
-    is_finite = not isinstance(value, float) or math.isfinite(value)
-    require(type(value) is field.type and is_finite, field.name, _KINDS[field.type], value)  # type: ignore[index]
-    return value
+_KINDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false"}

@@ -9,6 +9,10 @@ class SettingsError(BrainAssetsError):
     """An environment variable or a command-line option has a wrong value."""
 
 
+class PluginError(SettingsError):
+    """A family of models, or the module that should bring it, cannot be used."""
+
+
 class MarketError(BrainAssetsError):
     """A market could not give what was asked of it."""
 
@@ -33,6 +37,35 @@ class SnapshotError(BrainAssetsError):
     """A snapshot folder is absent, incomplete or not what it says."""
 
 
+class MissingSnapshotError(SnapshotError):
+    """There is no snapshot of that name."""
+
+
+class DamagedSnapshotError(SnapshotError):
+    """A snapshot is there, but a file of it is absent, or not what the manifest says.
+
+    Parameters
+    ----------
+    file : str
+        Its name; ``metadata.json`` is the manifest itself.
+    expected, got : str
+    place : str, optional
+        Where the snapshot is.
+    """
+
+    def __init__(self, file: str, expected: str, got: str, place: str = "") -> None:
+        super().__init__(file, expected, got, place)
+        self.file, self.expected, self.got, self.place = file, expected, got, place
+
+    def __str__(self) -> str:
+        where = f"{self.place}/{self.file}" if self.place else self.file
+        return f"{where}: expected {self.expected}, got {self.got}; it is damaged: train it again, or pull it."
+
+    def at(self, place: object) -> "DamagedSnapshotError":
+        """Give the same error with the place of the snapshot."""
+        return DamagedSnapshotError(self.file, self.expected, self.got, str(place))
+
+
 class RefusedSnapshotError(SnapshotError):
     """What a repo of the Hub holds under a snapshot's name is not to be believed; nothing of it has run."""
 
@@ -49,12 +82,20 @@ class TrainingError(BrainAssetsError):
     """A training cannot start, or its loss is no longer a number."""
 
 
+class ForecastError(BrainAssetsError):
+    """A forecaster gave something else than a finite number for each window."""
+
+
 class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 
 
 class LateTrainingError(LookAheadError, SnapshotError):
     """A snapshot says of itself that it was trained on something after its cut-off."""
+
+
+class PolicyError(BrainAssetsError):
+    """A policy said what cannot be turned into weights."""
 
 
 class ConfigError(BrainAssetsError):

@@ -1,7 +1,7 @@
 """Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
 
-What is asked of a file looks the same for both: what differs is here, in `brain_assets.store.objects`, and, for the
-folders of snapshots, in `brain_assets.store.remote_folder`.
+What is asked of a file looks the same for both: what differs is here, in `brain_assets.objects`, and, for the folders
+of snapshots, in the two stores of `brain_assets.store.places`.
 """
 
 import re
@@ -13,9 +13,11 @@ from urllib.parse import unquote, urlsplit
 from typing_extensions import TypeIs
 from upath import UPath
 
+from brain_assets.objects import list_children, object_exists, read_object, read_objects
+
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
-(its own would go past the time-outs and retries of `brain_assets.store.objects`)."""
+(its own would go past the time-outs and retries of `brain_assets.objects`)."""
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)")
 _LOCAL = ("file", "local")
@@ -83,8 +85,6 @@ def read_bytes(path: DataPath) -> bytes:
         If it cannot be read, elsewhere.
     """
     if is_remote(path):
-        from brain_assets.store.objects import read_object
-
         return read_object(path)
     return path.read_bytes()
 
@@ -92,8 +92,6 @@ def read_bytes(path: DataPath) -> bytes:
 def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
     """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
     if any(is_remote(path) for path in paths):
-        from brain_assets.store.objects import read_objects
-
         return read_objects([path for path in paths if is_remote(path)])
     return [path.read_bytes() if path.exists() else None for path in paths]
 
@@ -106,8 +104,6 @@ def readable(path: DataPath) -> Path | BytesIO:
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
     if is_remote(path):
-        from brain_assets.store.objects import object_exists
-
         return object_exists(path)
     return path.is_file()
 
@@ -115,7 +111,5 @@ def is_file(path: DataPath) -> bool:
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
     if is_remote(folder):
-        from brain_assets.store.objects import list_children
-
         return list_children(folder)
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []

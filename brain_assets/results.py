@@ -7,8 +7,12 @@ from typing import Any
 import pandas as pd
 
 from brain_assets.errors import TableError
+from brain_assets.forecasting.walkforward import forecast_quality
 from brain_assets.paths import DataPath, is_file, readable
-from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.portfolio.backtest import growth
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+from brain_assets.registry import Families
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS
 
@@ -57,28 +61,22 @@ class YearResult:
     returns: Mapping[str, float | None]
 
 
-def read_results(data_dir: DataPath, years: Sequence[int]) -> list[YearResult]:
+def read_results(data_dir: DataPath, years: Sequence[int], families: Families) -> list[YearResult]:
     """Read the figures of some partition years."""
-    from brain_assets.forecasting.walkforward import forecast_quality
-    from brain_assets.portfolio.backtest import growth
-    from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-
     results = []
     for year in years:
         forecasts = _read(data_dir, "walkforward_forecasts", year)
         backtests = _read(data_dir, "backtest", year)
         traded = set() if backtests is None else set(backtests["strategy"])
-        has_policy = bool(traded & set(POLICY_FAMILIES))  # equal weight alone is compared with nothing
+        has_policy = bool(traded & set(families.policies))  # equal weight alone is compared with nothing
         results.append(
             YearResult(
                 year=year,
-                forecasters=tuple(
-                    _read_forecaster(data_dir, family, year, forecasts) for family in FORECASTER_FAMILIES
-                ),
+                forecasters=tuple(_read_forecaster(data_dir, name, year, forecasts) for name in families.forecasters),
                 momentum_rank_correlation=None if forecasts is None else forecast_quality(forecasts, "momentum").known,
                 returns={
                     name: growth(backtests, name) if has_policy and name in traded else None
-                    for name in (*POLICY_FAMILIES, EQUAL_WEIGHT)
+                    for name in (*families.policies, EQUAL_WEIGHT)
                 },
             )
         )
@@ -86,17 +84,16 @@ def read_results(data_dir: DataPath, years: Sequence[int]) -> list[YearResult]:
 
 
 def _read_forecaster(data_dir: DataPath, family: str, year: int, forecasts: pd.DataFrame | None) -> ForecasterResult:
-    from brain_assets.forecasting.walkforward import forecast_quality
-
     metadata = SnapshotLocalStorage(family, data_dir / "models").read_metadata(cutoff_of_year(year))
     training: dict[str, Any] = metadata["training"] if metadata else {}
+    has_forecasts = forecasts is not None and family in forecasts  # else the year was run without the family
     return ForecasterResult(
         family=family,
         snapshot=snapshot_name(cutoff_of_year(year)) if metadata else None,
         train_loss=training.get("train_loss"),
         validation_loss=training.get("validation_loss"),
         zero_loss=training.get("zero_validation_loss"),
-        rank_correlation=None if forecasts is None else forecast_quality(forecasts, family).known,
+        rank_correlation=forecast_quality(forecasts, family).known if has_forecasts else None,
     )
 
 

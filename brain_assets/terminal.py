@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,6 @@ from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.instance import Session, open_session
 from brain_assets.graph.years import Years
 from brain_assets.settings import read_settings
-from brain_assets.store.names import POLICY_FAMILIES
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -120,12 +119,12 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-def with_seeds(config: Mapping[str, Any], n_seeds: int | None) -> Mapping[str, Any]:
-    """Give a run configuration that trains each policy so many times; None: as it says itself."""
+def with_seeds(config: Mapping[str, Any], n_seeds: int | None, policies: Iterable[str]) -> Mapping[str, Any]:
+    """Give a run configuration that trains each of some policies so many times; None: as it says itself."""
     if n_seeds is None:
         return config
     merged = {**config, "ops": {**_mapping_at(config, "ops")}}
-    for family in POLICY_FAMILIES:
+    for family in policies:
         entry = _mapping_at(merged["ops"], f"{family}_policy")
         merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
     return merged

@@ -1,18 +1,18 @@
-"""Code versions: raise one when the code behind an asset would give other bytes for the same data and configuration."""
+"""Code versions: raise one when the code would give other bytes for the same data and configuration.
+
+A family of models has its own, `brain_assets.registry.Family.code_version`.
+"""
 
 CODE_VERSIONS = {
     "raw_prices": "1",
     "raw_news_sentiment": "1",
     "raw_fundamentals": "1",
-    "lstm_snapshot": "4",
-    "patchtst_snapshot": "3",
     "walkforward_forecasts": "2",
-    "ppo_policy": "5",
-    "sac_policy": "3",
     "backtest": "6",
-    "lstm_model": "2",
-    "patchtst_model": "3",
     "report": "1",
     "raw_so_far": "1",
     "target_weights": "2",
 }
+
+MAIN_VERSIONS = "3"
+"""Of how main versions of any forecaster are split and scored; a family's own code version comes on top."""

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
+from brain_assets import registry
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
@@ -63,6 +66,16 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 
 
 FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def only_our_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each test with our families alone, whatever other tests have registered."""
+    known = {name: registry.get(name) for name in registry.names()}
+    ours = {name: family for name, family in known.items() if type(family).__module__ in registry.OURS}
+    monkeypatch.setattr(registry, "_REGISTERED", ours)
+    for module in [name for name in sys.modules if name.startswith("examples.")]:
+        monkeypatch.delitem(sys.modules, module)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
-GIT_ATTRIBUTES = b"".join(b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % name for name in (b"bin", b"pkl", b"pt"))
-LFS_NAMES = (".bin", ".pkl", ".pt")
+GIT_ATTRIBUTES = b"".join(
+    b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % name for name in (b"bin", b"pkl", b"pt", b"safetensors")
+)
+LFS_NAMES = (".bin", ".pkl", ".pt", ".safetensors")
 USER = "user"
 
 Match = str | Callable[["Request"], bool] | None
@@ -272,6 +274,12 @@ class Call:
             entry |= {"oid": blob_oid(pointer), "lfs": lfs}
         return entry
 
+    def blob(self, path: str) -> dict[str, Any]:
+        """Describe a file of the commit as the facts of a repository do."""
+        entry = self.entry(path)
+        lfs = {**entry["lfs"], "sha256": entry["lfs"]["oid"]} if "lfs" in entry else None
+        return {"size": entry["size"], "blobId": entry["oid"]} | ({"lfs": lfs} if lfs else {})
+
     def content(self, content: bytes, headers: dict[str, str], size: int | None = None) -> Answer:
         """Return a file's bytes, or the range of them that is asked for."""
         headers = {"Content-Type": "application/octet-stream", **headers}
@@ -312,7 +320,7 @@ class Call:
     def repo_info(self) -> Any:
         commit = self.commit = self.repo.at(self.parts["revision"] or "main")
         blobs = "blobs" in self.request.query
-        files = [{"rfilename": path} | ({"size": self.size(path)} if blobs else {}) for path in sorted(commit.files)]
+        files = [{"rfilename": path} | (self.blob(path) if blobs else {}) for path in sorted(commit.files)]
         facts = {"private": False, "gated": False, "downloads": 0, "likes": 0, "tags": [], "lastModified": commit.date}
         return {"id": self.repo.name, "sha": commit.oid, "siblings": files, **facts}
 

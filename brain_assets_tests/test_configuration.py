@@ -1,57 +1,45 @@
-import dataclasses
 import json
 import math
 import re
+from typing import Literal
 
+import dagster as dg
+import pydantic
 import pytest
 
-from brain_assets.configuration import from_mapping, without_advice
+from brain_assets.configuration import ModelConfig, build, require, without_advice
 from brain_assets.errors import ConfigError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
 
 
 def test_values_come_back_as_they_were() -> None:
     config = LstmConfig(window=30, learning_rate=0.01)
-    assert from_mapping(LstmConfig, json.loads(json.dumps(dataclasses.asdict(config))), complete=True) == config
-    assert from_mapping(LstmConfig, {}) == LstmConfig()
-
-
-def test_an_integer_is_taken_for_a_float() -> None:
-    clip = from_mapping(LstmConfig, {"clip": 4}).clip
-    assert clip == 4
-    assert type(clip) is float
+    assert build(LstmConfig, json.loads(json.dumps(config.model_dump())), complete=True) == config
+    assert build(LstmConfig, {}) == LstmConfig()
 
 
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("window", True, "an integer, got True"),
-        ("window", 20.0, "an integer, got 20.0"),
-        ("window", "20", "an integer, got '20'"),
-        ("window", None, "an integer, got None"),
-        ("target", 3, "a text, got 3"),
-        ("clip", "5", "a finite number, got '5'"),
-        ("clip", False, "a finite number, got False"),
-        ("clip", math.nan, "a finite number, got nan"),
-        ("learning_rate", math.inf, "a finite number, got inf"),
-        ("clip", 10**400, "a finite number, got 1000"),
-        ("clip", [5.0], r"a finite number, got \[5.0\]"),
-        ("window", 1_001, "at most 1,000 sessions, got 1001"),
-        ("window", 1, "at least 2 sessions, got 1"),
-        ("hidden_size", 10**9, "at most 1,024 units, got 1000000000"),
-        ("n_layers", 9, "at most 8 layers, got 9"),
-        ("batch_size", 10**7, "at most 1,000,000 windows, got"),
-        ("max_epochs", 10**6, "at most 100,000 epochs, got"),
-        ("patience", 10**6, "at most 100,000 epochs, got"),
-        ("seed", 2**32, r"0 to 2\*\*32 - 1, got"),
+        ("window", None, "an integer: at least 2, at most 1,000, got None"),
+        ("window", 1_001, "an integer: at least 2, at most 1,000, got 1001"),
+        ("window", 1, "an integer: at least 2, at most 1,000, got 1"),
+        ("clip", [5.0], r"a finite number: more than 0, got \[5.0\]"),
+        ("hidden_size", 10**9, "an integer: at least 1, at most 1,024, got 1000000000"),
+        ("n_layers", 9, "an integer: at least 1, at most 8, got 9"),
+        ("batch_size", 10**7, "an integer: at least 1, at most 1,000,000, got"),
+        ("max_epochs", 10**6, "an integer: at least 1, at most 100,000, got"),
+        ("patience", 10**6, "an integer: at least 1, at most 100,000, got"),
+        ("seed", 2**32, "an integer: at least 0, at most 4,294,967,295, got"),
+        ("target", 3, "one of raw, demeaned, ranked, got 3"),
         ("target", "x" * 10_000, "one of raw, demeaned, ranked, got 'xxx"),
     ],
 )
 def test_value_of_another_type_or_size_is_refused_by_name(key: str, value: object, expected: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{key}: expected {expected}") as caught:
-        from_mapping(LstmConfig, {key: value})
+        build(LstmConfig, {key: value})
     assert len(str(caught.value)) < 300
     assert without_advice(caught.value) + "; correct the run configuration." == str(caught.value)
 
@@ -65,24 +53,24 @@ def test_value_of_another_type_or_size_is_refused_by_name(key: str, value: objec
 )
 def test_absurd_sizes_of_a_policy_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"^{key}: expected"):
-        from_mapping(PpoConfig, {key: value})
+        build(PpoConfig, {key: value})
 
 
 def test_unknown_and_missing_keys_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys among window, .*, got 'units'; remove them\.$"):
-        from_mapping(LstmConfig, {"units": 3})
     with pytest.raises(ConfigError, match="got 'k0', 'k1', 'k2' and 7 more; remove them"):
-        from_mapping(LstmConfig, {f"k{i}": i for i in range(10)})
-    values = dataclasses.asdict(LstmConfig())
+        build(LstmConfig, {f"k{i}": i for i in range(10)})
+    with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys among window, .*, got '3'; remove them\.$"):
+        build(LstmConfig, {3: 3})
+    values = LstmConfig().model_dump()
     del values["clip"]
-    assert from_mapping(LstmConfig, values) == LstmConfig()
+    assert build(LstmConfig, values) == LstmConfig()
     with pytest.raises(ConfigError, match=r"^LstmConfig: expected keys .*, got none of clip; add them\.$"):
-        from_mapping(LstmConfig, values, complete=True)
+        build(LstmConfig, values, complete=True)
 
 
 def test_policy_options_are_undone() -> None:
     config = PpoConfig(hidden=8)
-    assert read_policy_options("ppo", json.loads(json.dumps(policy_options(config)))) == (config, RULES)
+    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(config)))) == (config, RULES)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +80,81 @@ def test_policy_options_are_undone() -> None:
         ({"training": 3}, "training: expected an object, got 3"),
         ({"rules": []}, "rules: expected an object, got []"),
         ({"rules": {"min_cash": 0.1}}, "TradingRules: expected keys min_cash, max_weight, cost_bps, got none of max_"),
-        ({"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}}, "max_weight: expected a share in (0, 1], got 2"),
+        (
+            {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
+            "max_weight: expected a finite number: more than 0, at most 1, got 2",
+        ),
         ({"training": {}}, "PpoConfig: expected keys"),
     ],
 )
 def test_policy_options_that_are_none_are_refused(change: dict, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
-        read_policy_options("ppo", {**policy_options(PpoConfig()), **change})
+        read_policy_options(PpoConfig, {**policy_options(PpoConfig()), **change})
+
+
+class Sizes(ModelConfig):
+    units: int = pydantic.Field(8, ge=2, le=1_024, multiple_of=2, description="Units.")
+    rate: float = pydantic.Field(0.5, gt=0, description="Rate.")
+    kind: Literal["raw", "ranked"] = pydantic.Field("raw", description="Kind.")
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> "Sizes":
+        require(self.kind == "raw" or self.units < 9, "units", "less than 9 with kind ranked", self.units)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"units": True}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got True;"),
+        ({"units": 8.0}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 8.0;"),
+        ({"units": 2_000}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 2000;"),
+        ({"units": 3}, "units: expected an integer: at least 2, at most 1,024, a multiple of 2, got 3;"),
+        ({"units": 10, "kind": "ranked"}, "units: expected less than 9 with kind ranked, got 10;"),
+        ({"rate": "1"}, "rate: expected a finite number: more than 0, got '1';"),
+        ({"rate": False}, "rate: expected a finite number: more than 0, got False;"),
+        ({"rate": math.nan}, "rate: expected a finite number: more than 0, got nan;"),
+        ({"rate": math.inf}, "rate: expected a finite number: more than 0, got inf;"),
+        ({"rate": 2**53 + 1}, "rate: expected a finite number: more than 0, got 9007199254740993;"),
+        ({"rate": 10**400}, "rate: expected a finite number: more than 0, got 1000"),
+        ({"kind": "other"}, "kind: expected one of raw, ranked, got 'other';"),
+        ({"kind": None}, "kind: expected one of raw, ranked, got None;"),
+        ({"size": 3}, "Sizes: expected keys among units, rate, kind, got 'size'; remove them."),
+        ({"units": 8, "rate": 1.0}, "Sizes: expected keys units, rate, kind, got none of kind; add them."),
+    ],
+)
+def test_a_model_configuration_refuses_in_one_sentence(values: dict, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
+        build(Sizes, values, complete="rate" in values and "units" in values)
+
+
+def test_an_integer_is_taken_for_a_float_and_a_copy_is_checked() -> None:
+    sizes = build(Sizes, {"rate": 4})
+    assert type(sizes.rate) is float
+    assert sizes.replace(units=4) == Sizes(units=4, rate=4.0)
+    with pytest.raises(ConfigError, match=r"^units: expected an integer"):
+        sizes.replace(units=0)
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        sizes.units = 4
+
+
+class SizesRun(Sizes, dg.Config):
+    force: bool = False
+
+
+def test_a_run_configuration_of_dagster_is_one_and_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    @dg.asset
+    def sized(config: SizesRun) -> dict:
+        return Sizes.of(config).model_dump()
+
+    def run(values: dict) -> dg.ExecuteInProcessResult:
+        return dg.materialize([sized], run_config={"ops": {"sized": {"config": values}}}, raise_on_error=False)
+
+    assert run({"units": 4, "rate": 1, "force": True}).output_for_node("sized") == Sizes(units=4, rate=1.0).model_dump()
+    with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type"):
+        run({"kind": "other"})
+    failure = run({"units": -5}).failure_data_for_node("sized")
+    assert failure.error.cause.message.strip().endswith(
+        "ConfigError: units: expected an integer: at least 2, at most 1,024, a multiple of 2, got -5; correct the run "
+        "configuration."
+    )

@@ -4,36 +4,28 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from brain_assets.forecasting.features import sees_signals
+from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.store.card import CardText, Figure, write_card
 
 RANK_CORRELATION = "mean weekly rank correlation"
 MOMENTUM = "4-week momentum"
 
-SEEN = {
-    "lstm": "the open, high, low, close and volume",
-    "patchtst": "the bars, news scores, and filed margins, current ratio, debt to equity and their age",
-}
-"""What a family looks at, in words."""
-
-USE = {
-    "lstm": "forecasts = snapshot.forecast(panel, weeks)",
-    "patchtst": "forecasts = snapshot.forecast(add_signals(panel, news, fundamentals), weeks)",
-}
-
 
 def forecaster_card(
-    family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
+    family: Forecaster, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
     """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
     data, training = metadata["data"], metadata["training"]
     validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
     held_back = "validation weeks" if "version" in metadata else "validation year"
     neutral = ", ".join(metadata["neutral_channels"])
-    held_out = "yes, but for early stopping"
+    held_out = "yes, but for early stopping" if training["curve"] else "yes"
+    panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
-        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from {SEEN[family]} of its last "
+        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from {_seen(family)} of its last "
         f"{config['window']} sessions.",
         data=[
             f"bars from {data['first_session']} to {data['last_session']}",
@@ -72,12 +64,27 @@ def forecaster_card(
             ),
         ],
         figures_note=f"{_scores_note(metadata)}Losses are mean squared errors in units of the training targets' "
-        f"variance. No gradient step saw the {held_back}, but early stopping did: the weights are those of the epoch "
-        "with the lowest loss on it, so its figures are somewhat too good.",
+        f"variance. {_stopping_note(held_back, bool(training['curve']))}",
         limits=["Weekly returns are mostly noise: a good forecast of them has a rank correlation of a few hundredths."],
-        use=USE[family],
+        use=f"forecasts = snapshot.forecast({panel}, weeks)",
     )
-    return write_card(family, cutoff_date, config, metadata, text)
+    return write_card(family.name, cutoff_date, config, metadata, text)
+
+
+def _seen(family: Forecaster) -> str:
+    """Name what a family looks at of a session."""
+    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
+    return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"
+
+
+def _stopping_note(held_back: str, has_epochs: bool) -> str:
+    """Say what of the training saw the weeks that it was kept from."""
+    if not has_epochs:
+        return f"The {held_back} moved no weight."
+    return (
+        f"No gradient step saw the {held_back}, but early stopping did: the weights are those of the epoch with the "
+        "lowest loss on it, so its figures are somewhat too good."
+    )
 
 
 def _scores_note(metadata: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.forecasting.metrics import weekly_rank_correlation
-from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES, parse_snapshot_name
+from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices
+from brain_assets.store.names import parse_snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.verdict import Verdict, listed
 
 MIN_COVERAGE = 0.9
@@ -61,7 +61,7 @@ def forecast_verdicts(
 
 def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
     wrong = []
-    for family in FORECASTER_FAMILIES:
+    for family in families_in(forecasts):
         for (source, week), _ in forecasts.groupby([f"{family}_source", "week_start"]):
             cutoff_date = parse_snapshot_name(str(source))
             if source != MOMENTUM and (cutoff_date is None or cutoff_date >= pd.Timestamp(week).date()):
@@ -74,7 +74,7 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
 
 
 def _finite(forecasts: pd.DataFrame) -> Verdict:
-    columns = [*FORECASTER_FAMILIES, "momentum"]
+    columns = [*families_in(forecasts), "momentum"]
     infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
     named = [f"{count} of {name}" for name, count in infinite.items() if count]
     if named:
@@ -83,14 +83,14 @@ def _finite(forecasts: pd.DataFrame) -> Verdict:
 
 
 def _coverage(forecasts: pd.DataFrame) -> Verdict:
-    shares = {family: float(forecasts[family].notna().mean()) for family in FORECASTER_FAMILIES}
+    shares = {family: float(forecasts[family].notna().mean()) for family in families_in(forecasts)}
     words = ", ".join(f"{family} {share:.1%}" for family, share in shares.items())
-    return Verdict(min(shares.values()) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
+    return Verdict(min(shares.values(), default=1.0) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
 
 
 def _not_too_good(forecasts: pd.DataFrame, bound: float) -> Verdict:
     found, too_good = [], []
-    for family in FORECASTER_FAMILIES:
+    for family in families_in(forecasts):
         own = forecasts[forecasts[f"{family}_source"] != MOMENTUM]
         if own.empty:
             continue

@@ -1,47 +1,63 @@
 """The one builder of forecaster inputs: training and inference both come here."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from brain_assets.arrays import Float32Array, FloatArray, IntArray
+from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import CLOSE, PRICE_FIELDS, VOLUME, PricePanel
 from brain_assets.market.signals import SIGNALS
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 RETURNS = tuple(f"{name}_return" for name in PRICE_FIELDS)
-CHANNELS = {"lstm": RETURNS, "patchtst": (*RETURNS, *SIGNALS)}
-"""What each forecaster family sees of a session, in this order."""
+CHANNELS = (*RETURNS, *SIGNALS)
+"""All that a forecaster may look at of a session."""
 
 
-def build_features(panel: PricePanel, family: str) -> Float32Array:
-    """Give what a family sees: log returns of open, high, low, close and volume, then, if it sees them, the signals.
+def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> Float32Array:
+    """Give what a family sees: log returns of bars, and signals.
+
+    Parameters
+    ----------
+    panel : PricePanel
+    channels : sequence of str
+        Some of `CHANNELS`.
+    family : str
+        Named in the error.
 
     Returns
     -------
-    ndarray of float32, shape (n_assets, n_sessions, n_features)
-        `CHANNELS` of the family. Entry t is known at the close of session t. Volume enters as log(1 + volume), since it
-        may be 0. A return is NaN where the bar of t or t - 1 is not known; a signal is NaN where it is not known.
+    ndarray of float32, shape (n_assets, n_sessions, n_channels)
+        Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. A return is NaN
+        where the bar of t or t - 1 is not known; a signal is NaN where it is not known.
 
     Raises
     ------
     TableError
         If the family sees signals, and the panel came without.
     """
-    channels = CHANNELS[family]
     features = np.full((*panel.values.shape[:2], len(channels)), np.nan, dtype=np.float32)
-    for channel in range(len(RETURNS)):  # a channel at a time: temporary memory stays a fifth of the panel
-        level = panel.values[:, :, channel]
-        logs = np.log1p(level) if channel == VOLUME else np.log(level)
-        features[:, 1:, channel] = np.diff(logs, axis=1)
-    if len(channels) > len(RETURNS):
-        features[:, :, len(RETURNS) :] = require_signals(panel, family)
-        # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come
-        listed = np.logical_or.accumulate(np.isfinite(panel.values[:, :, CLOSE]), axis=1)
-        features[~listed, len(RETURNS) :] = np.nan
+    # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come
+    listed = np.logical_or.accumulate(np.isfinite(panel.values[:, :, CLOSE]), axis=1)
+    for position, name in enumerate(channels):  # a channel at a time: temporary memory stays a fifth of the panel
+        if name in RETURNS:
+            level = panel.values[:, :, RETURNS.index(name)]
+            logs = np.log1p(level) if RETURNS.index(name) == VOLUME else np.log(level)
+            features[:, 1:, position] = np.diff(logs, axis=1)
+        else:
+            signal = require_signals(panel, family)[:, :, SIGNALS.index(name)]
+            features[:, :, position] = np.where(listed, signal, np.nan)
     return features
+
+
+def sees_signals(channels: Sequence[str]) -> bool:
+    """Tell whether channels have news or fundamentals among them."""
+    return not set(channels) <= set(RETURNS)
 
 
 def require_signals(panel: PricePanel, family: str) -> FloatArray:
@@ -54,17 +70,25 @@ def require_signals(panel: PricePanel, family: str) -> FloatArray:
     return panel.signals
 
 
-def neutral_channels(features: Float32Array, family: str) -> list[str]:
+def known_returns(panel: PricePanel) -> BoolArray:
+    """Tell where all returns of bars are known, whether a family sees them or not; (n_assets, n_sessions)."""
+    bars: BoolArray = np.logical_and.reduce(np.isfinite(panel.values), axis=2)
+    known = np.zeros_like(bars)
+    known[:, 1:] = bars[:, 1:] & bars[:, :-1]
+    return known
+
+
+def uninformative_features(features: Float32Array, channels: Sequence[str]) -> list[str]:
     """Name the channels that say nothing: known nowhere, or the same wherever they are known.
 
     Parameters
     ----------
-    features : ndarray of float32, shape (n_assets, n_sessions, n_features)
+    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
         From `build_features`, of the sessions that are learned from.
-    family : str
+    channels : sequence of str
     """
     names = []
-    for channel, name in enumerate(CHANNELS[family]):
+    for channel, name in enumerate(channels):
         values = features[:, :, channel]
         known = values[np.isfinite(values)]
         if len(known) == 0 or known.min() == known.max():
@@ -72,59 +96,35 @@ def neutral_channels(features: Float32Array, family: str) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class WindowIndex:
-    """Where windows lie in a features array; the windows themselves are never materialized.
-
-    Attributes
-    ----------
-    asset, start : ndarray of int64, shape (n_windows,)
-        Window i is ``features[asset[i], start[i] : start[i] + window]``; its last session is the one before its week.
-    week : ndarray of int64, shape (n_windows,)
-        Row of the week to predict.
-    """
-
-    asset: IntArray
-    start: IntArray
-    week: IntArray
-
-    def __len__(self) -> int:
-        """Count the windows."""
-        return len(self.asset)
-
-
-def window_index(features: Float32Array, weeks: Weeks, window: int) -> WindowIndex:
-    """Find every symbol and week whose last `window` sessions before the week are all known.
+def fit_scaler(features: Float32Array, last_session: int) -> Scaler:
+    """Fit the feature scaler on training rows only.
 
     Parameters
     ----------
-    features : ndarray of float32, shape (n_assets, n_sessions, n_features)
-        From `build_features`. A window that touches a return that is not known is left out (the symbol is masked in
-        that week); a signal that is not known leaves nothing out.
-    weeks : Weeks
-        Weeks to predict, cut from the same sessions.
-    window : int
-        Sessions in a window.
-
-    Returns
-    -------
-    WindowIndex
-        Ordered by week, then symbol.
+    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
+        NaN is left out of its own feature.
+    last_session : int
+        Position of the last session that a training window reaches; nothing later is looked at.
     """
-    known = np.isfinite(features[:, :, : len(RETURNS)]).all(axis=2)
-    n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
-    start = weeks.first - window
-    possible = np.flatnonzero(start >= 0)
-    n_inside: IntArray = n_known[:, weeks.first[possible]] - n_known[:, start[possible]]
-    row, asset = np.nonzero((n_inside == window).T)
-    week = possible[row]
-    return WindowIndex(asset, start[week], week)
+    return fit_scaler_by_column(features[:, : last_session + 1])
 
 
-TARGETS = ("raw", "demeaned", "ranked")
+def scale_features(features: Float32Array, scaler: Scaler, clip: float) -> Float32Array:
+    """Scale and clip in place.
+
+    NaN becomes 0: of a return, where no window ever reads it; of a signal, where it says nothing either way.
+    """
+    features -= scaler.mean.astype(np.float32)
+    features /= scaler.scale.astype(np.float32)
+    np.clip(features, -clip, clip, out=features)
+    np.nan_to_num(features, copy=False)
+    return features
 
 
-def training_target(realized: FloatArray, kind: str) -> FloatArray:
+Target = Literal["raw", "demeaned", "ranked"]
+
+
+def training_target(realized: FloatArray, kind: Target) -> FloatArray:
     """Turn weekly returns into what a forecaster is trained on; each row uses its own week only.
 
     Parameters

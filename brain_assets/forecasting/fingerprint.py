@@ -1,24 +1,23 @@
-"""Fingerprints of forecasters; torch-free, so that asking whether a model is up to date costs nothing."""
+"""Fingerprints of forecasters: asking whether a model is up to date costs no training and no torch."""
 
-from dataclasses import asdict
-
+from brain_assets import registry
 from brain_assets.device import CPU
-from brain_assets.forecasting.config import ForecasterConfig
-from brain_assets.forecasting.features import CHANNELS, RETURNS, require_signals
+from brain_assets.forecasting.features import require_signals, sees_signals
+from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json, library_versions
 from brain_assets.store.names import version_name
-from brain_assets.versions import CODE_VERSIONS
+from brain_assets.versions import MAIN_VERSIONS
 
 
 def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig, device: str = CPU) -> Fingerprint:
     """Tell what a forecaster's bytes follow from; `panel` ends at its cut-off."""
-    code = CODE_VERSIONS[f"{family}_snapshot"]
+    model: Forecaster = registry.get(family)
     arrays = [panel.sessions, panel.values]
-    if len(CHANNELS[family]) > len(RETURNS):
+    if sees_signals(model.channels):
         arrays.append(require_signals(panel, family))
     data = hash_arrays(panel.symbols, *arrays)
-    return Fingerprint(family, code, hash_json(asdict(config)), data, device=device)
+    return Fingerprint(family, model.code_version, hash_json(config.model_dump()), data, device=device)
 
 
 def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, market: str, device: str = CPU) -> str:
@@ -34,8 +33,8 @@ def main_version_name(family: str, panel: PricePanel, config: ForecasterConfig, 
             "window": [first.isoformat(), last.isoformat()],
             "symbols": list(panel.symbols),
             "market": market,
-            "config": asdict(config),
-            "code": CODE_VERSIONS[f"{family}_model"],
+            "config": config.model_dump(),
+            "code": f"{MAIN_VERSIONS}.{registry.get(family).code_version}",
             "libraries": library_versions(),
             **({} if device == CPU else {"device": device}),
         }

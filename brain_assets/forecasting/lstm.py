@@ -1,35 +1,51 @@
-"""The LSTM forecaster.
+"""The LSTM forecaster: what it is told, its layers, and how windows pass through them.
 
 Tensor axes: T sessions of the window, B windows of the batch, F features, H hidden units.
 """
 
-# ruff: noqa: TID253 - this module is torch-backed; the graph imports it inside functions
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import nn
+import pydantic
 
-from brain_assets.forecasting.config import LstmConfig
 from brain_assets.forecasting.features import RETURNS
+from brain_assets.forecasting.network import NetworkConfig, NetworkForecaster
+from brain_assets.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
-class LstmNetwork(nn.Module):
-    """Stacked LSTM (Hochreiter & Schmidhuber 1997) whose last state is read out linearly.
+class LstmConfig(NetworkConfig):
+    """How the LSTM is trained."""
 
-    Parameters
-    ----------
-    config : LstmConfig
-    n_features : int
-        F.
-    """
+    hidden_size: int = pydantic.Field(32, ge=1, le=1_024, description="Units of each LSTM layer.")
+    n_layers: int = pydantic.Field(1, ge=1, le=8, description="LSTM layers.")
+    dropout: float = pydantic.Field(
+        0.0, ge=0, lt=1, description="Share of activations dropped between layers while training."
+    )
 
-    def __init__(self, config: LstmConfig, n_features: int = len(RETURNS)) -> None:
-        super().__init__()
+
+@register
+class Lstm(NetworkForecaster):
+    """Stacked LSTM (Hochreiter & Schmidhuber 1997) whose last state is read out linearly; it sees prices only."""
+
+    name, label, code_version = "lstm", "LSTM", "4"
+    Config = LstmConfig
+    channels = RETURNS
+    quick: ClassVar[Mapping[str, Any]] = {"window": 20, "hidden_size": 4, "max_epochs": 2}
+
+    def layers(self, config: LstmConfig) -> "nn.Module":
+        """Make the LSTM and its head."""
+        from torch import nn
+
         dropout = config.dropout if config.n_layers > 1 else 0.0
-        self.lstm = nn.LSTM(n_features, config.hidden_size, config.n_layers, dropout=dropout)
-        self.head = nn.Linear(config.hidden_size, 1)
+        lstm = nn.LSTM(len(self.channels), config.hidden_size, config.n_layers, dropout=dropout)
+        return nn.ModuleDict({"lstm": lstm, "head": nn.Linear(config.hidden_size, 1)})
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+    def forward(self, layers: "nn.ModuleDict", windows: "torch.Tensor") -> "torch.Tensor":
         """Predict one number a window: (T, B, F) -> (B,)."""
-        states, _ = self.lstm(windows)  # (T, B, H)
-        prediction: torch.Tensor = self.head(states[-1]).squeeze(-1)  # (B, H) -> (B, 1) -> (B,)
+        states, _ = layers["lstm"](windows)  # (T, B, H)
+        prediction: torch.Tensor = layers["head"](states[-1]).squeeze(-1)  # (B, H) -> (B, 1) -> (B,)
         return prediction

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from brain_assets import registry
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.configuration import from_mapping
 from brain_assets.device import CPU
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.card import forecaster_card
-from brain_assets.forecasting.config import ForecasterConfig
 from brain_assets.forecasting.features import split_main, training_target
 from brain_assets.forecasting.fingerprint import main_version_name
-from brain_assets.forecasting.forecasters import FORECASTERS, forecast, train_snapshot
-from brain_assets.forecasting.training import EpochLosses
+from brain_assets.forecasting.forecaster import ForecasterConfig
+from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def train_version(
     Parameters
     ----------
     family : str
-        A key of `FORECASTERS`.
+        Name of a registered forecaster.
     panel : PricePanel
     config : ForecasterConfig
     market : MarketNote
@@ -93,8 +93,7 @@ def train_version(
     Raises
     ------
     TrainingError
-        If there are no weeks to train, to validate or to score on, the training diverges, or the device is too far
-        from the CPU on the first batch.
+        If there are no weeks to train, to validate or to score on, or the training diverges.
     """
     cutoff_date = panel.sessions[-1].item()
     snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_main, device)
@@ -104,7 +103,7 @@ def train_version(
         "version": main_version_name(family, panel, config, market.name, device),
         "scores": asdict(scores),
     }
-    card = forecaster_card(family, cutoff_date, snapshot.config, metadata)
+    card = forecaster_card(registry.get(family), cutoff_date, snapshot.config, metadata)
     return replace(snapshot, metadata=metadata, card=card)
 
 
@@ -116,13 +115,12 @@ def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel
     TrainingError
         If no such week has a known return.
     """
-    config = from_mapping(FORECASTERS[snapshot.family].config_class, snapshot.config)
     bars = WeeklyBars.from_panel(panel)
     held_out = split_main(bars.weeks, snapshot.cutoff_date).held_out
     models = [snapshot] if previous is None else [snapshot, previous]
     learned = max(np.datetime64(model.metadata["data"]["last_validation_target"], "D") for model in models)
     rows = held_out[bars.weeks.start[held_out] > learned]
-    target = training_target(bars.realized[rows], config.target)
+    target = training_target(bars.realized[rows], snapshot.config["target"])
     forecasts = [_in_target_units(model, panel, bars, rows) for model in models]
     both = np.isfinite(target) & np.all(np.isfinite(forecasts), axis=0)
     if not both.any():
@@ -150,7 +148,8 @@ def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel
 def _in_target_units(model: ModelSnapshot, panel: PricePanel, bars: WeeklyBars, rows: IntArray) -> FloatArray:
     """Forecast weeks in standard deviations of the model's own training target; (n_weeks, n_assets)."""
     scale = float(model.metadata["forecast_scale"]) or 1.0  # of a market that did not move
-    return forecast(model, panel, bars.weeks.select(rows)) / scale
+    forecasts: FloatArray = registry.get(model.family).forecast(model, panel, bars.weeks.select(rows))
+    return forecasts / scale
 
 
 def _judge(loss: float, zero: float, previous_loss: float | None, previous: str | None) -> tuple[bool, str]:

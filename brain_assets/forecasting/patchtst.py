@@ -7,31 +7,74 @@ scaling stays off: it would turn a slow channel's level into zero, and our scale
 Tensor axes: T sessions of the window, B windows of the batch, F features (channels), N patches, D width of embeddings.
 """
 
-# ruff: noqa: TID253 - this module is torch-backed; the graph imports it inside functions
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import nn
-from transformers import PatchTSTConfig, PatchTSTModel
+import pydantic
 
-from brain_assets.forecasting.config import PatchTstConfig
+from brain_assets.configuration import require
 from brain_assets.forecasting.features import CHANNELS
+from brain_assets.forecasting.network import NetworkConfig, NetworkForecaster
+from brain_assets.registry import register
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
-class PatchTstNetwork(nn.Module):
-    """Attention over patches of sessions (Nie et al. 2023, arXiv:2211.14730), channel by channel, read out jointly.
+class PatchTstConfig(NetworkConfig):
+    """How the PatchTST is trained."""
 
-    Parameters
-    ----------
-    config : PatchTstConfig
-    n_features : int
-        F.
-    """
+    learning_rate: float = pydantic.Field(1e-3, gt=0, description="Adam's step size.")
+    weight_decay: float = pydantic.Field(
+        0.03, ge=0, description="Adam's L2 penalty; without it, channels that say nothing are learned by heart."
+    )
+    patch_length: int = pydantic.Field(10, ge=1, description="Sessions in a patch; fewer than in a window.")
+    patch_stride: int = pydantic.Field(
+        10, ge=1, le=1_000, description="Sessions from the start of a patch to that of the next."
+    )
+    d_model: int = pydantic.Field(16, ge=2, le=1_024, multiple_of=2, description="Width of a patch's embedding; even.")
+    n_heads: int = pydantic.Field(1, ge=1, le=64, description="Heads of each attention layer; a divisor of d_model.")
+    n_layers: int = pydantic.Field(1, ge=1, le=8, description="Attention layers.")
+    feedforward_size: int = pydantic.Field(32, ge=1, le=4_096, description="Width of the layer that follows attention.")
+    dropout: float = pydantic.Field(
+        0.0, ge=0, lt=1, description="Share of attention and activations dropped while training."
+    )
 
-    def __init__(self, config: PatchTstConfig, n_features: int = len(CHANNELS["patchtst"])) -> None:
-        super().__init__()
-        self.encoder = PatchTSTModel(
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> "PatchTstConfig":
+        longest = self.window - 1
+        require(self.patch_length <= longest, "patch_length", f"at most {longest} sessions", self.patch_length)
+        require(self.d_model % self.n_heads == 0, "n_heads", f"a divisor of d_model = {self.d_model}", self.n_heads)
+        return self
+
+
+@register
+class PatchTst(NetworkForecaster):
+    """Attention over patches of sessions (Nie et al. 2023, arXiv:2211.14730), channel by channel, read out jointly."""
+
+    name, label, code_version = "patchtst", "PatchTST", "3"
+    Config = PatchTstConfig
+    channels = CHANNELS
+    quick: ClassVar[Mapping[str, Any]] = {
+        "window": 20,
+        "patch_length": 8,
+        "patch_stride": 4,
+        "max_epochs": 2,
+        "d_model": 4,
+        "n_heads": 2,
+        "feedforward_size": 8,
+    }
+    kinds = frozenset({"pytorch", "huggingface"})
+
+    def layers(self, config: PatchTstConfig) -> "nn.Module":
+        """Make the encoder and its head."""
+        from torch import nn
+        from transformers import PatchTSTConfig, PatchTSTModel
+
+        encoder = PatchTSTModel(
             PatchTSTConfig(
-                num_input_channels=n_features,
+                num_input_channels=len(self.channels),
                 context_length=config.window,
                 patch_length=config.patch_length,
                 patch_stride=config.patch_stride,
@@ -45,11 +88,11 @@ class PatchTstNetwork(nn.Module):
                 scaling=None,
             )
         )
-        self.head = nn.Linear(n_features * config.d_model, 1)
+        return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(len(self.channels) * config.d_model, 1)})
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+    def forward(self, layers: "nn.ModuleDict", windows: "torch.Tensor") -> "torch.Tensor":
         """Predict one number a window: (T, B, F) -> (B,)."""
-        states = self.encoder(past_values=windows.transpose(0, 1)).last_hidden_state  # (B, F, N, D)
+        states = layers["encoder"](past_values=windows.transpose(0, 1)).last_hidden_state  # (B, F, N, D)
         newest = states[:, :, -1].flatten(1)  # (B, F * D)
-        prediction: torch.Tensor = self.head(newest).squeeze(-1)  # (B, 1) -> (B,)
+        prediction: torch.Tensor = layers["head"](newest).squeeze(-1)  # (B, 1) -> (B,)
         return prediction

@@ -15,8 +15,8 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import warn
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
@@ -52,7 +52,7 @@ def build_forecast_features(
     years : sequence of int
         A week belongs to the year of its last session.
     sources : mapping of str to SnapshotSource
-        Forecaster family -> its snapshots. A family without an entry has none.
+        Forecaster family -> its snapshots; columns come in this order.
     first_cutoff : datetime.date, optional
         That of the first model there can be: nobody asks the Hub for an older one.
     on_refusal : callable, optional
@@ -73,8 +73,8 @@ def build_forecast_features(
         "week_start": bars.weeks.start[week].astype("datetime64[us]"),
         "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
     }
-    for family in FORECASTER_FAMILIES:
-        forecast, source = _forecast_family(panel, bars, sources.get(family), first_cutoff, on_refusal)
+    for family, snapshots in sources.items():
+        forecast, source = _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal)
         columns[family] = forecast[week, asset]
         columns[f"{family}_source"] = pd.array(source[week], dtype="str")
     columns["momentum"] = bars.momentum[week, asset]
@@ -85,15 +85,13 @@ def build_forecast_features(
 def _forecast_family(
     panel: PricePanel,
     bars: WeeklyBars,
-    source: SnapshotSource | None,
+    source: SnapshotSource,
     first_cutoff: datetime.date | None,
     on_refusal: Callable[[str], None] | None,
 ) -> tuple[FloatArray, np.ndarray]:
     """Give forecasts (n_weeks, n_assets) and the name of each week's source (n_weeks,)."""
     forecast = bars.momentum.copy()
     names = np.full(len(bars.weeks), MOMENTUM, dtype=object)
-    if source is None:
-        return forecast, names
     choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
     for position, snapshot in enumerate(snapshots):
         rows = np.flatnonzero(choice == position)
@@ -190,6 +188,18 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
     """Give weeks (n_weeks,), a column, and what was realized, both (n_weeks, n_assets); NaN: there is no row."""
     wide = forecasts.pivot(index="week_start", columns="symbol", values=[column, "realized"])
     return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
+
+
+def families_in(forecasts: pd.DataFrame) -> list[str]:
+    """Name the forecasters of a forecasts table, in the order of its columns: those with a column of sources."""
+    return [name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source")]
+
+
+def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:
+    """Give the weeks, by their first session, that a snapshot of a family forecast; repeated as rows are."""
+    source = forecasts[f"{family}_source"]
+    weeks: np.ndarray = forecasts.loc[source.notna() & (source != MOMENTUM), "week_start"].to_numpy()
+    return weeks
 
 
 def weeks_by_source(forecasts: pd.DataFrame, family: str) -> dict[str, int]:

@@ -23,14 +23,15 @@ from dagster._core.definitions.data_version import (
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from brain_assets import registry
 from brain_assets.errors import HubError, SnapshotError
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
 from brain_assets.graph.snapshots import HubState, Snapshots, location_metadata, snapshot_metadata
 from brain_assets.progress import warn
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import compare, to_complete
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ def adoptable(instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], snapshot
     One on this machine is new to it if its fingerprint is another than that of the last materialization; one that is
     on the Hub alone, if there is no materialization. A Hub that fails is said so, and passed over.
     """
-    for asset, family in SNAPSHOT_FAMILY.items():
-        commits = _commits(snapshots[family])
+    for family, storage in snapshots.items():
+        commits, asset = _commits(storage), registry.get(family).asset
         node = graph.get(dg.AssetKey(asset))
         for year in map(int, node.partitions_def.get_partition_keys() if node.partitions_def else ()):
             if _is_under_way(instance, year):  # it reports for itself
                 continue
             try:
-                found = _find(node, year, snapshots[family], commits, _data_version(instance, asset, year))
+                found = _find(node, year, storage, commits, _data_version(instance, asset, year))
             except (HubError, SnapshotError) as error:
                 warn(f"not adopted: {error}")
                 continue
@@ -69,22 +70,23 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
 
     Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
     """
-    for asset, family in SNAPSHOT_FAMILY.items():
-        storage = snapshots[family]
+    for family, storage in snapshots.items():
         if storage.hub is None:
             continue
+        asset = registry.get(family).asset
         try:
-            for row in to_complete(storage, compare(storage)):
-                if not _is_under_way(instance, row.cutoff_date.year):
+            for row in storage.compare():
+                if row.to_complete and not _is_under_way(instance, row.cutoff_date.year):
                     copy = storage.upload_snapshot_to_hf(row.cutoff_date)
-                    state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
-                    yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=state.metadata)
+                    metadata = HubState.of(copy).metadata
+                    yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=metadata)
         except HubError as error:
             warn(f"hub: still pending: {error}")
-    for family in FORECASTER_FAMILIES:
-        for branch, copy in MainVersions(snapshots[family]).complete():
-            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
-            yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **state.metadata})
+    for family, storage in snapshots.items():
+        if registry.get(family).role == "forecaster":
+            for branch, copy in MainVersions(storage).complete():
+                metadata = {"branch": branch, **HubState.of(copy).metadata}
+                yield dg.AssetObservation(f"{family}_model", metadata=metadata)
 
 
 def _is_under_way(instance: dg.DagsterInstance, year: int) -> bool:
@@ -98,7 +100,7 @@ def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:
     if storage.hub is None:
         return {}
     try:
-        return storage.repo.branches()
+        return storage.hf_commits()
     except HubError as error:
         warn(f"snapshots on the Hub are passed over: {error}")
         return {}
@@ -116,11 +118,11 @@ def _find(
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
         snapshot = storage.load_snapshot(cutoff_date)
-        location = location_metadata(str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
+        location = location_metadata(storage.path(cutoff_date), _hub_state(storage, cutoff_date))
         metadata = {**location, **snapshot_metadata(snapshot)}
         return _adopted(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     if local is None and seen is None and cutoff_date in commits:
-        fingerprint = storage.repo.read_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
+        fingerprint = storage.read_hf_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
         branch = storage.repo.url(snapshot_name(cutoff_date))
         metadata = {
             "cutoff_date": cutoff_date.isoformat(),
@@ -184,11 +186,11 @@ def _adopted(
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def adopt(
-    context: dg.SensorEvaluationContext, snapshots: dg.ResourceParam[Snapshots]
+    context: dg.SensorEvaluationContext, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> dg.SensorResult | dg.SkipReason:
     """Adopt what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
     graph = context.repository_def.asset_graph  # type: ignore[union-attr]  # there is one in every tick
-    quick = {family: storage.impatient() for family, storage in snapshots.items()}
+    quick = {family: storage.no_retry() for family, storage in snapshot_io.storages.items()}
     adopted = [found.event for found in adoptable(context.instance, graph, quick)]
     pushed = list(complete_pushes(context.instance, quick))
     if not adopted and not pushed:

@@ -41,7 +41,7 @@ def open_project(settings: Settings) -> Project:
     """
     market = open_market(settings.market, settings.symbols, settings.files_dir, settings.edgar_identity)
     years = Years.of(settings, market)
-    assets = build_assets(years, spread_of=lambda asset: spread_of(settings, asset))
+    assets = build_assets(years, settings.families, lambda asset: spread_of(settings, asset))
     check = freshness_check(years)
     definitions = dg.Definitions(
         assets=assets.every,

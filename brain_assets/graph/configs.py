@@ -1,6 +1,5 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,10 @@ import pydantic
 from dagster._config.errors import PostProcessingError
 
 from brain_assets.device import Device
-from brain_assets.errors import ConfigError
+from brain_assets.errors import ConfigError, PluginError
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
+from brain_assets.registry import Family
 
 FORCE = "Do it again even if it is there already."
 
@@ -67,14 +67,13 @@ class ForecastsConfig(dg.Config):
 class ModelRunConfig(dg.Shape):
     """What the launchpad knows of the run configuration of an asset that trains: its fields, and what is refused.
 
-    A value that the plain package's configuration refuses, alone or beside the others, is refused before a run begins:
-    by the launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a
-    `dg.Config` with bounds is checked in the run only.)
+    A value that a family's configuration refuses, alone or beside the others, is refused before a run begins: by the
+    launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
+    with bounds is checked in the run only.)
 
     Parameters
     ----------
-    config_class : type
-        Of the plain package.
+    family : Family
     base : type
         What the asset is told beside it.
     """
@@ -85,11 +84,17 @@ class ModelRunConfig(dg.Shape):
         self._initialized = False
         return self
 
-    def __init__(self, config_class: type[Any], base: type[TrainingConfig] = TrainingConfig) -> None:
-        self.config_class = config_class
-        self._run_config = _run_config_class(config_class, base)
+    def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
+        self._config_class = family.Config
+        taken = sorted(set(base.model_fields) & set(family.Config.model_fields))
+        if taken:
+            raise PluginError(
+                f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
+                "rename the field."
+            )
+        self._run_config: type[Any] = type(family.Config.__name__, (family.Config, base), {})
         schema: Any = self._run_config.to_config_schema().config_type
-        super().__init__(schema.fields, description=config_class.__doc__)  # type: ignore[no-untyped-call]
+        super().__init__(schema.fields, description=family.Config.__doc__)  # type: ignore[no-untyped-call]
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
@@ -100,34 +105,12 @@ class ModelRunConfig(dg.Shape):
         return value
 
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Give the plain package's configuration that some values mean, and what the asset is told beside it.
+        """Give the family's configuration that some values mean, and what the asset is told beside it.
 
         Raises
         ------
         ConfigError
             On values that are impossible.
         """
-        try:
-            given = self._run_config(**values)
-        except pydantic.ValidationError as error:
-            found = error.errors()[0]
-            raise ConfigError(
-                f"{'.'.join(map(str, found['loc']))}: {found['msg'].replace('Input should', 'expected it to')}, got "
-                f"{found['input']!r}; correct the run configuration."
-            ) from error
-        names = [field.name for field in dataclasses.fields(self.config_class)]
-        return self.config_class(**{name: getattr(given, name) for name in names}), given
-
-
-def _run_config_class(config_class: type[Any], base: type[TrainingConfig]) -> type[TrainingConfig]:
-    """Make a Dagster configuration with the fields, defaults and descriptions of a dataclass, and those of `base`."""
-    fields: dict[str, Any] = {
-        field.name: (field.type, pydantic.Field(field.default, description=field.metadata["description"]))
-        for field in dataclasses.fields(config_class)
-    }
-    return pydantic.create_model(
-        config_class.__name__.replace("Config", "RunConfig"),
-        __base__=base,
-        __doc__=config_class.__doc__,
-        **fields,
-    )
+        given = self._run_config(**values)
+        return self._config_class.of(given), given

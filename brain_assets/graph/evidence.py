@@ -1,11 +1,13 @@
 """What a materialization of a model shows, whether it was trained in a run or adopted."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
-from brain_assets.device import CPU, CUDA
+from brain_assets import registry
+from brain_assets.device import CPU
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES
+from brain_assets.store.snapshot import ModelSnapshot
 
 Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 
@@ -15,21 +17,9 @@ POLICY_EVIDENCE = ("action_spread", "mean_turnover", "distance_to_equal_weight",
 
 def model_evidence(snapshot: ModelSnapshot) -> Evidence:
     """Give the evidence of a model of any family."""
-    of_family = _forecaster_evidence if snapshot.family in FORECASTER_FAMILIES else _policy_evidence
-    return {**_device_evidence(snapshot), **of_family(snapshot)}
-
-
-def _device_evidence(snapshot: ModelSnapshot) -> Evidence:
-    """Give where it was trained, and how far a GPU was from the CPU on the first batch."""
-    if snapshot.metadata.get("device", CPU) == CPU:  # from when there was no other, it says nothing
-        return {"device": CPU}
-    gpu = snapshot.metadata["gpu"]
-    return {
-        "device": f"{CUDA}: {gpu['name']}",
-        "device/loss_difference": gpu["loss"],
-        "device/gradient_difference": gpu["gradient"],
-        "device/tolerance": gpu["tolerance"],
-    }
+    of_family = _forecaster_evidence if registry.get(snapshot.family).role == "forecaster" else _policy_evidence
+    device = snapshot.metadata.get("device", CPU)  # from when there was no other, it says nothing
+    return {"device": device, **of_family(snapshot)}
 
 
 def version_evidence(snapshot: ModelSnapshot) -> Evidence:
@@ -56,9 +46,17 @@ def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
         "validation/loss_of_zero": training["zero_validation_loss"],
         "validation/rank_correlation": known_or_words(training["validation_rank_correlation"]),
         "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
+        "neutral_channels": ", ".join(snapshot.metadata["neutral_channels"]) or "none",
+        **(_epochs(snapshot, curve) if curve else {}),
+    }
+
+
+def _epochs(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> Evidence:
+    """Give the learning curve of a family that has epochs."""
+    training = snapshot.metadata["training"]
+    return {
         "best_epoch": training["best_epoch"],
         "epochs": len(curve),
-        "neutral_channels": ", ".join(snapshot.metadata["neutral_channels"]) or "none",
         "learning_curve": loss_curve(
             f"{snapshot.family} snapshot {snapshot.cutoff_date}",
             [losses["train"] for losses in curve],

@@ -56,7 +56,7 @@ def open_session(settings: Settings) -> Iterator[Session]:
         If the data folder is another market's, or the instance cannot be opened or its database not be written.
     """
     project = open_project(settings)
-    (project.definitions.resources or {})["tables"].check_identity()
+    (project.definitions.resources or {})["table_io"].store.check_identity()
     with _opened(dagster_home(settings)) as instance:
         yield project, instance
 

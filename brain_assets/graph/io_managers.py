@@ -1,19 +1,18 @@
 """What stands between assets and stores: tables and snapshots in and out, on disk or in memory."""
 
 import datetime
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from brain_assets.errors import HubError, SnapshotError
-from brain_assets.graph.snapshots import publish
-from brain_assets.graph.sources import MemorySnapshots, SnapshotInput, StoredSnapshots, snapshots_of
+from brain_assets import registry
+from brain_assets.errors import HubError, SnapshotError, StorageError
+from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
+from brain_assets.graph.sources import MemorySnapshots, SnapshotInput, StoredSnapshots
 from brain_assets.paths import DataPath
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import TableStore
 
@@ -29,21 +28,23 @@ class TableIOManager(dg.IOManager):
     store : TableStore
         On disk, or in memory for tests (Dagster's own in-memory IO manager ignores partitions).
     data_dir : Path or UPath, optional
-        Where assets keep what is no table: scores of headlines, records of trials; None: nowhere.
+        Where assets keep what is no table: scores of headlines, records of trials, reports, weekly weights; None:
+        nowhere.
     """
 
     def __init__(self, store: TableStore, data_dir: DataPath | None = None) -> None:
         self.store, self.data_dir = store, data_dir
 
     @property
-    def trials_dir(self) -> DataPath | None:
-        """Where each configuration that was backtested leaves a record."""
-        return self.data_dir / "trials" if self.data_dir else None
-
-    @property
     def headline_cache(self) -> DataPath | None:
         """Where scores of headlines are kept."""
         return self.data_dir / "cache" / "headlines" if self.data_dir else None
+
+    def folder(self, name: str) -> DataPath:
+        """Give a folder of what is no table, such as ``reports``; raises `StorageError` if there is none."""
+        if self.data_dir is None:
+            raise StorageError(f"{name}: expected a folder to write it to, got none; give TableIOManager a data_dir.")
+        return self.data_dir / name
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
         """Write one year."""
@@ -57,10 +58,9 @@ class TableIOManager(dg.IOManager):
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Keeps the snapshot that an asset returns as a folder and, if there is a Hub, as a branch.
+    """Keeps the snapshot that an asset returns as a folder and, if there is a Hub, as a branch: those of its family.
 
-    What it hands to an asset that takes snapshots is not read before it is used (`StoredSnapshots`). An asset that
-    returns several has trained its model with other seeds as well: they are kept beside it, and not pushed.
+    What it hands to an asset that takes snapshots is not read before it is used (`StoredSnapshots`).
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class SnapshotIOManager(dg.IOManager):
         By family.
     """
 
-    def __init__(self, storages: Mapping[str, SnapshotLocalStorage]) -> None:
+    def __init__(self, storages: Snapshots) -> None:
         self.storages = storages
         self._in_trouble: set[str] = set()
 
@@ -87,74 +87,100 @@ class SnapshotIOManager(dg.IOManager):
             self._in_trouble.add(family)
             return None, str(error)
 
-    def read_metadata(self, family: str, cutoff_date: datetime.date) -> dict[str, Any] | None:
-        """Read what a snapshot on this machine says of itself; None: it is not here."""
-        return self.storages[family].read_metadata(cutoff_date)
+    def keep(self, snapshot: ModelSnapshot, seed: int) -> None:
+        """Write one that was trained with another seed; it is not pushed."""
+        self._storage_of(snapshot.family, seed).write_snapshot(snapshot)
 
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+    def place(self, family: str, cutoff_date: datetime.date, seed: int) -> str:
+        """Tell where one that was trained with another seed is kept."""
+        return str(self._storage_of(family, seed).path(cutoff_date))
+
+    def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
         """Write the folder and push the branch; a push that does not get through stays pending, and fails nothing.
 
         Nothing is written where the asset says that it found the snapshot.
         """
-        snapshot, *others = snapshots_of(obj)
-        family = self._family_of(context)
-        storage = self._storage_of(family)
+        if not isinstance(obj, ModelSnapshot):
+            raise SnapshotError(
+                f"{context.asset_key.to_user_string()}: expected it to return a ModelSnapshot, got "
+                f"{type(obj).__name__}; return one, or name another IO manager."
+            )
+        storage = self._storage_of(obj.family)
         if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
-            for number, each in enumerate((snapshot, *others)):
-                self._storage_of(family, number).write_snapshot(each)
-        context.add_output_metadata({"snapshot": dg.MetadataValue.path(str(storage.path(snapshot.cutoff_date)))})
-        if others:
-            folders = [str(self._storage_of(family, i + 1).path(each.cutoff_date)) for i, each in enumerate(others)]
-            context.add_output_metadata({"other_seeds": dg.MetadataValue.json(folders)})
+            storage.write_snapshot(obj)
         # a Hub that has just failed is asked once more only
-        hub = publish(storage.impatient() if family in self._in_trouble else storage, snapshot.cutoff_date)
-        self._in_trouble.discard(family)
-        if hub is not None:
-            context.add_output_metadata(hub.metadata)
+        pushing = storage.no_retry() if obj.family in self._in_trouble else storage
+        hub = publish(storage, lambda: pushing.upload_snapshot_to_hf(obj.cutoff_date))
+        self._in_trouble.discard(obj.family)
+        context.add_output_metadata(location_metadata(storage.path(obj.cutoff_date), hub))
+        if context.asset_key.to_user_string() != registry.get(obj.family).asset:
+            context.add_output_metadata({"family": obj.family})
 
     def load_input(self, context: dg.InputContext) -> SnapshotInput:
         """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
         return StoredSnapshots(self._storage_of(self._family_of(context)), _newest(context))
 
-    def _family_of(self, context: dg.InputContext | dg.OutputContext) -> str:
+    def _family_of(self, context: dg.InputContext) -> str:
+        """Tell whose snapshots an asset makes: by its name, or, of an asset of the user's own, by what it has made."""
         asset = context.asset_key.to_user_string()
-        family = re.sub("_(snapshot|policy)$", "", asset)
-        if family not in self.storages:
-            raise SnapshotError(
-                f"{asset}: expected an asset named <family>_snapshot or <family>_policy, of one of "
-                f"{', '.join(self.storages)}; rename it, or name another IO manager."
-            )
-        return family
+        for family in self.storages:
+            if registry.get(family).asset == asset:
+                return family
+        event = context.instance.get_latest_materialization_event(context.asset_key)
+        made = event.asset_materialization.metadata.get("family") if event and event.asset_materialization else None
+        if made is None:
+            raise SnapshotError(f"{asset}: expected a snapshot that it has made, but there is none; materialize it.")
+        return str(made.value)
 
     def _storage_of(self, family: str, seed: int = 0) -> SnapshotLocalStorage:
-        storage = self.storages[family]
-        return storage.of_seed(seed) if seed else storage
+        if family not in self.storages:
+            raise SnapshotError(
+                f"family: expected one of {', '.join(self.storages)}, got {family}; name its module in BRAIN_PLUGINS."
+            )
+        return self.storages[family].of_seed(seed) if seed else self.storages[family]
 
 
 class MemorySnapshotIOManager(dg.IOManager):
     """Keeps snapshots in memory, for as long as it lives itself."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, dict[datetime.date, list[ModelSnapshot]]] = {}
+        self._kept: dict[str, dict[int, dict[datetime.date, ModelSnapshot]]] = {}
+        self._families: dict[str, str] = {}
 
     def find(self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int = 0) -> Found:
         """Give the snapshot of a date if it has a fingerprint."""
-        kept = [each for snapshots in self._kept.values() for each in snapshots.get(cutoff_date, [])[seed : seed + 1]]
-        found = [each for each in kept if each.family == family and each.fingerprint == fingerprint]
-        return (found[0] if found else None), ""
+        found = self._kept.get(family, {}).get(seed, {}).get(cutoff_date)
+        return (found if found is not None and found.fingerprint == fingerprint else None), ""
 
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+    def keep(self, snapshot: ModelSnapshot, seed: int) -> None:
+        """Keep one by the number of its seed."""
+        self._kept.setdefault(snapshot.family, {}).setdefault(seed, {})[snapshot.cutoff_date] = snapshot
+
+    def place(self, family: str, cutoff_date: datetime.date, seed: int) -> str:
+        """Tell where one that was trained with another seed is kept."""
+        return f"memory:seeds/{seed}/{family}/{cutoff_date}"
+
+    def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
         """Keep what an asset returned."""
-        snapshots = snapshots_of(obj)
-        self._kept.setdefault(context.asset_key.to_user_string(), {})[snapshots[0].cutoff_date] = snapshots
+        self._families[context.asset_key.to_user_string()] = obj.family
+        self.keep(obj, 0)
 
     def load_input(self, context: dg.InputContext) -> SnapshotInput:
         """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
-        kept, until = self._kept.get(context.asset_key.to_user_string(), {}), _newest(context)
-        return MemorySnapshots({date: each for date, each in kept.items() if date <= until})
+        of_seeds, until = (
+            self._kept.get(self._families.get(context.asset_key.to_user_string(), ""), {}),
+            _newest(context),
+        )
+        kept = {
+            seed: {date: each for date, each in snapshots.items() if date <= until}
+            for seed, snapshots in of_seeds.items()
+        }
+        return MemorySnapshots(kept.pop(0, {}), kept)
 
 
 def _newest(context: dg.InputContext) -> datetime.date:
     """Give the last cut-off that an input may have; none, before the first year there is."""
+    if not context.has_asset_partitions:
+        return datetime.date.max
     years = [int(key) for key in context.asset_partition_keys]
     return cutoff_of_year(max(years)) if years else datetime.date.min

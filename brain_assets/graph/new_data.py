@@ -12,6 +12,7 @@ import dagster as dg
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.so_far import Clock
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
@@ -46,13 +47,13 @@ def new_data_sensor(settings: Settings, years: Years, raw: Sequence[dg.AssetsDef
     def new_data(
         context: dg.SensorEvaluationContext,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
+        table_io: dg.ResourceParam[TableIOManager],
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult | dg.SkipReason:
         """Compare what there is with what is stored."""
         if isinstance(market, FilesMarket):
             try:
-                needs, memory, sentences = _needs_of_files(settings, years, context, market, tables, clock)
+                needs, memory, sentences = _needs_of_files(settings, years, context, market, table_io.store, clock)
             except MarketError as error:  # no folder: what is remembered stays
                 return dg.SkipReason(str(error))
         elif market.name == "live":

@@ -22,7 +22,8 @@ from brain_assets.market.files import FilesMarket
 from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
-from brain_assets.proofs.pipeline import UPSTREAM, Run, Span
+from brain_assets.proofs.pipeline import Run, Span, upstream_of
+from brain_assets.registry import Families
 from brain_assets.settings import Settings
 from brain_assets.store.tables import RAW, ParquetTableStore
 
@@ -30,14 +31,6 @@ DATA_VERSION_TAG = "dagster/data_version"
 
 SHOWN_WHOLE = 200
 """Characters; what a materialization shows beyond them (pictures, cards) is compared by its hash."""
-
-QUICK: Mapping[str, Mapping[str, Any]] = {
-    "lstm_snapshot": {"max_epochs": 2},
-    "patchtst_snapshot": {"max_epochs": 2},
-    "ppo_policy": {"total_steps": 3_328},
-    "sac_policy": {"total_steps": 3_328, "warmup_steps": 1_664, "gradient_steps": 4},
-}
-"""Asset -> options: trained for a moment, since a leak does not depend on how long a model learns."""
 
 
 class GraphRuns:
@@ -65,8 +58,10 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        assets = build_assets(Years.of(self._settings, market))
-        resources = build_resources(market, ParquetTableStore(folder, {"market": market.name}), folder / "models")
+        families = self._settings.families
+        assets = build_assets(Years.of(self._settings, market), families)
+        tables = ParquetTableStore(folder, {"market": market.name})
+        resources = build_resources(market, tables, folder / "models", families=families)
         defs = dg.Definitions(
             assets=assets.yearly,
             jobs=[walkforward_job(assets)],
@@ -75,7 +70,7 @@ class GraphRuns:
         )
         job = defs.resolve_job_def(WALKFORWARD)
         metadata: dict[tuple[str, int], Mapping[str, str]] = {}
-        made = [name for name in UPSTREAM if name not in RAW]
+        made = [name for name in upstream_of(families) if name not in RAW]
         with self._instance(folder) as instance:
             for what, names in (("raw tables", list(RAW)), ("models, forecasts, backtest", made)):
                 for year in self._span.years:
@@ -83,7 +78,7 @@ class GraphRuns:
                     metadata |= self._run(job, instance, year, names, folder)
                     if self._on_step is not None:
                         self._on_step(f"{year} {what}", time.monotonic() - started)
-        return Run(folder, self._span, metadata)
+        return Run(folder, self._span, families, metadata)
 
     @contextmanager
     def _instance(self, folder: Path) -> Iterator[dg.DagsterInstance]:
@@ -123,6 +118,11 @@ def _shown(event: dg.DagsterEvent, folder: Path) -> dict[str, str]:
         else f"{text[:40]}… (SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
         for name, text in texts.items()
     }
+
+
+def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
+    """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
+    return {family.asset: family.quick for family in families.by_name.values() if family.quick}
 
 
 def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

@@ -10,7 +10,7 @@ import socket
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from brain_assets.store.folder import is_running
+from brain_assets.files import is_running
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""

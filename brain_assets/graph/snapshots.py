@@ -8,15 +8,17 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
+from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.graph.evidence import model_evidence
-from brain_assets.progress import warn
+from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, SnapshotLocalStorage]
-"""The resource ``snapshots``: family -> its storage."""
+"""Family -> its storage."""
 Metadata = dict[str, dg.MetadataValue | float | int | str | bool]
 """Of a materialization."""
 
@@ -34,13 +36,18 @@ class HubState:
         Its page; empty: not known.
     commit : str
     reason : str
-        Why it is pending, or went another way than planned.
+        Why it is pending.
     """
 
     state: str
     branch: str = ""
     commit: str = ""
     reason: str = ""
+
+    @classmethod
+    def of(cls, copy: HubCopy) -> "HubState":
+        """Tell what a push did."""
+        return cls("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
 
     @property
     def metadata(self) -> Metadata:
@@ -62,6 +69,8 @@ class SnapshotResult:
     snapshot: ModelSnapshot
     reused: bool
     not_from_hub: str
+    place: str = ""
+    """Of one of another seed: where it is kept."""
 
     def materialization(
         self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[SnapshotResult]" = ()
@@ -73,15 +82,14 @@ class SnapshotResult:
         metadata: Metadata = {"reused": all(each.reused for each in (self, *other_seeds))}
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub
-        metadata |= snapshot_metadata(self.snapshot)
-        snapshots = [each.snapshot for each in (self, *other_seeds)]
-        version = self.snapshot.fingerprint
         if other_seeds:
-            version = hash_json({"fingerprints": [snapshot.fingerprint for snapshot in snapshots]})
+            metadata["other_seeds"] = dg.MetadataValue.json([each.place for each in other_seeds])
+        metadata |= snapshot_metadata(self.snapshot)
+        fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
         return dg.MaterializeResult(
-            value=snapshots if other_seeds else self.snapshot,
+            value=self.snapshot,
             metadata=metadata,
-            data_version=dg.DataVersion(version),
+            data_version=dg.DataVersion(hash_json({"fingerprints": fingerprints}) if other_seeds else fingerprints[0]),
             check_results=checks,
         )
 
@@ -98,9 +106,9 @@ def snapshot_metadata(snapshot: ModelSnapshot) -> Metadata:
     }
 
 
-def location_metadata(path: str, hub: HubState | None) -> Metadata:
+def location_metadata(path: object, hub: HubState | None) -> Metadata:
     """Give where a snapshot is kept."""
-    return {"snapshot": dg.MetadataValue.path(path), **(hub.metadata if hub else {})}
+    return {"snapshot": dg.MetadataValue.path(str(path)), **(hub.metadata if hub else {})}
 
 
 def make_snapshot(
@@ -109,19 +117,21 @@ def make_snapshot(
     fingerprint: Fingerprint,
     force: bool,
     train: Callable[[], ModelSnapshot],
-    family: str,
     seed: int = 0,
 ) -> SnapshotResult:
-    """Give the year's snapshot: the one with the same fingerprint, if the IO manager can find it, else a new one."""
-    cutoff_date = cutoff_of_year(int(context.partition_key))
-    problem = ""
+    """Give the year's snapshot: the one with the same fingerprint, if the IO manager can find it, else a new one.
+
+    One of another seed than the first is kept at once, as no output is; `seed`: its number.
+    """
+    family, cutoff_date = fingerprint.family, cutoff_of_year(int(context.partition_key))
+    problem, place = "", snapshot_io.place(family, cutoff_date, seed) if seed else ""
     if hasattr(snapshot_io, "find") and not force:
         found, problem = snapshot_io.find(family, cutoff_date, fingerprint.value, seed)
         if found is not None:
             context.log.info(
                 f"{family} {cutoff_date} has fingerprint {fingerprint.value[:12]} already: not trained again"
             )
-            return SnapshotResult(found, True, "")
+            return SnapshotResult(found, True, "", place)
     if problem:
         context.log.warning(f"trained here, not taken from the Hub: {problem}")
     snapshot = train()
@@ -130,19 +140,25 @@ def make_snapshot(
             f"{family} {cutoff_date}: expected fingerprint {fingerprint.value}, got {snapshot.fingerprint}; the "
             "training data changed under way: run it again."
         )
-    return SnapshotResult(snapshot, False, problem)
+    if seed:
+        snapshot_io.keep(snapshot, seed)
+    return SnapshotResult(snapshot, False, problem, place)
 
 
-def publish(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubState | None:
-    """Push a snapshot if there is a Hub; one that does not get through stays pending, and fails nothing."""
+def publish(storage: SnapshotLocalStorage, push: Callable[[], HubCopy]) -> HubState | None:
+    """Push if there is a Hub; what does not get through stays pending, and fails nothing."""
     if storage.hub is None:
         return None
     try:
-        copy = storage.upload_snapshot_to_hf(cutoff_date)
+        return HubState.of(push())
     except (HubError, SnapshotError) as error:
         warn(f"hub: pending: {error}")
         return HubState("pending", reason=str(error))
-    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit, copy.note)
+
+
+def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
+    """Give what says how a training goes on, for families that have epochs."""
+    return lambda losses: report(f"{head}: {losses.words(getattr(options, 'max_epochs', None))}")
 
 
 def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Callable[[str], None]:
@@ -153,3 +169,9 @@ def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Call
         refusals.append(sentence)
 
     return note
+
+
+def read_metadata(snapshot_io: Any, family: str, cutoff_date: datetime.date) -> Mapping[str, Any] | None:
+    """Read what a snapshot on this machine says of itself; None: it is not here, or the IO manager has no storages."""
+    storages: Snapshots = getattr(snapshot_io, "storages", {})
+    return storages[family].read_metadata(cutoff_date) if family in storages else None

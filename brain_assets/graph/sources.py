@@ -1,13 +1,13 @@
 """The snapshots that an asset takes: not one model, but whatever its weeks need, read when it is needed."""
 
 import datetime
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import SnapshotSource
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 THIS_MACHINE = "this machine"
@@ -52,7 +52,7 @@ class StoredSnapshots:
     def require(self, cutoff_date: datetime.date) -> None:
         """Raise `SnapshotError` if one is not there, unless there is a Hub that may have it."""
         if self._storage.hub is None:
-            self._storage.require_snapshot(cutoff_date)
+            self._storage.read_files(cutoff_date)
 
     def locations(self, names: Iterable[str]) -> dict[str, str]:
         """Tell for every snapshot that was used where it was."""
@@ -72,18 +72,22 @@ class StoredSnapshots:
 
 
 class MemorySnapshots:
-    """Those that were handed over: by cut-off the model, and the same trained with other seeds."""
+    """Those that were handed over: by cut-off the model; by the number of another seed the same trained with it."""
 
-    def __init__(self, kept: Mapping[datetime.date, Sequence[ModelSnapshot]], seed: int = 0) -> None:
-        self._kept, self._seed = kept, seed
+    def __init__(
+        self,
+        kept: Mapping[datetime.date, ModelSnapshot],
+        of_seeds: Mapping[int, Mapping[datetime.date, ModelSnapshot]] | None = None,
+    ) -> None:
+        self._kept, self._of_seeds = kept, of_seeds or {}
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
         """Give the cut-offs of all snapshots; see `SnapshotSource`."""
-        return sorted(date for date, snapshots in self._kept.items() if len(snapshots) > self._seed)
+        return sorted(self._kept)
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         """Give one."""
-        return self._kept[cutoff_date][self._seed]
+        return self._kept[cutoff_date]
 
     def require(self, cutoff_date: datetime.date) -> None:
         """Raise `SnapshotError` if one is not there."""
@@ -99,19 +103,12 @@ class MemorySnapshots:
 
     def other_seeds(self) -> Mapping[int, SnapshotSource]:
         """Give by the number of a seed the same models trained with it."""
-        most = max(map(len, self._kept.values()), default=1)
-        return {number: MemorySnapshots(self._kept, number) for number in range(1, most)}
-
-
-def snapshots_of(value: Any) -> list[ModelSnapshot]:
-    """Give the snapshots that an asset returned: one, or several of which the first is its model, others its seeds."""
-    return [value] if isinstance(value, ModelSnapshot) else list(value)
+        return {number: MemorySnapshots(kept) for number, kept in self._of_seeds.items()}
 
 
 def snapshot_input(value: Any) -> SnapshotInput:
     """Give what an IO manager handed over; Dagster's own in-memory one hands over what the same run has made."""
-    if hasattr(value, "list_candidates"):
-        given: SnapshotInput = value
-        return given
-    snapshots = snapshots_of(value)
-    return MemorySnapshots({snapshots[0].cutoff_date: snapshots})
+    if isinstance(value, ModelSnapshot):
+        return MemorySnapshots({value.cutoff_date: value})
+    given: SnapshotInput = value
+    return given

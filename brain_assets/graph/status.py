@@ -8,7 +8,7 @@ a model is stale if it was trained with another configuration than the one asked
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -22,16 +22,16 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
+from brain_assets import registry
 from brain_assets.device import CPU
 from brain_assets.errors import HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.families import FAMILIES
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
 
@@ -71,16 +71,18 @@ class StatusReader:
             instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
         )
         resources: Mapping[str, Any] = defs.resources or {}
-        self._tables: TableStore = resources["tables"]
-        self._snapshots: Mapping[str, SnapshotLocalStorage] = {
-            family: storage.impatient() for family, storage in resources["snapshots"].items()
+        self._tables: TableStore = resources["table_io"].store
+        self._storages: Mapping[str, SnapshotLocalStorage] = {
+            registry.get(family).asset: storage.no_retry()
+            for family, storage in resources["snapshot_io"].storages.items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._options = options
         self._refused = failed_blocking_checks(instance, self._graph)
         self._config_hashes = {
-            name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
+            name: hash_json(_recorded_options(storage.family, options.get(name, {})))
+            for name, storage in self._storages.items()
         }
 
     def read(self, name: str, year: int) -> Status:
@@ -112,9 +114,9 @@ class StatusReader:
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
         return [
-            f"{date.year} {name}: hub: pending, {self._snapshots[family].hub_record(date).pending}"
-            for name, family in SNAPSHOT_FAMILY.items()
-            for date in self._snapshots[family].list_pending()
+            f"{date.year} {name}: hub: pending, {storage.hub_record(date).pending}"
+            for name, storage in self._storages.items()
+            for date in storage.list_pending()
             if date.year in years
         ]
 
@@ -143,13 +145,13 @@ class StatusReader:
         return self._found[name, year]
 
     def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        storage, cutoff_date = self._snapshots[SNAPSHOT_FAMILY[name]], cutoff_of_year(year)
+        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
         local = storage.read_metadata(cutoff_date)
         if local is not None or storage.hub is None:
             return local
         try:
             commit = self._branches(storage).get(cutoff_date)
-            return None if commit is None else storage.repo.read_manifest(cutoff_date, commit)
+            return None if commit is None else storage.read_hf_manifest(cutoff_date, commit)
         except (HubError, RefusedSnapshotError) as error:
             warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
             return None
@@ -157,7 +159,7 @@ class StatusReader:
     def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
         if storage.family not in self._commits:
             self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
-            self._commits[storage.family] = storage.repo.branches()
+            self._commits[storage.family] = storage.hf_commits()
         return self._commits[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
@@ -168,7 +170,7 @@ class StatusReader:
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in SNAPSHOT_FAMILY:
+        if name not in self._storages:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
@@ -183,7 +185,7 @@ class StatusReader:
         main = self._metadata(name, year) if values.get("n_seeds", 1) > 1 else None
         if main is None:
             return False
-        storage, recorded = self._snapshots[SNAPSHOT_FAMILY[name]], _recorded_options(name, values)
+        storage, recorded = self._storages[name], _recorded_options(self._storages[name].family, values)
         for number in range(1, values["n_seeds"]):
             metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
             expected = {**main["fingerprint"], "config": hash_json(with_seed(recorded, number))}
@@ -193,10 +195,10 @@ class StatusReader:
 
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a model's configuration in the form that its fingerprint hashes."""
-    family = SNAPSHOT_FAMILY[name]
-    config = ModelRunConfig(FAMILIES[family].config_class, SeedsConfig).read(values)[0]
-    return asdict(config) if family in FORECASTER_FAMILIES else policy_options(config)
+    """Give a model's configuration in the form that its fingerprint hashes; `name`: of its family."""
+    family = registry.get(name)
+    config = ModelRunConfig(family, SeedsConfig).read(values)[0]
+    return config.model_dump() if family.role == "forecaster" else policy_options(config)
 
 
 def _sentence(cause: Any) -> str:

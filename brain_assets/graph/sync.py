@@ -1,17 +1,12 @@
 """What `brain-assets sync` does, as jobs: for those who ask Dagster from another machine, or by its UI."""
 
-import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 import pydantic
 
-from brain_assets.errors import SettingsError
-from brain_assets.graph.snapshots import Snapshots
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.store import sync
-from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, cutoff_of_year, snapshot_name
-from brain_assets.store.storage import SnapshotLocalStorage
 
 Row = dict[str, str]
 """What is said of one branch: family, branch, result, detail."""
@@ -20,7 +15,7 @@ Row = dict[str, str]
 class SyncConfig(dg.Config):
     """Which snapshots."""
 
-    families: list[str] = pydantic.Field([], description="Some of lstm, patchtst, ppo, sac; none named: all.")
+    families: list[str] = pydantic.Field([], description="Some families, such as lstm, ppo; none named: all.")
     years: list[int] = pydantic.Field([], description="Years of snapshots; none named: all.")
 
 
@@ -37,34 +32,29 @@ class PullConfig(PushConfig):
 
 
 @dg.op(name="status")
-def status_op(context: dg.OpExecutionContext, config: SyncConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def status_op(
+    context: dg.OpExecutionContext, config: SyncConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """List every snapshot: here, on the Hub, equal or not."""
-    rows = [
-        _row(row.family, row.cutoff_date, row.relation.value, row.pending)
-        for storage in _chosen(config, snapshots)
-        for row in sync.compare(storage, _cutoffs(config))
-    ]
-    context.add_output_metadata({"snapshots": _table(rows)})
+    rows = sync.compare(_chosen(config, snapshot_io), sync.cutoffs_of(config.years))
+    shown = [_row(row.family, row.name, row.relation.value, row.pending) for row in rows]
+    context.add_output_metadata({"snapshots": _table(shown)})
 
 
 @dg.op(name="push")
-def push_op(context: dg.OpExecutionContext, config: PushConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def push_op(
+    context: dg.OpExecutionContext, config: PushConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."""
-    storages = _chosen(config, snapshots)
-    rows = _transfer("push", config, storages, sync.to_push, sync.push)
-    if not config.years:
-        rows += [row for storage in storages for row in _push_versions(storage, config.dry_run)]
-    _conclude(context, "push", rows)
+    _run(context, config, sync.plan_push(_chosen(config, snapshot_io), sync.cutoffs_of(config.years)))
 
 
 @dg.op(name="pull")
-def pull_op(context: dg.OpExecutionContext, config: PullConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def pull_op(
+    context: dg.OpExecutionContext, config: PullConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."""
-
-    def act(storage: SnapshotLocalStorage, rows: Sequence[sync.Comparison]) -> list[sync.Transfer]:
-        return sync.pull(storage, rows, force=config.force)
-
-    _conclude(context, "pull", _transfer("pull", config, _chosen(config, snapshots), sync.to_pull, act))
+    _run(context, config, sync.plan_pull(_chosen(config, snapshot_io), sync.cutoffs_of(config.years), config.force))
 
 
 @dg.job(description="Compares the snapshots on this machine with those on the Hub; the run's output lists them.")
@@ -88,69 +78,33 @@ def sync_pull() -> None:
 SYNC_JOBS = [sync_status, sync_push, sync_pull]
 
 
-def _chosen(config: SyncConfig, snapshots: Snapshots) -> list[SnapshotLocalStorage]:
-    unknown = sorted(set(config.families) - set(FAMILIES))
-    if unknown:
-        raise SettingsError(f"families: expected some of {', '.join(FAMILIES)}, got {', '.join(unknown)}; correct it.")
-    return [snapshots[family] for family in FAMILIES if not config.families or family in config.families]
+def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:
+    storages = snapshot_io.storages
+    return {family: storages[family] for family in sync.choose(storages, config.families, "families")}
 
 
-def _cutoffs(config: SyncConfig) -> set[datetime.date] | None:
-    return {cutoff_of_year(year) for year in config.years} or None
-
-
-def _transfer(
-    verb: str,
-    config: PushConfig,
-    storages: Sequence[SnapshotLocalStorage],
-    choose: Callable[[Sequence[sync.Comparison]], list[sync.Comparison]],
-    act: Callable[[SnapshotLocalStorage, Sequence[sync.Comparison]], list[sync.Transfer]],
-) -> list[Row]:
-    """Transfer what differs, or say what would be."""
-    plans = [(storage, sync.compare(storage, _cutoffs(config))) for storage in storages]
+def _run(context: dg.OpExecutionContext, config: PushConfig, plan: sync.Plan) -> None:
+    """Run a plan and show what became of each; one that failed or was refused fails the run, once all are through."""
     if config.dry_run:
-        return [
-            _row(row.family, row.cutoff_date, f"would {verb}", row.relation.value)
-            for _, found in plans
-            for row in choose(found)
-        ]
-    return [
-        _row(transfer.family, transfer.cutoff_date, transfer.result, transfer.detail)
-        for storage, found in plans
-        for transfer in act(storage, found)
-    ]
+        rows = [_row(row.family, row.name, f"would {plan.verb}", row.relation.value) for row in plan.chosen]
+        rows += [_row(versions.family, branch, f"would {plan.verb}") for versions, branch in plan.versions]
+    else:
+        rows = [_row(one.family, one.name, one.result, one.detail) for one in plan.run()]
+    bad = [row for row in rows if row["result"] in ("failed", "refused")]
+    if bad:
+        words = "; ".join(f"{row['family']} {row['branch']}: {row['detail'] or 'see the log'}" for row in bad)
+        raise dg.Failure(
+            f"sync {plan.verb}: expected {len(rows)} to get through, got {len(bad)} that did not: {words}",
+            metadata={"snapshots": _table(rows)},
+            allow_retries=False,
+        )
+    context.add_output_metadata({"snapshots": _table(rows)})
 
 
-def _push_versions(storage: SnapshotLocalStorage, dry_run: bool) -> list[Row]:
-    """Push the main versions that the Hub is not known to hold; ``main`` follows."""
-    if storage.family not in FORECASTER_FAMILIES:
-        return []
-    versions = MainVersions(storage)
-    planned = versions.unpublished()
-    if dry_run:
-        return [_row(storage.family, branch, "would push") for branch in planned]
-    done = {branch: "pushed" if copy.changed else "unchanged" for branch, copy in versions.complete()}
-    return [_row(storage.family, branch, done.get(branch, "failed"), "") for branch in planned]
-
-
-def _row(family: str, branch: datetime.date | str, result: str, detail: str = "") -> Row:
-    name = branch if isinstance(branch, str) else snapshot_name(branch)
-    return {"family": family, "branch": name, "result": result, "detail": detail}
+def _row(family: str, branch: str, result: str, detail: str = "") -> Row:
+    return {"family": family, "branch": branch, "result": result, "detail": detail}
 
 
 def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
     columns = [dg.TableColumn(name) for name in ("family", "branch", "result", "detail")]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
-
-
-def _conclude(context: dg.OpExecutionContext, verb: str, rows: Sequence[Row]) -> None:
-    """Show what became of each; one that failed or was refused fails the run, once all others are through."""
-    bad = [row for row in rows if row["result"] in ("failed", "refused")]
-    if bad:
-        words = "; ".join(f"{row['family']} {row['branch']}: {row['detail'] or 'see the log'}" for row in bad)
-        raise dg.Failure(
-            f"sync {verb}: expected {len(rows)} to get through, got {len(bad)} that did not: {words}",
-            metadata={"snapshots": _table(rows)},
-            allow_retries=False,
-        )
-    context.add_output_metadata({"snapshots": _table(rows)})

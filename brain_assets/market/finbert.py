@@ -14,13 +14,13 @@ titles, which are then scored again.
 """
 
 import hashlib
-import pickle
 import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,9 +28,9 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import MarketError
+from brain_assets.files import replace_file
 from brain_assets.paths import DataPath, is_file, readable
 from brain_assets.progress import report, warn
-from brain_assets.store.folder import replace_file
 from brain_assets.store.names import is_repo_name
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _load(folder: Path, name: str) -> _Classifier:
             network, loading = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise MarketError(
             f"{name}: expected a classifier and its tokenizer as save_pretrained writes them, got: {reason}; choose "

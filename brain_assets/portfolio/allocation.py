@@ -7,22 +7,20 @@ forecasts that are stored; forecasts made anew differ in their last digits, as 3
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from brain_assets import registry
 from brain_assets.errors import AllocationError
-from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import CASH, backtest, weights_table
-from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, parse_snapshot_name, snapshot_name
-
-STRATEGIES = (*POLICY_FAMILIES, *BASELINES)
-"""All that may be asked for a target, in the order in which they are shown."""
+from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.store.names import parse_snapshot_name, snapshot_name
 
 MAX_DATA_AGE_SESSIONS = 0
 """The data reach the last close before the week, or there is no target."""
@@ -34,6 +32,11 @@ RECENT_SESSIONS = 20
 """A symbol that has had no bar for as long is gone, and no news."""
 
 ONE_DAY = datetime.timedelta(days=1)
+
+
+def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[str, ...]:
+    """Name all strategies that some families give, in the order in which targets are shown."""
+    return (*policies, *benchmark_strategies(forecasters))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,8 @@ class WeekTargets:
         without an entry had none.
     unknown : tuple of str
         Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them.
+    left_out : tuple of str
+        Strategies without a target.
     """
 
     week: CalendarWeek
@@ -61,6 +66,7 @@ class WeekTargets:
     table: pd.DataFrame
     sources: Mapping[str, str]
     unknown: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @property
     def data_age(self) -> int:
@@ -72,11 +78,6 @@ class WeekTargets:
         """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
         cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
         return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """Strategies without a target."""
-        return tuple(name for name in STRATEGIES if name not in self.table.columns)
 
 
 def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
@@ -177,12 +178,14 @@ def decide_week(
     AllocationError
         If a family of policies has no snapshot from before the week.
     """
+    forecasters, policies = (
+        {family: source for family, source in sources.items() if registry.get(family).role == role}
+        for role in ("forecaster", "policy")
+    )
     panel = with_week_to_come(known, week)
     forecasts = _forecasts_until(week, stored)
     if forecasts is None:
-        forecasters = {family: sources[family] for family in FORECASTER_FAMILIES if family in sources}
         forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
-    policies = {family: sources[family] for family in POLICY_FAMILIES if family in sources}
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
     start = pd.Timestamp(week.start)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
@@ -195,7 +198,8 @@ def decide_week(
             f"{first}, and choose a week after that year."
         )
     weights = weights_table(rows["weights"]).set_axis(rows.index)
-    strategies = [name for name in STRATEGIES if name in rows.index]
+    offered = strategies_of(policies, families_in(forecasts))
+    strategies = [name for name in offered if name in rows.index]
     table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
     forecast = forecasts[forecasts["week_start"] == start].iloc[0]
     return WeekTargets(
@@ -203,10 +207,11 @@ def decide_week(
         last_session=known.sessions[-1].item(),
         table=table.rename_axis(index="symbol", columns=None).reset_index().astype({"symbol": "str"}),
         sources={
-            **{family: str(forecast[f"{family}_source"]) for family in FORECASTER_FAMILIES},
+            **{family: str(forecast[f"{family}_source"]) for family in families_in(forecasts)},
             **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
         },
         unknown=_silent(known),
+        left_out=tuple(name for name in offered if name not in rows.index),
     )
 
 

@@ -1,4 +1,4 @@
-"""The one market arithmetic: from scores to weights, and from one week's close to the next.
+"""The one market arithmetic: from logits to weights, and from one week's close to the next.
 
 Layout: every array is batch-first, ``(..., n_assets)`` or ``(..., n_assets + 1)``; in the latter **cash is the last
 column**. Weights are shares of the portfolio's value and sum to 1. One portfolio and a thousand go through the same
@@ -6,46 +6,49 @@ lines, and a row's result does not depend on what else is in the batch.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from brain_assets.arrays import BoolArray, FloatArray
-from brain_assets.errors import BrainAssetsError, ConfigError
+from brain_assets.configuration import ModelConfig
+from brain_assets.errors import BrainAssetsError
 
 BASIS_POINT = 1e-4
+
+LOGIT_BOUND = 10.0
+"""Logits of learned policies lie within it on both sides: 20 apart are as good as certain for a softmax."""
 
 MAX_NEWTON_STEPS = 200
 """Newton's method needs 2 to 5; more is the bisection that guards it, and it runs out of doubles long before this."""
 
 
-@dataclass(frozen=True)
-class TradingRules:
+class TradingRules(ModelConfig):
     """What a portfolio may hold, and what a trade costs.
 
     Long only, fully invested (cash included), and never in an asset that is not available.
     """
 
-    min_cash: float = 0.02
-    """Least share of the value that stays in cash at a trade; in [0, 1). The week may drift it below."""
-
-    max_weight: float = 0.20
-    """Largest share of the value in one asset at a trade; in (0, 1]. Cash has no upper bound."""
-
-    cost_bps: float = 10.0
-    """Cost of every dollar traded, bought or sold, in basis points (1/10,000); in [0, 1000]."""
-
-    def __post_init__(self) -> None:
-        _require(0.0 <= self.min_cash < 1.0, "min_cash", "a share in [0, 1)", self.min_cash)
-        _require(0.0 < self.max_weight <= 1.0, "max_weight", "a share in (0, 1]", self.max_weight)
-        _require(0.0 <= self.cost_bps <= 1000.0, "cost_bps", "basis points in [0, 1000]", self.cost_bps)
-
-
-def _require(condition: bool, name: str, expected: str, got: float) -> None:
-    if not condition:
-        raise ConfigError(f"{name}: expected {expected}, got {got}; correct the trading rules.")
+    min_cash: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="Least share of the value that stays in cash at a trade. The week may drift it below.",
+    )
+    max_weight: float = Field(
+        0.20,
+        gt=0,
+        le=1,
+        description="Largest share of the value in one asset at a trade. Cash has no upper bound.",
+    )
+    cost_bps: float = Field(
+        10.0,
+        ge=0,
+        le=1000,
+        description="Cost of every dollar traded, bought or sold, in basis points (1/10,000).",
+    )
 
 
 class StepResult(NamedTuple):
@@ -139,18 +142,18 @@ def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
             values, upper, clipped, excess = values[left], upper[left], clipped[left], excess[left]
             tau, low, high = tau[left], low[left], high[left]
     raise BrainAssetsError(
-        f"expected finite weights to project, got {values[0]}; a score that is not a number comes from a model that "
+        f"expected finite weights to project, got {values[0]}; a logit that is not a number comes from a model that "
         "diverged: train it again with a smaller learning rate."
     )
 
 
-def target_weights(scores: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
-    """Turn scores into the weights to trade to: softmax over what is available and cash, then `project`.
+def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
+    """Turn logits into the weights to trade to: softmax over what is available and cash, then `project`.
 
     Parameters
     ----------
-    scores : ndarray of float, shape (..., n_assets + 1)
-        Any finite numbers, cash last; only differences matter. Scores of unavailable assets are ignored.
+    logits : ndarray of float, shape (..., n_assets + 1)
+        Any finite numbers, cash last; only differences matter. Those of unavailable assets are ignored.
     available : ndarray of bool, shape (..., n_assets)
         Known at decision time.
     rules : TradingRules
@@ -162,9 +165,9 @@ def target_weights(scores: npt.NDArray[np.floating], available: BoolArray, rules
     Raises
     ------
     BrainAssetsError
-        When a score is not finite.
+        When a logit is not finite.
     """
-    softmax = np.array(scores, dtype=np.float64)
+    softmax = np.array(logits, dtype=np.float64)
     np.copyto(softmax[..., :-1], -math.inf, where=~available)
     softmax -= softmax.max(axis=-1, keepdims=True)
     np.exp(softmax, out=softmax)

@@ -9,20 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, fetch_snapshots
+from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
-from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT, Known
-from brain_assets.portfolio.families import POLICIES
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policies import forecast_matrix, market_weeks, run_policies
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, Known, benchmark_strategies
+from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks, require_forecaster
+from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES, snapshot_name
+from brain_assets.store.names import snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 
 CASH = "cash"
 """Name of what is not invested, beside the symbols."""
@@ -94,7 +94,7 @@ def backtest(
     Raises
     ------
     TableError
-        If the years have no complete week.
+        If the years have no complete week, or a policy follows a forecaster that the forecasts do not have.
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
@@ -102,8 +102,10 @@ def backtest(
         family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
         for family, source in sources.items()
     }
-    forecast_weeks = _forecast_weeks(bars, forecasts)
-    bars, traders = _common_weeks(bars, traders, forecast_weeks)
+    for family in sources:
+        require_forecaster(forecasts, registry.get(family).forecaster)
+    has_model = {family: _has_model(bars, forecasts, family) for family in families_in(forecasts)}
+    bars, traders = _common_weeks(bars, traders, has_model)
     if len(bars.weeks) == 0:
         raise TableError(
             f"backtest: expected complete weeks in {', '.join(map(str, years))}, got none; choose other years."
@@ -113,9 +115,8 @@ def backtest(
     policies = _policies(traders, other_seeds or {})
     rules = {
         name: baseline
-        for name, baseline in BASELINES.items()
-        if name == EQUAL_WEIGHT
-        or (policies and (baseline.forecaster is None or forecast_weeks[baseline.forecaster].any()))
+        for name, baseline in benchmark_strategies(has_model).items()
+        if name == EQUAL_WEIGHT or (policies and (baseline.forecaster is None or has_model[baseline.forecaster].any()))
     }
     tables: list[pd.DataFrame] = []
     held: dict[str, FloatArray] = {}
@@ -132,7 +133,7 @@ def backtest(
             for name, baseline in rules.items()
         }
         for name, (choice, snapshots) in policies.items():
-            own_weeks = part[POLICIES[snapshots[0].family].forecaster]
+            own_weeks = part[registry.get(snapshots[0].family).forecaster]
             runs[name] = run_policies(snapshots, choice[rows], own_weeks, before.get(name))
         tables += [_table(name, run, known.weeks) for name, run in runs.items()]
         held = {name: _among_all(assets, run.held, len(bars.symbols)) for name, run in runs.items()}
@@ -198,34 +199,30 @@ def _among_all(assets: IntArray, held: FloatArray, n_assets: int) -> FloatArray:
     return weights
 
 
-def _forecast_weeks(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Tell by forecaster which weeks have a forecast by a model of its own, none in a year of the bootstrap window."""
+def _has_model(bars: WeeklyBars, forecasts: pd.DataFrame, family: str) -> BoolArray:
+    """Tell which weeks have a forecast by a model of a forecaster's own: none in a year of the bootstrap window."""
     starts = bars.weeks.start.astype("datetime64[us]")
-    return {
-        family: np.isin(
-            starts, forecasts.loc[forecasts[f"{family}_source"] != MOMENTUM, "week_start"].to_numpy(starts.dtype)
-        )
-        for family in FORECASTER_FAMILIES
-    }
+    return np.isin(starts, forecast_weeks(forecasts, family).astype(starts.dtype))
 
 
 def _common_weeks(
-    bars: WeeklyBars, traders: Mapping[str, _Traders], forecast_weeks: Mapping[str, np.ndarray]
+    bars: WeeklyBars, traders: Mapping[str, _Traders], has_model: Mapping[str, BoolArray]
 ) -> tuple[WeeklyBars, dict[str, _Traders]]:
     """Keep the weeks in which every family that has snapshots has one, and every forecaster that has a model."""
     keep = np.ones(len(bars.weeks), dtype=np.bool_)
     for choice, snapshots in traders.values():
         if snapshots:
             keep &= choice >= 0
-    for has_model in forecast_weeks.values():
-        if has_model.any():
-            keep &= has_model
+    for weeks in has_model.values():
+        if weeks.any():
+            keep &= weeks
     return bars.select(keep), {name: each._replace(choice=each.choice[keep]) for name, each in traders.items()}
 
 
 def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, MarketWeeks]:
     """Give the weeks with the forecasts of each forecaster, and what all strategies can hold available."""
-    weeks = {family: market_weeks(bars, forecast_matrix(bars, forecasts, family)) for family in FORECASTER_FAMILIES}
+    forecasters = families_in(forecasts)
+    weeks = {family: market_weeks(bars, forecast_matrix(bars, forecasts, family)) for family in forecasters}
     available = np.logical_and.reduce([each.available for each in weeks.values()])
     return {family: replace(each, available=available) for family, each in weeks.items()}
 

@@ -1,15 +1,18 @@
-"""What every policy has to beat: rules without learning, a line each in `BASELINES`.
+"""What every policy has to beat: benchmark strategies, rules without learning, a line each in `BASELINES`.
+
+Besides them there is one for each forecaster, which holds the top third by its forecasts.
 
 A rule chooses as a policy does: from what is known at decision time, under the same trading rules. One function takes
 all of them through the weeks (`brain_assets.portfolio.strategy.run_strategy`).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.portfolio import arithmetic, many_assets
 from brain_assets.portfolio.arithmetic import TradingRules
@@ -167,6 +170,21 @@ BASELINES: Mapping[str, Baseline] = {
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
-    "lstm_top": Baseline(forecast_top_third("lstm"), "LSTM forecasts, top third", "lstm"),
-    "patchtst_top": Baseline(forecast_top_third("patchtst"), "PatchTST forecasts, top third", "patchtst"),
 }
+"""Those that need no forecaster, in the order in which reports show them."""
+
+
+def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
+    """Give `BASELINES`, and the rule that follows the forecasts of each of some families."""
+    following = {
+        f"{family}_top": Baseline(
+            forecast_top_third(family), f"{registry.label(family)} forecasts, top third", forecaster=family
+        )
+        for family in forecasters
+    }
+    return {**BASELINES, **following}
+
+
+def is_benchmark(strategy: str) -> bool:
+    """Tell whether a strategy is one of `benchmark_strategies`, whatever the forecasters; no family ends in _top."""
+    return strategy in BASELINES or strategy.endswith("_top")

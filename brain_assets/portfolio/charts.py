@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
+from brain_assets import registry
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.forecast_figures import SOURCE_KINDS, ForecasterFigures
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
-from brain_assets.store.names import FAMILIES, FAMILY_LABELS, FORECASTER_FAMILIES, POLICY_FAMILIES
 
 Point = float | str
 Values = tuple[float | None, ...]
@@ -33,6 +34,10 @@ STRATEGY_COLORS: Mapping[str, str] = {
 """After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
 
 FORECASTER_COLORS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", "momentum": GRAY}
+
+FURTHER_COLORS = ("#117733", "#882255", "#332288", "#AA4499", "#44AA99", "#999933", "#661100", "#6699CC")
+"""Of families that are not ours, after Tol: taken in turn, by name."""
+
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#bbbbbb")
 AREA_COLORS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
@@ -119,8 +124,10 @@ class ChartGroup:
 
 def report_charts(report: Report) -> tuple[ChartGroup, ...]:
     """Give all pictures of a report, in its order; what it has no figures for is left out."""
-    main = [each for each in report.strategies if each.name in POLICY_FAMILIES]
-    rules = [each for each in report.strategies if each not in main and each.name != EQUAL_WEIGHT]
+    main = [each for each in report.strategies if each.is_policy]
+    rules = [each for each in report.strategies if not each.is_policy and each.name != EQUAL_WEIGHT]
+    forecasters = report.forecasters
+    colors = _colors(FORECASTER_COLORS, [each.name for each in forecasters])
     groups = (
         ChartGroup("Value and drawdowns", (_equity(report), _drawdowns(report))),
         ChartGroup(
@@ -132,21 +139,30 @@ def report_charts(report: Report) -> tuple[ChartGroup, ...]:
         ChartGroup(
             "Forecasts",
             (
-                *([_rank_correlations(report.forecasters)] if report.forecasters else []),
-                *(_calibration(each) for each in report.forecasters if each.deciles),
-                *(_sources(each) for each in report.forecasters if each.sources),
+                *([_rank_correlations(forecasters, colors)] if forecasters else []),
+                *(_calibration(each, colors[each.name]) for each in forecasters if each.deciles),
+                *(_sources(each) for each in forecasters if each.sources),
             ),
         ),
         ChartGroup(
             "Learning curves",
             tuple(
                 _learning(family, [curve for curve in report.curves if curve.family == family])
-                for family in FAMILIES
-                if any(curve.family == family for curve in report.curves)
+                for family in dict.fromkeys(curve.family for curve in report.curves)
             ),
         ),
     )
     return tuple(group for group in groups if group.charts or group.folded)
+
+
+def _colors(ours: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Give each name a colour: its own, or the next of `FURTHER_COLORS`."""
+    further = dict(zip(sorted(set(names) - set(ours)), cycle(FURTHER_COLORS), strict=False))
+    return {name: ours.get(name) or further[name] for name in names}
+
+
+def _strategy_colors(report: Report) -> dict[str, str]:
+    return _colors(STRATEGY_COLORS, [each.name for each in report.strategies])
 
 
 def _rounded(values: FloatArray, digits: int) -> Values:
@@ -162,45 +178,48 @@ def _wealth(net_returns: FloatArray) -> FloatArray:
     return np.cumprod(1.0 + net_returns, axis=0, dtype=np.float64)
 
 
-def _line(strategy: StrategyFigures, weeks: tuple[str, ...], values: Values) -> Series:
+def _line(strategy: StrategyFigures, weeks: tuple[str, ...], values: Values, color: str) -> Series:
+    in_front = strategy.is_policy or strategy.name == EQUAL_WEIGHT
     return Series(
         "line",
         strategy.label,
         weeks,
         values,
-        STRATEGY_COLORS.get(strategy.name, GRAY),
-        dashed=strategy.name not in (*POLICY_FAMILIES, EQUAL_WEIGHT),
-        bold=strategy.name in (*POLICY_FAMILIES, EQUAL_WEIGHT),
+        color,
+        dashed=not in_front,
+        bold=in_front,
     )
 
 
 def _front_last(strategies: Sequence[StrategyFigures]) -> list[StrategyFigures]:
     """Draw equal weight and then policies last, so that they lie on top."""
-    return sorted(strategies, key=lambda each: (each.name in POLICY_FAMILIES, each.name == EQUAL_WEIGHT))
+    return sorted(strategies, key=lambda each: (each.is_policy, each.name == EQUAL_WEIGHT))
 
 
 def _equity(report: Report) -> Chart:
-    weeks = _weeks(report)
-    bands = tuple(_seed_band(policy, weeks) for policy in report.policies if policy.n_seeds > 1)
-    lines = [_line(each, weeks, _rounded(_wealth(each.net_returns), 4)) for each in _front_last(report.strategies)]
+    weeks, colors = _weeks(report), _strategy_colors(report)
+    bands = tuple(_seed_band(policy, weeks, colors[policy.name]) for policy in report.policies if policy.n_seeds > 1)
+    lines = [
+        _line(each, weeks, _rounded(_wealth(each.net_returns), 4), colors[each.name])
+        for each in _front_last(report.strategies)
+    ]
     note = "After costs, log scale; value at the end of each week."
     if bands:
         note += " The bands run from the worst to the best training seed."
     return Chart("equity", "What one dollar became", note, "value of one dollar", (*bands, *lines), log=True)
 
 
-def _seed_band(policy: PolicyFigures, weeks: tuple[str, ...]) -> Series:
+def _seed_band(policy: PolicyFigures, weeks: tuple[str, ...], color: str) -> Series:
     wealth = _wealth(policy.seed_returns)
     low, high = _rounded(wealth.min(axis=1), 4), _rounded(wealth.max(axis=1), 4)
-    return Series(
-        "band", f"{policy.label}, all seeds", weeks, (), STRATEGY_COLORS[policy.name], low, high, legend=False
-    )
+    return Series("band", f"{policy.label}, all seeds", weeks, (), color, low, high, legend=False)
 
 
 def _drawdowns(report: Report) -> Chart:
-    weeks = _weeks(report)
+    weeks, colors = _weeks(report), _strategy_colors(report)
     lines = [
-        _line(each, weeks, _rounded(metrics.drawdowns(each.net_returns), 4)) for each in _front_last(report.strategies)
+        _line(each, weeks, _rounded(metrics.drawdowns(each.net_returns), 4), colors[each.name])
+        for each in _front_last(report.strategies)
     ]
     note = "Zero is a new high; the start counts as one."
     title = "How far below its highest value each strategy was"
@@ -232,10 +251,10 @@ def _weights(report: Report, strategy: StrategyFigures) -> Chart:
 def _bars(
     report: Report, key: str, title: str, note: str, y_label: str, values: Sequence[float], percent: bool
 ) -> Chart:
-    colors = [STRATEGY_COLORS.get(each.name, GRAY) for each in report.strategies]
+    colors = _strategy_colors(report)
     series = tuple(
-        Series("bar", each.label, (each.label,), _rounded(np.array([value]), 5), color, legend=False)
-        for each, value, color in zip(report.strategies, values, colors, strict=True)
+        Series("bar", each.label, (each.label,), _rounded(np.array([value]), 5), colors[each.name], legend=False)
+        for each, value in zip(report.strategies, values, strict=True)
     )
     return Chart(key, title, note, y_label, series, x_kind="name", percent=percent)
 
@@ -252,7 +271,7 @@ def _costs(report: Report) -> Chart:
     return _bars(report, "costs", "What costs take", note, "annual return lost", values, True)
 
 
-def _rank_correlations(forecasters: Sequence[ForecasterFigures]) -> Chart:
+def _rank_correlations(forecasters: Sequence[ForecasterFigures], colors: Mapping[str, str]) -> Chart:
     spread = 0.22
     series = []
     for position, each in enumerate(forecasters):
@@ -264,7 +283,7 @@ def _rank_correlations(forecasters: Sequence[ForecasterFigures]) -> Chart:
                 each.label,
                 tuple(round(year + offset, 2) for year in each.by_year),
                 _rounded(np.array([estimate.value for estimate in found]), 4),
-                FORECASTER_COLORS[each.name],
+                colors[each.name],
                 _rounded(np.array([estimate.low for estimate in found]), 4),
                 _rounded(np.array([estimate.high for estimate in found]), 4),
             )
@@ -280,10 +299,9 @@ def _rank_correlations(forecasters: Sequence[ForecasterFigures]) -> Chart:
     )
 
 
-def _calibration(forecaster: ForecasterFigures) -> Chart:
+def _calibration(forecaster: ForecasterFigures, color: str) -> Chart:
     x = tuple(float(each.number) for each in forecaster.deciles)
     realized = [each.realized for each in forecaster.deciles]
-    color = FORECASTER_COLORS[forecaster.name]
     return Chart(
         f"calibration_{forecaster.name}",
         f"What came after {forecaster.label}'s forecasts, by decile",
@@ -345,7 +363,7 @@ def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
         )
         for position, curve in enumerate(curves)
     )
-    if family in FORECASTER_FAMILIES:
+    if curves[0].by_epoch:
         note = "A line a snapshot, early years dark; below 1 is better than predicting zero."
         y_label, x_label, zero_line = "validation loss / loss of zero", "epoch", 1.0
     else:
@@ -353,7 +371,7 @@ def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
         y_label, x_label, zero_line = "reward of an episode (100 × log growth)", "environment steps", None
     return Chart(
         f"learning_{family}",
-        f"How {FAMILY_LABELS[family]} learned",
+        f"How {registry.label(family)} learned",
         note,
         y_label,
         lines,

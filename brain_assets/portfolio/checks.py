@@ -6,8 +6,8 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.backtest import growth, weights_table
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.store.names import POLICY_FAMILIES
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark
+from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.verdict import Verdict, listed
 
 ROUNDING = 1e-9
@@ -47,7 +47,8 @@ def table_weights(table: pd.DataFrame) -> FloatArray:
 def beats_equal_weight(table: pd.DataFrame) -> Verdict:
     """Compare the return of each policy in a backtest with that of equal weight, on the same weeks, after costs."""
     equal = growth(table, EQUAL_WEIGHT)
-    policies = {family: growth(table, family) for family in POLICY_FAMILIES if family in set(table["strategy"])}
+    names = sorted(set(table["strategy"]))
+    policies = {name: growth(table, name) for name in names if not is_benchmark(name) and family_of_seed(name) is None}
     if not policies:
         return Verdict(True, "no policy was finished before these weeks")
     words = ", ".join(f"{family} {value:+.1%}" for family, value in policies.items())

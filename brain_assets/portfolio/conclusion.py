@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from brain_assets.forecasting.walkforward import MOMENTUM
 from brain_assets.portfolio.forecast_figures import ForecasterFigures
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report import Report, StrategyFigures
-from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"
@@ -30,8 +30,8 @@ class Conclusion(NamedTuple):
 
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
-    policies = [each for each in report.strategies if each.name in POLICY_FAMILIES]
-    forecasters = [each for each in report.forecasters if each.name in FORECASTER_FAMILIES]
+    policies = [each for each in report.strategies if each.is_policy]
+    forecasters = [each for each in report.forecasters if each.name != MOMENTUM]
     shown = [*filter(None, map(_policy_finding, policies)), *filter(None, map(_forecaster_finding, forecasters))]
     return Conclusion(
         f"{_occasion(report)}{_list(shown) if shown else _nothing(policies, forecasters)}.",

@@ -6,7 +6,7 @@ through the same arithmetic.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,17 +15,10 @@ import numpy.typing as npt
 from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.errors import ConfigError
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import StepResult, TradingRules
-from brain_assets.portfolio.config import SIGNAL_SCALE
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, StepResult, TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import ObservationBuilder
-
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
-
-SCORE_LIMIT = 10.0
-"""An action of 1 is a score of 10: the action space is [-1, 1] as algorithms like it, and scores 20 apart are as good
-as certain for a softmax."""
+from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
+from brain_assets.store.scaler import Scaler
 
 REWARD_SCALE = 100.0
 
@@ -40,16 +33,16 @@ class EnvConfig:
     episode_weeks: int = 52
     """Weeks in an episode; at least 1. All weeks, where there are fewer."""
 
-    score_limit: float = SCORE_LIMIT
-    """Score that an action of 1 stands for; more than 0, at most `SCORE_LIMIT`."""
+    logit_bound: float = LOGIT_BOUND
+    """Logit that an action of 1 stands for; more than 0, at most `LOGIT_BOUND`."""
 
     signal_scale: float = SIGNAL_SCALE
     """Standard deviation of the signals in an observation."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.score_limit <= SCORE_LIMIT:
+        if not 0.0 < self.logit_bound <= LOGIT_BOUND:
             raise ConfigError(
-                f"score_limit: expected more than 0, at most {SCORE_LIMIT:g}, got {self.score_limit}; correct it."
+                f"logit_bound: expected more than 0, at most {LOGIT_BOUND:g}, got {self.logit_bound}; correct it."
             )
         if self.episode_weeks < 1:
             raise ConfigError(f"episode_weeks: expected at least 1, got {self.episode_weeks}.")
@@ -61,15 +54,15 @@ class Market:
     Parameters
     ----------
     weeks : MarketWeeks
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     config : EnvConfig
     """
 
-    def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", config: EnvConfig) -> None:
+    def __init__(self, weeks: MarketWeeks, scaler: Scaler, config: EnvConfig) -> None:
         self.weeks = weeks
         self.rules = config.rules
-        self.score_limit = config.score_limit
+        self.logit_bound = config.logit_bound
         self.episode_weeks = min(config.episode_weeks, len(weeks))
         self.n_starts = len(weeks) - self.episode_weeks + 1
         self._builder = ObservationBuilder(weeks, scaler, config.rules, config.signal_scale)
@@ -100,8 +93,8 @@ class Market:
         StepResult
         """
         weeks = self.weeks
-        scores = action.astype(np.float64) * self.score_limit
-        target = arithmetic.target_weights(scores, weeks.available.take(week, axis=0), self.rules)
+        logits = action.astype(np.float64) * self.logit_bound
+        target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), self.rules)
         gap, weekly_return = weeks.gap.take(week, axis=0), weeks.weekly_return.take(week, axis=0)
         result = arithmetic.step(held, gap, target, weekly_return, self.rules)
         return REWARD_SCALE * np.log1p(result.net_return), result
@@ -116,21 +109,21 @@ class Market:
 class PortfolioEnv(gymnasium.Env[Float32Array, npt.NDArray[np.floating]]):
     """One portfolio in the market, a week a step.
 
-    Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a score an
-    asset and one for cash (last), each over the score limit. Reward: 100 * log(1 + net return of the week). ``info``
+    Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
+    asset and one for cash (last), each over their bound. Reward: 100 * log(1 + net return of the week). ``info``
     holds ``net_return``, ``turnover`` and ``cost`` of the step, and ``week``, the position it was taken in.
 
     Parameters
     ----------
     weeks : MarketWeeks
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     config : EnvConfig, optional
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (declared by gymnasium)
 
-    def __init__(self, weeks: MarketWeeks, scaler: "StandardScaler", config: EnvConfig | None = None) -> None:
+    def __init__(self, weeks: MarketWeeks, scaler: Scaler, config: EnvConfig | None = None) -> None:
         self._market = Market(weeks, scaler, config or EnvConfig())
         self.observation_space = self._market.observation_space
         self.action_space = self._market.action_space

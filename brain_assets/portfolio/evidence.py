@@ -1,10 +1,10 @@
-"""What a policy does, in four numbers, and when they say that it does nothing worth the name.
+"""What a policy does, in a few numbers, and when they say that it does nothing worth the name.
 
 The numbers are of the policy as it acts, without exploring, on the weeks that it learned from.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import MARKET_FEATURES, varied_in_training
 from brain_assets.portfolio.strategy import StrategyRun
-
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
+from brain_assets.store.scaler import Scaler
 
 AT_BOUND = 0.99
-"""A score is at its bound from this share of it on."""
+"""A logit is at its bound from this share of it on."""
 
 MIN_DISTANCE = 0.05
 """Share of the value. An untrained network is 0.03 away, most of it in cash; a trained one is 0.4 to 0.5 away."""
@@ -31,38 +29,44 @@ MIN_TURNOVER = 1e-3
 
 
 def policy_evidence(
-    run: StrategyRun, scores: FloatArray, score_limit: float, weeks: MarketWeeks, rules: TradingRules
+    run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: MarketWeeks, rules: TradingRules
 ) -> dict[str, float]:
     """Measure what a policy did.
 
     Parameters
     ----------
     run : StrategyRun
-    scores : ndarray of float, shape (n_weeks, n_assets + 1)
+    logits : ndarray of float, shape (n_weeks, n_assets + 1)
         From which it decided, cash last.
-    score_limit : float
-        Bound of the scores, both sides.
+    logit_bound : float or None
+        Bound of the logits, both sides; None: there is none.
     weeks : MarketWeeks
     rules : TradingRules
 
     Returns
     -------
     dict of str to float
-        ``action_spread``: standard deviation of the scores of the available assets, mean over the weeks with two or
-        more (0 if there is none). ``mean_turnover``: dollars traded over the value at the week's first open, mean over
-        all weeks but the first, which buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute
-        differences between its weights and those of equal weight, cash included; mean over all weeks, in [0, 1].
-        ``saturation``: share of the scores of available assets that are at a bound, in [0, 1].
+        ``mean_turnover``: dollars traded over the value at the week's first open, mean over all weeks but the first,
+        which buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute differences between its
+        weights and those of equal weight, cash included; mean over all weeks, in [0, 1]. Where logits have a bound
+        also ``action_spread``: standard deviation of the logits of the available assets, mean over the weeks with two
+        or more (0 if there is none); and ``saturation``: share of the logits of available assets that are at a bound,
+        in [0, 1].
     """
     available = weeks.available
-    given = np.where(available, scores[:, :-1], np.nan)
-    several = given[available.sum(axis=1) >= 2]
     apart = np.abs(run.weights - equal_weight(available, rules)).sum(axis=1) / 2
-    return {
-        "action_spread": float(np.nanstd(several, axis=1).mean()) if len(several) else 0.0,
+    evidence = {
         "mean_turnover": float(run.turnover[1:].mean()) if len(weeks) > 1 else 0.0,
         "distance_to_equal_weight": float(apart.mean()),
-        "saturation": float((np.abs(given[available]) >= AT_BOUND * score_limit).mean()),
+    }
+    if logit_bound is None:
+        return evidence
+    given = np.where(available, logits[:, :-1], np.nan)
+    several = given[available.sum(axis=1) >= 2]
+    return {
+        "action_spread": float(np.nanstd(several, axis=1).mean()) if len(several) else 0.0,
+        **evidence,
+        "saturation": float((np.abs(given[available]) >= AT_BOUND * logit_bound).mean()),
     }
 
 
@@ -79,9 +83,8 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
     str or None
         One sentence; None: it is not.
     """
-    distance, turnover, saturation = (
-        float(training[name]) for name in ("distance_to_equal_weight", "mean_turnover", "saturation")
-    )
+    distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
+    saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
     if distance < MIN_DISTANCE:
         return (
             f"The policy is uniform: its weights are {distance:.2%} of the value away from equal weight, "
@@ -94,18 +97,18 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
         )
     if saturation > MAX_SATURATION:
         return (
-            f"The policy is saturated: {saturation:.0%} of its scores are at their bounds, more than "
+            f"The policy is saturated: {saturation:.0%} of its logits are at their bounds, more than "
             f"{MAX_SATURATION:.0%}, so that they hardly tell one asset from another."
         )
     return None
 
 
-def neutral_signals(scaler: "StandardScaler") -> list[str]:
+def neutral_signals(scaler: Scaler) -> list[str]:
     """Name the signals that say nothing: not known in any training week, or without any difference between assets.
 
     Parameters
     ----------
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `brain_assets.portfolio.observations.fit_observation_scaler`.
 
     Returns

@@ -7,18 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, DateArray, FloatArray
+from brain_assets import registry
+from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
-from brain_assets.forecasting.walkforward import MOMENTUM, forecast_matrices
+from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices, forecast_weeks
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.store.names import FAMILY_LABELS, FORECASTER_FAMILIES, cutoff_of_year, parse_snapshot_name
-
-FORECASTER_LABELS: Mapping[str, str] = {
-    **{family: FAMILY_LABELS[family] for family in FORECASTER_FAMILIES},
-    MOMENTUM: MOMENTUM,
-}
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 
 N_GROUPS = 10
 """Deciles."""
@@ -69,7 +65,7 @@ class ForecasterFigures:
 
 
 def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
-    """Measure LSTM, PatchTST and momentum on the weeks that a model forecast; where none did, momentum alone on all.
+    """Measure forecasters and momentum on the weeks that a model forecast; where none did, momentum alone on all.
 
     Parameters
     ----------
@@ -85,7 +81,7 @@ def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
         return ()
     weeks, momentum, realized = forecast_matrices(forecasts, MOMENTUM)
     years = years_of_weeks(weeks.astype("datetime64[D]"))
-    own = {family: _own_weeks(forecasts, family, weeks) for family in FORECASTER_FAMILIES}
+    own = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in families_in(forecasts)}
     by_model = {family: mask for family, mask in own.items() if mask.any()}
     matrices = {family: forecast_matrices(forecasts, family)[1] for family in by_model}
     counted = np.logical_or.reduce(list(by_model.values())) if by_model else np.ones(len(weeks), dtype=np.bool_)
@@ -99,7 +95,7 @@ def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
     return tuple(
         ForecasterFigures(
             name=name,
-            label=FORECASTER_LABELS[name],
+            label=registry.label(name),
             n_weeks=int(np.isfinite(skill[:, position]).sum()),
             rank_correlation=overall[position],
             by_year={year: found[position] for year, found in by_year.items() if np.isfinite(found[position].value)},
@@ -108,12 +104,6 @@ def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
         )
         for position, (name, mask) in enumerate(masks.items())
     )
-
-
-def _own_weeks(forecasts: pd.DataFrame, family: str, weeks: DateArray) -> BoolArray:
-    """Tell which weeks a snapshot of the family forecast."""
-    own = forecasts.loc[forecasts[f"{family}_source"] != MOMENTUM, "week_start"].to_numpy()
-    return np.isin(weeks, own)
 
 
 def _deciles(forecast: FloatArray, realized: FloatArray) -> tuple[Decile, ...]:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
+from brain_assets.market.weekly import WeeklyBars
 
 KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
 KNOWN_AT_CLOSE = ("gap", "weekly_return")
@@ -123,3 +125,66 @@ class MarketWeeks:
             gap=self.gap[:, assets],
             weekly_return=self.weekly_return[:, assets],
         )
+
+
+def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
+    """Put together what a portfolio needs to know.
+
+    Parameters
+    ----------
+    bars : WeeklyBars
+    forecast : ndarray of float64, shape (n_weeks, n_assets)
+        Forecast weekly returns, in the order of `bars`; NaN where there is none.
+
+    Returns
+    -------
+    MarketWeeks
+        A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
+        volatility are known then: nothing about the week itself decides it, and no signal does.
+
+    Raises
+    ------
+    TableError
+        When the panel of the bars came without signals.
+    """
+    if bars.signals is None:
+        raise TableError(
+            "market_weeks: expected bars with signals, got none; use brain_assets.market.signals.add_signals on the "
+            "panel."
+        )
+    known = np.isfinite(forecast) & np.isfinite(bars.momentum) & np.isfinite(bars.volatility)
+    return MarketWeeks(
+        week_start=bars.weeks.start,
+        symbols=bars.symbols,
+        forecast=forecast,
+        momentum=bars.momentum,
+        volatility=bars.volatility,
+        signals=bars.signals,
+        available=bars.tradable & known,
+        gap=bars.gap,
+        weekly_return=bars.held_return,
+    )
+
+
+def require_forecaster(forecasts: pd.DataFrame, family: str) -> None:
+    """Refuse a forecasts table without a column of a family; raises `TableError`."""
+    if family not in forecasts:
+        raise TableError(
+            f"walkforward_forecasts: expected a column {family}, got {', '.join(forecasts.columns)}; materialize it "
+            "again, with the module of that forecaster in BRAIN_PLUGINS."
+        )
+
+
+def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> FloatArray:
+    """Give one column of a forecasts table in the order of `bars`; (n_weeks, n_assets), NaN where there is no row.
+
+    Raises
+    ------
+    TableError
+        If the table has no such column.
+    """
+    require_forecaster(forecasts, column)
+    wide = forecasts.pivot(index="week_start", columns="symbol", values=column)
+    wide = wide.reindex(index=pd.DatetimeIndex(bars.weeks.start.astype("datetime64[us]")), columns=list(bars.symbols))
+    matrix: FloatArray = wide.to_numpy(dtype=np.float64)
+    return matrix

@@ -1,5 +1,6 @@
 """A `Chart` as plotly draws it: plain data for plotly.js, which the page brings along."""
 
+import math
 from typing import Any
 
 from brain_assets.portfolio.charts import Chart, Series
@@ -46,8 +47,6 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
 
 def _decades(chart: Chart) -> float:
     """Tell how many powers of ten the values span."""
-    import math
-
     values = [value for series in chart.series for value in series.y if value is not None and value > 0]
     return math.log10(max(values) / min(values)) if values else 0.0
 

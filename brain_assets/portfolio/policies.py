@@ -1,101 +1,34 @@
-"""From forecasts to a policy snapshot, and from a snapshot to what it does: one road for every policy family."""
+"""From forecasts to a policy snapshot: one road for every policy family."""
 
 import datetime
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
-from brain_assets.configuration import without_advice
-from brain_assets.device import CPU, device_metadata
-from brain_assets.errors import BrainAssetsError, ConfigError, SnapshotError, TableError, TrainingError
+from brain_assets import registry
+from brain_assets.configuration import ModelConfig
+from brain_assets.device import CPU
+from brain_assets.errors import TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
-from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.config import PolicyConfig
-from brain_assets.portfolio.evidence import degeneracy as degeneracy
 from brain_assets.portfolio.evidence import neutral_signals, policy_evidence
-from brain_assets.portfolio.families import POLICIES
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import N_MARKET_FEATURES
-from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
-from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
-from brain_assets.store.checks import (
-    CONFIG,
-    COUNT,
-    DATE,
-    METADATA,
-    NAMES,
-    NUMBER,
-    NUMBER_OR_NULL,
-    SCALE,
-    Kind,
-    check_dates,
-    check_metadata,
-    check_weights,
-    refused,
-)
+from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.policy import N_THREADS, OnProgress, Policy, PolicyProgress, PolicyRunner
+from brain_assets.portfolio.rules import RULES, policy_options
+from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.versions import CODE_VERSIONS
+from brain_assets.store.snapshot import ModelSnapshot
 
 
-def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
-    """Put together what a portfolio needs to know.
-
-    Parameters
-    ----------
-    bars : WeeklyBars
-    forecast : ndarray of float64, shape (n_weeks, n_assets)
-        Forecast weekly returns, in the order of `bars`; NaN where there is none.
-
-    Returns
-    -------
-    MarketWeeks
-        A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
-        volatility are known then: nothing about the week itself decides it, and no signal does.
-
-    Raises
-    ------
-    TableError
-        When the panel of the bars came without signals.
-    """
-    if bars.signals is None:
-        raise TableError(
-            "market_weeks: expected bars with signals, got none; use brain_assets.market.signals.add_signals on the "
-            "panel."
-        )
-    known = np.isfinite(forecast) & np.isfinite(bars.momentum) & np.isfinite(bars.volatility)
-    return MarketWeeks(
-        week_start=bars.weeks.start,
-        symbols=bars.symbols,
-        forecast=forecast,
-        momentum=bars.momentum,
-        volatility=bars.volatility,
-        signals=bars.signals,
-        available=bars.tradable & known,
-        gap=bars.gap,
-        weekly_return=bars.held_return,
-    )
-
-
-def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> FloatArray:
-    """Give one column of a forecasts table in the order of `bars`; (n_weeks, n_assets), NaN where there is no row."""
-    wide = forecasts.pivot(index="week_start", columns="symbol", values=column)
-    wide = wide.reindex(index=pd.DatetimeIndex(bars.weeks.start.astype("datetime64[us]")), columns=list(bars.symbols))
-    matrix: FloatArray = wide.to_numpy(dtype=np.float64)
-    return matrix
-
-
-def policy_fingerprint(family: str, weeks: MarketWeeks, config: PolicyConfig, device: str = CPU) -> Fingerprint:
+def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
     data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
-    options = policy_options(config)
-    return Fingerprint(family, CODE_VERSIONS[f"{family}_policy"], hash_json(options), data, device=device)
+    policy: Policy = registry.get(family)
+    return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 
 
 def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date) -> MarketWeeks:
@@ -109,7 +42,7 @@ def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutof
         If no week is left.
     """
     bars = bars.until(cutoff_date)
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, POLICIES[family].forecaster))
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, registry.get(family).forecaster))
     usable = np.flatnonzero(weeks.available.any(axis=1))
     if len(usable) == 0:
         raise TrainingError(
@@ -123,9 +56,9 @@ def train_policy_snapshot(
     family: str,
     weeks: MarketWeeks,
     cutoff_date: datetime.date,
-    config: PolicyConfig,
+    config: ModelConfig,
     market: MarketNote,
-    on_progress: Callable[[int, int, float], None] | None = None,
+    on_progress: OnProgress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
     """Train a policy.
@@ -133,25 +66,38 @@ def train_policy_snapshot(
     Parameters
     ----------
     family : str
-        A key of `POLICIES`.
+        Name of a registered policy.
     weeks : MarketWeeks
         From `training_weeks`.
     cutoff_date : datetime.date
-    config : PolicyConfig
+    config : ModelConfig
         Of the family's class.
     market : MarketNote
         Where the weeks are from; goes into the metadata and onto the model card.
     on_progress : callable, optional
-        Called after every rollout with steps so far, steps in all, and the mean reward of an episode.
+        Called with every point of the learning curve.
     device : str, optional
         From `brain_assets.device.resolve_device`.
-    """
-    from brain_assets.portfolio.policy import Actor, restore_policy, trace
 
-    on_point = None if on_progress is None else lambda point: on_progress(*point)
-    result = POLICIES[family].train(weeks, config, RULES, on_point, device)
-    network = restore_policy(family, config, result.state_dict)
-    run, scores = trace(Actor(network, result.scaler, weeks, RULES, config.signal_scale), weeks, RULES)
+    Raises
+    ------
+    TrainingError
+        If the training fails, or gives other arrays than the family says.
+    PolicyError
+        If the policy's logits are none.
+    """
+    policy: Policy = registry.get(family)
+    curve: list[PolicyProgress] = []
+
+    def note(point: PolicyProgress) -> None:
+        curve.append(point)
+        if on_progress is not None:
+            on_progress(point)
+
+    fitted = policy.check_fitted(policy.fit(weeks, config, RULES, note, device), config)
+    scaler = fit_observation_scaler(weeks)
+    arrays = {**fitted, **scaler.arrays}
+    run, logits = PolicyRunner(policy, arrays, config, weeks, RULES).rollout()
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
         "data": {
@@ -164,22 +110,22 @@ def train_policy_snapshot(
             "annual_growth": run.annual_growth,
             "annual_growth_equal_weight": run_equal_weight(weeks, RULES).annual_growth,
             **_forecast_figures(weeks),
-            **policy_evidence(run, scores, network.score_limit, weeks, RULES),
+            **policy_evidence(run, logits, policy.logit_bound(config), weeks, RULES),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
-                for point in result.learning_curve
+                for point in curve
                 if np.isfinite(point.mean_episode_reward)
             ],
         },
-        "neutral_signals": neutral_signals(result.scaler),
+        "neutral_signals": neutral_signals(scaler),
         "market": market.name,
         "caveat": market.caveat,
-        "n_threads": result.n_threads,
-        **device_metadata(device, result.difference),
+        "n_threads": N_THREADS,
+        "device": device,
     }
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata)
-    return ModelSnapshot(family, cutoff_date, options, metadata, result.state_dict, result.scaler, card)
+    return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
 
 
 def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
@@ -189,94 +135,3 @@ def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
         "forecast_rank_correlation": known_mean_rank_correlation(weeks.forecast, realized),
         "momentum_rank_correlation": known_mean_rank_correlation(weeks.momentum, realized),
     }
-
-
-SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
-DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
-TRAINING = {
-    **dict.fromkeys(("annual_growth", "annual_growth_equal_weight"), NUMBER),
-    **dict.fromkeys(("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation"), SCALE),
-    **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
-    "curve": [{"steps": COUNT, "reward": NUMBER}],
-}
-EVIDENCE = {"data": DATA, "training": TRAINING, "neutral_signals": [SIGNAL]}
-"""What a policy's metadata says, besides what every family's does."""
-
-
-def check_policy(snapshot: ModelSnapshot) -> None:
-    """Refuse a snapshot whose metadata, configuration, weights and scaler are not those of one policy.
-
-    Raises
-    ------
-    SnapshotError
-        Beginning with the name of the file that is to blame.
-    """
-    from brain_assets.portfolio.policy import empty_policy
-
-    if snapshot.family not in POLICIES:
-        raise refused(METADATA, f"a policy that can be loaded ({', '.join(POLICIES)})", snapshot.family)
-    check_metadata(snapshot.metadata, EVIDENCE)
-    check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
-    try:
-        config, _ = read_policy_options(snapshot.family, snapshot.config)
-    except ConfigError as error:
-        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
-    check_weights(snapshot.state_dict, empty_policy(snapshot.family, config), snapshot.scaler, N_MARKET_FEATURES)
-
-
-def decide(snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> StrategyRun:
-    """Take a policy through weeks; see `ModelSnapshot.decide`, which guards it."""
-    return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast))
-
-
-def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
-    """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
-
-    Parameters
-    ----------
-    snapshot : ModelSnapshot
-    weeks : MarketWeeks
-        Of its training.
-    n_weeks : int
-        How many, at the end.
-
-    Returns
-    -------
-    ndarray of float64, shape (at most n_weeks, n_assets + 1)
-        Cash last; starting from cash.
-    """
-    from brain_assets.portfolio.policy import restore_policy, run_policy
-
-    config, rules = read_policy_options(snapshot.family, snapshot.config)
-    network = restore_policy(snapshot.family, config, snapshot.state_dict)
-    last = weeks.select(slice(-n_weeks, None))
-    return run_policy(network, snapshot.scaler, last, rules, config.signal_scale).weights
-
-
-def run_policies(
-    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
-) -> StrategyRun:
-    """Trade weeks one after the other, each with the snapshot at its position in `choice`.
-
-    Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
-
-    Raises
-    ------
-    LookAheadError
-        If a week begins on or before the cut-off of its snapshot.
-    BrainAssetsError
-        If a snapshot was trained for other trading rules.
-    """
-    from brain_assets.portfolio.policy import Actor, restore_policy
-
-    actors = []
-    for position, snapshot in enumerate(snapshots):
-        snapshot.refuse_known_weeks(weeks.week_start[choice == position])
-        config, rules = read_policy_options(snapshot.family, snapshot.config)
-        if rules != RULES:
-            raise BrainAssetsError(
-                f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES}, got {rules}; retrain it."
-            )
-        network = restore_policy(snapshot.family, config, snapshot.state_dict)
-        actors.append(Actor(network, snapshot.scaler, weeks, rules, config.signal_scale))
-    return run_strategy(weeks, RULES, lambda week, held: actors[choice[week]].choose(week, held), held)

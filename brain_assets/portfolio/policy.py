@@ -1,265 +1,279 @@
-"""The policies: one small network shared by all assets, and how it acts.
+"""What a policy is, and the one road from what it says to trades.
 
-Shapes: B = batch, A = assets, F = `N_FEATURES`, H = hidden.
-
-Names in the state dicts, each a ``weight`` and a ``bias``. Both families: ``actor.embed`` (F to H), ``actor.own`` and
-``actor.others`` (H to H), ``score`` (H to 1, every asset), ``cash`` (H to 1, from the mean over assets). PPO:
-``critic.embed``, ``critic.own``, ``critic.others``, ``value`` (H to 1, likewise from the mean). SAC, for n of 0 and 1:
-``critics.<n>.assets.embed`` (F + 1 to H, the weight too), ``.own``, ``.others``, and ``critics.<n>.value`` (2 H to 1).
-Besides them ``log_std`` (2 numbers): logarithm of the standard deviation while it explores, of assets and of cash; of
-scores for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``log_std``.
+A policy gives logits; the platform checks them and turns them into target weights by
+`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules.
 """
-# ruff: noqa: TID253 - a torch module needs torch when it is imported; import this module inside functions
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+import numpy.typing as npt
 
+from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.configuration import ModelConfig
+from brain_assets.errors import BrainAssetsError, PolicyError
+from brain_assets.market.signals import SIGNALS
+from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.arithmetic import TradingRules, target_weights
-from brain_assets.portfolio.config import PolicyConfig
-from brain_assets.portfolio.environment import SCORE_LIMIT
-from brain_assets.portfolio.families import POLICIES
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES, ObservationBuilder
+from brain_assets.portfolio.market_weeks import MarketWeeks, market_weeks
+from brain_assets.portfolio.observations import N_MARKET_FEATURES
+from brain_assets.portfolio.rules import RULES, read_policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
+from brain_assets.store.checks import (
+    COUNT,
+    DATE,
+    NAMES,
+    NUMBER,
+    NUMBER_OR_NULL,
+    SCALE,
+    Kind,
+    check_dates,
+    check_metadata,
+)
+from brain_assets.store.scaler import check_scaler
+from brain_assets.store.snapshot import ModelSnapshot
 
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
-
-SAC_STD = 0.5
-"""Standard deviation of SAC's exploration at the start, before tanh; it is learned from there."""
-
-
-def initialize(layer: nn.Linear, gain: float) -> nn.Linear:
-    """Make a layer's weights orthogonal, scaled by `gain`, and its biases 0."""
-    nn.init.orthogonal_(layer.weight, gain=gain)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def by_asset(observation: Tensor) -> Tensor:
-    """Undo the flattening of the environments; [B, A * F] to [B, A, F]."""
-    return observation.reshape(len(observation), -1, N_FEATURES)  # [B, A, F]
+N_THREADS = 1
+"""Bits repeat at a fixed thread count only, and small networks are fastest at one."""
 
 
-def spread(of_kinds: Tensor, n_assets: int) -> Tensor:
-    """Give each asset the first of two numbers, and cash the second; [2] to [A + 1]."""
-    return torch.cat([of_kinds[:1].expand(n_assets), of_kinds[1:]])
+class PolicyProgress(NamedTuple):
+    """Where a training stands: a point of its learning curve."""
+
+    steps: int
+    """Weeks lived through so far."""
+
+    total_steps: int
+    """Weeks to live through in all."""
+
+    mean_episode_reward: float
+    """Mean sum of rewards (100 * log growth, after costs) over the last episodes that ended, as many as run at once,
+    exploration included; NaN while none has."""
 
 
-class SharedAssetNetwork(nn.Module):
-    """Looks at each asset, and at the mean of those available, with the same weights: any number, in any order."""
+OnProgress = Callable[[PolicyProgress], None]
 
-    def __init__(self, n_features: int, hidden: int) -> None:
-        super().__init__()
-        self.embed, self.own, self.others = (
-            initialize(nn.Linear(size, hidden), gain=2.0**0.5) for size in (n_features, hidden, hidden)
-        )
+Act = Callable[[int, FloatArray], npt.NDArray[np.floating]]
+"""From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits of that shape,
+cash last."""
 
-    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Give an embedding an asset, and their mean over the available ones; [B, A, F] to [B, A, H] and [B, H]."""
-        share = observation[:, :, AVAILABLE]  # [B, A]
-        share = (share / share.sum(dim=1, keepdim=True).clamp(min=1.0)).unsqueeze(1)  # [B, 1, A]
-        embedded = torch.relu(self.embed(observation))  # [B, A, H]
-        context = self.others(share @ embedded)  # [B, 1, H]
-        mixed = torch.relu(self.own(embedded) + context)  # [B, A, H]
-        return mixed, (share @ mixed).squeeze(1)  # [B, A, H], [B, H]
+SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
+DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
+TRAINING = {
+    **dict.fromkeys(("annual_growth", "annual_growth_equal_weight"), NUMBER),
+    **dict.fromkeys(("mean_turnover", "distance_to_equal_weight"), SCALE),
+    **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
+    "curve": [{"steps": COUNT, "reward": NUMBER}],
+}
+BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)
+"""What is said of the training of a policy whose logits have a bound."""
 
 
-class ScoreNetwork(nn.Module):
-    """Scores for every asset and for cash: what a family's network does when it acts.
+class Policy(registry.Family):
+    """A family of policies: one class in one file, registered by `brain_assets.registry.register`.
 
-    Scores lie within ``score_limit`` on both sides, or are cut off there by the environment.
-
-    Parameters
+    Attributes
     ----------
-    hidden : int
-        Width of the layers.
-    score_limit : float
-        Bound of the scores, on both sides.
+    forecaster : str
+        Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given.
     """
 
-    def __init__(self, hidden: int, score_limit: float) -> None:
-        super().__init__()
-        self.score_limit = score_limit
-        self.actor = SharedAssetNetwork(N_FEATURES, hidden)
-        self.score = nn.Linear(hidden, 1)
-        self.cash = nn.Linear(hidden, 1)
-        for head in (self.score, self.cash):
-            initialize(head, gain=0.01)  # it starts at nearly equal weights
+    role: ClassVar[Literal["forecaster", "policy"]] = "policy"
+    forecaster: ClassVar[str]
 
-    def scores(self, observation: Tensor) -> Tensor:
-        """Score assets and cash; [B, A * F] to [B, A + 1], cash last."""
-        mixed, pooled = self.actor(by_asset(observation))  # [B, A, H], [B, H]
-        return torch.cat([self.score(mixed).squeeze(-1), self.cash(pooled)], dim=1)  # [B, A + 1]
-
-    def act(self, observation: Float32Array) -> Float32Array:
-        """Score without exploring: the same observation, the same scores.
+    @abstractmethod
+    def fit(
+        self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, Float32Array]:
+        """Learn from weeks that have all gone by.
 
         Parameters
         ----------
-        observation : ndarray of float32, shape (n_assets * N_FEATURES,)
-            From `ObservationBuilder.build`.
+        weeks : MarketWeeks
+            Up to the cut-off, oldest first; all of them may be looked at.
+        config : ModelConfig
+            Of the family's ``Config``. The same weeks, config and device must give the same bytes.
+        rules : TradingRules
+        progress : callable
+            May be called with points of a learning curve.
+        device : str
+            ``cpu`` or ``cuda``.
 
         Returns
         -------
-        ndarray of float32, shape (n_assets + 1,)
-            For `brain_assets.portfolio.arithmetic.target_weights`.
+        mapping of str to ndarray of float32
+            As `layout` says; empty where there is nothing to learn.
         """
-        with torch.no_grad():
-            scores: Float32Array = self.scores(torch.from_numpy(observation).unsqueeze(0))[0].numpy()
-        return scores
 
+    @abstractmethod
+    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
+        """Prepare to decide some weeks, and give the function that does.
 
-class PpoNetwork(ScoreNetwork):
-    """Scores, and a value of the state (used in training only).
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            What `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`.
+        config : ModelConfig
+        weeks : MarketWeeks
+            Assets may be others, or more, than in training.
 
-    Parameters
-    ----------
-    hidden : int
-        Width of the layers.
-    score_std : float
-        Standard deviation of the scores that exploration starts with.
-    """
-
-    def __init__(self, hidden: int = 32, score_std: float = 1.0) -> None:
-        super().__init__(hidden, SCORE_LIMIT)
-        self.critic = SharedAssetNetwork(N_FEATURES, hidden)
-        self.value = initialize(nn.Linear(hidden, 1), gain=1.0)
-        self.log_std = nn.Parameter(torch.full((2,), float(np.log(score_std))))
-
-    def values(self, observation: Tensor) -> Tensor:
-        """Estimate the sum of discounted rewards to come; [B, A * F] to [B, 1]."""
-        _, pooled = self.critic(by_asset(observation))  # [B, H]
-        value: Tensor = self.value(pooled)  # [B, 1]
-        return value
-
-    def log_std_by_score(self, n_assets: int) -> Tensor:
-        """Spread `log_std` over the scores; shape [A + 1]."""
-        return spread(self.log_std, n_assets)
-
-
-class ActionValueNetwork(nn.Module):
-    """Estimates what target weights are worth: weights, not scores, since rewards are all but linear in them.
-
-    Each asset's embedding sees the weight beside the observation, for what trading it costs, and is pooled twice: by
-    weight, which is what the portfolio earns, and over the available assets.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.assets = SharedAssetNetwork(N_FEATURES + 1, hidden)
-        self.value = initialize(nn.Linear(2 * hidden, 1), gain=1.0)
-
-    def forward(self, observation: Tensor, weights: Tensor, max_weight: float) -> Tensor:
-        """Estimate the sum of discounted rewards to come; [B, A * F] and [B, A + 1] to [B, 1].
-
-        `weights` are those traded to, cash last; `max_weight` is the largest that the rules allow.
+        Returns
+        -------
+        callable
+            ``act(week, held)`` gives logits, (n_assets + 1,), cash last: any finite numbers, of which only differences
+            count, or -inf for an asset that shall not be held. It must look at nothing of the week that is known after
+            its decision time (see `MarketWeeks`), nor of later weeks.
         """
-        of_assets = weights[:, :-1].unsqueeze(1)  # [B, 1, A]
-        seen = torch.cat([by_asset(observation), of_assets.transpose(1, 2) / max_weight], dim=2)  # [B, A, F + 1]
-        mixed, pooled = self.assets(seen)  # [B, A, H], [B, H]
-        earning = (of_assets @ mixed).squeeze(1)  # [B, H]
-        value: Tensor = self.value(torch.cat([earning, pooled], dim=1))  # [B, 1]
-        return value
+
+    def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
+        """Name the float32 arrays that `fit` gives, with their shapes; default: none."""
+        return {}
+
+    def logit_bound(self, config: Any) -> float | None:  # noqa: ARG002
+        """Bound of the logits, on both sides; None: there is none."""
+        return None
+
+    @classmethod
+    def problem(cls) -> tuple[str, str] | None:
+        """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
+        forecaster = getattr(cls, "forecaster", None)
+        if not isinstance(forecaster, str) or not forecaster:
+            return "the name of a family as forecaster", repr(forecaster)
+        return None
+
+    def check(self, snapshot: ModelSnapshot) -> None:
+        """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
+        config = self.read_config(snapshot.config)
+        training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
+        check_metadata(snapshot.metadata, {"data": DATA, "training": training, "neutral_signals": [SIGNAL]})
+        check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
+        check_scaler(snapshot.arrays, N_MARKET_FEATURES)
+
+    def decide(self, snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> FloatArray:
+        """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
+        return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
+
+    def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
+        """Read how a snapshot was trained; see `brain_assets.portfolio.rules.policy_options`."""
+        return read_policy_options(self.Config, options)[0]
 
 
-class SacNetwork(ScoreNetwork):
-    """Scores within bounds, and two estimates of what an action is worth (used in training only).
-
-    Parameters
-    ----------
-    hidden : int
-        Width of the layers.
-    score_limit : float
-        Bound of the scores, on both sides.
-    """
-
-    def __init__(self, hidden: int = 32, score_limit: float = 3.0) -> None:
-        super().__init__(hidden, score_limit)
-        self.log_std = nn.Parameter(torch.full((2,), float(np.log(SAC_STD))))
-        self.critics = nn.ModuleList(ActionValueNetwork(hidden) for _ in range(2))
-
-    def gaussian(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Give mean and logarithm of the standard deviation of what tanh bounds; [B, A * F] to [B, A + 1] twice."""
-        means = super().scores(observation)  # [B, A + 1]
-        return means, spread(self.log_std, means.shape[1] - 1).expand_as(means)
-
-    def scores(self, observation: Tensor) -> Tensor:
-        """Score assets and cash within the bounds; [B, A * F] to [B, A + 1], cash last."""
-        return self.score_limit * torch.tanh(super().scores(observation))
-
-
-def restore_policy(family: str, config: PolicyConfig, state_dict: Mapping[str, Tensor]) -> ScoreNetwork:
-    """Build the network that a state dict of a family is of."""
-    network = POLICIES[family].network(config)
-    network.load_state_dict(state_dict)
-    return network.eval()
-
-
-def empty_policy(family: str, config: PolicyConfig) -> ScoreNetwork:
-    """Build a network on the device "meta": its weights have names, shapes and types, but no memory."""
-    with torch.device("meta"):
-        return POLICIES[family].network(config)
-
-
-class Actor:
-    """A network that trades through weeks, without exploring.
+class PolicyRunner:
+    """A trained policy that trades through weeks.
 
     Parameters
     ----------
-    network : ScoreNetwork
-    scaler : sklearn.preprocessing.StandardScaler
-        The one it was trained with.
+    policy : Policy
+    arrays : mapping of str to ndarray
+    config : ModelConfig
     weeks : MarketWeeks
-        Assets may be others, or more, than in training.
     rules : TradingRules
-    signal_scale : float
-        Of the configuration that it was trained with.
     """
 
     def __init__(
         self,
-        network: ScoreNetwork,
-        scaler: "StandardScaler",
+        policy: Policy,
+        arrays: Mapping[str, np.ndarray],
+        config: ModelConfig,
         weeks: MarketWeeks,
         rules: TradingRules,
-        signal_scale: float,
     ) -> None:
-        self._network, self._weeks, self._rules = network, weeks, rules
-        self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
+        self._name, self._weeks, self._rules = policy.name, weeks, rules
+        self._act = policy.act(arrays, config, weeks)
 
-    def score(self, week: int, held: FloatArray) -> Float32Array:
-        """Score assets and cash at the decision time of a week; shape (n_assets + 1,)."""
-        return self._network.act(self._builder.build(week, held))
+    def logits(self, week: int, held: FloatArray) -> FloatArray:
+        """Ask for the logits of a week, (n_assets + 1,).
+
+        Raises
+        ------
+        PolicyError
+            If they are of another shape, or one is none.
+        """
+        logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
+        n_logits = self._weeks.n_assets + 1
+        if logits.shape != (n_logits,):
+            raise self._error(week, f"logits of shape (n_assets + 1,) = ({n_logits},)", f"{logits.shape}")
+        if np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
+            raise self._error(week, "logits that are numbers, or -inf for an asset", f"{logits}")
+        return logits
 
     def choose(self, week: int, held: FloatArray) -> FloatArray:
         """Give the target weights of a week; see `brain_assets.portfolio.strategy.run_strategy`."""
-        return target_weights(self.score(week, held), self._weeks.available[week], self._rules)
+        return self._weights(week, self.logits(week, held))
+
+    def rollout(self) -> tuple[StrategyRun, FloatArray]:
+        """Trade through all weeks, starting in cash, and note the logits; (n_weeks, n_assets + 1)."""
+        logits = np.empty((len(self._weeks), self._weeks.n_assets + 1))
+
+        def choose(week: int, held: FloatArray) -> FloatArray:
+            logits[week] = self.logits(week, held)
+            return self._weights(week, logits[week])
+
+        return run_strategy(self._weeks, self._rules, choose), logits
+
+    def _weights(self, week: int, logits: FloatArray) -> FloatArray:
+        """Turn logits into weights; an asset at -inf is as one that is not available, else a cap might fill it up."""
+        available = self._weeks.available[week] & np.isfinite(logits[:-1])
+        return target_weights(logits, available, self._rules)
+
+    def _error(self, week: int, expected: str, got: str) -> PolicyError:
+        return PolicyError(
+            f"{self._name}: expected {expected}, got {got} in the week of {self._weeks.week_start[week]}; correct its "
+            "act, or train it again."
+        )
 
 
-def trace(actor: Actor, weeks: MarketWeeks, rules: TradingRules) -> tuple[StrategyRun, FloatArray]:
-    """Let a policy trade through weeks, and note the scores from which it decided; (n_weeks, n_assets + 1)."""
-    scores = np.empty((len(weeks), weeks.n_assets + 1))
-
-    def choose(week: int, held: FloatArray) -> FloatArray:
-        scores[week] = actor.score(week, held)
-        return target_weights(scores[week], weeks.available[week], rules)
-
-    return run_strategy(weeks, rules, choose), scores
-
-
-def run_policy(
-    network: ScoreNetwork,
-    scaler: "StandardScaler",
-    weeks: MarketWeeks,
-    rules: TradingRules,
-    signal_scale: float,
-    held: FloatArray | None = None,
+def run_policies(
+    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
 ) -> StrategyRun:
-    """Let a trained policy trade through weeks; see `Actor` and `brain_assets.portfolio.strategy.run_strategy`."""
-    return run_strategy(weeks, rules, Actor(network, scaler, weeks, rules, signal_scale).choose, held)
+    """Trade weeks one after the other, each with the snapshot at its position in `choice`.
+
+    Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
+
+    Raises
+    ------
+    LookAheadError
+        If a week begins on or before the cut-off of its snapshot.
+    BrainAssetsError
+        If a snapshot was trained for other trading rules.
+    PolicyError
+        If a policy's logits are none.
+    """
+    runners = []
+    for position, snapshot in enumerate(snapshots):
+        snapshot.refuse_known_weeks(weeks.week_start[choice == position])
+        runners.append(_runner(snapshot, weeks))
+    return run_strategy(weeks, RULES, lambda week, held: runners[choice[week]].choose(week, held), held)
+
+
+def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
+    """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
+
+    Parameters
+    ----------
+    snapshot : ModelSnapshot
+    weeks : MarketWeeks
+        Of its training.
+    n_weeks : int
+        How many, at the end.
+
+    Returns
+    -------
+    ndarray of float64, shape (at most n_weeks, n_assets + 1)
+        Cash last; starting from cash.
+    """
+    last = weeks.select(slice(-n_weeks, None))
+    return run_strategy(last, RULES, _runner(snapshot, last).choose).weights
+
+
+def _runner(snapshot: ModelSnapshot, weeks: MarketWeeks) -> PolicyRunner:
+    policy: Policy = registry.get(snapshot.family)
+    config, rules = read_policy_options(policy.Config, snapshot.config)
+    if rules != RULES:
+        raise BrainAssetsError(
+            f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES!r}, got {rules!r}; retrain it."
+        )
+    return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)

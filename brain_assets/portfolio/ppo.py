@@ -1,134 +1,69 @@
-"""Training of the policy with PPO (Schulman et al. 2017, arXiv:1707.06347), as stable-baselines3 does it."""
-# ruff: noqa: TID253 - a policy class of SB3 needs its base when imported; import this module inside functions
+"""PPO: a policy by proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
 
-import math
-from typing import Any
+Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_ppo`; see `ActorCritic` for how it acts.
+"""
 
-import numpy as np
-import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from torch import Tensor, nn
-from torch.optim import AdamW
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from brain_assets.device import CPU, Losses
-from brain_assets.errors import BrainAssetsError
+from pydantic import Field, model_validator
+
+from brain_assets import registry
+from brain_assets.arrays import Float32Array
+from brain_assets.configuration import require
+from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.config import PpoConfig
-from brain_assets.portfolio.environment import SCORE_LIMIT, EnvConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policy import PpoNetwork
-from brain_assets.portfolio.training import OnProgress, PolicyResult, learn
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+from brain_assets.portfolio.policy import OnProgress
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.networks import PpoNetwork
 
 
-class SharedPolicy(ActorCriticPolicy):
-    """Shows SB3 a `PpoNetwork`: what SB3 trains is the very module that is stored.
+class PpoConfig(ActorCriticConfig):
+    """How a policy is trained by PPO; batch_size must divide n_envs * n_steps, so that no batch is a remnant."""
 
-    Actions are scores over `SCORE_LIMIT`.
-    """
-
-    def __init__(self, *args: Any, hidden: int, score_std: float, **kwargs: Any) -> None:
-        self._hidden, self._score_std = hidden, score_std
-        super().__init__(*args, **kwargs)
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.network = PpoNetwork(self._hidden, self._score_std)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
-
-    def get_distribution(self, obs: PyTorchObs) -> Distribution:
-        """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
-        scores = self.network.scores(obs)  # type: ignore[arg-type]  # our observations are one tensor
-        log_std = self.network.log_std_by_score(scores.shape[1] - 1) - math.log(SCORE_LIMIT)
-        distribution = self.action_dist
-        if not isinstance(distribution, DiagGaussianDistribution):
-            raise BrainAssetsError(f"expected a Gaussian over a Box of actions, got {type(distribution).__name__}.")
-        return distribution.proba_distribution(scores / SCORE_LIMIT, log_std)
-
-    def predict_values(self, obs: PyTorchObs) -> Tensor:
-        """Give the critic's values; [B, A * F] to [B, 1]."""
-        return self.network.values(obs)  # type: ignore[arg-type]
-
-    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Give actions, values and log probabilities; [B, A * F] to [B, A + 1], [B, 1] and [B]."""
-        distribution = self.get_distribution(obs)
-        actions = distribution.get_actions(deterministic=deterministic)
-        return actions, self.predict_values(obs), distribution.log_prob(actions)
-
-    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Give values, log probabilities and entropies; [B, 1], [B] and [B]."""
-        distribution = self.get_distribution(obs)
-        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
-
-
-def first_losses(model: PPO) -> Losses:
-    """Give the losses of the first weeks of a rollout as `PPO.train` has them while no weight has moved."""
-    buffer = model.rollout_buffer
-
-    def rows(values: np.ndarray) -> Tensor:
-        flat = values.reshape(-1, *values.shape[2:])[: model.batch_size]  # (n_steps, n_envs, ...) to [B, ...]
-        return torch.from_numpy(flat.astype(np.float32))
-
-    observations, actions = rows(buffer.observations), rows(buffer.actions)
-    returns, advantages, log_probs = rows(buffer.returns), rows(buffer.advantages), rows(buffer.log_probs)
-    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-
-    def losses(policy: SharedPolicy) -> Tensor:
-        like = next(policy.parameters())
-        values, log_prob, entropy = policy.evaluate_actions(observations.to(like), actions.to(like))
-        if entropy is None:
-            raise BrainAssetsError("expected the entropy of a Gaussian, got none.")
-        ratio = torch.exp(log_prob - log_probs.to(like))
-        value_loss = nn.functional.mse_loss(returns.to(like), values.flatten())
-        parts = -(advantages.to(like) * ratio).mean(), model.vf_coef * value_loss, -model.ent_coef * entropy.mean()
-        return torch.stack(parts)
-
-    return losses
-
-
-def train_ppo(
-    weeks: MarketWeeks,
-    config: PpoConfig,
-    rules: TradingRules,
-    on_progress: OnProgress | None = None,
-    device: str = CPU,
-) -> PolicyResult:
-    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
-
-    def make_model(env: VectorizedPortfolioEnv) -> PPO:
-        return PPO(
-            SharedPolicy,
-            env,
-            learning_rate=lambda remaining: config.learning_rate * remaining,
-            n_steps=config.n_steps,
-            batch_size=config.batch_size,
-            n_epochs=config.n_epochs,
-            gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
-            clip_range=config.clip,
-            ent_coef=config.ent_coef,
-            policy_kwargs={
-                "hidden": config.hidden,
-                "score_std": config.score_std,
-                "optimizer_class": AdamW,
-                "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
-            },
-            stats_window_size=config.n_envs,
-            seed=config.seed,
-            device=device,
-        )
-
-    env_config = EnvConfig(rules, config.episode_weeks, signal_scale=config.signal_scale)
-    return learn(
-        make_model,
-        weeks,
-        env_config,
-        config.n_envs,
-        config.total_steps,
-        config.seed,
-        on_progress,
-        device,
-        first_losses,
+    n_epochs: int = Field(4, ge=1, le=1_000, description="Passes over a rollout.")
+    gae_lambda: float = Field(0.9, ge=0, le=1, description="Bias against variance of the advantages.")
+    ent_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus in the loss.")
+    clip: float = Field(0.2, gt=0, lt=1, description="Largest change of a probability ratio that still earns.")
+    weight_decay: float = Field(
+        1.0, ge=0, le=100, description="Of AdamW: by this times the learning rate weights shrink at every step."
     )
+    score_std: float = Field(
+        3.0,
+        gt=0,
+        le=10,
+        description="Standard deviation of the explored logits at the start. It is learned from there.",
+    )
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> Self:
+        rollout = self.n_envs * self.n_steps
+        divides = rollout % self.batch_size == 0
+        require(divides, "batch_size", f"a divisor of n_envs * n_steps = {rollout}", self.batch_size)
+        return self
+
+
+@registry.register
+class Ppo(ActorCritic):
+    """PPO policy over weekly weights, trained on LSTM forecasts, signals and weeks up to 31 December."""
+
+    name, label, code_version = "ppo", "PPO", "5"
+    Config = PpoConfig
+    forecaster = "lstm"
+    quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8, "batch_size": 52}
+
+    def network(self, config: PpoConfig) -> "PpoNetwork":
+        """Build the network, untrained."""
+        network: PpoNetwork = registry.load(NETWORKS).PpoNetwork(config.hidden, config.score_std)
+        return network
+
+    def fit(
+        self, weeks: MarketWeeks, config: PpoConfig, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, Float32Array]:
+        """Train the network."""
+        weights: Mapping[str, Float32Array] = registry.load("brain_assets.portfolio.sb3_ppo").train(
+            weeks, config, rules, progress, device
+        )
+        return weights

@@ -4,7 +4,7 @@ Of an observation, only the weights held are an episode's own; the rest is the m
 SB3's buffer keeps each whole, twice: 2 gigabytes for 500 assets and 40,000 weeks. Here the market's part is looked up
 when a batch is drawn, and the batch is the same to the bit.
 """
-# ruff: noqa: TID253 - a subclass needs its base when the module is imported; import this module inside functions
+# ruff: noqa: TID253 - a subclass needs its base; loaded by `brain_assets.registry.load` alone
 
 from typing import Any
 
@@ -77,21 +77,6 @@ class MarketReplayBuffer(ReplayBuffer):
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
-
-    def first(self, n_weeks: int) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """Give what was seen, done and earned in the first weeks; they are there until the buffer is full.
-
-        Returns
-        -------
-        observations : ndarray of float32, shape (n_weeks, n_assets * N_FEATURES)
-        actions : ndarray of float32, shape (n_weeks, n_assets + 1)
-        rewards : ndarray of float32, shape (n_weeks,)
-        """
-
-        def rows(values: np.ndarray) -> Any:  # (n_steps, n_envs, ...) to (n_weeks, ...)
-            return values[: self.pos].reshape(-1, *values.shape[2:])[:n_weeks]
-
-        return self._env.observation(rows(self._week), rows(self._held)), rows(self.actions), rows(self.rewards)
 
     def _get_samples(
         self,

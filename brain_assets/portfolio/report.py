@@ -5,33 +5,28 @@ alike, so years are chained: each January has the cost of buying in. A policy th
 (``ppo_seed_1``, …) is one strategy; the seeds show how far it depends on luck in training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from brain_assets import registry
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
+from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.backtest import CASH, weights_table
-from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
 from brain_assets.portfolio.forecast_figures import ForecasterFigures, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
-from brain_assets.store.names import FAMILY_LABELS, POLICY_FAMILIES
-
-LABELS: Mapping[str, str] = {
-    **{family: FAMILY_LABELS[family] for family in POLICY_FAMILIES},
-    **{name: baseline.label for name, baseline in BASELINES.items()},
-}
-"""Strategy -> what a reader calls it, in the order in which reports show them."""
 
 
 class Weights(NamedTuple):
@@ -55,6 +50,9 @@ class StrategyFigures:
     name: str
 
     label: str
+
+    is_policy: bool
+    """Whether it is that of a family of policies; else it is a benchmark strategy, or nobody knows it."""
 
     net_returns: FloatArray
     """(n_weeks,)"""
@@ -143,7 +141,7 @@ class Report:
     """Policy configurations tried, as recorded; 0: none is recorded."""
 
     forecasters: tuple[ForecasterFigures, ...]
-    """LSTM, PatchTST and momentum, as far as they forecast."""
+    """Those that forecast, momentum last."""
 
     curves: tuple[LearningCurve, ...]
 
@@ -193,7 +191,8 @@ def build_report(
         If no week was traded by all strategies, or none of them is equal weight.
     """
     returns = _wide(backtests, "net_return")
-    names = _main_strategies(returns.columns)
+    labels = _labels(returns.columns, families_in(forecasts))
+    names = list(labels)
     shared = returns[names].notna().all(axis=1)
     if EQUAL_WEIGHT not in names or not shared.any():
         raise TableError(
@@ -204,7 +203,7 @@ def build_report(
     turnover = _wide(backtests, "turnover").loc[returns.index]
     weeks = returns.index.to_numpy().astype("datetime64[D]")
     years = years_of_weeks(weeks)
-    strategies = _strategies(backtests, returns[names], turnover[names], years)
+    strategies = _strategies(backtests, returns[names], turnover[names], years, labels)
     ratios = metrics.weekly_sharpe_ratios(trials)
     return Report(
         market=market,
@@ -212,7 +211,7 @@ def build_report(
         years=years,
         weeks_left_out=int((~shared).sum()),
         strategies=strategies,
-        policies=tuple(_policy(each, returns, ratios) for each in strategies if each.name in POLICY_FAMILIES),
+        policies=tuple(_policy(each, returns, ratios) for each in strategies if each.is_policy),
         n_trials=len(ratios),
         forecasters=measure_forecasts(forecasts),
         curves=tuple(curves),
@@ -225,15 +224,29 @@ def _wide(backtests: pd.DataFrame, column: str) -> pd.DataFrame:
     return backtests.pivot(index="week_start", columns="strategy", values=column).sort_index()
 
 
-def _main_strategies(names: Sequence[str]) -> list[str]:
-    """Leave out further seeds, and put the rest in the order of `LABELS`, unknown ones last."""
-    main = [name for name in names if family_of_seed(name) is None]
-    order = list(LABELS)
-    return sorted(main, key=lambda name: (order.index(name) if name in order else len(order), name))
+def _is_policy(name: str) -> bool:
+    return name in registry.names() and registry.get(name).role == "policy"
+
+
+def _is_foreign(family: str) -> bool:
+    return type(registry.get(family)).__module__ not in registry.OURS
+
+
+def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, str]:
+    """Label strategies, further seeds left out, in the order of the report: policies, benchmarks, unknown ones."""
+    main = sorted(name for name in strategies if family_of_seed(name) is None)
+    benchmarks = {name: each.label for name, each in benchmark_strategies(forecasters).items() if name in main}
+    policies = {name: registry.label(name) for name in sorted(filter(_is_policy, main), key=_is_foreign)}
+    known = {**policies, **benchmarks}
+    return {**known, **{name: name for name in main if name not in known}}
 
 
 def _strategies(
-    backtests: pd.DataFrame, returns: pd.DataFrame, turnover: pd.DataFrame, years: IntArray
+    backtests: pd.DataFrame,
+    returns: pd.DataFrame,
+    turnover: pd.DataFrame,
+    years: IntArray,
+    labels: Mapping[str, str],
 ) -> tuple[StrategyFigures, ...]:
     """Measure the strategies, all on the same weeks."""
     values = returns.to_numpy()
@@ -246,7 +259,8 @@ def _strategies(
         figures.append(
             StrategyFigures(
                 name=name,
-                label=LABELS.get(name, name),
+                label=labels[name],
+                is_policy=_is_policy(name),
                 net_returns=net,
                 annual_return=found.annual_return[position],
                 volatility=float(volatility[position]),

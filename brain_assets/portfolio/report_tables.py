@@ -11,7 +11,6 @@ from brain_assets.portfolio import metrics
 from brain_assets.portfolio.conclusion import signed
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report import PolicyFigures, Report
-from brain_assets.store.names import POLICY_FAMILIES
 
 NOTHING = "–"
 """Where there is no figure."""
@@ -106,7 +105,7 @@ def strategy_table(report: Report) -> Table:
                 Cell(percent(each.cost_drag, 2)),
                 Cell(NOTHING) if each.excess == (0.0, 0.0, 0.0) else _excess(each.excess),
             ),
-            each.name in POLICY_FAMILIES,
+            each.is_policy,
         )
         for each in report.strategies
     )

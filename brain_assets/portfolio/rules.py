@@ -1,36 +1,23 @@
 """The trading rules of every strategy in this package, and what a policy's configuration file says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from brain_assets.configuration import from_mapping, require
+from brain_assets.configuration import ModelConfig, build, require
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.config import PolicyConfig
-from brain_assets.portfolio.families import POLICIES
 
 RULES = TradingRules()
 
+Config = TypeVar("Config", bound=ModelConfig)
 
-def policy_options(config: PolicyConfig) -> dict[str, Any]:
+
+def policy_options(config: ModelConfig) -> dict[str, Any]:
     """Give what a policy's configuration file holds: how it was trained, and the rules it trades by."""
-    return {"training": asdict(config), "rules": asdict(RULES)}
+    return {"training": config.model_dump(), "rules": RULES.model_dump()}
 
 
-def read_policy_options(family: str, options: Mapping[str, Any]) -> tuple[PolicyConfig, TradingRules]:
-    """Undo `policy_options`, believing nothing but the family.
-
-    Parameters
-    ----------
-    family : str
-        A key of `brain_assets.portfolio.families.POLICIES`.
-    options : mapping
-
-    Returns
-    -------
-    PolicyConfig
-        Of the family's class.
-    TradingRules
+def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, TradingRules]:
+    """Undo `policy_options`, believing nothing.
 
     Raises
     ------
@@ -40,5 +27,5 @@ def read_policy_options(family: str, options: Mapping[str, Any]) -> tuple[Policy
     require(set(options) == {"training", "rules"}, "keys", "training and rules", sorted(map(str, options)))
     for name, part in options.items():
         require(isinstance(part, Mapping), name, "an object", part)
-    config = from_mapping(POLICIES[family].config_class, options["training"], complete=True)
-    return config, from_mapping(TradingRules, options["rules"], complete=True)
+    config = build(config_class, options["training"], complete=True)
+    return config, build(TradingRules, options["rules"], complete=True)

@@ -1,202 +1,97 @@
-"""Training of the policy with SAC (Haarnoja et al. 2018, arXiv:1812.05905), as stable-baselines3 does it.
+"""SAC: a policy by soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905).
 
-An action is a score an asset over the score limit, within [-1, 1] by tanh. The critics do not see it, but the weights
-that it is traded at: the market's own arithmetic (`brain_assets.portfolio.arithmetic.target_weights`) stands between
-actor and critics, with its exact derivative, so that they need not learn a softmax and a projection from noisy rewards.
-
-A rollout is n_steps weeks of n_envs episodes, then gradient_steps batches are drawn from the buffer, which holds random
-weeks at first: those tell best what each asset is worth, since nothing else decides what is held in them.
+Training is that of stable-baselines3, in `brain_assets.portfolio.sb3_sac`; see `ActorCritic` for how it acts.
 """
-# ruff: noqa: TID253 - a policy class of SB3 needs its base when imported; import this module inside functions
 
-import copy
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-import torch
-from stable_baselines3 import SAC
-from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
-from stable_baselines3.common.policies import BaseModel, BasePolicy
-from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from stable_baselines3.sac.policies import SACPolicy
-from torch import Tensor, nn
+from pydantic import Field, model_validator
 
-from brain_assets.device import CPU, Losses
-from brain_assets.errors import BrainAssetsError
-from brain_assets.portfolio.arithmetic import TradingRules, project
-from brain_assets.portfolio.config import SacConfig
-from brain_assets.portfolio.environment import EnvConfig
+from brain_assets import registry
+from brain_assets.arrays import Float32Array
+from brain_assets.configuration import require
+from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
+from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.observations import AVAILABLE
-from brain_assets.portfolio.policy import SacNetwork, by_asset
-from brain_assets.portfolio.replay import MarketReplayBuffer
-from brain_assets.portfolio.training import OnProgress, PolicyResult, learn
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+from brain_assets.portfolio.policy import OnProgress
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.networks import SacNetwork
 
 
-class _Project(torch.autograd.Function):
-    """`brain_assets.portfolio.arithmetic.project` with its derivative; [B, A + 1] and [B, A] to [B, A + 1]."""
+class SacConfig(ActorCriticConfig):
+    """How a policy is trained by SAC."""
 
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
-        exact = project(weights.cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
-        between = exact > 0.0
-        between[:, :-1] &= exact[:, :-1] < rules.max_weight
-        between[:, -1] = exact[:, -1] > rules.min_cash
-        ctx.save_for_backward(torch.from_numpy(between.astype(np.float32)).to(weights))
-        return torch.from_numpy(exact.astype(np.float32)).to(weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        # w_i = v_i - tau where it is between its bounds, constant elsewhere, and the sum of all w stays 1
-        (between,) = ctx.saved_tensors
-        gradient = gradients[0] * between
-        share = gradient.sum(dim=1, keepdim=True) / between.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return between * (gradient - share), None, None
-
-
-def tradable_weights(scores: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
-    """Turn scores into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
-
-    Parameters
-    ----------
-    scores : Tensor of float32, shape [B, A + 1]
-    available : Tensor of bool, shape [B, A]
-    rules : TradingRules
-
-    Returns
-    -------
-    Tensor of float32, shape [B, A + 1]
-    """
-    blocked = torch.cat([scores[:, :-1].masked_fill(~available, -torch.inf), scores[:, -1:]], dim=1)  # [B, A + 1]
-    weights: Tensor = _Project.apply(torch.softmax(blocked, dim=1), available, rules)  # type: ignore[no-untyped-call]
-    return weights
-
-
-class _Actor(BasePolicy):
-    """Shows SB3 the scores of a `SacNetwork` as actions."""
-
-    def __init__(self, policy: SACPolicy, network: SacNetwork, n_actions: int) -> None:
-        super().__init__(policy.observation_space, policy.action_space, squash_output=True)
-        self.network = network
-        self._distribution = SquashedDiagGaussianDistribution(n_actions)
-
-    def forward(self, obs: Tensor, deterministic: bool = False) -> Tensor:
-        """Give actions; [B, A * F] to [B, A + 1]."""
-        return self._distribution.actions_from_params(*self.network.gaussian(obs), deterministic=deterministic)
-
-    def action_log_prob(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Give explored actions and their log probabilities; [B, A * F] to [B, A + 1] and [B]."""
-        return self._distribution.log_prob_from_params(*self.network.gaussian(obs))
-
-    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        actions: Tensor = self(observation, deterministic)
-        return actions
-
-
-class _Critics(BaseModel):
-    """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
-
-    def __init__(self, policy: SACPolicy, networks: nn.ModuleList, score_limit: float, rules: TradingRules) -> None:
-        super().__init__(policy.observation_space, policy.action_space)
-        self.networks = networks
-        self._score_limit, self._rules = score_limit, rules
-
-    def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
-        """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
-        available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
-        weights = tradable_weights(actions * self._score_limit, available, self._rules)  # [B, A + 1]
-        return tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
-
-
-class SharedSacPolicy(SACPolicy):
-    """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
-
-    def __init__(self, *args: Any, hidden: int, score_limit: float, rules: TradingRules, **kwargs: Any) -> None:
-        self._hidden, self._score_limit, self._rules = hidden, score_limit, rules
-        super().__init__(*args, **kwargs)
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.network = SacNetwork(self._hidden, self._score_limit)
-        critics, targets = (
-            _Critics(self, networks, self._score_limit, self._rules)
-            for networks in (self.network.critics, copy.deepcopy(self.network.critics))
-        )
-        targets.set_training_mode(False)
-        actor = _Actor(self, self.network, int(np.prod(self.action_space.shape or ())))
-        acting = [value for name, value in self.network.named_parameters() if not name.startswith("critics.")]
-        rate = lr_schedule(1)
-        actor.optimizer = self.optimizer_class(acting, lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
-        critics.optimizer = self.optimizer_class(critics.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
-        self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
-
-
-def first_losses(model: SAC) -> Losses:
-    """Give losses of the first weeks in the buffer: those of `SAC.train` less what is random in them.
-
-    The critics' are towards the rewards alone, the actor's is of what it does without exploring.
-    """
-    buffer = model.replay_buffer
-    if not isinstance(buffer, MarketReplayBuffer):
-        raise BrainAssetsError(f"expected a MarketReplayBuffer after a rollout, got {type(buffer).__name__}.")
-    observations, actions, rewards = map(torch.from_numpy, buffer.first(model.batch_size))
-
-    def losses(policy: SharedSacPolicy) -> Tensor:
-        like = next(policy.parameters())
-        seen, worth = observations.to(like), rewards.to(like).unsqueeze(1)
-        found = policy.critic(seen, actions.to(like))
-        acted = torch.cat(policy.critic(seen, policy.actor(seen, deterministic=True)), dim=1)
-        parts = [nn.functional.mse_loss(each, worth) / 2 for each in found]
-        return torch.stack([*parts, -acted.min(dim=1).values.mean()])
-
-    return losses
-
-
-def train_sac(
-    weeks: MarketWeeks,
-    config: SacConfig,
-    rules: TradingRules,
-    on_progress: OnProgress | None = None,
-    device: str = CPU,
-) -> PolicyResult:
-    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
-
-    def make_model(env: VectorizedPortfolioEnv) -> SAC:
-        return SAC(
-            SharedSacPolicy,
-            env,
-            learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
-            buffer_size=config.buffer_steps,
-            replay_buffer_class=MarketReplayBuffer,
-            replay_buffer_kwargs={"env": env},
-            learning_starts=config.warmup_steps,
-            batch_size=config.batch_size,
-            tau=config.tau,
-            gamma=config.gamma,
-            train_freq=config.n_steps,
-            gradient_steps=config.gradient_steps,
-            ent_coef=f"auto_{config.ent_coef}",
-            target_entropy=config.target_entropy * (weeks.n_assets + 1),
-            policy_kwargs={
-                "hidden": config.hidden,
-                "score_limit": config.score_limit,
-                "rules": rules,
-                "optimizer_kwargs": {"fused": True},
-            },
-            stats_window_size=config.n_envs,
-            seed=config.seed,
-            device=device,
-        )
-
-    env_config = EnvConfig(rules, config.episode_weeks, config.score_limit, config.signal_scale)
-    return learn(
-        make_model,
-        weeks,
-        env_config,
-        config.n_envs,
-        config.total_steps,
-        config.seed,
-        on_progress,
-        device,
-        first_losses,
+    total_steps: int = Field(
+        40_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
+    n_steps: int = Field(
+        13,
+        ge=1,
+        le=10_000,
+        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+    )
+    batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
+    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
+    gradient_steps: int = Field(26, ge=1, le=100_000, description="Gradient steps after each rollout.")
+    warmup_steps: int = Field(
+        20_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
+    )
+    buffer_steps: int = Field(
+        100_000, ge=1, le=10_000_000, description="Weeks that are remembered, the newest; at least a rollout."
+    )
+    tau: float = Field(
+        0.02, gt=0, le=1, description="Share by which the target critics follow the critics each gradient step."
+    )
+    target_entropy: float = Field(
+        -1.0,
+        ge=-20,
+        lt=math.log(2),
+        description="Entropy of an action that exploration is held at, nats a logit; log 2 would be all there is.",
+    )
+    ent_coef: float = Field(0.02, gt=0, description="Weight of the entropy at the start; it is learned from there.")
+    score_limit: float = Field(3.0, gt=0, le=10, description="Bound of the logits, both sides.")
+
+    @model_validator(mode="after")
+    def _room_for_a_rollout(self) -> Self:
+        rollout = self.n_envs * self.n_steps
+        require(self.buffer_steps >= rollout, "buffer_steps", f"at least {rollout} weeks", self.buffer_steps)
+        return self
+
+
+@registry.register
+class Sac(ActorCritic):
+    """SAC policy over weekly weights, trained on PatchTST forecasts, signals and weeks up to 31 December."""
+
+    name, label, code_version = "sac", "SAC", "3"
+    Config = SacConfig
+    forecaster = "patchtst"
+    quick: ClassVar[Mapping[str, Any]] = {
+        "total_steps": 200,
+        "n_envs": 4,
+        "n_steps": 26,
+        "hidden": 8,
+        "batch_size": 32,
+        "warmup_steps": 104,
+        "gradient_steps": 2,
+    }
+
+    def network(self, config: SacConfig) -> "SacNetwork":
+        """Build the network, untrained."""
+        network: SacNetwork = registry.load(NETWORKS).SacNetwork(config.hidden, config.score_limit)
+        return network
+
+    def logit_bound(self, config: SacConfig) -> float:
+        """Bound of the logits, by tanh."""
+        return config.score_limit
+
+    def fit(
+        self, weeks: MarketWeeks, config: SacConfig, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, Float32Array]:
+        """Train the network."""
+        weights: Mapping[str, Float32Array] = registry.load("brain_assets.portfolio.sb3_sac").train(
+            weeks, config, rules, progress, device
+        )
+        return weights

@@ -1,14 +1,16 @@
 """One policy's training with each of its seeds, in a form that can be sent to another machine."""
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from brain_assets.configuration import ModelConfig
+from brain_assets.errors import ConfigError
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.config import PolicyConfig
 from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
+from brain_assets.portfolio.policy import OnProgress
 from brain_assets.store.fingerprint import Fingerprint
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 
@@ -22,7 +24,7 @@ class SeedTraining:
     weeks : MarketWeeks
         Up to the cut-off.
     cutoff_date : datetime.date
-    config : PolicyConfig
+    config : ModelConfig
         Of the policy; others have its seed plus their number.
     market : MarketNote
     device : str
@@ -32,20 +34,16 @@ class SeedTraining:
     family: str
     weeks: MarketWeeks
     cutoff_date: datetime.date
-    config: PolicyConfig
+    config: ModelConfig
     market: MarketNote
     device: str
 
     def fingerprint(self, number: int) -> Fingerprint:
         """Tell what its bytes follow from."""
-        from brain_assets.portfolio.policies import policy_fingerprint
-
         return policy_fingerprint(self.family, self.weeks, self._config_of(number), self.device)
 
-    def train(self, number: int, on_progress: Callable[[int, int, float], None] | None = None) -> ModelSnapshot:
+    def train(self, number: int, on_progress: OnProgress | None = None) -> ModelSnapshot:
         """Train with a seed; see `brain_assets.portfolio.policies.train_policy_snapshot`."""
-        from brain_assets.portfolio.policies import train_policy_snapshot
-
         config = self._config_of(number)
         return train_policy_snapshot(
             self.family, self.weeks, self.cutoff_date, config, self.market, on_progress, self.device
@@ -58,5 +56,11 @@ class SeedTraining:
         if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
             storage.write_snapshot(self.train(number))
 
-    def _config_of(self, number: int) -> PolicyConfig:
-        return replace(self.config, seed=self.config.seed + number)
+    def _config_of(self, number: int) -> ModelConfig:
+        if number == 0:
+            return self.config
+        if "seed" not in type(self.config).model_fields:
+            raise ConfigError(
+                f"n_seeds: expected 1, as {self.storage.family} has no seed, got more; correct the run configuration."
+            )
+        return self.config.replace(seed=self.config.model_dump()["seed"] + number)

@@ -13,7 +13,7 @@ from brain_assets.arrays import IntArray
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 
 COMPARED = ("code", "config", "data", "libraries")
 """Parts of a fingerprint that say whether a training with another seed stands beside a policy."""

@@ -7,20 +7,18 @@ file, so runs that are repeated count once. Other training seeds of one configur
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from brain_assets.configuration import from_mapping
+from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
+from brain_assets.files import replace_file
 from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.folder import replace_file
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(ModelConfig):
     """A configuration of a policy in one year, out of sample."""
 
     family: str
@@ -57,12 +55,13 @@ def trial_of(
     """
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
     digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]
-    return Trial(family, digest, year, len(net_return), float(net_return.mean()), std)
+    mean = float(net_return.mean())
+    return Trial(family=family, configuration=digest, year=year, n_weeks=len(net_return), mean=mean, std=std)
 
 
 def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], forecaster: str | None) -> None:
     """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
-    content = {"trial": asdict(trial), "policy": dict(options), "forecaster": forecaster}
+    content = {"trial": trial.model_dump(), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
     replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
 
@@ -81,7 +80,7 @@ def read_trials(folder: DataPath) -> list[Trial]:
     for path in paths:
         try:
             content = fetched.get(path) or read_bytes(path)
-            trials.append(from_mapping(Trial, json.loads(content)["trial"], complete=True))
+            trials.append(build(Trial, json.loads(content)["trial"], complete=True))
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TableError(
                 f"{path}: expected the record of a configuration that was tried, got {error!r}; run that year's "

@@ -4,10 +4,10 @@ The market arithmetic is that of `brain_assets.portfolio.environment`; here it g
 that ends is started anew in the same step: the observation returned is the new episode's first, the old one's last is
 ``info["terminal_observation"]``.
 """
-# ruff: noqa: TID253 - a subclass needs its base when the module is imported; import this module inside functions
+# ruff: noqa: TID253 - a subclass needs its base; loaded by `brain_assets.registry.load` alone
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,7 @@ from brain_assets.errors import ConfigError
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.environment import EnvConfig, Market
 from brain_assets.portfolio.market_weeks import MarketWeeks
-
-if TYPE_CHECKING:
-    from sklearn.preprocessing import StandardScaler
+from brain_assets.store.scaler import Scaler
 
 
 class VectorizedPortfolioEnv(VecEnv):
@@ -34,7 +32,7 @@ class VectorizedPortfolioEnv(VecEnv):
     Parameters
     ----------
     weeks : MarketWeeks
-    scaler : sklearn.preprocessing.StandardScaler
+    scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     n_envs : int
         Episodes at once; at least 1.
@@ -43,9 +41,7 @@ class VectorizedPortfolioEnv(VecEnv):
 
     render_mode: str | None = None
 
-    def __init__(
-        self, weeks: MarketWeeks, scaler: "StandardScaler", n_envs: int, config: EnvConfig | None = None
-    ) -> None:
+    def __init__(self, weeks: MarketWeeks, scaler: Scaler, n_envs: int, config: EnvConfig | None = None) -> None:
         if n_envs < 1:
             raise ConfigError(f"n_envs: expected at least 1, got {n_envs}.")
         self._market = Market(weeks, scaler, config or EnvConfig())

@@ -18,10 +18,10 @@ before its cut-off, using it too early may leave no other trace.
 import datetime
 
 from brain_assets.proofs.differences import Comparison, compare_mappings
-from brain_assets.proofs.pipeline import UPSTREAM, Run
+from brain_assets.proofs.pipeline import Run, upstream_of
 from brain_assets.proofs.snapshot_comparison import compare_snapshot
 from brain_assets.proofs.table_comparison import compare_table
-from brain_assets.store.names import SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 
 
 def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:
@@ -37,11 +37,12 @@ def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:
     -------
     Comparison
     """
-    comparison = Comparison(date)
-    for stage in UPSTREAM:
+    comparison = Comparison(date, upstream_of(before.families))
+    models = {family.asset: family for family in before.families.by_name.values()}
+    for stage in comparison.upstream:
         for year in before.span.years:
-            if stage in SNAPSHOT_FAMILY:
-                compare_snapshot(comparison, before, after, stage, year)
+            if stage in models:
+                compare_snapshot(comparison, before, after, models[stage], year)
             else:
                 compare_table(comparison, before, after, stage, year)
             _compare_metadata(comparison, before, after, stage, year)

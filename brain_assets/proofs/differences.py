@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_assets.proofs.pipeline import UPSTREAM
-
 ABSENT = "nothing"
 
 
@@ -45,11 +43,6 @@ class Difference:
     count: int = 1
 
     @property
-    def order(self) -> tuple[datetime.date, int]:
-        """Sorts by time, then by the order in which things are made."""
-        return self.known, list(UPSTREAM).index(self.stage)
-
-    @property
     def words(self) -> str:
         """One sentence without an end."""
         where = ", ".join(part for part in (self.place, self.column) if part)
@@ -64,6 +57,10 @@ class Comparison:
 
     Attributes
     ----------
+    after : datetime.date
+        The day up to which things were knowable.
+    upstream : mapping of str to tuple of str
+        What each stage is made from, in the order in which they are made.
     compared : counter
         By (stage, what): values, files or keys that were knowable.
     differences : list of Difference
@@ -73,6 +70,7 @@ class Comparison:
     """
 
     after: datetime.date
+    upstream: Mapping[str, tuple[str, ...]]
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     later: Counter[str] = field(default_factory=Counter)
@@ -86,7 +84,13 @@ class Comparison:
     @property
     def first(self) -> Difference | None:
         """The first difference in time; of several, that which was made first."""
-        return min(self.differences, key=lambda difference: difference.order, default=None)
+        return next(iter(self.in_order), None)
+
+    @property
+    def in_order(self) -> list[Difference]:
+        """The differences by time, then by the order in which things are made."""
+        stages = list(self.upstream)
+        return sorted(self.differences, key=lambda each: (each.known, stages.index(each.stage)))
 
 
 def compare_mappings(

@@ -24,10 +24,12 @@ import numpy as np
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
 from brain_assets.proofs.differences import Comparison, Difference
-from brain_assets.proofs.pipeline import UPSTREAM, Run, Span, run_pipeline
+from brain_assets.proofs.pipeline import Run, Span, run_pipeline
+from brain_assets.registry import Families, families_of
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import RAW
 
@@ -83,14 +85,15 @@ class Verdict:
         return {found.stage for found in self.comparison.differences} if self.comparison else set()
 
     def _upstream(self) -> list[str]:
-        wanted: set[str] = set()
-        todo = [self.first.stage] if self.first else []
+        if self.comparison is None or self.first is None:
+            return []
+        wanted, todo = set[str](), [self.first.stage]
         while todo:
-            parents = set(UPSTREAM[todo.pop()]) - wanted
+            parents = set(self.comparison.upstream[todo.pop()]) - wanted
             wanted |= parents
             todo += parents
-        present = {stage for stage, _ in self.comparison.compared} if self.comparison else set()
-        return [name for name in UPSTREAM if name in wanted and name in present]
+        present = {stage for stage, _ in self.comparison.compared}
+        return [name for name in self.comparison.upstream if name in wanted & present]
 
     @property
     def words(self) -> str:
@@ -103,7 +106,7 @@ class Verdict:
             return f"after {self.after}: a look ahead was caught by a guard: {self.detail}"
         if self.result == VOID or self.first is None or self.comparison is None:
             return f"after {self.after}: no verdict: {self.detail}"
-        first, others = self.first, self.comparison.differences
+        first = self.first
         said = [f"after {self.after}: LOOK AHEAD. The first artifact that differs: {first.words}."]
         if self.equal_upstream:
             said.append(f"What it is made from is the same up to the date: {', '.join(self.equal_upstream)}.")
@@ -111,7 +114,7 @@ class Verdict:
             said.append(f"Upstream of it these differ as well, on a later day: {', '.join(self.unlike_upstream)}.")
         else:
             said.append(f"So look at what makes {first.stage}.")
-        stages = dict.fromkeys(found.stage for found in sorted(others, key=lambda found: found.order))
+        stages = dict.fromkeys(found.stage for found in self.comparison.in_order)
         rest = [name for name in stages if name not in (first.stage, *self.unlike_upstream)]
         if rest:
             said.append(f"It goes on in {', '.join(rest)}.")
@@ -255,20 +258,10 @@ def prove_no_lookahead(
 DEFAULT_SPAN = Span(2018, 2019, 2021)
 
 
-def small_configs() -> dict[str, Any]:
-    """Give configurations of all families that train in a second: leaks do not depend on how long a model learns."""
-    from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-    from brain_assets.portfolio.config import PpoConfig, SacConfig
-
-    rollout = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8}
-    return {
-        "lstm": LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=2),
-        "patchtst": PatchTstConfig(
-            window=20, patch_length=8, patch_stride=4, d_model=4, n_heads=2, feedforward_size=8, max_epochs=2
-        ),
-        "ppo": PpoConfig(**rollout, batch_size=52),
-        "sac": SacConfig(**rollout, batch_size=32, warmup_steps=104, gradient_steps=2),
-    }
+def small_configs(families: Families | None = None) -> dict[str, Any]:
+    """Give configurations of families (default: ours) that train in a second: leaks do not depend on how long."""
+    chosen = families or families_of()
+    return {name: family.Config(**family.quick) for name, family in chosen.by_name.items()}
 
 
 def assert_no_lookahead(
@@ -310,8 +303,6 @@ def assert_no_lookahead(
     AssertionError
         With `Verdict.words` of the first date that did not pass.
     """
-    from brain_assets.market.simulator import SimulatorMarket
-
     chosen = market or SimulatorMarket(tuple(f"SIM{i}" for i in range(6)))
     options = small_configs() if configs is None else configs
     verdicts = prove_no_lookahead(

@@ -10,30 +10,36 @@ import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from brain_assets import registry
+from brain_assets.forecasting import training, walkforward
+from brain_assets.market import signals
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.fundamentals import FILED_BEFORE
-from brain_assets.store.names import FAMILIES, FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio import backtest, policies
+from brain_assets.registry import Families
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, RAW, ParquetTableStore
 
-if TYPE_CHECKING:
-    from brain_assets.market.prices import PricePanel
 
-UPSTREAM: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(RAW, ()),
-    "lstm_snapshot": ("raw_prices",),
-    "patchtst_snapshot": RAW,
-    "walkforward_forecasts": (*RAW, "lstm_snapshot", "patchtst_snapshot"),
-    "ppo_policy": (*RAW, "walkforward_forecasts"),
-    "sac_policy": (*RAW, "walkforward_forecasts"),
-    "backtest": (*RAW, "walkforward_forecasts", "ppo_policy", "sac_policy"),
-}
-"""What each stage is made from; stages in an order in which they can be made."""
+def upstream_of(families: Families) -> dict[str, tuple[str, ...]]:
+    """Tell what each stage is made from; stages in an order in which they can be made."""
+    models = {family.asset: family.tables for family in families.forecasters.values()}
+    policies = {family.asset: (*RAW, "walkforward_forecasts") for family in families.policies.values()}
+    return {
+        **dict.fromkeys(RAW, ()),
+        **models,
+        "walkforward_forecasts": (*RAW, *models),
+        **policies,
+        "backtest": (*RAW, "walkforward_forecasts", *policies),
+    }
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,15 @@ class Run:
     folder : Path
         A data folder.
     span : Span
+    families : Families
+        Those that may have made models.
     metadata : mapping of (str, int) to mapping
         What the materializations of a stage and year showed, texts; empty for a run without Dagster.
     """
 
     folder: Path
     span: Span
+    families: Families
     metadata: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
 
     def table(self, stage: str, year: int) -> Path:
@@ -119,7 +128,7 @@ def run_pipeline(
     for year in span.years:
         say(f"{year} raw tables")
         _fetch(market, tables, span, year)
-    run = Run(folder, span)
+    run = Run(folder, span, Families.of(registry.get(name) for name in registry.names() if name in configs))
     whole = _panel(tables, list(span.years))
     for year in span.years:
         panel = whole if year == span.last_year else _panel(tables, list(range(span.first_partition, year + 1)))
@@ -127,10 +136,7 @@ def run_pipeline(
     return run
 
 
-def _panel(tables: ParquetTableStore, years: list[int]) -> "PricePanel":
-    from brain_assets.market import signals
-    from brain_assets.market.prices import PricePanel
-
+def _panel(tables: ParquetTableStore, years: list[int]) -> PricePanel:
     prices, news, filings = (tables.read(name, years) for name in RAW)
     return signals.add_signals(PricePanel.from_frame(prices), news, filings)
 
@@ -155,53 +161,42 @@ def _make_year(
     run: Run,
     configs: Mapping[str, Any],
     year: int,
-    whole: "PricePanel",
-    panel: "PricePanel",
+    whole: PricePanel,
+    panel: PricePanel,
     say: Callable[[str], None],
 ) -> None:
     """Make what follows from the raw tables: `whole` is of all years, `panel` up to this one."""
-    from brain_assets.forecasting import forecasters, walkforward
-
     cutoff_date, note = cutoff_of_year(year), MarketNote.of(market)
-    chosen = [family for family in FAMILIES if family in configs]
-    storages = {family: run.storage(family) for family in chosen}
-    for family in (name for name in FORECASTER_FAMILIES if name in chosen):
-        say(f"{year} {family}_snapshot")
-        snapshot = forecasters.train_snapshot(
-            family, whole, cutoff_date, configs[family], note, split_by=forecasters.split_weeks
-        )
-        storages[family].write_snapshot(snapshot)
+    sources = {name: run.storage(name) for name in run.families.forecasters}
+    for name, storage in sources.items():
+        say(f"{year} {run.families.forecasters[name].asset}")
+        snapshot = training.train_snapshot(name, whole, cutoff_date, configs[name], note, split_by=training.split_weeks)
+        storage.write_snapshot(snapshot)
     say(f"{year} walkforward_forecasts")
     calendar_years = range(run.span.window(year)[0].year, year + 1)
     first_cutoff = cutoff_of_year(run.span.first_partition)
-    sources = {family: storages[family] for family in FORECASTER_FAMILIES if family in chosen}
     forecasts = walkforward.build_forecast_features(panel, calendar_years, sources, first_cutoff)
     tables.write("walkforward_forecasts", year, forecasts)
-    traders = {family: storages[family] for family in POLICY_FAMILIES if family in chosen}
-    if traders:
-        _trade_year(panel, tables, run, configs, year, note, traders, say)
+    if run.families.policies:
+        _trade_year(panel, tables, run, configs, year, note, say)
 
 
 def _trade_year(
-    panel: "PricePanel",
+    panel: PricePanel,
     tables: ParquetTableStore,
     run: Run,
     configs: Mapping[str, Any],
     year: int,
     note: MarketNote,
-    traders: Mapping[str, SnapshotLocalStorage],
     say: Callable[[str], None],
 ) -> None:
-    from brain_assets.market.weekly import WeeklyBars
-    from brain_assets.portfolio import backtest, policies
-
+    cutoff_date = cutoff_of_year(year)
     forecasts = tables.read("walkforward_forecasts", [each for each in run.span.years if each <= year])
-    for family, storage in traders.items():
-        say(f"{year} {family}_policy")
-        weeks = policies.training_weeks(WeeklyBars.from_panel(panel), forecasts, family, cutoff_of_year(year))
-        storage.write_snapshot(
-            policies.train_policy_snapshot(family, weeks, cutoff_of_year(year), configs[family], note)
-        )
+    traders = {name: run.storage(name) for name in run.families.policies}
+    for name, storage in traders.items():
+        say(f"{year} {run.families.policies[name].asset}")
+        weeks = policies.training_weeks(WeeklyBars.from_panel(panel), forecasts, name, cutoff_date)
+        storage.write_snapshot(policies.train_policy_snapshot(name, weeks, cutoff_date, configs[name], note))
     say(f"{year} backtest")
     calendar_years = range(run.span.window(year)[0].year, year + 1)
     own = tables.read_year("walkforward_forecasts", year)

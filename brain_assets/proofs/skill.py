@@ -12,27 +12,34 @@ and one in forty pass this bar.
 What policies see: the true expectation of each week, blurred to a rank correlation of about `FORECAST_SKILL` with it
 (what a forecaster has of it), in the units of a weekly return; without a signal there is the blur alone. News and
 filings are shown too. They learn on the weeks up to the cut-off, and trade those after it through
-`brain_assets.portfolio.policies.run_policies`.
+`brain_assets.portfolio.policy.run_policies`.
 """
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.market_weeks import market_weeks
+from brain_assets.portfolio.policies import train_policy_snapshot
+from brain_assets.portfolio.policy import run_policies
+from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.progress import report
-from brain_assets.store.names import FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 
 FORECAST_SKILL = 0.85
 FORECAST_SPREAD = 0.005
@@ -110,27 +117,55 @@ class Claim:
         )
 
 
-CLAIMS = (
-    Claim("lstm", "found", "reversal", 0.15, 5, 0.85),
-    Claim("lstm", "found", "reversal", 0.08, 5, 0.70),
-    Claim("lstm", "absent", "reversal", 0.0, 20, 18),
-    Claim("patchtst", "found", "news", 0.15, 5, 0.80),
-    Claim("patchtst", "found", "news", 0.08, 5, 0.70),
-    Claim("patchtst", "found", "reversal", 0.15, 5, 0.80),
-    Claim("patchtst", "found", "reversal", 0.08, 5, 0.70),
-    Claim("patchtst", "absent", "news", 0.0, 20, 18),
-    *(Claim(family, "beats", "reversal", POLICY_SIGNAL, 10, 8) for family in POLICY_FAMILIES),
-    *(Claim(family, "beaten", "reversal", 0.0, 20, 2) for family in POLICY_FAMILIES),
-)
-"""All that is to hold, on `FULL` histories."""
+OURS: Mapping[str, tuple[Claim, ...]] = {
+    "lstm": (
+        Claim("lstm", "found", "reversal", 0.15, 5, 0.85),
+        Claim("lstm", "found", "reversal", 0.08, 5, 0.70),
+        Claim("lstm", "absent", "reversal", 0.0, 20, 18),
+    ),
+    "patchtst": (
+        Claim("patchtst", "found", "news", 0.15, 5, 0.80),
+        Claim("patchtst", "found", "news", 0.08, 5, 0.70),
+        Claim("patchtst", "found", "reversal", 0.15, 5, 0.80),
+        Claim("patchtst", "found", "reversal", 0.08, 5, 0.70),
+        Claim("patchtst", "absent", "news", 0.0, 20, 18),
+    ),
+    **{
+        family: (
+            Claim(family, "beats", "reversal", POLICY_SIGNAL, 10, 8),
+            Claim(family, "beaten", "reversal", 0.0, 20, 2),
+        )
+        for family in ("ppo", "sac")
+    },
+}
+"""What is to hold of the families that were measured, on `FULL` histories; of any other, see `claims_of`."""
 
-QUICK_CLAIMS = (
-    Claim("lstm", "found", "reversal", 0.15, 1, 0.60),
-    Claim("patchtst", "found", "news", 0.15, 1, 0.60),
-    Claim("ppo", "beats", "reversal", POLICY_SIGNAL, 1, 1),
-    Claim("sac", "beats", "reversal", POLICY_SIGNAL, 1, 1),
-)
+QUICK_OURS: Mapping[str, tuple[Claim, ...]] = {
+    "lstm": (Claim("lstm", "found", "reversal", 0.15, 1, 0.60),),
+    "patchtst": (Claim("patchtst", "found", "news", 0.15, 1, 0.60),),
+    "ppo": (Claim("ppo", "beats", "reversal", POLICY_SIGNAL, 1, 1),),
+    "sac": (Claim("sac", "beats", "reversal", POLICY_SIGNAL, 1, 1),),
+}
 """What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
+
+
+def claims_of(family: Any, quick: bool = False) -> tuple[Claim, ...]:
+    """Give what is to hold of a registered family.
+
+    Of a forecaster that nobody has measured: it finds half of a strong signal in what it sees (prices: a reversal,
+    which is what past returns tell of the next; else news), and nothing where there is nothing. Of such a policy: it
+    does not beat equal weight where there is nothing; that it does otherwise is its author's claim.
+    """
+    measured = (QUICK_OURS if quick else OURS).get(family.name)
+    if measured is not None:
+        return measured
+    if family.role == "policy":
+        return (Claim(family.name, "beaten", "reversal", 0.0, 5 if quick else 20, 1 if quick else 2),)
+    sees_prices = "close_return" in family.channels
+    injected = "reversal" if sees_prices else "news"
+    found = Claim(family.name, "found", injected, 0.15, 1 if quick else 5, 0.4 if quick else 0.5)
+    absent = Claim(family.name, "absent", injected, 0.0, 3 if quick else 20, 2 if quick else 18)
+    return (found, absent) if sees_prices or "news_sentiment" in family.channels else (absent,)
 
 
 class SeedResult(NamedTuple):
@@ -194,18 +229,17 @@ class Finding:
 
 
 def prove_skill(
-    families: Sequence[str] = FAMILIES,
-    quick: bool = False,
-    on_progress: Callable[[str], None] = report,
+    families: Sequence[str], quick: bool = False, on_progress: Callable[[str], None] = report
 ) -> list[Finding]:
     """Put all claims about some families to the test.
 
     Parameters
     ----------
     families : sequence of str
+        Names of registered families.
     quick : bool
-        One seed and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45 seconds,
-        and there are 130 of them: an hour or more on one core.
+        One seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45 seconds,
+        and there are 130 of them for ours: an hour or more on one core.
     on_progress : callable, optional
         Called with a line after every seed, and after every claim.
 
@@ -216,16 +250,12 @@ def prove_skill(
 
     Raises
     ------
-    ConfigError
-        If there is no claim about a family.
+    PluginError
+        If there is no such family.
     """
-    claims = QUICK_CLAIMS if quick else CLAIMS
-    for family in families:
-        if family not in {claim.family for claim in claims}:
-            known = ", ".join(dict.fromkeys(claim.family for claim in claims))
-            raise ConfigError(f"families: expected some of {known}, got {family}; choose among them.")
     history = QUICK if quick else FULL
-    return [prove(claim, history, on_progress) for claim in claims if claim.family in families]
+    chosen = [registry.get(family) for family in families]
+    return [prove(claim, history, on_progress) for family in chosen for claim in claims_of(family, quick)]
 
 
 def prove(claim: Claim, history: History = FULL, on_progress: Callable[[str], None] = report) -> Finding:
@@ -262,12 +292,10 @@ def judge(claim: Claim, seeds: Sequence[SeedResult], seconds: float = 0.0) -> Fi
 
 def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
     """Train a forecaster on the years up to the cut-off, and correlate its forecasts of the years after it."""
-    from brain_assets.forecasting.forecasters import FORECASTERS, train_snapshot
-
     market, panel = _market(claim, history, seed)
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(_after(bars, history))
-    config = FORECASTERS[claim.family].config_class(seed=seed)
+    config = _config(claim.family, seed)
     snapshot = train_snapshot(claim.family, panel, history.cutoff_date, config, MarketNote.of(market))
     value, error = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
     best = float("nan")
@@ -278,17 +306,12 @@ def measure_forecaster(claim: Claim, history: History, seed: int) -> SeedResult:
 
 def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
     """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
-    from brain_assets.portfolio.families import POLICIES
-    from brain_assets.portfolio.policies import market_weeks, run_policies, train_policy_snapshot
-    from brain_assets.portfolio.rules import RULES
-    from brain_assets.portfolio.strategy import run_equal_weight
-
     market, panel = _market(claim, history, seed)
     bars = WeeklyBars.from_panel(panel)
     weeks = market_weeks(bars, blurred(market.expected_return(bars.weeks.start), seed))
     usable, after = weeks.available.any(axis=1), _after(bars, history)
     before: BoolArray = bars.weeks.end <= np.datetime64(history.cutoff_date, "D")
-    config = POLICIES[claim.family].config_class(seed=seed)
+    config = _config(claim.family, seed)
     snapshot = train_policy_snapshot(
         claim.family, weeks.select(usable & before), history.cutoff_date, config, MarketNote.of(market)
     )
@@ -318,6 +341,12 @@ def blurred(expectation: FloatArray, seed: int) -> FloatArray:
     mixed = FORECAST_SKILL * known + np.sqrt(1 - FORECAST_SKILL**2) * noise
     forecasts: FloatArray = FORECAST_SPREAD * np.where(spread > 0, mixed, noise)
     return forecasts
+
+
+def _config(family: str, seed: int) -> Any:
+    """Give a family's default configuration, with the seed if it draws random numbers."""
+    config_class = registry.get(family).Config
+    return config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
 
 
 def _market(claim: Claim, history: History, seed: int) -> tuple[SimulatorMarket, PricePanel]:

@@ -6,25 +6,27 @@ from pathlib import Path
 
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat
 from brain_assets.proofs.pipeline import Run
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.registry import Family
+from brain_assets.store.manifest import FILES, MODEL, SCALER, WEIGHTS
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.scaler import NAMES as SCALER_NAMES
+from brain_assets.store.weights import read_arrays
 
-SNAPSHOT_FILES = ("feature_scaler.pkl", "weights.pt", "config.json", "metadata.json", "README.md")
 
-
-def compare_snapshot(comparison: Comparison, before: Run, after: Run, stage: str, year: int) -> None:
+def compare_snapshot(comparison: Comparison, before: Run, after: Run, family: Family, year: int) -> None:
     """Compare a year's snapshot: all of it if its cut-off has passed by the date, else what was settled by then."""
-    family, cutoff = SNAPSHOT_FAMILY[stage], cutoff_of_year(year)
-    folders = [Path(str(run.storage(family).path(cutoff))) for run in (before, after)]  # proofs run on disk
+    stage, cutoff = family.asset, cutoff_of_year(year)
+    folders = [Path(str(run.storage(family.name).path(cutoff))) for run in (before, after)]  # proofs run on disk
     artifact = folders[0].relative_to(before.folder).as_posix()
     if not any(folder.is_dir() for folder in folders):
         return
     contents = [_files(folder) for folder in folders]
     if cutoff <= comparison.after:
-        for name in SNAPSHOT_FILES:
+        for name in FILES:
             _compare_file(comparison, stage, f"{artifact}/{name}", cutoff, [each.get(name) for each in contents])
         return
     comparison.note_later(stage, 1, int(contents[0] != contents[1]))
-    if family in FORECASTER_FAMILIES and all("metadata.json" in each for each in contents):
+    if family.role == "forecaster" and all("metadata.json" in each for each in contents):
         _compare_learned_before(comparison, stage, artifact, contents)
 
 
@@ -36,8 +38,8 @@ def _compare_learned_before(
     known = datetime.date.fromisoformat(metadata[0]["data"]["last_training_target"])
     if known > comparison.after:
         return
-    scalers = [each.get("feature_scaler.pkl") for each in contents]
-    _compare_file(comparison, stage, f"{artifact}/feature_scaler.pkl", known, scalers)
+    scalers = [_scaler(each[MODEL]) for each in contents]
+    compare_mappings(comparison, stage, f"{artifact}/{MODEL}", known, scalers, "parts of later snapshots")
     parts = []
     n_epochs = min(len(each["training"]["curve"]) for each in metadata)  # when it stops, its validation weeks decide
     for each in metadata:
@@ -63,6 +65,10 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 
 
+def _scaler(model: bytes) -> dict[str, str]:
+    return flat({name: read_arrays(model)[name].tolist() for name in SCALER_NAMES})
+
+
 def _compare_file(
     comparison: Comparison, stage: str, artifact: str, known: datetime.date, contents: list[bytes | None]
 ) -> None:
@@ -85,14 +91,9 @@ def _readable(artifact: str, content: bytes | None) -> dict[str, str]:
         return {}
     if artifact.endswith(".json"):
         return flat(json.loads(content))
-    if artifact.endswith("feature_scaler.pkl"):
-        from brain_assets.store.scaler_file import load_scaler
-
-        scaler = load_scaler(content)
-        return flat({"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist(), "n": int(scaler.n_samples_seen_)})
-    if artifact.endswith("weights.pt"):
-        from brain_assets.store.weights_file import load_weights
-
-        state = load_weights(content)
-        return {name: str(float(value.double().sum())) for name, value in state.items()}
+    if artifact.endswith(MODEL):
+        weights = {name: str(array.sum()) for name, array in read_arrays(content).items() if name not in SCALER_NAMES}
+        return {**_scaler(content), **weights}
+    if artifact.endswith((WEIGHTS, SCALER)):  # never opened; what they hold is in the model too
+        return {}
     return {f"line {number}": line for number, line in enumerate(content.decode().splitlines(), start=1)}

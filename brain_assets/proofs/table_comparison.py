@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray
+from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.calendar import week_times
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.differences import ABSENT, Comparison, Difference, compare_mappings, flat, shown
 from brain_assets.proofs.pipeline import Run
-from brain_assets.store.names import FORECASTER_FAMILIES, parse_snapshot_name
+from brain_assets.store.names import parse_snapshot_name
 
 KEYS = {
     "raw_prices": ("date", "symbol"),
@@ -83,9 +84,7 @@ def _compare_rows(comparison: Comparison, stage: str, artifact: str, before: pd.
 def _check_sources(comparison: Comparison, stage: str, artifact: str, frame: pd.DataFrame) -> None:
     """Note the first forecast, of those known by the date, of each family by a snapshot that was not finished then."""
     decided = _known(frame, stage, "")
-    for column in (f"{family}_source" for family in FORECASTER_FAMILIES):
-        if column not in frame:
-            continue
+    for column in (f"{family}_source" for family in families_in(frame)):
         cutoffs = {name: parse_snapshot_name(name) for name in frame[column].unique()}
         finished = frame[column].map({name: np.datetime64(date, "D") for name, date in cutoffs.items() if date})
         late: BoolArray = finished.to_numpy().astype("datetime64[D]") > decided

@@ -1,15 +1,12 @@
-"""The model card: one writer for every family, and the check that its metadata is what the Hugging Face Hub takes.
+"""The model card: one writer for every family, by the Hugging Face Hub's own classes, and the check of a card.
 
-A card is a block of YAML between two lines of dashes, then Markdown. `huggingface_hub.ModelCard` writes it the same
-way, but importing that imports the Hub's client, so a card is written with `ModelCardData` alone, and `validate_card`
-asks `ModelCard` itself before a push.
+A card is a block of YAML between two lines of dashes, then Markdown.
 """
 
 import datetime
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,7 @@ from brain_assets.errors import SnapshotError
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
-    from huggingface_hub.repocard_data import EvalResult
+    from huggingface_hub import EvalResult
 
 LICENSE = "mit"
 LIBRARY = "brain_assets"
@@ -27,8 +24,6 @@ SURVIVORSHIP = (
     "The symbols were chosen with today's knowledge, so companies that failed are likely not among them, and absolute "
     "returns look better than they could have been."
 )
-
-_YAML_BLOCK = re.compile(r"---\n(?P<yaml>.*?)\n---\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -112,9 +107,9 @@ def write_card(
     Raises
     ------
     SnapshotError
-        As `check_card`.
+        As `validate_card`.
     """
-    from huggingface_hub.repocard_data import ModelCardData
+    from huggingface_hub import ModelCardData
 
     name = f"{family}-{metadata.get('version') or snapshot_name(cutoff_date)}"
     results = _eval_results(text, metadata["market"])
@@ -127,12 +122,12 @@ def write_card(
         eval_results=results or None,
     )
     card = f"---\n{data.to_yaml(line_break=chr(10))}\n---\n{_body(family, cutoff_date, config, metadata, text)}"
-    check_card(card)
+    validate_card(card)
     return card
 
 
 def _eval_results(text: CardText, market: str) -> "list[EvalResult]":
-    from huggingface_hub.repocard_data import EvalResult
+    from huggingface_hub import EvalResult
 
     results = []
     for figure in text.figures:
@@ -158,10 +153,7 @@ def _body(
 ) -> str:
     symbols = metadata["data"]["symbols"]
     snapshot = metadata.get("version") or snapshot_name(cutoff_date)
-    gpu = metadata["gpu"] if metadata.get("device", CPU) != CPU else None
-    trained = (
-        f"trained on a GPU, {gpu['name']}: on the first batch {gpu['gradient']:.1g} away from a CPU" if gpu else ""
-    )
+    trained = "trained on a GPU" if metadata.get("device", CPU) != CPU else ""
     later = f"see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}
@@ -194,14 +186,14 @@ From a folder:
 
 ```python
 from pathlib import Path
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets import ModelSnapshot
 snapshot = ModelSnapshot.load(Path("{snapshot}"))
 ```
 
 From the Hugging Face Hub:
 
 ```python
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets import ModelSnapshot
 snapshot = ModelSnapshot.from_hub("<user>/<repo>", revision="{snapshot}")
 {text.use}
 ```
@@ -234,75 +226,31 @@ def _words(value: float | None) -> str:
     return "not known" if value is None else f"{value:.4f}"
 
 
-def check_card(text: str) -> None:
-    """Refuse a card whose metadata the Hub would not take, or would take and misread; without the Hub's client.
+def validate_card(text: str) -> None:
+    """Refuse a card that the Hub would not take, or would take and misread; asks nothing of the network.
 
     Raises
     ------
     SnapshotError
-        If there is no YAML block, it cannot be parsed, it lacks a license, tags or the model's name, or it holds a
-        null, NaN or an infinity anywhere.
+        If the Hub's client cannot read its metadata or would write them in another way, there is no license, no tag or
+        no name of the model, or a result is not a finite number.
     """
     import yaml
-
-    block = _YAML_BLOCK.match(text)
-    if block is None:
-        raise _refused("a block of YAML between lines of dashes at its start", "none")
-    try:
-        _check_data(yaml.safe_load(block["yaml"]))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise _refused("metadata in YAML", f"what cannot be read as such ({reason})") from error
-
-
-def validate_card(text: str) -> None:
-    """Refuse what `check_card` does, and what `huggingface_hub.ModelCard` does not read the same; for a push.
-
-    Imports the Hub's client, but asks nothing of the network.
-
-    Raises
-    ------
-    SnapshotError
-    """
-    check_card(text)
     from huggingface_hub import ModelCard
 
     try:
         card = ModelCard(text)
-    except (ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise _refused("metadata that the Hub's client reads", f"what it refuses ({reason})") from error
-    _check_data(card.data.to_dict())  # type: ignore[no-untyped-call]
+    for name in ("license", "tags", "model_name"):
+        if not getattr(card.data, name):
+            raise _refused(f"a value for {name}", "none")
+    for result in card.data.get("eval_results") or ():
+        if not (isinstance(result.metric_value, float) and math.isfinite(result.metric_value)):
+            raise _refused(f"a finite number for {result.metric_name}", str(result.metric_value))
     if str(card) != text:
         raise _refused("a card that the Hub's client writes the same", "one that it would change")
-
-
-def _check_data(data: object) -> None:
-    if not isinstance(data, Mapping):
-        raise _refused("metadata by name", type(data).__name__)
-    for path, value in _leaves(data, ""):
-        if value is None or (isinstance(value, float) and not math.isfinite(value)):
-            raise _refused(f"a value for {path}", "null" if value is None else str(value))
-    index = data.get("model-index")
-    first = index[0] if isinstance(index, list) and index else {}
-    named = first.get("name") if isinstance(first, Mapping) else None
-    for name, value in (("license", data.get("license")), ("model_name", data.get("model_name") or named)):
-        if not (isinstance(value, str) and value):
-            raise _refused(f"a {name}", "nothing" if value is None else repr(value))
-    tags = data.get("tags")
-    if not (isinstance(tags, list) and tags and all(isinstance(tag, str) and tag for tag in tags)):
-        raise _refused("a list of tags", "nothing" if tags is None else repr(tags))
-
-
-def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for position, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}[{position}]")
-    else:
-        yield path, value
 
 
 def _refused(expected: str, got: str) -> SnapshotError:

@@ -4,26 +4,17 @@ Every refusal is a `SnapshotError` that begins with the file's name; whoever rea
 """
 
 import datetime
-import math
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
 from brain_assets.errors import LateTrainingError, SnapshotError
+from brain_assets.store.manifest import CONFIG as CONFIG
+from brain_assets.store.manifest import MANIFEST
 
-if TYPE_CHECKING:
-    import torch
-    from sklearn.preprocessing import StandardScaler
-
-WEIGHTS, SCALER, CONFIG, CARD, METADATA = (
-    "weights.pt",
-    "feature_scaler.pkl",
-    "config.json",
-    "README.md",
-    "metadata.json",
-)
+METADATA = MANIFEST
 
 
 def refused(file: str, expected: str, got: str) -> SnapshotError:
@@ -44,19 +35,23 @@ class Kind(NamedTuple):
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # numbers only, by then
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]  # numbers, by then
 
 
 def _is_date(value: object) -> bool:
     try:
-        return isinstance(value, str) and datetime.date.fromisoformat(value).isoformat() == value
+        date = datetime.date.fromisoformat(value) if isinstance(value, str) else datetime.date.min
+        return date.isoformat() == value and 1900 <= date.year <= 2200
     except ValueError:
         return False
 
 
+LARGEST = 1e18
+
 NUMBER = Kind("a finite number", _is_number)
 NUMBER_OR_NULL = Kind("a finite number or null", lambda value: value is None or _is_number(value))
 SCALE = Kind("a finite number >= 0", lambda value: _is_number(value) and value >= 0)
+RETURN_SCALE = Kind("a number from 0 to 100", lambda value: _is_number(value) and 0 <= value <= 100)
 COUNT = Kind("an integer >= 0", lambda value: type(value) is int and value >= 0)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 DATE = Kind("a date such as 2019-12-31", _is_date)
@@ -79,9 +74,6 @@ IDENTITY: Mapping[str, Shape] = {
     "n_threads": COUNT,
 }
 """What the metadata of every family says."""
-
-GPU: Mapping[str, Shape] = {"name": TEXT, "loss": SCALE, "gradient": SCALE, "tolerance": SCALE}
-"""What it says of a GPU; see `brain_assets.device`."""
 
 
 def check_metadata(values: object, shape: Shape, path: str = "") -> None:
@@ -110,10 +102,27 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
             check_metadata(values[key], inner, where)
 
 
+def check_identity(
+    manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
+) -> None:
+    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little.
+
+    Raises
+    ------
+    SnapshotError
+        Beginning with ``metadata.json``.
+    """
+    date = cutoff_date.isoformat() if cutoff_date else None
+    for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
+        if expected is not None and manifest.get(key) != expected:
+            raise refused(METADATA, f"{key} {expected}", reprlib.repr(manifest.get(key)))
+    check_metadata(manifest, IDENTITY)
+
+
 def check_device(metadata: Mapping[str, Any]) -> None:
     """Refuse metadata that says something else than a device; those that say nothing are of models of the CPU."""
     if "device" in metadata:
-        check_metadata(metadata, {"device": DEVICE, **({"gpu": GPU} if metadata["device"] == CUDA else {})})
+        check_metadata(metadata, {"device": DEVICE})
 
 
 def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:
@@ -122,44 +131,3 @@ def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: date
         if datetime.date.fromisoformat(data[name]) > cutoff_date:
             sentence = refused(METADATA, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
             raise LateTrainingError(str(sentence))
-
-
-def check_weights(
-    state_dict: "Mapping[str, torch.Tensor]", network: "torch.nn.Module", scaler: "StandardScaler", n_features: int
-) -> None:
-    """Refuse weights and a scaler that are not those of the network which the configuration describes.
-
-    Parameters
-    ----------
-    state_dict : mapping of str to Tensor
-    network : Module
-        On the device "meta": its weights have names, shapes and types, but no memory.
-    scaler : StandardScaler
-    n_features : int
-        How many numbers the scaler must scale.
-
-    Raises
-    ------
-    SnapshotError
-        Naming the first weight that is missing, of another shape or type, unknown, or not finite.
-    """
-    import torch
-
-    expected = network.state_dict()
-    strangers = sorted(set(state_dict) - set(expected))
-    if strangers:
-        raise refused(WEIGHTS, f"no weights but {', '.join(expected)}", reprlib.repr(strangers[0]))
-    for name, weight in expected.items():
-        if name not in state_dict:
-            raise refused(WEIGHTS, f"the weights {name}", "none")
-        got = state_dict[name]
-        if got.shape != weight.shape or got.dtype != weight.dtype:
-            raise refused(WEIGHTS, f"{name} {_describe(weight)}, as {CONFIG} says", _describe(got))
-        if not bool(torch.isfinite(got).all()):
-            raise refused(WEIGHTS, f"finite numbers in {name}", "some that are not")
-    if scaler.n_features_in_ != n_features:
-        raise refused(SCALER, f"a scaler of {n_features} features", f"one of {scaler.n_features_in_}")
-
-
-def _describe(weight: "torch.Tensor") -> str:
-    return f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"

@@ -6,26 +6,16 @@ the Hub, a version is a branch of its name, and ``main`` holds the files of the 
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brain_assets.errors import HubError, SnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
+from brain_assets.files import replace_file
 from brain_assets.paths import DataPath, read_bytes
 from brain_assets.progress import warn
-from brain_assets.store.folder import (
-    is_there,
-    list_verified,
-    read_files,
-    read_manifest,
-    read_manifest_file,
-    replace_file,
-    verify,
-)
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import MAIN_BRANCH, parse_version_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-
-if TYPE_CHECKING:
-    from brain_assets.store.hub import HubCopy
 
 CURRENT = "current"
 
@@ -54,11 +44,11 @@ class MainVersions:
 
     def list_versions(self) -> list[str]:
         """Name all versions that verify, oldest first."""
-        return list_verified(self.folder, lambda name: parse_version_name(name) is not None)
+        return self.storage.list_existing(parse_version_name)
 
     def exists(self, name: str) -> bool:
         """Tell whether a version's folder verifies."""
-        return verify(self.path(name)) is None
+        return self.storage.store.find(self.path(name).name) is not None
 
     def write(self, snapshot: ModelSnapshot) -> DataPath:
         """Write a version, whole or not at all, and give its folder; it does not become current by that."""
@@ -73,12 +63,13 @@ class MainVersions:
     def load(self, name: str) -> ModelSnapshot:
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
         folder = self.path(name)
-        if not is_there(folder):
-            raise SnapshotError(
+        try:
+            snapshot = ModelSnapshot.load(folder)
+        except MissingSnapshotError as error:
+            raise MissingSnapshotError(
                 f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
                 f"`brain-assets train {self.family}`."
-            )
-        snapshot = ModelSnapshot.load(folder)
+            ) from error
         if (snapshot.family, snapshot.name) != (self.family, name):
             raise SnapshotError(
                 f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
@@ -87,7 +78,7 @@ class MainVersions:
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
-        return read_manifest(read_manifest_file(self.path(name)))
+        return self.storage.store.read_manifest(self.path(name).name)
 
     def current(self) -> str | None:
         """Name the current version; None: none was ever promoted.
@@ -116,14 +107,14 @@ class MainVersions:
         self.load(name)
         replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
 
-    def publish(self, name: str) -> "HubCopy":
+    def publish(self, name: str) -> HubCopy:
         """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""
-        return self.storage.upload_branch(name, read_files(self.path(name)))
+        return self.storage.copies.upload(name, self.storage.store.read(self.path(name).name))
 
-    def publish_current(self) -> "HubCopy | None":
+    def publish_current(self) -> HubCopy | None:
         """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
         name = self.current()
-        return None if name is None else self.storage.upload_branch(MAIN_BRANCH, read_files(self.path(name)))
+        return None if name is None else self.storage.copies.upload(MAIN_BRANCH, self.storage.store.read(name))
 
     def unpublished(self) -> list[str]:
         """Name the branches, ``main`` the last, that the Hub is not known to hold as they are here; asks nobody."""
@@ -134,10 +125,10 @@ class MainVersions:
         return [
             branch
             for branch, name in folders.items()
-            if not self.storage.is_uploaded(branch, read_manifest_file(self.path(name)))
+            if not self.storage.copies.is_uploaded(branch, self.read_metadata(name)["manifest"])
         ]
 
-    def complete(self) -> "Iterator[tuple[str, HubCopy]]":
+    def complete(self) -> Iterator[tuple[str, HubCopy]]:
         """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
         for branch in self.unpublished():
             try:

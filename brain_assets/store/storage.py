@@ -1,42 +1,38 @@
-"""Where the snapshots of one family are kept: on this machine, and, if asked, as branches of a model repo of the Hub.
+"""Where the snapshots of one family are kept: in one place, and, if asked, as branches of a model repo of the Hub.
 
-The local folder is always written first and is the truth; the Hub holds copies. Methods that talk to the Hub raise
-`HubError` where there is none, and only they import its client.
+The place is always written first and is the truth; the Hub holds copies. Methods that talk to the Hub raise `HubError`
+where there is none.
 """
 
 import datetime
-import hashlib
-from collections.abc import Collection
-from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets import registry
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
+from brain_assets.retry import NO_RETRY, RetryPolicy
+from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import IDENTITY, check_metadata
-from brain_assets.store.folder import (
-    MANIFEST,
-    is_there,
-    list_verified,
-    read_files,
-    read_manifest,
-    read_manifest_file,
-    settle,
-    verify,
-    write_files,
-)
-from brain_assets.store.hub_record import HubRecord, read_record, recorded_names, write_record
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FAMILIES, cutoff_of_year, parse_snapshot_name, snapshot_name
-
-if TYPE_CHECKING:
-    from brain_assets.store.hub import HubCopy, HubRepo
-    from brain_assets.store.hub_address import HubAddress
-    from brain_assets.store.hub_client import Patience
+from brain_assets.store.copies import Comparison, HubCopies, HubRecord, OnTransfer, Transfer
+from brain_assets.store.hub import HubAddress, HubCopy, HubStore
+from brain_assets.store.hub_client import HUB_POLICY
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.places import open_store
+from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
+N_LOOKS = 16
+"""Folders that are looked at at the same time."""
+
+
+def hub_address(settings: Settings, family: str) -> HubAddress | None:
+    """Give the repo of a family; None: snapshots stay on this machine."""
+    repo = settings.model_repo(family)
+    return HubAddress(repo, settings.hf_token) if settings.storage_backend == "hf" and repo else None
 
 
 class SnapshotLocalStorage:
@@ -50,7 +46,7 @@ class SnapshotLocalStorage:
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
-    patience : Patience, optional
+    policy : RetryPolicy, optional
         How long to go on with a Hub in trouble.
     market : str, optional
         What its snapshots were trained on: one of another market is not taken from the Hub, nor replaced there.
@@ -60,24 +56,24 @@ class SnapshotLocalStorage:
         self,
         family: str,
         root: DataPath | None = None,
-        hub: "HubAddress | None" = None,
-        patience: "Patience | None" = None,
+        hub: HubAddress | None = None,
+        policy: RetryPolicy = HUB_POLICY,
         market: str | None = None,
     ) -> None:
-        if family not in FAMILIES:
-            raise SnapshotError(f"family: expected one of {', '.join(FAMILIES)}, got {family}; choose one of them.")
+        if family not in registry.names():
+            known = ", ".join(registry.names())
+            raise SnapshotError(f"family: expected one of {known}, got {family}; choose one of them.")
         if root is None:
-            from brain_assets.settings import read_settings
-            from brain_assets.store.hub_address import hub_address
-
             settings = read_settings()
             root = settings.data_dir / "models"
             hub = hub or hub_address(settings, family)
             market = market or settings.market
-        self.family = family
-        self.folder = root / family
-        self.hub = hub
-        self._patience, self._market = patience, market
+        self.family, self.folder, self.hub = family, root / family, hub
+        self._policy, self._market = policy, market
+        self.store = open_store(self.folder)
+        self.copies = HubCopies(
+            family, self.folder, self.store, HubStore(hub, policy, market) if hub else None, self._believe
+        )
 
     def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
@@ -89,9 +85,8 @@ class SnapshotLocalStorage:
             raise SnapshotError(
                 f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
             )
-        folder = self.path(snapshot.cutoff_date)
-        snapshot.save(folder)
-        return folder
+        self.store.write(snapshot_name(snapshot.cutoff_date), snapshot.files)
+        return self.path(snapshot.cutoff_date)
 
     def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         """Read a snapshot.
@@ -99,10 +94,10 @@ class SnapshotLocalStorage:
         Raises
         ------
         SnapshotError
-            If there is none, or its folder does not verify.
+            If there is none, or it does not verify, or it is not what its name says.
         """
-        folder = self.require_snapshot(cutoff_date)
-        snapshot = ModelSnapshot.load(folder)
+        folder = self.path(cutoff_date)
+        snapshot = ModelSnapshot.from_files(str(folder), self.read_files(cutoff_date))
         if (snapshot.family, snapshot.cutoff_date) != (self.family, cutoff_date):
             raise SnapshotError(
                 f"{folder}: expected family {self.family} and cut-off {cutoff_date}, got {snapshot.family} and "
@@ -110,35 +105,48 @@ class SnapshotLocalStorage:
             )
         return snapshot
 
-    def require_snapshot(self, cutoff_date: datetime.date) -> DataPath:
-        """Give the folder of a snapshot that is there; raises `SnapshotError` if it is not."""
-        settle(self.folder)
-        folder = self.path(cutoff_date)
-        if not is_there(folder):
-            raise SnapshotError(
-                f"{folder}: expected a snapshot, but there is none; materialize {self.family} for {cutoff_date.year}."
-            )
-        return folder
+    def read_files(self, cutoff_date: datetime.date) -> dict[str, bytes]:
+        """Read the files of a snapshot, which verify; raises `SnapshotError`."""
+        try:
+            return self.store.read(snapshot_name(cutoff_date))
+        except MissingSnapshotError as error:
+            raise MissingSnapshotError(
+                f"{self.path(cutoff_date)}: expected a snapshot, but there is none; materialize {self.family} for "
+                f"{cutoff_date.year}."
+            ) from error
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
-        settle(self.folder)
+        manifest = self.store.find(snapshot_name(cutoff_date))
         try:
-            metadata = read_manifest(read_manifest_file(self.path(cutoff_date)))
-            check_metadata(metadata, IDENTITY)
+            check_metadata(manifest or {}, IDENTITY)
         except SnapshotError:
             return None
-        return metadata
+        return manifest
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
-        """Tell whether a folder of that date verifies."""
-        settle(self.folder)
-        return verify(self.path(cutoff_date)) is None
+        """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
+        return self.store.find(snapshot_name(cutoff_date)) is not None
+
+    def damaged_file(self, cutoff_date: datetime.date) -> str | None:
+        """Name the file of a snapshot that is there, but not as it was written; None: it is whole, or absent."""
+        try:
+            self.store.read(snapshot_name(cutoff_date))
+        except MissingSnapshotError:
+            return None
+        except DamagedSnapshotError as error:
+            return error.file
+        return None
 
     def list_snapshots(self) -> list[datetime.date]:
-        """Give the cut-offs of all snapshots that verify, oldest first."""
-        names = list_verified(self.folder, lambda name: parse_snapshot_name(name) is not None)
-        return sorted(filter(None, map(parse_snapshot_name, names)))
+        """Give the cut-offs of all snapshots that exist, oldest first."""
+        return sorted(filter(None, map(parse_snapshot_name, self.list_existing(parse_snapshot_name))))
+
+    def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
+        """Name the folders whose name can be parsed and that exist, in order; they are looked at at the same time."""
+        names = [name for name in self.store.list() if parse_name(name) is not None]
+        with ThreadPoolExecutor(N_LOOKS) as pool:
+            return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
 
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
         """Give the cut-off of the snapshot to forecast a year with: that of the year before, else the closest earlier.
@@ -147,19 +155,12 @@ class SnapshotLocalStorage:
         """
         return max((date for date in self.list_snapshots() if date <= cutoff_of_year(year - 1)), default=None)
 
-    @cached_property
-    def repo(self) -> "HubRepo":
+    @property
+    def repo(self) -> HubStore:
         """The model repo; raises `HubError` if there is none."""
-        if self.hub is None:
-            raise HubError(
-                f"{self.family}: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, "
-                f"and HF_{self.family.upper()}_MODEL_REPO."
-            )
-        from brain_assets.store.hub import HubRepo
+        return self.copies.hub
 
-        return HubRepo(self.family, self.hub, self._patience, self._market)
-
-    def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> "HubCopy":
+    def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
         """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
 
         Raises
@@ -169,26 +170,9 @@ class SnapshotLocalStorage:
         HubError
             If the Hub fails or refuses. The snapshot stays, the reason is kept, and a later push or sync completes it.
         """
-        return self.upload_branch(snapshot_name(cutoff_date), read_files(self.require_snapshot(cutoff_date)))
+        return self.copies.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
 
-    def upload_branch(self, name: str, files: dict[str, bytes]) -> "HubCopy":
-        """Push verified files to a branch of any name, and remember how it went; see `upload_snapshot_to_hf`."""
-        record = self._branch_record(name)
-        manifest = _hash(files)
-        try:
-            copy = self.repo.push_branch(name, files, record.commit if record.manifest == manifest else "")
-        except HubError as error:
-            write_record(self.folder, name, HubRecord(self.repo.repo, record.commit, record.manifest, str(error)))
-            raise
-        write_record(self.folder, name, HubRecord(self.repo.repo, copy.commit, manifest))
-        return copy
-
-    def is_uploaded(self, name: str, manifest: bytes) -> bool:
-        """Tell whether a branch is known to have been given exactly the files of a manifest; asks no Hub."""
-        record = self._branch_record(name)
-        return record.manifest == hashlib.sha256(manifest).hexdigest() and not record.pending
-
-    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str | None = None) -> DataPath:
+    def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
         """Pull a snapshot and give its folder; one of the same date is replaced, but only by one that is believed.
 
         Parameters
@@ -206,20 +190,35 @@ class SnapshotLocalStorage:
         HubError
             If the Hub fails or refuses.
         """
-        files, commit = self.repo.pull(cutoff_date, commit)
-        folder = self.path(cutoff_date)
-        self._record(cutoff_date, replace(self.hub_record(cutoff_date), arriving=_hash(files)))
-        write_files(folder, files)
-        self._record(cutoff_date, HubRecord(self.repo.repo, commit, _hash(files)))
-        return folder
+        self.copies.download(snapshot_name(cutoff_date), commit)
+        return self.path(cutoff_date)
 
     def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
         """Pull a snapshot if the Hub has it with this fingerprint; tells whether it did. Raises what pulling raises."""
-        commit = self.repo.branches().get(cutoff_date)
-        if commit is None or self.repo.read_manifest(cutoff_date, commit)["fingerprint"]["value"] != fingerprint:
+        try:
+            manifest = self.read_hf_manifest(cutoff_date)
+        except MissingSnapshotError:
             return False
-        self.download_snapshot_from_hf(cutoff_date, commit)
+        if manifest["fingerprint"]["value"] != fingerprint:
+            return False
+        self.download_snapshot_from_hf(cutoff_date)
         return True
+
+    def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
+        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled.
+
+        Raises
+        ------
+        RefusedSnapshotError
+            If it cannot be that of a snapshot of this family and date, or its branch does not list what it states.
+        """
+        name = snapshot_name(cutoff_date)
+        manifest = self.repo.read_manifest(name, commit)
+        try:
+            check_named(manifest, name, self.family, self._market)
+        except SnapshotError as error:
+            raise RefusedSnapshotError(f"{self.repo.repo}@{name}/{error}") from error
+        return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
@@ -244,9 +243,23 @@ class SnapshotLocalStorage:
             report(f"{folder}: pulled from {self.hub.repo}")
         return self.load_snapshot(cutoff_date)
 
+    def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
+        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request.
+
+        A branch whose name looks like a snapshot's but holds no date is left out, with a warning.
+        """
+        found = {}
+        for name, commit in self.repo.commits(must_exist).items():
+            cutoff_date = parse_snapshot_name(name)
+            if cutoff_date is not None:
+                found[cutoff_date] = commit
+            elif name.startswith("snapshot-"):
+                warn(f"{self.repo.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
+        return found
+
     def list_hf_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
-        return sorted(self.repo.branches())
+        return sorted(self.hf_commits())
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
@@ -260,60 +273,49 @@ class SnapshotLocalStorage:
         local = self.list_snapshots()
         if self.hub is None or set(wanted) <= set(local):
             return local
-        return sorted({*local, *self.repo.branches(must_exist=True)})
+        return sorted({*local, *self.hf_commits(must_exist=True)})
+
+    def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
+        """Compare the folders with the branches, oldest first; see `HubCopies.compare`. Default: all cut-offs."""
+
+        def is_wanted(name: str) -> bool:
+            cutoff_date = parse_snapshot_name(name)
+            return cutoff_date is not None and (cutoffs is None or cutoff_date in cutoffs)
+
+        return self.copies.compare([snapshot_name(date) for date in self.list_snapshots()], is_wanted)
+
+    def push(self, rows: Sequence[Comparison], on_transfer: OnTransfer | None = None) -> list[Transfer]:
+        """Push what the Hub lacks or holds otherwise; gives what became of each, oldest first."""
+        return self.copies.push(rows, on_transfer)
+
+    def pull(
+        self, rows: Sequence[Comparison], on_transfer: OnTransfer | None = None, force: bool = False
+    ) -> list[Transfer]:
+        """Pull what this machine lacks or holds otherwise; what was made here is kept, unless forced."""
+        return self.copies.pull(rows, on_transfer, force)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
-        from brain_assets.store.sync import compare, push
-
-        return [transfer.cutoff_date for transfer in push(self, compare(self)) if transfer.done]
+        return [transfer.cutoff_date for transfer in self.push(self.compare()) if transfer.done]
 
     def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
         """Pull every snapshot that this machine lacks or holds otherwise; gives those that were, and warns of failures.
 
         One that was made here since the last transfer is kept, unless forced.
         """
-        from brain_assets.store.sync import compare, pull
-
-        return [transfer.cutoff_date for transfer in pull(self, compare(self), force=force) if transfer.done]
+        return [transfer.cutoff_date for transfer in self.pull(self.compare(), force=force) if transfer.done]
 
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
-        return self._branch_record(snapshot_name(cutoff_date))
-
-    def _branch_record(self, name: str) -> HubRecord:
-        repo = self.hub.repo if self.hub else ""
-        record = read_record(self.folder, name)
-        return record if record and record.repo == repo else HubRecord(repo)
+        return self.copies.record(snapshot_name(cutoff_date))
 
     def changed_here(self, cutoff_date: datetime.date) -> bool:
         """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        record = self.hub_record(cutoff_date)
-        return self._manifest_hash(cutoff_date) not in (record.manifest, record.arriving)
-
-    def is_copied(self, cutoff_date: datetime.date, commit: str) -> bool | None:
-        """Tell whether a commit holds exactly the local files, without asking; None: it has to be looked at."""
-        record = self.hub_record(cutoff_date)
-        if record.commit != commit:
-            return None
-        return record.manifest == self._manifest_hash(cutoff_date)
-
-    def _manifest_hash(self, cutoff_date: datetime.date) -> str:
-        return hashlib.sha256(read_manifest_file(self.path(cutoff_date))).hexdigest()
-
-    def compare_files(self, cutoff_date: datetime.date, commit: str) -> bool:
-        """Ask the Hub whether a commit holds exactly the local files, and remember if so."""
-        from brain_assets.store.hub import are_same
-
-        files = read_files(self.path(cutoff_date))
-        if not are_same(self.repo.read_files(commit), files):
-            return False
-        self._record(cutoff_date, HubRecord(self.repo.repo, commit, _hash(files)))
-        return True
+        return self.copies.changed_here(snapshot_name(cutoff_date))
 
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
-        recorded = set(recorded_names(self.folder))
+        recorded = set(self.copies.recorded())
         dates = self.list_snapshots() if recorded else []
         return [date for date in dates if snapshot_name(date) in recorded and self.hub_record(date).pending]
 
@@ -327,17 +329,9 @@ class SnapshotLocalStorage:
         numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
         return [number for number in numbers if self.family in list_names(folder / str(number))]
 
-    def impatient(self) -> "SnapshotLocalStorage":
+    def no_retry(self) -> "SnapshotLocalStorage":
         """Give the same storage, but one that asks a Hub in trouble only once."""
-        if self.hub is None:
-            return self
-        from brain_assets.store.hub_client import Patience
+        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
 
-        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, Patience(attempts=1), self._market)
-
-    def _record(self, cutoff_date: datetime.date, record: HubRecord) -> None:
-        write_record(self.folder, snapshot_name(cutoff_date), record)
-
-
-def _hash(files: dict[str, bytes]) -> str:
-    return hashlib.sha256(files[MANIFEST]).hexdigest()
+    def _believe(self, name: str, files: Mapping[str, bytes]) -> None:
+        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)

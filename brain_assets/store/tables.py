@@ -18,12 +18,12 @@ import pandas as pd
 import pyarrow
 
 from brain_assets.errors import StorageError, TableError
+from brain_assets.files import replace_file
 from brain_assets.market.fundamentals import validate_fundamentals
 from brain_assets.market.news import validate_news
 from brain_assets.market.prices import PRICE_FIELDS, validate_prices
+from brain_assets.objects import create_object
 from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, readable
-from brain_assets.store.folder import replace_file
-from brain_assets.store.objects import create_object
 
 FOLDERS = {
     "raw_prices": "raw/prices",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.store.folder import read_files
+from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import Finished, brain_assets, identities, weights
 from brain_assets_tests.cli.test_sync import run
 from brain_assets_tests.store.hubs import WatchedHub

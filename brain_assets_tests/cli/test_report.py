@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from brain_assets.cli_report import _on_this_machine
-from brain_assets.store.objects import write_object
+from brain_assets.objects import write_object
 from brain_assets_tests.backfills import Finished, brain_assets
 from brain_assets_tests.loopback_s3 import LoopbackS3
 

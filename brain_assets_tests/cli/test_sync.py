@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from brain_assets.store.folder import read_files
+from brain_assets.store.places import read_files
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
 from brain_assets_tests.graph.worlds import MODELS

@@ -3,7 +3,17 @@ import datetime
 import numpy as np
 import pytest
 
-from brain_assets.forecasting.features import build_features, split_weeks, training_target, window_index
+from brain_assets.forecasting.features import (
+    CHANNELS,
+    RETURNS,
+    build_features,
+    fit_scaler,
+    known_returns,
+    scale_features,
+    split_weeks,
+    training_target,
+)
+from brain_assets.forecasting.windows import window_index
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 
@@ -18,7 +28,7 @@ def make_panel(n_sessions: int, n_assets: int = 1, seed: int = 0) -> PricePanel:
 def test_features_are_log_returns_of_each_channel_and_volume_may_be_zero() -> None:
     panel = make_panel(3)
     panel.values[0] = [[10, 11, 9, 10, 0], [11, 12, 10, 12, 99], [11, 12, 10, 6, 0]]
-    features = build_features(panel, "lstm")
+    features = build_features(panel, RETURNS, "lstm")
     assert features.dtype == np.float32
     assert np.isnan(features[0, 0]).all()
     # open 10 -> 11, high 11 -> 12, low 9 -> 10, close 10 -> 12, volume log(100) - log(1)
@@ -30,8 +40,17 @@ def test_features_are_log_returns_of_each_channel_and_volume_may_be_zero() -> No
 def test_a_hole_masks_its_own_return_and_the_next_one() -> None:
     panel = make_panel(6)
     panel.values[0, 3] = np.nan
-    known = np.isfinite(build_features(panel, "lstm")).all(axis=2)[0]
-    assert known.tolist() == [False, True, True, False, False, True]
+    known = [False, True, True, False, False, True]
+    assert np.isfinite(build_features(panel, RETURNS, "lstm")).all(axis=2)[0].tolist() == known
+    assert known_returns(panel)[0].tolist() == known
+
+
+def test_channels_come_in_the_order_in_which_they_are_asked_for(panel: PricePanel) -> None:
+    everything = build_features(panel, CHANNELS, "patchtst")
+    chosen = ("net_margin", "close_return", "news_sentiment")
+    wanted = [CHANNELS.index(name) for name in chosen]
+    np.testing.assert_array_equal(build_features(panel, chosen, "mine"), everything[:, :, wanted])
+    assert len({everything[:, :, channel].tobytes() for channel in wanted}) == 3
 
 
 def test_window_ends_at_the_close_before_its_week() -> None:
@@ -39,7 +58,7 @@ def test_window_ends_at_the_close_before_its_week() -> None:
     panel = make_panel(19)
     weeks = complete_weeks(panel.sessions)
     assert weeks.first.tolist() == [5, 10, 14]
-    index = window_index(build_features(panel, "lstm"), weeks, window=6)
+    index = window_index(known_returns(panel), weeks, window=6)
     # the first return is that of session 1, so six of them end at session 6 at the earliest: not before week 0
     assert index.week.tolist() == [1, 2]
     assert (index.start + 6).tolist() == [10, 14]
@@ -48,10 +67,26 @@ def test_window_ends_at_the_close_before_its_week() -> None:
 def test_windows_skip_symbols_whose_history_has_a_hole() -> None:
     panel = make_panel(19, n_assets=2)
     panel.values[1, 9] = np.nan  # Friday before the second week: its returns 9 and 10 are unknown
-    index = window_index(build_features(panel, "lstm"), complete_weeks(panel.sessions), window=4)
+    index = window_index(known_returns(panel), complete_weeks(panel.sessions), window=4)
     pairs = list(zip(index.week.tolist(), index.asset.tolist(), strict=True))
     # week 0 needs returns 1-4, week 1 needs 6-9, week 2 needs 10-13
     assert pairs == [(0, 0), (0, 1), (1, 0), (2, 0)]
+
+
+def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None:
+    features = np.zeros((1, 6, 1), dtype=np.float32)
+    features[0, :, 0] = [np.nan, 1, 3, 5, 1000, 1000]
+    scaler = fit_scaler(features, last_session=3)
+    assert scaler.mean[0] == pytest.approx(3)
+    assert scaler.scale[0] == pytest.approx(np.sqrt(8 / 3))
+
+
+def test_scaled_features_are_clipped_and_unknown_ones_are_zero() -> None:
+    features = np.array([[[np.nan], [1], [3], [5], [1000]]], dtype=np.float32)
+    scaler = fit_scaler(features, last_session=3)
+    scaled = scale_features(features, scaler, clip=5.0)
+    root = np.sqrt(8 / 3)
+    np.testing.assert_allclose(scaled[0, :, 0], [0, -2 / root, 0, 2 / root, 5], rtol=1e-6)
 
 
 def test_demeaned_target_is_relative_to_the_weeks_known_symbols() -> None:

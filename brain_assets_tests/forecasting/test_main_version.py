@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brain_assets import registry
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
 from brain_assets.forecasting.features import HELD_OUT_WEEKS, VALIDATION_WEEKS, split_main, training_target
 from brain_assets.forecasting.fingerprint import main_version_name
-from brain_assets.forecasting.forecasters import forecast
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import score_version, train_version
+from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.forecasting.test_forecasters import changed_after
+from brain_assets_tests.forecasting.test_training import changed_after
 
 LATER = datetime.date(2021, 9, 30)
 EARLIER = datetime.date(2021, 6, 15)
@@ -35,11 +36,9 @@ def first(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
 
 def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
     """Give a version whose forecasts are a multiple of another's, under another name."""
-    weights = {
-        name: value * factor if name.startswith("head.") else value for name, value in snapshot.state_dict.items()
-    }
+    weights = {name: value * factor if name.startswith("head.") else value for name, value in snapshot.weights.items()}
     metadata: Mapping[str, Any] = {**snapshot.metadata, "version": f"v{snapshot.cutoff_date}-{'0' * 12}"}
-    return dataclasses.replace(snapshot, state_dict=weights, metadata=metadata)
+    return dataclasses.replace(snapshot, arrays={**snapshot.arrays, **weights}, metadata=metadata)
 
 
 def test_the_last_half_year_scores_and_the_year_before_it_validates() -> None:
@@ -59,8 +58,8 @@ def test_held_out_weeks_reach_nothing_but_the_scores(panel: PricePanel, tiny_lst
     version = train_version("lstm", until, tiny_lstm, MADE_UP)
     assert version.metadata["data"]["last_validation_target"] == "2021-03-26"
     changed = train_version("lstm", changed_after(until, datetime.date(2021, 3, 26)), tiny_lstm, MADE_UP)
-    for name, value in version.state_dict.items():
-        assert (value == changed.state_dict[name]).all(), name
+    for name, value in version.arrays.items():
+        assert (value == changed.arrays[name]).all(), name
     assert version.metadata["training"] == changed.metadata["training"]
     assert version.metadata["scores"] != changed.metadata["scores"]
 
@@ -84,7 +83,7 @@ def test_losses_are_of_the_held_out_weeks_in_units_of_the_target(
     bars = WeeklyBars.from_panel(until)
     rows = split_main(bars.weeks, EARLIER).held_out
     target = training_target(bars.realized[rows], "ranked")
-    made = forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
+    made = registry.get("lstm").forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
     expected = np.mean((made - target / target.std()) ** 2)
     assert first.metadata["scores"]["loss"] == pytest.approx(expected)
     assert first.metadata["scores"]["zero_loss"] == pytest.approx(1.0)
@@ -103,7 +102,7 @@ def test_both_versions_are_scored_on_the_same_weeks(
     bars = WeeklyBars.from_panel(until)
     rows = split_main(bars.weeks, LATER).held_out
     target = training_target(bars.realized[rows], "ranked")
-    made = forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
+    made = registry.get("lstm").forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
     assert scores["previous_loss"] == pytest.approx(np.mean((made - target / target.std()) ** 2))
 
 
@@ -164,7 +163,7 @@ def test_the_name_follows_from_window_symbols_market_and_configuration(
         main_version_name(
             "lstm", PricePanel(panel.sessions, panel.symbols[1:], panel.values[1:]), tiny_lstm, "simulator"
         ),
-        main_version_name("lstm", panel, dataclasses.replace(tiny_lstm, seed=1), "simulator"),
+        main_version_name("lstm", panel, tiny_lstm.replace(seed=1), "simulator"),
         main_version_name("lstm", panel, tiny_lstm, "live"),
         main_version_name("patchtst", panel, tiny_patchtst, "simulator"),
         main_version_name("lstm", panel, tiny_lstm, "simulator", "cuda"),

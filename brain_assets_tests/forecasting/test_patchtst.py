@@ -12,16 +12,15 @@ import pytest
 import torch
 
 from brain_assets.errors import ConfigError, LookAheadError, TableError
-from brain_assets.forecasting.config import PatchTstConfig
 from brain_assets.forecasting.features import CHANNELS, build_features
-from brain_assets.forecasting.forecasters import train_snapshot
-from brain_assets.forecasting.patchtst import PatchTstNetwork
+from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.forecasting.test_forecasters import changed_after, same_bytes
+from brain_assets_tests.forecasting.test_training import changed_after, same_bytes
 
 CUTOFF = datetime.date(2019, 12, 31)
 
@@ -33,14 +32,14 @@ def snapshot(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> ModelSnapshot:
 
 def test_a_change_in_each_single_channel_changes_the_forecast() -> None:
     torch.manual_seed(0)
-    network = PatchTstNetwork(PatchTstConfig()).eval()
+    family, layers = PatchTst(), PatchTst().layers(PatchTstConfig()).eval()
     windows = torch.randn(60, 8, 12)
-    before = network(windows)
+    before = family.forward(layers, windows)
     assert before.shape == (8,)
-    for channel, name in enumerate(CHANNELS["patchtst"]):
+    for channel, name in enumerate(CHANNELS):
         changed = windows.clone()
         changed[:, :, channel] += 0.5  # the level alone: instance scaling would take it away again
-        assert ((network(changed) - before).abs() > 1e-6).all(), name  # weights start small
+        assert ((family.forward(layers, changed) - before).abs() > 1e-6).all(), name  # weights start small
 
 
 def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel, snapshot: ModelSnapshot) -> None:
@@ -48,7 +47,7 @@ def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel
     weeks = weeks.select(weeks.year == 2021)
     before = snapshot.forecast(panel, weeks)
     assert panel.signals is not None
-    for channel, name in enumerate(CHANNELS["patchtst"]):
+    for channel, name in enumerate(CHANNELS):
         values, signals = panel.values.copy(), panel.signals.copy()
         if channel < 5:
             values[:, ::2, channel] *= 1.01
@@ -59,9 +58,9 @@ def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel
 
 
 def test_windows_of_a_batch_do_not_see_each_other() -> None:
-    network = PatchTstNetwork(PatchTstConfig())  # as in training: no eval
+    family, layers = PatchTst(), PatchTst().layers(PatchTstConfig())  # as in training: no eval
     windows = torch.randn(60, 8, 12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(network(windows)[:3], network(windows[:, :3]))
+    torch.testing.assert_close(family.forward(layers, windows)[:3], family.forward(layers, windows[:, :3]))
 
 
 def test_everything_after_the_cutoff_may_change_scores_and_filings_too(
@@ -104,7 +103,7 @@ def test_a_panel_without_news_and_filings_is_refused_in_one_sentence(
 
 def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, snapshot: ModelSnapshot) -> None:
     assert panel.signals is not None
-    features = build_features(panel, "patchtst")
+    features = build_features(panel, CHANNELS, "patchtst")
     assert np.isnan(features[0, 0]).any()
     signals = panel.signals.copy()
     signals[0] = np.nan
@@ -112,7 +111,7 @@ def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, sna
     weeks = weeks.select(weeks.year == 2021)
     unknown = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks)
     assert np.isfinite(unknown).all()
-    mean = snapshot.scaler.mean_[5:]
+    mean = snapshot.scaler.mean[5:]
     signals[0] = mean  # what is average says as little as what is not known
     np.testing.assert_allclose(
         snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks), unknown, atol=1e-6
@@ -129,15 +128,15 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     values[:, :, 4] = 1e6  # constant volume
     silent = dataclasses.replace(silent, values=values)
     metadata = (made := train_snapshot("patchtst", silent, CUTOFF, tiny_patchtst, MADE_UP)).metadata
-    assert metadata["neutral_channels"] == ["volume_return", *CHANNELS["patchtst"][5:]]
+    assert metadata["neutral_channels"] == ["volume_return", *CHANNELS[5:]]
     assert "in the training data: volume_return, news_sentiment, gross_margin" in made.card
 
 
 SECOND_PROCESS = """
 import datetime, sys
 from pathlib import Path
-from brain_assets.forecasting.config import PatchTstConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
@@ -174,8 +173,8 @@ def test_a_snapshot_loads_and_forecasts_the_same(panel: PricePanel, snapshot: Mo
     [
         ({"patch_length": 60}, "patch_length: expected at most 59 sessions, got 60"),
         ({"n_heads": 3}, "n_heads: expected a divisor of d_model = 16, got 3"),
-        ({"d_model": 15, "n_heads": 3}, "d_model: expected an even number, got 15"),
-        ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1.0"),
+        ({"d_model": 15, "n_heads": 3}, "d_model: expected an integer: .*, a multiple of 2, got 15"),
+        ({"dropout": 1.0}, "dropout: expected a finite number: at least 0, less than 1, got 1.0"),
     ],
 )
 def test_impossible_configurations_are_one_sentence(options: dict[str, float], sentence: str) -> None:

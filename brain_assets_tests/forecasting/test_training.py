@@ -1,148 +1,222 @@
+import datetime
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from brain_assets.errors import TrainingError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.features import WindowIndex
-from brain_assets.forecasting.training import (
-    EpochLosses,
-    WindowBatches,
-    compare_first_batch,
-    fit_scaler,
-    predict,
-    repeatable,
-    scale_features,
-    train,
-)
+from brain_assets import registry
+from brain_assets.errors import ConfigError, TrainingError
+from brain_assets.forecasting.fingerprint import forecaster_fingerprint
+from brain_assets.forecasting.forecaster import ForecasterConfig
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.metrics import mean_rank_correlation
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.market.prices import CLOSE, PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP, TINY_LSTM, TINY_PATCHTST
 
-
-class LastValue(nn.Module):
-    """Predicts a multiple of the last value of the first feature."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.zeros(1))
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        return self.slope * windows[-1, :, 0]
+CUTOFF = datetime.date(2019, 12, 31)
 
 
-def batches(n_windows: int, seed: int) -> tuple[WindowBatches, np.ndarray]:
-    """Windows of two sessions; the last value of the first feature of each."""
-    features = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, n_windows + 1, 2)).astype(np.float32))
-    start = np.arange(n_windows)
-    index = WindowIndex(np.zeros(n_windows, dtype=np.int64), start, start)
-    return WindowBatches(features, index, 2), features[0, 1:, 0].numpy().astype(float)
+def same_bytes(first: ModelSnapshot, second: ModelSnapshot) -> bool:
+    arrays = zip(first.arrays.values(), second.arrays.values(), strict=True)
+    return all(np.array_equal(one, other) for one, other in arrays) and first.metadata == second.metadata
 
 
-def test_batches_are_gathered_time_first_from_the_right_symbol_and_session() -> None:
-    features = torch.arange(2 * 5 * 3, dtype=torch.float32).reshape(2, 5, 3)
-    index = WindowIndex(np.array([0, 1]), np.array([2, 0]), np.array([0, 0]))
-    gathered = WindowBatches(features, index, 3).gather(torch.tensor([1, 0]))
-    assert gathered.shape == (3, 2, 3)
-    torch.testing.assert_close(gathered[:, 0], features[1, 0:3])
-    torch.testing.assert_close(gathered[:, 1], features[0, 2:5])
+def test_everything_after_the_cutoff_may_change_and_the_snapshot_stays_bit_identical(
+    panel: PricePanel, tiny_lstm: LstmConfig
+) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
+    values = panel.values.copy()
+    after = panel.sessions > np.datetime64(CUTOFF)
+    values[:, after] *= np.random.default_rng(0).uniform(0.5, 2, values[:, after].shape)
+    values[0, after] = np.nan
+    changed = PricePanel(panel.sessions, panel.symbols, values)
+    assert same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, MADE_UP))
+    values[1, np.flatnonzero(~after)[-1], CLOSE] *= 1.01  # the last session before the cut-off does matter
+    assert not same_bytes(snapshot, train_snapshot("lstm", changed, CUTOFF, tiny_lstm, MADE_UP))
 
 
-def test_batches_are_gathered_where_the_features_are() -> None:
-    index = WindowIndex(np.array([0, 1]), np.array([2, 0]), np.array([0, 0]))
-    batches = WindowBatches(torch.empty((2, 5, 3), device="meta"), index, 3)
-    assert batches.gather(torch.tensor([1, 0])).device.type == "meta"
+def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    values = np.concatenate([panel.values, panel.values[:1]])
+    values[-1, panel.sessions <= np.datetime64(CUTOFF)] = np.nan
+    more = PricePanel(panel.sessions, (*panel.symbols, "NEW"), values)
+    first = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
+    assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, MADE_UP))
 
 
-class Watched(LastValue):
-    """Notes the windows that it is shown while it learns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shown: list[torch.Tensor] = []
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            self.shown.append(windows.clone())
-        return super().forward(windows)
+def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
+    # one epoch, no early stopping to choose: validation prices must not reach the weights
+    config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
+    values = panel.values.copy()
+    values[:, (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))] *= 1.7
+    first = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP)
+    second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, MADE_UP)
+    for name, array in first.arrays.items():  # the scaler's among them
+        np.testing.assert_array_equal(array, second.arrays[name], name)
 
 
-def test_what_is_compared_is_the_first_batch_of_the_training() -> None:
-    config = LstmConfig(window=2, batch_size=50, max_epochs=1, seed=3)
-    features = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 401, 2)).astype(np.float32))
-    start = np.arange(400)
-    index = WindowIndex(np.zeros(400, dtype=np.int64), start, start)
-    x = features[0, 1:, 0].numpy().astype(float)
-    learning, compared, moved = Watched(), Watched(), Watched()
-    windows = WindowBatches(features, index, 2)
-    train(learning, windows, 2 * x, windows, 2 * x, config)
-    torch.nn.init.constant_(moved.slope, 0.5)
-    difference = compare_first_batch(compared, moved, features, index, 2 * x, config)
-    assert len(compared.shown) == len(moved.shown) == 1
-    assert torch.equal(compared.shown[0], learning.shown[0])
-    assert torch.equal(moved.shown[0], learning.shown[0])
-    # with all targets 2 x, the loss is (slope - 2) ** 2 times the mean of x ** 2: 4 against 2.25, gradients 4 against 3
-    assert difference == (pytest.approx(1.75 / 4, rel=1e-5), pytest.approx(1 / 4, rel=1e-5))
-    assert compared.slope.item() == 0.0
-    assert compared.slope.grad is None
+def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP).metadata["data"]
+    assert data["first_session"] == "2016-01-04"
+    assert data["last_session"] == "2019-12-31"
+    assert data["last_training_target"] == "2018-12-28"
+    assert data["first_validation_week"] == "2018-12-31"  # ends on 4 January 2019
+    assert data["last_validation_target"] == "2019-12-27"
+    assert data["symbols"] == list(panel.symbols)
+    # 2016 has 52 weeks from 11 January on (the first has no close before it); a window of 20 returns before a week
+    # needs 21 sessions: 18, 25 January and 1 February 2016 fall out
+    n_weeks = data["n_training_windows"] / len(panel.symbols)
+    weeks = WeeklyBars.from_panel(panel).weeks
+    usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2018-12-28"))
+    assert n_weeks == usable.sum()
 
 
-def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None:
-    features = np.zeros((1, 6, 1), dtype=np.float32)
-    features[0, :, 0] = [np.nan, 1, 3, 5, 1000, 1000]
-    scaler = fit_scaler(features, last_session=3)
-    assert scaler.mean_[0] == pytest.approx(3)
-    assert scaler.scale_[0] == pytest.approx(np.sqrt(8 / 3))
+def test_evidence_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
+    bars = WeeklyBars.from_panel(panel)
+    year = bars.select(bars.weeks.year == 2019)
+    forecasts = registry.get("lstm").forecast(
+        snapshot, panel, year.weeks
+    )  # without the guard: the snapshot has seen these weeks
+    training = snapshot.metadata["training"]
+    assert training["validation_rank_correlation"] == pytest.approx(mean_rank_correlation(forecasts, year.realized))
+    assert training["validation_momentum_rank_correlation"] == mean_rank_correlation(year.momentum, year.realized)
+    assert f"| {training['validation_rank_correlation']:.4f} |" in snapshot.card
+    assert snapshot.metadata["market"] == "simulator"
+    assert "- market: simulator" in snapshot.card
 
 
-def test_scaled_features_are_clipped_and_unknown_ones_are_zero() -> None:
-    features = np.array([[[np.nan], [1], [3], [5], [1000]]], dtype=np.float32)
-    scaler = fit_scaler(features, last_session=3)
-    scaled = scale_features(features, scaler, clip=5.0)
-    root = np.sqrt(8 / 3)
-    np.testing.assert_allclose(scaled[0, :, 0].numpy(), [0, -2 / root, 0, 2 / root, 5], rtol=1e-6)
+def test_rank_correlation_of_two_symbols_is_null(panel: PricePanel, tiny_lstm: LstmConfig, tmp_path: Path) -> None:
+    two = PricePanel(panel.sessions, panel.symbols[:2], panel.values[:2])
+    snapshot = train_snapshot("lstm", two, CUTOFF, tiny_lstm, MADE_UP)
+    assert snapshot.metadata["training"]["validation_rank_correlation"] is None
+    assert "| not known | not known (4-week momentum) |" in snapshot.card
+    snapshot.save(tmp_path / "snapshot-2019-12-31")
+    assert ModelSnapshot.load(tmp_path / "snapshot-2019-12-31").metadata["data"]["symbols"] == list(two.symbols)
 
 
-def test_training_finds_a_line_and_reports_the_loss_of_zero() -> None:
-    train_batches, x = batches(400, seed=0)
-    validation_batches, x_validation = batches(100, seed=1)
-    network = LastValue()
-    config = LstmConfig(learning_rate=0.05, batch_size=50, max_epochs=40, patience=40)
-    seen: list[EpochLosses] = []
-    result = train(network, train_batches, 2 * x, validation_batches, 2 * x_validation, config, seen.append)
-    assert network.slope.item() == pytest.approx(2, abs=0.01)
-    assert result.zero_validation == pytest.approx(float(np.mean((2 * x_validation) ** 2)))
-    assert result.zero_train == pytest.approx(float(np.mean((2 * x) ** 2)))
-    assert result.best.validation < 1e-3
-    assert tuple(seen) == result.curve
+def test_ranks_of_one_symbol_are_refused(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    one = PricePanel(panel.sessions, panel.symbols[:1], panel.values[:1])
+    with pytest.raises(TrainingError, match="target ranked: expected training weeks with two symbols or more, got no"):
+        train_snapshot("lstm", one, CUTOFF, tiny_lstm, MADE_UP)
+    raw = tiny_lstm.replace(target="raw")
+    assert train_snapshot("lstm", one, CUTOFF, raw, MADE_UP).metadata["forecast_scale"] > 0
 
 
-def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
-    # training pulls the slope to 2, validation wants 1: the best epoch lies on the way
-    train_batches, x = batches(400, seed=0)
-    validation_batches, x_validation = batches(100, seed=1)
-    network = LastValue()
-    config = LstmConfig(learning_rate=0.02, batch_size=100, max_epochs=200, patience=3)
-    result = train(network, train_batches, 2 * x, validation_batches, x_validation, config)
-    assert 1 < result.best_epoch < len(result.curve) < 200
-    assert len(result.curve) == result.best_epoch + 3
-    assert network.slope.item() == pytest.approx(1, abs=0.1)
-    error = predict(network, validation_batches) - x_validation
-    assert float(np.mean(error**2)) == result.best.validation == min(losses.validation for losses in result.curve)
+SECOND_PROCESS = """
+import datetime, sys
+from pathlib import Path
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets_tests.conftest import MADE_UP
+market = SimulatorMarket(("A", "B", "C"), seed=3)
+panel = PricePanel.from_frame(market.prices(datetime.date(2017, 1, 1), datetime.date(2020, 1, 1)))
+config = LstmConfig(window=20, hidden_size=8, max_epochs=2)
+train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MADE_UP).save(Path(sys.argv[1]))
+"""
 
 
-def test_training_that_diverges_says_so() -> None:
-    train_batches, x = batches(50, seed=0)
-    config = LstmConfig(learning_rate=1e30, batch_size=10, max_epochs=5)
-    with pytest.raises(TrainingError, match=r"expected a finite validation loss, got .* set a smaller learning_rate"):
-        train(LastValue(), train_batches, x * 1e30, train_batches, x * 1e30, config)
+@pytest.mark.slow
+def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Path) -> None:
+    hashes = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "snapshot-2019-12-31"
+        subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 5
 
 
-def test_repeatable_puts_the_process_back_as_it_was() -> None:
-    n_threads = torch.get_num_threads()
-    state = torch.get_rng_state()
-    with repeatable(7):
-        assert torch.get_num_threads() == 1
-        first = torch.rand(3)
-    with repeatable(7):
-        torch.testing.assert_close(torch.rand(3), first)
-    assert torch.get_num_threads() == n_threads
-    torch.testing.assert_close(torch.get_rng_state(), state)
+def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
+    with pytest.raises(TrainingError, match=r"expected windows of 900 sessions .* got 0 and \d+; give the market more"):
+        train_snapshot("lstm", panel, CUTOFF, LstmConfig(window=900), MADE_UP)
+
+
+def test_impossible_configuration_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="target: expected one of raw, demeaned, ranked, got 'best'"):
+        LstmConfig(target="best")
+
+
+def changed_after(panel: PricePanel, date: datetime.date, seed: int = 0) -> PricePanel:
+    """Give the panel with every bar, score and filing after a date another one."""
+    assert panel.signals is not None
+    values, signals, after = panel.values.copy(), panel.signals.copy(), panel.sessions > np.datetime64(date)
+    random = np.random.default_rng(seed)
+    values[:, after] *= random.uniform(0.5, 2, values[:, after].shape)
+    signals[:, after] = random.normal(size=signals[:, after].shape)
+    return PricePanel(panel.sessions, panel.symbols, values, signals)
+
+
+@pytest.mark.parametrize("target", ["raw", "demeaned", "ranked"])
+def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
+    config = tiny_lstm.replace(target=target, max_epochs=3)
+    bars = WeeklyBars.from_panel(panel)
+    weeks = bars.weeks.select(bars.weeks.year == 2021)
+    forecasts = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).forecast(panel, weeks)
+    spread = np.nanstd(bars.realized)
+    assert 0 < np.nanstd(forecasts) < spread  # a forecast that explains little is smaller than what it forecasts
+    assert np.isfinite(forecasts).all()
+
+
+TINY = {"lstm": LstmConfig(**TINY_LSTM), "patchtst": PatchTstConfig(**TINY_PATCHTST)}
+SECOND_CPU = "cpu:0"
+"""To torch the CPU, to us another device: the road of a GPU, taken without one."""
+
+families = pytest.mark.parametrize("family", TINY)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+
+
+@families
+def test_another_device_learns_the_same_where_it_computes_the_same(panel: PricePanel, family: str) -> None:
+    on_cpu = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP)
+    there = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP, device=SECOND_CPU)
+    assert all(np.array_equal(there.arrays[name], array) for name, array in on_cpu.arrays.items())
+    assert there.metadata["training"] == on_cpu.metadata["training"]
+    assert (on_cpu.metadata["device"], there.metadata["device"]) == ("cpu", SECOND_CPU)
+    assert "- trained on a GPU\n" in there.card
+    assert "GPU" not in on_cpu.card
+
+
+def test_the_device_is_part_of_the_fingerprint_unless_it_is_the_cpu(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    on_cpu, on_gpu = (forecaster_fingerprint("lstm", panel, tiny_lstm, device) for device in ("cpu", "cuda"))
+    assert on_cpu == forecaster_fingerprint("lstm", panel, tiny_lstm)
+    before_there_were_devices = ("family", "code", "config", "data", "libraries")
+    assert on_cpu.value == hash_json({name: getattr(on_cpu, name) for name in before_there_were_devices})
+    assert set(on_cpu.metadata) == {*before_there_were_devices, "value"}
+    assert on_gpu.value != on_cpu.value
+    assert on_gpu.metadata == {**on_cpu.metadata, "device": "cuda", "value": on_gpu.value}
+
+
+def forecasts_of(family: str, panel: PricePanel, config: ForecasterConfig, device: str) -> np.ndarray:
+    bars = WeeklyBars.from_panel(panel)
+    later = bars.weeks.select(np.flatnonzero(bars.weeks.start > np.datetime64(CUTOFF)))
+    return train_snapshot(family, panel, CUTOFF, config, MADE_UP, device=device).forecast(panel, later)
+
+
+@needs_gpu
+@families
+def test_a_gpu_repeats_itself_and_forecasts_what_the_cpu_does(panel: PricePanel, family: str) -> None:
+    on_cpu, first, second = (forecasts_of(family, panel, TINY[family], name) for name in ("cpu", "cuda", "cuda"))
+    spread = np.nanstd(on_cpu)
+    np.testing.assert_allclose(second, first, rtol=0, atol=1e-6 * spread)
+    np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-2 * spread)
+
+
+@needs_gpu
+def test_a_snapshot_of_a_gpu_says_so_and_loads_where_there_is_none(panel: PricePanel, tmp_path: Path) -> None:
+    config = TINY["lstm"].replace(n_layers=2, dropout=0.3)
+    made = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP, device="cuda")
+    made.save(tmp_path / made.name)
+    loaded = ModelSnapshot.load(tmp_path / made.name)
+    assert loaded.arrays.keys() == made.arrays.keys()
+    assert loaded.metadata["device"] == "cuda"

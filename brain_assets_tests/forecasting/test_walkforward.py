@@ -6,18 +6,19 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import LookAheadError, RefusedSnapshotError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
+    families_in,
     forecast_quality,
     weeks_by_source,
 )
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 
 
@@ -58,7 +59,9 @@ def test_every_week_goes_to_the_newest_snapshot_that_was_finished_before_it(pane
 
 
 def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) -> None:
-    forecasts = build_forecast_features(panel.until(datetime.date(2020, 12, 31)), [2020], {"lstm": shelf})
+    forecasts = build_forecast_features(
+        panel.until(datetime.date(2020, 12, 31)), [2020], {"lstm": shelf, "patchtst": Shelf()}
+    )
     assert list(forecasts.columns) == [
         "week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source", "momentum", "realized",
     ]  # fmt: skip
@@ -69,6 +72,12 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
     assert set(forecasts["patchtst_source"]) == {"momentum"}
     pd.testing.assert_series_equal(forecasts["patchtst"], forecasts["momentum"], check_names=False)
     assert not np.allclose(forecasts["lstm"], forecasts["momentum"])
+
+
+def test_columns_follow_the_sources_in_their_order(panel: PricePanel) -> None:
+    forecasts = build_forecast_features(panel, [2017], {"mine": Shelf(), "lstm": Shelf()})
+    assert families_in(forecasts) == ["mine", "lstm"]
+    assert list(forecasts.columns[2:6]) == ["mine", "mine_source", "lstm", "lstm_source"]
 
 
 def test_closest_earlier_snapshot_stands_in_and_says_so(panel: PricePanel, shelf: Shelf) -> None:
@@ -123,7 +132,7 @@ def test_forecasts_do_not_move_when_the_future_does(panel: PricePanel, shelf: Sh
     changed = build_forecast_features(PricePanel(panel.sessions, panel.symbols, values), [2020], {"lstm": shelf})
     forecasts = build_forecast_features(panel, [2020], {"lstm": shelf})
     past = forecasts["week_start"] <= pd.Timestamp(weeks.start[week])
-    known_then = ["week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source", "momentum"]
+    known_then = ["week_start", "symbol", "lstm", "lstm_source", "momentum"]
     pd.testing.assert_frame_equal(forecasts.loc[past, known_then], changed.loc[past, known_then], check_exact=True)
     assert not forecasts.loc[~past, "lstm"].equals(changed.loc[~past, "lstm"])
 

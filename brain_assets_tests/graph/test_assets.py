@@ -18,7 +18,7 @@ from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
@@ -26,6 +26,7 @@ from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import ASSETS, MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 YEARS = (2019, 2020, 2021)
+BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
 
 
 def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
@@ -86,7 +87,7 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
 def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple) -> None:
     results, _, tables = three_years
     evidence = {year: metadata_of(results[year], "backtest") for year in YEARS}
-    assert evidence[2019]["rules_left_out"] == ", ".join(name for name in BASELINES if name != "equal_weight")
+    assert evidence[2019]["rules_left_out"] == ", ".join(name for name in BENCHMARKS if name != "equal_weight")
     assert evidence[2020]["rules_left_out"] == evidence[2021]["rules_left_out"] == "none"
     # the first week of 2020 begins before New Year, when no model was finished
     assert [evidence[year]["weeks_left_out"] for year in YEARS] == [0, 1, 0]
@@ -95,7 +96,7 @@ def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple)
         table = tables.read_year("backtest", year)
         assert list(table.columns) == ["week_start", "strategy", "net_return", "turnover", "weights"]
         n_by_strategy = table.groupby("strategy")["week_start"].nunique().to_dict()
-        assert n_by_strategy == dict.fromkeys(("ppo", "sac", *BASELINES), n_weeks)
+        assert n_by_strategy == dict.fromkeys(("ppo", "sac", *BENCHMARKS), n_weeks)
         for weights in table["weights"].map(pd.io.json.ujson_loads):
             assert sum(weights.values()) == pytest.approx(1)
             assert weights["cash"] >= 0.02 - 1e-9
@@ -108,7 +109,7 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     results, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
-    resources = {**resources, "tables": tables, "table_io": TableIOManager(tables, tmp_path)}
+    resources = {**resources, "table_io": TableIOManager(tables, tmp_path)}
     twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
     made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=twice), "ppo_policy")
     seed_folder = tmp_path / "models" / "seeds" / "1" / "ppo" / "snapshot-2020-12-31"
@@ -125,10 +126,10 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
-    assert strategies == {"ppo", "sac", "ppo_seed_1", *BASELINES}
+    assert strategies == {"ppo", "sac", "ppo_seed_1", *BENCHMARKS}
     shutil.rmtree(seed_folder)
     assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_1"
-    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", *BASELINES}
+    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", *BENCHMARKS}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 

@@ -13,7 +13,6 @@ from dagster._core.definitions.data_version import (
 )
 
 from brain_assets.graph.automation import downstream
-from brain_assets.versions import CODE_VERSIONS
 from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
@@ -32,7 +31,7 @@ class History:
 
     def make(self, name: str, year: int | None, version: str = "as first made") -> None:
         """Materialize one year of an asset from what is there now."""
-        tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: CODE_VERSIONS[name]}
+        tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: GRAPH.get(dg.AssetKey(name)).code_version}
         for parent in GRAPH.get(dg.AssetKey(name)).parent_keys:
             [*records] = self.instance.fetch_materializations(parent, limit=1).records
             tags[get_input_data_version_tag(parent)] = "whatever"
@@ -173,7 +172,7 @@ def test_change_during_a_training_is_not_forgotten_when_the_training_ends(histor
     history.make("raw_prices", YEARS[-1], "corrected twice")  # while the training asked for reads the first correction
     tags = {
         DATA_VERSION_TAG: "from the first correction",
-        CODE_VERSION_TAG: CODE_VERSIONS["lstm_snapshot"],
+        CODE_VERSION_TAG: GRAPH.get(dg.AssetKey("lstm_snapshot")).code_version,
         get_input_data_version_tag(dg.AssetKey("raw_prices")): "corrected",
         get_input_event_pointer_tag(dg.AssetKey("raw_prices")): str(before.storage_id),
     }

@@ -36,7 +36,7 @@ def test_two_markets_in_one_process_share_nothing(projects: dict[str, Project]) 
         materialize(sample, one, 1993)
         for project, instance, years in ((sample, one, {"1992", "1993"}), (made_up, other, {"2019"})):
             assert instance.get_materialized_partitions(dg.AssetKey("raw_prices")) == years
-            tables = (project.definitions.resources or {})["tables"]
+            tables = (project.definitions.resources or {})["table_io"].store
             stored = tables.read("raw_prices", sorted(map(int, years)))
             assert tuple(stored["symbol"].unique()) == project.settings.symbols
             assert stored["date"].min().year == project.settings.first_year
@@ -51,5 +51,6 @@ def test_what_follows_from_settings_is_each_projects_own(projects: dict[str, Pro
         for name, project in {**projects, "told": told}.items()
     }
     assert [name for name, status in sensors.items() if status is dg.DefaultSensorStatus.RUNNING] == ["told"]
-    folders = {(project.definitions.resources or {})["snapshots"]["lstm"].folder for project in projects.values()}
+    resources = [project.definitions.resources or {} for project in projects.values()]
+    folders = {each["snapshot_io"].storages["lstm"].folder for each in resources}
     assert folders == {tmp_path / name / "models" / "lstm" for name in projects}

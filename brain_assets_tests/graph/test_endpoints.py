@@ -13,7 +13,7 @@ import pytest
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
-from brain_assets.store.folder import read_files
+from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW

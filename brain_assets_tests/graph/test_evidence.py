@@ -3,20 +3,26 @@
 import datetime
 from dataclasses import replace
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.market.prices import PricePanel
+from brain_assets.registry import families_of
 from brain_assets_tests.conftest import MADE_UP
+from examples.ridge_forecaster import RidgeConfig
 
 
-def test_the_device_is_shown_with_how_far_a_gpu_is_from_the_cpu(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+def test_the_device_is_shown(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), tiny_lstm, MADE_UP)
     assert model_evidence(made)["device"] == "cpu"
+    assert {"epochs", "best_epoch", "learning_curve"} <= set(model_evidence(made))
     before_there_were_devices = {name: value for name, value in made.metadata.items() if name != "device"}
     assert model_evidence(replace(made, metadata=before_there_were_devices)) == model_evidence(made)
-    gpu = {"name": "A GPU", "loss": 1e-8, "gradient": 2e-6, "tolerance": 1e-4}
-    shown = model_evidence(replace(made, metadata={**made.metadata, "device": "cuda", "gpu": gpu}))
-    assert shown["device"] == "cuda: A GPU"
-    assert (shown["device/loss_difference"], shown["device/gradient_difference"]) == (1e-8, 2e-6)
-    assert shown["device/tolerance"] == 1e-4
+    assert model_evidence(replace(made, metadata={**made.metadata, "device": "cuda"}))["device"] == "cuda"
+
+
+def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> None:
+    families_of(["examples.ridge_forecaster"])
+    shown = model_evidence(train_snapshot("ridge", panel, datetime.date(2018, 12, 31), RidgeConfig(), MADE_UP))
+    assert {"train/loss", "validation/loss", "validation/rank_correlation"} <= set(shown)
+    assert not {"epochs", "best_epoch", "learning_curve"} & set(shown)

@@ -1,27 +1,27 @@
 """Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
+from brain_assets.parquet import read_table
 
 from brain_assets.errors import SnapshotError, StorageError
 from brain_assets.graph.io_managers import MemorySnapshotIOManager, TableIOManager
+from brain_assets.graph.sources import SnapshotInput
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.tables import MemoryTableStore
+from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import TINY_PPO
-from brain_assets_tests.graph.worlds import MODELS, RUN_CONFIG, TABLES, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 
 def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
     tables = MemoryTableStore()
-    return {
-        "market": market,
-        "table_io": TableIOManager(tables),
-        "snapshot_io": MemorySnapshotIOManager(),
-    }, tables
+    managers = {"table_io": TableIOManager(tables), "snapshot_io": MemorySnapshotIOManager()}
+    return {"market": market, **managers}, tables
 
 
 def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, tmp_path: Path) -> None:
@@ -57,14 +57,35 @@ def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_tr
     assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
 
 
-def test_an_asset_of_ones_own_must_be_named_after_a_family(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = world(market, tmp_path / "models")
+def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path / "models", ParquetTableStore(tmp_path, {}))
     run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
-    copied = resources["snapshots"]["lstm"].load_snapshot(resources["snapshots"]["lstm"].list_snapshots()[0])
+    storage = resources["snapshot_io"].storages["lstm"]
+    found = storage.load_snapshot(storage.list_snapshots()[0])
+    shutil.rmtree(storage.folder)
 
     @dg.asset(io_manager_key="snapshot_io")
     def copy_of_it() -> Any:
-        return copied
+        return found
 
-    with pytest.raises(SnapshotError, match=r"^copy_of_it: expected an asset named <family>_snapshot or"):
-        dg.materialize([copy_of_it], resources=dict(resources))
+    @dg.asset(io_manager_key="table_io", partitions_def=PROJECT.years.definition)
+    def mine(copy_of_it: SnapshotInput) -> pd.DataFrame:
+        fetched = copy_of_it.fetch_snapshot(copy_of_it.list_candidates([])[-1])
+        return pd.DataFrame({"fingerprint": [fetched.fingerprint]})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([copy_of_it], instance=instance, resources=dict(resources))
+        dg.materialize(
+            [copy_of_it, mine], instance=instance, resources=dict(resources), selection=[mine], partition_key="2019"
+        )
+    assert read_table(tmp_path / "tables" / "mine" / "2019.parquet")["fingerprint"].tolist() == [found.fingerprint]
+    assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
+
+
+def test_what_is_no_snapshot_is_refused_by_name(market: SimulatorMarket, tmp_path: Path) -> None:
+    @dg.asset(io_manager_key="snapshot_io")
+    def no_model() -> Any:
+        return "no model"
+
+    with pytest.raises(SnapshotError, match=r"^no_model: expected it to return a ModelSnapshot, got str; return one"):
+        dg.materialize([no_model], resources=dict(world(market, tmp_path / "models")))

@@ -11,8 +11,8 @@ import torch
 from brain_assets.errors import ConfigError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
 from brain_assets_tests.graph.worlds import ASSETS, PROJECT, RAW, metadata_of
@@ -86,7 +86,7 @@ def test_it_ends_with_the_last_finished_session_and_is_trained_once(
     assert later["training_data"]["last_session"] == str(during.date())
     assert later["version"] != shown["version"]
     assert isinstance(later["held_out/loss_of_previous"], float)
-    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshots"][family])
+    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshot_io"].storages[family])
     assert versions.list_versions() == sorted([shown["version"], later["version"]])
     assert versions.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
@@ -114,7 +114,7 @@ def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_p
     with WatchedHub() as hub:
         resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
         storage = bind(tmp_path, hub)
-        resources["snapshots"] = {**resources["snapshots"], "lstm": storage}
+        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
         shown = train(resources, "lstm")
         assert shown["hub"] == "pushed"
         assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"

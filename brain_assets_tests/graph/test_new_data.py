@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from dagster._core.test_utils import freeze_time
 
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.new_data import GRACE_SESSIONS, new_data_sensor
 from brain_assets.graph.years import Years
 from brain_assets.market import file_watch
@@ -56,7 +57,7 @@ class Files:
 
     def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        chosen = {name: self.resources[name] for name in ("market", "tables", "clock")}
+        chosen = {name: self.resources[name] for name in ("market", "table_io", "clock")}
         context = dg.build_sensor_context(self.instance, self.cursor, resources=chosen, definitions=DEFS)
         result = asked(context)
         if isinstance(result, dg.SkipReason):
@@ -246,7 +247,7 @@ def test_folder_that_is_gone_is_one_sentence(files: Files) -> None:
 
 
 def ask(instance: dg.DagsterInstance, market: Any, now: datetime.datetime, cursor: str | None = None) -> Any:
-    resources = {"market": market, "tables": MemoryTableStore(), "clock": lambda: now}
+    resources = {"market": market, "table_io": TableIOManager(MemoryTableStore()), "clock": lambda: now}
     context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS)
     return sensor("new_data")(context), context
 

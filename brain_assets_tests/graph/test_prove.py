@@ -10,9 +10,10 @@ from brain_assets.forecasting import walkforward
 from brain_assets.graph.assets import forecasts
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio import backtest, baselines
+from brain_assets.portfolio import baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
-from brain_assets.proofs.pipeline import UPSTREAM, Span
+from brain_assets.proofs.pipeline import Span, upstream_of
+from brain_assets.registry import families_of
 from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import TINY
 from brain_assets_tests.graph.worlds import DEFS
@@ -33,15 +34,15 @@ def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[V
 def test_everything_up_to_a_date_is_blind_to_what_comes_after(
     market: SimulatorMarket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    quick = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "lstm_top")}
-    for module in (baselines, backtest):  # those that optimize take most of the time, and are tested slowly below
-        monkeypatch.setattr(module, "BASELINES", quick)
+    quick = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold")}
+    # those that optimize take most of the time, and are tested slowly below
+    monkeypatch.setattr(baselines, "BASELINES", quick)
     verdict, steps = prove(market, tmp_path, JULY)
     assert verdict.result == PASSED, verdict.words
     assert steps[:3] == ["2019 raw tables", "2020 raw tables", "2019 models, forecasts, backtest"]
     comparison = verdict.comparison
     assert comparison is not None
-    for stage in UPSTREAM:
+    for stage in upstream_of(families_of()):
         assert comparison.compared[stage, "metadata"] > 3, stage  # what the materializations of 2019 show
         assert comparison.later_changed[stage] > 0, stage
     for family in ("lstm", "patchtst", "ppo", "sac"):
@@ -82,6 +83,6 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
 
 def test_upstream_is_what_the_graph_says() -> None:
     graph = DEFS.resolve_asset_graph()
-    for stage, parents in UPSTREAM.items():
+    for stage, parents in upstream_of(families_of()).items():
         found = {key.to_user_string() for key in graph.get(dg.AssetKey(stage)).parent_keys}
         assert found == set(parents), stage

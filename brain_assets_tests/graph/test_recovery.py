@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from brain_assets.store.folder import is_running
+from brain_assets.files import is_running
 from brain_assets_tests.backfills import TINY, YEARS, contents, identities, weights
 from brain_assets_tests.graph.test_ui import (
     ALL_GREEN,

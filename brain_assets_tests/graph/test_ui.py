@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from brain_assets.store.folder import read_files
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import (
     ASSETS,
     REPOSITORY,

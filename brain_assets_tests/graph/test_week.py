@@ -16,7 +16,7 @@ from brain_assets.errors import EmptyResponseError, MarketError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio.allocation import STRATEGIES
+from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import RAW, SO_FAR, MemoryTableStore, ParquetTableStore
@@ -24,6 +24,7 @@ from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import ASSETS, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
+STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
 NEW_YORK = ZoneInfo("America/New_York")
 THIS_YEAR = PROJECT.years.last() + 1
 LAST_YEAR = THIS_YEAR - 1

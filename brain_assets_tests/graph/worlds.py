@@ -15,7 +15,7 @@ from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
 PROJECT = open_project(read_settings())
-DEFS, ASSETS = PROJECT.definitions, build_assets(PROJECT.years)
+DEFS, ASSETS = PROJECT.definitions, build_assets(PROJECT.years, PROJECT.settings.families)
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")

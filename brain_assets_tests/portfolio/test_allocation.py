@@ -3,7 +3,7 @@
 import datetime
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,43 +11,33 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import AllocationError
-from brain_assets.forecasting.config import LstmConfig, PatchTstConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import CalendarWeek, week_from
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.allocation import (
-    STRATEGIES,
     WeekTargets,
     decide_week,
     refuse_old_models,
+    strategies_of,
     until_decision,
     with_week_to_come,
 )
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.store.model_snapshot import ModelSnapshot
-from brain_assets.store.names import FORECASTER_FAMILIES, POLICY_FAMILIES, cutoff_of_year
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.store.names import cutoff_of_year
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
-
-
-class Stored:
-    """Snapshots in memory."""
-
-    def __init__(self, *snapshots: ModelSnapshot) -> None:
-        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        return sorted(self.by_date)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        return self.by_date[cutoff_date]
-
+from brain_assets_tests.portfolio.toy_results import Stored
 
 Sources = Mapping[str, SnapshotSource]
+FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo", "sac")
+STRATEGIES = strategies_of(POLICIES, FORECASTERS)
 LISTED_LATE = np.datetime64("2020-08-03")
 """One symbol has no bar before: all of 2019, and half of 2020."""
 
@@ -86,12 +76,12 @@ def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstC
 @pytest.fixture(scope="module")
 def stored(history: PricePanel, sources: Sources) -> pd.DataFrame:
     """Forecasts of the whole of 2020, the first week of which begins in 2019."""
-    return build_forecast_features(history, [2020], {family: sources[family] for family in FORECASTER_FAMILIES})
+    return build_forecast_features(history, [2020], {family: sources[family] for family in FORECASTERS})
 
 
 @pytest.fixture(scope="module")
 def backtested(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> pd.DataFrame:
-    return backtest(history, stored, [2020], {family: sources[family] for family in POLICY_FAMILIES}).table
+    return backtest(history, stored, [2020], {family: sources[family] for family in POLICIES}).table
 
 
 def decided(
@@ -134,7 +124,7 @@ def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
     targets = decided(history, week, sources, stored)
     assert list(targets.table.columns) == ["symbol", *STRATEGIES]
     assert targets.left_out == ()
-    assert dict(targets.sources) == dict.fromkeys((*FORECASTER_FAMILIES, *POLICY_FAMILIES), f"snapshot-{cutoff}")
+    assert dict(targets.sources) == dict.fromkeys((*FORECASTERS, *POLICIES), f"snapshot-{cutoff}")
     symbols = targets.table["symbol"].tolist()
     assert symbols == [*history.symbols[: 5 if date < str(LISTED_LATE) else 6], "cash"]
     for strategy in STRATEGIES:
@@ -155,7 +145,7 @@ def test_what_trades_nothing_holds_what_the_backtest_does_if_the_week_opens_wher
     first = int(np.searchsorted(history.sessions, np.datetime64(week.start)))
     assert (values[:5, first, OPEN] != values[:5, first - 1, CLOSE]).all()
     values[:, first, OPEN] = values[:, first - 1, CLOSE]
-    policies = {family: sources[family] for family in POLICY_FAMILIES}
+    policies = {family: sources[family] for family in POLICIES}
     still = backtest(replace(history, values=values), stored, [2020], policies).table
     expected = traded(still, week, "buy_and_hold", table["symbol"].tolist())
     np.testing.assert_array_equal(table["buy_and_hold"].to_numpy(), expected)

@@ -1,6 +1,5 @@
 import datetime
 import json
-from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +14,16 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest, growth
 from brain_assets.portfolio.baselines import BASELINES, equal_weight
-from brain_assets.portfolio.config import PpoConfig, SacConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.seeds import family_of_seed
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
 
-WITHOUT_FORECASTS = {name for name, baseline in BASELINES.items() if baseline.forecaster is None}
+WITHOUT_FORECASTS = set(BASELINES)
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +31,6 @@ def cheap_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that ask skfolio take most of the time, and have tests of their own: here they hold equal weights."""
     for name in ("risk_parity", "min_variance"):
         monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], rule=equal_weight))  # type: ignore[arg-type]
-
-
-class Stored:
-    """The snapshots that were given, in memory."""
-
-    def __init__(self, *snapshots: ModelSnapshot) -> None:
-        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
-        return sorted(self.by_date)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        return self.by_date[cutoff_date]
 
 
 def rising_market() -> PricePanel:
@@ -87,7 +75,7 @@ def test_equal_weight_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), {})
+    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +124,11 @@ def test_other_seeds_trade_the_same_weeks_under_their_own_names(
         weeks = weeks.select(slice(first_week, None))
         return train_policy_snapshot("ppo", weeks, cutoff_date, options, MADE_UP)
 
-    second = [trained(year, replace(config, seed=config.seed + 1)) for year in (2018, 2019)]
+    second = [trained(year, config.replace(seed=config.seed + 1)) for year in (2018, 2019)]
     sources = {
         1: Stored(*second),
         2: Stored(second[0]),  # of seed 1, under the number of another
-        3: Stored(trained(2018, replace(config, seed=config.seed + 3), first_week=1)),  # from other data
+        3: Stored(trained(2018, config.replace(seed=config.seed + 3), first_week=1)),  # from other data
         4: Stored(),
     }
     years = [2019]

@@ -7,11 +7,12 @@ import pytest
 
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash
-from brain_assets.portfolio.baselines import BASELINES, Known, forecast_top_third
+from brain_assets.portfolio.baselines import Known, benchmark_strategies, forecast_top_third
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.strategy import run_strategy
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
+STRATEGIES = benchmark_strategies(["lstm", "patchtst"])
 RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
 
 
@@ -27,17 +28,17 @@ def weeks() -> MarketWeeks:
 
 
 def chosen(name: str, seen: Known, week: int = 0) -> np.ndarray:
-    return BASELINES[name].rule(seen, RULES)(week, all_cash(seen.weeks.n_assets))
+    return STRATEGIES[name].rule(seen, RULES)(week, all_cash(seen.weeks.n_assets))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: MarketWeeks) -> None:
     available = weeks.available.copy()
     available[10:, 0] = False
     available[20:, 1:4] = False
     available[25:] = False
     seen = known(replace(weeks, available=available))
-    run = run_strategy(seen.weeks, RULES, BASELINES[name].rule(seen, RULES))
+    run = run_strategy(seen.weeks, RULES, STRATEGIES[name].rule(seen, RULES))
     np.testing.assert_allclose(run.weights.sum(axis=1), 1.0, atol=1e-12)
     assert (run.weights[:, -1] >= RULES.min_cash - 1e-12).all()
     assert (run.weights[:, :-1] <= RULES.max_weight + 1e-12).all()
@@ -47,7 +48,7 @@ def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: Mark
     assert (run.weights[:20, :-1].sum(axis=1) > 0.5).all()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks) -> None:
     seen = known(weeks)
     later = np.arange(len(weeks)) > 15
@@ -61,8 +62,8 @@ def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks
         gap=np.where(not_yet[:, None], 0.1, weeks.gap),
     )
     past = np.where(later[:, None, None], seen.past_returns * 3 + 0.01, seen.past_returns)
-    first = run_strategy(weeks, RULES, BASELINES[name].rule(seen, RULES))
-    second = run_strategy(changed, RULES, BASELINES[name].rule(known(changed, past), RULES))
+    first = run_strategy(weeks, RULES, STRATEGIES[name].rule(seen, RULES))
+    second = run_strategy(changed, RULES, STRATEGIES[name].rule(known(changed, past), RULES))
     np.testing.assert_array_equal(first.weights[:16], second.weights[:16])
 
 
@@ -83,7 +84,7 @@ def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: M
 def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> None:
     weeks = toy_weeks(8, 6)
     free = TradingRules(min_cash=0.0, max_weight=1.0, cost_bps=10.0)
-    run = run_strategy(weeks, free, BASELINES["buy_and_hold"].rule(known(weeks), free))
+    run = run_strategy(weeks, free, STRATEGIES["buy_and_hold"].rule(known(weeks), free))
     assert run.turnover[0] == pytest.approx(1.0)
     np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
     grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.gap[1:], axis=0)
@@ -118,7 +119,7 @@ def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> Non
     rules = TradingRules(min_cash=0.02, max_weight=1.0)
     random = np.random.default_rng(4)
     past = random.normal(0.0, 0.01, (3, PAST_WEEKS, n_assets)) + random.normal(0.0, 0.01, (3, PAST_WEEKS, 1))
-    choose = BASELINES["risk_parity"].rule(known(toy_weeks(3, n_assets), past), rules)
+    choose = STRATEGIES["risk_parity"].rule(known(toy_weeks(3, n_assets), past), rules)
     for week in range(3):
         expected = 0.98 * HierarchicalRiskParity().fit(past[week]).weights_
         np.testing.assert_allclose(choose(week, all_cash(n_assets))[:-1], expected, atol=1e-12)
@@ -139,4 +140,4 @@ def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
 
 
 def test_names_are_short_enough_for_a_column_of_the_ui() -> None:
-    assert max(len(f"eval/{name}_mean_turnover") for name in BASELINES) <= 32
+    assert max(len(f"eval/{name}_mean_turnover") for name in STRATEGIES) <= 32

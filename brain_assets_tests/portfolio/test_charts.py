@@ -104,3 +104,23 @@ def test_every_line_of_a_picture_can_be_told_from_the_others() -> None:
     assert all(one != other for one, other in itertools.combinations(looks, 2))
     looks = [each.color for each in charts()["learning_lstm"].series]
     assert len(set(looks)) == len(looks)
+
+
+def test_families_that_are_not_ours_have_colours_of_their_own() -> None:
+    """And those of ours stay as they are."""
+    report = toy_report()
+    names = ("ridge_top", "zebra", "momentum_rank", "ridge")
+    others = [replace(report.strategies[0], name=name, label=name) for name in names]
+    figures = [replace(report.forecasters[0], name=name, label=name) for name in ("zebra", "ridge")]
+    more = replace(report, strategies=(*report.strategies, *others), forecasters=(*report.forecasters, *figures))
+    before, after = ({each.name: each.color for each in charts(one)["turnover"].series} for one in (report, more))
+    assert {name: after[name] for name in before if name in ("PPO", "SAC", "equal weight")} == {
+        "PPO": "#0072B2",
+        "SAC": "#D55E00",
+        "equal weight": "#222222",
+    }
+    assert len(set(after.values())) == len(after)
+    drawn = [each.color for each in charts(more)["rank_correlation"].series]
+    assert drawn[:3] == [each.color for each in charts()["rank_correlation"].series]
+    assert len(set(drawn)) == 5
+    assert charts(more)["calibration_ridge"].series[0].color == drawn[4]

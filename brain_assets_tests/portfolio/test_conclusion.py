@@ -21,7 +21,10 @@ SURVIVORS = "the list of symbols was made with knowledge of who survived"
 def strategy(name: str, label: str, excess: Estimate) -> StrategyFigures:
     none = Estimate(NAN, NAN, NAN)
     weights = Weights(("cash",), np.ones((3, 1)))
-    return StrategyFigures(name, label, np.zeros(3), none, 0.1, none, 0.1, 1.0, 1.0, 0.0, excess, {2020: 0.0}, weights)
+    is_policy = name == "ppo"
+    return StrategyFigures(
+        name, label, is_policy, np.zeros(3), none, 0.1, none, 0.1, 1.0, 1.0, 0.0, excess, {2020: 0.0}, weights
+    )
 
 
 def forecaster(name: str, label: str, found: Estimate) -> ForecasterFigures:

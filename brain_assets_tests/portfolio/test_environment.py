@@ -6,8 +6,8 @@ import pytest
 import stable_baselines3.common.env_checker
 
 from brain_assets.errors import ConfigError
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.environment import SCORE_LIMIT, EnvConfig, PortfolioEnv
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.environment import EnvConfig, PortfolioEnv
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
@@ -40,7 +40,7 @@ def test_first_step_by_hand() -> None:
     weeks = toy_weeks(80, 2)
     env.reset(options={"start": 7})
     # Scores log 2, 0, 0: softmax 0.5, 0.25, 0.25, which the rules allow; all was cash: 0.75 is bought at 10 bps.
-    action = np.array([np.log(2.0), 0.0, 0.0]) / SCORE_LIMIT
+    action = np.array([np.log(2.0), 0.0, 0.0]) / LOGIT_BOUND
     _, reward, terminated, truncated, info = env.step(action)
     week = 1.0 + 0.5 * weeks.weekly_return[7, 0] + 0.25 * weeks.weekly_return[7, 1]
     assert reward == pytest.approx(100.0 * np.log((1.0 - 0.00075) * week), abs=1e-12)

@@ -169,7 +169,8 @@ def test_one_trial_deflates_nothing_and_more_deflate_more() -> None:
 
 
 def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:
-    return Trial(family, configuration, 2020, len(returns), float(returns.mean()), float(returns.std(ddof=1)))
+    mean, std = float(returns.mean()), float(returns.std(ddof=1))
+    return Trial(family=family, configuration=configuration, year=2020, n_weeks=len(returns), mean=mean, std=std)
 
 
 def test_years_of_a_configuration_are_one_trial() -> None:
@@ -187,6 +188,6 @@ def test_years_of_a_configuration_are_one_trial() -> None:
             0.0,
         ],
     )
-    nan = float("nan")
-    assert len(metrics.weekly_sharpe_ratios([Trial("ppo", "a", 2020, 0, nan, nan)])) == 0
-    assert metrics.weekly_sharpe_ratios([Trial("ppo", "a", 2020, 1, 0.01, nan)]).tolist() == [0.0]
+    one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
+    assert metrics.weekly_sharpe_ratios([one]).tolist() == [0.0]
+    assert len(metrics.weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0

@@ -2,20 +2,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import TableError
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.config import SIGNAL_SCALE
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import (
     FEATURES,
     N_MARKET_FEATURES,
+    SIGNAL_SCALE,
     ObservationBuilder,
     fit_observation_scaler,
     market_observations,
 )
-from brain_assets.store.scaler_file import assemble_scaler, dump_scaler, load_scaler
+from brain_assets.store.scaler import Scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 
@@ -37,8 +36,8 @@ def two_weeks() -> MarketWeeks:
     )
 
 
-def identity_scaler() -> StandardScaler:
-    return assemble_scaler(np.zeros(10), np.ones(10), np.ones(10), np.int64(1))
+def identity_scaler() -> Scaler:
+    return Scaler(np.zeros(10), np.ones(10), np.ones(10), 1)
 
 
 def test_observation_by_hand() -> None:
@@ -71,7 +70,7 @@ def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are
     unknown[:, :, 4] = np.nan
     changed = replace(weeks, signals=unknown)
     scaler = fit_observation_scaler(changed)
-    assert (scaler.mean_[3 + 4], scaler.var_[3 + 4], scaler.scale_[3 + 4]) == (0.0, 0.0, 1.0)
+    assert (scaler.mean[3 + 4], scaler.var[3 + 4], scaler.scale[3 + 4]) == (0.0, 0.0, 1.0)
     observations = market_observations(changed, scaler, SIGNAL_SCALE)
     assert observations[5, 2, 3 + 1] == 0.0
     assert not observations[:, :, 3 + 4].any()
@@ -101,16 +100,6 @@ def test_the_level_that_all_assets_share_says_nothing() -> None:
     )
 
 
-def test_the_scaler_is_stored_and_comes_back_the_same() -> None:
-    weeks = toy_weeks(30, 4)
-    scaler = fit_observation_scaler(weeks)
-    again = load_scaler(dump_scaler(scaler))
-    assert dump_scaler(again) == dump_scaler(scaler)
-    np.testing.assert_array_equal(
-        market_observations(weeks, again, SIGNAL_SCALE), market_observations(weeks, scaler, SIGNAL_SCALE)
-    )
-
-
 def test_many_observations_are_those_of_each() -> None:
     weeks = toy_weeks(30, 4)
     builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), TradingRules(), SIGNAL_SCALE)
@@ -126,8 +115,8 @@ def test_scaler_sees_the_available_entries_only() -> None:
     weeks = two_weeks()
     scaler = fit_observation_scaler(weeks)
     logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
-    np.testing.assert_allclose(scaler.mean_[2], logs.mean())
-    np.testing.assert_allclose(scaler.scale_[2], logs.std())
+    np.testing.assert_allclose(scaler.mean[2], logs.mean())
+    np.testing.assert_allclose(scaler.scale[2], logs.std())
     with pytest.raises(TableError, match="expected an asset available"):
         fit_observation_scaler(replace(weeks, available=np.zeros((2, 3), dtype=bool)))
 

@@ -9,27 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets import registry
 from brain_assets.errors import BrainAssetsError, LookAheadError, SnapshotError, TableError, TrainingError
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.config import PpoConfig, SacConfig
-from brain_assets.portfolio.families import POLICIES
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policies import (
-    forecast_matrix,
-    market_weeks,
-    policy_fingerprint,
-    train_policy_snapshot,
-    training_weeks,
-)
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
+from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
 CUTOFF = datetime.date(2018, 12, 31)
 CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC)}
-families = pytest.mark.parametrize("family", POLICIES)
+families = pytest.mark.parametrize("family", CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +35,12 @@ def bars(panel: PricePanel) -> WeeklyBars:
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), {})
+    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
 
 
 @pytest.fixture(scope="module")
 def snapshots(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, ModelSnapshot]:
-    return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF)) for family in POLICIES}
+    return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF)) for family in CONFIG}
 
 
 def train(family: str, weeks: MarketWeeks) -> ModelSnapshot:
@@ -100,7 +96,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
     held_return = np.where(after[:, None], 0.5, bars.held_return)
     changed = replace(bars, signals=signals, held_return=held_return)
     later = forecasts.copy()
-    later.loc[later["week_start"] > pd.Timestamp(CUTOFF), POLICIES[family].forecaster] = 9.0
+    later.loc[later["week_start"] > pd.Timestamp(CUTOFF), registry.get(family).forecaster] = 9.0
     other = training_weeks(changed, later, family, CUTOFF)
     before = policy_fingerprint(family, weeks, CONFIG[family])
     assert policy_fingerprint(family, other, CONFIG[family]) == before
@@ -144,7 +140,7 @@ def test_policy_acts_on_signals_as_large_as_those_it_learned_from(
 ) -> None:
     """A policy that learned without signals (scale 0) decides the same whatever they say."""
     weeks = training_weeks(bars, forecasts, family, CUTOFF)
-    blind = train_policy_snapshot(family, weeks, CUTOFF, replace(CONFIG[family], signal_scale=0.0), MADE_UP)
+    blind = train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family].replace(signal_scale=0.0), MADE_UP)
     year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
     assert year.signals is not None
     other = replace(year, signals=-year.signals)
@@ -157,7 +153,7 @@ def test_policy_acts_on_signals_as_large_as_those_it_learned_from(
 def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
     bars: WeeklyBars, forecasts: pd.DataFrame, family: str
 ) -> None:
-    against = forecasts.assign(**{POLICIES[family].forecaster: -forecasts["momentum"]})
+    against = forecasts.assign(**{registry.get(family).forecaster: -forecasts["momentum"]})
     weeks = training_weeks(bars, against, family, CUTOFF)
     snapshot = train(family, weeks)
     training = snapshot.metadata["training"]
@@ -215,12 +211,12 @@ def test_evidence_that_is_none_is_refused(
 
 def test_weights_of_another_family_or_size_are_refused(snapshots: dict[str, ModelSnapshot]) -> None:
     ppo, sac = snapshots["ppo"], snapshots["sac"]
-    with pytest.raises(SnapshotError, match=r"^weights.pt: expected no weights but "):
-        replace(sac, state_dict=ppo.state_dict).check()
+    with pytest.raises(SnapshotError, match=r"^model.safetensors: expected no arrays but "):
+        replace(sac, arrays=ppo.arrays).check()
     with pytest.raises(SnapshotError, match=r"^config.json: SacConfig: expected keys among"):
         replace(sac, config=ppo.config).check()
     options = {**sac.config, "training": {**sac.config["training"], "hidden": 9}}
-    with pytest.raises(SnapshotError, match=r"^weights.pt: expected .* as config.json says"):
+    with pytest.raises(SnapshotError, match=r"^model.safetensors: expected .* as config.json says"):
         replace(sac, config=options).check()
 
 
@@ -249,16 +245,17 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.families import POLICIES
+from brain_assets.registry import get
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS
 cutoff = datetime.date(2018, 12, 31)
 market = SimulatorMarket(("A", "B", "C"), seed=3)
 panel = add_signals(PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2019, 1, 1))))
-forecasts = build_forecast_features(panel, [2016, 2017, 2018], {})
+forecasts = build_forecast_features(panel, [2016, 2017, 2018], NO_MODELS)
 for family, options in (("ppo", TINY_PPO), ("sac", TINY_SAC)):
     weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, family, cutoff)
-    config = POLICIES[family].config_class(**options)
+    config = get(family).Config(**options)
     train_policy_snapshot(family, weeks, cutoff, config, MADE_UP).save(Path(sys.argv[1]) / family)
 """
 
@@ -272,4 +269,4 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
         folder = tmp_path / name
         hashes.append({path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 2 * 5
+    assert len(hashes[0]) == 2 * 6

@@ -1,157 +1,201 @@
+"""The one road from what a policy says to trades, with policies that are not ours."""
+
+import datetime
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from brain_assets.portfolio.arithmetic import TradingRules, all_cash, target_weights
-from brain_assets.portfolio.config import SIGNAL_SCALE, SacConfig
-from brain_assets.portfolio.environment import SCORE_LIMIT
-from brain_assets.portfolio.families import POLICIES
-from brain_assets.portfolio.observations import (
-    AVAILABLE,
-    N_FEATURES,
-    N_MARKET_FEATURES,
-    ObservationBuilder,
-    fit_observation_scaler,
-)
+from brain_assets import registry
+from brain_assets.configuration import ModelConfig
+from brain_assets.errors import PluginError, PolicyError, TableError, TrainingError
+from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.arithmetic import TradingRules, all_cash
+from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.checks import beats_equal_weight
+from brain_assets.portfolio.evidence import degeneracy
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import (
-    PpoNetwork,
-    SacNetwork,
-    ScoreNetwork,
-    empty_policy,
-    restore_policy,
-    run_policy,
+    Act,
+    OnProgress,
+    Policy,
+    PolicyProgress,
+    PolicyRunner,
+    run_policies,
+    weights_on,
 )
+from brain_assets.portfolio.rules import RULES
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
+from examples.momentum_policy import MomentumRank
 
-RULES = TradingRules()
-pytestmark = pytest.mark.parametrize("family", POLICIES)
-
-
-def lively_network(family: str, seed: int = 0) -> ScoreNetwork:
-    """Untrained, but with heads large enough that scores differ."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = POLICIES[family].network(POLICIES[family].config_class(hidden=16))
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-    return network.eval()
+CUTOFF = datetime.date(2018, 12, 31)
 
 
-def values(network: ScoreNetwork, observation: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """What the critics of a network say of an observation, and of an action in it."""
-    seen = torch.from_numpy(observation.reshape(1, -1))
-    with torch.no_grad():
-        if isinstance(network, PpoNetwork):
-            return network.values(seen).numpy().ravel()
-        assert isinstance(network, SacNetwork)
-        available = observation.reshape(-1, N_FEATURES)[:, AVAILABLE] > 0.5
-        weights = torch.from_numpy(target_weights(scores, available, RULES).astype(np.float32)[None])
-        return np.array([critic(seen, weights, RULES.max_weight).item() for critic in network.critics])
+@pytest.fixture(scope="module")
+def forecasts(panel: PricePanel) -> pd.DataFrame:
+    return build_forecast_features(panel, range(2016, 2021), NO_MODELS)
 
 
-def random_observation(n_assets: int, seed: int = 0) -> np.ndarray:
-    observation = np.random.default_rng(seed).normal(size=(n_assets, N_FEATURES)).astype(np.float32)
-    observation[:, AVAILABLE] = 1.0
-    return observation
+@pytest.fixture(scope="module")
+def weeks(panel: PricePanel, forecasts: pd.DataFrame) -> MarketWeeks:
+    return training_weeks(WeeklyBars.from_panel(panel), forecasts, "momentum_rank", CUTOFF)
 
 
-@pytest.mark.parametrize("n_assets", [1, 5, 40])
-def test_any_number_of_assets_in_any_order(family: str, n_assets: int) -> None:
-    network, observation = lively_network(family), random_observation(n_assets)
-    scores = network.act(observation.ravel())
-    assert scores.shape == (n_assets + 1,)
-    order = np.random.default_rng(1).permutation(n_assets)
-    shuffled = network.act(observation[order].ravel())
-    np.testing.assert_allclose(shuffled[:-1], scores[:-1][order], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(shuffled[-1], scores[-1], rtol=1e-4, atol=1e-5)
-    said, said_of_shuffled = values(network, observation, scores), values(network, observation[order], shuffled)
-    np.testing.assert_allclose(said_of_shuffled, said, rtol=1e-4, atol=1e-5)
+def runner(policy: Policy, weeks: MarketWeeks) -> PolicyRunner:
+    return PolicyRunner(policy, {}, policy.Config(), weeks, RULES)
 
 
-def test_each_score_looks_at_its_own_asset_and_at_the_others(family: str) -> None:
-    network, observation = lively_network(family), random_observation(4)
-    scores = network.act(observation.ravel())
-    changed = observation.copy()
-    changed[0, 0] += 1.0
-    moved = np.abs(network.act(changed.ravel()) - scores)
-    assert moved[0] > 1e-3
-    assert moved[1:].min() > 1e-6  # the others, and cash, through the mean
+def test_ranks_of_momentum_become_weights_by_hand() -> None:
+    weeks = toy_weeks(2, 3)
+    weeks.momentum[0] = [0.3, -0.1, 0.2]
+    weeks.available[1, 0] = False
+    weeks.momentum[1] = [np.nan, 0.1, 0.2]
+    rules = TradingRules(max_weight=1.0, min_cash=0.0)
+    run, logits = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules).rollout()
+    np.testing.assert_array_equal(logits[0], [2.0, 0.0, 1.0, 0.0])
+    np.testing.assert_allclose(run.weights[0], np.exp([2.0, 0.0, 1.0, 0.0]) / (np.e**2 + np.e + 2))
+    np.testing.assert_allclose(run.weights[1], np.exp([-np.inf, 1.0, 2.0, 0.0]) / (np.e**2 + np.e + 1))
 
 
-@pytest.mark.parametrize("feature", range(N_MARKET_FEATURES + 1))
-def test_every_feature_can_matter(family: str, feature: int) -> None:
-    network, observation = lively_network(family), random_observation(4)
-    changed = observation.copy()
-    changed[0, feature] += 1.0
-    assert abs(network.act(changed.ravel()) - network.act(observation.ravel()))[0] > 1e-3
+def test_a_policy_that_learns_nothing_goes_the_same_road(
+    panel: PricePanel, forecasts: pd.DataFrame, weeks: MarketWeeks, tmp_path: Path
+) -> None:
+    snapshot = train_policy_snapshot("momentum_rank", weeks, CUTOFF, MomentumRank.Config(), MADE_UP)
+    training = snapshot.metadata["training"]
+    assert training["curve"] == []
+    assert not {"action_spread", "saturation"} & set(training)  # its logits have no bound
+    assert degeneracy(training) is None
+    assert snapshot.config["training"] == {"steepness": 4.0}
+    assert "momentum_rank" in snapshot.card
+    snapshot.save(tmp_path / snapshot.name)
+    loaded = ModelSnapshot.load(tmp_path / snapshot.name)
+    last = weeks.select(slice(-52, None))
+    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout()[0].weights)
+    result = backtest(panel, forecasts, [2019], {"momentum_rank": Stored(loaded)})
+    assert result.used == {"momentum_rank": ("snapshot-2018-12-31",)}
+    table = result.table[result.table["strategy"] == "momentum_rank"]
+    bars = WeeklyBars.from_panel(panel)
+    traded = bars.select(np.isin(bars.weeks.start, table["week_start"].to_numpy().astype("datetime64[D]")))
+    held = pd.DataFrame([json.loads(text) for text in table["weights"]]).fillna(0.0)
+    assert len(table) > 50
+    np.testing.assert_array_equal(held[[*panel.symbols, "cash"]], loaded.decide(traded, traded.momentum))
+    assert beats_equal_weight(result.table).words.startswith("momentum_rank ")
 
 
-def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:
-    network, observation = lively_network(family), random_observation(4)
-    observation[2] = 0.0
-    other = observation.copy()
-    other[2, :N_MARKET_FEATURES] = 3.0
-    kept = [0, 1, 3, 4]
-    scores, changed = network.act(observation.ravel()), network.act(other.ravel())
-    np.testing.assert_array_equal(scores[kept], changed[kept])
-    np.testing.assert_array_equal(values(network, observation, scores), values(network, other, changed))
+@registry.register
+class Odd(Policy):
+    """Gives what a test says."""
+
+    name, label, code_version, forecaster = "odd", "Odd", "1", "patchtst"
+    Config = ModelConfig
+    learned: ClassVar[dict[str, np.ndarray]] = {}
+    said: ClassVar[object] = None
+
+    def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
+        return {"slope": (2,)}
+
+    def fit(
+        self, weeks: MarketWeeks, config: ModelConfig, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, np.ndarray]:
+        progress(PolicyProgress(1, 2, float("nan")))
+        progress(PolicyProgress(2, 2, 0.5))
+        return self.learned
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: MarketWeeks) -> Act:
+        return lambda week, held: self.said  # type: ignore[return-value]
 
 
-def test_it_starts_at_nearly_equal_weights(family: str) -> None:
-    torch.manual_seed(0)
-    network = POLICIES[family].network(POLICIES[family].config_class())
-    weights = target_weights(network.act(random_observation(20).ravel()), np.ones(20, dtype=bool), RULES)
-    np.testing.assert_allclose(weights, 1 / 21, rtol=0.15)
+SLOPE = np.array([1.0, 2.0], dtype=np.float32)
 
 
-def test_stored_and_restored_it_acts_the_same(family: str) -> None:
-    network = lively_network(family)
-    config = POLICIES[family].config_class(hidden=16)
-    restored = restore_policy(family, config, {name: value.clone() for name, value in network.state_dict().items()})
-    observation = random_observation(7).ravel()
-    np.testing.assert_array_equal(restored.act(observation), network.act(observation))
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [
+        ([0.0, 0.0, 0.0], r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\)"),
+        ([[0.0, 0.0, 0.0, 0.0]], r"logits of shape .*, got \(1, 4\)"),
+        (None, r"logits of shape .*, got \(\)"),
+        ([0.0, np.nan, 0.0, 0.0], r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0\.\]"),
+        ([0.0, np.inf, 0.0, 0.0], "logits that are numbers, or -inf for an asset, got .*"),
+        ([0.0, 0.0, 0.0, -np.inf], "logits that are numbers, or -inf for an asset, got .*"),
+    ],
+)
+def test_what_are_no_logits_is_one_sentence(said: object, got: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Odd, "said", said)
+    with pytest.raises(PolicyError, match=f"^odd: expected {got} in the week of 2016-01-04; correct its act, or train"):
+        runner(Odd(), toy_weeks(2, 3)).rollout()
 
 
-def test_the_empty_network_has_names_and_shapes_but_no_memory(family: str) -> None:
-    config = POLICIES[family].config_class(hidden=16)
-    empty = empty_policy(family, config).state_dict()
-    full = lively_network(family).state_dict()
-    assert {name: value.shape for name, value in empty.items()} == {name: value.shape for name, value in full.items()}
-    assert all(value.is_meta for value in empty.values())
+def test_an_asset_at_minus_infinity_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Odd, "said", [-np.inf, 0.0, 0.0, 0.0])
+    weights = runner(Odd(), toy_weeks(1, 3)).choose(0, all_cash(3))
+    np.testing.assert_allclose(weights, [0.0, 0.2, 0.2, 0.6])
 
 
-def test_the_state_dict_has_the_documented_names(family: str) -> None:
-    layers = ["score", "cash", *(f"actor.{layer}" for layer in ("embed", "own", "others"))]
-    if family == "ppo":
-        layers += ["value", *(f"critic.{layer}" for layer in ("embed", "own", "others"))]
-    else:
-        inner = ("assets.embed", "assets.own", "assets.others", "value")
-        layers += [f"critics.{n}.{layer}" for n in (0, 1) for layer in inner]
-    names = {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")} | {"log_std"}
-    assert set(POLICIES[family].network(POLICIES[family].config_class()).state_dict()) == names
+@pytest.mark.parametrize(
+    ("learned", "problem"),
+    [
+        ({}, "arrays slope, got none"),
+        ({"slope": SLOPE, "bias": SLOPE}, "arrays slope, got slope, bias"),
+        ({"slope": SLOPE[:1]}, r"slope as float32 \(2,\), got float32 \(1,\)"),
+        ({"slope": SLOPE.astype(np.float64)}, r"slope as float32 \(2,\), got float64 \(2,\)"),
+        ({"slope": [1.0, 2.0]}, r"slope as float32 \(2,\), got list"),
+        ({"slope": SLOPE * np.float32(np.nan)}, "finite numbers in slope, got some that are not"),
+    ],
+)
+def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(
+    learned: dict[str, np.ndarray], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Odd, "learned", learned)
+    with pytest.raises(TrainingError, match=f"^odd: expected fit to give {problem}; correct its fit or its layout.$"):
+        train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
 
 
-def test_scores_stay_within_their_bounds(family: str) -> None:
-    network = lively_network(family)
-    torch.nn.init.constant_(network.score.bias, 1e6)
-    scores = network.act(random_observation(5).ravel())
-    if family == "sac":
-        assert network.score_limit == SacConfig().score_limit
-        np.testing.assert_allclose(scores[:-1], network.score_limit)
-    else:  # unbounded; the environment cuts explored ones off
-        assert network.score_limit == SCORE_LIMIT
-        assert scores[:-1].min() > SCORE_LIMIT
+def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_reward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
+    monkeypatch.setattr(Odd, "said", np.zeros(4))
+    seen: list[PolicyProgress] = []
+    snapshot = train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP, seen.append)
+    assert [point.steps for point in seen] == [1, 2]
+    assert snapshot.metadata["training"]["curve"] == [{"steps": 2, "reward": 0.5}]
+    assert degeneracy(snapshot.metadata["training"]) is not None  # equal weights every week
 
 
-def test_run_policy_decides_from_the_observation_with_what_is_held(family: str) -> None:
+def test_a_policy_goes_on_from_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions follow from what is held, and a run that is cut in two is the run."""
+    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
+    monkeypatch.setattr(Odd, "act", lambda *_: lambda week, held: np.log(held + 0.1) + week % 3)
     weeks = toy_weeks(20, 5)
-    scaler = fit_observation_scaler(weeks)
-    network = lively_network(family)
-    run = run_policy(network, scaler, weeks, RULES, SIGNAL_SCALE)
-    builder = ObservationBuilder(weeks, scaler, RULES, SIGNAL_SCALE)
-    first = target_weights(network.act(builder.build(0, all_cash(5))), weeks.available[0], RULES)
-    np.testing.assert_array_equal(run.weights[0], first)
-    head = run_policy(network, scaler, weeks.select(slice(0, 11)), RULES, SIGNAL_SCALE)
-    tail = run_policy(network, scaler, weeks.select(slice(11, None)), RULES, SIGNAL_SCALE, held=head.held)
-    np.testing.assert_array_equal(run.weights, np.concatenate([head.weights, tail.weights]))
-    np.testing.assert_array_equal(run.net_return, np.concatenate([head.net_return, tail.net_return]))
+    snapshot = train_policy_snapshot("odd", weeks, datetime.date(2015, 12, 31), Odd.Config(), MADE_UP)
+    choice = np.zeros(20, dtype=np.int64)
+    whole = run_policies([snapshot], choice, weeks)
+    head = run_policies([snapshot], choice[:11], weeks.select(slice(0, 11)))
+    tail = run_policies([snapshot], choice[11:], weeks.select(slice(11, None)), head.held)
+    np.testing.assert_array_equal(whole.weights, np.concatenate([head.weights, tail.weights]))
+    np.testing.assert_array_equal(whole.net_return, np.concatenate([head.net_return, tail.net_return]))
+
+
+def test_a_forecaster_without_forecasts_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:
+    without = forecasts.drop(columns=["patchtst", "patchtst_source"])
+    with pytest.raises(TableError, match=r"^walkforward_forecasts: expected a column patchtst, got week_start, symbol"):
+        backtest(panel, without, [2019], {"odd": Stored()})
+    with pytest.raises(TableError, match="expected a column patchtst"):
+        training_weeks(WeeklyBars.from_panel(panel), without, "odd", CUTOFF)
+
+
+@pytest.mark.parametrize("forecaster", [None, "", 3])
+def test_a_policy_that_does_not_say_whom_it_follows_is_refused(forecaster: object) -> None:
+    attributes = {"__module__": __name__, "name": "nobody", "forecaster": forecaster}
+    with pytest.raises(PluginError, match="expected the name of a family as forecaster, got"):
+        registry.register(type("Nobody", (Odd,), attributes))

@@ -10,11 +10,13 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
+from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.forecast_figures import NO_MODEL, OLDER, YEAR_BEFORE, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve, read_learning_curves
 from brain_assets.portfolio.report import Report, build_report, read_weights
 from brain_assets.portfolio.trials import Trial
 from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, mondays
+from examples.momentum_policy import MomentumRank
 
 N_WEEKS = 60
 
@@ -35,7 +37,10 @@ NET = {
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    trials = [Trial("ppo", name, 2020, 52, mean, 0.02) for name, mean in (("a", 0.001), ("b", 0.003))]
+    trials = [
+        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+        for name, mean in (("a", 0.001), ("b", 0.003))
+    ]
     return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), [], trials, NOTE)
 
 
@@ -47,6 +52,24 @@ def test_a_week_belongs_to_the_year_of_its_last_session() -> None:
 def test_policies_come_first_then_rules_then_what_nobody_knows(report: Report) -> None:
     assert [each.name for each in report.strategies] == ["ppo", "equal_weight", "momentum_top", "my_rule"]
     assert [each.label for each in report.strategies] == ["PPO", "equal weight", "momentum, top third", "my_rule"]
+
+
+def test_families_that_are_not_ours_are_shown_after_ours_by_their_labels() -> None:
+    net = {**NET, "momentum_rank": NET["ppo"], "zebra_top": NET["ppo"], "lstm_top": NET["ppo"]}
+    forecasts = forecast_table(N_WEEKS, 0.5).rename(columns=lambda name: name.replace("patchtst", "zebra"))
+    found = build_report(backtest_table(net), forecasts, [], [], NOTE)
+    assert [(each.name, each.label, each.is_policy) for each in found.strategies] == [
+        ("ppo", "PPO", True),
+        ("momentum_rank", MomentumRank.label, True),
+        ("equal_weight", "equal weight", False),
+        ("momentum_top", "momentum, top third", False),
+        ("lstm_top", "LSTM forecasts, top third", False),
+        ("zebra_top", "zebra forecasts, top third", False),
+        ("my_rule", "my_rule", False),
+    ]
+    assert [each.name for each in found.policies] == ["ppo", "momentum_rank"]
+    assert [each.label for each in found.forecasters] == ["LSTM", "zebra", "momentum"]
+    assert "momentum, by rank earned" in conclude(found).can
 
 
 def test_figures_are_those_of_the_returns(report: Report) -> None:
@@ -185,7 +208,9 @@ def test_learning_curves_come_from_the_snapshots_that_are_there() -> None:
     losses = [{"epoch": 1, "train": 1.0, "validation": 1.2}, {"epoch": 2, "train": 0.9, "validation": 0.9}]
     lstm = Storage({"curve": losses, "zero_validation_loss": 1.2})
     ppo = Storage({"curve": [{"steps": 100, "reward": -1.0}]})
-    assert read_learning_curves({"lstm": lstm, "ppo": ppo}, [2019, 2020]) == [
-        LearningCurve("lstm", 2020, (1.0, 2.0), (1.0, 0.75)),
-        LearningCurve("ppo", 2020, (100.0,), (-1.0,)),
+    ridge, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
+    storages = {"lstm": lstm, "ridge": ridge, "ppo": ppo, "fixed": fixed}
+    assert read_learning_curves(storages, [2019, 2020]) == [
+        LearningCurve("lstm", 2020, (1.0, 2.0), (1.0, 0.75), True),
+        LearningCurve("ppo", 2020, (100.0,), (-1.0,), False),
     ]

@@ -10,20 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO, SAC
-from torch import nn
 
-from brain_assets.device import TOLERANCE, Difference, Losses, compare
+from brain_assets import registry
+from brain_assets.configuration import ModelConfig
 from brain_assets.errors import TrainingError
 from brain_assets.market.signals import NEWS
-from brain_assets.portfolio import training
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.config import PolicyConfig, PpoConfig, SacConfig
-from brain_assets.portfolio.families import POLICIES
 from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policy import restore_policy, run_policy
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.policy import OnProgress, PolicyProgress, PolicyRunner
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
-from brain_assets.portfolio.training import PolicyProgress, PolicyResult, finite_weights
+from brain_assets.portfolio.training import finite_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 RULES = TradingRules()
@@ -31,37 +30,42 @@ TINY = {
     "ppo": PpoConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8),
     "sac": SacConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8, warmup_steps=52, gradient_steps=3),
 }
-families = pytest.mark.parametrize("family", POLICIES)
+families = pytest.mark.parametrize("family", TINY)
 
 
-def train(family: str, weeks: MarketWeeks | None = None, config: PolicyConfig | None = None) -> PolicyResult:
-    return POLICIES[family].train(toy_weeks(60, 3) if weeks is None else weeks, config or TINY[family], RULES, None)
+def fit(
+    family: str, weeks: MarketWeeks, config: ModelConfig, progress: OnProgress = lambda _: None, device: str = "cpu"
+) -> dict[str, np.ndarray]:
+    """All arrays of a policy that learned from some weeks, its scaler's among them."""
+    learned = registry.get(family).fit(weeks, config, RULES, progress, device)
+    return {**learned, **fit_observation_scaler(weeks).arrays}
 
 
-def act(family: str, config: PolicyConfig, result: PolicyResult, weeks: MarketWeeks) -> StrategyRun:
-    return run_policy(
-        restore_policy(family, config, result.state_dict), result.scaler, weeks, RULES, config.signal_scale
-    )
+def train(family: str, weeks: MarketWeeks | None = None, config: ModelConfig | None = None) -> dict[str, np.ndarray]:
+    return fit(family, toy_weeks(60, 3) if weeks is None else weeks, config or TINY[family])
 
 
-def sha256(result: PolicyResult) -> str:
+def act(family: str, config: ModelConfig, arrays: dict[str, np.ndarray], weeks: MarketWeeks) -> StrategyRun:
+    return PolicyRunner(registry.get(family), arrays, config, weeks, RULES).rollout()[0]
+
+
+def sha256(arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(result.state_dict.items()):
-        digest.update(name.encode() + value.numpy().tobytes())
-    digest.update(np.concatenate([result.scaler.mean_, result.scaler.scale_]).tobytes())
+    for name, value in sorted(arrays.items()):
+        digest.update(name.encode() + value.tobytes())
     return digest.hexdigest()
 
 
 def test_same_seed_same_bits_in_a_second_process() -> None:
     code = (
         "from brain_assets_tests.portfolio import test_training as t\n"
-        "for family in t.POLICIES: print(family, t.sha256(t.train(family)))"
+        "for family in t.TINY: print(family, t.sha256(t.train(family)))"
     )
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = {family: sha256(train(family)) for family in POLICIES}
+    here = {family: sha256(train(family)) for family in TINY}
     assert dict(line.split() for line in second.stdout.splitlines()) == here
     for family, config in TINY.items():
-        assert sha256(train(family, config=replace(config, seed=1))) != here[family]
+        assert sha256(train(family, config=config.replace(seed=1))) != here[family]
 
 
 @families
@@ -84,97 +88,18 @@ def test_the_random_state_and_torch_settings_of_the_caller_stay(family: str) -> 
         train(family)
         assert settings() == before
         with pytest.raises(KeyboardInterrupt):
-            POLICIES[family].train(toy_weeks(60, 3), TINY[family], RULES, interrupt)
+            fit(family, toy_weeks(60, 3), TINY[family], interrupt)
         assert settings() == before
     finally:
         torch.set_num_threads(n_threads)
 
 
-SECOND_CPU = "cpu:0"
-"""To torch the CPU, to us another device: the road of a GPU, taken without one."""
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
-
-
-def train_on(family: str, device: str, config: PolicyConfig | None = None) -> PolicyResult:
-    return POLICIES[family].train(toy_weeks(60, 3), config or TINY[family], RULES, None, device)
-
-
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
 @families
-def test_a_device_that_computes_the_same_learns_the_same(family: str) -> None:
-    on_cpu, there = train_on(family, "cpu"), train_on(family, SECOND_CPU)
-    assert sha256(there) == sha256(on_cpu)  # comparing disturbs nothing
-    assert on_cpu.difference is None
-    assert there.difference == Difference(0.0, 0.0)
-
-
-class SecondCpu:
-    """Stands in for `compare`: the second device rounds as told; notes what was compared."""
-
-    def __init__(self, rounds: Callable[[nn.Module], nn.Module]) -> None:
-        self._rounds = rounds
-        self.found: list[Difference] = []
-        self.gradients: set[str] = set()
-
-    def __call__(self, network: nn.Module, other: nn.Module, losses: Losses) -> Difference:
-        self.found.append(compare(network, self._rounds(other), losses))
-        losses(network).sum().backward()
-        self.gradients = {name for name, weight in network.named_parameters() if weight.grad is not None}
-        return self.found[-1]
-
-
-def as_bfloat16(network: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.copy_(weight.bfloat16())
-    return network
-
-
-@families
-def test_a_device_as_coarse_as_bfloat16_is_refused_before_it_learns(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "compare", SecondCpu(as_bfloat16))
-    for algorithm in (PPO, SAC):
-        monkeypatch.setattr(algorithm, "train", lambda *_: pytest.fail("it has learned"))
-    with pytest.raises(
-        TrainingError, match=r"^device cuda: .* within 0.0001 of the CPU's, got .*; set device to cpu.$"
-    ):
-        train_on(family, SECOND_CPU, replace(POLICIES[family].config_class(), total_steps=200))
-
-
-@families
-def test_float32_is_within_the_tolerance_of_float64_on_the_first_batch(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second = SecondCpu(nn.Module.double)
-    monkeypatch.setattr(training, "compare", second)
-    train_on(family, SECOND_CPU)
-    [found] = second.found  # the first rollout only
-    assert 0 < found.loss < TOLERANCE / 10
-    assert 0 < found.gradient < TOLERANCE / 10
-
-
-@families
-def test_every_weight_that_acts_or_judges_takes_part_in_the_comparison(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second = SecondCpu(lambda network: network)
-    monkeypatch.setattr(training, "compare", second)
-    result = train_on(family, SECOND_CPU)
-    explores = {"ppo": set(), "sac": {"log_std"}}[family]  # SAC's is compared as it acts without exploring
-    assert {f"network.{name}" for name in set(result.state_dict) - explores} <= second.gradients
-
-
-@needs_gpu
-@families
-def test_a_gpu_repeats_itself_and_agrees_with_the_cpu_on_the_first_batch(family: str) -> None:
-    first, second = train_on(family, "cuda"), train_on(family, "cuda")
-    for name, weights in first.state_dict.items():
-        assert weights.device.type == "cpu"
-        torch.testing.assert_close(second.state_dict[name], weights, rtol=1e-6, atol=1e-6)
-    assert first.difference is not None
-    assert max(first.difference) <= TOLERANCE
+def test_a_gpu_repeats_itself(family: str) -> None:
+    first, second = (fit(family, toy_weeks(60, 3), TINY[family], device="cuda") for _ in range(2))
+    for name, weights in first.items():
+        np.testing.assert_allclose(second[name], weights, rtol=1e-6, atol=1e-6)
 
 
 def interrupt(_: PolicyProgress) -> None:
@@ -184,12 +109,10 @@ def interrupt(_: PolicyProgress) -> None:
 @families
 def test_progress_is_the_learning_curve(family: str) -> None:
     seen: list[PolicyProgress] = []
-    result = POLICIES[family].train(toy_weeks(60, 3), TINY[family], RULES, seen.append)
+    fit(family, toy_weeks(60, 3), TINY[family], seen.append)
     assert [point.steps for point in seen] == [52, 104, 156, 208]  # whole rollouts of 4 * 13
     assert [point.total_steps for point in seen] == [200] * 4
     assert np.isnan([point.mean_episode_reward for point in seen]).tolist() == [True, True, True, False]
-    np.testing.assert_array_equal(result.learning_curve, seen)
-    assert result.n_threads == 1
 
 
 @families
@@ -212,7 +135,7 @@ def test_a_policy_acts_in_a_market_of_other_assets(family: str) -> None:
 
 @families
 def test_weights_that_are_no_longer_numbers_are_one_sentence(family: str) -> None:
-    network = POLICIES[family].network(TINY[family])
+    network = registry.get(family).network(TINY[family])
     assert finite_weights(network).keys() == network.state_dict().keys()
     torch.nn.init.constant_(network.score.bias, torch.nan)
     with pytest.raises(TrainingError, match=r"^training: expected finite weights, .*; set a smaller learning_rate"):
@@ -240,7 +163,7 @@ def announced(n_weeks: int) -> MarketWeeks:
     return weeks
 
 
-SHORT: dict[str, PolicyConfig] = {
+SHORT: dict[str, ModelConfig] = {
     "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208),
     "sac": SacConfig(total_steps=5_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3),
 }
@@ -266,7 +189,7 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
     signals[:, :, NEWS] = 60 * weeks.forecast
     noise = np.random.default_rng(101).normal(0.0, 0.003, weeks.forecast.shape)
     weeks = replace(weeks, signals=signals, forecast=noise)
-    config = POLICIES[family].config_class()
+    config = registry.get(family).Config()
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
     assert run.annual_growth > run_equal_weight(later, RULES).annual_growth

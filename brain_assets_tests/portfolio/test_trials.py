@@ -31,12 +31,12 @@ def test_what_makes_a_configuration_another() -> None:
 
 def test_the_same_configuration_in_the_same_year_counts_once(tmp_path: Path) -> None:
     assert read_trials(tmp_path / "trials") == []
-    trials = [Trial("ppo", "aaaaaaaaaaaa", year, 52, 0.001, 0.02) for year in (2020, 2021)]
-    trials.append(Trial("sac", "aaaaaaaaaaaa", 2020, 52, 0.003, 0.02))
+    first = Trial(family="ppo", configuration="aaaaaaaaaaaa", year=2020, n_weeks=52, mean=0.001, std=0.02)
+    trials = [first, first.replace(year=2021), first.replace(family="sac", mean=0.003)]
     for trial in (*trials, *trials):
         record_trial(tmp_path / "trials", trial, OPTIONS, "abc")
     assert read_trials(tmp_path / "trials") == trials
-    again = Trial("ppo", "aaaaaaaaaaaa", 2020, 52, 0.002, 0.03)
+    again = first.replace(mean=0.002, std=0.03)
     record_trial(tmp_path / "trials", again, OPTIONS, "abc")
     assert read_trials(tmp_path / "trials") == [again, *trials[1:]]
 

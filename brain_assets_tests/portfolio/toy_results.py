@@ -1,7 +1,8 @@
 """Small tables of results, as the main job writes them, with known answers."""
 
+import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,25 @@ from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.trials import Trial
+from brain_assets.store.snapshot import ModelSnapshot
+
+
+class Stored:
+    """Snapshots in memory."""
+
+    def __init__(self, *snapshots: ModelSnapshot) -> None:
+        self.by_date = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        return sorted(self.by_date)
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        return self.by_date[cutoff_date]
+
+
+NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
+"""Of forecasters: all of their forecasts are momentum."""
+
 
 NOTE = MarketNote("sample", "Closes only.")
 FIRST_WEEK = np.datetime64("2019-12-30")
@@ -93,9 +113,12 @@ def toy_report() -> Report:
         "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
     }
     curves = [
-        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95))
+        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95), family in ("lstm", "patchtst"))
         for family in ("lstm", "patchtst", "ppo", "sac")
         for year in (2019, 2020)
     ]
-    trials = [Trial("ppo", name, 2020, 52, mean, 0.02) for name, mean in (("a", 0.001), ("b", 0.003))]
+    trials = [
+        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+        for name, mean in (("a", 0.001), ("b", 0.003))
+    ]
     return build_report(backtest_table(net), forecast_table(TOY_WEEKS, 0.3, n_bootstrap=20), curves, trials, NOTE)

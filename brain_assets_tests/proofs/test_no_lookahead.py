@@ -1,5 +1,6 @@
 """Leaks as somebody would write them, each planted into the real code, and each caught; the code as it is passes."""
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets import registry
 from brain_assets.errors import ProofError
-from brain_assets.forecasting import forecasters, walkforward
+from brain_assets.forecasting import forecaster, metadata, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
+from brain_assets.forecasting.windows import Windows
 from brain_assets.market import headlines, signals, weekly
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.news import day_sessions
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio import backtest, policy
+from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.proofs.corruption import FetchedOnce
@@ -36,9 +39,11 @@ from brain_assets.proofs.no_lookahead import (
     prove_no_lookahead,
     small_configs,
 )
-from brain_assets.proofs.pipeline import UPSTREAM, Span, run_pipeline
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
+from brain_assets.registry import families_of
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import SYMBOLS
+from examples.ridge_forecaster import Ridge, RidgeConfig
 
 SPAN = Span(2018, 2019, 2020)
 YEAR_END, JULY = default_dates(SPAN.years)
@@ -69,8 +74,8 @@ def test_default_dates_are_the_end_of_the_year_before_and_a_week_early_in_july()
 
 
 def scaler_fitted_on_validation_rows(patch: pytest.MonkeyPatch) -> None:
-    fit = forecasters.fit_scaler
-    patch.setattr(forecasters, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
+    fit = training.fit_scaler
+    patch.setattr(training, "fit_scaler", lambda features, last_session: fit(features, features.shape[1] - 1))
 
 
 def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
@@ -83,7 +88,7 @@ def target_past_the_cutoff(patch: pytest.MonkeyPatch) -> None:
         validation = np.flatnonzero(inside & (weeks.start >= np.datetime64(f"{cutoff_date.year}-01-01")))
         return TrainingSplit(np.flatnonzero(inside & (weeks.end < weeks.start[validation[0]])), validation)
 
-    patch.setattr(forecasters, "split_weeks", split)
+    patch.setattr(training, "split_weeks", split)
 
 
 def early_stopping_on_test_weeks(patch: pytest.MonkeyPatch) -> None:
@@ -95,7 +100,7 @@ def early_stopping_on_test_weeks(patch: pytest.MonkeyPatch) -> None:
         validation = np.flatnonzero(weeks.year >= min(cutoff_date.year + 1, weeks.year.max()))
         return TrainingSplit(np.flatnonzero(weeks.end < weeks.start[validation[0]]), validation)
 
-    patch.setattr(forecasters, "split_weeks", split)
+    patch.setattr(training, "split_weeks", split)
 
 
 def bfill(patch: pytest.MonkeyPatch) -> None:
@@ -120,14 +125,15 @@ def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
-    build = forecasters.build_features
+    build = training.build_features
 
-    def smoothed(panel: PricePanel, family: str) -> np.ndarray:
-        features = build(panel, family)
+    def smoothed(*arguments: Any) -> np.ndarray:
+        features = build(*arguments)
         rolled = [pd.DataFrame(rows).rolling(5, center=True, min_periods=1).mean().to_numpy() for rows in features]
         return np.where(np.isfinite(features), np.stack(rolled), np.nan).astype(np.float32)
 
-    patch.setattr(forecasters, "build_features", smoothed)
+    patch.setattr(training, "build_features", smoothed)
+    patch.setattr(forecaster, "build_features", smoothed)
 
 
 def fiscal_date_for_filing_date(patch: pytest.MonkeyPatch) -> None:
@@ -159,21 +165,14 @@ def week_labelled_by_its_last_day(patch: pytest.MonkeyPatch) -> None:
 
 
 def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
-    scale = forecasters.scale_features
+    scale = training.scale_features
 
     def normalized(features: np.ndarray, scaler: Any, clip: float) -> Any:
-        scaler = replace_statistics(scaler, np.nanmean(features, axis=(0, 1)), np.nanstd(features, axis=(0, 1)))
-        return scale(features, scaler, clip)
+        mean, deviation = (np.float64(each(features, axis=(0, 1))) for each in (np.nanmean, np.nanstd))
+        return scale(features, dataclasses.replace(scaler, mean=mean, scale=deviation), clip)
 
-    patch.setattr(forecasters, "scale_features", normalized)
-
-
-def replace_statistics(scaler: Any, mean: np.ndarray, deviation: np.ndarray) -> Any:
-    from copy import copy
-
-    changed = copy(scaler)
-    changed.mean_, changed.scale_ = mean.astype(np.float64), deviation.astype(np.float64)
-    return changed
+    patch.setattr(training, "scale_features", normalized)
+    patch.setattr(forecaster, "scale_features", normalized)
 
 
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
@@ -208,15 +207,15 @@ FORECASTS = "forecasts/2020.parquet"
 @pytest.mark.parametrize(
     ("leak", "date", "artifact", "place", "column"),
     [
-        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (bfill, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
-        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/feature_scaler.pkl", "mean.0", ""),
+        (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (bfill, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2020}/model.safetensors", "scaler.mean.0", ""),
         (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0", ""),
         (forecasts_shifted_by_one, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         pytest.param(
-            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "patchtst", marks=SLOW
+            momentum_up_to_the_end_of_the_week, JULY, FORECASTS, "week of 2020-07-06, AAA", "momentum", marks=SLOW
         ),
     ],
 )
@@ -283,7 +282,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     verdict = verdict_of(tmp_path / "guarded", date)
     assert verdict.result == GUARDED
     assert re.search(sentence, verdict.words)
-    monkeypatch.setattr(forecasters, "check_dates", lambda *arguments: None)
+    monkeypatch.setattr(metadata, "check_dates", lambda *arguments: None)
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     verdict = verdict_of(tmp_path / "unguarded", date)
     assert verdict.result == LEAK
@@ -341,9 +340,9 @@ def test_after_close_news_on_the_same_day(monkeypatch: pytest.MonkeyPatch, files
 
 def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
     """The scaler is fitted anew on the weeks that are traded."""
-    builder = policy.ObservationBuilder
+    builder = actor_critic.ObservationBuilder
     patch.setattr(
-        policy,
+        actor_critic,
         "ObservationBuilder",
         lambda weeks, scaler, rules, scale: builder(weeks, fit_observation_scaler(weeks), rules, scale),
     )
@@ -351,14 +350,14 @@ def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
 
 def rule_that_looks_at_its_own_week(patch: pytest.MonkeyPatch) -> None:
     foresight = Baseline(lambda known, rules: top_third(known.weeks.weekly_return, known, rules), "foresight")
-    patch.setitem(backtest.BASELINES, "momentum_top", foresight)
+    patch.setitem(baselines.BASELINES, "momentum_top", foresight)
 
 
 @pytest.fixture
 def few_rules(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Baseline]:
     """Leave out the two that look for weights by optimization, and take a second a year."""
-    rules = {name: backtest.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
-    monkeypatch.setattr(backtest, "BASELINES", rules)
+    rules = {name: baselines.BASELINES[name] for name in ("equal_weight", "buy_and_hold", "momentum_top")}
+    monkeypatch.setattr(baselines, "BASELINES", rules)
     return rules
 
 
@@ -384,7 +383,7 @@ def test_leak_into_weights(
 def test_code_as_it_is_passes(few_rules: Mapping[str, Baseline], tmp_path: Path) -> None:
     [verdict] = assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY])
     assert verdict.comparison is not None
-    for stage in UPSTREAM:
+    for stage in upstream_of(families_of()):
         assert verdict.comparison.later_changed[stage] > 0, stage
         assert any(count for (name, _), count in verdict.comparison.compared.items() if name == stage), stage
 
@@ -397,8 +396,36 @@ def test_code_as_it_is_passes_with_symbols_that_come_and_go(tmp_path: Path) -> N
 
 def test_helper_fails_with_the_words_of_the_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     momentum_up_to_the_end_of_the_week(monkeypatch)
-    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, lstm"):
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, momentum"):
         assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={})
+
+
+# Families of a stranger's
+
+
+class Peeking(Ridge):
+    """Adds the returns of the session after each window to what it predicts."""
+
+    name = "peeking"
+
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+        after = np.minimum(windows.index.start + windows.window, windows.features.shape[1] - 1)
+        return super().predict(arrays, windows, config) + windows.features[windows.index.asset, after].sum(axis=1)
+
+
+def test_families_of_a_stranger_pass(few_rules: Mapping[str, Baseline], tmp_path: Path) -> None:
+    families = families_of(["examples.ridge_forecaster"])
+    configs = {"ridge": small_configs(families)["ridge"]}
+    [verdict] = assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs=configs)
+    assert verdict.comparison is not None
+    assert list(verdict.comparison.upstream)[3:] == ["ridge_snapshot", "walkforward_forecasts", "backtest"]
+    assert verdict.comparison.compared["ridge_snapshot", "snapshot files"] == 6
+
+
+def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
+    registry.register(Peeking)
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):
+        assert_no_lookahead(tmp_path, MARKET, span=SPAN, dates=[JULY], configs={"peeking": RidgeConfig()})
 
 
 # What gives no verdict

@@ -5,22 +5,29 @@ signals in full, about three minutes each; a seed took 25 to 45 seconds on one b
 ten minutes each and more, and are left to `prove_skill()`, which puts all to the test in an hour or more.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from brain_assets.errors import ConfigError
+from brain_assets.errors import ConfigError, PluginError
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.proofs.skill import (
-    CLAIMS,
     FORECAST_SPREAD,
-    QUICK_CLAIMS,
+    OURS,
+    QUICK_OURS,
     Claim,
     SeedResult,
     blurred,
+    claims_of,
     judge,
     prove,
     prove_skill,
 )
+from brain_assets.registry import families_of
+
+CLAIMS = [claim for claims in OURS.values() for claim in claims]
+OTHERS = [claim for claims in QUICK_OURS.values() for claim in claims][1:]
 
 
 def result(value: float, error: float = 0.01, best: float = 0.15) -> SeedResult:
@@ -84,8 +91,30 @@ def test_the_claims_are_those_that_are_asked_for() -> None:
         assert asked[family, "beaten", 0.0] == (20, 2)
 
 
+def test_a_family_that_nobody_has_measured_has_claims_by_what_it_sees() -> None:
+    def kinds(quick: bool = False, **attributes: object) -> dict[str, tuple[str, int, float]]:
+        claims = claims_of(SimpleNamespace(name="mine", **attributes), quick)
+        assert {claim.family for claim in claims} == {"mine"}
+        return {claim.kind: (claim.planted, claim.n_seeds, claim.bound) for claim in claims}
+
+    prices, news = ("close_return", "news_sentiment"), ("news_sentiment",)
+    both = {"found": ("reversal", 5, 0.5), "absent": ("reversal", 20, 18)}
+    assert kinds(role="forecaster", channels=prices) == both
+    assert kinds(role="forecaster", channels=news) == {"found": ("news", 5, 0.5), "absent": ("news", 20, 18)}
+    assert list(kinds(role="forecaster", channels=("net_margin",))) == ["absent"]
+    assert kinds(role="policy") == {"beaten": ("reversal", 20, 2)}
+    assert kinds(True, role="policy") == {"beaten": ("reversal", 5, 1)}
+
+
+def test_a_ridge_regression_finds_a_reversal_and_nothing_where_there_is_none() -> None:
+    families_of(["examples.ridge_forecaster"])
+    findings = prove_skill(["ridge"], quick=True)
+    assert [finding.claim.kind for finding in findings] == ["found", "absent"]
+    assert all(finding.passed for finding in findings), [finding.words for finding in findings]
+
+
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(ConfigError, match="families: expected some of lstm, patchtst, ppo, sac, got mlp; choose"):
+    with pytest.raises(PluginError, match=r"family: expected one of lstm, patchtst, ppo, sac.*, got 'mlp'; correct"):
         prove_skill(["mlp"])
     with pytest.raises(ConfigError, match="kind: expected one of found, absent, beats, beaten, got best; choose"):
         prove(Claim("lstm", "best", "reversal", 0.1, 1, 1))
@@ -100,7 +129,7 @@ def test_a_planted_reversal_is_found_out_of_sample() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("claim", QUICK_CLAIMS[1:], ids=lambda claim: claim.family)
+@pytest.mark.parametrize("claim", OTHERS, ids=lambda claim: claim.family)
 def test_the_other_families_find_it_too(claim: Claim) -> None:
     (finding,) = prove_skill([claim.family], quick=True)
     assert finding.passed, finding.words

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.store.hubs import DATE, Files, WatchedHub, bind, dated, fill
@@ -36,8 +37,8 @@ def files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> F
 @pytest.fixture(scope="session")
 def other_files(trained: ModelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Those of another training of the same date: other weights, another card."""
-    weights = {name: tensor * 0.5 for name, tensor in trained.state_dict.items()}
-    other = replace(trained, state_dict=weights, card=f"{trained.card}\nTrained again.\n")
+    halved = {name: array * np.float32(0.5) for name, array in trained.arrays.items() if array.dtype == np.float32}
+    other = replace(trained, arrays={**trained.arrays, **halved}, card=f"{trained.card}\nTrained again.\n")
     return _files(other, tmp_path_factory.mktemp("files") / "other")
 
 
@@ -70,6 +71,4 @@ def empty(tmp_path: Path, hub: WatchedHub) -> SnapshotLocalStorage:
 @pytest.fixture
 def short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the client wait 0.2 s for an answer."""
-    from brain_assets.store import hub_client
-
-    monkeypatch.setattr(hub_client, "TIMEOUT", 0.2)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)

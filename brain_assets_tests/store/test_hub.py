@@ -1,514 +1,445 @@
-"""A storage and its copies on a Hub that works: what is transferred, what is on either side then, what it costs."""
+"""What only a Hub has: requests, tokens, repos, branches, others who push, strangers' files. See `test_stores` too."""
 
 import datetime
+import email.utils
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from shutil import rmtree
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
-from brain_assets.store.hub_address import HubAddress
-from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.errors import (
+    HubError,
+    HubUnavailableError,
+    MissingSnapshotError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
+from brain_assets.market.calendar import complete_weeks
+from brain_assets.market.prices import PricePanel
+from brain_assets.retry import RetryPolicy
+from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import Relation, compare, pull, push, to_complete
-from brain_assets_tests.loopback_hub import Fault
+from brain_assets_tests.loopback_hub import Fault, Symlink
 from brain_assets_tests.store.hubs import (
     BRANCH,
     DATE,
+    READ_TOKEN,
     REPO,
-    STAGING,
     TOKEN,
     Files,
     WatchedHub,
     bind,
+    fault,
     fill,
     is_one_sentence,
-    local_files,
     publish,
 )
+from brain_assets_tests.store.places import QUICK, made_up
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
-Years = Mapping[datetime.date, Files]
-
-ONE_PUSH = 20
-"""Requests of a push into nothing."""
-ONE_PULL = 9
-"""Requests of a pull: branches, listing, five files, two of them by a redirect."""
+OURS, THEIRS = made_up(1), made_up(2)
 
 
-def test_push_makes_a_private_repo_and_a_branch_of_exactly_the_local_files(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    copy = storage.upload_snapshot_to_hf(DATE)
+def open_store(hub: WatchedHub | str, token: str = TOKEN, policy: RetryPolicy = QUICK) -> HubStore:
+    endpoint = hub if isinstance(hub, str) else hub.endpoint
+    return HubStore(HubAddress(REPO, SecretStr(token), endpoint), policy)
+
+
+@pytest.fixture
+def store(hub: WatchedHub) -> HubStore:
+    return open_store(hub)
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Whatever anything in this process sleeps; nothing longer than 2 s really happens."""
+    slept: list[float] = []
+    sleep = time.sleep
+
+    def record(seconds: float) -> None:
+        slept.append(seconds)
+        sleep(min(seconds, 2))
+
+    monkeypatch.setattr(time, "sleep", record)
+    return slept
+
+
+# What a push makes
+
+
+def test_first_push_makes_a_private_repo_and_a_branch_of_exactly_the_files(store: HubStore, hub: WatchedHub) -> None:
+    copy = store.push(BRANCH, OURS)
     assert [(repo["organization"], repo["name"], repo["visibility"]) for repo in hub.created] == [
         ("user", "lstm", "private")
     ]
     assert set(hub.branches(REPO)) == {"main", BRANCH}
-    assert hub.files(REPO, BRANCH) == files == local_files(storage)
+    assert hub.files(REPO, BRANCH) == OURS
     assert list(hub.files(REPO, "main")) == [".gitattributes"]
     assert [commit.oid for commit in hub.commits(REPO, BRANCH)] == [copy.commit, hub.branches(REPO)["main"]]
-    assert (copy.changed, copy.note, copy.url) == (True, "", f"{hub.endpoint}/{REPO}/tree/{BRANCH}")
-    assert len(hub.requests) == ONE_PUSH
+    assert (copy.changed, copy.url) == (True, f"{hub.endpoint}/{REPO}/tree/{BRANCH}")
+    assert len(hub.requests) == 14
 
 
-def test_branch_is_complete_from_its_first_moment(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.ever(BRANCH) == [files]
-    assert len(hub.ever(STAGING)) == 2  # main's, then the snapshot's
+def test_changed_push_is_one_commit_that_removes_what_else_a_branch_holds(store: HubStore, hub: WatchedHub) -> None:
+    publish(hub, {DATE: {**THEIRS, "old.bin": b"\0", "sub/notes.txt": b"notes"}})
+    copy = store.push(BRANCH, OURS)
+    assert hub.files(REPO, BRANCH) == OURS
+    commits = hub.commits(REPO, BRANCH)
+    assert (len(commits), commits[0].oid) == (2, copy.commit)
 
 
-def test_unchanged_snapshot_makes_no_commit_and_costs_one_request(
-    storage: SnapshotLocalStorage, hub: WatchedHub
-) -> None:
-    first = storage.upload_snapshot_to_hf(DATE)
-    hub.forget()
-    again = storage.upload_snapshot_to_hf(DATE)
-    assert (again.changed, again.commit) == (False, first.commit)
-    assert hub.lines == [f"GET /api/models/{REPO}/refs"]
-
-    rmtree(storage.folder / ".hub")
-    hub.forget()
-    again = storage.upload_snapshot_to_hf(DATE)
-    assert (again.changed, again.commit) == (False, first.commit)
-    assert hub.lines == [f"GET /api/models/{REPO}/refs", f"GET /api/models/{REPO}/tree/{first.commit}"]
-    assert hub.branches(REPO)[BRANCH] == first.commit
-
-
-def test_changed_snapshot_makes_exactly_one_more_commit(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    first = storage.upload_snapshot_to_hf(DATE)
-    fill(storage, {DATE: other_files})
-    second = storage.upload_snapshot_to_hf(DATE)
-    assert second.changed
-    assert [commit.oid for commit in hub.commits(REPO, BRANCH)][:2] == [second.commit, first.commit]
-    assert hub.ever(BRANCH) == [files, other_files]
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-
-
-def test_push_removes_what_else_a_branch_holds(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    publish(hub, {DATE: {**files, "old.bin": b"\0", "sub/notes.txt": b"notes", "config.json": b"{}"}})
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.files(REPO, BRANCH) == files
-    assert len(hub.commits(REPO, BRANCH)) == 2
-
-
-def test_push_goes_on_from_what_a_dead_push_left(storage: SnapshotLocalStorage, hub: WatchedHub, files: Files) -> None:
-    hub.fail(Fault("503", f"/branch/{BRANCH}", times=None))
-    with pytest.raises(HubUnavailableError):
-        storage.upload_snapshot_to_hf(DATE)
-    assert set(hub.branches(REPO)) == {"main", STAGING}
-    hub.clear_faults()
-    hub.forget()
-    copy = storage.upload_snapshot_to_hf(DATE)
-    assert copy.changed
-    assert hub.asked("/commit/") == hub.asked("PUT /lfs/") == 0
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-    assert hub.ever(BRANCH) == [files]
-
-
-def test_half_of_another_push_is_no_part_of_the_snapshot(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
+def test_new_branch_holds_nothing_of_main(store: HubStore, hub: WatchedHub) -> None:
     hub.add_repo(REPO)
-    hub.put(REPO, STAGING, {"weights.pt": other_files["weights.pt"], "half.bin": b"\0"})
-    storage.upload_snapshot_to_hf(DATE)
-    assert hub.ever(BRANCH) == [files]
+    hub.put(REPO, "main", {**THEIRS, "notes.txt": b"notes", "sub/x": b"x"})
+    store.push(BRANCH, OURS)
+    assert hub.files(REPO, BRANCH) == OURS
+    assert store.read(BRANCH) == OURS
+    store.push("main", OURS)
+    assert hub.files(REPO, "main") == OURS
+
+
+def test_branch_of_a_push_that_died_does_not_count_and_is_completed(store: HubStore, hub: WatchedHub) -> None:
+    hub.fail(Fault("503", "/commit/", times=None))
+    with pytest.raises(HubUnavailableError):
+        store.push(BRANCH, OURS)
     assert set(hub.branches(REPO)) == {"main", BRANCH}
-
-
-def test_push_sweeps_a_staging_branch_beside_a_complete_one(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    hub.put(REPO, STAGING, {"half.bin": b"\0"})
-    assert not storage.upload_snapshot_to_hf(DATE).changed
-    assert set(hub.branches(REPO)) == {"main", BRANCH}
-
-
-def test_broken_snapshot_is_not_sent(storage: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    (storage.path(DATE) / "weights.pt").write_bytes(b"half")
-    with pytest.raises(SnapshotError, match=r"weights\.pt does not match"):
-        storage.upload_snapshot_to_hf(DATE)
-    with pytest.raises(SnapshotError, match="expected a snapshot, but there is none"):
-        storage.upload_snapshot_to_hf(cutoff_of_year(2018))
-    assert hub.lines == []
-
-
-def test_pull_into_an_empty_folder_is_byte_identical(
-    storage: SnapshotLocalStorage, empty: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    hub.forget()
-    folder = empty.download_snapshot_from_hf(DATE)
-    assert folder == empty.path(DATE)
-    assert local_files(empty) == files
-    assert len(hub.requests) == ONE_PULL
-    assert empty.list_snapshots() == [DATE]
-    assert sorted(path.name for path in empty.folder.iterdir()) == [".hub", BRANCH]
-
-
-def test_pull_of_what_is_not_there_is_one_sentence(empty: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    with pytest.raises(HubError, match="expected a model repo that HF_TOKEN lets us read, got none") as unseen:
-        empty.download_snapshot_from_hf(DATE)
-    assert is_one_sentence(str(unseen.value))
-    hub.add_repo(REPO)
-    with pytest.raises(SnapshotError, match="there is no such branch; push it, or train it here") as caught:
-        empty.download_snapshot_from_hf(DATE)
-    assert is_one_sentence(str(caught.value), BRANCH)
-    assert not empty.folder.exists()
-
-
-def test_branches_are_listed_and_names_without_a_date_are_ignored_with_a_warning(
-    empty: SnapshotLocalStorage, hub: WatchedHub, years: Years, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(hub, {date: years[date] for date in (cutoff_of_year(2018), cutoff_of_year(2015))})
-    for name in ("snapshot-2020-02-31", "snapshot-../../x", "v2020", STAGING):
-        hub.put(REPO, name, {"x": b"x"})
-    assert empty.list_hf_snapshots() == [cutoff_of_year(2015), cutoff_of_year(2018)]
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"{REPO}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31"
-        for name in ("snapshot-2020-02-31", "snapshot-../../x")
-    ]
-    assert empty.sync_all_hf_to_local() == [cutoff_of_year(2015), cutoff_of_year(2018)]
-    assert sorted(path.name for path in empty.folder.iterdir()) == [
-        ".hub",
-        "snapshot-2015-12-31",
-        "snapshot-2018-12-31",
-    ]
-
-
-def test_absent_repo_has_no_snapshots_and_a_warning_says_so(
-    empty: SnapshotLocalStorage, hub: WatchedHub, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert empty.list_hf_snapshots() == []
-    assert f"{REPO}: there is no such model repo" in caplog.text
-    assert len(hub.requests) == 1
-
-
-def test_snapshot_is_made_available_by_a_pull_only_if_it_is_not_here(
-    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    assert empty.ensure_snapshot_available(DATE)
-    assert local_files(empty) == files
-    hub.forget()
-    assert empty.ensure_snapshot_available(DATE)
-    assert hub.lines == []
-    assert not empty.ensure_snapshot_available(cutoff_of_year(2018))
-
-
-def test_refused_snapshot_is_not_available(
-    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(hub, {DATE: {**files, "run.py": b"import os"}})
-    assert not empty.ensure_snapshot_available(DATE)
-    assert f"{REPO}@{BRANCH}: expected files among" in caplog.text
-    with pytest.raises(RefusedSnapshotError, match=r"one named 'run\.py'; do not use this snapshot"):
-        empty.fetch_snapshot(DATE)
-    assert not empty.folder.exists()
-
-
-def test_hub_in_trouble_is_an_error_and_not_an_absent_snapshot(empty: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    hub.fail(Fault("503", times=None))
-    with pytest.raises(HubUnavailableError):
-        empty.ensure_snapshot_available(DATE)
-    with pytest.raises(HubUnavailableError):
-        empty.list_candidates([DATE])
-
-
-def test_fetched_snapshot_is_the_one_on_the_hub(
-    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    publish(hub, {DATE: other_files})
-    snapshot = empty.fetch_snapshot(DATE)
-    assert (snapshot.family, snapshot.cutoff_date, snapshot.card) == ("lstm", DATE, other_files["README.md"].decode())
-    publish(hub, {DATE: files})
-    hub.forget()
-    assert empty.fetch_snapshot(DATE).card == other_files["README.md"].decode()  # what is here is not asked for
-    assert hub.lines == []
-
-
-def test_snapshot_of_another_fingerprint_is_not_pulled(
-    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    fingerprint = json.loads(files["metadata.json"])["fingerprint"]["value"]
-    assert not empty.download_if(cutoff_of_year(2018), fingerprint)
-    hub.forget()
-    assert not empty.download_if(DATE, "0" * 64)
-    assert len(hub.requests) == 3  # its branches, a listing, the manifest
-    assert empty.list_snapshots() == []
-    assert empty.download_if(DATE, fingerprint)
-    assert local_files(empty) == files
-
-
-@pytest.fixture
-def three(years: Years) -> Years:
-    return {date: years[date] for date in (cutoff_of_year(2017), cutoff_of_year(2018), cutoff_of_year(2020))}
-
-
-def test_sync_pushes_only_what_is_missing_or_differs(
-    empty: SnapshotLocalStorage, hub: WatchedHub, three: Years, files: Files, other_files: Files
-) -> None:
-    equal, missing, hub_only = three
-    publish(hub, {DATE: files, equal: three[equal], hub_only: three[hub_only]})
-    fill(empty, {DATE: other_files, equal: three[equal], missing: three[missing]})
-    assert empty.sync_all_local_to_hf() == [missing, DATE]
-    assert hub.files(REPO, BRANCH) == other_files
-    assert hub.files(REPO, snapshot_name(missing)) == three[missing]
-    assert len(hub.commits(REPO, snapshot_name(equal))) == 1
-    assert empty.list_snapshots() == [equal, missing, DATE]
-    hub.forget()
-    assert empty.sync_all_local_to_hf() == []
-    assert len(hub.requests) == 1
-
-
-def test_sync_pulls_only_what_is_missing_or_differs(
-    empty: SnapshotLocalStorage, hub: WatchedHub, three: Years, files: Files, other_files: Files
-) -> None:
-    equal, local_only, missing = three
-    publish(hub, {DATE: files, equal: three[equal], missing: three[missing]})
-    empty.download_snapshot_from_hf(DATE)
-    publish(hub, {DATE: other_files})  # another machine has pushed
-    fill(empty, {equal: three[equal], local_only: three[local_only]})
-    hub.forget()
-    before = (empty.path(equal) / "weights.pt").stat().st_ino
-    assert empty.sync_all_hf_to_local() == [DATE, missing]
-    # the branches, a listing of the two that are on both sides, and two pulls that know their commits
-    assert len(hub.requests) == 1 + 2 + 2 * (ONE_PULL - 1)
-    assert local_files(empty) == other_files
-    assert local_files(empty, missing) == three[missing]
-    assert (empty.path(equal) / "weights.pt").stat().st_ino == before
-    assert snapshot_name(local_only) not in hub.branches(REPO)
-    hub.forget()
-    assert empty.sync_all_hf_to_local() == []
-    assert len(hub.requests) == 1
-
-
-def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
-    empty: SnapshotLocalStorage, hub: WatchedHub, three: Years, files: Files, other_files: Files
-) -> None:
-    first, second, _ = three
-    publish(hub, {DATE: {**other_files, "weights.pt": b"\0other"}, first: three[first], second: {}})
-    fill(empty, {DATE: files})
-    transfers = pull(empty, compare(empty), force=True)
-    assert [(transfer.cutoff_date, transfer.result) for transfer in transfers] == [
-        (first, "pulled"),
-        (second, "refused"),
-        (DATE, "refused"),
-    ]
-    assert f"{REPO}@{BRANCH}: expected the" in transfers[2].detail
-    assert local_files(empty) == files
-    assert empty.list_snapshots() == [first, DATE]
-
-
-def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    fill(storage, {DATE: other_files})  # trained again, and its push was never begun
-    (row,) = compare(storage)
-    assert row.relation is Relation.DIFFERENT
-    (transfer,) = pull(storage, [row])
-    assert (transfer.result, transfer.done) == ("kept", False)
-    assert storage.sync_all_hf_to_local() == []
-    assert local_files(storage) == other_files
-    assert storage.sync_all_hf_to_local(force=True) == [DATE]
-    assert local_files(storage) == files
-
-
-def test_known_difference_costs_no_request(storage: SnapshotLocalStorage, hub: WatchedHub, other_files: Files) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    fill(storage, {DATE: other_files})
-    hub.forget()
-    (row,) = compare(storage)
-    assert row.relation is Relation.DIFFERENT
-    assert len(hub.requests) == 1
-    assert to_complete(storage, [row]) == [row]  # nobody else has changed the branch
-
-
-def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
-    tmp_path: Path, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    address = HubAddress(REPO, SecretStr(TOKEN), hub.endpoint)
-    live = SnapshotLocalStorage("lstm", tmp_path, address, market="live")
-    with pytest.raises(RefusedSnapshotError, match=f"{REPO}@{BRANCH}: expected market live in metadata.json"):
-        live.download_snapshot_from_hf(DATE)
-    fill(live, {DATE: other_files})
-    with pytest.raises(HubError, match="expected to replace a snapshot of market live, got one of 'simulator'"):
-        live.upload_snapshot_to_hf(DATE)
-    assert hub.files(REPO, BRANCH) == files
-    same = SnapshotLocalStorage("lstm", tmp_path / "same", address, market="simulator")
-    same.download_snapshot_from_hf(DATE)
-    assert local_files(same) == files
-
-
-def test_pending_snapshot_is_kept_by_a_pull(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    publish(hub, {DATE: other_files})
-    hub.fail(Fault("503", times=None))
-    with pytest.raises(HubUnavailableError):
-        storage.upload_snapshot_to_hf(DATE)
+    assert store.find(BRANCH) is None
     hub.clear_faults()
-    assert storage.sync_all_hf_to_local() == []
-    (transfer,) = pull(storage, compare(storage))
-    assert (transfer.result, transfer.done) == ("kept", False)
-    assert local_files(storage) == files
-    assert [(row.result, row.cutoff_date) for row in push(storage, compare(storage))] == [("pushed", DATE)]
-    assert hub.files(REPO, BRANCH) == files
-    assert storage.list_pending() == []
+    assert store.push(BRANCH, OURS).changed
+    assert store.read(BRANCH) == OURS
 
 
-def test_comparison_says_how_the_two_sides_stand(
-    storage: SnapshotLocalStorage, hub: WatchedHub, three: Years, other_files: Files
+def test_files_that_are_none_of_a_snapshot_are_not_sent(store: HubStore, hub: WatchedHub) -> None:
+    card = OURS["README.md"].replace(b"license: other\n", b"")
+    with pytest.raises(SnapshotError, match=r"README\.md: expected a license, got nothing"):
+        store.push(BRANCH, build({**{name: OURS[name] for name in PAYLOAD}, "README.md": card}, {}))
+    assert hub.lines == []
+
+
+def test_xet_is_never_asked(hub: WatchedHub, tmp_path: Path) -> None:
+    """It has no time-out, and goes on for minutes."""
+    pytest.importorskip("hf_xet")
+    code = (
+        "import sys; from brain_assets_tests.store.test_hub import OURS, BRANCH, open_store;"
+        "open_store(sys.argv[1]).push(BRANCH, OURS)"
+    )
+    hub.offer_xet = True
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, hub.endpoint],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "0"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert hub.files(REPO, BRANCH) == OURS
+    assert hub.asked("/xet-write-token/") == hub.asked("/cas/") == 0
+
+
+# What it is told
+
+
+@pytest.mark.parametrize("match", ["/revision/", "PUT /lfs/", "/verify", "/commit/"])
+def test_retry_after_is_waited_for_once(store: HubStore, hub: WatchedHub, match: str, sleeps: list[float]) -> None:
+    hub.fail(Fault("429", match, retry_after=1))
+    assert store.push(BRANCH, OURS).changed
+    assert len(sleeps) == 1
+    assert 1 <= sleeps[0] < 1.1
+
+
+def test_retry_after_may_be_a_date(store: HubStore, hub: WatchedHub) -> None:
+    date = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(seconds=2)
+    hub.fail(Fault("429", "/revision/", retry_after=email.utils.format_datetime(date, usegmt=True)))  # type: ignore[arg-type]
+    assert store.push(BRANCH, OURS).changed
+    assert datetime.datetime.now(datetime.UTC) >= date
+
+
+@pytest.mark.parametrize(("match", "seconds"), [("/revision/", 3600), ("PUT /lfs/", 61), ("/verify", 61)])
+def test_hub_that_asks_for_more_than_a_minute_is_left_alone_at_once(
+    store: HubStore, hub: WatchedHub, match: str, seconds: int, sleeps: list[float]
 ) -> None:
-    equal, here, there = three
-    publish(hub, {DATE: other_files, equal: three[equal], there: three[there]})
-    fill(storage, {equal: three[equal], here: three[here]})
-    rows = compare(storage)
-    assert [(row.cutoff_date, row.relation) for row in rows] == [
-        (equal, Relation.EQUAL),
-        (here, Relation.LOCAL_ONLY),
-        (DATE, Relation.DIFFERENT),
-        (there, Relation.HUB_ONLY),
-    ]
-    assert [row.commit for row in rows] == [hub.branches(REPO).get(snapshot_name(row.cutoff_date), "") for row in rows]
-    assert [row.cutoff_date for row in compare(storage, {here, cutoff_of_year(1999)})] == [here]
+    hub.fail(Fault("429", match, retry_after=seconds, times=None))
+    with pytest.raises(HubUnavailableError) as caught:
+        store.push(BRANCH, OURS)
+    assert sleeps == []
+    assert is_one_sentence(str(caught.value), "to take snapshot-2019-12-31", "429", hub.endpoint, "try again later")
 
 
-def test_comparison_of_40_known_snapshots_takes_one_request(
-    empty: SnapshotLocalStorage, hub: WatchedHub, years: Years
-) -> None:
-    publish(hub, years)
-    fill(empty, years)
-    assert {row.relation for row in compare(empty)} == {Relation.EQUAL}
-    assert len(hub.requests) == 41
-    hub.forget()
-    rows = compare(empty)
-    assert len(rows) == 40
-    assert {row.relation for row in rows} == {Relation.EQUAL}
-    assert len(hub.requests) == 1
-
-
-def test_known_copy_is_looked_at_again_once_either_side_changes(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    hub.put(REPO, BRANCH, other_files)
-    assert [row.relation for row in compare(storage)] == [Relation.DIFFERENT]
-    fill(storage, {DATE: other_files})
-    assert [row.relation for row in compare(storage)] == [Relation.EQUAL]
-    fill(storage, {DATE: files})
-    assert [row.relation for row in compare(storage)] == [Relation.DIFFERENT]
-
-
-def test_commit_of_another_repo_is_not_known(
-    storage: SnapshotLocalStorage, hub: WatchedHub, tmp_path: Path, files: Files
-) -> None:
-    copy = storage.upload_snapshot_to_hf(DATE)
-    assert storage.is_copied(DATE, copy.commit)
-    moved = SnapshotLocalStorage("lstm", tmp_path / "models", bind(tmp_path, hub, family="sac").hub)
-    assert not moved.is_copied(DATE, copy.commit)
-    assert moved.list_pending() == []
-
-
-def test_branches_and_files_that_vanish_are_one_sentence(
-    storage: SnapshotLocalStorage, hub: WatchedHub, files: Files
-) -> None:
-    publish(hub, {DATE: files})
-    for code in ("RevisionNotFound", "RepoNotFound", "EntryNotFound"):
-        hub.fail(Fault("404", "/tree/", times=None, code=code))
+@pytest.mark.parametrize("kind", ["429", "500", "drop", "echo token"])
+def test_it_gives_up_after_five_attempts(kind: str, store: HubStore, hub: WatchedHub) -> None:
+    for act in (lambda: store.push(BRANCH, OURS), store.list, lambda: store.read(BRANCH)):
+        hub.forget()
+        hub.fail(fault(kind, times=None))
         with pytest.raises(HubUnavailableError) as caught:
-            compare(storage)
-        assert is_one_sentence(str(caught.value), "is not there")
+            act()
+        assert len(hub.requests) == QUICK.attempts
+        assert is_one_sentence(str(caught.value), hub.endpoint, "try again later")
         hub.clear_faults()
 
 
-def test_candidates_are_asked_for_only_if_a_wanted_one_is_not_here(
-    empty: SnapshotLocalStorage, hub: WatchedHub, three: Years, files: Files
-) -> None:
-    first, second, third = three
-    publish(hub, {third: three[third]})
-    fill(empty, {first: three[first], second: three[second]})
-    assert empty.list_candidates([first, second]) == [first, second]
-    assert hub.lines == []
-    assert empty.list_candidates([first, DATE]) == [first, second, third]
-    assert len(hub.requests) == 1
+def asked(store: HubStore) -> list[str]:
+    """Ask the Hub for everything; gives what it says."""
+    said = []
+    for call in (lambda: store.push(BRANCH, OURS), lambda: store.read(BRANCH), store.list):
+        with pytest.raises(HubError) as caught:
+            call()
+        said.append(str(caught.value))
+    return said
 
 
-def test_impatient_storage_asks_once(storage: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    hub.fail(Fault("503", times=None))
-    with pytest.raises(HubUnavailableError):
-        storage.impatient().list_hf_snapshots()
-    assert len(hub.requests) == 1
-    with pytest.raises(HubUnavailableError):
-        storage.list_hf_snapshots()
-    assert len(hub.requests) == 1 + 5
+def test_wrong_token_is_one_sentence(hub: WatchedHub) -> None:
+    hub.add_repo(REPO)
+    for text in asked(open_store(hub, "hf_wrong")):
+        assert is_one_sentence(text, "a token that the Hub accepts", "set HF_TOKEN to a valid one")
+    assert len(hub.requests) == 3  # none of them a second time
 
 
-ASKS_THE_HUB: Mapping[str, Callable[[SnapshotLocalStorage], object]] = {
-    "upload": lambda storage: storage.upload_snapshot_to_hf(DATE),
-    "download": lambda storage: storage.download_snapshot_from_hf(DATE),
-    "download_if": lambda storage: storage.download_if(DATE, ""),
-    "list": lambda storage: storage.list_hf_snapshots(),
-    "sync_to": lambda storage: storage.sync_all_local_to_hf(),
-    "sync_from": lambda storage: storage.sync_all_hf_to_local(),
-    "compare": compare,
-}
-
-
-@pytest.mark.parametrize("method", ASKS_THE_HUB)
-def test_storage_without_a_hub_says_so_in_one_sentence(method: str, tmp_path: Path, files: Files) -> None:
-    storage = fill(bind(tmp_path, None), {DATE: files})
+@pytest.mark.parametrize("made", [True, False], ids=["repo", "no repo"])
+def test_token_without_the_right_to_write_is_one_sentence(made: bool, hub: WatchedHub) -> None:
+    if made:
+        hub.add_repo(REPO)
     with pytest.raises(HubError) as caught:
-        ASKS_THE_HUB[method](storage)
-    assert str(caught.value) == (
-        "lstm: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, and "
-        "HF_LSTM_MODEL_REPO."
+        open_store(hub, READ_TOKEN).push(BRANCH, OURS)
+    assert is_one_sentence(str(caught.value), "expected the right to write to it", "use an HF_TOKEN that has it")
+    assert not isinstance(caught.value, HubUnavailableError)
+    assert hub.repos() == ([("model", REPO)] if made else [])
+
+
+def test_no_network_is_one_sentence() -> None:
+    with WatchedHub() as hub:
+        closed = hub.endpoint
+    for text in asked(open_store(closed)):
+        assert is_one_sentence(text, closed, "the connection failed", "try again later")
+
+
+def test_offline_is_one_sentence(store: HubStore, hub: WatchedHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for text in asked(store):
+        assert is_one_sentence(text, "got HF_HUB_OFFLINE=1; unset it, or set STORAGE_BACKEND=local")
+    assert hub.lines == []
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://127.0.0.1", "127.0.0.1:1", "http://"])
+def test_endpoint_that_cannot_be_asked_is_one_sentence(endpoint: str) -> None:
+    for text in asked(open_store(endpoint)):
+        assert is_one_sentence(text)
+
+
+def test_repo_that_is_not_there_is_empty_or_one_sentence(
+    store: HubStore, hub: WatchedHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert store.list() == []
+    assert f"{REPO}: there is no such model repo" in caplog.text
+    for read in (lambda: store.read(BRANCH), lambda: store.commits(must_exist=True)):
+        with pytest.raises(HubError, match="expected a model repo that HF_TOKEN lets us read, got none") as caught:
+            read()
+        assert is_one_sentence(str(caught.value))
+    hub.add_repo(REPO)
+    with pytest.raises(MissingSnapshotError, match="there is no such branch; push it, or train it here") as missing:
+        store.read(BRANCH)
+    assert is_one_sentence(str(missing.value), BRANCH)
+
+
+# Others
+
+
+def _remove(hub: WatchedHub, branch: str) -> None:
+    del hub._repos["model", REPO].branches[branch]
+
+
+SOMEONE_ELSE: dict[str, tuple[bool, str, Callable[[WatchedHub], object]]] = {
+    "makes the repo": (False, "/repos/create", lambda hub: hub.add_repo(REPO)),
+    "makes repo and branch": (False, "/repos/create", lambda hub: publish(hub, {DATE: THEIRS})),
+    "makes the branch": (False, f"/branch/{BRANCH}", lambda hub: hub.put(REPO, BRANCH, THEIRS)),
+    "commits on the new branch": (False, "/commit/", lambda hub: hub.put(REPO, BRANCH, THEIRS)),
+    "commits on main": (False, f"/branch/{BRANCH}", lambda hub: hub.put(REPO, "main", THEIRS)),
+    "removes the new branch": (False, "/commit/", lambda hub: _remove(hub, BRANCH)),
+    "removes the repo": (False, "/commit/", lambda hub: hub._repos.pop(("model", REPO))),
+    "commits": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, {"theirs.txt": b"theirs"})),
+    "commits the same": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, OURS)),
+    "commits half of the same": (True, "/commit/", lambda hub: hub.put(REPO, BRANCH, {**THEIRS, "config.json": b"{}"})),
+    "removes the branch": (True, "/commit/", lambda hub: _remove(hub, BRANCH)),
+}
+"""What another one does, before which request, to a branch that is there or is not."""
+
+
+@pytest.mark.parametrize("what", SOMEONE_ELSE)
+def test_someone_else_is_faster(what: str, store: HubStore, hub: WatchedHub) -> None:
+    there, match, act = SOMEONE_ELSE[what]
+    if there:
+        publish(hub, {DATE: {**THEIRS, "config.json": OURS["config.json"]}})
+    acted = []
+    hub.before(match, lambda: acted.append(act(hub)))
+    copy = store.push(BRANCH, OURS)
+    assert copy.changed
+    assert len(acted) == 1
+    assert hub.files(REPO, BRANCH) == OURS
+    assert hub.branches(REPO)[BRANCH] == copy.commit
+    assert set(hub.branches(REPO)) == {"main", BRANCH}
+
+
+def test_what_is_thought_of_a_branch_may_be_old(store: HubStore, hub: WatchedHub) -> None:
+    publish(hub, {DATE: THEIRS})
+    for known in ("", hub.branches(REPO)["main"], hub.branches(REPO)[BRANCH]):
+        publish(hub, {DATE: {**THEIRS, "x": known.encode()}})
+        store.push(BRANCH, OURS, known)
+        assert hub.files(REPO, BRANCH) == OURS
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_two_pushers_at_once_leave_one_complete_snapshot(there: bool) -> None:
+    for _ in range(3):
+        with WatchedHub(latency=0.002) as hub:
+            if there:
+                publish(hub, {DATE: {**OURS, "old.txt": b"old"}})
+            stores = [open_store(hub, policy=RetryPolicy(20, 0.003)) for _ in range(2)]
+            threads = [
+                threading.Thread(target=store.push, args=(BRANCH, files))
+                for store, files in zip(stores, (OURS, THEIRS), strict=True)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert hub.files(REPO, BRANCH) in (OURS, THEIRS)
+            assert set(hub.branches(REPO)) == {"main", BRANCH}
+
+
+# Strangers
+
+
+def refusal(hub: WatchedHub, files: Files) -> str:
+    """Put files on the branch and read it; gives the sentence."""
+    publish(hub, {DATE: files})
+    hub.forget()
+    with pytest.raises(RefusedSnapshotError) as caught:
+        open_store(hub).read(BRANCH)
+    assert str(caught.value).startswith(f"{REPO}@{BRANCH}/")
+    assert str(caught.value).endswith("; do not use this snapshot.")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a\\b", "extra.py", "sub/weights.pt", "weights.pt.exe", "."])
+def test_file_of_any_other_name_is_refused_before_anything_is_read(hub: WatchedHub, name: str) -> None:
+    assert f"{name!r}: expected no files but {', '.join(FILES)}" in refusal(hub, {**OURS, name: b"!"})
+    assert not hub.asked("/resolve/")
+
+
+def test_links_are_refused(hub: WatchedHub) -> None:
+    assert f"{BRANCH}/weights.pt: expected " in refusal(hub, {**OURS, "weights.pt": Symlink(b"/etc/passwd")})
+    assert "'elsewhere': expected no files but" in refusal(hub, {**OURS, "elsewhere": Symlink(b"/etc")})
+
+
+def test_housekeeping_of_the_hub_is_no_reason_to_refuse(store: HubStore, hub: WatchedHub) -> None:
+    publish(hub, {DATE: {**OURS, ".gitattributes": b"*.pt filter=lfs"}})
+    assert store.read(BRANCH) == OURS
+
+
+@pytest.mark.parametrize(("name", "claim"), [("weights.pt", 10**12), (MANIFEST, 10**9), ("README.md", 10**10)])
+def test_huge_files_are_refused_before_they_are_read(hub: WatchedHub, store: HubStore, name: str, claim: int) -> None:
+    publish(hub, {DATE: OURS})
+    hub.claim_size(REPO, BRANCH, name, claim)
+    with pytest.raises(RefusedSnapshotError, match=rf"{name}: expected at most [\d,]+ bytes, got {claim:,}"):
+        store.read(BRANCH)
+    assert not hub.asked("/resolve/")
+
+
+def test_file_larger_than_its_manifest_says_is_refused_before_it_is_read(hub: WatchedHub, store: HubStore) -> None:
+    publish(hub, {DATE: OURS})
+    hub.claim_size(REPO, BRANCH, "weights.pt", 10**8)
+    with pytest.raises(RefusedSnapshotError, match=r"weights\.pt: expected the \d+ bytes that .* got 100,000,000"):
+        store.read(BRANCH)
+    assert hub.asked("/resolve/") == 1  # the manifest
+
+
+def test_a_thousand_files_are_refused_and_replaced_like_one(hub: WatchedHub, store: HubStore) -> None:
+    assert "'0000': expected no files but" in refusal(hub, {**OURS, **{f"{i:04}": b"" for i in range(1000)}})
+    store.push(BRANCH, OURS)
+    assert hub.files(REPO, BRANCH) == OURS
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.update(family="patchtst"), "metadata.json: expected family lstm, got 'patchtst'"),
+        (lambda m: m.update(cutoff_date="2030-12-31"), "metadata.json: expected cutoff_date 2019-12-31"),
+        (lambda m: m.update(market="live"), "metadata.json: expected market simulator, got 'live'"),
+        (lambda m: m.update(version="v2019-12-31-0123456789ab"), "metadata.json: expected version to be absent"),
+        (lambda m: m.pop("fingerprint"), "metadata.json: expected fingerprint, got nothing"),
+        (lambda m: m["data"].update(last_session="2020-01-02"), "on or before the cut-off 2019-12-31"),
+        (lambda m: m["training"].update(curve="long"), "metadata.json"),
+    ],
+)
+def test_model_that_is_not_what_its_branch_is_named_after_is_refused(
+    hub: WatchedHub, files: Files, tmp_path: Path, change: Callable[[dict], object], words: str
+) -> None:
+    metadata = json.loads(files[MANIFEST])
+    change(metadata)
+    publish(hub, {DATE: build({name: files[name] for name in PAYLOAD}, metadata)})
+    storage = SnapshotLocalStorage(
+        "lstm", tmp_path, HubAddress(REPO, SecretStr(TOKEN), hub.endpoint), QUICK, market="simulator"
     )
+    with pytest.raises(RefusedSnapshotError) as caught:
+        storage.download_snapshot_from_hf(DATE)
+    assert is_one_sentence(str(caught.value), f"{REPO}@{BRANCH}/", words)
+    assert storage.list_snapshots() == []
+    assert not storage.ensure_snapshot_available(DATE)
+    assert storage.sync_all_hf_to_local() == []
 
 
-def test_storage_without_a_hub_works_with_what_is_here(tmp_path: Path, files: Files) -> None:
-    storage = fill(bind(tmp_path, None), {DATE: files})
-    assert storage.ensure_snapshot_available(DATE)
-    assert not storage.ensure_snapshot_available(cutoff_of_year(2018))
-    assert storage.list_candidates([cutoff_of_year(2018)]) == [DATE]
-    assert storage.fetch_snapshot(DATE).cutoff_date == DATE
-    assert storage.list_pending() == []
-    assert storage.impatient() is storage
+def test_main_version_in_a_branch_of_a_snapshot_of_its_date_is_none(hub: WatchedHub, files: Files) -> None:
+    """A push of a snapshot that died has left a branch that holds what `main` does."""
+    version = f"v{DATE}-0123456789ab"
+    payload = {name: files[name] for name in PAYLOAD}
+    publish(hub, {DATE: build(payload, {**json.loads(files[MANIFEST]), "version": version})})
+    storage = bind(Path("unused"), hub)
+    with pytest.raises(RefusedSnapshotError, match="expected version to be absent"):
+        storage.read_hf_manifest(DATE)
 
 
-WITHOUT_A_HUB = """
-import datetime, pathlib, sys
-from brain_assets.errors import BrainAssetsError
-from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import compare
-storage = SnapshotLocalStorage("lstm", pathlib.Path(sys.argv[1]))
-date = datetime.date(2019, 12, 31)
-calls = [storage.upload_snapshot_to_hf, storage.download_snapshot_from_hf, storage.ensure_snapshot_available]
-calls = [lambda call=call: call(date) for call in calls]
-calls += [storage.list_hf_snapshots, storage.sync_all_local_to_hf, storage.sync_all_hf_to_local, storage.list_pending]
-for call in [*calls, lambda: compare(storage)]:
-    try:
-        call()
-    except BrainAssetsError:
-        pass
-print(sorted({"huggingface_hub.hf_api", "httpx2", "torch", "brain_assets.store.hub"} & set(sys.modules)))
-"""
+def test_snapshot_is_read_from_the_hub_into_a_notebook(
+    hub: WatchedHub, files: Files, trained: ModelSnapshot, panel: PricePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    publish(hub, {DATE: files})
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)  # HF_ENDPOINT is read once
+    snapshot = ModelSnapshot.from_hub(REPO, revision=BRANCH)
+    weeks = complete_weeks(panel.sessions)
+    weeks = weeks.select(weeks.year == 2021)
+    np.testing.assert_array_equal(snapshot.forecast(panel, weeks), trained.forecast(panel, weeks))
+    assert (snapshot.family, snapshot.cutoff_date) == ("lstm", DATE)
+    for repo in ("a/b/c", "https://hub/user/lstm", "lstm"):
+        with pytest.raises(HubError, match="expected a model repo of the Hub, user/name, got"):
+            ModelSnapshot.from_hub(repo, revision=BRANCH)
+    with pytest.raises(HubError, match="printable ASCII") as caught:
+        ModelSnapshot.from_hub(REPO, revision=BRANCH, token=f"{TOKEN}\n")
+    assert TOKEN not in repr(caught.value)
+    with pytest.raises(SnapshotError, match=r"expected a branch such as snapshot-2020-12-31, .*, got 'latest'"):
+        ModelSnapshot.from_hub(REPO, revision="latest")
+    with pytest.raises(SnapshotError, match=r"user/lstm@snapshot-2001-12-31: expected a snapshot on the Hub"):
+        ModelSnapshot.from_hub(REPO, revision="snapshot-2001-12-31")
+    publish(hub, {cutoff_of_year(2030): files})
+    with pytest.raises(RefusedSnapshotError, match="expected cutoff_date 2030-12-31"):
+        ModelSnapshot.from_hub(REPO, revision="snapshot-2030-12-31")
 
 
-def test_storage_without_a_hub_imports_no_client(tmp_path: Path, files: Files) -> None:
-    fill(bind(tmp_path, None), {DATE: files})
-    command = [sys.executable, "-c", WITHOUT_A_HUB, str(tmp_path)]
-    answer = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-    assert (answer.stdout, answer.stderr) == ("[]\n", "")
+@pytest.mark.slow
+def test_silence_of_30_seconds_ends_with_the_time_out(hub: WatchedHub, tmp_path: Path, files: Files) -> None:
+    hub.fail(Fault("silence", "/commit/", seconds=30))
+    start = time.monotonic()
+    assert fill(bind(tmp_path, hub), {DATE: files}).upload_snapshot_to_hf(DATE).changed
+    assert 10 <= time.monotonic() - start < 20

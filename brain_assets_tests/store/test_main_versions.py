@@ -8,13 +8,13 @@ import pytest
 from huggingface_hub import constants
 
 from brain_assets.errors import RefusedSnapshotError, SnapshotError
-from brain_assets.forecasting.config import LstmConfig
+from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import read_files
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.model_snapshot import ModelSnapshot
 from brain_assets.store.names import parse_version_name
+from brain_assets.store.places import read_files
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.store.hubs import REPO, TOKEN, WatchedHub, bind, fault
@@ -46,6 +46,7 @@ def test_versions_and_snapshots_live_side_by_side_and_are_told_apart(versions: M
         "config.json",
         "feature_scaler.pkl",
         "metadata.json",
+        "model.safetensors",
         "weights.pt",
     ]
 
@@ -63,7 +64,7 @@ def test_a_version_that_is_not_whole_is_none_and_cannot_be_promoted(versions: Ma
     weights = versions.path(made[1].name) / "weights.pt"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert versions.list_versions() == [made[0].name]
-    with pytest.raises(SnapshotError, match=r"expected a complete snapshot, but weights\.pt does not match"):
+    with pytest.raises(SnapshotError, match=r"/weights\.pt: expected the .* it is damaged"):
         versions.promote(made[1].name)
     assert versions.current() == made[0].name
 
@@ -191,7 +192,7 @@ def test_a_branch_that_holds_a_version_of_another_date_is_refused(
     hub.put(REPO, "v2021-06-16-0123456789ab", read_files(published.path(made[0].name)), "forged")
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     with pytest.raises(
-        RefusedSnapshotError, match=r"expected cutoff_date 2021-06-16 in metadata\.json, got '2021-06-15'"
+        RefusedSnapshotError, match=r"metadata\.json: expected cutoff_date 2021-06-16, got '2021-06-15'"
     ):
         ModelSnapshot.from_hub(REPO, revision="v2021-06-16-0123456789ab", token=TOKEN)
 

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import StorageError, TableError
+from brain_assets.objects import list_children, read_object, write_object
+from brain_assets.registry import families_of
 from brain_assets.results import read_results
-from brain_assets.store.objects import list_children, read_object, write_object
 from brain_assets.store.tables import PREVIOUS_BARS, ParquetTableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
+from brain_assets_tests.store.test_local import at_once
 from brain_assets_tests.store.test_tables import SIMULATED, bars, forecasts, prices_2019, prices_2020
-from brain_assets_tests.store.test_two_writers import at_once
 
 OTHER = {**SIMULATED, "market": "sample"}
 
@@ -59,7 +60,7 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
     with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected a Parquet table, got"):
         store.read_year("walkforward_forecasts", 2019)
     with pytest.raises(TableError, match="expected a Parquet table"):
-        read_results(store.data_dir, [2019])
+        read_results(store.data_dir, [2019], families_of())
 
 
 def test_what_is_replaced_is_kept(store: ParquetTableStore) -> None:

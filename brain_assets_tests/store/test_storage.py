@@ -1,23 +1,25 @@
 import datetime
-import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.config import LstmConfig
-from brain_assets.forecasting.forecasters import train_snapshot
+from brain_assets.files import replace_file
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.folder import PAYLOAD, write_folder
-from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.manifest import PAYLOAD
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.loopback_s3 import LoopbackS3
+from brain_assets_tests.store.hubs import WatchedHub, bind, dated
+from brain_assets_tests.store.places import memory_place
 
 DATE = datetime.date(2019, 12, 31)
 
@@ -57,6 +59,8 @@ def test_only_folders_that_verify_are_listed(storage: SnapshotLocalStorage, snap
     (storage.path(cutoff_of_year(2021)) / "weights.pt").write_bytes(b"half")
     assert storage.list_snapshots() == [cutoff_of_year(2017), cutoff_of_year(2019)]
     assert not storage.snapshot_exists(cutoff_of_year(2021))
+    damaged = {year: storage.damaged_file(cutoff_of_year(year)) for year in (2017, 2018, 2020, 2021)}
+    assert damaged == {2017: None, 2018: "model.safetensors", 2020: None, 2021: "weights.pt"}
     assert storage.read_metadata(cutoff_of_year(2021)) is None
 
 
@@ -70,6 +74,64 @@ def test_year_without_a_snapshot_goes_to_the_closest_earlier_one(
     assert storage.get_snapshot_for_year(2019) == cutoff_of_year(2017)
     assert storage.get_snapshot_for_year(2020) == cutoff_of_year(2019)
     assert storage.get_snapshot_for_year(2030) == cutoff_of_year(2019)
+
+
+@pytest.mark.parametrize("kind", ["s3", "memory"])
+def test_a_storage_elsewhere_does_what_it_does_on_disk(
+    kind: str, snapshot: ModelSnapshot, hub: WatchedHub, request: pytest.FixtureRequest
+) -> None:
+    root = memory_place() if kind == "memory" else request.getfixturevalue("s3").place()
+    storage = bind(root, hub)
+    assert (storage.list_snapshots(), storage.list_pending(), storage.list_seeds()) == ([], [], [])
+    assert (storage.snapshot_exists(DATE), storage.read_metadata(DATE)) == (False, None)
+    for year in (2019, 2017):
+        storage.write_snapshot(dated(snapshot, cutoff_of_year(year)))
+    assert storage.list_snapshots() == [cutoff_of_year(2017), DATE]
+    assert storage.get_snapshot_for_year(2019) == cutoff_of_year(2017)
+    assert storage.load_snapshot(DATE).files == dated(snapshot, DATE).files
+    metadata = storage.read_metadata(DATE)
+    assert metadata is not None
+    assert metadata["fingerprint"] == snapshot.metadata["fingerprint"]
+    assert storage.sync_all_local_to_hf() == [cutoff_of_year(2017), DATE]
+    assert not storage.changed_here(DATE)
+    assert bind(root / "elsewhere", hub).sync_all_hf_to_local() == [cutoff_of_year(2017), DATE]
+    assert bind(root / "elsewhere", hub).load_snapshot(DATE).files == dated(snapshot, DATE).files
+    storage.of_seed(10).write_snapshot(snapshot)
+    storage.of_seed(2).write_snapshot(snapshot)
+    assert storage.list_seeds() == [2, 10]
+
+
+@pytest.mark.parametrize("kind", ["s3", "memory"])
+def test_main_versions_elsewhere(kind: str, snapshot: ModelSnapshot, request: pytest.FixtureRequest) -> None:
+    root = memory_place() if kind == "memory" else request.getfixturevalue("s3").place()
+    versions = MainVersions(SnapshotLocalStorage("lstm", root))
+    assert (versions.list_versions(), versions.current()) == ([], None)
+    names = ["v2019-06-01-0123456789ab", "v2019-12-31-0123456789ab"]
+    for name in names:
+        versions.write(replace(snapshot, metadata={**snapshot.metadata, "version": name}))
+    replace_file(versions.folder / "current", lambda temporary: temporary.write_text(f"{names[1]}\n"))
+    assert (versions.list_versions(), versions.current()) == (names, names[1])
+    with pytest.raises(SnapshotError, match="expected a main version, but there is none"):
+        versions.load("v2020-06-01-0123456789ab")
+    replace_file(versions.folder / "current", lambda temporary: temporary.write_text("v2020-06-01-0123456789ab\n"))
+    with pytest.raises(SnapshotError, match="expected the name of a main version that is there"):
+        versions.current()
+
+
+def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, snapshot: ModelSnapshot) -> None:
+    storage = SnapshotLocalStorage("lstm", s3.place())
+    dates = [cutoff_of_year(year) for year in range(2010, 2020)]
+    for date in dates:
+        storage.write_snapshot(dated(snapshot, date))
+    with s3.counted() as requests:
+        assert storage.list_snapshots() == dates
+    assert len(requests) == 1 + 10
+    with s3.counted() as requests:
+        assert storage.read_metadata(DATE) is not None
+    assert len(requests) == 1
+    with s3.counted() as requests:
+        assert storage.load_snapshot(DATE).fingerprint == snapshot.fingerprint
+    assert len(requests) == 6
 
 
 def test_absent_snapshot_is_one_sentence(storage: SnapshotLocalStorage) -> None:
@@ -89,30 +151,6 @@ def test_folder_of_another_date_or_family_is_refused(storage: SnapshotLocalStora
         storage.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         storage.write_snapshot(replace(snapshot, family="ppo"))
-
-
-class Ran:
-    """Would create a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> object:
-        return (Path.touch, (self._path,))
-
-
-def test_weights_that_hold_objects_are_refused_without_running_them(
-    storage: SnapshotLocalStorage, snapshot: ModelSnapshot, tmp_path: Path
-) -> None:
-    folder = storage.write_snapshot(snapshot)
-    payload = {name: (folder / name).read_bytes() for name in PAYLOAD}
-    poisoned = io.BytesIO()
-    torch.save({"lstm": Ran(tmp_path / "was-here")}, poisoned)
-    metadata = json.loads((folder / "metadata.json").read_text())
-    write_folder(folder, {**payload, "weights.pt": poisoned.getvalue()}, metadata)  # with a manifest that matches
-    with pytest.raises(SnapshotError, match=r"weights\.pt: expected plain tensors"):
-        storage.load_snapshot(DATE)
-    assert not (tmp_path / "was-here").exists()
 
 
 def test_model_card_says_what_it_is_and_what_it_is_not(snapshot: ModelSnapshot) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.errors import BrainAssetsError, HubError, HubUnavailableError
-from brain_assets.store.hub_address import HubAddress
+from brain_assets.store.hub import HubAddress
 from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Answer, Fault, Refusal, Request
@@ -119,7 +119,7 @@ def test_faults_show_no_token(
     tmp_path: Path,
     short_time_out: None,
 ) -> None:
-    hub.fail(*(fault(kind, at=at) for at in (0, 5, 12, 24, 35)))
+    hub.fail(*(fault(kind, at=at) for at in (0, 5, 12, 29, 33)))
     storage.upload_snapshot_to_hf(DATE)
     empty.download_snapshot_from_hf(DATE)
     hub.fail(fault(kind, times=None))
@@ -143,7 +143,7 @@ def test_faults_show_no_token(
 @pytest.mark.parametrize("status", STATUSES)
 def test_words_of_the_hub_are_shown_without_the_token(status: int, files: Files, logs: Logs, tmp_path: Path) -> None:
     stars = 0
-    for at in range(0, 19, 3):
+    for at in range(0, 14, 3):
         with EchoingHub(status, at) as hub:
             storage = fill(bind(tmp_path / f"push-{at}", hub), {DATE: files})
             with pytest.raises(HubError) as caught:

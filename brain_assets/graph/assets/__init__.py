@@ -14,8 +14,8 @@ from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
-from brain_assets.graph.families import FORECASTERS, POLICIES, GraphFamily
 from brain_assets.graph.years import Years
+from brain_assets.registry import Families
 from brain_assets.store.tables import RAW
 
 
@@ -43,34 +43,26 @@ class Assets(NamedTuple):
         return {asset.key.to_user_string(): asset.op.pool for asset in self.every}
 
 
-def build_assets(
-    years: Years,
-    forecasters: Sequence[GraphFamily] = FORECASTERS,
-    policies: Sequence[GraphFamily] = POLICIES,
-    spread_of: Callable[[str], Spread | None] | None = None,
-) -> Assets:
+def build_assets(years: Years, families: Families, spread_of: Callable[[str], Spread | None] | None = None) -> Assets:
     """Define the assets of some years and families.
 
     Parameters
     ----------
     years : Years
-    forecasters, policies : sequence of GraphFamily
+    families : Families
     spread_of : callable, optional
         From the name of a policy's asset to what trains its other seeds; see `policy_asset`.
     """
-    snapshots = [forecaster_asset(family, years) for family in forecasters]
-    trained_policies = [
-        policy_asset(family, years, spread_of(f"{family.name}_policy") if spread_of else None) for family in policies
-    ]
-    models = [asset.key.to_user_string() for asset in (*snapshots, *trained_policies)]
+    forecasters, policies = families.forecasters.values(), families.policies.values()
+    models = [family.asset for family in families.by_name.values()]
     yearly = [
         raw_prices_asset(years),
         news_asset(years),
         fundamentals_asset(years),
-        *snapshots,
-        forecasts_asset([family.name for family in forecasters], years),
-        *trained_policies,
-        backtest_asset([family.name for family in policies], years),
+        *(forecaster_asset(family, years) for family in forecasters),
+        forecasts_asset(forecasters, years),
+        *(policy_asset(family, years, spread_of(family.asset) if spread_of else None) for family in policies),
+        backtest_asset(policies, years),
     ]
     return Assets(
         yearly,

@@ -1,6 +1,6 @@
 """Forecaster snapshots by year."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -8,35 +8,37 @@ import pandas as pd
 from brain_assets.device import resolve_device
 from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.fingerprint import forecaster_fingerprint
+from brain_assets.forecasting.forecaster import Forecaster
+from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
 from brain_assets.graph.configs import ModelRunConfig
-from brain_assets.graph.families import GraphFamily
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import make_snapshot
+from brain_assets.graph.snapshots import make_snapshot, show_epochs
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.progress import report
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.versions import CODE_VERSIONS
-
-if TYPE_CHECKING:
-    from brain_assets.store.model_snapshot import ModelSnapshot
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.tables import RAW
 
 
-def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
+def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_snapshot``."""
-    name = f"{family.name}_snapshot"
-    run_config = ModelRunConfig(family.config_class)
+    run_config = ModelRunConfig(family)
+    description = f"{family.label} forecaster of weekly returns" + (
+        " from bars, news and filings, all known by 31 December of the year."
+        if family.tables == RAW
+        else ", trained on bars and targets up to 31 December of the year, never later."
+    )
 
     @dg.asset(
-        name=name,
-        description=family.description,
+        name=family.asset,
+        description=description,
         partitions_def=years.definition,
-        ins=inputs(family.inputs, years.up_to_year),
-        check_specs=check_specs(name, FORECASTER_CHECKS, years),
-        code_version=CODE_VERSIONS[name],
+        ins=inputs(family.tables, years.up_to_year),
+        check_specs=check_specs(family.asset, FORECASTER_CHECKS, years),
+        code_version=family.code_version,
         config_schema=run_config,
         io_manager_key="snapshot_io",
         pool=TRAINING_POOL,
@@ -54,22 +56,14 @@ def forecaster_asset(family: GraphFamily, years: Years) -> dg.AssetsDefinition:
         options, given = run_config.read(context.op_execution_context.op_config)
         device = resolve_device(given.device)
         panel = panel_of(tables).until(cutoff_date)
+        show = show_epochs(f"{family.name} {cutoff_date.year}", options)
 
-        def train() -> "ModelSnapshot":
-            from brain_assets.forecasting.forecasters import train_snapshot
-
-            return train_snapshot(
-                family.name,
-                panel,
-                cutoff_date,
-                options,
-                MarketNote.of(market),
-                lambda losses: report(f"{family.name} {cutoff_date.year}: {losses.words(options.max_epochs)}"),
-                device=device,
-            )
+        def train() -> ModelSnapshot:
+            note = MarketNote.of(market)
+            return train_snapshot(family.name, panel, cutoff_date, options, note, show, device=device)
 
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
-        made = make_snapshot(context, snapshot_io, fingerprint, given.force, train, family.name)
+        made = make_snapshot(context, snapshot_io, fingerprint, given.force, train)
         return made.materialization(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
 
     return snapshot

@@ -1,6 +1,6 @@
 """Walk-forward forecasts by year."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -14,7 +14,7 @@ from brain_assets.forecasting.walkforward import (
     forecast_quality,
     weeks_by_source,
 )
-from brain_assets.graph.assets.inputs import inputs, panel_of, snapshot_inputs
+from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import column_schema, forecast_columns
@@ -24,17 +24,19 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
 from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
+from brain_assets.registry import Family
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import RAW, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
-def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinition:
+def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
+    families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
 
     @dg.asset(
         partitions_def=years.definition,
-        ins={**inputs(RAW, years.up_to_year), **snapshot_inputs(families, "snapshot", years.previous)},
+        ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         check_specs=check_specs("walkforward_forecasts", FORECAST_CHECKS, years),
         code_version=CODE_VERSIONS["walkforward_forecasts"],
         metadata=column_schema(forecast_columns(families)),
@@ -56,7 +58,7 @@ def forecasts_asset(families: Sequence[str], years: Years) -> dg.AssetsDefinitio
         momentum.
         """
         year = int(context.partition_key)
-        sources = {family: snapshot_input(given.pop(f"{family}_snapshot")) for family in families}
+        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(
             panel_of(given),

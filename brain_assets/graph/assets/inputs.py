@@ -35,11 +35,6 @@ def inputs(names: Sequence[str], mapping: dg.PartitionMapping) -> dict[str, dg.A
     return {name: dg.AssetIn(partition_mapping=mapping) for name in names}
 
 
-def snapshot_inputs(families: Sequence[str], kind: str, mapping: dg.PartitionMapping) -> dict[str, dg.AssetIn]:
-    """Declare the years of some families' snapshots that an asset takes; `kind`: ``snapshot`` or ``policy``."""
-    return {f"{family}_{kind}": dg.AssetIn(partition_mapping=mapping) for family in families}
-
-
 def panel_of(tables: Mapping[str, pd.DataFrame]) -> PricePanel:
     """Put raw tables together; other tables are passed over, and without news and filings there are bars alone."""
     panel = PricePanel.from_frame(tables["raw_prices"])

@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from brain_assets import registry
 from brain_assets.device import resolve_device
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.families import GraphFamily
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
 from brain_assets.graph.years import Years
@@ -20,38 +22,39 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.checks import weights_verdict
 from brain_assets.portfolio.evidence import degeneracy
-from brain_assets.portfolio.policies import training_weeks, weights_on
+from brain_assets.portfolio.policies import training_weeks
+from brain_assets.portfolio.policy import Policy, PolicyProgress, weights_on
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.progress import report
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.tables import RAW
 from brain_assets.verdict import Verdict
-from brain_assets.versions import CODE_VERSIONS
 
 Spread = Callable[[Sequence[int], Callable[[int], None]], None]
 """Does the work for some numbers on several machines; see `brain_assets.graph.spread`."""
 
 
-def policy_asset(family: GraphFamily, years: Years, spread: Spread | None = None) -> dg.AssetsDefinition:
+def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> dg.AssetsDefinition:
     """Define the asset ``<family>_policy``.
 
     Parameters
     ----------
-    family : GraphFamily
+    family : Policy
     years : Years
     spread : callable, optional
         Trains other seeds on several machines; None: here, one after the other.
     """
-    name = f"{family.name}_policy"
-    run_config = ModelRunConfig(family.config_class, SeedsConfig)
+    run_config = ModelRunConfig(family, SeedsConfig)
 
     @dg.asset(
-        name=name,
-        description=family.description,
+        name=family.asset,
+        description=f"{family.label} policy over weekly weights, trained on {registry.label(family.forecaster)} "
+        "forecasts, signals and weeks up to 31 December.",
         partitions_def=years.definition,
-        ins=inputs((*family.inputs, "walkforward_forecasts"), years.up_to_year),
-        check_specs=check_specs(name, POLICY_CHECKS, years),
-        code_version=CODE_VERSIONS[name],
+        ins=inputs((*RAW, "walkforward_forecasts"), years.up_to_year),
+        check_specs=check_specs(family.asset, POLICY_CHECKS, years),
+        code_version=family.code_version,
         config_schema=run_config,
         io_manager_key="snapshot_io",
         pool=TRAINING_POOL,
@@ -97,23 +100,21 @@ def _train(
     def make(number: int, force: bool) -> SnapshotResult:
         head = f"{family} {year}" + (f", seed {number + 1} of {config.n_seeds}" if config.n_seeds > 1 else "")
 
-        def show(steps: int, total: int, reward: float) -> None:
-            report(f"{head}: {steps:,} of {total:,} steps, reward of an episode {reward:.2f}")
+        def show(point: PolicyProgress) -> None:
+            report(
+                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
+                f"{point.mean_episode_reward:.2f}"
+            )
 
         return make_snapshot(
-            context,
-            snapshot_io,
-            training.fingerprint(number),
-            force,
-            lambda: training.train(number, show),
-            family,
-            number,
+            context, snapshot_io, training.fingerprint(number), force, lambda: training.train(number, show), number
         )
 
-    others = range(1, config.n_seeds)
-    made = make(0, config.force)
-    storages = getattr(snapshot_io, "storages", None)
-    spread_out = spread is not None and storages is not None and len(others) > 0
-    if spread is not None and storages is not None and spread_out:
-        spread(others, partial(training.store, storages[family], config.force))
-    return [made, *(make(number, config.force and not spread_out) for number in others)]
+    others, force = range(1, config.n_seeds), config.force
+    if others and not hasattr(snapshot_io, "keep"):
+        raise ConfigError(f"n_seeds: expected 1, as this IO manager keeps one model, got {config.n_seeds}; correct it.")
+    if others and spread is not None and isinstance(snapshot_io, SnapshotIOManager):
+        spread(others, partial(training.store, snapshot_io.storages[family], force))
+        force = False
+    other_seeds = [make(number, force) for number in others]  # each is kept at once; the policy itself by its output
+    return [make(0, config.force), *other_seeds]

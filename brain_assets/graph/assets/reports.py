@@ -8,7 +8,9 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import SettingsError, TableError
+from brain_assets.files import replace_file
 from brain_assets.graph.automation import FOLLOWS_YEARS
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
@@ -20,7 +22,6 @@ from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.report_page import report_page
 from brain_assets.portfolio.report_tables import Table, policy_table, strategy_table
 from brain_assets.portfolio.trials import read_trials
-from brain_assets.store.folder import replace_file
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
 
@@ -49,19 +50,17 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: ReportRunConfig,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
-        snapshots: dg.ResourceParam[Snapshots],
-        reports_dir: dg.ResourceParam[DataPath],
-        trials: dg.ResourceParam[DataPath],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
     ) -> dg.MaterializeResult[None]:
         """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
         It is one HTML file that opens offline; its pictures are here as well. Years without a backtest are left out.
         """
-        backtested = _backtested(config, years, tables)
-        built = report_of(backtested, market, tables, snapshots, trials)
+        backtested = _backtested(config, years, table_io.store)
+        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
         page = report_page(built)
-        path = reports_dir / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
+        path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, lambda temporary: temporary.write_text(page.html, encoding="utf-8"))
         context.log.info(f"report of {len(backtested)} years: {path}")
         conclusion = conclude(built)

@@ -8,12 +8,14 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.files import replace_file
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, note_refusal
+from brain_assets.graph.snapshots import note_refusal
 from brain_assets.graph.so_far import Clock, Known, read_known, read_so_far, recent_window
 from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.graph.years import Years
@@ -31,7 +33,6 @@ from brain_assets.portfolio.allocation import (
     until_decision,
 )
 from brain_assets.progress import warn
-from brain_assets.store.folder import replace_file
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -70,8 +71,7 @@ def so_far_asset(years: Years) -> dg.AssetsDefinition:
     )
     def raw_so_far(
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
-        headline_cache: dg.ResourceParam[DataPath],
+        table_io: dg.ResourceParam[TableIOManager],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
@@ -82,8 +82,8 @@ def so_far_asset(years: Years) -> dg.AssetsDefinition:
         window = recent_window(years, clock)
         if window is None:
             return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
-        problem = _refresh(years, market, tables, window, headline_cache)
-        found = {name: read_so_far(years, tables, name) for name in RAW}
+        problem = _refresh(years, market, table_io, window)
+        found = {name: read_so_far(years, table_io.store, name) for name in RAW}
         prices = found["raw_prices"]
         if prices is None:
             return _nothing(problem)
@@ -112,40 +112,29 @@ def so_far_asset(years: Years) -> dg.AssetsDefinition:
 
 
 def _refresh(
-    years: Years,
-    market: Market,
-    tables: TableStore,
-    window: tuple[datetime.date, datetime.date],
-    headline_cache: DataPath,
+    years: Years, market: Market, table_io: TableIOManager, window: tuple[datetime.date, datetime.date]
 ) -> str:
     """Fetch and replace the three tables; gives why not, or nothing. A failure is one if nothing was there before.
 
     That the market has no bars since the last complete year is none.
     """
     try:
-        frames = _fetch(market, window, headline_cache)
+        frames = {  # all three, or none
+            "raw_prices": fetch_prices(market, *window, overlap=True),
+            "raw_news_sentiment": market.news_sentiment(*window, FinBertScorer(cache=table_io.headline_cache)).table,
+            "raw_fundamentals": market.fundamentals(*window).table,
+        }
     except (MarketError, TableError, HubError) as error:
-        if read_so_far(years, tables, "raw_prices") is None and not isinstance(error, EmptyResponseError):
+        if read_so_far(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
             raise
         return str(error)
     for name, frame in frames.items():
-        tables.write(name, SO_FAR, frame)
+        table_io.store.write(name, SO_FAR, frame)
     return ""
 
 
 def _nothing(why: str) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"none_because": why}, data_version=dg.DataVersion("none"))
-
-
-def _fetch(
-    market: Market, window: tuple[datetime.date, datetime.date], headline_cache: DataPath
-) -> dict[str, pd.DataFrame]:
-    """Fetch all three tables, or none."""
-    return {
-        "raw_prices": fetch_prices(market, *window, overlap=True),
-        "raw_news_sentiment": market.news_sentiment(*window, FinBertScorer(cache=headline_cache)).table,
-        "raw_fundamentals": market.fundamentals(*window).table,
-    }
 
 
 def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
@@ -168,9 +157,8 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         context: dg.AssetExecutionContext,
         config: WeightsRunConfig,
         market: dg.ResourceParam[Market],
-        tables: dg.ResourceParam[TableStore],
-        snapshots: dg.ResourceParam[Snapshots],
-        weights_dir: dg.ResourceParam[DataPath],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         """Weights that each policy and each rule would hold in a week, decided after the last close before it.
@@ -182,7 +170,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         """
         week = chosen_week(config.date, clock)
         try:
-            return _weights_of(years, week, context, config, market, tables, snapshots, weights_dir)
+            return _weights_of(years, week, context, config, market, table_io, snapshot_io)
         except AllocationError as error:
             if config.date is not None:
                 raise
@@ -198,17 +186,16 @@ def _weights_of(
     context: dg.AssetExecutionContext,
     config: WeightsRunConfig,
     market: Market,
-    tables: TableStore,
-    snapshots: Snapshots,
-    weights_dir: DataPath,
+    table_io: TableIOManager,
+    snapshot_io: SnapshotIOManager,
 ) -> dg.MaterializeResult[None]:
-    sources = {family: StoredSnapshots(storage) for family, storage in snapshots.items()}
+    sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}
     refusals: list[str] = []
-    known = read_known(years, tables, week.decided)
-    forecasts = _stored_forecasts(years, tables, week)
+    known = read_known(years, table_io.store, week.decided)
+    forecasts = _stored_forecasts(years, table_io.store, week)
     targets = _decide(years, known, week, forecasts, sources, config, note_refusal(context, refusals))
     refuse_old_models(targets, config.max_model_age_days)
-    paths = _write(targets, weights_dir)
+    paths = _write(targets, table_io.folder("weights"))
     closes = known.newest_prices.loc[known.newest_prices["date"] == pd.Timestamp(targets.last_session)]
     found = {family: sources[family].locations([name]).get(name, "nowhere") for family, name in targets.sources.items()}
     return dg.MaterializeResult(

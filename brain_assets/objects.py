@@ -6,7 +6,6 @@ five times for each of those, in half a minute or in ten: both are told to try o
 here. Listings are not cached, as other machines write too.
 """
 
-import datetime
 import errno
 import os
 import time
@@ -15,16 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import tenacity
 from upath import UPath
 
 from brain_assets.errors import StorageError
-from brain_assets.progress import report
+from brain_assets.retry import RetryPolicy, TransientError, retry
 
-PATIENCE = 60.0
-"""Seconds after which no further attempt is begun."""
-FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
-"""Seconds; upper bounds of the random wait before the second attempt, and, as it doubles, before any."""
+POLICY = RetryPolicy(attempts=None, first_wait=0.5, longest_wait=15.0, total_seconds=60.0)
 N_CONNECTIONS = 16
 """Requests at the same time."""
 
@@ -107,29 +102,21 @@ def object_exists(path: UPath) -> bool:
 
 def list_children(folder: UPath) -> list[str]:
     """Name what lies directly in a folder, in order; nothing if there is none. Raises `StorageError`."""
+    return list(_children(folder))
+
+
+def list_folders(folder: UPath) -> list[str]:
+    """Name the folders that lie directly in a folder, in order; nothing if there is none. Raises `StorageError`."""
+    return [name for name, kind in _children(folder).items() if kind == "directory"]
+
+
+def _children(folder: UPath) -> dict[str, str]:
+    """Give name -> kind of what lies directly in a folder, in order."""
     try:
-        found = _patiently(folder, "list", lambda files: files.ls(folder.path, detail=False))
+        found = _patiently(folder, "list", lambda files: files.ls(folder.path, detail=True))
     except FileNotFoundError:
-        return []
-    return sorted({str(name).rstrip("/").rpartition("/")[2] for name in found})
-
-
-def find_objects(folder: UPath) -> dict[UPath, float | None]:
-    """Find all objects under a folder, and when each was written (POSIX time; None: not known)."""
-    found = _patiently(folder, "list", lambda files: files.find(folder.path, detail=True))
-    start = len(folder.path.strip("/")) + 1
-    names = {name: name.strip("/")[start:] for name in found}
-    return {folder / names[name]: _written(entry) for name, entry in found.items() if names[name]}
-
-
-def _written(entry: Mapping[str, Any]) -> float | None:
-    for key in ("LastModified", "mtime", "updated", "last_modified", "created"):
-        value = entry.get(key)
-        if isinstance(value, int | float):
-            return float(value)
-        if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-            return value.timestamp()
-    return None
+        return {}
+    return dict(sorted((str(entry["name"]).rstrip("/").rpartition("/")[2], str(entry["type"])) for entry in found))
 
 
 def remove_objects(paths: Sequence[UPath]) -> None:
@@ -171,24 +158,26 @@ def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec'
 
 def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
     """Do something, again after failures that may pass; others, and the last, become a sentence."""
-    started = time.monotonic()
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_passing),
-        wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
-        stop=tenacity.stop_before_delay(PATIENCE),
-        before_sleep=lambda state: report(f"{path}: {_words(state)}, tried again"),
-        reraise=True,
-    )
+    started, n_attempts = time.monotonic(), 0
+
+    def attempt() -> Answer:
+        nonlocal n_attempts
+        n_attempts += 1
+        try:
+            return operation(filesystem(path.protocol, os.getpid()))
+        except Exception as error:
+            if _is_passing(error):
+                raise TransientError(_said(error)) from error
+            raise
+
     try:
-        return retrying(operation, filesystem(path.protocol, os.getpid()))
+        return retry(attempt, POLICY, f"{path}: {purpose} it")
+    except TransientError as error:
+        raise StorageError(
+            f"{path}: expected a store that answers, got {error} ({n_attempts} attempt{'s' if n_attempts > 1 else ''} "
+            f"to {purpose} it in {time.monotonic() - started:.0f} s); run again once it does: what is done stays."
+        ) from error.__cause__
     except Exception as error:
-        if _is_passing(error):
-            attempts, seconds = retrying.statistics["attempt_number"], time.monotonic() - started
-            raise StorageError(
-                f"{path}: expected a store that answers, got {_said(error)} ({attempts} "
-                f"attempt{'s' if attempts > 1 else ''} to {purpose} it in {seconds:.0f} s); run again once it does: "
-                "what is done stays."
-            ) from error
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
             raise
         if isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket":
@@ -225,11 +214,6 @@ def _code(error: BaseException) -> str:
     """Give the store's own word for an error of S3, of which s3fs makes one of Python's."""
     response = getattr(error.__cause__, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
-
-
-def _words(state: tenacity.RetryCallState) -> str:
-    error = state.outcome.exception() if state.outcome else None
-    return "" if error is None else _said(error)
 
 
 def _said(error: BaseException) -> str:

@@ -1,0 +1,116 @@
+"""Files and folders that are written whole or not at all.
+
+Everything goes to a hidden temporary sibling first, is flushed to disk, and renamed. A process that dies leaves what
+stood there, what it wrote, or a sibling that nothing reads and that the next write beside it removes.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from brain_assets.errors import StorageError
+from brain_assets.objects import write_object
+from brain_assets.paths import DataPath, is_remote
+
+_TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
+
+
+def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; its folder is made if it is not there.
+
+    For an object store it is written to a temporary file on this machine, and sent in one request.
+
+    Parameters
+    ----------
+    path : Path or UPath
+    write : callable
+        Called with the path to write to.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what stood there still does.
+    """
+    if is_remote(path):
+        write_object(path, written_bytes(path.name, write))
+        return
+    temporary = temporary_sibling(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+        flush_directory(path.parent)
+    except OSError as error:
+        raise StorageError.unwritable(path, error.strerror or error) from error
+    finally:
+        remove(temporary)
+
+
+def written_bytes(name: str, write: Callable[[Path], object]) -> bytes:
+    """Give what `write` writes to a file of a name."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="brain-assets-") as folder:
+            write(Path(folder) / name)
+            return (Path(folder) / name).read_bytes()
+    except OSError as error:
+        raise StorageError.unwritable(tempfile.gettempdir(), error.strerror or error) from error
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a file that survives a power cut once the name of it is flushed too."""
+    path.write_bytes(data)
+    _flush(path)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def flush_directory(path: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Give a name beside a file or a folder that `remove_leftovers` knows."""
+    return path.parent / f".new-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the temporary siblings that dead processes left in a folder."""
+    for entry in parent.iterdir():
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and not is_running(int(match["process"])):
+            remove(entry)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_running(process_id: int) -> bool:
+    """Tell whether there is a process of that id on this machine."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,172 @@
+"""What a forecaster is, and the one road from what it predicts to forecasts.
+
+A family predicts a number a window. The platform finds the windows, scales what it sees, checks what it gives, and
+turns that into weekly returns.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pydantic
+
+from brain_assets.arrays import FloatArray, describe
+from brain_assets.configuration import ModelConfig, build
+from brain_assets.errors import ForecastError
+from brain_assets.forecasting.features import (
+    CHANNELS,
+    Target,
+    build_features,
+    known_returns,
+    scale_features,
+    sees_signals,
+)
+from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
+from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
+from brain_assets.market.calendar import Weeks
+from brain_assets.market.prices import PricePanel
+from brain_assets.registry import Family
+from brain_assets.store.scaler import check_scaler
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.tables import RAW
+
+N_THREADS = 1
+"""Results repeat bit for bit at a fixed number of threads only, and small models are fastest at one."""
+
+
+class ForecasterConfig(ModelConfig):
+    """What every forecaster's training is told."""
+
+    window: int = pydantic.Field(60, ge=2, le=1_000, description="Sessions of history in a window.")
+    target: Target = pydantic.Field(
+        "ranked", description="What is learned of the weekly return: raw, demeaned or ranked over the symbols."
+    )
+    clip: float = pydantic.Field(
+        5.0, gt=0, description="Scaled features are cut off at plus and minus this many standard deviations."
+    )
+    seed: int = pydantic.Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers.")
+
+
+Progress = Callable[[EpochLosses], None]
+
+
+class Forecaster(Family):
+    """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals.
+    Config : type
+        A subclass of `ForecasterConfig`.
+    """
+
+    role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
+    channels: ClassVar[tuple[str, ...]]
+    Config: ClassVar[type[ForecasterConfig]]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Raw tables that its channels come from: prices alone, or news and fundamentals too."""
+        return RAW if sees_signals(self.channels) else RAW[:1]
+
+    @abstractmethod
+    def fit(
+        self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
+    ) -> Mapping[str, np.ndarray]:
+        """Learn to predict the targets of windows.
+
+        Parameters
+        ----------
+        train : Windows
+            Each with its `target`, in units of the training targets' standard deviation.
+        validation : Windows
+            Of later weeks; to stop the training or to choose by, not to learn from.
+        config : ForecasterConfig
+            Of the family's `Config`. The same windows, config and device must give the same bytes.
+        progress : callable
+            To be called after each epoch, if there are epochs.
+        device : str
+            ``cpu`` or ``cuda``.
+
+        Returns
+        -------
+        mapping of str to ndarray of float32
+            As `layout` says.
+        """
+
+    @abstractmethod
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> np.ndarray:
+        """Predict a finite number a window, shape (n_windows,), in the units of the targets, from what `fit` gave."""
+
+    def forecast(self, snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
+        """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
+        config = build(self.Config, snapshot.config)
+        index = window_index(known_returns(panel), weeks, config.window)
+        scaled = scale_features(build_features(panel, self.channels, self.name), snapshot.scaler, config.clip)
+        windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))
+        predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
+        return by_week(predicted, index, (len(weeks), len(panel.symbols)))
+
+    def check(self, snapshot: ModelSnapshot) -> None:
+        """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
+        check_forecaster_metadata(snapshot.metadata, snapshot.cutoff_date)
+        check_scaler(snapshot.arrays, len(self.channels))
+
+    @classmethod
+    def problem(cls) -> tuple[str, str] | None:
+        """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
+        channels = getattr(cls, "channels", None)
+        if not (isinstance(channels, tuple) and channels and set(channels) <= set(CHANNELS)):
+            return f"a tuple of channels among {', '.join(CHANNELS)}", repr(channels)
+        if len(set(channels)) < len(channels):
+            return "each channel once", repr(channels)
+        if not issubclass(cls.Config, ForecasterConfig):
+            return "a subclass of ForecasterConfig as Config", cls.Config.__name__
+        return None
+
+
+def fit(
+    family: Forecaster, train: Windows, validation: Windows, config: ForecasterConfig, progress: Progress, device: str
+) -> dict[str, np.ndarray]:
+    """Let a family learn on one thread, and check what it gives; raises `TrainingError` naming the family."""
+    with _one_thread():
+        return family.check_fitted(family.fit(train, validation, config, progress, device), config)
+
+
+def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
+    """Let a family predict on one thread, and check what it gives; (n_windows,).
+
+    Raises
+    ------
+    ForecastError
+        Naming the family, if it is not a finite number a window.
+    """
+    if len(windows) == 0:
+        return np.empty(0)
+    with _one_thread():
+        predicted = family.predict(arrays, windows, config)
+    expected = f"{family.name}: expected predict to give"
+    if not isinstance(predicted, np.ndarray) or predicted.dtype.kind != "f" or predicted.shape != (len(windows),):
+        raise ForecastError(
+            f"{expected} floats of shape (n_windows,) = ({len(windows)},), got {describe(predicted)}; correct it."
+        )
+    n_wrong = int((~np.isfinite(predicted)).sum())
+    if n_wrong:
+        raise ForecastError(f"{expected} finite numbers, got {n_wrong:,} of {len(windows):,} that are not; correct it.")
+    return predicted
+
+
+def by_week(predicted: np.ndarray, index: WindowIndex, shape: tuple[int, ...]) -> FloatArray:
+    """Lay predictions out by week and symbol; NaN where there is no window."""
+    forecasts = np.full(shape, np.nan)
+    forecasts[index.week, index.asset] = predicted
+    return forecasts
+
+
+def _one_thread() -> Any:
+    """Hold all numerical libraries to one thread."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=N_THREADS)

@@ -1,0 +1,89 @@
+"""Windows of sessions, one for every symbol and week that can be forecast."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from brain_assets.market.calendar import Weeks
+
+
+@dataclass(frozen=True)
+class WindowIndex:
+    """Where windows lie in a features array; the windows themselves are never materialized.
+
+    Attributes
+    ----------
+    asset, start : ndarray of int64, shape (n_windows,)
+        Window i is ``features[asset[i], start[i] : start[i] + window]``; its last session is the one before its week.
+    week : ndarray of int64, shape (n_windows,)
+        Row of the week to predict.
+    """
+
+    asset: IntArray
+    start: IntArray
+    week: IntArray
+
+    def __len__(self) -> int:
+        """Count the windows."""
+        return len(self.asset)
+
+
+def window_index(known: BoolArray, weeks: Weeks, window: int) -> WindowIndex:
+    """Find every symbol and week whose last `window` sessions before the week are all known.
+
+    Parameters
+    ----------
+    known : ndarray of bool, shape (n_assets, n_sessions)
+        From `brain_assets.forecasting.features.known_returns`. A window that touches a return that is not known is left
+        out (the symbol is masked in that week); a signal that is not known leaves nothing out.
+    weeks : Weeks
+        Weeks to predict, cut from the same sessions.
+    window : int
+        Sessions in a window.
+
+    Returns
+    -------
+    WindowIndex
+        Ordered by week, then symbol.
+    """
+    n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
+    start = weeks.first - window
+    possible = np.flatnonzero(start >= 0)
+    n_inside: IntArray = n_known[:, weeks.first[possible]] - n_known[:, start[possible]]
+    row, asset = np.nonzero((n_inside == window).T)
+    week = possible[row]
+    return WindowIndex(asset, start[week], week)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows with what is to be predicted of each; they lie in one array, and are copied out of it when asked for.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
+        Scaled, clipped, and free of NaN.
+    index : WindowIndex
+    window : int
+        Sessions in a window.
+    target : ndarray of float64, shape (n_windows,)
+        In standard deviations of the training targets; NaN where it is what is asked for.
+    """
+
+    features: Float32Array
+    index: WindowIndex
+    window: int
+    target: FloatArray
+
+    def __len__(self) -> int:
+        """Count the windows."""
+        return len(self.index)
+
+    @cached_property
+    def values(self) -> Float32Array:
+        """All windows, (n_windows, window, n_channels), oldest session first; a copy, made once."""
+        sessions = self.index.start[:, None] + np.arange(self.window)
+        values: Float32Array = self.features[self.index.asset[:, None], sessions]
+        return values

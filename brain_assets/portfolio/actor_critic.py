@@ -1,0 +1,88 @@
+"""What PPO and SAC share: how they are told to train, and how the network that they train acts.
+
+The network is `brain_assets.portfolio.networks`, what it sees `brain_assets.portfolio.observations`. Actor and critics
+are one module, stored whole; acting uses the actor.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from brain_assets import registry
+from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.configuration import ModelConfig
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
+from brain_assets.portfolio.policy import Act, Policy
+from brain_assets.portfolio.rules import RULES
+from brain_assets.store.scaler import Scaler
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.networks import LogitNetwork
+
+NETWORKS = "brain_assets.portfolio.networks"
+
+
+class ActorCriticConfig(ModelConfig):
+    """What the training of both is told."""
+
+    total_steps: int = Field(
+        100_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+    )
+    n_envs: int = Field(64, ge=1, le=10_000, description="Episodes at once.")
+    n_steps: int = Field(
+        26,
+        ge=1,
+        le=10_000,
+        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+    )
+    batch_size: int = Field(832, ge=2, le=1_000_000, description="Weeks a gradient step.")
+    learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
+    gamma: float = Field(
+        0.5, ge=0, le=1, description="Discount a week. Weights of a week touch later weeks through trading costs only."
+    )
+    signal_scale: float = Field(
+        SIGNAL_SCALE,
+        ge=0,
+        le=10,
+        description="Standard deviation of news and ratios in what it sees; that of forecasts is 1.",
+    )
+    hidden: int = Field(32, ge=1, le=1_024, description="Width of the network's layers.")
+    episode_weeks: int = Field(52, ge=1, le=10_000, description="Weeks in an episode; all, where there are fewer.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of all random numbers.")
+
+
+class ActorCritic(Policy):
+    """A policy whose logits are those of a network over what it sees of each asset."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
+
+    @abstractmethod
+    def network(self, config: Any) -> "LogitNetwork":
+        """Build the network that a configuration describes, untrained."""
+
+    def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
+        """Name the network's weights, with their shapes."""
+        import torch
+
+        with torch.device("meta"):  # no memory, no numbers
+            return {name: tuple(value.shape) for name, value in self.network(config).state_dict().items()}
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
+        """Act without exploring: the same observation, the same logits."""
+        network = registry.load(NETWORKS).restore(self.network(config), arrays)
+        builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), RULES, config.signal_scale)
+
+        def act(week: int, held: FloatArray) -> Float32Array:
+            logits: Float32Array = network.act(builder.build(week, held))
+            return logits
+
+        return act
+
+    def logit_bound(self, config: Any) -> float:  # noqa: ARG002
+        """Bound of the logits; those that explore are cut off there by the environment."""
+        return LOGIT_BOUND

@@ -1,0 +1,194 @@
+"""The network of PPO and SAC: small, shared by all assets.
+
+Shapes: B = batch, A = assets, F = `N_FEATURES`, H = hidden.
+
+Names in the state dicts, each a ``weight`` and a ``bias``. Both: ``actor.embed`` (F to H), ``actor.own`` and
+``actor.others`` (H to H), ``score`` (H to 1, every asset), ``cash`` (H to 1, from the mean over assets). PPO:
+``critic.embed``, ``critic.own``, ``critic.others``, ``value`` (H to 1, likewise from the mean). SAC, for n of 0 and 1:
+``critics.<n>.assets.embed`` (F + 1 to H, the weight too), ``.own``, ``.others``, and ``critics.<n>.value`` (2 H to 1).
+Besides them ``log_std`` (2 numbers): logarithm of the standard deviation while it explores, of assets and of cash; of
+logits for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``log_std``.
+"""
+# ruff: noqa: TID253 - torch modules need their base; loaded by `brain_assets.registry.load` alone
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brain_assets.arrays import Float32Array
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND
+from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES
+
+Network = TypeVar("Network", bound=nn.Module)
+
+SAC_STD = 0.5
+"""Standard deviation of SAC's exploration at the start, before tanh; it is learned from there."""
+
+
+def initialize(layer: nn.Linear, gain: float) -> nn.Linear:
+    """Make a layer's weights orthogonal, scaled by `gain`, and its biases 0."""
+    nn.init.orthogonal_(layer.weight, gain=gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def by_asset(observation: Tensor) -> Tensor:
+    """Undo the flattening of the environments; [B, A * F] to [B, A, F]."""
+    return observation.reshape(len(observation), -1, N_FEATURES)  # [B, A, F]
+
+
+def spread(of_kinds: Tensor, n_assets: int) -> Tensor:
+    """Give each asset the first of two numbers, and cash the second; [2] to [A + 1]."""
+    return torch.cat([of_kinds[:1].expand(n_assets), of_kinds[1:]])
+
+
+class SharedAssetNetwork(nn.Module):
+    """Looks at each asset, and at the mean of those available, with the same weights: any number, in any order."""
+
+    def __init__(self, n_features: int, hidden: int) -> None:
+        super().__init__()
+        self.embed, self.own, self.others = (
+            initialize(nn.Linear(size, hidden), gain=2.0**0.5) for size in (n_features, hidden, hidden)
+        )
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Give an embedding an asset, and their mean over the available ones; [B, A, F] to [B, A, H] and [B, H]."""
+        share = observation[:, :, AVAILABLE]  # [B, A]
+        share = (share / share.sum(dim=1, keepdim=True).clamp(min=1.0)).unsqueeze(1)  # [B, 1, A]
+        embedded = torch.relu(self.embed(observation))  # [B, A, H]
+        context = self.others(share @ embedded)  # [B, 1, H]
+        mixed = torch.relu(self.own(embedded) + context)  # [B, A, H]
+        return mixed, (share @ mixed).squeeze(1)  # [B, A, H], [B, H]
+
+
+class LogitNetwork(nn.Module):
+    """Logits of every asset and of cash: what a network does when it acts.
+
+    They lie within ``logit_bound`` on both sides, or are cut off there by the environment.
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the layers.
+    logit_bound : float
+        Bound of the logits, on both sides.
+    """
+
+    def __init__(self, hidden: int, logit_bound: float) -> None:
+        super().__init__()
+        self.logit_bound = logit_bound
+        self.actor = SharedAssetNetwork(N_FEATURES, hidden)
+        self.score = nn.Linear(hidden, 1)
+        self.cash = nn.Linear(hidden, 1)
+        for head in (self.score, self.cash):
+            initialize(head, gain=0.01)  # it starts at nearly equal weights
+
+    def logits(self, observation: Tensor) -> Tensor:
+        """Give the logits of assets and cash; [B, A * F] to [B, A + 1], cash last."""
+        mixed, pooled = self.actor(by_asset(observation))  # [B, A, H], [B, H]
+        return torch.cat([self.score(mixed).squeeze(-1), self.cash(pooled)], dim=1)  # [B, A + 1]
+
+    def act(self, observation: Float32Array) -> Float32Array:
+        """Give logits without exploring: the same observation, the same logits.
+
+        Parameters
+        ----------
+        observation : ndarray of float32, shape (n_assets * N_FEATURES,)
+            From `ObservationBuilder.build`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_assets + 1,)
+            For `brain_assets.portfolio.arithmetic.target_weights`.
+        """
+        with torch.no_grad():
+            logits: Float32Array = self.logits(torch.from_numpy(observation).unsqueeze(0))[0].numpy()
+        return logits
+
+
+class PpoNetwork(LogitNetwork):
+    """Logits, and a value of the state (used in training only).
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the layers.
+    score_std : float
+        Standard deviation of the logits that exploration starts with.
+    """
+
+    def __init__(self, hidden: int = 32, score_std: float = 1.0) -> None:
+        super().__init__(hidden, LOGIT_BOUND)
+        self.critic = SharedAssetNetwork(N_FEATURES, hidden)
+        self.value = initialize(nn.Linear(hidden, 1), gain=1.0)
+        self.log_std = nn.Parameter(torch.full((2,), float(np.log(score_std))))
+
+    def values(self, observation: Tensor) -> Tensor:
+        """Estimate the sum of discounted rewards to come; [B, A * F] to [B, 1]."""
+        _, pooled = self.critic(by_asset(observation))  # [B, H]
+        value: Tensor = self.value(pooled)  # [B, 1]
+        return value
+
+    def log_std_by_logit(self, n_assets: int) -> Tensor:
+        """Spread `log_std` over the logits; shape [A + 1]."""
+        return spread(self.log_std, n_assets)
+
+
+class ActionValueNetwork(nn.Module):
+    """Estimates what target weights are worth: weights, not logits, since rewards are all but linear in them.
+
+    Each asset's embedding sees the weight beside the observation, for what trading it costs, and is pooled twice: by
+    weight, which is what the portfolio earns, and over the available assets.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.assets = SharedAssetNetwork(N_FEATURES + 1, hidden)
+        self.value = initialize(nn.Linear(2 * hidden, 1), gain=1.0)
+
+    def forward(self, observation: Tensor, weights: Tensor, max_weight: float) -> Tensor:
+        """Estimate the sum of discounted rewards to come; [B, A * F] and [B, A + 1] to [B, 1].
+
+        `weights` are those traded to, cash last; `max_weight` is the largest that the rules allow.
+        """
+        of_assets = weights[:, :-1].unsqueeze(1)  # [B, 1, A]
+        seen = torch.cat([by_asset(observation), of_assets.transpose(1, 2) / max_weight], dim=2)  # [B, A, F + 1]
+        mixed, pooled = self.assets(seen)  # [B, A, H], [B, H]
+        earning = (of_assets @ mixed).squeeze(1)  # [B, H]
+        value: Tensor = self.value(torch.cat([earning, pooled], dim=1))  # [B, 1]
+        return value
+
+
+class SacNetwork(LogitNetwork):
+    """Logits within bounds, and two estimates of what an action is worth (used in training only).
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the layers.
+    logit_bound : float
+        Bound of the logits, on both sides.
+    """
+
+    def __init__(self, hidden: int = 32, logit_bound: float = 3.0) -> None:
+        super().__init__(hidden, logit_bound)
+        self.log_std = nn.Parameter(torch.full((2,), float(np.log(SAC_STD))))
+        self.critics = nn.ModuleList(ActionValueNetwork(hidden) for _ in range(2))
+
+    def gaussian(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Give mean and logarithm of the standard deviation of what tanh bounds; [B, A * F] to [B, A + 1] twice."""
+        means = super().logits(observation)  # [B, A + 1]
+        return means, spread(self.log_std, means.shape[1] - 1).expand_as(means)
+
+    def logits(self, observation: Tensor) -> Tensor:
+        """Give the logits of assets and cash within the bounds; [B, A * F] to [B, A + 1], cash last."""
+        return self.logit_bound * torch.tanh(super().logits(observation))
+
+
+def restore(network: Network, arrays: Mapping[str, np.ndarray]) -> Network:
+    """Fill a network with the weights of a snapshot; what it holds besides is not looked at."""
+    network.load_state_dict({name: torch.tensor(arrays[name]) for name in network.state_dict()})
+    return network.eval()

@@ -1,0 +1,98 @@
+"""Training of the policy with PPO (Schulman et al. 2017, arXiv:1707.06347), as stable-baselines3 does it."""
+# ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
+
+import math
+from typing import Any
+
+from stable_baselines3 import PPO
+from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor
+from torch.optim import AdamW
+
+from brain_assets.arrays import Float32Array
+from brain_assets.errors import BrainAssetsError
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.environment import EnvConfig
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.networks import PpoNetwork
+from brain_assets.portfolio.policy import OnProgress
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.training import learn
+from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+
+
+class SharedPolicy(ActorCriticPolicy):
+    """Shows SB3 a `PpoNetwork`: what SB3 trains is the very module that is stored.
+
+    Actions are logits over `LOGIT_BOUND`.
+    """
+
+    def __init__(self, *args: Any, hidden: int, score_std: float, **kwargs: Any) -> None:
+        self._hidden, self._score_std = hidden, score_std
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = PpoNetwork(self._hidden, self._score_std)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+        """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
+        logits = self.network.logits(obs)  # type: ignore[arg-type]  # our observations are one tensor
+        log_std = self.network.log_std_by_logit(logits.shape[1] - 1) - math.log(LOGIT_BOUND)
+        distribution = self.action_dist
+        if not isinstance(distribution, DiagGaussianDistribution):
+            raise BrainAssetsError(f"expected a Gaussian over a Box of actions, got {type(distribution).__name__}.")
+        return distribution.proba_distribution(logits / LOGIT_BOUND, log_std)
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Give the critic's values; [B, A * F] to [B, 1]."""
+        return self.network.values(obs)  # type: ignore[arg-type]
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Give actions, values and log probabilities; [B, A * F] to [B, A + 1], [B, 1] and [B]."""
+        distribution = self.get_distribution(obs)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, self.predict_values(obs), distribution.log_prob(actions)
+
+    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Give values, log probabilities and entropies; [B, 1], [B] and [B]."""
+        distribution = self.get_distribution(obs)
+        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
+
+
+def train(
+    weeks: MarketWeeks,
+    config: PpoConfig,
+    rules: TradingRules,
+    progress: OnProgress,
+    device: str,
+) -> dict[str, Float32Array]:
+    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
+
+    def make_model(env: VectorizedPortfolioEnv) -> PPO:
+        return PPO(
+            SharedPolicy,
+            env,
+            learning_rate=lambda remaining: config.learning_rate * remaining,
+            n_steps=config.n_steps,
+            batch_size=config.batch_size,
+            n_epochs=config.n_epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip,
+            ent_coef=config.ent_coef,
+            policy_kwargs={
+                "hidden": config.hidden,
+                "score_std": config.score_std,
+                "optimizer_class": AdamW,
+                "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
+            },
+            stats_window_size=config.n_envs,
+            seed=config.seed,
+            device=device,
+        )
+
+    env_config = EnvConfig(rules, config.episode_weeks, signal_scale=config.signal_scale)
+    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, progress, device)

@@ -1,0 +1,171 @@
+"""Training of the policy with SAC (Haarnoja et al. 2018, arXiv:1812.05905), as stable-baselines3 does it.
+
+An action is a logit an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights
+that it is traded at: the market's own arithmetic (`brain_assets.portfolio.arithmetic.target_weights`) stands between
+actor and critics, with its exact derivative, so that they need not learn a softmax and a projection from noisy rewards.
+
+A rollout is n_steps weeks of n_envs episodes, then gradient_steps batches are drawn from the buffer, which holds random
+weeks at first: those tell best what each asset is worth, since nothing else decides what is held in them.
+"""
+# ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import SAC
+from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
+from stable_baselines3.common.policies import BaseModel, BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.sac.policies import SACPolicy
+from torch import Tensor, nn
+
+from brain_assets.arrays import Float32Array
+from brain_assets.portfolio.arithmetic import TradingRules, project
+from brain_assets.portfolio.environment import EnvConfig
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.networks import SacNetwork, by_asset
+from brain_assets.portfolio.observations import AVAILABLE
+from brain_assets.portfolio.policy import OnProgress
+from brain_assets.portfolio.replay import MarketReplayBuffer
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.portfolio.training import learn
+from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+
+
+class _Project(torch.autograd.Function):
+    """`brain_assets.portfolio.arithmetic.project` with its derivative; [B, A + 1] and [B, A] to [B, A + 1]."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
+        exact = project(weights.cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
+        between = exact > 0.0
+        between[:, :-1] &= exact[:, :-1] < rules.max_weight
+        between[:, -1] = exact[:, -1] > rules.min_cash
+        ctx.save_for_backward(torch.from_numpy(between.astype(np.float32)).to(weights))
+        return torch.from_numpy(exact.astype(np.float32)).to(weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        # w_i = v_i - tau where it is between its bounds, constant elsewhere, and the sum of all w stays 1
+        (between,) = ctx.saved_tensors
+        gradient = gradients[0] * between
+        share = gradient.sum(dim=1, keepdim=True) / between.sum(dim=1, keepdim=True).clamp(min=1.0)
+        return between * (gradient - share), None, None
+
+
+def tradable_weights(logits: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
+    """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
+
+    Parameters
+    ----------
+    logits : Tensor of float32, shape [B, A + 1]
+    available : Tensor of bool, shape [B, A]
+    rules : TradingRules
+
+    Returns
+    -------
+    Tensor of float32, shape [B, A + 1]
+    """
+    blocked = torch.cat([logits[:, :-1].masked_fill(~available, -torch.inf), logits[:, -1:]], dim=1)  # [B, A + 1]
+    weights: Tensor = _Project.apply(torch.softmax(blocked, dim=1), available, rules)  # type: ignore[no-untyped-call]
+    return weights
+
+
+class _Actor(BasePolicy):
+    """Shows SB3 the logits of a `SacNetwork` as actions."""
+
+    def __init__(self, policy: SACPolicy, network: SacNetwork, n_actions: int) -> None:
+        super().__init__(policy.observation_space, policy.action_space, squash_output=True)
+        self.network = network
+        self._distribution = SquashedDiagGaussianDistribution(n_actions)
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> Tensor:
+        """Give actions; [B, A * F] to [B, A + 1]."""
+        return self._distribution.actions_from_params(*self.network.gaussian(obs), deterministic=deterministic)
+
+    def action_log_prob(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Give explored actions and their log probabilities; [B, A * F] to [B, A + 1] and [B]."""
+        return self._distribution.log_prob_from_params(*self.network.gaussian(obs))
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        actions: Tensor = self(observation, deterministic)
+        return actions
+
+
+class _Critics(BaseModel):
+    """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
+
+    def __init__(self, policy: SACPolicy, networks: nn.ModuleList, logit_bound: float, rules: TradingRules) -> None:
+        super().__init__(policy.observation_space, policy.action_space)
+        self.networks = networks
+        self._logit_bound, self._rules = logit_bound, rules
+
+    def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
+        available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
+        weights = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
+        return tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
+
+
+class SharedSacPolicy(SACPolicy):
+    """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
+
+    def __init__(self, *args: Any, hidden: int, logit_bound: float, rules: TradingRules, **kwargs: Any) -> None:
+        self._hidden, self._logit_bound, self._rules = hidden, logit_bound, rules
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.network = SacNetwork(self._hidden, self._logit_bound)
+        critics, targets = (
+            _Critics(self, networks, self._logit_bound, self._rules)
+            for networks in (self.network.critics, copy.deepcopy(self.network.critics))
+        )
+        targets.set_training_mode(False)
+        actor = _Actor(self, self.network, int(np.prod(self.action_space.shape or ())))
+        acting = [value for name, value in self.network.named_parameters() if not name.startswith("critics.")]
+        rate = lr_schedule(1)
+        actor.optimizer = self.optimizer_class(acting, lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+        critics.optimizer = self.optimizer_class(critics.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
+
+
+def train(
+    weeks: MarketWeeks,
+    config: SacConfig,
+    rules: TradingRules,
+    progress: OnProgress,
+    device: str,
+) -> dict[str, Float32Array]:
+    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
+
+    def make_model(env: VectorizedPortfolioEnv) -> SAC:
+        return SAC(
+            SharedSacPolicy,
+            env,
+            learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
+            buffer_size=config.buffer_steps,
+            replay_buffer_class=MarketReplayBuffer,
+            replay_buffer_kwargs={"env": env},
+            learning_starts=config.warmup_steps,
+            batch_size=config.batch_size,
+            tau=config.tau,
+            gamma=config.gamma,
+            train_freq=config.n_steps,
+            gradient_steps=config.gradient_steps,
+            ent_coef=f"auto_{config.ent_coef}",
+            target_entropy=config.target_entropy * (weeks.n_assets + 1),
+            policy_kwargs={
+                "hidden": config.hidden,
+                "logit_bound": config.score_limit,
+                "rules": rules,
+                "optimizer_kwargs": {"fused": True},
+            },
+            stats_window_size=config.n_envs,
+            seed=config.seed,
+            device=device,
+        )
+
+    env_config = EnvConfig(rules, config.episode_weeks, config.score_limit, config.signal_scale)
+    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, progress, device)

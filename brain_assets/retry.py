@@ -1,0 +1,122 @@
+"""The one way to try again: a bounded number of times, with random waits that grow, and never without a word."""
+
+import email.utils
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from brain_assets.progress import report
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long to go on with something that fails for reasons that may pass.
+
+    Attributes
+    ----------
+    attempts : int or None
+        All of them, the first included; None: as many as `total_seconds` allow.
+    first_wait : float
+        Seconds; upper bound of the random wait before the second attempt, doubled before every further one.
+    longest_wait : float
+        Seconds; upper bound of any random wait. A server that asks for more (``Retry-After``) is left alone at once.
+    total_seconds : float
+        From the start of the first attempt; none is begun after that.
+    """
+
+    attempts: int | None = 5
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    total_seconds: float = float("inf")
+
+
+NO_RETRY = RetryPolicy(attempts=1)
+
+
+class TransientError(Exception):
+    """Something that may be over at the next attempt.
+
+    Parameters
+    ----------
+    reason : str
+        In words for the user; must not hold a secret.
+    wait : float, optional
+        Seconds that the server asks to wait at the least (``Retry-After``).
+    """
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def retry(
+    operation: Callable[[], T], policy: RetryPolicy, action: str, sleep: Callable[[float], None] | None = None
+) -> T:
+    """Do something again as long as it raises `TransientError` and the policy allows; says so before each wait.
+
+    Parameters
+    ----------
+    operation : callable
+        May be called again from its start. Any other exception is raised at once.
+    policy : RetryPolicy
+    action : str
+        In words for the report of progress: "user/lstm: push snapshot-2020-12-31".
+    sleep : callable, optional
+        Waits for so many seconds; default: `time.sleep`.
+
+    Raises
+    ------
+    TransientError
+        The one of the last attempt.
+    """
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        drawn = tenacity.wait_random_exponential(policy.first_wait, policy.longest_wait)(state)
+        asked = _asked_wait(_error_of(state))
+        return drawn if asked is None else asked + min(drawn, 1.0)
+
+    def say(state: tenacity.RetryCallState) -> None:
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        of = f" of {policy.attempts}" if policy.attempts is not None else ""
+        error = _error_of(state)
+        report(f"{action}: {error}; trying again in {seconds:.1f} s (attempt {state.attempt_number + 1}{of})")
+
+    def is_worth_another(error: BaseException) -> bool:
+        return isinstance(error, TransientError) and (error.wait or 0) <= policy.longest_wait
+
+    stop: tenacity.stop.stop_base = tenacity.stop_before_delay(policy.total_seconds)
+    if policy.attempts is not None:
+        stop |= tenacity.stop_after_attempt(policy.attempts)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_worth_another),
+        wait=wait,
+        stop=stop,
+        sleep=sleep or time.sleep,
+        before_sleep=say,
+        reraise=True,
+    )
+    return retrying(operation)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Read a ``Retry-After`` header (RFC 9110, section 10.2.3): seconds, or a date; None: it says neither."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _asked_wait(error: BaseException | None) -> float | None:
+    return error.wait if isinstance(error, TransientError) else None

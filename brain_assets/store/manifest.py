@@ -1,0 +1,154 @@
+"""The files of a snapshot's folder, wherever it is, and the manifest that they verify against.
+
+``metadata.json`` is the manifest, written last. Besides what is known of the model it carries the SHA-256 of every
+other file under ``files``, their bytes under ``sizes``, and under ``manifest`` the SHA-256 of its own canonical JSON
+without that entry. A snapshot *exists* where all of that verifies.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from brain_assets.errors import DamagedSnapshotError
+
+MODEL, WEIGHTS, SCALER = "model.safetensors", "weights.pt", "feature_scaler.pkl"
+"""The model: the first is the only one that is ever read."""
+CONFIG, CARD = "config.json", "README.md"
+MANIFEST = "metadata.json"
+PAYLOAD = (MODEL, WEIGHTS, SCALER, CONFIG, CARD)
+FILES = (*PAYLOAD, MANIFEST)
+"""All files of a folder, in the order in which they are written."""
+
+LARGEST_TEXT = 4 * 2**20
+LARGEST_FILE = 512 * 2**20
+"""Bytes of ``config.json``, ``README.md`` and ``metadata.json``, and of the others; no snapshot of ours comes near."""
+DEEPEST = 12
+"""Levels of objects and lists within each other; ours have four."""
+_OWN_HASH = "manifest"
+
+
+def build(payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Add the manifest to the other files.
+
+    Parameters
+    ----------
+    payload : mapping of str to bytes
+        Content of every file in `PAYLOAD`.
+    metadata : mapping
+        JSON values.
+
+    Returns
+    -------
+    dict of str to bytes
+        All of `FILES`, which verify.
+    """
+    values = {
+        **{key: value for key, value in metadata.items() if key != _OWN_HASH},
+        "files": {name: hashlib.sha256(payload[name]).hexdigest() for name in PAYLOAD},
+        "sizes": {name: len(payload[name]) for name in PAYLOAD},
+    }
+    manifest = render_json({**values, _OWN_HASH: _hash_values(values)})
+    return {**{name: payload[name] for name in PAYLOAD}, MANIFEST: manifest}
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises
+    ------
+    DamagedSnapshotError
+        If it is not what it says of itself, or does not list the other files.
+    """
+    values = parse_json(MANIFEST, data)
+    own_hash = values.pop(_OWN_HASH, None)
+    if own_hash != _hash_values(values):
+        raise DamagedSnapshotError(MANIFEST, "the SHA-256 that it states of itself", "another")
+    for key in ("files", "sizes"):
+        listed = values.get(key)
+        if not (isinstance(listed, dict) and set(listed) == set(PAYLOAD)):
+            raise DamagedSnapshotError(MANIFEST, f"{', '.join(PAYLOAD)} under {key}", "others")
+    return {**values, _OWN_HASH: own_hash}
+
+
+def verify(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Check all files of a snapshot against the manifest among them, and give it.
+
+    Raises
+    ------
+    DamagedSnapshotError
+        Naming the first file that is absent, superfluous, or not what the manifest says.
+    """
+    check_listing({name: len(data) for name, data in files.items()})
+    manifest = parse(files[MANIFEST])
+    for name in PAYLOAD:
+        if len(files[name]) != manifest["sizes"][name]:
+            size = f"{len(files[name]):,}"
+            raise DamagedSnapshotError(name, f"the {manifest['sizes'][name]!r} bytes that {MANIFEST} states", size)
+        if hashlib.sha256(files[name]).hexdigest() != manifest["files"][name]:
+            raise DamagedSnapshotError(name, f"the SHA-256 that {MANIFEST} states", "another")
+    return manifest
+
+
+def check_listing(sizes: Mapping[str, int]) -> None:
+    """Refuse a listing of other files than a snapshot's, or of huge ones, before any of them is read.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        File name -> bytes.
+
+    Raises
+    ------
+    DamagedSnapshotError
+    """
+    for name in FILES[::-1]:
+        if name not in sizes:
+            raise DamagedSnapshotError(name, "a file", "none")
+        check_size(name, sizes[name])
+    for name in sorted(set(sizes) - set(FILES)):
+        raise DamagedSnapshotError(repr(name), f"no files but {', '.join(FILES)}", "one more")
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse a huge file before it is read; raises `DamagedSnapshotError`."""
+    limit = LARGEST_TEXT if name in (CONFIG, CARD, MANIFEST) else LARGEST_FILE
+    if size > limit:
+        raise DamagedSnapshotError(name, f"at most {limit:,} bytes", f"{size:,}")
+
+
+def render_json(values: Mapping[str, Any]) -> bytes:
+    """Write JSON values as every JSON file of a snapshot is written; raises `ValueError` on NaN and infinities."""
+    return (json.dumps(dict(values), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def parse_json(name: str, data: bytes) -> dict[str, Any]:
+    """Read a JSON file of a snapshot: an object, written as `render_json` does, of bounded size, depth and numbers.
+
+    Raises
+    ------
+    DamagedSnapshotError
+        Naming the file: anything else, such as a key that stands there twice, or NaN.
+    """
+    if len(data) > LARGEST_TEXT:
+        raise DamagedSnapshotError(name, f"at most {LARGEST_TEXT:,} bytes", f"{len(data):,}")
+    if b"\n" + b"  " * DEEPEST in data:
+        raise DamagedSnapshotError(name, f"at most {DEEPEST} levels of objects and lists", "more")
+    try:
+        values = json.loads(data, parse_int=_parse_int)
+        same = isinstance(values, dict) and render_json(values) == data
+    except (ValueError, RecursionError) as error:
+        raise DamagedSnapshotError(name, "JSON", f"what cannot be read as such ({str(error)[:80]!r})") from error
+    if not same:
+        raise DamagedSnapshotError(name, "an object of JSON as this package writes it", "something else")
+    return dict(values)
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > 18:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _hash_values(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""Scaling of features, one feature at a time: subtract the mean, divide by the standard deviation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from brain_assets.arrays import Float32Array, FloatArray
+from brain_assets.store.checks import refused
+from brain_assets.store.manifest import MODEL
+
+LARGEST, SMALLEST_SCALE = 1e9, 1e-12
+"""Of a feature's mean and scale; scaled features are clipped to a few units anyway."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """What a feature is scaled by, as `sklearn.preprocessing.StandardScaler` names it.
+
+    Attributes
+    ----------
+    mean, scale, var : ndarray of float64, shape (n_features,)
+        A feature that was known nowhere has a mean of 0 and a scale of 1.
+    n_samples_seen : int
+        Of the feature that was known most often.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    var: FloatArray
+    n_samples_seen: int
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of it in a snapshot."""
+        arrays = {"scaler.mean": self.mean, "scaler.scale": self.scale, "scaler.var": self.var}
+        return {**arrays, "scaler.n_samples_seen": np.array(self.n_samples_seen, dtype=np.int64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Scaler":
+        """Find it among the arrays of a snapshot; raises `SnapshotError` if it is not there, or cannot scale."""
+        mean, scale, var, count = (arrays.get(name) for name in NAMES)
+        if mean is None or scale is None or var is None or count is None:
+            raise refused(MODEL, f"the arrays {', '.join(NAMES)}", "not all of them")
+        for name, array, least in ((NAMES[0], mean, -LARGEST), (NAMES[1], scale, SMALLEST_SCALE), (NAMES[2], var, 0.0)):
+            if array.shape != mean.shape or array.ndim != 1:
+                raise refused(MODEL, "scaler arrays of one length", f"the shape {array.shape} of {name}")
+            if not ((array >= least) & (array <= (LARGEST**2 if array is var else LARGEST))).all():
+                raise refused(MODEL, f"finite numbers of a usual size in {name}", "others")
+        if count.shape != () or count < 0:
+            raise refused(MODEL, f"a number of samples in {NAMES[3]}", "something else")
+        return cls(mean, scale, var, int(count))
+
+
+NAMES = ("scaler.mean", "scaler.scale", "scaler.var", "scaler.n_samples_seen")
+
+
+def fit_scaler_by_column(values: FloatArray | Float32Array) -> Scaler:
+    """Fit a scaler to what is known of each feature.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., n_features)
+        NaN: not known, and left out of its own feature only.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    n_features = values.shape[-1]
+    mean, variance, scale = np.zeros(n_features), np.zeros(n_features), np.ones(n_features)
+    n_samples = 0
+    for feature in range(n_features):  # a feature at a time: a copy of all would be as large as the values
+        column = values[..., feature]
+        known = column[np.isfinite(column)].reshape(-1, 1)
+        if len(known):
+            fitted = StandardScaler().fit(known)
+            mean[feature], variance[feature], scale[feature] = fitted.mean_[0], fitted.var_[0], fitted.scale_[0]
+        n_samples = max(n_samples, len(known))
+    return Scaler(mean, scale, variance, n_samples)
+
+
+def check_scaler(arrays: Mapping[str, np.ndarray], n_features: int) -> None:
+    """Refuse the scaler of another number of features; raises `SnapshotError`."""
+    if (got := len(Scaler.from_arrays(arrays).mean)) != n_features:
+        raise refused(MODEL, f"a scaler of {n_features} features", f"one of {got}")
+
+
+def fitted_standard_scaler(scaler: Scaler) -> Any:
+    """Build a fitted `sklearn.preprocessing.StandardScaler`: it pickles as one that was fitted."""
+    from sklearn.preprocessing import StandardScaler
+
+    fitted = StandardScaler()  # attributes in the order in which fitting sets them: it pickles to the same bytes
+    fitted.n_features_in_ = len(scaler.mean)
+    fitted.n_samples_seen_ = np.int64(scaler.n_samples_seen)
+    fitted.mean_, fitted.var_, fitted.scale_ = scaler.mean, scaler.var, scaler.scale
+    return fitted

@@ -1,0 +1,181 @@
+"""A stranger's forecaster takes the same road as ours, and a broken one is told in one sentence what is wrong."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_assets import registry
+from brain_assets.errors import ForecastError, PluginError, SnapshotError, TrainingError
+from brain_assets.forecasting.checks import forecast_verdicts, snapshot_verdicts
+from brain_assets.forecasting.forecaster import Forecaster
+from brain_assets.forecasting.main_version import train_version
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.forecasting.windows import Windows
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.registry import families_of, register
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.forecasting.test_training import changed_after, same_bytes
+from brain_assets_tests.forecasting.test_walkforward import Shelf
+from examples.ridge_forecaster import Ridge, RidgeConfig
+
+CUTOFF = datetime.date(2019, 12, 31)
+CONFIG = RidgeConfig(alpha=10.0)
+
+
+@pytest.fixture(autouse=True)
+def with_ridge(only_our_families: None) -> None:
+    """Add the example to our families."""
+    families_of(["examples.ridge_forecaster"])
+
+
+@pytest.fixture(scope="module")
+def snapshot(panel: PricePanel) -> ModelSnapshot:
+    register(Ridge)
+    return train_snapshot("ridge", panel, CUTOFF, CONFIG, MADE_UP)
+
+
+def test_it_comes_after_ours() -> None:
+    assert list(families_of(["examples.ridge_forecaster"]).forecasters)[-2:] == ["patchtst", "ridge"]
+    assert "ridge" not in families_of().forecasters
+
+
+def test_forecasts_are_the_regression_of_its_windows(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    bars = WeeklyBars.from_panel(panel)
+    week = int(np.flatnonzero(bars.weeks.year == 2021)[10])
+    forecasts = snapshot.forecast(panel, bars.weeks.select([week]))
+    arrays = snapshot.arrays
+    first = bars.weeks.first[week]
+    logs = np.log(panel.values[2] + [0, 0, 0, 0, 1])[first - 21 : first]  # closes up to the one before the week
+    scaled = (np.diff(logs, axis=0) - arrays["scaler.mean"]) / arrays["scaler.scale"]
+    expected = (scaled.clip(-5, 5).ravel() @ arrays["coef"] + arrays["intercept"][0]) * snapshot.metadata[
+        "forecast_scale"
+    ]
+    assert forecasts[0, 2] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_future_moves_nothing_and_the_past_does(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    assert same_bytes(snapshot, train_snapshot("ridge", changed_after(panel, CUTOFF), CUTOFF, CONFIG, MADE_UP))
+    earlier = changed_after(panel, datetime.date(2018, 6, 30))
+    assert not same_bytes(snapshot, train_snapshot("ridge", earlier, CUTOFF, CONFIG, MADE_UP))
+
+
+def test_without_epochs_the_losses_are_those_of_its_predictions(panel: PricePanel, snapshot: ModelSnapshot) -> None:
+    training = snapshot.metadata["training"]
+    assert (training["curve"], training["best_epoch"]) == ([], 0)
+    assert 0 < training["train_loss"] < training["zero_train_loss"]  # least squares cannot do worse than zero
+    assert training["validation_loss"] > training["train_loss"]
+    assert "ridge" in snapshot.card
+    assert "the open, high, low, close and volume of its last 20 sessions" in snapshot.card
+    assert "moved no weight" in snapshot.card
+    assert snapshot_verdicts(snapshot)["validation_loss_finite"].passed
+
+
+def test_it_is_stored_and_walks_forward_beside_ours(panel: PricePanel, snapshot: ModelSnapshot, tmp_path: Path) -> None:
+    snapshot.save(tmp_path / snapshot.name)
+    loaded = ModelSnapshot.load(tmp_path / snapshot.name)
+    for name, array in snapshot.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
+    table = build_forecast_features(panel, [2020], {"lstm": Shelf(), "ridge": Shelf(loaded)})
+    assert list(table.columns[2:6]) == ["lstm", "lstm_source", "ridge", "ridge_source"]
+    assert set(table["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the first week began in 2019
+    assert "ridge 100.0%" in forecast_verdicts(table)["coverage"].words
+    assert all(found.passed for found in forecast_verdicts(table).values())
+
+
+def test_it_has_main_versions(panel: PricePanel) -> None:
+    scores = train_version("ridge", panel, CONFIG, MADE_UP).metadata["scores"]
+    assert scores["promoted"]
+    assert scores["loss"] > 0
+
+
+class Broken(Ridge):
+    """What a test makes worse."""
+
+    name = "broken"
+    wrong: Mapping[str, np.ndarray] = {}
+    predicted: object = None
+
+    def fit(self, *args: object) -> dict[str, np.ndarray]:
+        return {name: array for name, array in {**super().fit(*args), **self.wrong}.items() if array is not None}
+
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+        right = super().predict(arrays, windows, config)
+        return right if self.predicted is None else self.predicted(right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"coef": np.zeros(3, np.float32)}, r"expected fit to give coef as float32 \(100,\), got float32 \(3,\)"),
+        ({"coef": np.zeros(100)}, r"expected fit to give coef as float32 \(100,\), got float64 \(100,\)"),
+        ({"intercept": 0.5}, r"expected fit to give intercept as float32 \(1,\), got float"),
+        ({"intercept": np.array([np.nan], np.float32)}, "expected fit to give finite numbers up to 1e.06 in intercept"),
+        ({"coef": np.full(100, 2e6, np.float32)}, "expected fit to give finite numbers up to 1e.06 in coef, got some"),
+        ({"more": np.zeros(1, np.float32)}, "expected fit to give arrays coef, intercept, got coef, intercept, more"),
+        ({"coef": None}, "expected fit to give arrays coef, intercept, got intercept"),
+    ],
+)
+def test_what_it_learned_must_be_what_it_said(panel: PricePanel, wrong: dict, problem: str) -> None:
+    register(type("Mine", (Broken,), {"wrong": wrong}))
+    with pytest.raises(TrainingError, match=rf"^broken: {problem}.*; correct its fit or its layout\.$"):
+        train_snapshot("broken", panel, CUTOFF, CONFIG, MADE_UP)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "problem"),
+    [
+        (lambda right: right[1:], r"floats of shape \(n_windows,\) = \(\d+,\), got float32 \(\d+,\)"),
+        (lambda right: right[:, None], r"floats of shape \(n_windows,\) = \(\d+,\), got float32 \(\d+, 1\)"),
+        (lambda right: right.tolist(), r"floats of shape \(n_windows,\) = \(\d+,\), got list"),
+        (lambda right: np.where(right > 0, np.nan, right), r"finite numbers, got [\d,]+ of [\d,]+ that are not"),
+        (lambda right: right / np.float32(0), r"finite numbers, got ([\d,]+) of \1 that are not"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_what_it_predicts_must_be_a_finite_number_a_window(panel: PricePanel, predicted: object, problem: str) -> None:
+    register(type("Mine", (Broken,), {"predicted": staticmethod(predicted)}))
+    with pytest.raises(ForecastError, match=rf"^broken: expected predict to give {problem}; correct it\.$"):
+        train_snapshot("broken", panel, CUTOFF, CONFIG, MADE_UP)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        ({"channels": ()}, r"expected a tuple of channels among open_return, .*, got \(\)"),
+        ({"channels": ("close",)}, r"expected a tuple of channels among open_return, .*, got \('close',\)"),
+        ({"channels": ("close_return",) * 2}, r"expected each channel once, got \('close_return', 'close_return'\)"),
+        ({"Config": registry.ModelConfig}, "expected a subclass of ForecasterConfig as Config, got ModelConfig"),
+    ],
+)
+def test_what_it_says_of_itself_must_make_sense(attributes: dict, problem: str) -> None:
+    with pytest.raises(PluginError, match=rf"Mine: {problem}; correct the family\.$"):
+        register(type("Mine", (Ridge,), {"name": "mine", **attributes}))
+
+
+def test_a_snapshot_of_other_arrays_or_options_is_refused_by_its_file(snapshot: ModelSnapshot) -> None:
+    @register
+    class Longer(Ridge):
+        name = "longer"
+
+        def layout(self, config: RidgeConfig) -> dict[str, tuple[int, ...]]:
+            return {"coef": (7,), "intercept": (1,)}
+
+    with pytest.raises(SnapshotError, match=r"coef float32 \(7,\), as config.json says, got float32 \(100,\)"):
+        replace(snapshot, family="longer").check()
+    with pytest.raises(SnapshotError, match=r"^config.json: PatchTstConfig: expected keys among window"):
+        replace(snapshot, family="patchtst").check()
+
+
+def test_a_half_of_a_forecaster_is_named() -> None:
+    with pytest.raises(PluginError, match="Half: expected the methods fit, layout, predict, got none; correct"):
+
+        @register
+        class Half(Forecaster):
+            name, label, code_version, Config, channels = "half", "Half", "1", RidgeConfig, ("close_return",)

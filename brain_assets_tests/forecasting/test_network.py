@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brain_assets.errors import TrainingError
+from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster, repeatable
+from brain_assets.forecasting.windows import WindowIndex, Windows
+
+
+class LastValue(NetworkForecaster):
+    """Predicts a multiple of the last value of the first feature."""
+
+    Config = NetworkConfig
+
+    def layers(self, config: NetworkConfig) -> nn.Module:
+        return nn.ParameterDict({"slope": torch.zeros(1)})
+
+    def forward(self, layers: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+        return layers["slope"] * windows[-1, :, 0]
+
+
+def windows_of(n_windows: int, seed: int, slope: float = 1.0) -> Windows:
+    """Windows of two sessions; the target is a multiple of the last value of the first feature of each."""
+    features = np.random.default_rng(seed).normal(size=(1, n_windows + 1, 2)).astype(np.float32)
+    start = np.arange(n_windows)
+    index = WindowIndex(np.zeros(n_windows, dtype=np.int64), start, start)
+    return Windows(features, index, 2, slope * features[0, 1:, 0].astype(float))
+
+
+def fit(train: Windows, validation: Windows, **options: float) -> tuple[float, list[EpochLosses]]:
+    """Give the slope that is learned, and the learning curve."""
+    curve: list[EpochLosses] = []
+    arrays = LastValue().fit(train, validation, NetworkConfig(**options), curve.append, "cpu")
+    return float(arrays["slope"][0]), curve
+
+
+def test_windows_and_their_batches_are_gathered_from_the_right_symbol_and_session() -> None:
+    features = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    index = WindowIndex(np.array([0, 1]), np.array([2, 0]), np.array([0, 0]))
+    windows = Windows(features, index, 3, np.zeros(2))
+    np.testing.assert_array_equal(windows.values, [features[0, 2:5], features[1, 0:3]])
+    gathered = Batches(windows, "cpu").gather(torch.tensor([1, 0]))  # time first
+    np.testing.assert_array_equal(gathered.numpy(), windows.values[[1, 0]].swapaxes(0, 1))
+
+
+def test_batches_are_gathered_where_they_are_told_to() -> None:
+    batches = Batches(windows_of(3, seed=0), "meta")
+    assert batches.gather(torch.tensor([1, 0])).device.type == "meta"
+
+
+def test_training_finds_a_line_and_reports_each_epoch() -> None:
+    train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=2)
+    slope, curve = fit(train, validation, learning_rate=0.05, batch_size=50, max_epochs=40, patience=40)
+    assert slope == pytest.approx(2, abs=0.01)
+    assert [losses.epoch for losses in curve] == list(range(1, 41))
+    assert min(losses.validation for losses in curve) < 1e-3
+
+
+def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
+    # training pulls the slope to 2, validation wants 1: the best epoch lies on the way
+    train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=1)
+    slope, curve = fit(train, validation, learning_rate=0.02, batch_size=100, max_epochs=200, patience=3)
+    best = min(curve, key=lambda losses: losses.validation)
+    assert 1 < best.epoch < len(curve) < 200
+    assert len(curve) == best.epoch + 3
+    assert slope == pytest.approx(1, abs=0.1)
+    predicted = LastValue().predict({"slope": np.array([slope], np.float32)}, validation, NetworkConfig())
+    assert float(np.mean((predicted - validation.target) ** 2)) == best.validation
+
+
+def test_training_that_diverges_says_so() -> None:
+    windows = windows_of(50, seed=0, slope=1e30)
+    with pytest.raises(TrainingError, match=r"expected a finite validation loss, got .* set a smaller learning_rate"):
+        fit(windows, windows, learning_rate=1e30, batch_size=10, max_epochs=5)
+
+
+def test_repeatable_puts_the_process_back_as_it_was() -> None:
+    n_threads = torch.get_num_threads()
+    state = torch.get_rng_state()
+    with repeatable(7):
+        assert torch.get_num_threads() == 1
+        first = torch.rand(3)
+    with repeatable(7):
+        torch.testing.assert_close(torch.rand(3), first)
+    assert torch.get_num_threads() == n_threads
+    torch.testing.assert_close(torch.get_rng_state(), state)

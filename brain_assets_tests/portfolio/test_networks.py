@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+
+from brain_assets import registry
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules, target_weights
+from brain_assets.portfolio.networks import LogitNetwork, PpoNetwork, SacNetwork, restore
+from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES, N_MARKET_FEATURES
+from brain_assets.portfolio.sac import SacConfig
+
+RULES = TradingRules()
+pytestmark = pytest.mark.parametrize("family", ["ppo", "sac"])
+
+
+def untrained(family: str, **options: int) -> LogitNetwork:
+    policy = registry.get(family)
+    return policy.network(policy.Config(**options))
+
+
+def lively_network(family: str, seed: int = 0) -> LogitNetwork:
+    """Untrained, but with heads large enough that logits differ."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = untrained(family, hidden=16)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network.eval()
+
+
+def values(network: LogitNetwork, observation: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """What the critics of a network say of an observation, and of an action in it."""
+    seen = torch.from_numpy(observation.reshape(1, -1))
+    with torch.no_grad():
+        if isinstance(network, PpoNetwork):
+            return network.values(seen).numpy().ravel()
+        assert isinstance(network, SacNetwork)
+        available = observation.reshape(-1, N_FEATURES)[:, AVAILABLE] > 0.5
+        weights = torch.from_numpy(target_weights(logits, available, RULES).astype(np.float32)[None])
+        return np.array([critic(seen, weights, RULES.max_weight).item() for critic in network.critics])
+
+
+def random_observation(n_assets: int, seed: int = 0) -> np.ndarray:
+    observation = np.random.default_rng(seed).normal(size=(n_assets, N_FEATURES)).astype(np.float32)
+    observation[:, AVAILABLE] = 1.0
+    return observation
+
+
+@pytest.mark.parametrize("n_assets", [1, 5, 40])
+def test_any_number_of_assets_in_any_order(family: str, n_assets: int) -> None:
+    network, observation = lively_network(family), random_observation(n_assets)
+    logits = network.act(observation.ravel())
+    assert logits.shape == (n_assets + 1,)
+    order = np.random.default_rng(1).permutation(n_assets)
+    shuffled = network.act(observation[order].ravel())
+    np.testing.assert_allclose(shuffled[:-1], logits[:-1][order], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(shuffled[-1], logits[-1], rtol=1e-4, atol=1e-5)
+    said, said_of_shuffled = values(network, observation, logits), values(network, observation[order], shuffled)
+    np.testing.assert_allclose(said_of_shuffled, said, rtol=1e-4, atol=1e-5)
+
+
+def test_each_logit_looks_at_its_own_asset_and_at_the_others(family: str) -> None:
+    network, observation = lively_network(family), random_observation(4)
+    logits = network.act(observation.ravel())
+    changed = observation.copy()
+    changed[0, 0] += 1.0
+    moved = np.abs(network.act(changed.ravel()) - logits)
+    assert moved[0] > 1e-3
+    assert moved[1:].min() > 1e-6  # the others, and cash, through the mean
+
+
+@pytest.mark.parametrize("feature", range(N_MARKET_FEATURES + 1))
+def test_every_feature_can_matter(family: str, feature: int) -> None:
+    network, observation = lively_network(family), random_observation(4)
+    changed = observation.copy()
+    changed[0, feature] += 1.0
+    assert abs(network.act(changed.ravel()) - network.act(observation.ravel()))[0] > 1e-3
+
+
+def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:
+    network, observation = lively_network(family), random_observation(4)
+    observation[2] = 0.0
+    other = observation.copy()
+    other[2, :N_MARKET_FEATURES] = 3.0
+    kept = [0, 1, 3, 4]
+    logits, changed = network.act(observation.ravel()), network.act(other.ravel())
+    np.testing.assert_array_equal(logits[kept], changed[kept])
+    np.testing.assert_array_equal(values(network, observation, logits), values(network, other, changed))
+
+
+def test_it_starts_at_nearly_equal_weights(family: str) -> None:
+    torch.manual_seed(0)
+    network = untrained(family)
+    weights = target_weights(network.act(random_observation(20).ravel()), np.ones(20, dtype=bool), RULES)
+    np.testing.assert_allclose(weights, 1 / 21, rtol=0.15)
+
+
+def test_stored_and_restored_it_acts_the_same(family: str) -> None:
+    network = lively_network(family)
+    arrays = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+    observation = random_observation(7).ravel()
+    restored = restore(untrained(family, hidden=16), {**arrays, "scaler.mean": np.zeros(10)})
+    np.testing.assert_array_equal(restored.act(observation), network.act(observation))
+
+
+def test_the_layout_has_the_names_and_shapes_of_the_weights(family: str) -> None:
+    policy = registry.get(family)
+    expected = {name: tuple(value.shape) for name, value in lively_network(family).state_dict().items()}
+    assert policy.layout(policy.Config(hidden=16)) == expected
+
+
+def test_the_state_dict_has_the_documented_names(family: str) -> None:
+    layers = ["score", "cash", *(f"actor.{layer}" for layer in ("embed", "own", "others"))]
+    if family == "ppo":
+        layers += ["value", *(f"critic.{layer}" for layer in ("embed", "own", "others"))]
+    else:
+        inner = ("assets.embed", "assets.own", "assets.others", "value")
+        layers += [f"critics.{n}.{layer}" for n in (0, 1) for layer in inner]
+    names = {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")} | {"log_std"}
+    assert set(untrained(family).state_dict()) == names
+
+
+def test_logits_stay_within_their_bounds(family: str) -> None:
+    network = lively_network(family)
+    torch.nn.init.constant_(network.score.bias, 1e6)
+    logits = network.act(random_observation(5).ravel())
+    if family == "sac":
+        assert network.logit_bound == SacConfig().score_limit
+        np.testing.assert_allclose(logits[:-1], network.logit_bound)
+    else:  # unbounded; the environment cuts explored ones off
+        assert network.logit_bound == LOGIT_BOUND
+        assert logits[:-1].min() > LOGIT_BOUND

@@ -1,0 +1,160 @@
+"""The places that the contract tests of a store run in: a disk, an S3 server, fsspec's memory, a Hub; each can fail."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
+from upath import UPath
+
+from brain_assets.objects import list_children, read_object, remove_objects, write_objects
+from brain_assets.paths import parse_place
+from brain_assets.retry import RetryPolicy
+from brain_assets.store.bucket import BucketStore
+from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.local import LocalStore
+from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
+from brain_assets.store.port import Store
+from brain_assets_tests.loopback_hub import Fault
+from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
+from brain_assets_tests.store.hubs import REPO, TOKEN, Files, WatchedHub
+
+NAME = "snapshot-2019-12-31"
+QUICK = RetryPolicy(attempts=5, first_wait=0.003)
+
+FAULTS = {
+    "s3": (500, 503, DROP, TRUNCATE, STALL),
+    "hub": ("429", "500", "503", "drop", "truncate", "wrong bytes", "silence", "echo token"),
+}
+"""Every fault that may pass: statuses, a connection that is reset or closed in the middle of a request or of an answer,
+other bytes than asked for, silence, a server that repeats the token."""
+DEATHS = {"s3": (DROP, TRUNCATE, 403), "hub": ("drop", "truncate", "401", "403")}
+"""What a place sees of a writer that is killed (its request was not done, or was), and what refuses one."""
+
+
+def made_up(number: int) -> Files:
+    """Give the files of a snapshot that no family could load: stores do not look into them."""
+    card = f"---\nlicense: other\nmodel_name: made up\ntags:\n- test\n---\n\n# Number {number}\n"
+    payload = {
+        MODEL: b"\0model %d" % number * 50,
+        WEIGHTS: b"\0weights %d" % number,
+        SCALER: b"\x80scaler %d" % number,
+        CONFIG: b'{\n  "number": %d\n}\n' % number,
+        CARD: card.encode(),
+    }
+    return build(payload, {"family": "lstm", "market": "sample", "number": number})
+
+
+class Place(Protocol):
+    """A store and what lies under it."""
+
+    kind: str
+
+    def open(self, policy: RetryPolicy = QUICK) -> Store:
+        """Open it as another process would."""
+
+    def put(self, files: Files) -> None:
+        """Put exactly these files under `NAME`, past the store."""
+
+    def get(self) -> Files:
+        """Give what lies under `NAME`, whatever it is."""
+
+    def n_requests(self, work: Callable[[], object]) -> int:
+        """Count the requests of something."""
+
+    def faulty(self, fault: int | str, at: int, times: int | None = 1) -> "contextmanager[None]":
+        """Let the requests from the `at`-th on fail, so many of them; None: all."""
+
+
+class Disk:
+    kind = "disk"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, policy: RetryPolicy = QUICK) -> LocalStore:
+        return LocalStore(self.folder)
+
+    def put(self, files: Files) -> None:
+        shutil.rmtree(self.folder / NAME, ignore_errors=True)
+        for name, data in files.items():
+            (self.folder / NAME / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / NAME / name).write_bytes(data)
+
+    def get(self) -> Files:
+        return {path.name: path.read_bytes() for path in (self.folder / NAME).iterdir()}
+
+
+class Bucket:
+    def __init__(self, folder: UPath, server: LoopbackS3 | None) -> None:
+        self.folder, self.server, self.kind = folder, server, "s3" if server else "memory"
+
+    def open(self, policy: RetryPolicy = QUICK) -> BucketStore:
+        return BucketStore(self.folder)
+
+    def put(self, files: Files) -> None:
+        remove_objects([self.folder / NAME / name for name in list_children(self.folder / NAME)])
+        write_objects({self.folder / NAME / name: data for name, data in files.items()})
+
+    def get(self) -> Files:
+        return {name: read_object(self.folder / NAME / name) for name in list_children(self.folder / NAME)}
+
+    def n_requests(self, work: Callable[[], object]) -> int:
+        assert self.server is not None
+        with self.server.counted() as requests:
+            work()
+        return len(requests)
+
+    @contextmanager
+    def faulty(self, fault: int | str, at: int, times: int | None = 1) -> Iterator[None]:
+        assert self.server is not None
+        n_seen = 0
+
+        def befall(request: str) -> int | str | None:
+            nonlocal n_seen
+            n_seen += 1
+            return fault if n_seen > at and (times is None or n_seen <= at + times) else None
+
+        with self.server.faulty(befall):
+            yield
+
+
+class Hub:
+    kind = "hub"
+
+    def __init__(self, hub: WatchedHub) -> None:
+        self.hub = hub
+
+    def open(self, policy: RetryPolicy = QUICK) -> HubStore:
+        return HubStore(HubAddress(REPO, SecretStr(TOKEN), self.hub.endpoint), policy)
+
+    def put(self, files: Files) -> None:
+        if ("model", REPO) not in self.hub.repos():
+            self.hub.add_repo(REPO)
+        self.hub.put(REPO, NAME, files, "put")
+
+    def get(self) -> Files:
+        return self.hub.files(REPO, NAME)
+
+    def n_requests(self, work: Callable[[], object]) -> int:
+        self.hub.forget()
+        work()
+        return len(self.hub.requests)
+
+    @contextmanager
+    def faulty(self, fault: int | str, at: int, times: int | None = 1) -> Iterator[None]:
+        self.hub.fail(Fault(str(fault), at=at, times=times, retry_after=0))
+        yield
+        self.hub.clear_faults()
+
+
+def memory_place() -> UPath:
+    """Give an empty prefix of fsspec's memory."""
+    place = parse_place("memory://test-stores")
+    assert isinstance(place, UPath)
+    files = place.fs
+    if files.exists(place.path):
+        files.rm(place.path, recursive=True)
+    return place

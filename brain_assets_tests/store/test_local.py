@@ -1,0 +1,201 @@
+"""Folders on a disk: whole, or not there."""
+
+import json
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
+from brain_assets.store.local import LocalStore
+from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
+
+NAME = "snapshot-2019-12-31"
+DEAD = 2**22 + 1
+"""A process id that cannot exist: above the kernel's largest."""
+
+
+def content(round_: int) -> dict[str, bytes]:
+    return build({name: f"{name} {round_}".encode() * 100 for name in PAYLOAD}, {"round": round_})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    store = LocalStore(tmp_path / "lstm")
+    store.write(NAME, content(1))
+    return store
+
+
+def test_what_is_written_is_read_and_lies_there_flat(store: LocalStore) -> None:
+    assert store.list() == [NAME]
+    assert store.read(NAME) == content(1)
+    assert store.read_manifest(NAME) == json.loads(content(1)[MANIFEST])
+    assert {path.name: path.read_bytes() for path in (store.folder / NAME).iterdir()} == content(1)
+    assert store.find(NAME) is not None
+
+
+def test_replacing_leaves_the_new_one_alone(store: LocalStore) -> None:
+    store.write(NAME, content(2))
+    assert store.read(NAME) == content(2)
+    assert names(store.folder) == [NAME]
+
+
+def test_nothing_there_is_missing_and_not_damaged(store: LocalStore, tmp_path: Path) -> None:
+    for ask in (store.read, store.read_manifest):
+        with pytest.raises(MissingSnapshotError, match=r"snapshot-2018-12-31: expected a snapshot, got none; train it"):
+            ask("snapshot-2018-12-31")
+    assert store.find("snapshot-2018-12-31") is None
+    assert LocalStore(tmp_path / "nowhere").list() == []
+
+
+def harm(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    path.unlink()
+    if how == "short":
+        path.write_bytes(data[:-1])
+    elif how == "a folder":
+        path.mkdir()
+    elif how == "a pipe":
+        os.mkfifo(path)
+    elif how == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**30)
+
+
+@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe", "huge"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_is_not_what_was_written_is_named(store: LocalStore, file: str, how: str) -> None:
+    harm(store.folder / NAME / file, how)
+    with pytest.raises(
+        DamagedSnapshotError, match=rf"{NAME}/{file}: expected .*; it is damaged: train it again"
+    ) as raised:
+        store.read(NAME)
+    assert raised.value.file == file
+    assert store.list() == [NAME]  # it is there: whoever reads it is told
+    assert store.find(NAME) is None
+    if file == MANIFEST:
+        with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{MANIFEST}: "):
+            store.read_manifest(NAME)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_flipped_bit_on_the_disk_is_named(store: LocalStore, file: str) -> None:
+    path, places = store.folder / NAME / file, random.Random(file)
+    data = path.read_bytes()
+    for _ in range(200):
+        flipped = bytearray(data)
+        flipped[places.randrange(len(data))] ^= 1 << places.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{file}: "):
+            store.read(NAME)
+
+
+def test_an_empty_folder_is_damaged(store: LocalStore) -> None:
+    (store.folder / "snapshot-2018-12-31").mkdir()
+    with pytest.raises(DamagedSnapshotError, match=r"snapshot-2018-12-31/model.safetensors: expected a file, got none"):
+        store.read("snapshot-2018-12-31")
+
+
+def test_files_that_do_not_verify_are_not_written(store: LocalStore) -> None:
+    with pytest.raises(DamagedSnapshotError, match=r"config.json: expected the SHA-256 that"):
+        store.write(NAME, {**content(2), "config.json": content(3)["config.json"]})
+    assert store.read(NAME) == content(1)
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="expected a folder with room to write to, got: File exists"):
+        LocalStore(tmp_path / "file").write(NAME, content(1))
+
+
+def write_and_die(store: LocalStore, steps: int) -> bool:
+    """Write in a process of its own that dies before it changes anything for the `steps`-th time; False: it did not."""
+    child = os.fork()
+    if child == 0:
+        left = [steps]
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT
+            if opened or event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
+                left[0] -= 1
+                if left[0] < 0:
+                    os._exit(9)
+
+        sys.addaudithook(watch)
+        try:
+            store.write(NAME, content(2))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+@pytest.mark.parametrize(("is_replaced", "n_ways"), [(False, 2), (True, 3)])
+def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none(
+    tmp_path: Path, is_replaced: bool, n_ways: int
+) -> None:
+    seen = set()
+    died, steps = True, 0
+    while died:
+        store = LocalStore(tmp_path / str(steps) / "lstm")
+        if is_replaced:
+            store.write(NAME, content(1))
+        died = write_and_die(store, steps)
+        stands = [store.read(name) for name in store.list()]
+        assert stands in ([], [content(1)], [content(2)])
+        seen.add(stands[0]["config.json"] if stands else b"none")
+        store.write(NAME, content(3))
+        assert names(store.folder) == [NAME]  # what the dead one left is gone
+        steps += 1
+    assert steps > 8
+    assert len(seen) == n_ways
+
+
+def test_temporary_folders_of_running_processes_are_left_alone(store: LocalStore) -> None:
+    mine = f".new-{os.getpid()}-0123abcd-snapshot-2018-12-31"
+    (store.folder / mine).mkdir()
+    (store.folder / f".old-{DEAD}-0123abcd-snapshot-2018-12-31").mkdir()
+    store.write(NAME, content(2))
+    assert names(store.folder) == [mine, NAME]
+    assert store.list() == [NAME]
+
+
+def at_once(*works: Callable[[], object]) -> None:
+    """Do all of it at once, each in a thread; raises what any of them raises."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_of_several_that_write_the_same_name_one_stands_whole(store: LocalStore) -> None:
+    def write(round_: int) -> None:
+        for _ in range(20):
+            store.write(NAME, content(round_))
+
+    at_once(*(lambda round_=round_: write(round_) for round_ in (2, 3, 4)))
+    assert store.read(NAME) in [content(2), content(3), content(4)]
+    assert names(store.folder) == [NAME]

@@ -1,0 +1,164 @@
+import hashlib
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brain_assets.errors import DamagedSnapshotError, SnapshotError
+from brain_assets.store.checks import check_identity
+from brain_assets.store.manifest import (
+    CONFIG,
+    DEEPEST,
+    FILES,
+    MANIFEST,
+    PAYLOAD,
+    build,
+    check_listing,
+    parse,
+    parse_json,
+    render_json,
+    verify,
+)
+from brain_assets.store.names import cutoff_of_year
+
+CONTENT = {name: f"{name} é".encode() * 20 for name in PAYLOAD}
+METADATA: dict[str, Any] = {
+    "family": "lstm",
+    "cutoff_date": "2019-12-31",
+    "fingerprint": {"value": "a" * 64, "config": "b" * 64},
+    "market": "made up",
+    "caveat": "none",
+    "n_threads": 1,
+    "training": {"curve": [{"epoch": 0, "train": 0.1}]},
+}
+
+
+def canonical(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+
+
+def signed(**changes: Any) -> bytes:
+    """A manifest with other values, and the right hash over itself."""
+    values = {**json.loads(build(CONTENT, METADATA)[MANIFEST]), **changes}
+    del values["manifest"]
+    own = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return canonical({**values, "manifest": own})
+
+
+def test_a_manifest_states_hash_and_size_of_every_file_and_the_hash_of_itself() -> None:
+    files = build(CONTENT, METADATA)
+    assert list(files) == list(FILES)
+    values = json.loads(files[MANIFEST])
+    own = values.pop("manifest")
+    assert own == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    assert values.pop("files") == {name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()}
+    assert values.pop("sizes") == {name: len(data) for name, data in CONTENT.items()}
+    assert values == METADATA
+    assert verify(files) == json.loads(files[MANIFEST])
+    assert build(CONTENT, verify(files)) == files  # what came of a manifest may go into one
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_flipped_bit_is_noticed_and_names_the_file(name: str) -> None:
+    files = build(CONTENT, METADATA)
+    places = random.Random(1)
+    for _ in range(200):
+        data = bytearray(files[name])
+        data[places.randrange(len(data))] ^= 1 << places.randrange(8)
+        with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected") as raised:
+            verify({**files, name: bytes(data)})
+        assert raised.value.file == name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_absent_short_long_and_huge_files_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = build(CONTENT, METADATA)
+    for other in (files[name][:-1], files[name] + b"\n", b""):
+        with pytest.raises(DamagedSnapshotError, match=f"^{name}: "):
+            verify({**files, name: other})
+    sizes = {each: len(data) for each, data in files.items()}
+    with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected at most [0-9,]+ bytes, got 1,000,000,000;"):
+        check_listing({**sizes, name: 10**9})
+    del files[name]
+    with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected a file, got none;"):
+        verify(files)
+
+
+def test_a_file_more_is_refused() -> None:
+    with pytest.raises(DamagedSnapshotError, match=r"'\.\./x': expected no files but .*, got one more"):
+        verify({**build(CONTENT, METADATA), "../x": b""})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"files": None}, {"files": []}, {"files": {}}, {"files": {"a": 1}}, {"sizes": 3}, {"sizes": {}}]
+)
+def test_manifests_that_do_not_list_the_files_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(
+        DamagedSnapshotError, match=r"metadata.json: expected model.safetensors, .* under (files|sizes)"
+    ):
+        parse(signed(**changes))
+
+
+@pytest.mark.parametrize("stated", [None, "x", [], 1.5, -1])
+@pytest.mark.parametrize("key", ["files", "sizes"])
+def test_what_a_manifest_states_of_a_file_may_be_anything(key: str, stated: object) -> None:
+    manifest = signed(**{key: {**json.loads(build(CONTENT, METADATA)[MANIFEST])[key], CONFIG: stated}})
+    with pytest.raises(DamagedSnapshotError, match=r"^config.json: expected"):
+        verify({**CONTENT, MANIFEST: manifest})
+
+
+HOSTILE = {
+    "empty": b"",
+    "not UTF-8": b"\xff",
+    "a number": b"3\n",
+    "a list": b"[]\n",
+    "deep": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000,
+    "deep as we write it": render_json({"a": json.loads("[" * DEEPEST + "]" * DEEPEST)}),
+    "NaN": b'{\n  "a": NaN\n}\n',
+    "infinity": b'{\n  "a": Infinity\n}\n',
+    "beyond floats": b'{\n  "a": 1e400\n}\n',
+    "400 digits": b'{\n  "a": 1' + b"0" * 400 + b"\n}\n",
+    "5,000 digits": b'{\n  "a": 1' + b"0" * 5000 + b"\n}\n",
+    "a key twice": b'{\n  "a": 1,\n  "a": 2\n}\n',
+    "other spacing": b'{"a": 1}',
+    "huge": b" " * (4 * 2**20 + 1),
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_json_is_refused_in_one_sentence(data: bytes) -> None:
+    for read in (parse, lambda data: parse_json(MANIFEST, data)):
+        with pytest.raises(DamagedSnapshotError, match=r"^metadata.json: expected [^\n]{1,200}$"):
+            read(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with pytest.raises(DamagedSnapshotError):
+        parse(data)
+
+
+def test_a_manifest_must_be_of_the_family_the_date_and_the_market() -> None:
+    manifest = parse(build(CONTENT, METADATA)[MANIFEST])
+    check_identity(manifest, None, None)
+    check_identity(manifest, "lstm", cutoff_of_year(2019), "made up")
+    with pytest.raises(SnapshotError, match=r"metadata.json: expected family sac, got 'lstm'"):
+        check_identity(manifest, "sac", None)
+    with pytest.raises(SnapshotError, match=r"metadata.json: expected cutoff_date 2020-12-31, got '2019-12-31'"):
+        check_identity(manifest, "lstm", cutoff_of_year(2020))
+    with pytest.raises(SnapshotError, match=r"metadata.json: expected market live, got 'made up'"):
+        check_identity(manifest, "lstm", None, "live")
+
+
+@pytest.mark.parametrize("key", ["cutoff_date", "fingerprint", "market", "caveat", "n_threads"])
+@pytest.mark.parametrize("value", [None, [], {}, -1, True, 10**17, "x\ny" * 100])
+def test_an_identity_of_another_kind_is_refused(key: str, value: object) -> None:
+    manifest = {**METADATA, key: value}
+    if (key in ("market", "caveat") and isinstance(value, str)) or (key == "n_threads" and value == 10**17):
+        return
+    with pytest.raises(SnapshotError, match=rf"^metadata.json: expected {key}[^\n]+$"):
+        check_identity(manifest, None, None)

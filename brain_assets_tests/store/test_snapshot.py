@@ -1,0 +1,493 @@
+"""Snapshots of strangers: folders that verify, since their manifests match, and whose content is refused."""
+
+import ast
+import functools
+import io
+import json
+import os
+import pickle
+import random
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+
+import brain_assets
+from brain_assets.errors import DamagedSnapshotError, LookAheadError, SnapshotError
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.store.manifest import CARD, CONFIG, FILES, MANIFEST, MODEL, SCALER, WEIGHTS, build, render_json
+from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.scaler import NAMES as SCALER_NAMES
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.weights import write_arrays
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+
+CUTOFF = cutoff_of_year(2018)
+NAN, INF = float("nan"), float("inf")
+
+Files = dict[str, bytes]
+
+
+class Made(dict[str, Files]):
+    """By family; short where a test that fails says what it got."""
+
+    def __repr__(self) -> str:
+        return "made"
+
+
+@pytest.fixture(scope="module")
+def snapshots(
+    panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, ModelSnapshot]:
+    empty = {"lstm": SnapshotLocalStorage("lstm", tmp_path_factory.mktemp("empty"))}
+    forecasts = build_forecast_features(panel, range(2016, 2019), empty)
+    weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, "ppo", CUTOFF)
+    return {
+        "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
+        "patchtst": train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP),
+        "ppo": train_policy_snapshot("ppo", weeks, CUTOFF, PpoConfig(**TINY_PPO), MADE_UP),
+        "sac": train_policy_snapshot("sac", weeks, CUTOFF, SacConfig(**TINY_SAC), MADE_UP),
+    }
+
+
+@pytest.fixture(scope="module")
+def made(snapshots: Mapping[str, ModelSnapshot]) -> Mapping[str, Files]:
+    return Made({family: snapshot.files for family, snapshot in snapshots.items()})
+
+
+def forged(files: Files, metadata: Callable[[dict], object] = lambda _: None, **changes: bytes) -> Files:
+    """Other ``weights_pt``, ``config_json``, ... and metadata, with a manifest that matches."""
+    manifest = json.loads(files[MANIFEST])
+    metadata(manifest)
+    payload = {name: changes.pop(name.replace(".", "_"), data) for name, data in files.items() if name != MANIFEST}
+    assert not changes
+    return build(payload, manifest)
+
+
+def refusal(files: Files, metadata: Callable[[dict], object] = lambda _: None, **changes: bytes) -> str:
+    """Load what `forged` makes; gives the sentence of the refusal, after the place."""
+    with pytest.raises(SnapshotError) as raised:
+        ModelSnapshot.from_files("ada/lstm@x", forged(files, metadata, **changes))
+    sentence = str(raised.value)
+    assert sentence.startswith("ada/lstm@x/")
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert len(sentence) < 600
+    return sentence.removeprefix("ada/lstm@x/")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_loads_as_it_was_and_saves_to_the_same_bytes(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], tmp_path: Path, family: str
+) -> None:
+    """Without this, every other test here could pass for the wrong reason."""
+    snapshots[family].save(tmp_path / "one")
+    loaded = ModelSnapshot.load(tmp_path / "one")
+    assert (loaded.family, loaded.cutoff_date, loaded.card) == (family, CUTOFF, snapshots[family].card)
+    assert (loaded.config, loaded.metadata) == (snapshots[family].config, snapshots[family].metadata)
+    assert list(loaded.arrays) == list(snapshots[family].arrays)
+    for name, array in snapshots[family].arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array, strict=True)
+    assert loaded.files == made[family]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_files_beside_the_model_hold_the_same_for_users_of_torch_and_scikit_learn(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str
+) -> None:
+    state_dict = torch.load(io.BytesIO(made[family][WEIGHTS]), weights_only=True)
+    assert list(state_dict) == [name for name in snapshots[family].arrays if name not in SCALER_NAMES]
+    for name, tensor in state_dict.items():
+        np.testing.assert_array_equal(tensor.numpy(), snapshots[family].arrays[name], strict=True)
+    scaler = pickle.loads(made[family][SCALER])
+    mean, scale = (snapshots[family].arrays[name] for name in SCALER_NAMES[:2])
+    assert type(scaler) is StandardScaler
+    rows = np.random.default_rng(0).normal(size=(3, len(mean)))
+    np.testing.assert_array_equal(scaler.transform(rows), (rows - mean) / scale)
+    assert pickle.dumps(scaler, protocol=4) == made[family][SCALER]  # as if a fitted one had been pickled
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_anywhere_is_noticed_and_names_the_file(made: Mapping[str, Files], name: str) -> None:
+    places = random.Random(name)
+    for _ in range(200):
+        data = bytearray(made["lstm"][name])
+        data[places.randrange(len(data))] ^= 1 << places.randrange(8)
+        with pytest.raises(DamagedSnapshotError, match=f"^here/{name}: expected "):
+            ModelSnapshot.from_files("here", {**made["lstm"], name: bytes(data)})
+
+
+def test_weeks_that_begin_on_or_before_the_cutoff_are_refused(snapshots: Mapping[str, ModelSnapshot]) -> None:
+    weeks = np.array(["2018-12-31", "2019-01-07"], dtype="datetime64[D]")
+    snapshots["lstm"].refuse_known_weeks(weeks[1:])
+    with pytest.raises(LookAheadError, match="expected weeks that begin after its cut-off, got one of 2018-12-31"):
+        snapshots["lstm"].refuse_known_weeks(weeks)
+
+
+def test_values_that_json_has_not_are_not_written(snapshots: Mapping[str, ModelSnapshot], tmp_path: Path) -> None:
+    for value in (NAN, INF, object()):
+        bad = replace(snapshots["lstm"], metadata={**snapshots["lstm"].metadata, "more": value})
+        with pytest.raises(SnapshotError, match="lstm snapshot-2018-12-31: expected a configuration and metadata of"):
+            bad.save(tmp_path / "snapshot-2018-12-31")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- weights.pt and feature_scaler.pkl are never opened
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self._call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self._call
+
+
+def stored(value: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+def in_archive(content: bytes) -> bytes:
+    """A torch archive with another pickle in it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(stored({}))) as source, zipfile.ZipFile(out, "w") as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, content if entry.filename.endswith(".pkl") else source.read(entry))
+    return out.getvalue()
+
+
+def nested(end: bytes) -> bytes:
+    """2**60 hashes in 250 bytes: a tuple of two that are the same, 60 times, to be a key or a member."""
+    return b"\x80\x04" + end[:1] + b")" + b"\x94" + b"".join(b"h%c\x86\x94" % i for i in range(60)) + end[1:] + b"."
+
+
+@contextmanager
+def nothing_unpickled() -> Iterator[None]:
+    """Fail if pickle looks up a name, or anything is run, while this is on."""
+    seen: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event in ("pickle.find_class", "os.system", "subprocess.Popen", "exec", "marshal.loads"):
+            seen.append(f"{event} {arguments}")
+
+    sys.addaudithook(watch)
+    yield
+    watching = False
+    assert seen == []
+
+
+BOMBS = {
+    "a shell": pickle.dumps(Call(os.system, "touch was-here")),
+    "eval": pickle.dumps(Call(eval, "open('was-here', 'w')")),
+    "nested keys": nested(b"}K\x01s"),
+    "nested frozenset": nested(b"(\x91"),
+    "nested set": nested(b"\x8f(\x90"),
+    "3 GB of zeros": pickle.dumps(Call(bytearray, 3 * 2**30)),
+    "hex of hex": pickle.dumps(Call(bytes.fromhex, "00" * 10_000)),
+    "a memo of 32 GB": b"\x80\x04]r\xff\xff\xff\xff.",
+    "nested until the interpreter breaks": b"\x80\x04)" + b"\x85" * 1_000_000 + b".",
+    "a tensor of 2**62": stored({"a": torch.zeros(1).expand(2**62)}),
+    "an OrderedDict of None": b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsNsb.",
+    "zip64": stored({"a": torch.zeros(1)})[:-22] + b"PK\x06\x06" + b"\xff" * 52 + b"PK\x05\x06" + b"\xff" * 18,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_beside_a_good_model_is_never_opened(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], content: bytes, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    files = forged(made["lstm"], weights_pt=in_archive(content), feature_scaler_pkl=content)
+    with nothing_unpickled():
+        loaded = ModelSnapshot.from_files("here", files)
+        again = ModelSnapshot.from_files("here", forged(made["lstm"], weights_pt=content))
+    for snapshot in (loaded, again):
+        for name, array in snapshots["lstm"].arrays.items():
+            np.testing.assert_array_equal(snapshot.arrays[name], array)
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_the_shell_runs_where_somebody_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(BOMBS["a shell"])
+    assert (tmp_path / "was-here").exists()
+
+
+READERS = {"load", "loads", "read_pickle", "Unpickler"}
+PICKLERS = {"pickle", "_pickle", "pickletools", "cloudpickle", "joblib", "dill", "torch", "shelve", "marshal"}
+
+
+def test_no_module_can_open_a_pickle() -> None:
+    """None imports pickle (but for the name of its error), and none asks a package that knows it to read."""
+    found = []
+    for path in Path(brain_assets.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                bad = {name.name.split(".")[0] for name in node.names} & (PICKLERS - {"torch", "cloudpickle"})
+            elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PICKLERS:
+                names = {name.name for name in node.names}
+                bad = names & READERS if node.module and node.module.startswith("torch") else names
+                bad -= {"UnpicklingError"}
+            elif isinstance(node, ast.Attribute) and node.attr in READERS:
+                value = node.value
+                bad = {node.attr} if isinstance(value, ast.Name) and value.id in PICKLERS | {"pd", "pandas"} else set()
+            elif isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "weights_only"):
+                bad = (
+                    set() if isinstance(node.value, ast.Constant) and node.value.value in SAFE[node.arg] else {node.arg}
+                )
+            else:
+                continue
+            found += [f"{path.name}: {name}" for name in bad]
+    assert found == []
+
+
+SAFE = {"allow_pickle": (False,), "weights_only": (True,)}
+
+
+# ---- model.safetensors
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "sentence"),
+    [
+        ("lstm", {"head.weight": None}, "expected the array head.weight, got none"),
+        ("lstm", {"extra": np.zeros(1, np.float32)}, "got extra"),
+        ("lstm", {"head.weight": np.zeros((1, 5), np.float32)}, "expected head.weight float32 (1, 4), as config.json"),
+        ("lstm", {"head.weight": np.zeros((1, 4))}, "as config.json says, got float64 (1, 4)"),
+        ("lstm", {"head.bias": np.array([NAN], np.float32)}, "expected finite numbers of a usual size in head.bias"),
+        ("lstm", {"lstm.bias_hh_l0": np.full(16, 3e38, np.float32)}, "a usual size in lstm.bias_hh_l0"),
+        ("ppo", {"score.bias": None}, "expected the array score.bias, got none"),
+        ("ppo", {"actor.own.weight": np.zeros((9, 9), np.float32)}, "float32 (8, 8), as config.json says"),
+        ("ppo", {"log_std": np.array([0.0, NAN], np.float32)}, "a usual size in log_std"),
+        ("sac", {"scaler.scale": np.zeros(10)}, "a usual size in scaler.scale"),
+    ],
+)
+def test_arrays_that_are_not_the_familys_are_refused(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, changes: dict[str, Any],
+    sentence: str,
+) -> None:  # fmt: skip
+    arrays = {**snapshots[family].arrays, **changes}
+    model = write_arrays({name: array for name, array in arrays.items() if array is not None})
+    got = refusal(made[family], model_safetensors=model)
+    assert got.startswith("model.safetensors: ")
+    assert sentence in got
+
+
+@pytest.mark.parametrize(("family", "n_features"), [("lstm", 5), ("patchtst", 12), ("ppo", 10)])
+def test_a_scaler_of_another_number_of_features_is_refused(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, n_features: int
+) -> None:
+    arrays = {**snapshots[family].arrays, **dict.fromkeys(SCALER_NAMES[:3], np.ones(4))}
+    sentence = refusal(made[family], model_safetensors=write_arrays(arrays))
+    assert sentence.startswith(f"model.safetensors: expected a scaler of {n_features} features, got one of 4;")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", pickle.dumps(3), b"\xff" * 100], ids=repr)
+def test_a_model_that_is_no_safetensors_is_refused(made: Mapping[str, Files], data: bytes) -> None:
+    assert refusal(made["lstm"], model_safetensors=data).startswith("model.safetensors: expected a header of at most")
+
+
+def test_a_model_under_the_name_of_a_sister_family_is_refused(made: Mapping[str, Files]) -> None:
+    for family, other in (("lstm", "patchtst"), ("patchtst", "lstm"), ("ppo", "sac"), ("lstm", "ppo")):
+        sentence = refusal(made[family], put("family", other))
+        assert sentence.startswith("config.json: ")
+
+
+# ---- config.json
+
+
+def config_json(snapshot: ModelSnapshot, **changes: object) -> bytes:
+    return render_json({name: value for name, value in {**snapshot.config, **changes}.items() if value is not ...})
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "problem"),
+    [
+        ("lstm", {"units": 3}, ""),
+        ("lstm", {"clip": ...}, "clip"),
+        ("lstm", {"hidden_size": 10**9}, "hidden_size"),
+        ("lstm", {"n_layers": 10**6}, "n_layers"),
+        ("lstm", {"window": 10**12}, "window"),
+        ("lstm", {"window": "60"}, "window"),
+        ("lstm", {"window": True}, "window"),
+        ("lstm", {"clip": 1e300}, ""),
+        ("lstm", {"target": ["raw"]}, "target"),
+        ("lstm", {"target": "x" * 10**6}, "target"),
+        ("lstm", {"x" * 10**6: 1}, ""),
+        ("ppo", {"training": {"hidden": 10**9}}, ""),
+        ("ppo", {"training": {**PpoConfig().model_dump(), "hidden": 10**9}}, "hidden"),
+        ("ppo", {"rules": {"min_cash": 0.0, "max_weight": 99, "cost_bps": 0}}, "max_weight"),
+        ("ppo", {"rules": None}, "rules"),
+        ("ppo", {"more": 1}, "keys"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot], family: str, changes: dict[str, object],
+    problem: str,
+) -> None:  # fmt: skip
+    if changes == {"clip": 1e300}:  # strange, but it clips nothing
+        ModelSnapshot.from_files("x", forged(made[family], config_json=config_json(snapshots[family], **changes)))
+        return
+    sentence = refusal(made[family], config_json=config_json(snapshots[family], **changes))
+    assert sentence.startswith("config.json: ")
+    assert problem in sentence
+
+
+def test_a_configuration_of_another_network_is_refused(
+    made: Mapping[str, Files], snapshots: Mapping[str, ModelSnapshot]
+) -> None:
+    sentence = refusal(made["lstm"], config_json=config_json(snapshots["lstm"], hidden_size=8))
+    assert "float32 (32, 5), as config.json says, got float32 (16, 5)" in sentence
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"window": ' + b"9" * 5_000 + b"}"], ids=range(6)
+)
+def test_a_configuration_that_is_no_object_is_refused(made: Mapping[str, Files], content: bytes) -> None:
+    for family in FAMILIES:
+        assert refusal(made[family], config_json=content).startswith("config.json: expected ")
+
+
+# ---- metadata.json and README.md
+
+
+def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
+    """Set, or by Ellipsis remove, what stands at a path such as ``training.curve``."""
+
+    def change(manifest: dict) -> None:
+        *above, last = path.split(".") if isinstance(path, str) else path
+        inner: Any = functools.reduce(lambda values, key: values[key], above, manifest)
+        if value is ...:
+            del inner[last]
+        else:
+            inner[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("family", "path", "value", "problem"),
+    [
+        ("lstm", "family", "gru", "family to be one of lstm, patchtst, ppo, sac"),
+        ("lstm", "family", ..., "family to be one of lstm, patchtst, ppo, sac"),
+        ("lstm", "family", ["lstm"], "family to be one of lstm, patchtst, ppo, sac"),
+        ("lstm", "cutoff_date", "2018-02-31", "cutoff_date to be a date such as 2019-12-31, got '2018-02-31'"),
+        ("lstm", "cutoff_date", "20181231", "cutoff_date to be a date"),
+        ("lstm", "cutoff_date", "9999-12-31", "cutoff_date to be a date"),
+        ("lstm", "cutoff_date", 2018, "cutoff_date to be a date such as 2019-12-31, got 2018"),
+        ("lstm", "cutoff_date", ..., "cutoff_date, got nothing"),
+        ("lstm", "fingerprint", "abc", "fingerprint to be an object, got str"),
+        ("lstm", "fingerprint.value", ..., "fingerprint.value, got nothing"),
+        ("lstm", "fingerprint.value", "../../etc", "fingerprint.value to be 64 hexadecimal digits"),
+        ("lstm", "market", 3, "market to be a text, got 3"),
+        ("lstm", "caveat", ..., "caveat, got nothing"),
+        ("lstm", "training", ..., "training, got nothing"),
+        ("lstm", "training.best_epoch", -1, "training.best_epoch to be an integer >= 0, got -1"),
+        ("lstm", "training.train_loss", 1e300, "training.train_loss to be a finite number, got 1e+300"),
+        ("lstm", "training.train_loss", True, "training.train_loss to be a finite number, got True"),
+        ("lstm", "training.curve", {}, "training.curve to be a list, got dict"),
+        ("lstm", "training.curve", [{"epoch": 1}], "training.curve[0].train, got nothing"),
+        ("lstm", "training.curve", [3], "training.curve[0] to be an object, got int"),
+        ("lstm", "data", None, "data to be an object, got NoneType"),
+        ("lstm", "data.symbols", "AAA", "data.symbols to be a list of names, got 'AAA'"),
+        ("lstm", "data.symbols", ["A", 3], "data.symbols to be a list of names, got ['A', 3]"),
+        ("lstm", "data.first_session", "then", "data.first_session to be a date"),
+        ("lstm", "data.last_session", "2019-01-02", "data.last_session on or before the cut-off 2018-12-31"),
+        ("lstm", "device", "tpu", "device to be cpu or cuda, got 'tpu'"),
+        ("ppo", "device", None, "device to be cpu or cuda, got None"),
+        ("lstm", "forecast_scale", 101, "forecast_scale to be a number from 0 to 100, got 101"),
+        ("lstm", "forecast_scale", -1e-9, "forecast_scale to be a number from 0 to 100, got -1e-09"),
+        ("lstm", "forecast_scale", "1", "forecast_scale to be a number from 0 to 100, got '1'"),
+        ("lstm", "forecast_scale", ..., "forecast_scale, got nothing"),
+        ("ppo", "training.annual_growth", None, "training.annual_growth to be a finite number, got None"),
+        ("ppo", "training.curve", [{"steps": 1.5, "reward": 0}], "training.curve[0].steps to be an integer"),
+        ("ppo", "data.n_weeks", "many", "data.n_weeks to be an integer >= 0, got 'many'"),
+    ],
+)
+def test_metadata_without_what_is_needed_later_is_refused(
+    made: Mapping[str, Files], family: str, path: str, value: object, problem: str
+) -> None:
+    assert refusal(made[family], put(path, value)).startswith(f"metadata.json: expected {problem}")
+
+
+def test_a_number_of_400_digits_is_refused(made: Mapping[str, Files]) -> None:
+    sentence = refusal(made["lstm"], put("forecast_scale", 10**400))
+    assert sentence.startswith("metadata.json: expected JSON, got what cannot be read as such ('a number of 401 digits")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_snapshot_from_before_there_were_devices_loads(made: Mapping[str, Files], family: str) -> None:
+    assert "device" not in ModelSnapshot.from_files("x", forged(made[family], put("device", ...))).metadata
+
+
+def test_rank_correlations_that_there_are_none_of_are_no_reason_to_refuse(made: Mapping[str, Files]) -> None:
+    for family, path in (("lstm", "validation_rank_correlation"), ("ppo", "forecast_rank_correlation")):
+        ModelSnapshot.from_files("x", forged(made[family], put(f"training.{path}", None)))
+
+
+def test_a_card_that_is_no_text_is_refused(made: Mapping[str, Files]) -> None:
+    assert refusal(made["lstm"], README_md=b"\xff").startswith("README.md: expected UTF-8 text, got byte 0")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20) | st.dates().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+def paths(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where values stand; not what `build` writes anew."""
+    found = []
+    for key in set(values) - {"files", "sizes", "manifest"}:
+        found += [(*above, key), *(paths(values[key], (*above, key)) if isinstance(values[key], dict) else [])]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("family", ["lstm", "ppo"])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_in_any_field_is_taken_or_refused_in_one_sentence(
+    made: Mapping[str, Files], family: str, data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from([CONFIG, MANIFEST]))
+    values = json.loads(made[family][name])
+    put(data.draw(st.sampled_from(paths(values))), data.draw(JSON | st.just(...)))(values)
+    payload = {key: content for key, content in made[family].items() if key != MANIFEST}
+    manifest = json.loads(made[family][MANIFEST])
+    files = build({**payload, CONFIG: render_json(values)}, manifest) if name == CONFIG else build(payload, values)
+    try:
+        loaded = ModelSnapshot.from_files("x", files)
+    except SnapshotError as error:
+        sentence = str(error)
+    else:
+        sentence = f"x/{CARD}" if loaded.files == files else "other bytes"
+    assert sentence.startswith((f"x/{CONFIG}: ", f"x/{MANIFEST}: ", f"x/{MODEL}: ", f"x/{CARD}"))
+    assert "\n" not in sentence

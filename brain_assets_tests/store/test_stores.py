@@ -1,0 +1,280 @@
+"""What every store promises, run on a disk, on an S3 server, in fsspec's memory and on a Hub."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from brain_assets import objects
+from brain_assets.errors import BrainAssetsError, DamagedSnapshotError, MissingSnapshotError, SnapshotError
+from brain_assets.retry import NO_RETRY
+from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD
+from brain_assets.store.port import Store
+from brain_assets_tests.loopback_s3 import STALL, forget_connections
+from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
+from brain_assets_tests.store.places import (
+    DEATHS,
+    FAULTS,
+    NAME,
+    QUICK,
+    Bucket,
+    Disk,
+    Hub,
+    Place,
+    made_up,
+    memory_place,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
+
+OLD, NEW = made_up(1), made_up(2)
+
+
+def open_place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if kind == "disk":
+        return Disk(tmp_path / "root")
+    if kind == "memory":
+        return Bucket(memory_place(), None)
+    if kind == "hub":
+        hub = request.getfixturevalue("hub")
+        hub.add_repo("user/lstm")
+        return Hub(hub)
+    s3 = request.getfixturevalue("s3")
+    return Bucket(s3.place(), s3)
+
+
+@pytest.fixture(params=["disk", "s3", "memory", "hub"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return open_place(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["s3", "hub"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path, quick: None) -> Place:
+    return open_place(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short waits and time-outs."""
+    from fsspec.config import conf
+
+    monkeypatch.setattr(objects, "POLICY", QUICK)
+    monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.2}})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    forget_connections()
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
+
+
+def outcome(store: Store) -> Files | None:
+    """Read, whatever that gives; None: it is told that there is none, or that it is damaged."""
+    try:
+        return store.read(NAME)
+    except SnapshotError:
+        return None
+
+
+def test_nothing_is_there_at_first(place: Place) -> None:
+    store = place.open()
+    assert NAME not in store.list()
+    assert store.find(NAME) is None
+    for read in (store.read, store.read_manifest):
+        with pytest.raises(MissingSnapshotError, match=f"{NAME}: expected a snapshot"):
+            read(NAME)
+
+
+def test_what_was_written_is_listed_and_read_by_another(place: Place) -> None:
+    place.open().write(NAME, OLD)
+    place.open().write("snapshot-2018-12-31", NEW)
+    store = place.open()
+    assert [name for name in store.list() if name.startswith("snapshot-")] == ["snapshot-2018-12-31", NAME]
+    assert store.read(NAME) == OLD == place.get()
+    assert store.read_manifest(NAME)["number"] == 1
+    found = store.find(NAME)
+    assert found is not None
+    assert found["number"] == 1
+
+
+def test_what_is_replaced_is_gone(place: Place) -> None:
+    place.open().write(NAME, OLD)
+    place.open().write(NAME, NEW)
+    assert place.open().read(NAME) == NEW == place.get()
+    place.open().write(NAME, NEW)
+    assert place.get() == NEW
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_damage_is_found_and_named(place: Place, file: str) -> None:
+    for files in ({**OLD, file: flipped(OLD[file])}, {name: data for name, data in OLD.items() if name != file}):
+        place.put(files)
+        with pytest.raises(SnapshotError, match=f"{NAME}/{file}: expected "):
+            place.open().read(NAME)
+        if file == MANIFEST:
+            assert place.open().find(NAME) is None
+            with pytest.raises(SnapshotError, match=f"{NAME}/{file}: expected "):
+                place.open().read_manifest(NAME)
+    place.open().write(NAME, OLD)
+    assert place.open().read(NAME) == OLD
+
+
+@pytest.mark.parametrize("file", PAYLOAD)
+def test_files_of_two_snapshots_are_none(place: Place, file: str) -> None:
+    place.put({**OLD, file: NEW[file]})
+    with pytest.raises(SnapshotError, match=f"{NAME}/{file}: expected "):
+        place.open().read(NAME)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]\n", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b"{}\n"])
+def test_a_manifest_that_is_none_is_told(place: Place, data: bytes) -> None:
+    place.put({**OLD, MANIFEST: data})
+    with pytest.raises(SnapshotError, match=f"{NAME}/{MANIFEST}: expected "):
+        place.open().read_manifest(NAME)
+    assert place.open().find(NAME) is None
+
+
+def test_what_does_not_verify_is_not_written(place: Place) -> None:
+    place.open().write(NAME, OLD)
+    for files in ({**NEW, "config.json": b"{}"}, {**NEW, "extra.py": b"!"}, {MANIFEST: NEW[MANIFEST]}):
+        with pytest.raises(DamagedSnapshotError):
+            place.open().write(NAME, files)
+    assert place.get() == OLD
+
+
+def test_of_writers_at_once_no_mixture_is_read(place: Place) -> None:
+    """A reader, and whoever looks afterwards, finds one of them, or is told that there is none or a damaged one."""
+    if place.kind == "memory":
+        pytest.skip("fsspec's memory is not safe with threads")
+    place.open().write(NAME, OLD)
+    seen: list[Files | None] = []
+    errors: list[BrainAssetsError] = []
+
+    def write(files: Files) -> None:
+        for _ in range(4):
+            try:
+                place.open(replace(QUICK, attempts=30)).write(NAME, files)
+            except BrainAssetsError as error:
+                errors.append(error)
+
+    def read() -> None:
+        seen.extend(outcome(place.open(replace(QUICK, attempts=30))) for _ in range(10))
+
+    works = [lambda: write(OLD), lambda: write(NEW), lambda: write(NEW), read, read]
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert all(files in (OLD, NEW, None) for files in [*seen, outcome(place.open())])
+    if place.kind == "hub":
+        assert None not in seen
+        assert place.get() in (OLD, NEW)
+    place.open().write(NAME, NEW)
+    assert place.open().read(NAME) == NEW
+
+
+def acts(place: Place) -> Iterator[tuple[str, Callable[[], None], Callable[[Store], object]]]:
+    """Give what can be disturbed: its name, what comes before, and itself."""
+    yield "first write", lambda: None, lambda store: store.write(NAME, NEW)
+    yield "replacing write", lambda: place.put(OLD), lambda store: store.write(NAME, NEW)
+    yield "read", lambda: place.put(NEW), lambda store: store.read(NAME)
+    yield "list", lambda: place.put(NEW), lambda store: store.list()
+
+
+def fresh(remote: Place, request: pytest.FixtureRequest) -> Place:
+    """Give the same kind of place, empty."""
+    if isinstance(remote, Bucket):
+        remote.folder = remote.folder.parent / f"prefix-{id(object())}-{len(remote.server.requests)}"  # type: ignore[union-attr]
+        return remote
+    hub = WatchedHub()
+    hub.__enter__()
+    request.addfinalizer(lambda: hub.__exit__(None, None, None))
+    return Hub(hub)
+
+
+@pytest.mark.parametrize("act", ["first write", "replacing write", "read", "list"])
+def test_one_fault_at_any_request_changes_nothing(remote: Place, act: str, request: pytest.FixtureRequest) -> None:
+    place = fresh(remote, request)
+    before, work = next((before, work) for name, before, work in acts(place) if name == act)
+    before()
+    n_requests = place.n_requests(lambda: work(place.open()))
+    for fault in FAULTS[remote.kind]:
+        for at in range(n_requests):
+            place = fresh(remote, request)
+            before, work = next((before, work) for name, before, work in acts(place) if name == act)
+            before()
+            with place.faulty(fault, at):
+                result = work(place.open())
+            where = f"{fault} at request {at} of {n_requests}"
+            assert place.open().read(NAME) == NEW if act != "list" else result, where
+            assert place.get() == NEW, where
+
+
+@pytest.mark.parametrize("act", ["first write", "replacing write"])
+def test_a_write_that_dies_at_any_request_leaves_no_mixture(
+    remote: Place, act: str, request: pytest.FixtureRequest
+) -> None:
+    """Its connections fail from a request on, done or not: all that a place sees of a process that is killed."""
+    place = fresh(remote, request)
+    before, work = next((before, work) for name, before, work in acts(place) if name == act)
+    before()
+    n_requests = place.n_requests(lambda: work(place.open()))
+    for fault in DEATHS[remote.kind]:
+        for at in range(n_requests):
+            place = fresh(remote, request)
+            before, work = next((before, work) for name, before, work in acts(place) if name == act)
+            before()
+            with place.faulty(fault, at, None), pytest.raises(BrainAssetsError) as caught:
+                work(place.open(NO_RETRY))
+            where = f"{fault} from request {at} of {n_requests} on"
+            assert "\n" not in str(caught.value), where
+            assert TOKEN not in str(caught.value), where
+            left = outcome_or_none(place)
+            assert left in ((OLD, NEW, None) if act == "replacing write" else (NEW, None)), where
+            if remote.kind == "hub" and act == "replacing write":
+                assert left is not None, where
+            work(place.open())
+            assert place.open().read(NAME) == NEW == place.get(), where
+
+
+def outcome_or_none(place: Place) -> Files | None:
+    if isinstance(place, Hub) and ("model", "user/lstm") not in place.hub.repos():
+        return None
+    return outcome(place.open())
+
+
+def test_a_server_that_never_answers_well_ends_in_one_sentence(remote: Place) -> None:
+    remote.put(OLD)
+    for fault in FAULTS[remote.kind]:
+        if fault == STALL:
+            continue  # some time-outs after one another
+        with remote.faulty(fault, 0, None):
+            for work in (lambda: remote.open().read(NAME), lambda: remote.open().write(NAME, NEW)):
+                with pytest.raises(BrainAssetsError) as caught:
+                    work()
+                assert str(caught.value).endswith(("try again later.", "what is done stays.")), fault
+                assert "\n" not in str(caught.value)
+                assert TOKEN not in str(caught.value)
+    if remote.kind == "hub":
+        assert remote.get() == OLD
+
+
+def test_requests_are_few(remote: Place) -> None:
+    """Counted: what a first write, the same again, another, a listing, a manifest and a read cost."""
+    store = remote.open()
+    counts = [
+        remote.n_requests(work)
+        for work in (
+            lambda: store.write(NAME, OLD),
+            lambda: store.write(NAME, OLD),
+            lambda: store.write(NAME, NEW),
+            store.list,
+            lambda: store.read_manifest(NAME),
+            lambda: store.read(NAME),
+        )
+    ]
+    assert counts == {"s3": [7, 7, 7, 1, 1, 6], "hub": [13, 1, 11, 1, 2, 10]}[remote.kind]

@@ -1,0 +1,213 @@
+"""``model.safetensors`` from anybody: plain, finite arrays of the names and shapes asked for, or a sentence."""
+
+import json
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load
+from sklearn.preprocessing import StandardScaler
+
+from brain_assets.errors import SnapshotError
+from brain_assets.store.scaler import Scaler, check_scaler, fit_scaler_by_column
+from brain_assets.store.weights import check_arrays, read_arrays, write_arrays
+
+NAN, INF = float("nan"), float("inf")
+LAYOUT = {"head.weight": (2, 3), "head.bias": (2,), "empty": (0, 4), "number": ()}
+WEIGHTS = {
+    "head.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "head.bias": np.array([-1.5, 0.25], dtype=np.float32),
+    "empty": np.zeros((0, 4), dtype=np.float32),
+    "number": np.array(3, dtype=np.float32),
+}
+SCALER = Scaler(np.array([1.0, 2.0]), np.array([0.5, 4.0]), np.array([0.25, 16.0]), 7)
+ARRAYS = {**WEIGHTS, **SCALER.arrays}
+
+
+def refusal(data: bytes, layout: Any = LAYOUT) -> str:
+    with pytest.raises(SnapshotError) as raised:
+        read_arrays(data, layout)
+    sentence = str(raised.value)
+    assert sentence.startswith("model.safetensors: expected ")
+    assert sentence.endswith("; do not use this snapshot.")
+    assert "\n" not in sentence
+    assert len(sentence) < 500
+    return sentence
+
+
+def shapes(data: bytes) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of what is read; None: it was refused in one sentence."""
+    try:
+        return {name: array.shape for name, array in read_arrays(data, LAYOUT).items()}
+    except SnapshotError as error:
+        return None if re.fullmatch(r"model\.safetensors: expected .*; do not use this snapshot\.", str(error)) else {}
+
+
+def file_of(header: bytes | dict[str, Any], content: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + content
+
+
+def test_arrays_come_back_the_same_in_the_order_of_the_layout() -> None:
+    data = write_arrays(ARRAYS)
+    back = read_arrays(data, LAYOUT)
+    assert list(back) == [*LAYOUT, *SCALER.arrays]
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(back[name], array, strict=True)
+        np.testing.assert_array_equal(load(data)[name], array, strict=True)  # as the package of the format reads it
+        back[name][...] = 9  # memory of its own
+    assert write_arrays(dict(reversed(ARRAYS.items()))) == data
+    assert set(read_arrays(data)) == set(ARRAYS)
+
+
+def test_arrays_that_do_not_lie_in_a_row_are_written_as_they_are_read() -> None:
+    turned = np.arange(6, dtype=np.float32).reshape(3, 2).T
+    np.testing.assert_array_equal(read_arrays(write_arrays({"a": turned}))["a"], turned)
+
+
+ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+LIES = {
+    "nothing": b"",
+    "shorter than a length": b"\x01\x02",
+    "a header of 100 MB": file_of(b" " * 100_000_000),
+    "a header beyond the file": file_of(b"{}", length=2**20),
+    "a header of 2**63 bytes": file_of(b"{}", length=2**63),
+    "a header of nothing": file_of(b""),
+    "no JSON": file_of(b"\xff\xfe\xff\xfe"),
+    "a list": file_of(b"[]"),
+    "deep": file_of(b"[" * 500_000),
+    "deep objects": file_of(b'{"a":' * 150_000),
+    "a number of 5,000 digits": file_of(b'{"a": ' + b"9" * 5000 + b"}"),
+    "a name twice": file_of(b'{"a": %b, "a": %b}' % ((json.dumps(ENTRY).encode(),) * 2), bytes(4)),
+    "notes": file_of({"__metadata__": {"format": "pt"}}),
+    "an entry of nothing": file_of({"a": None}),
+    "one key more": file_of({"a": {**ENTRY, "more": 1}}, bytes(4)),
+    "one key less": file_of({"a": {"dtype": "F32", "shape": [1]}}, bytes(4)),
+    "trailing bytes": write_arrays(ARRAYS) + b"\0",
+    "cut short": write_arrays(ARRAYS)[:-1],
+}
+for _key, _values in {
+    "dtype": ("F16", "BF16", "F8_E4M3", "O", "f4", "", None, 4, [], {"a": 1}),
+    "shape": (None, 1, {}, "1", [-1], [1.0], [True], [None], [2**62], [2**62, 0], [10**400], [[1]], [1] * 9, [2], []),
+    "data_offsets": (None, [], [0], [0, 4, 8], [4, 0], [-4, 0], [0, 2**62], [2**62, 2**62 + 4], [0.0, 4.0], [0, True]),
+}.items():
+    for _value in _values:
+        if (_key, _value) != ("shape", []):
+            LIES[f"{_key} {str(_value)[:20]}"] = file_of({"a": {**ENTRY, _key: _value}}, bytes(4))
+
+
+@pytest.mark.parametrize("data", LIES.values(), ids=LIES)
+def test_a_header_that_lies_is_refused_before_anything_is_made_of_it(data: bytes) -> None:
+    refusal(data)
+    refusal(data, None)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "words"),
+    [
+        (([0, 4], [0, 4]), "expected b to begin where the array before ends, 4, got 0"),  # the same bytes twice
+        (([0, 4], [2, 6]), "to begin where the array before ends"),
+        (([0, 4], [8, 12]), "to begin where the array before ends"),  # a gap
+        (([4, 8], [8, 12]), "to begin where the array before ends, 0, got 4"),
+    ],
+)
+def test_arrays_that_share_bytes_or_leave_some_out_are_refused(
+    offsets: tuple[list[int], list[int]], words: str
+) -> None:
+    header = {name: {**ENTRY, "data_offsets": each} for name, each in zip("ab", offsets, strict=True)}
+    assert words in refusal(file_of(header, bytes(12)))
+
+
+def test_many_arrays_of_one_memory_cannot_multiply_it() -> None:
+    header = {str(i): {"dtype": "F32", "shape": [250_000], "data_offsets": [0, 1_000_000]} for i in range(5000)}
+    refusal(file_of(header, bytes(1_000_000)), None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"head.weight": None}, "expected the array head.weight, got none"),
+        ({"scaler.var": None}, "expected the array scaler.var, got none"),
+        ({"extra": WEIGHTS["number"]}, "got extra"),
+        ({"x\ny" * 1000: WEIGHTS["number"]}, "got 'x\\ny"),
+        ({"head.weight": np.zeros((2, 4), np.float32)}, "head.weight float32 (2, 3), as config.json says, got float32"),
+        ({"head.weight": np.zeros((3, 2), np.float32)}, "got float32 (3, 2)"),
+        ({"head.bias": np.zeros(2)}, "expected head.bias float32 (2,), as config.json says, got float64 (2,)"),
+        ({"number": np.zeros(1, np.float32)}, "got float32 (1,)"),
+        ({"scaler.mean": np.zeros((1, 2))}, "expected scaler.mean float64 (1,)"),
+        ({"scaler.scale": np.ones(3)}, "expected scaler.scale float64 (2,), as config.json says, got float64 (3,)"),
+        ({"scaler.n_samples_seen": np.zeros(2, np.int64)}, "got int64 (2,)"),
+        *(({"head.bias": np.array([0, value], np.float32)}, "a usual size in head.bias") for value in (NAN, INF, 3e38)),
+        *(({"head.bias": np.array([0, value], np.float32)}, "a usual size in head.bias") for value in (-INF, -2e6)),
+        ({"scaler.mean": np.array([0, NAN])}, "a usual size in scaler.mean"),
+    ],
+)
+def test_arrays_that_are_not_those_of_the_network_are_refused(changes: dict[str, Any], words: str) -> None:
+    arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
+    assert words in refusal(write_arrays(arrays))
+    if "usual" not in words:
+        with pytest.raises(SnapshotError, match=r"^model.safetensors: expected"):
+            check_arrays(arrays, LAYOUT)
+
+
+@given(st.data())
+def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.DataObject) -> None:
+    good = write_arrays(ARRAYS)
+    length = int.from_bytes(good[:8], "little")
+    place = data.draw(st.integers(0, 7 + length))
+    cut = data.draw(st.integers(0, 20))
+    bad = good[:place] + data.draw(st.binary(max_size=20)) + good[place + cut :]
+    assert shapes(bad) in (None, {name: array.shape for name, array in ARRAYS.items()})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scaler.scale": None}, "the arrays scaler.mean, scaler.scale"),
+        ({"scaler.scale": np.array([1.0, 0.0])}, "a usual size in scaler.scale"),
+        ({"scaler.scale": np.array([1.0, -4.0])}, "a usual size in scaler.scale"),
+        ({"scaler.scale": np.array([1.0, 1e-300])}, "a usual size in scaler.scale"),
+        ({"scaler.scale": np.array([1.0, 1e300])}, "a usual size in scaler.scale"),
+        ({"scaler.mean": np.array([1.0, 1e300])}, "a usual size in scaler.mean"),
+        ({"scaler.mean": np.array([1.0, NAN])}, "a usual size in scaler.mean"),
+        ({"scaler.var": np.array([-1.0, 1.0])}, "a usual size in scaler.var"),
+        ({"scaler.n_samples_seen": np.array(-3)}, "a number of samples"),
+        ({"scaler.var": np.ones(3)}, "scaler arrays of one length"),
+        ({"scaler.mean": np.ones((2, 1))}, "scaler arrays of one length"),
+    ],
+)
+def test_a_scaler_that_cannot_scale_is_refused(changes: dict[str, Any], words: str) -> None:
+    arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
+    with pytest.raises(SnapshotError, match=rf"^model.safetensors: expected .*{words}"):
+        Scaler.from_arrays(arrays)
+
+
+def test_the_scaler_of_another_number_of_features_is_refused() -> None:
+    check_scaler(ARRAYS, 2)
+    with pytest.raises(SnapshotError, match=r"model.safetensors: expected a scaler of 5 features, got one of 2;"):
+        check_scaler(ARRAYS, 5)
+
+
+def test_a_scaler_is_fitted_to_what_is_known_of_each_feature_as_scikit_learn_does() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, size=(4, 50, 3))
+    values[:, :10, 1] = NAN
+    values[:, :, 2] = NAN
+    scaler = fit_scaler_by_column(values)
+    full, part = (StandardScaler().fit(values[:, skip:, i].reshape(-1, 1)) for i, skip in ((0, 0), (1, 10)))
+    assert scaler.mean.tolist() == [full.mean_[0], part.mean_[0], 0.0]
+    assert scaler.scale.tolist() == [full.scale_[0], part.scale_[0], 1.0]
+    assert scaler.var.tolist() == [full.var_[0], part.var_[0], 0.0]
+    assert scaler.n_samples_seen == 200
+
+
+def test_flipped_bits_of_the_numbers_are_the_manifests_to_notice() -> None:
+    """Alone, the reader takes any finite number of a usual size; it never breaks."""
+    good, places = bytearray(write_arrays(ARRAYS)), random.Random(0)
+    for _ in range(500):
+        bad = bytearray(good)
+        bad[places.randrange(len(bad))] ^= 1 << places.randrange(8)
+        assert shapes(bytes(bad)) in (None, {name: array.shape for name, array in ARRAYS.items()})
