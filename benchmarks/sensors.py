@@ -34,7 +34,7 @@ def measure() -> Ticks:
 
     from brain_assets.definitions import defs
     from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.market.calendar import utc_now
+    from brain_assets.market.calendar import utc_now
     from brain_assets.market.files import FilesMarket
     from brain_assets.store.tables import RAW, ParquetTableStore
 
