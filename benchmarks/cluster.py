@@ -60,7 +60,6 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
         "AWS_ACCESS_KEY_ID": "someone",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "BRAIN_CACHE_DIR": str(folder / "cache"),
     }
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "s3.log").open("wb") as log:

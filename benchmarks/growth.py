@@ -55,7 +55,6 @@ IMPORTS = (
     "brain_assets.portfolio.sb3_sac",
     "cvxpy",
     "matplotlib.figure",
-    "pandera.pandas",
     "pyarrow.parquet",
     "skfolio.optimization",
     "sklearn.preprocessing",

@@ -1,7 +1,7 @@
 """Snapshots between this machine and a Hub on it: requests, 50 ms of latency, and what writing one costs.
 
-A process of its own, as the Hub's client reads its settings once. The plain loop beside `pull` and `push` transfers one
-snapshot at a time, over the same client and connection.
+A process of its own, as the Hub's client reads its settings once. Beside a pull stands a loop that pulls one snapshot
+after another, beside a push one of `create_branch` and `upload_folder`, each into a repo that is not there yet.
 """
 
 import datetime
@@ -28,6 +28,7 @@ LATENCY = 0.05
 """Seconds before each answer."""
 CUTOFF = datetime.date(2019, 12, 31)
 DATES = [datetime.date(year, 12, 31) for year in range(2019, 2059)]
+N_PUSHED = (2, 8, 40)
 REPEATS = 3
 N_WRITES = 25
 CLI = [sys.executable, "-c", "from brain_assets.cli import main; main()"]
@@ -43,7 +44,9 @@ class HubFigures:
         ``brain-assets sync status`` of one family, start of the process included.
     cold_status, cold_status_requests
         The same where the files that remember commits are lost.
-    pull, plain_pull, push, plain_push
+    pull, plain_pull
+    pushes : list of tuple of int, float, float
+        How many snapshots, our seconds, those of `upload_folder`.
     training, write
         Of one year's snapshot: market ``sample``, default configuration, flushed to disk.
     """
@@ -54,8 +57,7 @@ class HubFigures:
     cold_status_requests: int
     pull: float
     plain_pull: float
-    push: float
-    plain_push: float
+    pushes: list[tuple[int, float, float]]
     training: float
     write: float
 
@@ -79,7 +81,10 @@ def run(root: Path) -> HubFigures:
     for date in DATES:
         local.write_snapshot(replace(snapshot, cutoff_date=date))
     warm_up(local, root)
-    push, plain_push = zip(*(time_pushes(root / "models") for _ in range(REPEATS)), strict=True)
+    pushes = [
+        (n, *map(statistics.median, zip(*(time_pushes(local, n) for _ in range(REPEATS)), strict=True)))
+        for n in N_PUSHED
+    ]
     with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
         push_all(bind(root / "models", hub))
         pull, plain_pull = zip(*(time_pulls(hub, root / f"pulled-{i}") for i in range(REPEATS)), strict=True)
@@ -89,7 +94,8 @@ def run(root: Path) -> HubFigures:
         cold_status, cold_status_requests = time_status(root, hub)
     return HubFigures(
         *(status, status_requests, cold_status, cold_status_requests),
-        *(statistics.median(seconds) for seconds in (pull, plain_pull, push, plain_push)),
+        *(statistics.median(seconds) for seconds in (pull, plain_pull)),
+        pushes,
         *(training, write),
     )
 
@@ -113,32 +119,24 @@ def train() -> "tuple[ModelSnapshot, float]":
 
 
 def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
-    from brain_assets.store.hub_address import HubAddress
     from pydantic import SecretStr
 
+    from brain_assets.store.hub_client import HubAddress
     from brain_assets.store.storage import SnapshotLocalStorage
 
     return SnapshotLocalStorage(FAMILY, models, HubAddress(f"user/{FAMILY}", SecretStr(TOKEN), hub.endpoint))
 
 
 def push_all(storage: "SnapshotLocalStorage") -> None:
-    from brain_assets.store.sync import compare, push
-
-    check(sum(transfer.done for transfer in push(storage, compare(storage))))
+    check(sum(transfer.done for transfer in storage.push(storage.compare())))
 
 
 def pull_all(storage: "SnapshotLocalStorage") -> None:
-    from brain_assets.store.sync import compare, pull
-
-    check(sum(transfer.done for transfer in pull(storage, compare(storage))))
-
-
-def push_one_by_one(storage: "SnapshotLocalStorage") -> None:
-    check(sum(storage.upload_snapshot_to_hf(date).changed for date in storage.list_snapshots()))
+    check(sum(transfer.done for transfer in storage.pull(storage.compare())))
 
 
 def pull_one_by_one(storage: "SnapshotLocalStorage") -> None:
-    for date, commit in sorted(storage.repo.branches().items()):
+    for date, commit in sorted(storage.hf_commits().items()):
         storage.download_snapshot_from_hf(date, commit)
     check(len(storage.list_snapshots()))
 
@@ -157,16 +155,28 @@ def warm_up(local: "SnapshotLocalStorage", root: Path) -> None:
         bind(root / "warm", hub).download_snapshot_from_hf(DATES[0])
 
 
-def time_pushes(models: Path) -> tuple[float, float]:
+def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float, float]:
+    from huggingface_hub import HfApi
+
     from brain_assets_tests.loopback_hub import LoopbackHub
 
-    seconds = []
-    for work in (push_all, push_one_by_one):
-        with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
-            storage = bind(models, hub)
-            hub.add_repo(f"user/{FAMILY}")
-            seconds.append(median_seconds(1, lambda work=work, storage=storage: work(storage)))
-    return seconds[0], seconds[1]
+    dates = set(DATES[:n_snapshots])
+    with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
+        storage = bind(local.folder.parent, hub)
+        ours = median_seconds(1, lambda: storage.push(storage.compare(dates)))
+        if len(hub.branches(f"user/{FAMILY}")) != 1 + n_snapshots:
+            raise RuntimeError(f"expected {n_snapshots} snapshots to be pushed, got {hub.branches(f'user/{FAMILY}')}")
+
+    def upload() -> None:
+        plain_hub.create_repo(f"user/{FAMILY}", private=True, exist_ok=True)
+        for date in sorted(dates):
+            name = storage.path(date).name
+            plain_hub.create_branch(f"user/{FAMILY}", branch=name)
+            plain_hub.upload_folder(repo_id=f"user/{FAMILY}", folder_path=str(storage.path(date)), revision=name)
+
+    with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
+        plain_hub = HfApi(hub.endpoint, token=TOKEN)
+        return ours, median_seconds(1, upload)
 
 
 def time_pulls(hub: "LoopbackHub", root: Path) -> tuple[float, float]:

@@ -57,13 +57,14 @@ def run(folder: Path) -> float:
     from brain_assets.forecasting.lstm import Lstm, LstmConfig
     from brain_assets.forecasting.network import Batches, repeatable
     from brain_assets.forecasting.windows import Windows, window_index
-    from brain_assets.market.prices import PricePanel, validate_prices
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.market.schema import PRICE_TABLE
     from brain_assets.market.simulator import SimulatorMarket
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.store.tables import ParquetTableStore
 
     config = LstmConfig()
-    validate_prices(SimulatorMarket().prices(datetime.date(2008, 1, 1), datetime.date(2008, 2, 1)), "warm-up")
+    PRICE_TABLE.validate(SimulatorMarket().prices(datetime.date(2008, 1, 1), datetime.date(2008, 2, 1)), "warm-up")
     with repeatable(0):
         lstm, network = Lstm(), Lstm().layers(config)
         lstm.forward(network, torch.zeros(config.window, config.batch_size, 5)).sum().backward()  # loads the kernels

@@ -40,8 +40,8 @@ FORECASTERS, POLICIES = ("lstm_snapshot", "patchtst_snapshot"), ("ppo_policy", "
 RAW = ("raw_prices", "raw_news_sentiment", "raw_fundamentals")
 FAMILY = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
 
-PUTS_A_SNAPSHOT, GETS_A_SNAPSHOT, LISTS_A_SNAPSHOT = 6, 5, 2
-"""Requests to an object store, from the layout: five files and what makes room for them; a year of a table is one."""
+FILES_A_SNAPSHOT = 6
+"""Each is one request to an object store, as a year of a table is; one more removes the manifest of before."""
 
 EVENTS_A_TASK, EVENT_BYTES_A_TASK = 30, 170_000
 """Rows that a run leaves in Dagster's event log, and their bytes, pictures among them; with 20 symbols, an LSTM
@@ -163,7 +163,7 @@ class Prediction:
 
     puts: int
     gets: int
-    lists: int
+    deletes: int
     event_rows: int
     """Of Dagster's record."""
 
@@ -237,9 +237,9 @@ def predict(points: Sequence[Point], symbols: int, years: int, seeds: int) -> Pr
             "policies": n_partitions * traded / 2**30,
         },
         read_gib=reads / 2**30,
-        puts=n_partitions * (len(RAW) + 2) + PUTS_A_SNAPSHOT * n_snapshots,
-        gets=n_read * (1 + 3 * len(RAW) + 2 * seeds * (len(RAW) + 1)) + n_partitions + GETS_A_SNAPSHOT * n_snapshots,
-        lists=LISTS_A_SNAPSHOT * n_snapshots,
+        puts=n_partitions * (len(RAW) + 2) + FILES_A_SNAPSHOT * n_snapshots,
+        gets=n_read * (1 + 3 * len(RAW) + 2 * seeds * (len(RAW) + 1)) + n_partitions + FILES_A_SNAPSHOT * n_snapshots,
+        deletes=n_snapshots,
         event_rows=tasks * EVENTS_A_TASK,
         event_gib=tasks * EVENT_BYTES_A_TASK / 2**30,
     )
@@ -365,7 +365,7 @@ def main() -> None:
     print(f"{found.tasks:,} tasks, which read {found.read_gib:,.0f} GiB")
     print("stored, GiB: " + ", ".join(f"{name} {size:,.1f}" for name, size in found.stored_gib.items()))
     print(f"Dagster's record: {found.event_rows:,} rows, {found.event_gib:.1f} GiB")
-    print(f"requests: {found.puts:,} PUT, {found.gets:,} GET, {found.lists:,} LIST")
+    print(f"requests: {found.puts:,} PUT, {found.gets:,} GET, {found.deletes:,} DELETE")
 
 
 if __name__ == "__main__":

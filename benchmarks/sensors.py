@@ -99,12 +99,12 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
 
 def _store(tables: object, frames: dict[Path, pd.DataFrame]) -> None:
     """Store the years as the assets do."""
-    from brain_assets.market.prices import validate_prices
+    from brain_assets.market.schema import PRICE_TABLE
 
     rows = pd.concat(frames.values()).astype({"date": "datetime64[us]", "symbol": "str"})
     years = rows["date"].dt.year.clip(lower=2019)
     for year, part in rows.groupby(years):
-        tables.write("raw_prices", int(year), validate_prices(part, "bench"))
+        tables.write("raw_prices", int(year), PRICE_TABLE.validate(part, "bench"))
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.backfill import Backfill
-from brain_assets.paths import parse_place, readable
+from brain_assets.parquet import read_table
+from brain_assets.paths import parse_place
 from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.rules import RULES
@@ -68,7 +69,7 @@ def allocate(
             made = job.run_weights(date)
     if made.result == "failed":
         raise AllocationError(made.detail)
-    table = pd.read_parquet(readable(parse_place(made.metadata["path"])))
+    table = read_table(parse_place(made.metadata["path"]))
     trades = _trades(table, made.metadata["closes"], strategy, held, cash, whole_shares)
     _print_weights(table, made.metadata)
     if trades is not None:

@@ -97,7 +97,7 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
 def _storages(family: str | None) -> transfers.Storages:
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
     families = read_settings().families.by_name
-    return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family")}
+    return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family: expected one of")}
 
 
 def _cutoffs(year: str | None) -> transfers.Cutoffs:

@@ -33,6 +33,15 @@ class TableError(BrainAssetsError):
     """A table breaks its schema, or a year of it is not there."""
 
 
+class DamagedTableError(TableError):
+    """A table's file is not as it was written."""
+
+    @classmethod
+    def at(cls, path: object, found: str) -> "DamagedTableError":
+        """Say which file, and what is wrong with it."""
+        return cls(f"{path}: expected the table as it was written, got a damaged file ({found}); run the year again.")
+
+
 class SnapshotError(BrainAssetsError):
     """A snapshot folder is absent, incomplete or not what it says."""
 

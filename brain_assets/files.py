@@ -14,31 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from brain_assets.errors import StorageError
-from brain_assets.objects import write_object
-from brain_assets.paths import DataPath, is_remote
 
 _TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
 
 
-def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; its folder is made if it is not there.
-
-    For an object store it is written to a temporary file on this machine, and sent in one request.
-
-    Parameters
-    ----------
-    path : Path or UPath
-    write : callable
-        Called with the path to write to.
+def replace_local_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all: to a sibling, which `write` is called with; its folder is made.
 
     Raises
     ------
     StorageError
         If it cannot be written; what stood there still does.
     """
-    if is_remote(path):
-        write_object(path, written_bytes(path.name, write))
-        return
     temporary = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

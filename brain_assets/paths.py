@@ -5,15 +5,15 @@ of snapshots, in the two stores of `brain_assets.store.places`.
 """
 
 import re
-from collections.abc import Sequence
-from io import BytesIO
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
-from brain_assets.objects import list_children, object_exists, read_object, read_objects
+from brain_assets.files import replace_local_file, written_bytes
+from brain_assets.objects import list_children, object_exists, read_object, read_objects, write_object
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -96,11 +96,6 @@ def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
     return [path.read_bytes() if path.exists() else None for path in paths]
 
 
-def readable(path: DataPath) -> Path | BytesIO:
-    """Give what pandas can read a file from: itself, or its content if it is elsewhere. Raises as `read_bytes`."""
-    return BytesIO(read_bytes(path)) if is_remote(path) else path
-
-
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
     if is_remote(path):
@@ -113,3 +108,23 @@ def list_names(folder: DataPath) -> list[str]:
     if is_remote(folder):
         return list_children(folder)
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; its folder is made if it is not there.
+
+    Parameters
+    ----------
+    path : Path or UPath
+    write : callable
+        Called with the path of a temporary file on this machine, which is renamed, or sent in one request.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what stood there still does.
+    """
+    if is_remote(path):
+        write_object(path, written_bytes(path.name, write))
+    else:
+        replace_local_file(path, write)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import forecast_quality
-from brain_assets.paths import DataPath, is_file, readable
+from brain_assets.parquet import read_table
+from brain_assets.paths import DataPath, is_file
 from brain_assets.portfolio.backtest import growth
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.registry import Families
@@ -99,7 +99,4 @@ def _read_forecaster(data_dir: DataPath, family: str, year: int, forecasts: pd.D
 
 def _read(data_dir: DataPath, name: str, year: int) -> pd.DataFrame | None:
     path = data_dir / FOLDERS[name] / f"{year}.parquet"
-    try:
-        return pd.read_parquet(readable(path)) if is_file(path) else None
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file and run the year.") from error
+    return read_table(path) if is_file(path) else None

@@ -31,7 +31,6 @@ class Settings(BaseSettings):
     """Where data comes from."""
     data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
     """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
-    cache_dir: Path | None = Field(None, alias="BRAIN_CACHE_DIR")
     """Where snapshots are kept that were read from such a URL; None: ``brain_assets`` in the user's cache folder."""
     symbols: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_SYMBOLS")
     """The universe, separated by commas; empty: the market's default list."""
@@ -66,7 +65,6 @@ class Settings(BaseSettings):
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
 
-    user_cache: Path | None = Field(None, alias="XDG_CACHE_HOME")
     """The user's cache folder; None: ``~/.cache``."""
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
@@ -198,18 +196,8 @@ class Settings(BaseSettings):
             name
             for name in self.model_fields_set
             if getattr(self, name) != Settings.model_fields[name].default
-            and not (isinstance(getattr(self, name), SecretStr) or name in ("alert_email", "user_cache"))
+            and not (isinstance(getattr(self, name), SecretStr) or name == "alert_email")
         }
-
-    @property
-    def snapshot_cache(self) -> Path | None:
-        """Where snapshots are kept that were read from elsewhere; None: nowhere, as the user has no home."""
-        if self.cache_dir is not None:
-            return self.cache_dir
-        try:
-            return (self.user_cache or Path.home() / ".cache") / "brain_assets"
-        except RuntimeError:
-            return None
 
     @property
     def first_partition_year(self) -> int:

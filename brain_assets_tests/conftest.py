@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 # Before anything imports the graph, whose years come from the environment as it is then.
 for name in [
@@ -69,13 +68,19 @@ FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
 
 
 @pytest.fixture(autouse=True)
-def only_our_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start each test with our families alone, whatever other tests have registered."""
+def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Start each test with our families and those that its module names, whatever other tests have registered."""
+    named = {value for value in vars(request.module).values() if isinstance(value, type)}
     known = {name: registry.get(name) for name in registry.names()}
-    ours = {name: family for name, family in known.items() if type(family).__module__ in registry.OURS}
-    monkeypatch.setattr(registry, "_REGISTERED", ours)
-    for module in [name for name in sys.modules if name.startswith("examples.")]:
-        monkeypatch.delitem(sys.modules, module)
+    kept = {
+        name: family
+        for name, family in known.items()
+        if type(family).__module__ in (*registry.OURS, request.module.__name__) or type(family) in named
+    }
+    monkeypatch.setattr(registry, "_REGISTERED", kept)
+    for family in known.values():
+        if type(family).__module__ not in {type(each).__module__ for each in kept.values()}:
+            monkeypatch.delitem(sys.modules, type(family).__module__, raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +102,9 @@ def panel(market: SimulatorMarket, prices: pd.DataFrame) -> PricePanel:
 
 
 @pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """An S3 server with an empty bucket, which the environment names."""
-    with loopback_s3(monkeypatch, tmp_path / "cache-of-s3") as server:
+    with loopback_s3(monkeypatch) as server:
         yield server
 
 

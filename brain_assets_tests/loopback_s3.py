@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -165,7 +164,7 @@ def _backend() -> tuple[str, int]:
 
 
 @contextmanager
-def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[LoopbackS3]:
+def loopback_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """Start a server with an empty bucket, and let the environment name it; processes that are started find it too."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)
@@ -178,7 +177,6 @@ def loopback_s3(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Loopba
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
-        "BRAIN_CACHE_DIR": str(cache),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -84,17 +84,6 @@ def test_settings_take_a_url_and_give_it_back(monkeypatch: pytest.MonkeyPatch) -
     assert read_settings(data_dir=settings.data_dir).data_dir == settings.data_dir
 
 
-def test_the_cache_lies_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert read_settings().snapshot_cache == Path("/home/someone/.cache/brain_assets")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert read_settings().snapshot_cache == Path("/cache/brain_assets")
-    assert "XDG_CACHE_HOME" not in read_settings().differing_variables()
-    monkeypatch.setenv("BRAIN_CACHE_DIR", "/elsewhere")
-    assert read_settings().snapshot_cache == Path("/elsewhere")
-
-
 def test_a_local_folder_imports_nothing_of_s3() -> None:
     code = (
         "import sys; from brain_assets.paths import parse_place, list_names; list_names(parse_place('data'));"

@@ -63,10 +63,8 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "BRAIN_ALERT_SMTP": "smtps://ada:secret@mail.example.org",
         "BRAIN_ALERT_EMAIL": "ada@example.org, bob@example.org",
         "BRAIN_UI_URL": "https://dagster.example.org/",
-        "BRAIN_CACHE_DIR": "/tmp/snapshots",
         "BRAIN_ENGINE": "ray",
         "BRAIN_CLUSTER_CONFIG": "/tmp/cluster.yaml",
-        "XDG_CACHE_HOME": "/tmp/cache",
         "DAGSTER_HOME": "/tmp/home",
     }.items():
         monkeypatch.setenv(name, value)
@@ -89,10 +87,8 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "alert_smtp": SecretStr("smtps://ada:secret@mail.example.org"),
         "alert_email": ("ada@example.org", "bob@example.org"),
         "ui_url": "https://dagster.example.org",
-        "cache_dir": Path("/tmp/snapshots"),
         "engine": "ray",
         "cluster_config": Path("/tmp/cluster.yaml"),
-        "user_cache": Path("/tmp/cache"),
         "dagster_home": Path("/tmp/home"),
     }
     assert read_settings().last_year == 2010

@@ -16,7 +16,6 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.store.checks import (
     COUNT,
     DATE,
-    METADATA,
     NAMES,
     NUMBER,
     NUMBER_OR_NULL,
@@ -26,6 +25,7 @@ from brain_assets.store.checks import (
     check_metadata,
     refused,
 )
+from brain_assets.store.manifest import MANIFEST
 from brain_assets.store.names import parse_version_name
 
 
@@ -86,7 +86,7 @@ def check_forecaster_metadata(metadata: Mapping[str, Any], cutoff_date: datetime
     if "version" in metadata:
         check_metadata(metadata, VERSION)
         if parse_version_name(metadata["version"]) != cutoff_date:
-            raise refused(METADATA, f"the name of a version of {cutoff_date}", metadata["version"])
+            raise refused(MANIFEST, f"the name of a version of {cutoff_date}", metadata["version"])
     check_dates(metadata["data"], ("last_session", *LEARNED), cutoff_date)
 
 

@@ -97,7 +97,7 @@ def step_environment(settings: Settings, config: ClusterConfig) -> dict[str, str
     """
     handed = settings.differing_variables()
     handed.pop("DAGSTER_HOME", None)
-    for name in ("BRAIN_DATA_DIR", "BRAIN_CACHE_DIR", "BRAIN_FILES_DIR", "BRAIN_CLUSTER_CONFIG"):
+    for name in ("BRAIN_DATA_DIR", "BRAIN_FILES_DIR", "BRAIN_CLUSTER_CONFIG"):
         value = handed.get(name, "data" if name == "BRAIN_DATA_DIR" else "")
         if value and "://" not in value:
             handed[name] = str(Path(value).resolve())

@@ -17,9 +17,8 @@ from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.years import Years
-from brain_assets.market.base import Market
+from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.files import FilesMarket
-from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.pipeline import Run, Span, upstream_of

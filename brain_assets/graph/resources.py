@@ -10,7 +10,7 @@ from brain_assets.market.calendar import utc_now
 from brain_assets.paths import DataPath
 from brain_assets.registry import Families, families_of
 from brain_assets.settings import Settings
-from brain_assets.store.hub import HubAddress
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.storage import SnapshotLocalStorage, hub_address
 from brain_assets.store.tables import ParquetTableStore, TableStore
 
@@ -48,7 +48,6 @@ def table_store(settings: Settings) -> ParquetTableStore:
         "symbols": list(settings.symbols),
         "first_year": settings.first_year,
         "bootstrap_years": settings.bootstrap_years,
-        "files_dir": str(settings.files_dir.resolve()) if settings.files_dir else None,
     }
     return ParquetTableStore(settings.data_dir, identity)
 

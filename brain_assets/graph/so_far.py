@@ -11,8 +11,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from brain_assets.graph.years import Years
+from brain_assets.market.archive import chain_prices
 from brain_assets.market.calendar import first_unfinished_day, sessions_between
-from brain_assets.store.tables import RAW, SO_FAR, TableStore, chain_prices
+from brain_assets.store.tables import RAW, SO_FAR, TableStore
 
 Clock = Callable[[], datetime.datetime]
 """Gives the present moment with its time zone."""

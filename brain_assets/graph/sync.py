@@ -80,7 +80,8 @@ SYNC_JOBS = [sync_status, sync_push, sync_pull]
 
 def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:
     storages = snapshot_io.storages
-    return {family: storages[family] for family in sync.choose(storages, config.families, "families")}
+    chosen = sync.choose(storages, config.families, "families: expected some of")
+    return {family: storages[family] for family in chosen}
 
 
 def _run(context: dg.OpExecutionContext, config: PushConfig, plan: sync.Plan) -> None:

@@ -1,13 +1,19 @@
-"""Fetching a closed year once, and telling what changed if it is fetched again."""
+"""Fetching a closed year once, telling what changed if it is fetched again, and joining years on one level."""
 
 import datetime
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.errors import EmptyResponseError
+from brain_assets.errors import EmptyResponseError, TableError
 from brain_assets.market.base import Market
-from brain_assets.store.tables import PREVIOUS_BARS
+from brain_assets.market.prices import PRICE_FIELDS
+
+PREVIOUS_BARS = "previous_bars"
+"""Key in ``DataFrame.attrs`` of a price table: symbol -> (date, close, volume) of the last bar before it, on its own
+level."""
 
 OVERLAP = datetime.timedelta(days=400)
 """How far before a year its request reaches back, to know the last bar before it on the same level, long halts too."""
@@ -87,3 +93,88 @@ def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     before = {symbol: close for symbol, (_, close, _) in frame.attrs.get(PREVIOUS_BARS, {}).items()}
     previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(before))
     return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})
+
+
+def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join price tables of consecutive years, each put onto the level of the one before.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        In year order; ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level.
+
+    Returns
+    -------
+    DataFrame
+        All rows in date order. A later year's prices of a symbol are multiplied by what the close on the common date
+        says, its volume by what the volume says (dividends move the level of prices, but not of volume, so one cannot
+        stand for the other); an earlier year is never touched, and returns stay as they are within each file. A symbol
+        that was never seen before keeps its level.
+
+    Raises
+    ------
+    TableError
+        If the bar before a year that it remembers is not in the history: it was revised between two fetches.
+    """
+    chained = [frames[0]]
+    last_known = _last_bars(frames[0])
+    for frame in frames[1:]:
+        factors = _level_factors(chained, last_known, frame)
+        price_factor, volume_factor = (
+            frame["symbol"]
+            .map({symbol: pair[side] for symbol, pair in factors.items()})
+            .fillna(1.0)
+            .to_numpy(np.float64)
+            for side in (0, 1)
+        )
+        if (price_factor != 1).any() or (volume_factor != 1).any():
+            frame = frame.copy()
+            for name in PRICE_FIELDS[:-1]:
+                frame[name] = frame[name].to_numpy() * price_factor
+            frame["volume"] = frame["volume"].to_numpy() * volume_factor
+        chained.append(frame)
+        last_known = _last_bars(pd.concat([last_known, frame]))
+    joined = pd.concat(chained, ignore_index=True)
+    joined.attrs = dict(frames[0].attrs)
+    return joined
+
+
+def _last_bars(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop_duplicates("symbol", keep="last")
+
+
+def _level_factors(
+    history: Sequence[pd.DataFrame], last_known: pd.DataFrame, frame: pd.DataFrame
+) -> dict[str, tuple[float, float]]:
+    """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history.
+
+    What it remembers is the last bar of the history, or an earlier one if the year between came later: any date in
+    common tells the level.
+    """
+    last_bars: dict[str, Any] = {bar["symbol"]: bar for bar in last_known.to_dict("records")}
+    factors = {}
+    for symbol, (date, close, volume) in frame.attrs.get(PREVIOUS_BARS, {}).items():
+        if symbol not in last_bars:
+            continue
+        known = last_bars[symbol]
+        if f"{known['date']:%Y-%m-%d}" > date:
+            known = _bar_on(history, symbol, date) or known
+        if f"{known['date']:%Y-%m-%d}" != date:
+            raise TableError(
+                f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
+                f"{date}, got {known['date']:%Y-%m-%d}: the history was revised between two fetches; fetch both years "
+                "again with --force."
+            )
+        price_factor = float(known["close"]) / close
+        volumes_known = volume > 0 and known["volume"] > 0
+        factors[symbol] = (price_factor, float(known["volume"]) / volume if volumes_known else 1 / price_factor)
+    return factors
+
+
+def _bar_on(history: Sequence[pd.DataFrame], symbol: str, date: str) -> dict[str, Any] | None:
+    """Find a symbol's bar of a day; None: there is none."""
+    for frame in reversed(history):
+        found = frame[(frame["symbol"] == symbol) & (frame["date"] == pd.Timestamp(date))]
+        if len(found):
+            return {str(name): value for name, value in found.iloc[0].items()}
+    return None

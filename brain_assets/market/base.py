@@ -8,6 +8,9 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 
+FILED_BEFORE = datetime.timedelta(days=366)
+"""Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
+
 ScoreHeadlines = Callable[[Sequence[str]], FloatArray]
 """From titles to scores in [-1, 1], in their order."""
 
@@ -51,7 +54,7 @@ class Market(Protocol):
         Returns
         -------
         DataFrame
-            A validated price table (`brain_assets.market.prices.PRICE_COLUMNS`), in date and symbol order. A symbol
+            A validated price table (`brain_assets.market.schema.PRICE_TABLE`), in date and symbol order. A symbol
             that is not traded in the range has no rows.
 
         Raises
@@ -72,7 +75,7 @@ class Market(Protocol):
         Returns
         -------
         SourcedTable
-            Of `brain_assets.market.news.NEWS_COLUMNS`; a day without news has no row.
+            Of `brain_assets.market.schema.NEWS_TABLE`; a day without news has no row.
         """
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
@@ -81,7 +84,7 @@ class Market(Protocol):
         Returns
         -------
         SourcedTable
-            Of `brain_assets.market.fundamentals.FUNDAMENTAL_COLUMNS`.
+            Of `brain_assets.market.schema.FUNDAMENTAL_TABLE`.
         """
 
 

@@ -12,7 +12,6 @@ Rerun behaviour: an instance asks once for each symbol and keeps its rows in mem
 """
 
 import datetime
-import email.utils
 import re
 import threading
 import time
@@ -20,12 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-import tenacity
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.market.company_facts import quarterly_ratios
-from brain_assets.market.fundamentals import empty_fundamentals, validate_fundamentals
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
+from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
 
 if TYPE_CHECKING:
     import httpx2
@@ -42,9 +41,7 @@ TIMEOUT_SECONDS = 30.0
 MAX_ATTEMPTS = 6
 """How often an address is asked before a failure that may pass becomes an error."""
 
-BACKOFF_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
-"""The wait before attempt n + 1 is drawn evenly from 0 to 2^(n-1) seconds, or to 60. A server that asks for more than
-60 (Retry-After) is left alone."""
+PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
 
 PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """What may be over at the next attempt."""
@@ -141,11 +138,11 @@ class EdgarFundamentals:
         if any(symbol not in self._rows for symbol in symbols):
             self._ask_for(symbols)
         parts = [rows for symbol in symbols if not (rows := self._rows[symbol]).empty]
-        table = pd.concat(parts, ignore_index=True) if parts else empty_fundamentals()
+        table = pd.concat(parts, ignore_index=True) if parts else FUNDAMENTAL_TABLE.empty()
         filed = table["filed"]
         table = table[(filed >= pd.Timestamp(start)) & (filed < pd.Timestamp(end))]
         silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
-        return Filings(validate_fundamentals(table, asked), silent)
+        return Filings(FUNDAMENTAL_TABLE.validate(table, asked), silent)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""
@@ -170,11 +167,11 @@ class EdgarFundamentals:
     def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
         """Give all rows of a company; none if EDGAR has no number for it, or no figures."""
         if cik is None:
-            return empty_fundamentals()
+            return FUNDAMENTAL_TABLE.empty()
         url = self._facts_url.format(cik=cik)
         response = self._get(client, url, symbol)
         if response.status_code == 404:  # a fund, for example: it files, but no figures
-            return empty_fundamentals()
+            return FUNDAMENTAL_TABLE.empty()
         facts = _parsed(response, url, symbol)
         if not isinstance(facts, Mapping):
             raise MarketError(_unlike(url, symbol, "a JSON object", facts))
@@ -185,17 +182,9 @@ class EdgarFundamentals:
 
     def _get(self, client: "httpx2.Client", url: str, what: str) -> "httpx2.Response":
         """Ask until there is an answer, 200 or 404, a bounded number of times."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_worth_another),
-            wait=_wait,
-            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
-            sleep=self._sleep,
-            before_sleep=lambda state: _report_wait(what, state),
-            reraise=True,
-        )
         place = _place(url, what)
         try:
-            return retrying(self._ask, client, url, place)
+            return retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {what}", self._sleep)
         except _PassingError as error:
             if error.limits:
                 raise RateLimitedError(
@@ -228,7 +217,7 @@ class EdgarFundamentals:
             response.status_code == 403 and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
         )
         if limits or response.status_code in PASSING_STATUS:
-            raise _PassingError(status, limits=limits, wait=_retry_after(response))
+            raise _PassingError(status, limits=limits, wait=parse_retry_after(response.headers.get("Retry-After")))
         if response.status_code == 403:
             raise MarketError(
                 f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
@@ -259,45 +248,12 @@ class _Pace:
 _PROCESS_PACE = _Pace(time.sleep, time.monotonic)
 
 
-class _PassingError(Exception):
-    """Something that may be over at the next attempt."""
+class _PassingError(TransientError):
+    """No answer that counts; it `limits` the rate, or something else may be over at the next attempt."""
 
     def __init__(self, reason: str, *, limits: bool = False, wait: float | None = None) -> None:
-        super().__init__(reason if wait is None else f"{reason}, Retry-After {wait:.0f} s")
+        super().__init__(reason if wait is None else f"{reason}, Retry-After {wait:.0f} s", wait)
         self.limits = limits
-        self.wait = wait
-
-
-def _is_worth_another(error: BaseException) -> bool:
-    return isinstance(error, _PassingError) and (error.wait or 0) <= LONGEST_WAIT_SECONDS
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Wait longer and longer, and as long as the server asks at the least."""
-    error = state.outcome.exception() if state.outcome else None
-    drawn = tenacity.wait_random_exponential(BACKOFF_SECONDS, LONGEST_WAIT_SECONDS)(state)
-    asked = error.wait if isinstance(error, _PassingError) else None
-    return drawn if asked is None else asked + min(drawn, 1.0)
-
-
-def _report_wait(what: str, state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    seconds = state.next_action.sleep if state.next_action else 0.0
-    report(
-        f"fundamentals: {what}: {error}; asking again in {seconds:.1f} s (attempt {state.attempt_number + 1} of "
-        f"{MAX_ATTEMPTS})"
-    )
-
-
-def _retry_after(response: "httpx2.Response") -> float | None:
-    """Read ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _parsed(response: "httpx2.Response", url: str, what: str) -> object:

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray, IntArray
+from brain_assets.market.archive import PREVIOUS_BARS
+from brain_assets.market.base import FILED_BEFORE
 from brain_assets.market.calendar import FIRST_DATE, sessions_between
 from brain_assets.market.files import (
     FUNDAMENTAL_PATTERNS,
@@ -26,11 +28,9 @@ from brain_assets.market.files import (
     read_fundamental_files,
     read_price_files,
 )
-from brain_assets.market.fundamentals import FILED_BEFORE, FUNDAMENTAL_COLUMNS
 from brain_assets.market.headlines import HEADLINE_PATTERNS, SCORE_PATTERNS, read_headline_files, read_score_files
-from brain_assets.market.news import NEWS_COLUMNS
-from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS
-from brain_assets.store.tables import PREVIOUS_BARS
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
 
 TABLE_PATTERNS: Mapping[str, tuple[str, ...]] = {
     "raw_prices": PATTERNS,
@@ -122,7 +122,7 @@ def _last_sessions() -> DateArray:
 
 def _price_rows(path: Path) -> pd.DataFrame:
     rows = read_price_files([path])
-    return rows.loc[rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1), list(PRICE_COLUMNS)]
+    return rows.loc[rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1), list(PRICE_TABLE.names)]
 
 
 def _news_rows(path: Path) -> pd.DataFrame:
@@ -130,11 +130,11 @@ def _news_rows(path: Path) -> pd.DataFrame:
     is_scores = any(path.match(pattern) for pattern in SCORE_PATTERNS)
     rows = read_score_files([path]) if is_scores else read_headline_files([path], str(path))
     rows = rows.rename(columns={"session": "date"})
-    return rows[list(NEWS_COLUMNS)] if is_scores else rows[["date", "symbol", "title"]]
+    return rows[list(NEWS_TABLE.names)] if is_scores else rows[["date", "symbol", "title"]]
 
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
     "raw_prices": _price_rows,
     "raw_news_sentiment": _news_rows,
-    "raw_fundamentals": lambda path: read_fundamental_files([path])[list(FUNDAMENTAL_COLUMNS)],
+    "raw_fundamentals": lambda path: read_fundamental_files([path])[list(FUNDAMENTAL_TABLE.names)],
 }

@@ -25,7 +25,7 @@ import pydantic
 from brain_assets.errors import BrainAssetsError, TableError
 from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, sums_of_file, sums_of_table
 from brain_assets.market.headlines import HEADLINE_PATTERNS, NewsFiles
-from brain_assets.market.news import NEWS_COLUMNS
+from brain_assets.market.schema import NEWS_TABLE
 from brain_assets.market.table_files import find_files
 from brain_assets.store.tables import RAW, TableStore
 
@@ -236,9 +236,9 @@ class FileWatch:
 
     def _why(self, table: str, year: int, parts: Mapping[str, int], materialized: bool, looked_before: bool) -> str:
         """Tell why a year shall be fetched; empty: it is stored as it is in the files."""
-        if not materialized or not self._tables.exists(table, year):
+        stored = self._tables.find(table, year) if materialized else None
+        if stored is None:
             return "not materialized"
-        stored = self._tables.read_year(table, year)
         known = sums_of_table(table, year, stored)
         if all(known[name] == value for name, value in parts.items()):
             return ""
@@ -256,5 +256,5 @@ class FileWatch:
         first = self._partitions.first_year if year == self._partitions.first_partition else year
         window = datetime.date(first, 1, 1), datetime.date(year + 1, 1, 1)
         table = news.news_sentiment(*window, lambda titles: np.zeros(len(titles)))
-        columns = [name for name in NEWS_COLUMNS if name != "sentiment_score" or news.source.startswith("scores")]
+        columns = [name for name in NEWS_TABLE.names if name != "sentiment_score" or news.source.startswith("scores")]
         return bool(table[columns].equals(stored[columns]))

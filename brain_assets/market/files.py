@@ -16,24 +16,17 @@ Rerun behaviour: an instance reads the files once and keeps the tables; later ch
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import sessions_between
-from brain_assets.market.fundamentals import (
-    FUNDAMENTAL_COLUMNS,
-    RATIOS,
-    empty_fundamentals,
-    validate_fundamentals,
-)
+from brain_assets.market.calendar import NEW_YORK, sessions_between, utc_now
 from brain_assets.market.headlines import NO_FOLDER, NewsFiles
-from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, ohlc_rules
 from brain_assets.market.table_files import (
-    Kind,
     TableLayout,
     find_files,
     last_day,
@@ -41,6 +34,7 @@ from brain_assets.market.table_files import (
     refuse_duplicates,
     refuse_first,
     refuse_unnamed,
+    refuse_values,
 )
 
 MIN_HISTORY_SESSIONS = 66
@@ -49,21 +43,12 @@ MIN_HISTORY_SESSIONS = 66
 MAX_LAG_SESSIONS = 5
 """A year is complete when at most so many of its sessions follow the last date found: data often end at Christmas."""
 
-ROUNDING = 1e-3
-"""How far outside [low, high] an open or close may lie, relative to it: adjusted prices are rounded one by one."""
-
 PATTERNS = ("prices*.csv", "prices*.parquet")
 FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
 _PRICES = list(PRICE_FIELDS[:-1])
-PRICE_LAYOUT = TableLayout({"date": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(PRICE_FIELDS, Kind.NUMBER)})
-FUNDAMENTAL_LAYOUT = TableLayout(
-    {"filed": Kind.DAY, "period_end": Kind.DAY, "symbol": Kind.TEXT, **dict.fromkeys(RATIOS, Kind.NUMBER)}
-)
-
-
-def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+PRICE_LAYOUT = TableLayout.of(PRICE_TABLE)
+FUNDAMENTAL_LAYOUT = TableLayout.of(FUNDAMENTAL_TABLE)
 
 
 class FilesMarket:
@@ -83,7 +68,7 @@ class FilesMarket:
     caveat = "Prices are the user's own files, taken as split- and dividend-adjusted; who is missing is not known."
 
     def __init__(
-        self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = _utc_now
+        self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
     ) -> None:
         self.folder = folder
         self.symbols = symbols
@@ -194,7 +179,7 @@ class FilesMarket:
         if not paths:
             raise MarketError(
                 f"{self.folder}: expected at least one file named {' or '.join(PATTERNS)}, got none; add one with the "
-                f"columns {', '.join(PRICE_COLUMNS)}."
+                f"columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 
@@ -241,7 +226,7 @@ class FundamentalFiles:
         Returns
         -------
         DataFrame
-            A validated table of `brain_assets.market.fundamentals.FUNDAMENTAL_COLUMNS`, in the order of filing; without
+            A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`, in the order of filing; without
             rows if there is no file. A row is known once its filing day is over.
 
         Raises
@@ -255,12 +240,12 @@ class FundamentalFiles:
         inside = (rows["filed"] >= pd.Timestamp(start)) & (rows["filed"] < pd.Timestamp(end))
         if self.symbols:
             inside &= rows["symbol"].isin(self.symbols)
-        return validate_fundamentals(rows.loc[inside, list(FUNDAMENTAL_COLUMNS)], str(self.folder))
+        return FUNDAMENTAL_TABLE.validate(rows.loc[inside, list(FUNDAMENTAL_TABLE.names)], str(self.folder))
 
     def _rows(self) -> pd.DataFrame:
         if self._table is None:
             paths = self._paths()
-            self._table = read_fundamental_files(paths) if paths else empty_fundamentals()
+            self._table = read_fundamental_files(paths) if paths else FUNDAMENTAL_TABLE.empty()
         return self._table
 
     def _paths(self) -> list[Path]:
@@ -272,23 +257,21 @@ def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
     after, next_year = last_date + datetime.timedelta(days=1), last_date.year + 1
     lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
     reached = last_date.year if lag <= MAX_LAG_SESSIONS else last_date.year - 1
-    return min(reached, now.astimezone(ZoneInfo("America/New_York")).year - 1)
+    return min(reached, now.astimezone(NEW_YORK).year - 1)
 
 
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `PRICE_COLUMNS`, source and position, NaN where not known."""
+    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_LAYOUT)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     bars = rows[rows[_PRICES].notna().any(axis=1)]
-    for name in PRICE_FIELDS:
-        refuse_first(bars, ~np.isfinite(bars[name]), name, "a number, since the row has a price")
-        smallest, words = (0, "a number >= 0") if name == "volume" else (np.nextafter(0, 1), "a price > 0")
-        refuse_first(bars, bars[name] < smallest, name, words)
-    refuse_first(bars, bars["high"] < bars["low"], "high", "at least the row's low")
-    for name in ("open", "close"):
-        outside = (bars[name] < bars["low"] * (1 - ROUNDING)) | (bars[name] > bars["high"] * (1 + ROUNDING))
-        refuse_first(bars, outside, name, "a price between the row's low and high")
+    for column in PRICE_TABLE.columns[2:]:
+        values = bars[column.name]
+        refuse_first(bars, ~np.isfinite(values), column.name, "a number, since the row has a price")
+        refuse_first(bars, ~column.holds(values), column.name, column.rule.replace("finite ", ""))
+    for name, words, holds in ohlc_rules(bars):
+        refuse_first(bars, ~holds, name, words)
     if not bars.empty:
         days = bars["date"].to_numpy().astype("datetime64[D]")
         open_days = sessions_between(days.min().item(), days.max().item() + datetime.timedelta(days=1))
@@ -315,15 +298,14 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
             f"{folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
             f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
         )
-    return validate_prices(rows.loc[known, list(PRICE_COLUMNS)], str(folder))
+    return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(folder))
 
 
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `FUNDAMENTAL_COLUMNS`, source and position."""
+    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
     rows = read_files(paths, FUNDAMENTAL_LAYOUT)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["filed", "symbol", "period_end"])
-    for name in RATIOS:
-        refuse_first(rows, np.isinf(rows[name]), name, "a finite number, or none where it is not known")
+    refuse_values(rows, FUNDAMENTAL_TABLE.columns)
     refuse_first(rows, rows["period_end"] > rows["filed"], "period_end", "a day on or before that of the filing")
     return rows

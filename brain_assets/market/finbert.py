@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.errors import MarketError
-from brain_assets.files import replace_file
-from brain_assets.paths import DataPath, is_file, readable
+from brain_assets.errors import MarketError, TableError
+from brain_assets.parquet import encode_table, read_table
+from brain_assets.paths import DataPath, is_file, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.store.names import is_repo_name
 
@@ -141,17 +141,13 @@ class _Cache:
         self._path = path
 
     def read(self) -> dict[str, float]:
-        """Read all scores; a file that is none of ours is named in a warning, and made anew."""
+        """Read all scores; one that is damaged is named in a warning, and made anew."""
         if self._path is None or not is_file(self._path):
             return {}
         try:
-            frame = pd.read_parquet(readable(self._path))
-            if {name: str(kind) for name, kind in frame.dtypes.items()} != _COLUMNS or not frame["score"].abs().le(
-                1
-            ).all():
-                raise ValueError(f"the columns {', '.join(map(str, frame.columns))}, or scores outside [-1, 1]")
-        except (OSError, ValueError) as error:
-            warn(f"{self._path}: expected a cache of scores, got {error}; its headlines are scored again.")
+            frame = read_table(self._path)
+        except TableError:
+            warn(f"{self._path}: expected a cache of scores, got a damaged file; its headlines are scored again.")
             return {}
         return dict(zip(frame["title_sha256"], frame["score"], strict=True))
 
@@ -161,7 +157,7 @@ class _Cache:
             return
         together = self.read() | scores
         frame = pd.DataFrame({"title_sha256": list(together), "score": list(together.values())}).astype(_COLUMNS)
-        replace_file(self._path, lambda temporary: frame.to_parquet(temporary, index=False))
+        replace_file(self._path, lambda temporary: temporary.write_bytes(encode_table(frame)))
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,8 @@ from brain_assets.arrays import FloatArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE
-from brain_assets.market.news import (
-    daily_sentiment,
-    day_sessions,
-    empty_news,
-    last_close,
-    news_sessions,
-    validate_news,
-)
+from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
+from brain_assets.market.schema import NEWS_TABLE
 from brain_assets.market.table_files import (
     Kind,
     TableLayout,
@@ -42,6 +36,7 @@ from brain_assets.market.table_files import (
     refuse_duplicates,
     refuse_first,
     refuse_unnamed,
+    refuse_values,
 )
 from brain_assets.progress import warn
 
@@ -53,10 +48,7 @@ NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 MIDNIGHT_SHARE = 0.5
 """From this share of headlines at midnight sharp on, midnight is taken for a time that nobody knew, with a warning."""
 
-SCORE_LAYOUT = TableLayout(
-    {"date": Kind.DAY, "symbol": Kind.TEXT, "sentiment_score": Kind.NUMBER, "n_articles": Kind.NUMBER},
-    optional={"n_articles": 1.0},
-)
+SCORE_LAYOUT = TableLayout.of(NEWS_TABLE, optional={"n_articles": 1.0})
 HEADLINE_LAYOUT = TableLayout({"published": Kind.MOMENT, "symbol": Kind.TEXT, "title": Kind.TEXT})
 _ZONES = ("UTC", "America/New_York")
 
@@ -107,7 +99,7 @@ class NewsFiles:
         Returns
         -------
         DataFrame
-            A validated table of `brain_assets.market.news.NEWS_COLUMNS`; without rows if there is no file or no news.
+            A validated table of `brain_assets.market.schema.NEWS_TABLE`; without rows if there is no file or no news.
             Each row is known at the close of its session.
 
         Raises
@@ -123,11 +115,11 @@ class NewsFiles:
             inside &= rows["symbol"].isin(self.symbols)
         rows = rows[inside]
         if rows.empty:
-            return empty_news()
+            return NEWS_TABLE.empty()
         scores = _score_titles(rows["title"], score) if "title" in rows else rows["sentiment_score"].to_numpy()
         sessions = rows["session"].to_numpy().astype("datetime64[D]")
         n_articles = rows["n_articles"].to_numpy().astype(np.int64)
-        return validate_news(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
+        return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
 
     def _rows(self) -> pd.DataFrame:
         """Give session, symbol, n_articles, and sentiment_score or title: whichever the files hold."""
@@ -138,7 +130,7 @@ class NewsFiles:
             elif headlines:
                 self._table = read_headline_files(headlines, str(self.folder))
             else:
-                self._table = empty_news().rename(columns={"date": "session"})
+                self._table = NEWS_TABLE.empty().rename(columns={"date": "session"})
         return self._table
 
     def _paths(self) -> tuple[list[Path], list[Path]]:
@@ -162,7 +154,7 @@ def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     rows = rows[rows["sentiment_score"].notna()]
-    refuse_first(rows, rows["sentiment_score"].abs() > 1, "sentiment_score", "a score from -1 to 1")
+    refuse_values(rows, NEWS_TABLE.columns[:-1])
     counts = rows["n_articles"]
     wrong = ~(np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts)))
     refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")

@@ -24,15 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import tenacity
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import NEW_YORK, first_unfinished_day, sessions_between, utc_now
 from brain_assets.market.edgar import EdgarFundamentals
-from brain_assets.market.fundamentals import empty_fundamentals
 from brain_assets.market.headlines import NewsFiles
-from brain_assets.market.prices import PRICE_COLUMNS, PRICE_FIELDS, validate_prices
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.retry import RetryPolicy, TransientError, retry
 
 # fmt: off
 DEFAULT_SYMBOLS = (
@@ -48,9 +48,7 @@ NO_IDENTITY = "none"
 MAX_ATTEMPTS = 6
 """How often Yahoo is asked before a rate limit becomes an error."""
 
-BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5.0, 120.0
-"""The wait before attempt n + 1 is drawn evenly from 0 to 5 × 2^(n-1) seconds, or to 120: processes that were limited
-together do not come back together."""
+PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0)
 
 N_THREADS = 4
 """Requests under way at once; more gain little and are rate limited sooner."""
@@ -58,7 +56,6 @@ N_THREADS = 4
 _YAHOO_FIELDS = [name.capitalize() for name in PRICE_FIELDS]
 _NO_SUCH_SYMBOL = "No data found"  # Yahoo's words for a symbol that it does not know
 _NO_SUCH_RANGE = ("Data doesn't exist", "no price data found")  # Yahoo's, and yfinance's for an answer without bars
-_log = logging.getLogger(__name__)
 
 
 class LiveMarket:
@@ -149,7 +146,7 @@ class LiveMarket:
                 f"{asked}: expected bars of {_some(self.symbols)}, got none, though Yahoo knows the symbols; "
                 "check that they were listed then."
             )
-        return validate_prices(bars, asked)
+        return PRICE_TABLE.validate(bars, asked)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores of the user's own files; see `brain_assets.market.base.Market.news_sentiment`."""
@@ -174,7 +171,7 @@ class LiveMarket:
                 "Lovelace ada@example.org', got nothing; set it, or set it to none to go without fundamentals."
             )
         if self._edgar_identity == NO_IDENTITY:
-            return SourcedTable(empty_fundamentals(), "none: BRAIN_EDGAR_IDENTITY is none")
+            return SourcedTable(FUNDAMENTAL_TABLE.empty(), "none: BRAIN_EDGAR_IDENTITY is none")
         if self._edgar is None:
             self._edgar = EdgarFundamentals(self._edgar_identity)
         filings = self._edgar.fundamentals(self.symbols, start, end)
@@ -184,17 +181,15 @@ class LiveMarket:
         """Ask until every symbol has an answer, waiting longer and longer while Yahoo limits the rate."""
         from yfinance.exceptions import YFRateLimitError
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(YFRateLimitError),
-            wait=tenacity.wait_random_exponential(multiplier=BACKOFF_SECONDS, max=MAX_BACKOFF_SECONDS),
-            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
-            sleep=self._sleep,
-            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
-            reraise=True,
-        )
+        def ask() -> None:
+            try:
+                batch.ask()
+            except YFRateLimitError as error:
+                raise TransientError(f"too many requests, {len(batch.pending)} symbols left") from error
+
         try:
-            retrying(batch.ask)
-        except YFRateLimitError as error:
+            retry(ask, PATIENCE, batch.asked, self._sleep)
+        except TransientError as error:
             raise RateLimitedError(
                 f"{batch.asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
                 f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
@@ -303,7 +298,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `PRICE_COLUMNS`; a bar with NaN in any field is not known and has no row. Not sorted.
+        Columns `PRICE_TABLE`; a bar with NaN in any field is not known and has no row. Not sorted.
 
     Raises
     ------
@@ -314,7 +309,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     if dates.tz is not None:
         dates = dates.tz_convert(NEW_YORK).tz_localize(None)
     dates = dates.normalize().as_unit("us")
-    parts = [pd.DataFrame({name: [] for name in PRICE_COLUMNS})]
+    parts = [pd.DataFrame({name: [] for name in PRICE_TABLE.names})]
     for symbol, fields in _by_symbol(wide, symbols).items():
         if fields.dropna(how="all").empty:
             continue
@@ -327,7 +322,7 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
         rows = fields[_YAHOO_FIELDS].set_axis(list(PRICE_FIELDS), axis=1).astype("float64")
         parts.append(rows.assign(date=dates, symbol=symbol).dropna())
     types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
-    return pd.concat([part[list(PRICE_COLUMNS)].astype(types) for part in parts], ignore_index=True)
+    return pd.concat([part[list(PRICE_TABLE.names)].astype(types) for part in parts], ignore_index=True)
 
 
 def _by_symbol(wide: pd.DataFrame, symbols: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import MarketError
-from brain_assets.market.fundamentals import RATIOS
+from brain_assets.market.schema import RATIOS
 
 PLANTED = ("reversal", "news", *RATIOS)
 """What a signal can be planted in."""

@@ -5,12 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray
-from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.arrays import BoolArray, DateArray
+from brain_assets.market.schema import NUMBER, PRICE_TABLE, ohlc_rules
 from brain_assets.verdict import Verdict, listed
-
-TOLERANCE = 1e-3
-"""Relative: adjusting for dividends and rounding to cents puts opens and closes this far outside a day's range."""
 
 JUMP = 0.4
 """Of a close over the one before: farther is a split that was not adjusted for more often than news."""
@@ -24,7 +21,7 @@ def price_verdicts(
     Parameters
     ----------
     prices : DataFrame
-        Columns as in `brain_assets.market.prices.PRICE_COLUMNS`.
+        Columns as in `brain_assets.market.schema.PRICE_TABLE`.
     scheduled : ndarray of datetime64[D]
         Sessions of the exchange in the table's range.
     previous_closes : mapping of str to float, optional
@@ -56,16 +53,13 @@ def _calendar_complete(prices: pd.DataFrame, scheduled: DateArray) -> Verdict:
 
 
 def _positive(prices: pd.DataFrame) -> Verdict:
-    fields = [name for name in PRICE_FIELDS if name != "volume"]
-    good = np.isfinite(prices[fields]).all(axis=1) & (prices[fields] > 0).all(axis=1)
-    good &= np.isfinite(prices["volume"]) & (prices["volume"] >= 0)
+    fields = [column for column in PRICE_TABLE.columns if column.kind == NUMBER]
+    good = np.logical_and.reduce([column.holds(prices[column.name]) for column in fields])
     return _each(prices, good, "prices above 0 and volumes of 0 or more", "correct or remove them")
 
 
 def _ohlc_in_order(prices: pd.DataFrame) -> Verdict:
-    highest = prices[["open", "low", "close"]].max(axis=1)
-    lowest = prices[["open", "high", "close"]].min(axis=1)
-    good = (highest <= prices["high"] * (1 + TOLERANCE)) & (lowest >= prices["low"] * (1 - TOLERANCE))
+    good = np.logical_and.reduce([holds for _, _, holds in ohlc_rules(prices)])
     return _each(prices, good, "open and close between low and high", "correct or remove them")
 
 
@@ -85,7 +79,7 @@ def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> Ver
     return Verdict(True, f"no close lies more than {JUMP:.0%} from the one before")
 
 
-def _each(prices: pd.DataFrame, good: pd.Series, rule: str, advice: str) -> Verdict:
+def _each(prices: pd.DataFrame, good: pd.Series | BoolArray, rule: str, advice: str) -> Verdict:
     if good.all():
         return Verdict(True, f"{rule}, in all {len(prices):,} bars")
     bad = prices[~good]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from brain_assets.errors import MarketError
 from brain_assets.market.base import Market
+from brain_assets.market.files import FilesMarket
+from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 
@@ -34,15 +36,11 @@ def open_market(
     if name == "sample":
         return SampleMarket(symbols)
     if name == "simulator":
-        return SimulatorMarket(symbols)
+        return SimulatorMarket(tuple(sorted(symbols)))  # there, what a symbol does depends on its position
     if name == "live":
-        from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
-
         return LiveMarket(symbols or DEFAULT_SYMBOLS, files_dir=files_dir, edgar_identity=edgar_identity)
     if name == "files":
         if files_dir is None:
             raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-        from brain_assets.market.files import FilesMarket
-
         return FilesMarket(files_dir, symbols)
     raise MarketError(f"BRAIN_MARKET: expected one of {', '.join(MARKETS)}, got {name}; choose one of them.")

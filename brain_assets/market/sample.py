@@ -7,9 +7,7 @@ import pandas as pd
 
 from brain_assets.errors import UnknownSymbolError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.fundamentals import empty_fundamentals
-from brain_assets.market.news import empty_news
-from brain_assets.market.prices import validate_prices
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
 
 LAST_YEAR = 2022
 """The closes end on 2022-12-28, two sessions before the year does."""
@@ -73,7 +71,7 @@ class SampleMarket:
                 "volume": CONSTANT_VOLUME,
             }
         )
-        return validate_prices(frame, f"sample market from {start} to {end}")
+        return PRICE_TABLE.validate(frame, f"sample market from {start} to {end}")
 
     def news_sentiment(
         self,
@@ -82,7 +80,7 @@ class SampleMarket:
         score: ScoreHeadlines,  # noqa: ARG002
     ) -> SourcedTable:
         """Give no news: the data set has closes only."""
-        return SourcedTable(empty_news(), NOTHING_ELSE)
+        return SourcedTable(NEWS_TABLE.empty(), NOTHING_ELSE)
 
     def fundamentals(
         self,
@@ -90,4 +88,4 @@ class SampleMarket:
         end: datetime.date,  # noqa: ARG002
     ) -> SourcedTable:
         """Give no fundamentals: the data set has closes only."""
-        return SourcedTable(empty_fundamentals(), NOTHING_ELSE)
+        return SourcedTable(FUNDAMENTAL_TABLE.empty(), NOTHING_ELSE)

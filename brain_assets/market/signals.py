@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.market.fundamentals import RATIOS, empty_fundamentals
-from brain_assets.market.news import empty_news
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 
 SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")
 """Channels of `PricePanel.signals`."""
@@ -43,9 +42,9 @@ def add_signals(
     ----------
     panel : PricePanel
     news : DataFrame, optional
-        A validated table of `brain_assets.market.news.NEWS_COLUMNS`; None: there is none.
+        A validated table of `brain_assets.market.schema.NEWS_TABLE`; None: there is none.
     fundamentals : DataFrame, optional
-        A validated table of `brain_assets.market.fundamentals.FUNDAMENTAL_COLUMNS`; None: there is none.
+        A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`; None: there is none.
 
     Returns
     -------
@@ -53,9 +52,9 @@ def add_signals(
         With ``signals``; symbols of the tables that the panel does not have are left out.
     """
     signals = np.full((len(panel.symbols), len(panel.sessions), len(SIGNALS)), np.nan)
-    signals[:, :, NEWS] = news_channel(panel, empty_news() if news is None else news)
+    signals[:, :, NEWS] = news_channel(panel, NEWS_TABLE.empty() if news is None else news)
     signals[:, :, NEWS + 1 :] = fundamental_channels(
-        panel, empty_fundamentals() if fundamentals is None else fundamentals
+        panel, FUNDAMENTAL_TABLE.empty() if fundamentals is None else fundamentals
     )
     return replace(panel, signals=signals)
 

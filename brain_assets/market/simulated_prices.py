@@ -9,12 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
+from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.market.calendar import iso_week_numbers, sessions_between
 from brain_assets.market.planted import PlantedSignal, pull, symbol_pairs
-
-ORIGIN_YEAR = 1990
-"""The first simulated year: prices start at 100 dollars on its first session."""
+from brain_assets.market.simulated_signals import ORIGIN_YEAR, known_channel, years_of
 
 N_SECTORS = 5
 """Symbol i belongs to sector i modulo this."""
@@ -70,12 +68,6 @@ class SimulatedPrices:
     symbol is not listed then."""
     listed: BoolArray
     """Whether there is a bar."""
-
-
-def years_of(dates: DateArray) -> IntArray:
-    """Give the calendar years of dates."""
-    years: IntArray = dates.astype("datetime64[Y]").astype(np.int64) + 1970
-    return years
 
 
 @lru_cache(maxsize=4)
@@ -191,8 +183,6 @@ def _plant(
     """Walk the weeks; give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts."""
     planted, channel = recipe.planted, None
     if planted.channel != "reversal" and planted.strength > 0:
-        from brain_assets.market.simulated_signals import known_channel
-
         channel = known_channel(recipe.seed, recipe.n_assets, sessions, planted.channel)
     weeks = iso_week_numbers(sessions)
     first_of_week = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from brain_assets.arrays import DateArray, FloatArray
-from brain_assets.market.fundamentals import RATIOS
+from brain_assets.arrays import DateArray, FloatArray, IntArray
+from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
-from brain_assets.market.simulated_prices import ORIGIN_YEAR, years_of
+
+ORIGIN_YEAR = 1990
+"""The first simulated year: prices start at 100 dollars on its first session."""
 
 NEWS_PROBABILITY, SCORE_DEVIATION = 0.4, 0.5
 RATIO_LEVELS = {
@@ -22,6 +24,12 @@ RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1
 
 MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
 """Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
+
+
+def years_of(dates: DateArray) -> IntArray:
+    """Give the calendar years of dates."""
+    years: IntArray = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return years
 
 
 def draw_news(seed: int, n_assets: int, sessions: DateArray) -> tuple[FloatArray, FloatArray]:

@@ -49,12 +49,10 @@ from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.fundamentals import RATIOS, validate_fundamentals
-from brain_assets.market.news import validate_news
 from brain_assets.market.planted import PlantedSignal
-from brain_assets.market.prices import validate_prices
-from brain_assets.market.simulated_prices import N_SECTORS, ORIGIN_YEAR, Recipe, listed_sessions, simulate, years_of
-from brain_assets.market.simulated_signals import draw_filings, draw_news
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
+from brain_assets.market.simulated_prices import N_SECTORS, Recipe, listed_sessions, simulate
+from brain_assets.market.simulated_signals import ORIGIN_YEAR, draw_filings, draw_news, years_of
 
 N_SYMBOLS = 20
 
@@ -142,7 +140,7 @@ class SimulatorMarket:
                 "volume": made.volume[session, asset],
             }
         )
-        return validate_prices(frame, f"simulator from {start} to {end}")
+        return PRICE_TABLE.validate(frame, f"simulator from {start} to {end}")
 
     def news_sentiment(
         self,
@@ -163,7 +161,7 @@ class SimulatorMarket:
                 "n_articles": n_articles[session, asset].astype(np.int64),
             }
         )
-        return SourcedTable(validate_news(frame, f"simulator from {start} to {end}"), "made up")
+        return SourcedTable(NEWS_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the made-up filings; see `brain_assets.market.base.Market.fundamentals`."""
@@ -181,7 +179,7 @@ class SimulatorMarket:
                 **{name: ratios[quarter, asset, column] for column, name in enumerate(RATIOS)},
             }
         )
-        return SourcedTable(validate_fundamentals(frame, f"simulator from {start} to {end}"), "made up")
+        return SourcedTable(FUNDAMENTAL_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:
         """Give the planted expectation of each week's log return, known at the close before the week.

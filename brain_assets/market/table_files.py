@@ -11,6 +11,7 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from brain_assets.errors import MarketError, TableError
+from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Column, TableSchema
 
 _NOTHING = ("", "nan", "na", "n/a", "null", "none")  # how CSV files write that a number is not known; any case
 _MOMENT = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
@@ -42,6 +44,9 @@ class Kind(enum.Enum):
     """float64, NaN where a CSV file says that nothing is known (empty, ``nan``, ``null``, …)."""
 
 
+_KINDS = {DAY: Kind.DAY, TEXT: Kind.TEXT, NUMBER: Kind.NUMBER, COUNT: Kind.NUMBER}
+
+
 @dataclass(frozen=True)
 class TableLayout:
     """The columns that files of one sort have.
@@ -56,6 +61,11 @@ class TableLayout:
 
     columns: Mapping[str, Kind]
     optional: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, schema: TableSchema, optional: Mapping[str, float] = MappingProxyType({})) -> "TableLayout":
+        """Give the layout of files that hold a raw table."""
+        return cls({column.name: _KINDS[column.kind] for column in schema.columns}, optional)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -120,6 +130,12 @@ def refuse_unnamed(rows: pd.DataFrame) -> None:
     """Raise `TableError` for the first row whose symbol is empty or has blanks around it."""
     symbols = rows["symbol"]
     refuse_first(rows, symbols.isna() | (symbols == "") | (symbols != symbols.str.strip()), "symbol", "a bare symbol")
+
+
+def refuse_values(rows: pd.DataFrame, columns: Sequence[Column]) -> None:
+    """Raise `TableError` for the first row of the first column whose value is not what the schema says."""
+    for column in columns:
+        refuse_first(rows, ~column.holds(rows[column.name]), column.name, column.rule)
 
 
 def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:

@@ -13,8 +13,7 @@ import numpy as np
 
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
-from brain_assets.files import replace_file
-from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes
+from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes, replace_file
 from brain_assets.store.fingerprint import hash_json
 
 

@@ -18,9 +18,7 @@ from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import ProofError
 from brain_assets.market.base import Market, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import FIRST_DATE, closes_between
-from brain_assets.market.fundamentals import FUNDAMENTAL_COLUMNS, RATIOS, validate_fundamentals
-from brain_assets.market.news import validate_news
-from brain_assets.market.prices import validate_prices
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 
 DAY = datetime.timedelta(days=1)
 
@@ -81,7 +79,7 @@ class Corruption:
         return cls(after, seed, tuple(sorted(ranked[:n_dropped])), (staying[0], staying[-1]))
 
     def prices(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Change the bars after the date; rows of `brain_assets.market.prices.PRICE_COLUMNS` in any order."""
+        """Change the bars after the date; rows of `brain_assets.market.schema.PRICE_TABLE` in any order."""
         early, late = self._split(frame, "date")
         days = late["date"]
         low, high = PRICE_FACTORS
@@ -189,18 +187,18 @@ class CorruptedMarket:
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the bars, changed after the date; see `brain_assets.market.base.Market.prices`."""
-        return validate_prices(self.corruption.prices(self._market.prices(start, end)), "changed bars")
+        return PRICE_TABLE.validate(self.corruption.prices(self._market.prices(start, end)), "changed bars")
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores, changed after the date; see `brain_assets.market.base.Market.news_sentiment`."""
         found = self._market.news_sentiment(start, end, score)
-        return found._replace(table=validate_news(self.corruption.news(found.table), "changed scores"))
+        return found._replace(table=NEWS_TABLE.validate(self.corruption.news(found.table), "changed scores"))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the filings, changed after the date; see `brain_assets.market.base.Market.fundamentals`."""
         found = self._market.fundamentals(start, end)
-        changed = self.corruption.fundamentals(found.table)[list(FUNDAMENTAL_COLUMNS)]
-        return found._replace(table=validate_fundamentals(changed, "changed filings"))
+        changed = self.corruption.fundamentals(found.table)[list(FUNDAMENTAL_TABLE.names)]
+        return found._replace(table=FUNDAMENTAL_TABLE.validate(changed, "changed filings"))
 
 
 class FetchedOnce:

@@ -18,8 +18,7 @@ from brain_assets import registry
 from brain_assets.forecasting import training, walkforward
 from brain_assets.market import signals
 from brain_assets.market.archive import fetch_prices
-from brain_assets.market.base import Market, MarketNote
-from brain_assets.market.fundamentals import FILED_BEFORE
+from brain_assets.market.base import FILED_BEFORE, Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio import backtest, policies

@@ -11,10 +11,7 @@ from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
 from brain_assets.errors import LateTrainingError, SnapshotError
-from brain_assets.store.manifest import CONFIG as CONFIG
 from brain_assets.store.manifest import MANIFEST
-
-METADATA = MANIFEST
 
 
 def refused(file: str, expected: str, got: str) -> SnapshotError:
@@ -86,19 +83,19 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
     """
     if isinstance(shape, Kind):
         if not shape.admits(values):
-            raise refused(METADATA, f"{path} to be {shape.expected}", reprlib.repr(values))
+            raise refused(MANIFEST, f"{path} to be {shape.expected}", reprlib.repr(values))
     elif isinstance(shape, list):
         if not isinstance(values, list):
-            raise refused(METADATA, f"{path} to be a list", type(values).__name__)
+            raise refused(MANIFEST, f"{path} to be a list", type(values).__name__)
         for position, value in enumerate(values):
             check_metadata(value, shape[0], f"{path}[{position}]")
     else:
         if not isinstance(values, Mapping):
-            raise refused(METADATA, f"{path or 'it'} to be an object", type(values).__name__)
+            raise refused(MANIFEST, f"{path or 'it'} to be an object", type(values).__name__)
         for key, inner in shape.items():
             where = f"{path}.{key}" if path else key
             if key not in values:
-                raise refused(METADATA, f"{where}", "nothing")
+                raise refused(MANIFEST, f"{where}", "nothing")
             check_metadata(values[key], inner, where)
 
 
@@ -115,7 +112,7 @@ def check_identity(
     date = cutoff_date.isoformat() if cutoff_date else None
     for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
-            raise refused(METADATA, f"{key} {expected}", reprlib.repr(manifest.get(key)))
+            raise refused(MANIFEST, f"{key} {expected}", reprlib.repr(manifest.get(key)))
     check_metadata(manifest, IDENTITY)
 
 
@@ -129,5 +126,5 @@ def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: date
     """Refuse data of a training that went on after the cut-off; dates in ISO form."""
     for name in names:
         if datetime.date.fromisoformat(data[name]) > cutoff_date:
-            sentence = refused(METADATA, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
+            sentence = refused(MANIFEST, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
             raise LateTrainingError(str(sentence))

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
-from brain_assets.files import replace_file
-from brain_assets.paths import DataPath, list_names, read_bytes
+from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.manifest import MANIFEST, parse

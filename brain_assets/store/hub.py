@@ -10,12 +10,11 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
-
-from pydantic import SecretStr
 
 from brain_assets.errors import (
     DamagedSnapshotError,
@@ -27,9 +26,9 @@ from brain_assets.errors import (
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
-from brain_assets.store.hub_client import HUB_POLICY, HubClient, ask_in_this_thread
+from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, parse, verify
-from brain_assets.store.names import MAIN_BRANCH, is_repo_name, is_token
+from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.port import located
 
 T = TypeVar("T")
@@ -37,35 +36,6 @@ T = TypeVar("T")
 HOUSEKEEPING = ".gitattributes"
 """The Hub puts it into every new repo; it is never read."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """A model repo.
-
-    Attributes
-    ----------
-    repo : str
-        ``user/name``.
-    token : SecretStr or None
-        None: what the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored).
-    endpoint : str or None
-        None: ``HF_ENDPOINT``, else the Hub itself.
-    """
-
-    repo: str
-    token: SecretStr | None = field(default=None, repr=False)
-    endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be asked."""
-        if not is_repo_name(self.repo):
-            raise HubError(f"repo: expected a model repo of the Hub, user/name, got {self.repo!r}; correct it.")
-        if self.token is not None and not is_token(self.token.get_secret_value()):
-            raise HubError(
-                f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "
-                "here); correct it."
-            )
 
 
 @dataclass(frozen=True)
@@ -140,10 +110,11 @@ class HubStore:
         self.repo = address.repo
         self._address, self._policy, self._market = address, policy, market
         self._seen: dict[str, Branch] = {}
+        self._seems_absent = False
 
     @cached_property
     def _client(self) -> HubClient:
-        return HubClient(self.repo, self._address.token, self._address.endpoint, self._policy)
+        return HubClient(self._address, self._policy)
 
     def url(self, name: str) -> str:
         """Give the page of a branch."""
@@ -162,6 +133,7 @@ class HubStore:
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
+        self._seems_absent = True
         warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
         return {}
 
@@ -336,6 +308,7 @@ class HubStore:
             return None
 
     def _create_repo(self) -> None:
+        self._seems_absent = False
         report(f"{self.repo}: makes the repo, private")
         self._client.ask(lambda: self._client.api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
 
@@ -343,17 +316,24 @@ class HubStore:
         """Make a branch; it begins with what ``main`` holds."""
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-        try:
-            main = self._look(MAIN_BRANCH)
-        except RepositoryNotFoundError:
+        if self._seems_absent:  # saves a look; to make one that is there does no harm
             self._create_repo()
-            return self._start(name)
-        except RevisionNotFoundError:
-            raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
-        if name != MAIN_BRANCH:
-            self._client.ask(
-                lambda: self._client.api.create_branch(self.repo, branch=name, revision=main.commit), writes=True
-            )
+        if name == MAIN_BRANCH:
+            return self._look(name)
+
+        def create() -> None:
+            self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
+
+        with ThreadPoolExecutor(1) as pool:  # if main moves meanwhile, the commit is refused: it is on top of this one
+            made = pool.submit(create)
+            try:
+                main = self._look(MAIN_BRANCH)
+            except RepositoryNotFoundError:
+                self._seems_absent = True
+                raise TransientError("there is no such repo") from None
+            except RevisionNotFoundError:
+                raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
+            made.result()
         return main
 
     def _commit(self, name: str, branch: Branch, files: Mapping[str, bytes]) -> str:

@@ -7,6 +7,7 @@ first question is asked.
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from brain_assets.errors import HubError, HubUnavailableError
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
+from brain_assets.store.names import is_repo_name, is_token
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -51,7 +53,7 @@ def _install() -> None:
     """
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     class Client(httpx2.Client):
         def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -86,26 +88,51 @@ def _install() -> None:
     log.addFilter(lambda record: "not supported by Xet" not in record.getMessage())
 
 
+@dataclass(frozen=True)
+class HubAddress:
+    """A model repo.
+
+    Attributes
+    ----------
+    repo : str
+        ``user/name``.
+    token : SecretStr or None
+        None: what the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored).
+    endpoint : str or None
+        None: ``HF_ENDPOINT``, else the Hub itself.
+    """
+
+    repo: str
+    token: SecretStr | None = field(default=None, repr=False)
+    endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        if not is_repo_name(self.repo):
+            raise HubError(f"repo: expected a model repo of the Hub, user/name, got {self.repo!r}; correct it.")
+        if self.token is not None and not is_token(self.token.get_secret_value()):
+            raise HubError(
+                f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "
+                "here); correct it."
+            )
+
+
 class HubClient:
     """Asks the Hub about one model repo.
 
     Parameters
     ----------
-    repo : str
-    token : SecretStr or None
-        None: what the library finds (``HF_TOKEN``, or what `hf auth login` has stored).
-    endpoint : str or None
-        None: ``HF_ENDPOINT``, else the Hub itself.
+    address : HubAddress
     policy : RetryPolicy
     """
 
-    def __init__(self, repo: str, token: SecretStr | None, endpoint: str | None, policy: RetryPolicy) -> None:
+    def __init__(self, address: HubAddress, policy: RetryPolicy) -> None:
         _install()
         from huggingface_hub import HfApi, get_token
 
-        given = token.get_secret_value() if token else None
-        self.repo, self.policy = repo, policy
-        self.api: HfApi = HfApi(endpoint=endpoint, token=given)
+        given = address.token.get_secret_value() if address.token else None
+        self.repo, self.policy = address.repo, policy
+        self.api: HfApi = HfApi(endpoint=address.endpoint, token=given)
         self._secret = given or get_token()
 
     def retry(self, action: str, attempt: Callable[[], T]) -> T:

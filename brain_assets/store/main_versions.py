@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
-from brain_assets.files import replace_file
-from brain_assets.paths import DataPath, read_bytes
+from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.progress import warn
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import MAIN_BRANCH, parse_version_name

@@ -19,7 +19,8 @@ from brain_assets.errors import (
 )
 from brain_assets.paths import DataPath
 from brain_assets.store.checks import check_device, check_identity, refused
-from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.hub import HubStore
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
     CARD,
     CONFIG,

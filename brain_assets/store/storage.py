@@ -17,8 +17,8 @@ from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import IDENTITY, check_metadata
 from brain_assets.store.copies import Comparison, HubCopies, HubRecord, OnTransfer, Transfer
-from brain_assets.store.hub import HubAddress, HubCopy, HubStore
-from brain_assets.store.hub_client import HUB_POLICY
+from brain_assets.store.hub import HubCopy, HubStore
+from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.places import open_store
 from brain_assets.store.snapshot import ModelSnapshot, believe, check_named

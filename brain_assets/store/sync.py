@@ -52,11 +52,11 @@ class Plan:
         return transfers
 
 
-def choose(known: Collection[str], families: Collection[str], option: str) -> list[str]:
-    """Give those families that are named, all if none is; an unknown one is a `SettingsError` of that option."""
+def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
+    """Give those families that are named, all if none is; an unknown one is a `SettingsError` that begins so."""
     unknown = sorted(set(families) - set(known))
     if unknown:
-        raise SettingsError(f"{option}: expected some of {', '.join(known)}, got {', '.join(unknown)}; correct it.")
+        raise SettingsError(f"{expected} {', '.join(known)}, got {', '.join(unknown)}; correct it.")
     return [family for family in known if not families or family in families]
 
 

@@ -99,8 +99,8 @@ def test_a_prediction_by_hand() -> None:
     )
     n_snapshots = 2 * (2 + 2 * 3)
     assert found.puts == 2 * (3 + 2) + 6 * n_snapshots
-    assert found.gets == (1 + 2) * (1 + 3 + 3 + 3 + 2 * 3 * 4) + 2 + 5 * n_snapshots
-    assert found.lists == 2 * n_snapshots
+    assert found.gets == (1 + 2) * (1 + 3 + 3 + 3 + 2 * 3 * 4) + 2 + 6 * n_snapshots
+    assert found.deletes == n_snapshots
     assert found.event_rows == 26 * 30
 
 

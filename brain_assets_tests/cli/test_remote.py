@@ -1,5 +1,6 @@
 """`brain-assets` on a bucket: what it makes on disk, byte for byte, whatever the store does meanwhile."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.objects import find_objects, read_object, write_object
+from brain_assets.objects import filesystem, read_object, write_object
 from brain_assets.paths import DataPath, read_bytes
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.names import FAMILIES
@@ -34,7 +35,7 @@ class Driver:
         folder.mkdir(exist_ok=True)
         self.data_dir = data_dir
         self.config = str(write_config(folder / "tiny.yaml"))
-        self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home"), "BRAIN_CACHE_DIR": str(folder / "cache")}
+        self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home")}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return brain_assets(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
@@ -90,9 +91,8 @@ def assert_same_bytes(on_disk: Path, s3: LoopbackS3) -> None:
     assert sum(name.endswith(".parquet") for name in names) == 2 * 5
     differing = [name for name in names if content(on_disk / name) != content(s3.place() / name)]
     assert differing == []
-    inner = re.compile(r"(?P<snapshot>.*/snapshot-[0-9-]+)/([0-9a-f]{12}/)?[^/]+")
-    found = {str(path).removeprefix(f"{URL}/") for path in find_objects(s3.place())}
-    assert {match["snapshot"] if (match := inner.fullmatch(name)) else name for name in found} == set(names)
+    found = [Path(key).relative_to(s3.place().path) for key in filesystem("s3", os.getpid()).find(s3.place().path)]
+    assert {str(path.parent if path.name in (MANIFEST, *PAYLOAD) else path) for path in found} == set(names)
 
 
 def assert_all_done(driver: Driver) -> None:

@@ -29,15 +29,8 @@ CUTOFF = datetime.date(2019, 12, 31)
 CONFIG = RidgeConfig(alpha=10.0)
 
 
-@pytest.fixture(autouse=True)
-def with_ridge(only_our_families: None) -> None:
-    """Add the example to our families."""
-    families_of(["examples.ridge_forecaster"])
-
-
 @pytest.fixture(scope="module")
 def snapshot(panel: PricePanel) -> ModelSnapshot:
-    register(Ridge)
     return train_snapshot("ridge", panel, CUTOFF, CONFIG, MADE_UP)
 
 

@@ -132,6 +132,18 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     assert "in the training data: volume_return, news_sentiment, gross_margin" in made.card
 
 
+def test_a_channel_that_spoke_in_the_validation_year_only_says_nothing(
+    panel: PricePanel, tiny_patchtst: PatchTstConfig
+) -> None:
+    """Nothing was learned from it, whatever it said when the training was watched."""
+    assert panel.signals is not None
+    signals = panel.signals.copy()
+    signals[:, panel.sessions < np.datetime64(f"{CUTOFF.year}-02-01"), 0] = 0.0
+    late = dataclasses.replace(panel, signals=signals)
+    metadata = train_snapshot("patchtst", late, CUTOFF, tiny_patchtst, MADE_UP).metadata
+    assert metadata["neutral_channels"] == ["news_sentiment"]
+
+
 SECOND_PROCESS = """
 import datetime, sys
 from pathlib import Path

@@ -2,6 +2,7 @@ import datetime
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,28 @@ def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PriceP
     # one epoch, no early stopping to choose: validation prices must not reach the weights
     config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
     values = panel.values.copy()
-    values[:, (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))] *= 1.7
+    year = (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))
+    values[:, year] *= np.random.default_rng(0).uniform(0.8, 1.25, values[:, year].shape)
     first = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP)
     second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, MADE_UP)
     for name, array in first.arrays.items():  # the scaler's among them
         np.testing.assert_array_equal(array, second.arrays[name], name)
+    assert first.metadata["forecast_scale"] == second.metadata["forecast_scale"]
+    losses = [snapshot.metadata["training"] for snapshot in (first, second)]
+    assert losses[0]["train_loss"] == losses[1]["train_loss"]
+    assert losses[0]["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
+    assert losses[0]["validation_loss"] != losses[1]["validation_loss"]
+
+
+def test_losses_are_in_units_of_the_training_targets(panel: PricePanel) -> None:
+    config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1, target="raw")
+    training = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).metadata["training"]
+    bars = WeeklyBars.from_panel(panel.until(CUTOFF))
+    last = bars.weeks.year == CUTOFF.year
+    learned = (bars.weeks.start >= np.datetime64("2016-02-08")) & ~last  # 20 daily returns are known by then
+    spread = bars.realized[learned].std()
+    for key, weeks in (("zero_train_loss", learned), ("zero_validation_loss", last)):
+        assert training[key] == pytest.approx(np.mean((bars.realized[weeks] / spread) ** 2)), key
 
 
 def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -174,6 +192,41 @@ SECOND_CPU = "cpu:0"
 
 families = pytest.mark.parametrize("family", TINY)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+
+
+OTHER = (
+    {"window": 12, "target": "raw", "learning_rate": 0.01, "weight_decay": 0.3, "batch_size": 32, "max_epochs": 1}
+    | {"clip": 0.5, "seed": 7, "hidden_size": 3, "n_layers": 2, "dropout": 0.3, "patch_length": 5, "patch_stride": 7}
+    | {"d_model": 6, "n_heads": 1, "feedforward_size": 3}
+)
+"""Another value of every option but one."""
+
+
+@families
+def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> None:
+    assert panel.signals is not None
+    short = PricePanel(panel.sessions, panel.symbols[:3], panel.values[:3], panel.signals[:3])
+
+    def curve(**options: object) -> list[dict[str, float]]:
+        config = TINY[family].replace(**options)
+        snapshot = train_snapshot(family, short, datetime.date(2017, 12, 31), config, MADE_UP)
+        return snapshot.metadata["training"]["curve"]
+
+    reference = curve()
+    for name in set(TINY[family].model_dump()) - {"patience", "dropout"}:
+        assert curve(**{name: OTHER[name]}) != reference, name
+    assert curve(n_layers=2, dropout=0.3) != curve(n_layers=2)  # the LSTM's is between layers
+    fast = {"learning_rate": 0.05, "max_epochs": 20}
+    assert len(curve(**fast, patience=1)) < len(curve(**fast, patience=20)) == 20
+
+
+@families
+def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, family: str) -> None:
+    snapshot = train_snapshot(family, panel, CUTOFF, TINY[family].replace(clip=0.5), MADE_UP)
+    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = weeks.select(weeks.year == 2021)
+    elsewhere = replace(snapshot, config={**snapshot.config, "clip": 5.0})
+    assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
 
 
 @families

@@ -164,6 +164,16 @@ def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(p
     assert sentences == [f"user/lstm@snapshot-{year}-12-31: not to be believed" for year in (2019, 2019, 2018)]
 
 
+def test_a_refused_snapshot_takes_no_newer_one_with_it(panel: PricePanel, shelf: Shelf) -> None:
+    hostile, sentences = Shelf(*(shelf.fetch_snapshot(datetime.date(year, 12, 31)) for year in (2018, 2019))), []
+    hostile.refused = {datetime.date(2018, 12, 31)}
+    table = build_forecast_features(panel, [2019, 2020], {"lstm": hostile}, on_refusal=sentences.append)
+    sources = table.groupby("week_start")["lstm_source"].first()
+    assert set(sources[: pd.Timestamp("2019-12-30")]) == {"momentum"}
+    assert set(sources[pd.Timestamp("2020-01-06") :]) == {"snapshot-2019-12-31"}
+    assert sentences == ["user/lstm@snapshot-2018-12-31: not to be believed"]
+
+
 def test_nobody_asks_for_a_model_older_than_the_first_there_can_be(panel: PricePanel, shelf: Shelf) -> None:
     first = datetime.date(2019, 12, 31)
     build_forecast_features(panel, [2016, 2017, 2018, 2019], {"lstm": shelf}, first)

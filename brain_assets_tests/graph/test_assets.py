@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 import torch
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
@@ -110,15 +111,23 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     shutil.copytree(folder, tmp_path / "models")
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
     resources = {**resources, "table_io": TableIOManager(tables, tmp_path)}
-    twice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
-    made = metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=twice), "ppo_policy")
-    seed_folder = tmp_path / "models" / "seeds" / "1" / "ppo" / "snapshot-2020-12-31"
-    assert made["other_seeds"] == [str(seed_folder)]
+    thrice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}}
+    run = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
+    made = metadata_of(run, "ppo_policy")
+    folders = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" for number in "12"]
+    assert made["other_seeds"] == [str(folder) for folder in folders]
     assert made["reused"] is False
     assert made["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]  # the policy is the same
-    assert json.loads((seed_folder / "config.json").read_text())["training"]["seed"] == 1
-    again = run_year(2020, resources, names=["ppo_policy"], run_config=twice)
+    assert data_version(run, "ppo_policy") != data_version(results[2020], "ppo_policy")  # and what trades is not
+    assert [json.loads((folder / "config.json").read_text())["training"]["seed"] for folder in folders] == [1, 2]
+    again = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
     assert metadata_of(again, "ppo_policy")["reused"] is True
+    stamps = [(folder / "weights.pt").stat().st_mtime_ns for folder in folders]
+    forced = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3, "force": True}}}}
+    assert (
+        metadata_of(run_year(2020, resources, names=["ppo_policy"], run_config=forced), "ppo_policy")["reused"] is False
+    )
+    assert all((folder / "weights.pt").stat().st_mtime_ns > old for folder, old in zip(folders, stamps, strict=True))
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
     assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
     traded = tables.read_year("backtest", 2021)
@@ -126,12 +135,30 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
-    assert strategies == {"ppo", "sac", "ppo_seed_1", *BENCHMARKS}
-    shutil.rmtree(seed_folder)
-    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_1"
-    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", *BENCHMARKS}
+    assert strategies == {"ppo", "sac", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
+    shutil.rmtree(folders[1])
+    assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_2"
+    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "ppo_seed_1", *BENCHMARKS}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
+
+
+def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
+    [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(name)]
+    return str((event.materialization.tags or {})[DATA_VERSION_TAG])
+
+
+def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    """In the first week of 2020 it was momentum."""
+    _, folder, tables = three_years
+    shutil.copytree(folder, tmp_path / "models")
+    run_year(2020, world(market, tmp_path / "models", tables), names=["backtest"])
+    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst")):
+        [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
+        metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
+        assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
 
 
 def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:
@@ -211,6 +238,20 @@ def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
     assert not list(tmp_path.rglob("snapshot-*"))
 
 
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarket, tmp_path: Path, name: str) -> None:
+    tables = ParquetTableStore(tmp_path / "data", {"market": "simulator"})
+    resources = world(market, tmp_path, tables)
+    run_year(2019, resources, names=[name])
+    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is True
+    path = tables.path(name, 2019)
+    assert isinstance(path, Path)
+    written = path.read_bytes()
+    path.write_bytes(written[:1000] + bytes([written[1000] ^ 1]) + written[1001:])
+    assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is False
+    assert path.read_bytes() == written
+
+
 def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path: Path) -> None:
     resources = world(market, tmp_path)
     first = run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
@@ -218,6 +259,19 @@ def test_other_configuration_is_trained_again(market: SimulatorMarket, tmp_path:
     second = run_year(2019, resources, names=["lstm_snapshot"], run_config=changed)
     assert metadata_of(second, "lstm_snapshot")["reused"] is False
     assert metadata_of(second, "lstm_snapshot")["fingerprint"] != metadata_of(first, "lstm_snapshot")["fingerprint"]
+
+
+def test_changed_news_train_anew_what_sees_them_and_nothing_else(market: SimulatorMarket, tmp_path: Path) -> None:
+    tables, models = MemoryTableStore(), ["lstm_snapshot", "patchtst_snapshot"]
+    resources = world(market, tmp_path, tables)
+    first = run_year(2019, resources, names=[*RAW, *models])
+    news = tables.read_year("raw_news_sentiment", 2019)
+    news.loc[100, "sentiment_score"] = -news.loc[100, "sentiment_score"]
+    tables.write("raw_news_sentiment", 2019, news)
+    second = run_year(2019, resources, names=models)
+    assert [metadata_of(second, name)["reused"] for name in models] == [True, False]
+    fingerprints = [metadata_of(result, "patchtst_snapshot")["fingerprint"] for result in (first, second)]
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,29 @@ class Swapped:
         return frame
 
 
+class Doubled:
+    """A market whose prices are twice as high from 2020 on, as after a split that nobody adjusted for."""
+
+    def __init__(self, market: SimulatorMarket) -> None:
+        self._market = market
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._market, name)
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        frame = self._market.prices(start, end)
+        frame.loc[frame["date"] >= "2020-01-01", ["open", "high", "low", "close"]] *= 2
+        return frame
+
+
+def test_a_jump_from_one_year_to_the_next_is_seen_in_the_later(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(Doubled(market), tmp_path)  # type: ignore[arg-type]
+    found = [evaluations(run_year(year, resources, names=["raw_prices"])) for year in (2019, 2020)]
+    assert [each["raw_prices", "no_jumps"].passed for each in found] == [True, False]
+    assert f"{len(SYMBOLS)} closes lie more than" in found[1]["raw_prices", "no_jumps"].description
+    assert "2020-01-02 AAA +" in found[1]["raw_prices", "no_jumps"].description
+
+
 def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
     return dg.Definitions(assets=ASSETS.every, jobs=asset_jobs(ASSETS), resources=resources)
 

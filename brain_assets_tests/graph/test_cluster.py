@@ -86,7 +86,6 @@ def test_a_step_is_told_the_settings_whole_paths_and_no_secret(tmp_path: Path, m
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     monkeypatch.setenv("BRAIN_DATA_DIR", "results")
-    monkeypatch.setenv("BRAIN_CACHE_DIR", "cache")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("BRAIN_SYMBOLS", "AAA,BBB")
     monkeypatch.setenv("BRAIN_ENGINE", "ray")
@@ -98,7 +97,6 @@ def test_a_step_is_told_the_settings_whole_paths_and_no_secret(tmp_path: Path, m
         "BRAIN_SYMBOLS": "AAA,BBB",
         "BRAIN_ENGINE": "ray",
         "BRAIN_DATA_DIR": str(tmp_path / "results"),
-        "BRAIN_CACHE_DIR": str(tmp_path / "cache"),
     }
 
 

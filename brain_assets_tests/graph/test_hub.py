@@ -13,8 +13,8 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from huggingface_hub import HfApi
 
-from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
+from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader

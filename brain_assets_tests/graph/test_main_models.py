@@ -10,6 +10,7 @@ import torch
 
 from brain_assets.errors import ConfigError
 from brain_assets.graph.resources import build_resources
+from brain_assets.market.base import SourcedTable
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.places import read_files
@@ -89,6 +90,30 @@ def test_it_ends_with_the_last_finished_session_and_is_trained_once(
     versions = MainVersions(resources_at(tmp_path, tables, after)["snapshot_io"].storages[family])
     assert versions.list_versions() == sorted([shown["version"], later["version"]])
     assert versions.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
+
+
+class NoNews(SimulatorMarket):
+    def news_sentiment(self, *window: Any) -> SourcedTable:
+        found = super().news_sentiment(*window)
+        return found._replace(table=found.table.head(0))
+
+
+class NoFilings(SimulatorMarket):
+    def fundamentals(self, *window: Any) -> SourcedTable:
+        found = super().fundamentals(*window)
+        return found._replace(table=found.table.head(0))
+
+
+@pytest.mark.parametrize("silent", [NoNews, NoFilings])
+def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
+    tables: MemoryTableStore, tmp_path: Path, silent: type[SimulatorMarket]
+) -> None:
+    now = this_year(4, 15, 12)
+    first = train(resources_at(tmp_path / "one", tables, now), "patchtst")
+    other = build_resources(silent(SYMBOLS, seed=1), tables, tmp_path / "two", clock=lambda: now)
+    second = train(dict(other), "patchtst")
+    assert first["training_data"] == second["training_data"]
+    assert first["held_out/loss"] != second["held_out/loss"]
 
 
 def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.charts import report_charts
+from brain_assets.portfolio.trials import Trial, record_trial
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
@@ -72,8 +73,11 @@ def test_years_can_be_chosen_and_holes_are_left_out(
 ) -> None:
     undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
     monkeypatch.setattr("brain_assets.graph.assets.reports.chart_picture", lambda chart: undrawn)
+    for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
+        for number in range(n_tried):
+            record_trial(tmp_path / "trials", Trial("ppo", f"{year}-{number}", year, 52, 0.001, 0.02), {}, None)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
-    assert (metadata["years"], metadata["weeks"]) == ("2021", 52)
+    assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()
     del tables._frames["walkforward_forecasts", 2021]
     metadata = metadata_of(make(tables, tmp_path, first_year=2021), "report")

@@ -270,3 +270,9 @@ def test_this_week_is_decided_on_its_first_morning_from_the_year_so_far(history:
     saturday = MONDAY + datetime.timedelta(days=5)
     coming = metadata_of(world.run("raw_so_far", "target_weights", config=config, day=saturday), "target_weights")
     assert coming["week"] == f"{MONDAY + datetime.timedelta(days=7)}, 5 sessions"
+    # the week after that, nothing newer was fetched: five sessions are missing, and as many may
+    old = {**config, "date": str(MONDAY + datetime.timedelta(days=14))}
+    refused = world.run("target_weights", config={**old, "max_data_age_sessions": 4}, raise_on_error=False)
+    assert "until at most 4 sessions before, got bars until" in reason(refused)
+    allowed = metadata_of(world.run("target_weights", config={**old, "max_data_age_sessions": 5}), "target_weights")
+    assert allowed["data_age_sessions"] == 5

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError
-from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
-from brain_assets.store.tables import PREVIOUS_BARS
+from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 
 START, END = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from brain_assets.errors import MarketError
 from brain_assets.market.company_facts import quarterly_ratios
-from brain_assets.market.fundamentals import FUNDAMENTAL_COLUMNS, RATIOS, empty_fundamentals
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 from brain_assets_tests.backfills import REPOSITORY
 
 NAN = math.nan
@@ -93,7 +93,8 @@ def test_ratios_of_a_quarter_are_dated_by_its_filing() -> None:
         name: {Q1[1]: amount} for name, amount in balances.items()
     }
     expected = pd.DataFrame(
-        [(pd.Timestamp(MAY), pd.Timestamp(Q1[1]), "CO", 0.4, 0.15, -0.05, 1.5, 0.25)], columns=list(FUNDAMENTAL_COLUMNS)
+        [(pd.Timestamp(MAY), pd.Timestamp(Q1[1]), "CO", 0.4, 0.15, -0.05, 1.5, 0.25)],
+        columns=list(FUNDAMENTAL_TABLE.names),
     ).astype({"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"})
     pd.testing.assert_frame_equal(quarterly_ratios(company(("10-Q", MAY, stated)), "CO"), expected)
 
@@ -522,7 +523,7 @@ def test_facts_cut_off_after_a_day_give_the_rows_up_to_that_day(last_day: str) -
     ],
 )
 def test_who_states_nothing_in_us_gaap_and_dollars_has_no_rows(facts: dict[str, Any]) -> None:
-    pd.testing.assert_frame_equal(quarterly_ratios(facts, "CO"), empty_fundamentals())
+    pd.testing.assert_frame_equal(quarterly_ratios(facts, "CO"), FUNDAMENTAL_TABLE.empty())
 
 
 @pytest.mark.parametrize(

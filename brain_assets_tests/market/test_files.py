@@ -18,8 +18,7 @@ import brain_assets.market.files
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
-from brain_assets.market.fundamentals import FUNDAMENTAL_COLUMNS, RATIOS, empty_fundamentals
-from brain_assets.market.news import empty_news
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -387,13 +386,13 @@ def nobody(titles):
 
 def ratios(*lines):
     """Filings as a table, from lines as in a file."""
-    frame = pd.DataFrame([line.split(",") for line in lines], columns=list(FUNDAMENTAL_COLUMNS))
+    frame = pd.DataFrame([line.split(",") for line in lines], columns=list(FUNDAMENTAL_TABLE.names))
     days = {name: pd.to_datetime(frame[name]).dt.as_unit("us") for name in ("filed", "period_end")}
     return frame.assign(**days, **{name: pd.to_numeric(frame[name]) for name in RATIOS}).astype({"symbol": "str"})
 
 
 def write_fundamentals(folder, *lines, name="fundamentals.csv"):
-    (folder / name).write_text("\n".join([",".join(FUNDAMENTAL_COLUMNS), *lines]) + "\n")
+    (folder / name).write_text("\n".join([",".join(FUNDAMENTAL_TABLE.names), *lines]) + "\n")
 
 
 def fundamentals(folder, *symbols):
@@ -473,7 +472,7 @@ def test_without_fundamentals_files_there_are_none(tmp_path):
         (None, "none: BRAIN_FILES_DIR is not set"),
         (tmp_path, "none: no fundamentals* file in BRAIN_FILES_DIR"),
     ):
-        pd.testing.assert_frame_equal(fundamentals(folder), empty_fundamentals())
+        pd.testing.assert_frame_equal(fundamentals(folder), FUNDAMENTAL_TABLE.empty())
         assert FundamentalFiles(folder).source == source
     assert "expected a folder with data files, got no such folder" in fundamental_refusal(tmp_path / "no", MarketError)
 
@@ -504,8 +503,8 @@ def test_a_market_of_prices_alone_says_so(tmp_path):
         FilesMarket(tmp_path).news_sentiment(FIRST, LAST, nobody),
         FilesMarket(tmp_path).fundamentals(FIRST, LAST),
     )
-    pd.testing.assert_frame_equal(news.table, empty_news())
-    pd.testing.assert_frame_equal(filings.table, empty_fundamentals())
+    pd.testing.assert_frame_equal(news.table, NEWS_TABLE.empty())
+    pd.testing.assert_frame_equal(filings.table, FUNDAMENTAL_TABLE.empty())
     assert news[1:] == ("none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR", ())
     assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 

@@ -12,7 +12,7 @@ import pytest
 
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.headlines import NewsFiles
-from brain_assets.market.news import NEWS_COLUMNS, empty_news
+from brain_assets.market.schema import NEWS_TABLE
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 FIRST, LAST = datetime.date(2024, 1, 1), datetime.date(2025, 1, 1)
@@ -48,7 +48,7 @@ def news(folder, *symbols, score=None, start=FIRST, end=LAST):
 
 
 def rows(frame):
-    assert tuple(frame.columns) == NEWS_COLUMNS
+    assert tuple(frame.columns) == NEWS_TABLE.names
     return [(f"{row.date:%m-%d}", row.symbol, row.sentiment_score, row.n_articles) for row in frame.itertuples()]
 
 
@@ -302,8 +302,8 @@ def test_a_second_score_of_a_day_and_symbol_is_refused_across_files_too(tmp_path
 
 
 def test_without_a_folder_or_files_there_is_no_news(tmp_path):
-    pd.testing.assert_frame_equal(news(None, score=nobody), empty_news())
-    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), empty_news())
+    pd.testing.assert_frame_equal(news(None, score=nobody), NEWS_TABLE.empty())
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     assert NewsFiles(None).source == "none: BRAIN_FILES_DIR is not set"
     assert NewsFiles(tmp_path).source == "none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
     assert NewsFiles(None).symbols_found is NewsFiles(tmp_path).symbols_found is None
@@ -311,9 +311,9 @@ def test_without_a_folder_or_files_there_is_no_news(tmp_path):
 
 def test_files_without_rows_in_the_range_give_no_rows_and_ask_nobody(tmp_path):
     headlines(tmp_path, "2023-06-14T10:00:00Z,AAA,up")
-    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), empty_news())
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     headlines(tmp_path)
-    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), empty_news())
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     assert NewsFiles(tmp_path).source == "headlines from 1 file"
 
 

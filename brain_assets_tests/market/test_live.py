@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
-from brain_assets.market.live import BACKOFF_SECONDS, MAX_ATTEMPTS, LiveMarket, long_bars
+from brain_assets.market.live import MAX_ATTEMPTS, PATIENCE, LiveMarket, long_bars
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
 
@@ -402,7 +402,7 @@ def test_rate_limited_everywhere_then_well(yahoo):
     frame = market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
     assert frame["close"].tolist() == [11.0, 11.0, 12.0, 12.0]
     assert 2 <= len(slept) < MAX_ATTEMPTS
-    assert all(0 <= seconds <= BACKOFF_SECONDS * 2**n for n, seconds in enumerate(slept))
+    assert all(0 <= seconds <= PATIENCE.first_wait * 2**n for n, seconds in enumerate(slept))
     assert len(set(slept)) == len(slept)  # drawn, not fixed
 
 

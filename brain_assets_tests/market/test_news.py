@@ -1,23 +1,16 @@
-"""News tables and the session that news belongs to, against closes that anybody can look up."""
+"""The session that news belongs to, against closes that anybody can look up."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.market.news import (
-    NEWS_COLUMNS,
-    daily_sentiment,
-    day_sessions,
-    empty_news,
-    last_close,
-    news_sessions,
-    validate_news,
-)
+from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
+from brain_assets.market.schema import NEWS_TABLE
 
 
 def table(*rows):
-    frame = pd.DataFrame(list(rows), columns=list(NEWS_COLUMNS))
+    frame = pd.DataFrame(list(rows), columns=list(NEWS_TABLE.names))
     return frame.assign(date=pd.to_datetime(frame["date"], format="ISO8601").dt.as_unit("us")).astype({"symbol": "str"})
 
 
@@ -142,7 +135,7 @@ def test_scores_of_a_session_are_averaged_over_articles():
         ("2024-06-17", "A", 1.25 / 3, 3),
         ("2024-06-17", "B", -1.0, 1),
     )
-    pd.testing.assert_frame_equal(validate_news(frame, "here"), expected, check_exact=True)
+    pd.testing.assert_frame_equal(NEWS_TABLE.validate(frame, "here"), expected, check_exact=True)
 
 
 def test_daily_scores_moved_onto_one_session_are_weighted_by_their_articles():
@@ -174,57 +167,4 @@ def test_a_mean_of_extreme_scores_stays_in_range():
         np.full(n, np.datetime64("2024-06-14")), pd.Series(["A"] * n, dtype="str"), np.full(n, -1.0), np.full(n, 3)
     )
     assert frame["sentiment_score"].tolist() == [-1.0]
-    validate_news(frame, "here")
-
-
-# The schema
-
-
-def test_rows_are_put_into_date_and_symbol_order():
-    rows = [("2024-06-17", "A", 1.0, 2), ("2024-06-14", "B", 0.0, 1), ("2024-06-14", "A", -1.0, 9)]
-    pd.testing.assert_frame_equal(validate_news(table(*rows), "here"), table(*rows[::-1]))
-
-
-def test_an_empty_table_has_the_columns_and_types_and_is_valid():
-    frame = empty_news()
-    assert frame.dtypes.astype(str).to_dict() == {
-        "date": "datetime64[us]",
-        "symbol": "str",
-        "sentiment_score": "float64",
-        "n_articles": "int64",
-    }
-    pd.testing.assert_frame_equal(validate_news(frame, "here"), frame)
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (("2024-06-14", "A", 1.01, 1), "column sentiment_score: expected a score from -1 to 1, got 1.01 for 2024"),
-        (("2024-06-14", "A", np.nan, 1), "column sentiment_score: expected a score from -1 to 1, got nan for 2024"),
-        (("2024-06-14", "A", 0.0, 0), "column n_articles: expected a whole number >= 1, got 0 for 2024-06-14 A"),
-        (("2024-06-14", "", 0.0, 1), "column symbol: expected a name, got  for 2024-06-14"),
-        (("2024-06-14 16:00", "A", 0.0, 1), "column date: expected a day without a time, got 2024-06-14 16:00:00 for"),
-        (("2024-06-15", "A", 0.0, 1), "column date: expected a day on which the NYSE was open, got 2024-06-15 A, when"),
-    ],
-)  # fmt: skip
-def test_a_wrong_value_is_named(row, message):
-    with pytest.raises(TableError) as caught:
-        validate_news(table(("2024-06-13", "A", 0.5, 1), row), "news.csv")
-    assert str(caught.value).startswith(f"news.csv: {message}")
-
-
-def test_two_rows_of_a_day_and_symbol_are_refused():
-    with pytest.raises(
-        TableError, match=r"^here: expected one row a date and symbol, got several for 2024-06-14 A; put"
-    ):
-        validate_news(table(("2024-06-14", "A", 0.5, 1), ("2024-06-14", "A", 0.4, 1)), "here")
-
-
-def test_wrong_columns_and_types_are_refused():
-    frame = table(("2024-06-14", "A", 0.5, 1))
-    with pytest.raises(
-        TableError, match="here: expected the columns date, symbol, sentiment_score, n_articles in this"
-    ):
-        validate_news(frame.drop(columns="n_articles"), "here")
-    with pytest.raises(TableError, match=r"here: expected the columns .* with their types; got: .*n_articles"):
-        validate_news(frame.astype({"n_articles": "float64"}), "here")
+    NEWS_TABLE.validate(frame, "here")

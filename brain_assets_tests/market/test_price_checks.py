@@ -11,8 +11,10 @@ SESSIONS = sessions_between(datetime.date(2020, 1, 2), datetime.date(2020, 1, 9)
 
 
 def bars() -> pd.DataFrame:
+    """A at 10 dollars, B at 100."""
     dates = SESSIONS.astype("datetime64[us]")
-    rows = [(date, symbol, 10.0, 11.0, 9.0, 10.5, 100.0) for date in dates for symbol in ("A", "B")]
+    levels = (("A", 10.0), ("B", 100.0))
+    rows = [(date, symbol, p, 1.1 * p, 0.9 * p, 1.05 * p, 10 * p) for date in dates for symbol, p in levels]
     return pd.DataFrame(rows, columns=["date", "symbol", "open", "high", "low", "close", "volume"])
 
 
@@ -21,7 +23,7 @@ def failing(prices: pd.DataFrame, **previous: float) -> dict[str, str]:
 
 
 def test_good_bars_pass_every_check() -> None:
-    assert failing(bars(), A=10.0) == {}
+    assert failing(bars(), A=10.0, B=100.0) == {}
 
 
 def test_a_session_without_a_bar_of_any_symbol_is_named() -> None:
@@ -67,4 +69,4 @@ def test_jumps_are_named_also_from_the_last_close_of_the_year_before() -> None:
     words = failing(prices)["no_jumps"]
     assert words == "2 closes lie more than 40% from the one before: 2020-01-07 A +50%, 2020-01-07 B +50%."
     assert failing(bars(), A=7.0)["no_jumps"].endswith("2020-01-02 A +50%.")
-    assert failing(bars(), A=8.0) == {}  # +31 %
+    assert failing(bars(), A=8.0, B=80.0) == {}  # +31 %

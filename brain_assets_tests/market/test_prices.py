@@ -1,14 +1,14 @@
-"""Price tables at the border, and the panel laid out of them."""
+"""The panel laid out of a price table."""
 
 import datetime
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.market.prices import CLOSE, PRICE_COLUMNS, PRICE_FIELDS, VOLUME, PricePanel, validate_prices
+from brain_assets.market.prices import CLOSE, VOLUME, PricePanel
+from brain_assets.market.schema import PRICE_TABLE
 
 
 def bars(*rows: tuple[str, str, float]) -> pd.DataFrame:
@@ -36,113 +36,13 @@ def sound() -> pd.DataFrame:
     )
 
 
-def refusal(frame: pd.DataFrame) -> str:
-    with pytest.raises(TableError) as caught:
-        validate_prices(frame, "my table")
-    message = str(caught.value)
-    assert message.startswith("my table: ")
-    assert "\n" not in message
-    return message
-
-
-# The schema
-
-
-def test_a_sound_table_comes_back_in_date_and_symbol_order_with_a_new_index() -> None:
-    shuffled = sound().iloc[[3, 0, 2, 1]].reset_index(drop=True)
-    before = shuffled.copy()
-    pd.testing.assert_frame_equal(validate_prices(shuffled, "my table"), sound(), check_exact=True)
-    pd.testing.assert_frame_equal(shuffled, before)
-
-
-def test_attributes_of_a_table_survive_the_check() -> None:
-    frame = sound()
-    frame.attrs["previous_closes"] = {"AAA": ["2019-12-31", 9.5]}
-    assert validate_prices(frame, "my table").attrs == {"previous_closes": {"AAA": ["2019-12-31", 9.5]}}
-
-
-def test_a_volume_of_zero_is_sound() -> None:
-    assert validate_prices(sound().assign(volume=0.0), "my table")["volume"].tolist() == [0.0] * 4
-
-
-@pytest.mark.parametrize("column", PRICE_FIELDS)
-@pytest.mark.parametrize("value", [-1.5, np.nan])
-def test_a_negative_or_unknown_number_is_named_with_its_column_date_and_symbol(column: str, value: float) -> None:
-    frame = sound()
-    frame.loc[2, column] = value
-    rule = "a finite number >= 0" if column == "volume" else "a finite price > 0"
-    place = f"column {column}: expected {rule}, got {value} for 2020-01-03 AAA; correct the value or remove the row."
-    assert refusal(frame) == f"my table: {place}"
-
-
-@pytest.mark.parametrize("column", ["open", "high", "low", "close"])
-def test_a_price_of_zero_is_refused(column: str) -> None:
-    frame = sound()
-    frame.loc[1, column] = 0.0
-    assert f"column {column}: expected a finite price > 0, got 0.0 for 2020-01-02 BBB" in refusal(frame)
-
-
-def test_the_offending_row_is_found_in_a_table_that_was_not_in_order() -> None:
-    frame = sound().iloc[[3, 0, 2, 1]].reset_index(drop=True)
-    frame.loc[1, "close"] = -7.0  # the row that comes first in date and symbol order
-    assert "column close: expected a finite price > 0, got -7.0 for 2020-01-02 AAA" in refusal(frame)
-
-
-def test_one_text_among_prices_is_named() -> None:
-    frame = sound().astype({"close": object})
-    frame.loc[1, "close"] = "n.a."
-    assert "column close: expected a finite price > 0, got n.a. for 2020-01-02 BBB" in refusal(frame)
-
-
-@pytest.mark.parametrize(("column", "kind"), [("close", "str"), ("volume", "int64"), ("date", "str")])
-def test_a_column_of_another_type_is_named_with_both_types(column: str, kind: str) -> None:
-    message = refusal(sound().astype({column: kind}))
-    assert f"expected the columns {', '.join(PRICE_COLUMNS)} with their types" in message
-    assert f"expected series '{column}' to have type" in message
-    assert message.endswith(f"got {kind}")
-
-
-def test_a_missing_column_is_named() -> None:
-    message = refusal(sound().drop(columns="volume"))
-    assert f"expected the columns {', '.join(PRICE_COLUMNS)} in this order" in message
-    assert "got date, symbol, open, high, low, close; rename, add or remove columns." in message
-
-
-def test_a_duplicate_row_is_named() -> None:
-    frame = pd.concat([sound(), bars(("2020-01-03", "BBB", 99.0))])
-    assert "expected one row a date and symbol, got several for 2020-01-03 BBB; remove the duplicates." in refusal(
-        frame
-    )
-
-
-@pytest.mark.parametrize(
-    "closed",
-    [
-        "2020-01-04",  # Saturday
-        "2020-01-01",  # New Year
-        "2019-11-28",  # Thanksgiving
-        "2001-09-12",
-        "1965-01-04",  # a Monday, before the first date that is known
-    ],
-)
-def test_a_bar_on_a_day_when_the_exchange_was_closed_is_named(closed: str) -> None:
-    frame = pd.concat([sound(), bars((closed, "AAA", 10.0))])
-    expected = f"expected trading days of the NYSE, got a bar on {closed}, when it was closed"
-    assert expected in refusal(frame)
-
-
-def test_an_empty_table_passes_the_check_but_is_no_panel() -> None:
-    empty = validate_prices(sound().iloc[:0], "my table")
-    assert len(empty) == 0
+def test_a_table_without_bars_is_no_panel() -> None:
     with pytest.raises(TableError, match="expected at least one bar, got an empty price table"):
-        PricePanel.from_frame(empty)
-
-
-# The panel
+        PricePanel.from_frame(sound().iloc[:0])
 
 
 def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
-    frame = validate_prices(
+    frame = PRICE_TABLE.validate(
         bars(
             ("2020-01-02", "ZZZ", 10.0),
             ("2020-01-03", "AAA", 20.0),
@@ -208,41 +108,3 @@ def test_until_is_the_panel_of_the_rows_known_then(prices: pd.DataFrame, panel: 
         assert cut.symbols == known.symbols
         np.testing.assert_array_equal(cut.sessions, known.sessions)
         np.testing.assert_array_equal(cut.values, known.values)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda frame: frame.drop(columns="date"),
-        lambda frame: frame.drop(columns="symbol"),
-        lambda frame: frame.assign(x=1.0),
-        lambda frame: frame.rename(columns={"close": "adj_close"}),
-        lambda frame: frame[["symbol", "date", *frame.columns[2:]]],
-    ],
-    ids=["no date", "no symbol", "extra", "renamed", "order"],
-)
-def test_wrong_columns_are_one_sentence(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    assert "expected the columns date, symbol, open, high, low, close, volume in this order, got" in refusal(
-        change(sound())
-    )
-
-
-@pytest.mark.parametrize("column", ["open", "close", "volume"])
-def test_infinite_is_refused(column: str) -> None:
-    frame = sound()
-    frame.loc[2, column] = np.inf
-    assert f"column {column}: expected a finite" in refusal(frame)
-
-
-def test_a_date_with_a_time_is_refused() -> None:
-    frame = pd.concat([sound(), bars(("2020-01-03 16:00", "AAA", 99.0))])
-    assert "column date: expected a day without a time, got 2020-01-03 16:00:00" in refusal(frame)
-
-
-def test_an_unknown_date_or_symbol_is_one_sentence() -> None:
-    frame = sound()
-    frame["date"] = frame["date"].where(frame.index != 3)
-    assert "column date: expected a day" in refusal(frame)
-    frame = sound()
-    frame.loc[3, "symbol"] = ""
-    assert "column symbol: expected a name" in refusal(frame)

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.market.fundamentals import FUNDAMENTAL_COLUMNS, RATIOS, validate_fundamentals
-from brain_assets.market.news import NEWS_COLUMNS, validate_news
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 from brain_assets.market.signals import AGE, NEWS, SIGNALS, add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
@@ -23,16 +22,18 @@ def panel() -> PricePanel:
 
 
 def news(*rows: tuple[str, str, float, int]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(NEWS_COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(NEWS_TABLE.names))
     frame["date"] = frame["date"].astype("datetime64[us]")
-    return validate_news(frame.astype({"symbol": "str", "sentiment_score": "float64", "n_articles": "int64"}), "test")
+    return NEWS_TABLE.validate(
+        frame.astype({"symbol": "str", "sentiment_score": "float64", "n_articles": "int64"}), "test"
+    )
 
 
 def filings(*rows: tuple[str, str, str, float]) -> pd.DataFrame:
     """Rows of filed, period_end, symbol, and one number that all five ratios get."""
-    frame = pd.DataFrame([(*row[:3], *[row[3]] * len(RATIOS)) for row in rows], columns=list(FUNDAMENTAL_COLUMNS))
+    frame = pd.DataFrame([(*row[:3], *[row[3]] * len(RATIOS)) for row in rows], columns=list(FUNDAMENTAL_TABLE.names))
     types = {"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"}
-    return validate_fundamentals(frame.astype({**types, **dict.fromkeys(RATIOS, "float64")}), "test")
+    return FUNDAMENTAL_TABLE.validate(frame.astype({**types, **dict.fromkeys(RATIOS, "float64")}), "test")
 
 
 def at(panel: PricePanel, signals: np.ndarray, symbol: str, date: str) -> np.ndarray:

@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 from brain_assets.errors import MarketError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.market.calendar import complete_weeks, sessions_between
-from brain_assets.market.fundamentals import RATIOS
 from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
+from brain_assets.market.registry import open_market
+from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
@@ -103,6 +104,12 @@ def test_a_symbol_moves_by_its_position_and_not_its_name() -> None:
     for first, second in (("AAA", "ZZZ"), ("BBB", "YYY")):
         mine, yours = one[one["symbol"] == first], other[other["symbol"] == second]
         np.testing.assert_array_equal(mine["close"].to_numpy(), yours["close"].to_numpy())
+
+
+def test_the_market_of_the_settings_does_not_depend_on_the_order_of_its_symbols() -> None:
+    start, end = day("2019-01-01"), day("2019-03-01")
+    one, other = (open_market("simulator", symbols) for symbols in (("AAA", "BBB"), ("BBB", "AAA")))
+    pd.testing.assert_frame_equal(one.prices(start, end), other.prices(start, end), check_exact=True)
 
 
 # What it gives

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import AllocationError
+from brain_assets.errors import AllocationError, RefusedSnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
@@ -32,6 +32,7 @@ from brain_assets.portfolio.policies import train_policy_snapshot, training_week
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
 from brain_assets_tests.portfolio.toy_results import Stored
 
@@ -276,6 +277,22 @@ def test_weeks_in_which_nobody_trades_are_refused(history: PricePanel, sources: 
         AllocationError, match=r"got none of ppo, sac; materialize ppo_policy, sac_policy for 2019, and"
     ):
         decide_week(until_decision(history, early), early, [2018], sources, first_cutoff=cutoff_of_year(2019))
+
+
+def test_a_snapshot_of_the_hub_that_is_refused_is_told_and_the_one_before_decides(
+    history: PricePanel, sources: Sources, stored: pd.DataFrame
+) -> None:
+    class Refused(Stored):
+        def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+            if cutoff_date == cutoff_of_year(2019):
+                raise RefusedSnapshotError("user/sac@snapshot-2019-12-31: not to be believed")
+            return super().fetch_snapshot(cutoff_date)
+
+    week, told = week_of("2020-06-10"), []
+    hostile = {**sources, "sac": Refused(*sources["sac"].by_date.values())}  # type: ignore[attr-defined]
+    targets = decide_week(until_decision(history, week), week, [2020], hostile, stored, on_refusal=told.append)
+    assert told == ["user/sac@snapshot-2019-12-31: not to be believed"]
+    assert (targets.sources["ppo"], targets.sources["sac"]) == ("snapshot-2019-12-31", "snapshot-2018-12-31")
 
 
 def test_old_models_are_refused_by_name_and_age(history: PricePanel, sources: Sources) -> None:

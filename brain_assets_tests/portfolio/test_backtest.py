@@ -11,13 +11,17 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
+from brain_assets.portfolio import arithmetic
+from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.backtest import backtest, growth
-from brain_assets.portfolio.baselines import BASELINES, equal_weight
+from brain_assets.portfolio.baselines import BASELINES, Known, equal_weight
+from brain_assets.portfolio.market_weeks import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.portfolio.seeds import family_of_seed
+from brain_assets.portfolio.strategy import Choose, follow
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
@@ -88,6 +92,14 @@ def snapshots(panel: PricePanel, forecasts: pd.DataFrame) -> dict[tuple[str, int
     return made
 
 
+@pytest.fixture(scope="module")
+def ragged(panel: PricePanel) -> PricePanel:
+    """The same market, whose first symbol is listed on 1 June 2020; its first week is that of 6 July."""
+    values = panel.values.copy()
+    values[0, panel.sessions < np.datetime64("2020-06-01")] = np.nan
+    return replace(panel, values=values)
+
+
 def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
     """Weights by week and symbol."""
     rows = table[table["strategy"] == strategy]
@@ -146,6 +158,79 @@ def test_other_seeds_trade_the_same_weeks_under_their_own_names(
     lacking = {1: Stored(second[1])}
     table = backtest(panel, forecasts, [2020], {"ppo": Stored(*main)}, other_seeds={"ppo": lacking}).table
     assert "ppo_seed_1" not in set(table["strategy"])
+
+
+def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(
+    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    """What is traded in a week is what its weights lack of those of the week before, drifted to the open."""
+    sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
+    table = backtest(ragged, build_forecast_features(ragged, [2020], NO_MODELS), [2020], sources).table
+    bars = WeeklyBars.from_panel(ragged)
+    weeks = market_weeks(bars, bars.momentum)
+    weeks = weeks.select(np.isin(weeks.week_start, table["week_start"].to_numpy("datetime64[D]")))
+    [first, *_] = np.flatnonzero(weeks.available[:, 0])
+    assert weeks.week_start[first] == np.datetime64("2020-07-06")  # 20 daily returns are known by then
+    for strategy in ("ppo", "sac", *WITHOUT_FORECASTS):
+        weights = held(table, strategy).reindex(columns=[*ragged.symbols, "cash"], fill_value=0.0).to_numpy()
+        grown = weights.copy()
+        grown[:, :-1] *= 1 + weeks.weekly_return
+        at_open = grown / grown.sum(axis=1, keepdims=True)
+        at_open[:-1, :-1] *= 1 + weeks.gap[1:]
+        at_open /= at_open.sum(axis=1, keepdims=True)
+        traded = np.abs(weights[1:] - at_open[:-1])[:, :-1].sum(axis=1)
+        turnover = table.loc[table["strategy"] == strategy, "turnover"].to_numpy()
+        np.testing.assert_allclose(turnover[1:], traded, rtol=0, atol=1e-12, err_msg=strategy)
+        assert turnover[0] == pytest.approx(weights[0, :-1].sum())
+
+
+def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(
+    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that holds what rose in the week before holds just that, in every week."""
+
+    def rose(known: Known, rules: TradingRules) -> Choose:
+        return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
+
+    monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]
+    forecasts = build_forecast_features(ragged, [2020], NO_MODELS)
+    table = backtest(ragged, forecasts, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
+    bars = WeeklyBars.from_panel(ragged)
+    weeks = market_weeks(bars, bars.momentum)
+    risen = weeks.available & (past_weekly_returns(ragged, bars.weeks)[:, -1] > 0)
+    rows = np.isin(bars.weeks.start, table["week_start"].to_numpy("datetime64[D]"))
+    weights = held(table, "risk_parity").reindex(columns=[*bars.symbols], fill_value=0.0)
+    np.testing.assert_array_equal(weights.to_numpy() > 0, risen[rows])
+
+
+def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(
+    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot]
+) -> None:
+    older, newer = (snapshots["ppo", year] for year in (2018, 2019))
+    arrays = {name: value if name.startswith("scaler.") else value * 0 for name, value in newer.arrays.items()}
+    even_handed = replace(newer, arrays=arrays)  # the same for all, whatever it sees
+    forecasts = build_forecast_features(ragged, [2019, 2020], NO_MODELS)
+    result = backtest(ragged, forecasts, [2019, 2020], {"ppo": Stored(older, even_handed)})
+    assert result.latest["ppo"].cutoff_date == cutoff_of_year(2019)
+    weights = held(result.table, "ppo").drop(columns="cash")
+    differ = weights.max(axis=1) - weights.where(weights > 0).min(axis=1) > 1e-6
+    assert differ[: pd.Timestamp("2019-12-30")].all()
+    assert not differ[pd.Timestamp("2020-01-06") :].any()
+
+
+@pytest.mark.parametrize(("family", "forecaster"), [("ppo", "lstm"), ("sac", "patchtst")])
+def test_a_policy_trades_on_the_forecasts_of_its_own_forecaster(
+    panel: PricePanel,
+    forecasts: pd.DataFrame,
+    snapshots: dict[tuple[str, int], ModelSnapshot],
+    family: str,
+    forecaster: str,
+) -> None:
+    sources = {each: Stored(snapshots[each, 2019]) for each in ("ppo", "sac")}
+    before = backtest(panel, forecasts, [2020], sources).table
+    after = backtest(panel, forecasts.assign(**{forecaster: -forecasts[forecaster]}), [2020], sources).table
+    moved = {name for name in ("ppo", "sac") if not held(before, name).equals(held(after, name))}
+    assert moved == {family}
 
 
 def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(

@@ -15,7 +15,13 @@ from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
+from brain_assets.portfolio.market_weeks import (
+    KNOWN_AT_CLOSE,
+    KNOWN_AT_DECISION,
+    MarketWeeks,
+    forecast_matrix,
+    market_weeks,
+)
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -104,6 +110,26 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
     signals = weeks.signals.copy()
     signals[3, 1, 2] += 0.01
     assert policy_fingerprint(family, replace(weeks, signals=signals), CONFIG[family]) != before
+
+
+@families
+def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(
+    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
+) -> None:
+    weeks = training_weeks(bars, forecasts, family, CUTOFF)
+    values = {name: np.copy(getattr(weeks, name)) for name in (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals")}
+    for value in values.values():
+        value[3, 1] += 0.01
+    unavailable = weeks.available.copy()
+    unavailable[3, 1] = False
+    others = [
+        *(replace(weeks, **{name: value}) for name, value in values.items()),
+        replace(weeks, available=unavailable),
+        replace(weeks, symbols=("ZZZ", *weeks.symbols[1:])),
+        replace(weeks, week_start=weeks.week_start + np.timedelta64(1, "D")),
+    ]
+    found = {policy_fingerprint(family, each, CONFIG[family]).value for each in (weeks, *others)}
+    assert len(found) == 1 + len(others)
 
 
 def test_each_family_learns_from_its_own_forecasts(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.market.calendar import years_of_weeks
@@ -55,6 +56,7 @@ def test_policies_come_first_then_rules_then_what_nobody_knows(report: Report) -
 
 
 def test_families_that_are_not_ours_are_shown_after_ours_by_their_labels() -> None:
+    registry.register(MomentumRank)
     net = {**NET, "momentum_rank": NET["ppo"], "zebra_top": NET["ppo"], "lstm_top": NET["ppo"]}
     forecasts = forecast_table(N_WEEKS, 0.5).rename(columns=lambda name: name.replace("patchtst", "zebra"))
     found = build_report(backtest_table(net), forecasts, [], [], NOTE)

@@ -5,7 +5,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -66,6 +67,25 @@ def test_same_seed_same_bits_in_a_second_process() -> None:
     assert dict(line.split() for line in second.stdout.splitlines()) == here
     for family, config in TINY.items():
         assert sha256(train(family, config=config.replace(seed=1))) != here[family]
+
+
+OTHER = (
+    {"total_steps": 52, "n_envs": 2, "n_steps": 26, "batch_size": 13, "learning_rate": 0.01, "gamma": 0.9, "seed": 7}
+    | {"signal_scale": 1.0, "hidden": 4, "episode_weeks": 9, "n_epochs": 1, "gae_lambda": 0.1, "ent_coef": 0.3}
+    | {"clip": 0.001, "weight_decay": 9.0, "score_std": 1.0, "gradient_steps": 1, "warmup_steps": 13}
+    | {"buffer_steps": 52, "tau": 0.5, "target_entropy": 0.1, "score_limit": 1.0}
+)
+"""Another value of every option."""
+
+
+@pytest.mark.parametrize(("family", "option"), [(family, name) for family in TINY for name in asdict(TINY[family])])
+def test_every_option_reaches_the_training(family: str, option: str) -> None:
+    assert sha256(train(family, config=replace(TINY[family], **{option: OTHER[option]}))) != reference(family)
+
+
+@cache
+def reference(family: str) -> str:
+    return sha256(train(family))
 
 
 @families

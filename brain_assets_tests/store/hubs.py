@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from brain_assets.retry import RetryPolicy
-from brain_assets.store.hub import HubAddress
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage

@@ -13,7 +13,8 @@ from brain_assets.objects import list_children, read_object, remove_objects, wri
 from brain_assets.paths import parse_place
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.bucket import BucketStore
-from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.hub import HubStore
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.local import LocalStore
 from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
 from brain_assets.store.port import Store

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
 from brain_assets.store.copies import Relation
-from brain_assets.store.hub import HubAddress
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Fault

@@ -25,7 +25,8 @@ from brain_assets.errors import (
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.retry import RetryPolicy
-from brain_assets.store.hub import HubAddress, HubStore
+from brain_assets.store.hub import HubStore
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
@@ -123,7 +124,7 @@ def test_branch_of_a_push_that_died_does_not_count_and_is_completed(store: HubSt
 
 def test_files_that_are_none_of_a_snapshot_are_not_sent(store: HubStore, hub: WatchedHub) -> None:
     card = OURS["README.md"].replace(b"license: other\n", b"")
-    with pytest.raises(SnapshotError, match=r"README\.md: expected a license, got nothing"):
+    with pytest.raises(SnapshotError, match=r"README\.md: expected a value for license, got none"):
         store.push(BRANCH, build({**{name: OURS[name] for name in PAYLOAD}, "README.md": card}, {}))
     assert hub.lines == []
 

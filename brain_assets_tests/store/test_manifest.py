@@ -1,6 +1,5 @@
 import hashlib
 import json
-import random
 from typing import Any
 
 import pytest
@@ -59,18 +58,6 @@ def test_a_manifest_states_hash_and_size_of_every_file_and_the_hash_of_itself() 
     assert values == METADATA
     assert verify(files) == json.loads(files[MANIFEST])
     assert build(CONTENT, verify(files)) == files  # what came of a manifest may go into one
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_any_flipped_bit_is_noticed_and_names_the_file(name: str) -> None:
-    files = build(CONTENT, METADATA)
-    places = random.Random(1)
-    for _ in range(200):
-        data = bytearray(files[name])
-        data[places.randrange(len(data))] ^= 1 << places.randrange(8)
-        with pytest.raises(DamagedSnapshotError, match=f"^{name}: expected") as raised:
-            verify({**files, name: bytes(data)})
-        assert raised.value.file == name
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import StorageError, TableError
+from brain_assets.market.archive import PREVIOUS_BARS
 from brain_assets.objects import list_children, read_object, write_object
 from brain_assets.registry import families_of
 from brain_assets.results import read_results
-from brain_assets.store.tables import PREVIOUS_BARS, ParquetTableStore, content_hash
+from brain_assets.store.tables import ParquetTableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
 from brain_assets_tests.store.test_local import at_once
 from brain_assets_tests.store.test_tables import SIMULATED, bars, forecasts, prices_2019, prices_2020
@@ -57,9 +58,11 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
         store.read_year("walkforward_forecasts", 2019)
     assert not store.exists("walkforward_forecasts", 2019)
     write_object(store.path("walkforward_forecasts", 2019), b"junk")
-    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected a Parquet table, got"):
+    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
         store.read_year("walkforward_forecasts", 2019)
-    with pytest.raises(TableError, match="expected a Parquet table"):
+    with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
+        store.read("walkforward_forecasts", [2019])
+    with pytest.raises(TableError, match="expected the table as it was written, got a damaged file"):
         read_results(store.data_dir, [2019], families_of())
 
 

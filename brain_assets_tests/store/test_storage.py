@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from brain_assets.errors import SnapshotError
-from brain_assets.files import replace_file
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
+from brain_assets.paths import replace_file
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.manifest import PAYLOAD
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name

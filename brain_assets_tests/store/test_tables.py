@@ -8,15 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import StorageError, TableError
-from brain_assets.store.tables import (
-    PREVIOUS_BARS,
-    MemoryTableStore,
-    ParquetTableStore,
-    TableStore,
-    chain_prices,
-    content_hash,
-)
+from brain_assets.errors import DamagedTableError, StorageError, TableError
+from brain_assets.market.archive import PREVIOUS_BARS, chain_prices
+from brain_assets.store.tables import MemoryTableStore, ParquetTableStore, TableStore, content_hash
 
 SIMULATED = {"market": "simulator", "symbols": ["AAA", "BBB"], "seed": 0}
 
@@ -193,6 +187,25 @@ def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
     assert files_under(tmp_path) == sorted([*expected, "market.json"])
 
 
+def test_a_table_of_any_asset_lies_under_its_name(store: TableStore, tmp_path: Path) -> None:
+    for name, value in (("my_table", 1.5), ("desk/my-table2", 2.5)):
+        assert not store.exists(name, 2020)
+        said = store.write(name, 2020, pd.DataFrame({"value": [value]}))
+        assert said.endswith(f"{name}/2020{'.parquet' if isinstance(store, ParquetTableStore) else ''}")
+    assert store.read("my_table", [2020])["value"].tolist() == [1.5]
+    assert store.read_year("desk/my-table2", 2020)["value"].tolist() == [2.5]
+    if isinstance(store, ParquetTableStore):
+        written = files_under(tmp_path / "data")
+        assert written == ["market.json", "tables/desk/my-table2/2020.parquet", "tables/my_table/2020.parquet"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../raw", "/tmp/x", "a//b", "a/", "a b", "a\\b", "a.b", "x" * 101, "ä"])
+def test_a_name_that_cannot_be_a_folder_is_refused(store: TableStore, name: str, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"expected an asset's name of letters, digits, _ and -, .*; rename the asset"):
+        store.write(name, 2020, pd.DataFrame({"value": [1.5]}))
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_new_process_reads_what_another_wrote(tmp_path: Path) -> None:
     ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2020, prices_2020())
     back = ParquetTableStore(tmp_path, SIMULATED).read_year("raw_prices", 2020)
@@ -209,12 +222,13 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
     old = path.read_bytes()
     seen = []
 
-    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
-        Path(where).write_bytes(old[: len(old) // 2])
+    def half(where: Path, data: bytes) -> None:
+        with where.open("wb") as file:
+            file.write(data[: len(data) // 2])
         seen.append(files_under(tmp_path))
         raise error
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(StorageError if isinstance(error, OSError) else type(error)) as caught:
         store.write("raw_prices", 2019, prices_2020())
     if isinstance(error, OSError):
@@ -229,11 +243,12 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
 
 
 def test_a_first_write_that_fails_is_no_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(frame: pd.DataFrame, where: Path, **options: Any) -> None:
-        Path(where).write_bytes(b"PAR1")
+    def half(where: Path, data: bytes) -> None:
+        with where.open("wb") as file:
+            file.write(data[:4])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     store = ParquetTableStore(tmp_path, SIMULATED)
     with pytest.raises(StorageError):
         store.write("raw_prices", 2019, prices_2019())
@@ -247,12 +262,43 @@ def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
         ParquetTableStore(tmp_path / "data" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
 
 
-def test_a_file_that_is_no_parquet_table_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"junk", 100, -1, -64, "plain"])
+def test_a_file_that_is_not_as_it_was_written_is_named_and_counts_as_absent(
+    tmp_path: Path, damage: bytes | int | str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = ParquetTableStore(tmp_path, SIMULATED)
-    path = Path(store.write("walkforward_forecasts", 2020, forecasts(2020)))
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(TableError, match=r"2020\.parquet: expected a Parquet table, got .*; remove the file"):
-        store.read_year("walkforward_forecasts", 2020)
+    path = Path(store.write("raw_prices", 2020, prices_2020()))
+    if damage == "plain":  # as versions without checksums wrote it
+        prices_2020().to_parquet(path, index=False)
+    else:
+        path.write_bytes(damage if isinstance(damage, bytes) else path.read_bytes()[:damage])
+    expected = f"{path}: expected the table as it was written, got a damaged file ("
+    for read in (lambda: store.read_year("raw_prices", 2020), lambda: store.read("raw_prices", [2020])):
+        with pytest.raises(DamagedTableError) as caught:
+            read()
+        assert str(caught.value).startswith(expected)
+        assert str(caught.value).endswith("); run the year again.")
+    assert store.find("raw_prices", 2020) is None
+    assert caplog.messages == [str(caught.value)]
+    store.write("raw_prices", 2020, prices_2020())
+    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2020), prices_2020(), check_exact=True)
+
+
+def test_a_year_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    store.path("backtest", 2020).mkdir(parents=True)
+    with pytest.raises(
+        TableError, match=r"2020\.parquet: expected a Parquet table, got .*directory.*; remove the file"
+    ):
+        store.read_year("backtest", 2020)
+
+
+def test_an_absent_year_is_not_found(store: TableStore) -> None:
+    assert store.find("raw_prices", 2019) is None
+    store.write("raw_prices", 2019, prices_2019())
+    found = store.find("raw_prices", 2019)
+    assert found is not None
+    pd.testing.assert_frame_equal(found, prices_2019(), check_exact=True)
 
 
 def test_stored_prices_are_checked_when_they_are_read(tmp_path: Path) -> None:
@@ -324,110 +370,28 @@ def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Pat
         store.check_identity()
 
 
+def test_a_folder_is_the_same_markets_in_whatever_order_its_symbols_are_named(tmp_path: Path) -> None:
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    swapped = ParquetTableStore(tmp_path, SIMULATED | {"symbols": ["BBB", "AAA"]})
+    assert len(swapped.read_year("raw_prices", 2019)) == 4
+    swapped.write("raw_prices", 2020, prices_2020())
+    assert json.loads((tmp_path / "market.json").read_text()) == SIMULATED
+    for symbols in (["AAA", "CCC"], ["AAA", "BBB", "BBB"], [], None):
+        with pytest.raises(StorageError, match="expected results of the market asked for"):
+            ParquetTableStore(tmp_path, SIMULATED | {"symbols": symbols}).check_identity()
+
+
+def test_a_folder_that_notes_a_path_of_the_machine_it_was_made_on_still_opens(tmp_path: Path) -> None:
+    made_before = SIMULATED | {"files_dir": "/home/somebody/else"}
+    (tmp_path / "market.json").write_text(json.dumps(made_before))
+    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    assert json.loads((tmp_path / "market.json").read_text()) == made_before
+
+
 def test_an_identity_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "market.json").write_text("{")
     with pytest.raises(StorageError, match=r"market\.json: expected JSON, got .*; remove the file"):
         ParquetTableStore(tmp_path, SIMULATED).check_identity()
-
-
-# Chaining
-
-
-def test_a_split_between_two_files_by_hand() -> None:
-    chained = chain_prices([prices_2019(), prices_2020()])
-    # AAA: 26 in the file of 2020 is 104 in that of 2019, a factor of 4: 27 and 28 become 108 and 112. BBB: 51 is 51.
-    # CCC has no close before.
-    rows = list(zip(chained["date"].dt.strftime("%Y-%m-%d"), chained["symbol"], chained["close"], strict=True))
-    assert rows == [
-        ("2019-12-30", "AAA", 100.0),
-        ("2019-12-30", "BBB", 50.0),
-        ("2019-12-31", "AAA", 104.0),
-        ("2019-12-31", "BBB", 51.0),
-        ("2020-01-02", "AAA", 108.0),
-        ("2020-01-02", "BBB", 52.0),
-        ("2020-01-03", "AAA", 112.0),
-        ("2020-01-03", "CCC", 7.0),
-    ]
-    assert chained.index.tolist() == list(range(8))
-    # open 27 - 1, high 27 + 2, low 27 - 2, each times 4; of the 4000 shares after the split a quarter before it
-    first = chained.loc[4, ["open", "high", "low", "close", "volume"]].tolist()
-    assert first == [26.0 * 4, 29.0 * 4, 25.0 * 4, 27.0 * 4, 1000.0]
-    assert chained["volume"].tolist() == [1000, 1000, 1000, 1000, 1000, 4000, 1000, 4000]
-
-
-def test_the_return_across_the_boundary_is_that_of_the_later_file() -> None:
-    chained = chain_prices([prices_2019(), prices_2020()])
-    returns = chained.pivot(index="date", columns="symbol", values="close").pct_change(fill_method=None)
-    # AAA: 27 / 26 - 1 into 2 January and 28 / 27 - 1 into the 3rd, as in the file of 2020; BBB: 52 / 51 - 1
-    np.testing.assert_allclose(returns["AAA"].iloc[1:], [104 / 100 - 1, 27 / 26 - 1, 28 / 27 - 1], rtol=1e-12)
-    assert returns.loc["2020-01-02", "BBB"] == pytest.approx(52 / 51 - 1, rel=1e-12)
-
-
-def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
-    earlier, later = prices_2019(), prices_2020()
-    chained = chain_prices([earlier, later])
-    pd.testing.assert_frame_equal(chained.iloc[:4], prices_2019(), check_exact=True)
-    pd.testing.assert_frame_equal(earlier, prices_2019(), check_exact=True)
-    pd.testing.assert_frame_equal(later, prices_2020(), check_exact=True)
-    assert chained.attrs == {PREVIOUS_BARS: {}}
-
-
-def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
-    # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
-    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})
-    chained = chain_prices([prices_2019(), prices_2020(), third])
-    assert chained["close"].iloc[-1] == 15.0 * 8
-    assert chained["volume"].iloc[-1] == 100.0
-
-
-def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
-    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its volume the same
-    later = bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
-    chained = chain_prices([prices_2019(), later])
-    assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
-    assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
-
-
-def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
-    between = bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
-    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
-    chained = chain_prices([prices_2019(), between, third])
-    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
-    assert chained["volume"].iloc[-1] == 100.0
-
-
-def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
-    # 2021 was fetched while 2020 was missing, so it remembers the 104 of 2019 as 13: a factor of 8
-    third = bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
-    chained = chain_prices([prices_2019(), prices_2020(), third])
-    assert chained["close"].iloc[-1] == 15.0 * 8
-    assert chained["volume"].iloc[-1] == 100.0
-    # but not by one that the history does not have
-    stranger = bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
-    with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
-        chain_prices([prices_2019(), prices_2020(), stranger])
-
-
-def test_files_on_one_level_are_joined_bit_for_bit() -> None:
-    later = bars(("2020-01-02", "AAA", 105.3), previous={"AAA": ["2019-12-31", 104.0, 1000.0]})
-    chained = chain_prices([prices_2019(), later])
-    pd.testing.assert_frame_equal(chained, pd.concat([prices_2019(), later], ignore_index=True), check_exact=True)
-
-
-def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
-    # BBB last traded on the 30th: its last close is 50, not the 51 of nobody
-    earlier = prices_2019().iloc[:3]
-    later = bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
-    assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
-
-
-def test_closes_of_different_dates_are_never_compared() -> None:
-    # the file of 2020 says 26 for the 31st, that of 2019 ends on the 30th: 100 / 26 would mix a split and a move
-    earlier = prices_2019().iloc[:2]
-    with pytest.raises(
-        TableError, match="expected the last bar of AAA before 2020-01-02 to be that of 2019-12-31, got"
-    ):
-        chain_prices([earlier, prices_2020()])
 
 
 @pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"{"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.errors import BrainAssetsError, HubError, HubUnavailableError
-from brain_assets.store.hub import HubAddress
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.loopback_hub import Answer, Fault, Refusal, Request

@@ -22,8 +22,7 @@ class StoredYear:
     def __init__(self, table_io: Any, name: str, year: int) -> None:
         self._store: TableStore | None = getattr(table_io, "store", None)
         self._name, self._year = name, year
-        there = self._store is not None and self._store.exists(name, year)
-        self.frame = self._store.read_year(name, year) if self._store and there else None
+        self.frame = self._store.find(name, year) if self._store else None
 
     def keep(self) -> str:
         """Put it aside before it is replaced; gives where it lies then."""

@@ -19,14 +19,14 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
 from brain_assets.graph.so_far import Clock, recent_window
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import fetch_prices
+from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.finbert import FinBertScorer
 from brain_assets.market.prices import PricePanel
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.tables import RAW, chain_prices
+from brain_assets.store.tables import RAW
 from brain_assets.versions import MAIN_VERSIONS
 
 

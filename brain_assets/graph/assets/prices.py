@@ -14,11 +14,11 @@ from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
+from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
-from brain_assets.store.tables import PREVIOUS_BARS, content_hash
+from brain_assets.store.tables import content_hash
 from brain_assets.verdict import Verdict
 from brain_assets.versions import CODE_VERSIONS
 

@@ -8,14 +8,13 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.files import replace_file
 from brain_assets.graph.automation import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.paths import DataPath
+from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.learning_curves import read_learning_curves
 from brain_assets.portfolio.report import Report, build_report

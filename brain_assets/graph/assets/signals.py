@@ -13,9 +13,8 @@ from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.years import Years
-from brain_assets.market.base import Market, SourcedTable
+from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
-from brain_assets.market.fundamentals import FILED_BEFORE
 from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 

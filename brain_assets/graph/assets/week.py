@@ -8,7 +8,6 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
-from brain_assets.files import replace_file
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
@@ -23,7 +22,8 @@ from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
 from brain_assets.market.finbert import FinBertScorer
-from brain_assets.paths import DataPath
+from brain_assets.parquet import encode_table
+from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import (
     MAX_DATA_AGE_SESSIONS,
     MAX_MODEL_AGE_DAYS,
@@ -267,7 +267,7 @@ def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    replace_file(parquet, lambda temporary: table.to_parquet(temporary, index=False))
+    replace_file(parquet, lambda temporary: temporary.write_bytes(encode_table(table)))
     replace_file(text, lambda temporary: table.to_csv(temporary, index=False))
     return {"path": parquet, "csv": text}
 
