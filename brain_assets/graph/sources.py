@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import SnapshotSource
@@ -13,6 +13,7 @@ from brain_assets.store.storage import SnapshotLocalStorage
 THIS_MACHINE = "this machine"
 
 
+@runtime_checkable
 class SnapshotInput(SnapshotSource, Protocol):
     """What an IO manager hands to an asset that takes the snapshots of a family."""
 

@@ -20,11 +20,11 @@ from brain_assets_tests.graph.worlds import ASSETS, DEFS, run_year, world
 @pytest.mark.parametrize(
     ("job", "asset", "values", "sentence"),
     [
-        (WALKFORWARD, "lstm_snapshot", {"hidden_size": -5}, "hidden_size: expected at least 1 unit, got -5; correct"),
+        (WALKFORWARD, "lstm_snapshot", {"hidden_size": -5}, "hidden_size: expected an integer: at least 1, "),
         (WALKFORWARD, "patchtst_snapshot", {"d_model": 6, "n_heads": 4}, "n_heads: expected a divisor of d_model = 6"),
-        (WALKFORWARD, "sac_policy", {"total_steps": 0}, "total_steps: expected at least "),
-        (WALKFORWARD, "ppo_policy", {"n_seeds": 0}, "n_seeds: expected it to be greater than or equal to 1, got 0"),
-        ("main_versions", "lstm_model", {"target": "foo"}, "target: expected one of raw, demeaned, ranked, got 'foo'"),
+        (WALKFORWARD, "sac_policy", {"total_steps": 0}, "total_steps: expected an integer: at least 1, "),
+        (WALKFORWARD, "ppo_policy", {"n_seeds": 0}, "n_seeds: expected an integer: at least 1, at most 100, got 0"),
+        ("main_versions", "lstm_model", {"target": "foo"}, "not in enum type Literal['raw', 'demeaned', 'ranked'] got foo"),
         ("main_versions", "patchtst_model", {"device": "gpu"}, "Value at path root:ops:patchtst_model:config:device"),
     ],
 )
