@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from brain_assets.cli_allocate import allocate
 from brain_assets.cli_models import check_family, models, promote
@@ -152,7 +152,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         defs, chosen = project.definitions, parse_years(years, project.years)
         options = Backfill(defs, instance, run_config=read_config(config)).options
         reader = StatusReader(defs, instance, options)
-        heads = [name.replace("_", "\n") for name in asset_names(defs)]  # nine columns, in 100 characters
+        heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
         table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         reasons = []
