@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from brain_assets.parquet import read_table
 
 from brain_assets.errors import SnapshotError, StorageError
-from brain_assets.graph.io_managers import MemorySnapshotIOManager, TableIOManager
-from brain_assets.graph.sources import SnapshotInput
+from brain_assets.graph.io_managers import TableIOManager, memory_snapshot_io
+from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.parquet import read_table
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
@@ -20,7 +20,7 @@ from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES,
 
 def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
     tables = MemoryTableStore()
-    managers = {"table_io": TableIOManager(tables), "snapshot_io": MemorySnapshotIOManager()}
+    managers = {"table_io": TableIOManager(tables), "snapshot_io": memory_snapshot_io()}
     return {"market": market, **managers}, tables
 
 
@@ -34,7 +34,7 @@ def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, t
         run_year(year, on_disk, run_config=twice)
         for name in TABLES:
             pd.testing.assert_frame_equal(tables.read_year(name, year), stored.read_year(name, year), check_exact=True)
-    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "memory"}
+    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "this machine"}
     assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
     again = run_year(2020, resources, run_config=twice)
     assert all(metadata_of(again, name)["reused"] for name in MODELS)
@@ -69,7 +69,7 @@ def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: Sim
         return found
 
     @dg.asset(io_manager_key="table_io", partitions_def=PROJECT.years.definition)
-    def mine(copy_of_it: SnapshotInput) -> pd.DataFrame:
+    def mine(copy_of_it: StoredSnapshots) -> pd.DataFrame:
         fetched = copy_of_it.fetch_snapshot(copy_of_it.list_candidates([])[-1])
         return pd.DataFrame({"fingerprint": [fetched.fingerprint]})
 
