@@ -1,5 +1,6 @@
 """Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.conftest import TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
@@ -55,6 +57,16 @@ def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_tr
     assert made["reused"] is False
     assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
     assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
+
+
+def test_the_readmes_example_runs_in_memory() -> None:
+    [example] = re.findall("```python\n([^`]*materialize_to_memory[^`]*)```", (REPOSITORY / "README.md").read_text())
+    done: dict[str, Any] = {}
+    exec(example, done)
+    sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])
+    assert sources == {"momentum", "snapshot-2019-12-31"}  # the week over New Year begins before the cut-off
+    strategies = set(done["tables"].read_year("backtest", 2020)["strategy"])
+    assert {"ppo", "sac", "equal_weight"} <= strategies
 
 
 def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:
