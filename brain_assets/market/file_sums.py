@@ -28,9 +28,15 @@ from brain_assets.market.files import (
     read_fundamental_files,
     read_price_files,
 )
-from brain_assets.market.headlines import HEADLINE_PATTERNS, SCORE_PATTERNS, read_headline_files, read_score_files
+from brain_assets.market.headlines import (
+    HEADLINE_PATTERNS,
+    SCORE_PATTERNS,
+    is_headlines,
+    read_headline_files,
+    read_score_files,
+)
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 
 TABLE_PATTERNS: Mapping[str, tuple[str, ...]] = {
     "raw_prices": PATTERNS,
@@ -127,10 +133,9 @@ def _price_rows(path: Path) -> pd.DataFrame:
 
 def _news_rows(path: Path) -> pd.DataFrame:
     """Scores as a stored table has them; of headlines, the titles that a score stands for."""
-    is_scores = any(path.match(pattern) for pattern in SCORE_PATTERNS)
-    rows = read_score_files([path]) if is_scores else read_headline_files([path], str(path))
-    rows = rows.rename(columns={"session": "date"})
-    return rows[list(NEWS_TABLE.names)] if is_scores else rows[["date", "symbol", "title"]]
+    if is_headlines(path):
+        return read_headline_files([path], str(path))[["date", "symbol", "title"]]
+    return read_score_files([path])
 
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {

@@ -151,9 +151,7 @@ class LiveMarket:
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores of the user's own files; see `brain_assets.market.base.Market.news_sentiment`."""
         table = self._news.news_sentiment(start, end, score)
-        found = self._news.symbols_found
-        silent = () if found is None else tuple(symbol for symbol in self.symbols if symbol not in found)
-        return SourcedTable(table, self._news.source, silent)
+        return SourcedTable(table, self._news.source, self._news.silent(self.symbols))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give what was filed with SEC EDGAR; see `brain_assets.market.base.Market.fundamentals`.
