@@ -66,11 +66,7 @@ class Market(Protocol):
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores of sessions from `start` up to but not including `end`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-        score : callable
-            Scores headlines; only called by a market that has headlines instead of scores.
+        A market that has headlines has `score` score them; another does not call it.
 
         Returns
         -------

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,9 @@ import pydantic
 
 from brain_assets.errors import BrainAssetsError, TableError
 from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, sums_of_file, sums_of_table
-from brain_assets.market.headlines import HEADLINE_PATTERNS, NewsFiles
-from brain_assets.market.schema import NEWS_TABLE
+from brain_assets.market.headlines import NewsFiles, is_headlines
+from brain_assets.market.schema import NEWS_TABLE, SCHEMAS
 from brain_assets.market.table_files import find_files
-from brain_assets.store.tables import RAW, TableStore
 
 VERSION = 1
 """Of the memory's layout."""
@@ -127,21 +126,18 @@ class Look:
         return {name: self.sum_of(table, name) for name in names}
 
 
-class FileWatch:
-    """Looks at a folder of the market `files`.
+class StoredTables(Protocol):
+    """What is stored of raw tables, such as a `brain_assets.store.tables.TableStore`."""
 
-    Parameters
-    ----------
-    folder : Path
-    partitions : Partitions
-    tables : TableStore
-        What is stored.
-    now : callable
-        The present moment with its time zone.
-    """
+    def find(self, table: str, year: int, /) -> pd.DataFrame | None:
+        """Give a year of a table; None: it is not there."""
+
+
+class FileWatch:
+    """Looks at a folder of the market `files`; `now` gives the present moment with its time zone."""
 
     def __init__(
-        self, folder: Path, partitions: Partitions, tables: TableStore, now: Callable[[], datetime.datetime]
+        self, folder: Path, partitions: Partitions, tables: StoredTables, now: Callable[[], datetime.datetime]
     ) -> None:
         self._folder, self._partitions, self._tables, self._now = folder, partitions, tables, now
 
@@ -171,8 +167,10 @@ class FileWatch:
                     found.counts[table] -= 1
                 except (BrainAssetsError, OSError) as error:
                     found.held[table] = f"{error} {path.name} is read again at the next look."
-        news = [path.name for path in find_files(self._folder, TABLE_PATTERNS["raw_news_sentiment"], "data")]
-        if len({name.startswith(HEADLINE_PATTERNS[0].split("*")[0]) for name in news}) > 1:
+        if (
+            len({is_headlines(path) for path in find_files(self._folder, TABLE_PATTERNS["raw_news_sentiment"], "data")})
+            > 1
+        ):
             found.held["raw_news_sentiment"] = (
                 "expected news as scores or as headlines, got files of both; keep one sort."
             )
@@ -215,7 +213,7 @@ class FileWatch:
             for year in years
             if year in materialized["raw_prices"] or (look.sum_of("raw_prices", str(year)) and not prices_held)
         ]
-        for table in RAW:
+        for table in SCHEMAS:
             for year in covered:
                 if table in look.held:
                     continue

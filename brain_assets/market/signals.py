@@ -5,13 +5,16 @@ sessions up to t and filings of days before t, nothing later. NaN: not known, wh
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
+
+if TYPE_CHECKING:
+    from brain_assets.market.prices import PricePanel
 
 SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")
 """Channels of `PricePanel.signals`."""
@@ -34,8 +37,8 @@ RATIO_LIMITS = {
 
 
 def add_signals(
-    panel: PricePanel, news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
-) -> PricePanel:
+    panel: "PricePanel", news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
+) -> "PricePanel":
     """Lay news and filings out beside the bars of a panel.
 
     Parameters
@@ -59,7 +62,7 @@ def add_signals(
     return replace(panel, signals=signals)
 
 
-def news_channel(panel: PricePanel, news: pd.DataFrame) -> FloatArray:
+def news_channel(panel: "PricePanel", news: pd.DataFrame) -> FloatArray:
     """Carry each symbol's last score forward, weaker with every session, and weaker where few articles speak for it.
 
     Returns
@@ -85,7 +88,7 @@ def carry_scores(score: FloatArray, n_articles: FloatArray) -> FloatArray:
     return np.where(last >= 0, value * 0.5 ** ((position - last) / NEWS_HALF_LIFE), 0.0)
 
 
-def fundamental_channels(panel: PricePanel, fundamentals: pd.DataFrame) -> FloatArray:
+def fundamental_channels(panel: "PricePanel", fundamentals: pd.DataFrame) -> FloatArray:
     """Give each symbol's ratios as last filed, and how old that filing is.
 
     A filing may be accepted after the close of the day that it is dated: it counts from the next session on. Of the
@@ -115,7 +118,7 @@ def fundamental_channels(panel: PricePanel, fundamentals: pd.DataFrame) -> Float
     return channels
 
 
-def _positions(panel: PricePanel, symbols: pd.Series, dates: pd.Series, side: str) -> tuple[IntArray, IntArray]:
+def _positions(panel: "PricePanel", symbols: pd.Series, dates: pd.Series, side: str) -> tuple[IntArray, IntArray]:
     """Give the row of each symbol, -1 where the panel has none, and where each date falls among the sessions."""
     asset = pd.Index(panel.symbols).get_indexer(symbols.to_numpy(dtype=object))
     days = dates.to_numpy().astype("datetime64[D]")

@@ -48,11 +48,18 @@ import pandas as pd
 from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import sessions_between
+from brain_assets.market.calendar import sessions_between, years_of
 from brain_assets.market.planted import PlantedSignal
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.market.simulated_prices import N_SECTORS, Recipe, listed_sessions, simulate
-from brain_assets.market.simulated_signals import ORIGIN_YEAR, draw_filings, draw_news, years_of
+from brain_assets.market.simulated import (
+    N_SECTORS,
+    ORIGIN_YEAR,
+    Recipe,
+    draw_filings,
+    draw_news,
+    listed_sessions,
+    simulate,
+)
 
 N_SYMBOLS = 20
 
@@ -146,7 +153,7 @@ class SimulatorMarket:
         self,
         start: datetime.date,
         end: datetime.date,
-        score: ScoreHeadlines,  # noqa: ARG002 - it makes scores, not headlines
+        score: ScoreHeadlines,  # noqa: ARG002 - it makes scores itself
     ) -> SourcedTable:
         """Give the made-up scores; see `brain_assets.market.base.Market.news_sentiment`."""
         sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), end)
