@@ -22,6 +22,14 @@ def forecaster_card(
     neutral = ", ".join(metadata["neutral_channels"])
     held_out = "yes, but for early stopping" if training["curve"] else "yes"
     panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
+    correlations, validation_losses, training_losses = (
+        (training[own], training[baseline])
+        for own, baseline in (
+            ("validation_rank_correlation", "validation_momentum_rank_correlation"),
+            ("validation_loss", "zero_validation_loss"),
+            ("train_loss", "zero_train_loss"),
+        )
+    )
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
@@ -36,32 +44,9 @@ def forecaster_card(
             f"channels without any information in the training data: {neutral or 'none'}",
         ],
         figures=[
-            Figure(
-                RANK_CORRELATION,
-                "spearmanr",
-                validation,
-                training["validation_rank_correlation"],
-                training["validation_momentum_rank_correlation"],
-                MOMENTUM,
-                held_out,
-            ),
-            Figure(
-                "loss",
-                "mse",
-                validation,
-                training["validation_loss"],
-                training["zero_validation_loss"],
-                "predicting 0",
-                held_out,
-            ),
-            Figure(
-                "loss",
-                "mse",
-                "training weeks",
-                training["train_loss"],
-                training["zero_train_loss"],
-                "predicting 0",
-            ),
+            Figure(RANK_CORRELATION, "spearmanr", validation, *correlations, MOMENTUM, held_out),
+            Figure("loss", "mse", validation, *validation_losses, "predicting 0", held_out),
+            Figure("loss", "mse", "training weeks", *training_losses, "predicting 0"),
         ],
         figures_note=f"{_scores_note(metadata)}Losses are mean squared errors in units of the training targets' "
         f"variance. {_stopping_note(held_back, bool(training['curve']))}",

@@ -39,17 +39,8 @@ def forecast_verdicts(
 ) -> dict[str, Verdict]:
     """Check a table of walk-forward forecasts.
 
-    Parameters
-    ----------
-    forecasts : DataFrame
-        As from `brain_assets.forecasting.walkforward.build_forecast_features`.
-    max_rank_correlation : float
-        A model's mean weekly rank correlation above this, by `N_ERRORS` standard errors, is too good to be true.
-
-    Returns
-    -------
-    dict of str to Verdict
-        ``sources_before_weeks``, ``finite``, ``coverage``, ``not_too_good``.
+    A model's mean weekly rank correlation above `max_rank_correlation`, by `N_ERRORS` standard errors, is too good to
+    be true.
     """
     return {
         "sources_before_weeks": _sources_before_weeks(forecasts),

@@ -31,21 +31,14 @@ from brain_assets.store.names import parse_version_name
 
 @dataclass(frozen=True)
 class EpochLosses:
-    """Mean squared errors after one epoch, in units of the training targets' variance.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    train : float
-        Mean over the epoch's batches, as the model was while it learned from them.
-    validation : float
-        Over all validation windows.
-    """
+    """Mean squared errors after one epoch, in units of the training targets' variance."""
 
     epoch: int
+    """From 1."""
     train: float
+    """Mean over the epoch's batches, as the model was while it learned from them."""
     validation: float
+    """Over all validation windows."""
 
     def words(self, max_epochs: int | None = None) -> str:
         """Say where the training stands."""
@@ -111,13 +104,8 @@ def training_metadata(
 ) -> dict[str, Any]:
     """Give losses beside those of predicting zero, and the learning curve.
 
-    Parameters
-    ----------
-    train, validation : Windows
-    fitted, predicted : ndarray of float, shape (n_windows,)
-        Predictions of the windows that were learned from (not looked at if there is a curve), and of the others.
-    curve : sequence of EpochLosses
-        Every epoch that ran; the weights are of the one with the lowest validation loss.
+    `fitted` and `predicted` are predictions of the windows that were learned from (not looked at if there is a curve)
+    and of the others; the weights are of the epoch of the curve with the lowest validation loss.
     """
     best = min(curve, key=lambda losses: losses.validation, default=None)
     return {

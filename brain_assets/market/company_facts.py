@@ -84,7 +84,6 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
     facts : mapping
         An answer of EDGAR's companyfacts API, as parsed from JSON.
     symbol : str
-        Goes into the rows and messages.
 
     Returns
     -------
@@ -282,7 +281,7 @@ def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
 
 
 def _differ(one: _Stated, other: _Stated) -> bool:
-    return (one.numerator, one.denominator) != (other.numerator, other.denominator)
+    return one[1:] != other[1:]
 
 
 def _same(ratios: list[float], others: list[float]) -> bool:

@@ -96,14 +96,8 @@ class EdgarFundamentals:
     def fundamentals(self, symbols: Sequence[str], start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the ratios that were filed from `start` up to but not including `end`.
 
-        Parameters
-        ----------
-        symbols : sequence of str
-            As exchanges, Yahoo or EDGAR write them: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the spelling asked
-            for.
-        start, end : datetime.date
-            Filing days; `end` is exclusive. What was filed before `start` is not repeated, so who needs to know the
-            ratios of `start` asks for some months more.
+        Symbols may be written as exchanges, Yahoo or EDGAR do: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the
+        spelling asked for.
 
         Returns
         -------

@@ -51,21 +51,14 @@ _REMEMBERED = {"symbol": "str", "close": "float64", "volume": "float64"}
 
 @dataclass(frozen=True)
 class Partitions:
-    """Which rows count, and for which year.
-
-    Attributes
-    ----------
-    first_year : int
-        Of data.
-    first_partition : int
-        The year whose partition holds all before it, too.
-    symbols : tuple of str
-        The universe; empty: all.
-    """
+    """Which rows count, and for which year."""
 
     first_year: int
+    """Of data."""
     first_partition: int
+    """The year whose partition holds all before it, too."""
     symbols: tuple[str, ...] = ()
+    """The universe; empty: all."""
 
     def counted(self, table: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Keep the rows that count; their first column is the day that decides."""
@@ -80,13 +73,7 @@ class Partitions:
 
 
 def sums_of_file(table: str, path: Path, partitions: Partitions) -> tuple[dict[str, int], datetime.date | None]:
-    """Read a file, and give its sums and the last day that it has a row of.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read as one of its table.
-    """
+    """Read a file, and give its sums and the last day that it has a row of; raises `TableError` if it is no table."""
     rows = partitions.counted(table, _READERS[table](path))
     found = {str(year): row_sum(part) for year, part in rows.groupby(partitions.years(rows))}
     if table == "raw_prices":

@@ -90,24 +90,16 @@ def recall(text: str | None, made_for: Mapping[str, str]) -> tuple[Memory, str]:
 
 @dataclass
 class Look:
-    """What a look at the folder found.
-
-    Attributes
-    ----------
-    memory : Memory
-        To be kept for the next look.
-    counts : dict
-        Table -> number of its files.
-    held : dict
-        Table -> why nothing can be said of it yet.
-    n_read : int
-        Files whose content was new.
-    """
+    """What a look at the folder found."""
 
     memory: Memory
+    """To be kept for the next look."""
     counts: dict[str, int] = field(default_factory=dict)
+    """Table -> number of its files."""
     held: dict[str, str] = field(default_factory=dict)
+    """Table -> why nothing can be said of it yet."""
     n_read: int = 0
+    """Files whose content was new."""
 
     @property
     def last_day(self) -> datetime.date | None:
@@ -147,13 +139,7 @@ class FileWatch:
         return {"folder": str(self._folder), "partitions": str(self._partitions), "pandas": pd.__version__}
 
     def look(self, memory: Memory) -> Look:
-        """Read what is new in the folder, and leave out what is gone.
-
-        Raises
-        ------
-        MarketError
-            If there is no such folder.
-        """
+        """Read what is new in the folder, and leave out what is gone; raises `MarketError` if there is no folder."""
         found = Look(memory.model_copy(update={"files": {}, "unsettled": {}}, deep=True))
         begun = time.monotonic()
         for table, patterns in TABLE_PATTERNS.items():
@@ -247,8 +233,8 @@ class FileWatch:
     def _is_news(self, year: int, stored: pd.DataFrame) -> bool:
         """Tell whether stored scores may be those of the files, where rows of the files are not rows of the table.
 
-        Scores of days without a session are put together with those of the next, and headlines are scored: of these the
-        number of articles of each session and symbol is compared, since scoring takes longer than a tick may.
+        Scores of days without a session are put together with those of the next. Of headlines, articles are counted by
+        session and symbol, since scoring takes longer than a tick may.
         """
         news = NewsFiles(self._folder, self._partitions.symbols)
         first = self._partitions.first_year if year == self._partitions.first_partition else year

@@ -79,14 +79,7 @@ class FilesMarket:
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates (of Parquet files only their statistics), once. Dates of all symbols count.
-
-        Raises
-        ------
-        MarketError
-            No folder, no price file, or no row in any.
-        TableError
-            A file has no readable dates.
+        Reads only dates, once; those of all symbols count. Raises as `prices`.
         """
         if self._last_date is None:
             found = [last for path in self._paths() if (last := last_day(path, PRICE_TABLE.types, "date"))]
@@ -96,18 +89,9 @@ class FilesMarket:
         return complete_year(self._last_date, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`.
+        """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive.
-
-        Returns
-        -------
-        DataFrame
-            A validated price table, in date and symbol order. Each bar is known at the close of its session, as far as
-            the files' adjustment does not look ahead. A bar that is not known has no row; nothing is filled.
+        Each is known at the close of its session, as far as the files' adjustment does not look ahead.
 
         Raises
         ------
@@ -166,25 +150,9 @@ class FundamentalFiles(OptionalFiles):
     names = "fundamentals*"
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the ratios filed from `start` up to but not including `end`.
+        """Give the ratios filed from `start` up to but not including `end`; without rows if there is no file.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive.
-
-        Returns
-        -------
-        DataFrame
-            A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`, in the order of filing; without
-            rows if there is no file. A row is known once its filing day is over.
-
-        Raises
-        ------
-        MarketError
-            If the folder does not exist.
-        TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        A row is known once its filing day is over. Raises as `FilesMarket.prices`.
         """
         return FUNDAMENTAL_TABLE.validate(self.select(start, end)[list(FUNDAMENTAL_TABLE.names)], str(self.folder))
 

@@ -77,16 +77,7 @@ class FinBertScorer:
         self._classifier: _Classifier | None = None
 
     def __call__(self, titles: Sequence[str]) -> FloatArray:
-        """Score titles, each distinct one once.
-
-        Parameters
-        ----------
-        titles : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-            P(positive) - P(negative), from -1 to 1.
+        """Score titles, each distinct one once: P(positive) - P(negative), from -1 to 1; (n_titles,).
 
         Raises
         ------

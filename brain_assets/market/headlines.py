@@ -62,7 +62,6 @@ class NewsFiles(OptionalFiles):
         Parameters
         ----------
         start, end : datetime.date
-            Days in New York; `end` is exclusive.
         score : callable
             From distinct titles to scores in [-1, 1], in their order; only called if there are headlines in the range,
             and with no others.
@@ -70,8 +69,7 @@ class NewsFiles(OptionalFiles):
         Returns
         -------
         DataFrame
-            A validated table of `brain_assets.market.schema.NEWS_TABLE`; without rows if there is no file or no news.
-            Each row is known at the close of its session.
+            Of `NEWS_TABLE`; without rows if there is no file or no news. Each is known at the close of its session.
 
         Raises
         ------
@@ -164,7 +162,7 @@ def _warn_of_midnights(published: pd.Series, place: str) -> None:
 def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
     """Have each distinct title scored once; (n,) in the order of `titles`."""
     codes, distinct = pd.factorize(titles)
-    scores: FloatArray = np.asarray(score([str(title) for title in distinct]), dtype=np.float64)
+    scores: FloatArray = np.asarray(score(list(map(str, distinct))), dtype=np.float64)
     if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1
         raise MarketError(
             f"headlines: expected a score from -1 to 1 for each of {len(distinct)} titles, got an array of shape "

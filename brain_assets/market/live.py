@@ -69,10 +69,8 @@ class LiveMarket:
         Holds news scores or headlines; None: there are none.
     edgar_identity : str, optional
         Who asks SEC EDGAR for fundamentals; ``none``: nobody does.
-    clock : callable, optional
-        Gives the present moment with its time zone; decides which sessions are finished.
-    sleep : callable, optional
-        Waits for so many seconds; called between attempts when Yahoo limits the rate.
+    clock, sleep : callable, optional
+        Give the present moment, which decides what sessions are finished; wait for so many seconds.
     """
 
     name = "live"
@@ -104,19 +102,10 @@ class LiveMarket:
         return None
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`, in one batched download.
+        """Give the daily bars of a range, in one batched download; see `brain_assets.market.base.Market.prices`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive. A session counts once it is finished: 16:30 in New York on its day.
-
-        Returns
-        -------
-        DataFrame
-            A validated price table, in date and symbol order; prices in dollars, adjusted. Each bar is known at the
-            close of its session, but its *level* depends on later splits and dividends. A bar with NaN in any field is
-            not known and has no row; nothing is filled. A symbol not listed in the range has no rows.
+        Each is known at the close of its session, and here once it is final, at 16:30 in New York; but its *level*
+        depends on later splits and dividends. A bar with NaN in any field is not known and has no row.
 
         Raises
         ------
@@ -177,8 +166,8 @@ class LiveMarket:
 class _Batch:
     """One question to Yahoo, `asked` in words, and what it has answered so far.
 
-    Symbols start out `pending`. Each ends with rows in `bars` (as `long_bars` gives them), without any since it was not
-    listed in the range, as `unknown` to Yahoo, or as `failed` for the reason beside it.
+    Each symbol that is `pending` ends with rows in `bars`, without any since it was not listed in the range, as
+    `unknown` to Yahoo, or as `failed` for the reason beside it.
     """
 
     start: datetime.date
@@ -259,23 +248,8 @@ class _Batch:
 def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     """Turn a table of yfinance's into rows.
 
-    Parameters
-    ----------
-    wide : DataFrame
-        Indexed by date: with a zone it is moved to New York, without one it is taken as it is. Columns are (field,
-        symbol) or, for a single symbol, just fields. Prices are adjusted already.
-    symbols : sequence of str
-        The symbols that were asked for.
-
-    Returns
-    -------
-    DataFrame
-        Columns `PRICE_TABLE`; a bar with NaN in any field is not known and has no row. Not sorted.
-
-    Raises
-    ------
-    MarketError
-        The table has unadjusted prices, or another layout.
+    Its dates are moved to New York if they have a zone. Its columns are (field, symbol) or, for a single symbol, just
+    fields, of adjusted prices; else `MarketError` is raised. Rows are not sorted; a bar with NaN in a field has none.
     """
     dates = pd.DatetimeIndex(wide.index)
     if dates.tz is not None:

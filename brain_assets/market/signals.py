@@ -39,20 +39,9 @@ RATIO_LIMITS = {
 def add_signals(
     panel: "PricePanel", news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
 ) -> "PricePanel":
-    """Lay news and filings out beside the bars of a panel.
+    """Lay validated tables of news and filings (None: there are none) out beside the bars of a panel, as ``signals``.
 
-    Parameters
-    ----------
-    panel : PricePanel
-    news : DataFrame, optional
-        A validated table of `brain_assets.market.schema.NEWS_TABLE`; None: there is none.
-    fundamentals : DataFrame, optional
-        A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`; None: there is none.
-
-    Returns
-    -------
-    PricePanel
-        With ``signals``; symbols of the tables that the panel does not have are left out.
+    Symbols of the tables that the panel does not have are left out.
     """
     signals = np.full((len(panel.symbols), len(panel.sessions), len(SIGNALS)), np.nan)
     signals[:, :, NEWS] = news_channel(panel, NEWS_TABLE.empty() if news is None else news)
