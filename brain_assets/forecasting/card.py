@@ -2,18 +2,20 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.forecasting.features import sees_signals
-from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.store.card import CardText, Figure, write_card
+
+if TYPE_CHECKING:
+    from brain_assets.forecasting.forecaster import Forecaster
 
 RANK_CORRELATION = "mean weekly rank correlation"
 MOMENTUM = "4-week momentum"
 
 
 def forecaster_card(
-    family: Forecaster, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
+    family: "Forecaster", cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
     """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
     data, training = metadata["data"], metadata["training"]
@@ -56,7 +58,7 @@ def forecaster_card(
     return write_card(family.name, cutoff_date, config, metadata, text)
 
 
-def _seen(family: Forecaster) -> str:
+def _seen(family: "Forecaster") -> str:
     """Name what a family looks at of a session."""
     words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
     return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,9 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year, snapshot_name
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
@@ -28,7 +30,7 @@ class SnapshotSource(Protocol):
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs of all snapshots, oldest first; may leave the Hub out if it has all that are wanted."""
 
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> "ModelSnapshot":
         """Read one; raises `RefusedSnapshotError` if it came from the Hub and is not to be believed."""
 
 
@@ -104,7 +106,7 @@ def fetch_snapshots(
     source: SnapshotSource,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
-) -> tuple[IntArray, list[ModelSnapshot]]:
+) -> "tuple[IntArray, list[ModelSnapshot]]":
     """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
 
     Returns
