@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from brain_assets.errors import MarketError
-from brain_assets.market.base import Market
+from brain_assets.market.base import MARKETS, Market
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
-
-MARKETS = ("live", "sample", "files", "simulator")
 
 
 def open_market(
