@@ -12,17 +12,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from brain_assets.errors import ProofError
-from brain_assets.market.files import (
-    FUNDAMENTAL_LAYOUT,
-    FUNDAMENTAL_PATTERNS,
-    MIN_HISTORY_SESSIONS,
-    PATTERNS,
-    PRICE_LAYOUT,
-    FilesMarket,
-)
-from brain_assets.market.headlines import HEADLINE_LAYOUT, HEADLINE_PATTERNS, SCORE_LAYOUT, SCORE_PATTERNS
+from brain_assets.market.files import FUNDAMENTAL_PATTERNS, MIN_HISTORY_SESSIONS, PATTERNS, FilesMarket
+from brain_assets.market.headlines import HEADLINE_LAYOUT, HEADLINE_PATTERNS, SCORE_PATTERNS
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.table_files import TableLayout, find_files, read_files
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
+from brain_assets.market.table_files import Layout, find_files, read_files
 from brain_assets.proofs.corruption import ADDED, LOOK_BACK, Corruption
 
 Change = Callable[[Corruption, pd.DataFrame], pd.DataFrame]
@@ -32,15 +26,15 @@ class _Sort(NamedTuple):
     """A sort of files, and how its rows change."""
 
     patterns: Sequence[str]
-    layout: TableLayout
+    layout: Layout
     change: Change
 
 
 SORTS = (
-    _Sort(PATTERNS, PRICE_LAYOUT, Corruption.prices),
-    _Sort(SCORE_PATTERNS, SCORE_LAYOUT, Corruption.news),
+    _Sort(PATTERNS, PRICE_TABLE.types, Corruption.prices),
+    _Sort(SCORE_PATTERNS, NEWS_TABLE.types, Corruption.news),
     _Sort(HEADLINE_PATTERNS, HEADLINE_LAYOUT, Corruption.headlines),
-    _Sort(FUNDAMENTAL_PATTERNS, FUNDAMENTAL_LAYOUT, Corruption.fundamentals),
+    _Sort(FUNDAMENTAL_PATTERNS, FUNDAMENTAL_TABLE.types, Corruption.fundamentals),
 )
 
 
@@ -85,7 +79,7 @@ def corrupted_files(market: FilesMarket, folder: Path, after: datetime.date, see
 
 def _corruption(market: FilesMarket, after: datetime.date, seed: int) -> Corruption:
     """Choose among the symbols that the reader admits with what they have up to the date."""
-    rows = read_files(find_files(market.folder, PATTERNS, "price"), PRICE_LAYOUT)
+    rows = read_files(find_files(market.folder, PATTERNS, "price"), PRICE_TABLE.types)
     rows = rows[rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1)]
     if market.symbols:
         rows = rows[rows["symbol"].isin(market.symbols)]
@@ -105,8 +99,8 @@ def _corruption(market: FilesMarket, after: datetime.date, seed: int) -> Corrupt
     return corruption
 
 
-def _write(path: Path, rows: pd.DataFrame, layout: TableLayout) -> None:
-    rows = rows[list(layout.columns)]
+def _write(path: Path, rows: pd.DataFrame, layout: Layout) -> None:
+    rows = rows[list(layout)]
     if path.suffix == ".csv":
         rows.to_csv(path, index=False)
     else:
