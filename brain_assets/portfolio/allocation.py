@@ -88,17 +88,12 @@ def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
 def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
     """Cut a panel at the decision time of a week, and refuse one that ends long before.
 
+    Raises `AllocationError` if the week is too short to be one, or more sessions before it have no bar.
+
     Parameters
     ----------
-    panel : PricePanel
-    week : CalendarWeek
     max_data_age : int
         Sessions before the week of which no bar may be known.
-
-    Raises
-    ------
-    AllocationError
-        If the week is too short to be one, or more sessions before it have no bar.
     """
     if not week.is_long_enough:
         raise AllocationError(
@@ -158,11 +153,12 @@ def decide_week(
 ) -> WeekTargets:
     """Give what each strategy would hold in a week.
 
+    Raises `AllocationError` if a family of policies has no snapshot from before the week.
+
     Parameters
     ----------
     known : PricePanel
         Bars and signals, from `until_decision`.
-    week : CalendarWeek
     years : sequence of int
         Those that a backtest of the week covers: the model portfolios start them in cash.
     sources : mapping of str to SnapshotSource
@@ -172,11 +168,6 @@ def decide_week(
         none at all, the forecasts are made.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
-
-    Raises
-    ------
-    AllocationError
-        If a family of policies has no snapshot from before the week.
     """
     forecasters, policies = (
         {family: source for family, source in sources.items() if registry.get(family).role == role}
@@ -232,10 +223,7 @@ def _silent(known: PricePanel) -> tuple[str, ...]:
 def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
     """Refuse targets that rest on a model that is older than so many days, or on momentum in the place of one.
 
-    Raises
-    ------
-    AllocationError
-        Naming each of them.
+    Raises `AllocationError` naming each of them.
     """
     ages = targets.model_ages
     old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]

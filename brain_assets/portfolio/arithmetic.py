@@ -81,24 +81,20 @@ def project(weights: FloatArray, available: BoolArray, rules: TradingRules) -> F
     Cominetti, Mascarenhas & Silva (2014), "A Newton's method for the continuous quadratic knapsack problem",
     Mathematical Programming Computation 6, 151-169.
 
+    Raises `BrainAssetsError` when a weight is not finite.
+
     Parameters
     ----------
     weights : ndarray of float64, shape (..., n_assets + 1)
         Of order 1; cash is last. Where they obey the rules already, they come back unchanged.
     available : ndarray of bool, shape (..., n_assets)
         Broadcasts against `weights`.
-    rules : TradingRules
 
     Returns
     -------
     ndarray of float64, shape (..., n_assets + 1)
         Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)`` for weights of order 1. A solution always exists,
         since cash has no upper bound.
-
-    Raises
-    ------
-    BrainAssetsError
-        When a weight is not finite.
     """
     n_columns = weights.shape[-1]
     values = weights.reshape(-1, n_columns)
@@ -150,22 +146,18 @@ def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
 def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
     """Turn logits into the weights to trade to: softmax over what is available and cash, then `project`.
 
+    Raises `BrainAssetsError` when a logit is not finite.
+
     Parameters
     ----------
     logits : ndarray of float, shape (..., n_assets + 1)
         Any finite numbers, cash last; only differences matter. Those of unavailable assets are ignored.
     available : ndarray of bool, shape (..., n_assets)
         Known at decision time.
-    rules : TradingRules
 
     Returns
     -------
     ndarray of float64, shape (..., n_assets + 1)
-
-    Raises
-    ------
-    BrainAssetsError
-        When a logit is not finite.
     """
     softmax = np.array(logits, dtype=np.float64)
     np.copyto(softmax[..., :-1], -math.inf, where=~available)
@@ -177,11 +169,6 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
 
 def equal_weight(available: BoolArray, rules: TradingRules) -> FloatArray:
     """Give the same weight to each available asset, as far as the rules allow; the rest is cash.
-
-    Parameters
-    ----------
-    available : ndarray of bool, shape (..., n_assets)
-    rules : TradingRules
 
     Returns
     -------
@@ -233,10 +220,6 @@ def step(
         Last close of the week over its first open, minus 1; 0 where nothing is traded.
     rules : TradingRules
         Only `cost_bps` is used: `target` is taken as it is.
-
-    Returns
-    -------
-    StepResult
     """
     target_assets = target[..., :-1]
     at_open, growth_to_open = drift(held[..., :-1], gap)

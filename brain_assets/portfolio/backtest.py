@@ -71,6 +71,9 @@ def backtest(
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
     its own. Where no policy trades there is nothing to compare: only equal weight is there.
 
+    Raises `TableError` if the years have no complete week, or a policy follows a forecaster that the forecasts do not
+    have.
+
     Parameters
     ----------
     panel : PricePanel
@@ -86,15 +89,6 @@ def backtest(
     other_seeds : mapping of str to mapping, optional
         Policy family -> number of a seed -> the trainings with it, each a strategy of its own (see
         `brain_assets.portfolio.seeds`). A seed is left out unless it has a training beside each snapshot that trades.
-
-    Returns
-    -------
-    BacktestResult
-
-    Raises
-    ------
-    TableError
-        If the years have no complete week, or a policy follows a forecaster that the forecasts do not have.
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
@@ -166,10 +160,6 @@ def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
 
     Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and the
     last digits of a week would tell how many symbols are listed after it.
-
-    Parameters
-    ----------
-    available : ndarray of bool, shape (n_weeks, n_assets)
 
     Returns
     -------

@@ -26,10 +26,8 @@ class Known:
 
     weeks: MarketWeeks
     """`forecast` is not looked at: `forecasts` has those of every family."""
-
     forecasts: Mapping[str, FloatArray]
     """Forecaster family -> forecast weekly returns, (n_weeks, n_assets); finite where available."""
-
     past_returns: FloatArray
     """`brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)."""
 
@@ -152,12 +150,9 @@ class Baseline:
     """A rule, and what a reader of results calls it."""
 
     rule: Rule
-
     label: str
-
     forecaster: str | None = None
     """Family of the forecasts that it needs; None: none."""
-
     drifts: bool = False
     """Whether it trades to what it holds after the drift to the week's first open: its weights are known then only."""
 

@@ -55,25 +55,16 @@ class Series:
 
     kind: str
     """``line``, ``area`` (areas stack), ``bar``, ``band`` (between `low` and `high`) or ``marker``."""
-
     name: str
-
     x: tuple[Point, ...]
     """Dates as ``2020-01-06``, numbers or names, the same kind throughout a chart."""
-
     y: Values
-
     color: str
-
     low: Values | None = None
     """Of a band, or of an interval around bars and markers."""
-
     high: Values | None = None
-
     dashed: bool = False
-
     bold: bool = False
-
     legend: bool = True
     """Whether the legend names it."""
 
@@ -84,28 +75,18 @@ class Chart:
 
     key: str
     """Names it in the page and in metadata."""
-
     title: str
-
     note: str
-
     y_label: str
-
     series: tuple[Series, ...]
-
     x_label: str = ""
-
     x_kind: str = "date"
     """``date``, ``number`` (whole numbers) or ``name``."""
-
     log: bool = False
-
     percent: bool = False
     """Whether `y` is a share to be shown in percent."""
-
     stacked: bool = False
     """Whether bars stand on each other, not beside each other."""
-
     zero_line: float | None = None
     """Where a thin line marks what is nothing."""
 
@@ -115,9 +96,7 @@ class ChartGroup:
     """Charts that belong together."""
 
     title: str
-
     charts: tuple[Chart, ...]
-
     folded: tuple[Chart, ...] = ()
     """Shown on demand."""
 

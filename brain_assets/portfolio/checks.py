@@ -20,7 +20,6 @@ def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
     ----------
     weights : ndarray of float64, shape (n, n_assets + 1)
         Traded to, cash last.
-    rules : TradingRules
     """
     assets, cash = weights[:, :-1], weights[:, -1]
     broken = {

@@ -23,7 +23,6 @@ class Conclusion(NamedTuple):
 
     can: str
     """What the figures show, beyond chance."""
-
     cannot: str
     """What they leave open."""
 

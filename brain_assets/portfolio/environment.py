@@ -29,13 +29,10 @@ class EnvConfig:
 
     rules: TradingRules = field(default_factory=TradingRules)
     """What may be held, and what a trade costs."""
-
     episode_weeks: int = 52
     """Weeks in an episode; at least 1. All weeks, where there are fewer."""
-
     logit_bound: float = LOGIT_BOUND
     """Logit that an action of 1 stands for; more than 0, at most `LOGIT_BOUND`."""
-
     signal_scale: float = SIGNAL_SCALE
     """Standard deviation of the signals in an observation."""
 
@@ -53,10 +50,8 @@ class Market:
 
     Parameters
     ----------
-    weeks : MarketWeeks
     scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
-    config : EnvConfig
     """
 
     def __init__(self, weeks: MarketWeeks, scaler: Scaler, config: EnvConfig) -> None:
@@ -90,7 +85,6 @@ class Market:
         -------
         ndarray of float64, shape (...)
             Rewards: 100 * log(1 + net return).
-        StepResult
         """
         weeks = self.weeks
         logits = action.astype(np.float64) * self.logit_bound
@@ -115,10 +109,8 @@ class PortfolioEnv(gymnasium.Env[Float32Array, npt.NDArray[np.floating]]):
 
     Parameters
     ----------
-    weeks : MarketWeeks
     scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
-    config : EnvConfig, optional
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (declared by gymnasium)
@@ -139,10 +131,7 @@ class PortfolioEnv(gymnasium.Env[Float32Array, npt.NDArray[np.floating]]):
     ) -> tuple[Float32Array, dict[str, Any]]:
         """Start an episode at a random week, or at ``options={"start": week}``.
 
-        Raises
-        ------
-        ConfigError
-            When no episode can start at that week.
+        Raises `ConfigError` when no episode can start at that week.
         """
         super().reset(seed=seed)
         start = (options or {}).get("start")

@@ -35,13 +35,10 @@ def policy_evidence(
 
     Parameters
     ----------
-    run : StrategyRun
     logits : ndarray of float, shape (n_weeks, n_assets + 1)
         From which it decided, cash last.
     logit_bound : float or None
         Bound of the logits, both sides; None: there is none.
-    weeks : MarketWeeks
-    rules : TradingRules
 
     Returns
     -------

@@ -46,20 +46,14 @@ class ForecasterFigures:
     """What a forecaster's own forecasts were worth; what momentum stood in for it does not count."""
 
     name: str
-
     label: str
-
     n_weeks: int
     """Weeks with a rank correlation."""
-
     rank_correlation: Estimate
     """Mean over weeks of Spearman's, over the symbols."""
-
     by_year: Mapping[int, Estimate]
-
     deciles: tuple[Decile, ...]
     """Empty for momentum, which forecasts no return."""
-
     sources: Mapping[int, Mapping[str, float]]
     """Year -> share of all forecasts by kind of source (`SOURCE_KINDS`); empty for momentum, which needs none."""
 

@@ -19,17 +19,13 @@ class LearningCurve:
     """One training; known once it is over, on the snapshot's cut-off or later."""
 
     family: str
-
     year: int
     """Of the snapshot."""
-
     steps: tuple[float, ...]
     """Epochs of a forecaster, environment steps of a policy."""
-
     values: tuple[float, ...]
     """Forecaster: validation loss over that of predicting zero, so below 1 is better than nothing. Policy: mean reward
     of an episode, 100 x log growth."""
-
     by_epoch: bool
     """Whether it is of a forecaster."""
 

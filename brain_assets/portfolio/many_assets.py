@@ -18,9 +18,10 @@ MANY_ASSETS = 2 * PAST_WEEKS
 def minimum_variance(past: FloatArray, budget: float, max_weight: float) -> FloatArray:
     """Minimize the variance, the covariance shrunk as by Ledoit & Wolf (2004).
 
+    Raises `BrainAssetsError` if the solver finds no solution.
+
     Parameters
     ----------
-    past : ndarray of float64, shape (n_weeks, n_assets)
     budget : float
         Sum of the weights; at most n_assets * max_weight.
     max_weight : float
@@ -29,11 +30,6 @@ def minimum_variance(past: FloatArray, budget: float, max_weight: float) -> Floa
     Returns
     -------
     ndarray of float64, shape (n_assets,)
-
-    Raises
-    ------
-    BrainAssetsError
-        If the solver finds no solution.
     """
     import cvxpy
     from sklearn.covariance import ledoit_wolf_shrinkage

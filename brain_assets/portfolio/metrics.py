@@ -82,10 +82,6 @@ def volatility(net_returns: FloatArray) -> FloatArray:
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
     """Give weekly mean over sample standard deviation, times the root of 52, risk-free rate 0 (Sharpe 1994).
 
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks, ...)
-
     Returns
     -------
     ndarray of float64, shape (...)
@@ -146,8 +142,6 @@ def resample(series: FloatArray, statistic: Statistic, seed: int = SEED) -> Floa
     ----------
     series : ndarray of float64, shape (n_weeks, n_series)
         Finite; at least `MIN_WEEKS` weeks.
-    statistic : callable
-    seed : int
 
     Returns
     -------
@@ -182,7 +176,6 @@ def estimates(series: FloatArray, statistic: Statistic) -> list[Estimate]:
     ----------
     series : ndarray of float64, shape (n_weeks, n_series)
         Finite. Fewer than `MIN_WEEKS` weeks: there are no intervals.
-    statistic : callable
 
     Returns
     -------
@@ -251,10 +244,6 @@ def performance(net_returns: FloatArray, yardstick: int) -> Performance:
 
 def probabilistic_sharpe_ratio(net_returns: FloatArray) -> float:
     """Give the probability that the true Sharpe ratio is above 0, skew and fat tails counted (Bailey & López de Prado).
-
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks,)
 
     Returns
     -------

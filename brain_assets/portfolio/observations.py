@@ -76,6 +76,8 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
 def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
     """Fit the scaler of the market features, on what is known of available assets in the training weeks.
 
+    Raises `TableError` when no asset is available in any week.
+
     Parameters
     ----------
     weeks : MarketWeeks
@@ -85,11 +87,6 @@ def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
     -------
     Scaler
         Of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
-
-    Raises
-    ------
-    TableError
-        When no asset is available in any week.
     """
     if not weeks.available.any():
         raise TableError("expected an asset available in some training week, got none; check the years and symbols.")
@@ -132,10 +129,8 @@ class ObservationBuilder:
 
     Parameters
     ----------
-    weeks : MarketWeeks
     scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
-    rules : TradingRules
     signal_scale : float
         See `market_observations`.
 

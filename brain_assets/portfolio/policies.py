@@ -36,10 +36,7 @@ def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutof
 
     Weeks in which nothing is available (before the first volatilities are known) are left out.
 
-    Raises
-    ------
-    TrainingError
-        If no week is left.
+    Raises `TrainingError` if no week is left.
     """
     bars = bars.until(cutoff_date)
     weeks = market_weeks(bars, forecast_matrix(bars, forecasts, registry.get(family).forecaster))
@@ -63,13 +60,15 @@ def train_policy_snapshot(
 ) -> ModelSnapshot:
     """Train a policy.
 
+    Raises `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the
+    policy's logits are none.
+
     Parameters
     ----------
     family : str
         Name of a registered policy.
     weeks : MarketWeeks
         From `training_weeks`.
-    cutoff_date : datetime.date
     config : ModelConfig
         Of the family's class.
     market : MarketNote
@@ -78,13 +77,6 @@ def train_policy_snapshot(
         Called with every point of the learning curve.
     device : str, optional
         From `brain_assets.device.resolve_device`.
-
-    Raises
-    ------
-    TrainingError
-        If the training fails, or gives other arrays than the family says.
-    PolicyError
-        If the policy's logits are none.
     """
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []

@@ -45,10 +45,8 @@ class PolicyProgress(NamedTuple):
 
     steps: int
     """Weeks lived through so far."""
-
     total_steps: int
     """Weeks to live through in all."""
-
     mean_episode_reward: float
     """Mean sum of rewards (100 * log growth, after costs) over the last episodes that ended, as many as run at once,
     exploration included; NaN while none has."""
@@ -96,7 +94,6 @@ class Policy(registry.Family):
             Up to the cut-off, oldest first; all of them may be looked at.
         config : ModelConfig
             Of the family's ``Config``. The same weeks, config and device must give the same bytes.
-        rules : TradingRules
         progress : callable
             May be called with points of a learning curve.
         device : str
@@ -116,7 +113,6 @@ class Policy(registry.Family):
         ----------
         arrays : mapping of str to ndarray
             What `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`.
-        config : ModelConfig
         weeks : MarketWeeks
             Assets may be others, or more, than in training.
 
@@ -162,16 +158,7 @@ class Policy(registry.Family):
 
 
 class PolicyRunner:
-    """A trained policy that trades through weeks.
-
-    Parameters
-    ----------
-    policy : Policy
-    arrays : mapping of str to ndarray
-    config : ModelConfig
-    weeks : MarketWeeks
-    rules : TradingRules
-    """
+    """A trained policy that trades through weeks."""
 
     def __init__(
         self,
@@ -187,10 +174,7 @@ class PolicyRunner:
     def logits(self, week: int, held: FloatArray) -> FloatArray:
         """Ask for the logits of a week, (n_assets + 1,).
 
-        Raises
-        ------
-        PolicyError
-            If they are of another shape, or one is none.
+        Raises `PolicyError` if they are of another shape, or one is none.
         """
         logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
         n_logits = self._weeks.n_assets + 1
@@ -233,14 +217,8 @@ def run_policies(
 
     Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
 
-    Raises
-    ------
-    LookAheadError
-        If a week begins on or before the cut-off of its snapshot.
-    BrainAssetsError
-        If a snapshot was trained for other trading rules.
-    PolicyError
-        If a policy's logits are none.
+    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
+    was trained for other trading rules; `PolicyError` if a policy's logits are none.
     """
     runners = []
     for position, snapshot in enumerate(snapshots):
@@ -254,7 +232,6 @@ def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -
 
     Parameters
     ----------
-    snapshot : ModelSnapshot
     weeks : MarketWeeks
         Of its training.
     n_weeks : int

@@ -28,9 +28,6 @@ class MarketReplayBuffer(ReplayBuffer):
     ----------
     buffer_size : int
         Weeks, over all episodes.
-    observation_space, action_space : gymnasium.spaces.Space
-    device : torch.device or str
-    n_envs : int
     optimize_memory_usage : bool
         Of no effect: it does.
     env : VectorizedPortfolioEnv

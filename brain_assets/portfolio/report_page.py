@@ -29,7 +29,6 @@ class Page(NamedTuple):
     """A finished page, and the pictures that are on it."""
 
     html: str
-
     groups: tuple[ChartGroup, ...]
 
 

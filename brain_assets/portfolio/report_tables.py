@@ -26,9 +26,7 @@ class Cell:
     """A figure, and its interval or spread."""
 
     text: str
-
     detail: str = ""
-
     tint: float = 0.0
     """Opacity of the background, with the sign of the figure."""
 
@@ -43,9 +41,7 @@ class Row:
     """A line of a table."""
 
     name: str
-
     cells: tuple[Cell, ...]
-
     strong: bool = False
 
 
@@ -54,9 +50,7 @@ class Table:
     """Head and lines; the first head is that of the lines' names."""
 
     title: str
-
     heads: tuple[str, ...]
-
     rows: tuple[Row, ...]
 
 

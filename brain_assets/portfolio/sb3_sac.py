@@ -58,12 +58,6 @@ class _Project(torch.autograd.Function):
 def tradable_weights(logits: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
     """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
 
-    Parameters
-    ----------
-    logits : Tensor of float32, shape [B, A + 1]
-    available : Tensor of bool, shape [B, A]
-    rules : TradingRules
-
     Returns
     -------
     Tensor of float32, shape [B, A + 1]

@@ -45,7 +45,6 @@ def seed_snapshots(
         Which of them trades each week; -1: none.
     source : SnapshotSource
         The trainings with the seed of this number.
-    number : int
 
     Returns
     -------

@@ -55,17 +55,11 @@ def run_strategy(
 
     Parameters
     ----------
-    weeks : MarketWeeks
-    rules : TradingRules
     choose : callable
         ``choose(week, held)`` gives the target weights, shape (n_assets + 1,), from the position of the week and the
         weights held at the last close before it. It must use nothing of `weeks` that is known later.
     held : ndarray of float64, shape (n_assets + 1,), optional
         Weights at the close before the first week; default: all in cash.
-
-    Returns
-    -------
-    StrategyRun
     """
     n_weeks = len(weeks)
     weights = np.empty((n_weeks, weeks.n_assets + 1))

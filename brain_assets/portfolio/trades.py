@@ -61,10 +61,7 @@ class Trades:
 def read_holdings(path: Path) -> dict[str, float]:
     """Read a CSV file of holdings: symbol, shares; a symbol has one row.
 
-    Raises
-    ------
-    AllocationError
-        Naming the file, the line and what is wrong with it.
+    Raises `AllocationError` naming the file, the line and what is wrong with it.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a mark
@@ -123,6 +120,9 @@ def plan_trades(
 ) -> Trades:
     """Give the trades from holdings to target weights.
 
+    Raises `AllocationError` if a symbol that is held is not known or has no close, cash is negative, or nothing is held
+    at all.
+
     Parameters
     ----------
     target : mapping of str to float
@@ -137,11 +137,6 @@ def plan_trades(
         Only the cost is used.
     whole_shares : bool
         Whether targets are rounded down to whole shares.
-
-    Raises
-    ------
-    AllocationError
-        If a symbol that is held is not known or has no close, cash is negative, or nothing is held at all.
     """
     _refuse_strangers(target, holdings)
     symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]

@@ -89,24 +89,20 @@ def learn(
 ) -> dict[str, Float32Array]:
     """Let an algorithm of SB3 learn from weeks that have all gone by, and give the weights of its network.
 
+    Raises `TrainingError` if a weight is no longer a number.
+
     Parameters
     ----------
     make_model : callable
         Makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
     weeks : MarketWeeks
         Up to the cut-off; nothing later reaches the scaler or the weights.
-    env_config : EnvConfig
     n_envs, total_steps, seed : int
         As in `brain_assets.portfolio.actor_critic.ActorCriticConfig`.
     progress : callable
         Called after every rollout.
     device : str
         Where `make_model` makes the algorithm.
-
-    Raises
-    ------
-    TrainingError
-        If a weight is no longer a number.
     """
     scaler = fit_observation_scaler(weeks)
     with repeatable(seed, device), keep_freed_memory():

@@ -21,17 +21,12 @@ class Trial(ModelConfig):
     """A configuration of a policy in one year, out of sample."""
 
     family: str
-
     configuration: str
     """Hash of the policy's configuration and of that of the forecaster whose forecasts it trades on."""
-
     year: int
-
     n_weeks: int
-
     mean: float
     """Of the weekly net returns."""
-
     std: float
     """Of the weekly net returns, with n_weeks - 1 degrees of freedom; 0 with one week."""
 
@@ -43,8 +38,6 @@ def trial_of(
 
     Parameters
     ----------
-    family : str
-    year : int
     net_return : ndarray of float64, shape (n_weeks,)
         Weekly, after costs; at least one week.
     options : mapping
@@ -68,10 +61,7 @@ def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], for
 def read_trials(folder: DataPath) -> list[Trial]:
     """Read all trials of a folder, by family, configuration and year; none where there is no folder.
 
-    Raises
-    ------
-    TableError
-        If a file is not a trial: fewer trials than there were would flatter the result.
+    Raises `TableError` if a file is not a trial: fewer trials than there were would flatter the result.
     """
     trials = []
     paths = [folder / name for name in list_names(folder) if name.endswith(".json") and not name.startswith(".")]

@@ -31,12 +31,10 @@ class VectorizedPortfolioEnv(VecEnv):
 
     Parameters
     ----------
-    weeks : MarketWeeks
     scaler : Scaler
         From `fit_observation_scaler`, on the training weeks.
     n_envs : int
         Episodes at once; at least 1.
-    config : EnvConfig, optional
     """
 
     render_mode: str | None = None

@@ -31,11 +31,6 @@ def compare_runs(before: Run, after: Run, date: datetime.date) -> Comparison:
     ----------
     before, after : Run
         Without and with another future after `date`.
-    date : datetime.date
-
-    Returns
-    -------
-    Comparison
     """
     comparison = Comparison(date, upstream_of(before.families))
     models = {family.asset: family for family in before.families.by_name.values()}

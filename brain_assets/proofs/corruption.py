@@ -63,10 +63,7 @@ class Corruption:
     def of(cls, symbols: Sequence[str], after: datetime.date, seed: int) -> "Corruption":
         """Choose who goes and who is copied among the symbols that are there on the date.
 
-        Raises
-        ------
-        ProofError
-            If nobody is.
+        Raises `ProofError` if nobody is.
         """
         ranked = sorted(set(symbols), key=lambda name: _hash(f"{seed}|{_DROP}|{name}"))
         if not ranked:
@@ -172,7 +169,6 @@ class CorruptedMarket:
         Not one that reads files: for those, `brain_assets.proofs.file_copies` changes the files themselves.
     after : datetime.date
         The last day that stays as it is.
-    seed : int
     """
 
     def __init__(self, market: Market, after: datetime.date, seed: int = 0) -> None:
@@ -206,10 +202,8 @@ class FetchedOnce:
 
     Parameters
     ----------
-    market : Market
     start, end : datetime.date
         All that will be asked for; `end` is exclusive. Filings are fetched from `filed_from` on.
-    filed_from : datetime.date
     """
 
     def __init__(self, market: Market, start: datetime.date, end: datetime.date, filed_from: datetime.date) -> None:

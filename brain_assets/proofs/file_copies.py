@@ -47,26 +47,20 @@ SORTS = (
 def corrupted_files(market: FilesMarket, folder: Path, after: datetime.date, seed: int) -> FilesMarket:
     """Copy the files of a market into an empty folder, changed after a date, and open them.
 
+    Raises `TableError` if a file cannot be read, as the market itself would say; `ProofError` if no symbol has enough
+    bars up to the date, or one that appears after it would have too few.
+
     Parameters
     ----------
-    market : FilesMarket
     folder : Path
         Made if it is not there. Each sort of files becomes one file for every file it has, of the same name and format.
     after : datetime.date
         The last day that stays as it is.
-    seed : int
 
     Returns
     -------
     FilesMarket
         Of the same symbols; where some were chosen, of the added ones as well.
-
-    Raises
-    ------
-    TableError
-        If a file cannot be read, as the market itself would say.
-    ProofError
-        If no symbol has enough bars up to the date, or one that appears after it would have too few.
     """
     folder.mkdir(parents=True, exist_ok=True)
     corruption = _corruption(market, after, seed)

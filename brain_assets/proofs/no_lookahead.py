@@ -147,23 +147,16 @@ def prove_date(
 ) -> Verdict:
     """Run with another future after a date in a fresh folder, and compare with the run without.
 
+    Raises `ProofError` if the date leaves nothing before or after it, or the run with another future fails.
+
     Parameters
     ----------
-    market : Market
     base : Run
         From `make_run` and `market`.
-    after : datetime.date
     folder : Path
         Empty or absent.
-    make_run : callable
-    seed : int
     corrupt : callable, optional
         Default: `brain_assets.proofs.corruption.CorruptedMarket`.
-
-    Raises
-    ------
-    ProofError
-        If the date leaves nothing before or after it, or the run with another future fails.
     """
     check_date(base.span, after)
     started = time.monotonic()
@@ -229,7 +222,6 @@ def prove_no_lookahead(
         See `prove_date`.
     span : Span
         The years that `make_run` runs.
-    dates : sequence of datetime.date
     on_verdict : callable, optional
         Called with each verdict once it is known.
     on_run : callable, optional
@@ -276,6 +268,8 @@ def assert_no_lookahead(
 ) -> list[Verdict]:
     """Assert, in a test, that the code as it is imported looks at nothing of the future; takes seconds.
 
+    Raises `AssertionError`: With `Verdict.words` of the first date that did not pass.
+
     Parameters
     ----------
     folder : Path
@@ -297,11 +291,6 @@ def assert_no_lookahead(
     -------
     list of Verdict
         All passed.
-
-    Raises
-    ------
-    AssertionError
-        With `Verdict.words` of the first date that did not pass.
     """
     chosen = market or SimulatorMarket(tuple(f"SIM{i}" for i in range(6)))
     options = small_configs() if configs is None else configs

@@ -118,15 +118,10 @@ def run_pipeline(
         Of scores, not headlines, unless it is scored without a model.
     folder : Path
         Where everything is written; empty or absent.
-    span : Span
     configs : mapping of str to configuration
         Family -> how it is trained; a family without an entry is left out, and so is the backtest without any policy.
     on_step : callable, optional
         Called with the name of a stage and a year before it is made.
-
-    Returns
-    -------
-    Run
     """
     say = on_step or (lambda _: None)
     tables = ParquetTableStore(folder, {"market": market.name})

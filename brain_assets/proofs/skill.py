@@ -233,6 +233,8 @@ def prove_skill(
 ) -> list[Finding]:
     """Put all claims about some families to the test.
 
+    Raises `PluginError` if there is no such family.
+
     Parameters
     ----------
     families : sequence of str
@@ -247,11 +249,6 @@ def prove_skill(
     -------
     list of Finding
         One a claim, passed or not.
-
-    Raises
-    ------
-    PluginError
-        If there is no such family.
     """
     history = QUICK if quick else FULL
     chosen = [registry.get(family) for family in families]
@@ -328,7 +325,6 @@ def blurred(expectation: FloatArray, seed: int) -> FloatArray:
     ----------
     expectation : ndarray of float64, shape (n_weeks, n_assets)
         NaN: not known; so is the forecast.
-    seed : int
 
     Returns
     -------
