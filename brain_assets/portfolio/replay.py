@@ -17,8 +17,8 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.observations import N_FEATURES, WEIGHT_HELD
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
 
 
 class MarketReplayBuffer(ReplayBuffer):
