@@ -18,8 +18,9 @@ from brain_assets.errors import AllocationError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.portfolio.backtest import CASH, backtest, weights_table
+from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.store.names import parse_snapshot_name, snapshot_name
 
 MAX_DATA_AGE_SESSIONS = 0
@@ -41,32 +42,22 @@ def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class WeekTargets:
-    """What each strategy would hold in a week; known at its decision time.
-
-    Attributes
-    ----------
-    week : CalendarWeek
-    last_session : datetime.date
-        Of the newest bar that was looked at.
-    table : DataFrame
-        A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
-        trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
-        trades nothing: its weights are those at the decision, and will be others at the open.
-    sources : mapping of str to str
-        Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
-        without an entry had none.
-    unknown : tuple of str
-        Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them.
-    left_out : tuple of str
-        Strategies without a target.
-    """
+    """What each strategy would hold in a week; known at its decision time."""
 
     week: CalendarWeek
     last_session: datetime.date
+    """Of the newest bar that was looked at."""
     table: pd.DataFrame
+    """A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
+    trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
+    trades nothing: its weights are those at the decision, and will be others at the open."""
     sources: Mapping[str, str]
+    """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
+    without an entry had none."""
     unknown: tuple[str, ...]
+    """Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them."""
     left_out: tuple[str, ...]
+    """Strategies without a target."""
 
     @property
     def data_age(self) -> int:
@@ -88,12 +79,8 @@ def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
 def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
     """Cut a panel at the decision time of a week, and refuse one that ends long before.
 
-    Raises `AllocationError` if the week is too short to be one, or more sessions before it have no bar.
-
-    Parameters
-    ----------
-    max_data_age : int
-        Sessions before the week of which no bar may be known.
+    Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
+    bar.
     """
     if not week.is_long_enough:
         raise AllocationError(

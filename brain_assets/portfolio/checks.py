@@ -5,9 +5,10 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.backtest import growth, weights_table
+from brain_assets.portfolio.backtest import growth
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark
 from brain_assets.portfolio.seeds import family_of_seed
+from brain_assets.portfolio.weights_table import weights_table
 from brain_assets.verdict import Verdict, listed
 
 ROUNDING = 1e-9

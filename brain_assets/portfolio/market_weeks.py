@@ -1,6 +1,6 @@
 """What a portfolio needs to know of each week: the input of the environments, of training and of backtests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from brain_assets.market.weekly import WeeklyBars
 
 KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
 KNOWN_AT_CLOSE = ("gap", "weekly_return")
+BY_WEEK_AND_ASSET = (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals", "available")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,48 +90,21 @@ class MarketWeeks:
 
     def select(self, weeks: BoolArray | IntArray | slice) -> "MarketWeeks":
         """Keep the weeks that a mask, positions or a slice of the first axis says."""
-        return MarketWeeks(
-            week_start=self.week_start[weeks],
-            symbols=self.symbols,
-            forecast=self.forecast[weeks],
-            momentum=self.momentum[weeks],
-            volatility=self.volatility[weeks],
-            signals=self.signals[weeks],
-            available=self.available[weeks],
-            gap=self.gap[weeks],
-            weekly_return=self.weekly_return[weeks],
-        )
+        kept = {name: getattr(self, name)[weeks] for name in BY_WEEK_AND_ASSET}
+        return replace(self, week_start=self.week_start[weeks], **kept)
 
     def select_assets(self, assets: IntArray) -> "MarketWeeks":
         """Keep the assets at some positions of the second axis."""
-        return MarketWeeks(
-            week_start=self.week_start,
-            symbols=tuple(self.symbols[asset] for asset in assets),
-            forecast=self.forecast[:, assets],
-            momentum=self.momentum[:, assets],
-            volatility=self.volatility[:, assets],
-            signals=self.signals[:, assets],
-            available=self.available[:, assets],
-            gap=self.gap[:, assets],
-            weekly_return=self.weekly_return[:, assets],
-        )
+        kept = {name: getattr(self, name)[:, assets] for name in BY_WEEK_AND_ASSET}
+        return replace(self, symbols=tuple(self.symbols[asset] for asset in assets), **kept)
 
 
 def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
-    """Put together what a portfolio needs to know.
+    """Put together what a portfolio needs to know; `forecast` is (n_weeks, n_assets), NaN where there is none.
 
-    Raises `TableError` when the panel of the bars came without signals.
-
-    Parameters
-    ----------
-    forecast : ndarray of float64, shape (n_weeks, n_assets)
-        Forecast weekly returns, in the order of `bars`; NaN where there is none.
-
-    Returns
-    -------
-    MarketWeeks
-        A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
-        volatility are known then: nothing about the week itself decides it, and no signal does.
+    A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
+    volatility are known then: nothing about the week itself decides it, and no signal does. Raises `TableError` when
+    the panel of the bars came without signals.
     """
     if bars.signals is None:
         raise TableError(

@@ -1,9 +1,12 @@
 """A `Chart` as plotly draws it: plain data for plotly.js, which the page brings along."""
 
-import math
-from typing import Any
+from __future__ import annotations
 
-from brain_assets.portfolio.charts import Chart, Series
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.charts import Chart, Series
 
 
 def plotly_figure(chart: Chart) -> dict[str, Any]:

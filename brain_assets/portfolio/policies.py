@@ -58,25 +58,12 @@ def train_policy_snapshot(
     on_progress: OnProgress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy.
+    """Train a policy on weeks from `training_weeks`.
 
-    Raises `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the
-    policy's logits are none.
-
-    Parameters
-    ----------
-    family : str
-        Name of a registered policy.
-    weeks : MarketWeeks
-        From `training_weeks`.
-    config : ModelConfig
-        Of the family's class.
-    market : MarketNote
-        Where the weeks are from; goes into the metadata and onto the model card.
-    on_progress : callable, optional
-        Called with every point of the learning curve.
-    device : str, optional
-        From `brain_assets.device.resolve_device`.
+    `config` is of the family's class; `market` goes into the metadata and onto the model card; `on_progress` is called
+    with every point of the learning curve; `device` is from `brain_assets.device.resolve_device`. Raises
+    `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the policy's
+    logits are none.
     """
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []

@@ -4,9 +4,11 @@ A policy gives logits; the platform checks them and turns them into target weigh
 `brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,9 @@ from brain_assets.store.checks import (
     check_metadata,
 )
 from brain_assets.store.scaler import check_scaler
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 N_THREADS = 1
 """Bits repeat at a fixed thread count only, and small networks are fastest at one."""
@@ -71,57 +75,30 @@ BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)
 
 
 class Policy(registry.Family):
-    """A family of policies: one class in one file, registered by `brain_assets.registry.register`.
-
-    Attributes
-    ----------
-    forecaster : str
-        Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given.
-    """
+    """A family of policies: one class in one file, registered by `brain_assets.registry.register`."""
 
     role: ClassVar[Literal["forecaster", "policy"]] = "policy"
     forecaster: ClassVar[str]
+    """Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given."""
 
     @abstractmethod
     def fit(
         self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
     ) -> Mapping[str, Float32Array]:
-        """Learn from weeks that have all gone by.
+        """Learn from weeks that have all gone by, up to the cut-off, oldest first, and give the arrays of `layout`.
 
-        Parameters
-        ----------
-        weeks : MarketWeeks
-            Up to the cut-off, oldest first; all of them may be looked at.
-        config : ModelConfig
-            Of the family's ``Config``. The same weeks, config and device must give the same bytes.
-        progress : callable
-            May be called with points of a learning curve.
-        device : str
-            ``cpu`` or ``cuda``.
-
-        Returns
-        -------
-        mapping of str to ndarray of float32
-            As `layout` says; empty where there is nothing to learn.
+        The same weeks, config and device (``cpu`` or ``cuda``) must give the same bytes. `progress` may be called with
+        points of a learning curve. Nothing to learn: give no array.
         """
 
     @abstractmethod
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
         """Prepare to decide some weeks, and give the function that does.
 
-        Parameters
-        ----------
-        arrays : mapping of str to ndarray
-            What `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`.
-        weeks : MarketWeeks
-            Assets may be others, or more, than in training.
-
-        Returns
-        -------
-        callable
-            ``act(week, held)`` gives logits, (n_assets + 1,), cash last: any finite numbers, of which only differences
-            count, or -inf for an asset that shall not be held. It must look at nothing of the week that is known after
-            its decision time (see `MarketWeeks`), nor of later weeks.
+        `arrays` are what `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`; assets of
+        `weeks` may be others, or more, than in training. ``act(week, held)`` gives logits, (n_assets + 1,), cash last:
+        any finite numbers, of which only differences count, or -inf for an asset that shall not be held. It must look
+        at nothing of the week that is known after its decision time (see `MarketWeeks`), nor of later weeks.
         """
 
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
@@ -230,17 +207,7 @@ def run_policies(
 def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
     """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-        Of its training.
-    n_weeks : int
-        How many, at the end.
-
-    Returns
-    -------
-    ndarray of float64, shape (at most n_weeks, n_assets + 1)
-        Cash last; starting from cash.
+    Starting from cash; (at most n_weeks, n_assets + 1), cash last.
     """
     last = weeks.select(slice(-n_weeks, None))
     return run_strategy(last, RULES, _runner(snapshot, last).choose).weights

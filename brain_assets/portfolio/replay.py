@@ -22,16 +22,9 @@ from brain_assets.portfolio.observations import N_FEATURES, WEIGHT_HELD
 
 
 class MarketReplayBuffer(ReplayBuffer):
-    """SB3's `ReplayBuffer` for a `VectorizedPortfolioEnv`; whatever ends an episode is a truncation, never its end.
+    """SB3's `ReplayBuffer` for the environment `env`; whatever ends an episode is a truncation, never its end.
 
-    Parameters
-    ----------
-    buffer_size : int
-        Weeks, over all episodes.
-    optimize_memory_usage : bool
-        Of no effect: it does.
-    env : VectorizedPortfolioEnv
-        The one that is learned from.
+    `buffer_size` are weeks, over all episodes. `optimize_memory_usage` has no effect: it does.
     """
 
     def __init__(

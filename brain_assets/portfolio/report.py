@@ -19,7 +19,6 @@ from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
-from brain_assets.portfolio.backtest import CASH, weights_table
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
 from brain_assets.portfolio.forecast_figures import ForecasterFigures, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve
@@ -27,20 +26,16 @@ from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.weights_table import CASH, weights_table
 
 
 class Weights(NamedTuple):
-    """What a strategy held at the first open of each week.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Symbols by mean weight, the largest first; cash last.
-    values : ndarray of float64, shape (n_weeks, n_names)
-    """
+    """What a strategy held at the first open of each week."""
 
     names: tuple[str, ...]
+    """Symbols by mean weight, the largest first; cash last."""
     values: FloatArray
+    """Shape (n_weeks, n_names)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,10 @@
 """Training of the policy with PPO (Schulman et al. 2017, arXiv:1707.06347), as stable-baselines3 does it."""
 # ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
@@ -15,7 +17,9 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import PpoNetwork
-from brain_assets.portfolio.ppo import PpoConfig
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.ppo import PpoConfig
 
 
 class SharedPolicy(ActorCriticPolicy):

@@ -9,8 +9,10 @@ weeks at first: those tell best what each asset is worth, since nothing else dec
 """
 # ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
 
+from __future__ import annotations
+
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +28,9 @@ from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import SacNetwork, by_asset
 from brain_assets.portfolio.observations import AVAILABLE
 from brain_assets.portfolio.replay import MarketReplayBuffer
-from brain_assets.portfolio.sac import SacConfig
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.sac import SacConfig
 
 
 class _Project(torch.autograd.Function):
@@ -53,9 +57,7 @@ class _Project(torch.autograd.Function):
 def tradable_weights(logits: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
     """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
 
-    Returns
-    -------
-    Tensor of float32, shape [B, A + 1]
+    [B, A + 1] and bool [B, A] to [B, A + 1].
     """
     blocked = torch.cat([logits[:, :-1].masked_fill(~available, -torch.inf), logits[:, -1:]], dim=1)  # [B, A + 1]
     weights: Tensor = _Project.apply(torch.softmax(blocked, dim=1), available, rules)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.errors import AllocationError
 from brain_assets.portfolio.arithmetic import TradingRules, trading_cost
-from brain_assets.portfolio.backtest import CASH
+from brain_assets.portfolio.weights_table import CASH
 
 HOLDINGS_COLUMNS = ("symbol", "shares")
 
@@ -30,22 +30,15 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Trades:
-    """The way from holdings to a target.
-
-    Attributes
-    ----------
-    table : DataFrame
-        A row a symbol that is held or shall be: symbol, price (dollars a share), held (shares), target (weight),
-        shares (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars).
-    value : float
-        Of what is held, cash included, in dollars.
-    cash : float
-        Left after trades and costs, in dollars.
-    """
+    """The way from holdings to a target."""
 
     table: pd.DataFrame
+    """A row a symbol that is held or shall be: symbol, price (dollars a share), held (shares), target (weight), shares
+    (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars)."""
     value: float
+    """Of what is held, cash included, in dollars."""
     cash: float
+    """Left after trades and costs, in dollars."""
 
     @property
     def traded(self) -> float:

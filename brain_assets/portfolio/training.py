@@ -90,16 +90,9 @@ def learn(
 ) -> dict[str, Float32Array]:
     """Let an algorithm of SB3 learn from weeks that have all gone by, and give the weights of its network.
 
-    Raises `TrainingError` if a weight is no longer a number.
-
-    Parameters
-    ----------
-    make_model : callable
-        Makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
-    weeks : MarketWeeks
-        Up to the cut-off; nothing later reaches the scaler or the weights.
-    progress : callable
-        Called after every rollout.
+    `make_model` makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
+    Nothing after `weeks` reaches the scaler or the weights. `progress` is called after every rollout. Raises
+    `TrainingError` if a weight is no longer a number.
     """
     scaler = fit_observation_scaler(weeks)
     with repeatable(config.seed, device), keep_freed_memory():

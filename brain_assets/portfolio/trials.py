@@ -36,14 +36,8 @@ def trial_of(
 ) -> Trial:
     """Sum up what a configuration earned in a year.
 
-    Parameters
-    ----------
-    net_return : ndarray of float64, shape (n_weeks,)
-        Weekly, after costs; at least one week.
-    options : mapping
-        The policy's ``config.json``.
-    forecaster : str or None
-        Hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
+    `net_return` are of weeks, after costs; at least one. `options` is the policy's ``config.json``, `forecaster` the
+    hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
     """
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
     digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]

@@ -41,23 +41,15 @@ TITLES = ("Shares plunge after a fraud inquiry", "Record profit beats every esti
 
 @dataclass(frozen=True)
 class Corruption:
-    """What happens to tables after a date.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The last day that stays as it is.
-    seed : int
-    dropped : tuple of str
-        Symbols without anything after it.
-    donors : tuple of str
-        Symbols whose rows are the model for those of `ADDED`, in this order.
-    """
+    """What happens to tables after a date."""
 
     after: datetime.date
+    """The last day that stays as it is."""
     seed: int
     dropped: tuple[str, ...]
+    """Symbols without anything after it."""
     donors: tuple[str, ...]
+    """Symbols whose rows are the model for those of `ADDED`, in this order."""
 
     @classmethod
     def of(cls, symbols: Sequence[str], after: datetime.date, seed: int) -> "Corruption":

@@ -14,33 +14,23 @@ ABSENT = "nothing"
 
 @dataclass(frozen=True)
 class Difference:
-    """Something knowable that is not the same in the two runs.
-
-    Attributes
-    ----------
-    known : datetime.date
-        When it was knowable.
-    stage : str
-        What made it, such as ``walkforward_forecasts``.
-    artifact : str
-        File under the data folder, or the materialization.
-    place : str
-        Row or key, in words.
-    column : str
-    before, after : str
-        What stands there without and with another future; `after` is empty where what stands there is wrong by itself.
-    count : int
-        How many values of the same column, key or file differ.
-    """
+    """Something knowable that is not the same in the two runs."""
 
     known: datetime.date
+    """When it was knowable."""
     stage: str
+    """What made it, such as ``walkforward_forecasts``."""
     artifact: str
+    """File under the data folder, or the materialization."""
     place: str
+    """Row or key, in words."""
     column: str
     before: str
     after: str
+    """What stands there without and with another future; `after` is empty where what stands there is wrong by
+    itself."""
     count: int = 1
+    """How many values of the same column, key or file differ."""
 
     @property
     def words(self) -> str:
@@ -53,28 +43,19 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What was compared, and what came of it; filled by `compare_runs`.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The day up to which things were knowable.
-    upstream : mapping of str to tuple of str
-        What each stage is made from, in the order in which they are made.
-    compared : counter
-        By (stage, what): values, files or keys that were knowable.
-    differences : list of Difference
-        The first of each column or file.
-    later, later_changed : counter
-        By stage: values, files or keys that were not knowable, and those of them that differ.
-    """
+    """What was compared, and what came of it; filled by `compare_runs`."""
 
     after: datetime.date
+    """The day up to which things were knowable."""
     upstream: Mapping[str, tuple[str, ...]]
+    """What each stage is made from, in the order in which they are made."""
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By (stage, what): values, files or keys that were knowable."""
     differences: list[Difference] = field(default_factory=list)
+    """The first of each column or file."""
     later: Counter[str] = field(default_factory=Counter)
     later_changed: Counter[str] = field(default_factory=Counter)
+    """By stage: values, files or keys that were not knowable, and those of them that differ."""
 
     def note_later(self, stage: str, count: int, changed: int) -> None:
         """Count what was not knowable."""

@@ -44,27 +44,18 @@ Corrupt = Callable[[Market, datetime.date, int, Path], Market]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one date.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The last day that was left as it is.
-    result : str
-        ``passed``, ``leak``, ``caught by a guard`` or ``no verdict``.
-    comparison : Comparison or None
-        None if a guard stopped a run.
-    detail : str
-        The guard's sentence, or why there is no verdict.
-    seconds : float
-        For the run with another future and the comparison.
-    """
+    """What came of one date."""
 
     after: datetime.date
+    """The last day that was left as it is."""
     result: str
+    """``passed``, ``leak``, ``caught by a guard`` or ``no verdict``."""
     comparison: Comparison | None = None
+    """None if a guard stopped a run."""
     detail: str = ""
+    """The guard's sentence, or why there is no verdict."""
     seconds: float = 0.0
+    """For the run with another future and the comparison."""
 
     @property
     def first(self) -> Difference | None:

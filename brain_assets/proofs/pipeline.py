@@ -49,19 +49,13 @@ def _seen(family: Forecaster) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Span:
-    """The years of a run.
-
-    Attributes
-    ----------
-    first_year : int
-        The first with data.
-    first_partition, last_year : int
-        The year whose partition holds everything up to it, and the last partition.
-    """
+    """The years of a run."""
 
     first_year: int
+    """The first with data."""
     first_partition: int
     last_year: int
+    """The year whose partition holds everything up to it, and the last partition."""
 
     @property
     def years(self) -> range:
@@ -76,23 +70,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind.
-
-    Attributes
-    ----------
-    folder : Path
-        A data folder.
-    span : Span
-    families : Families
-        Those that may have made models.
-    metadata : mapping of (str, int) to mapping
-        What the materializations of a stage and year showed, texts; empty for a run without Dagster.
-    """
+    """What a run left behind."""
 
     folder: Path
+    """A data folder."""
     span: Span
     families: Families
+    """Those that may have made models."""
     metadata: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    """What the materializations of a stage and year showed, texts; empty for a run without Dagster."""
 
     def table(self, stage: str, year: int) -> Path:
         """Give the file of a year of a table, whether it is there or not."""
