@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,9 +40,6 @@ STRATEGY_COLORS: Mapping[str, str] = {
 """After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
 
 FORECASTER_COLORS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", "momentum": GRAY}
-
-FURTHER_COLORS = ("#117733", "#882255", "#332288", "#AA4499", "#44AA99", "#999933", "#661100", "#6699CC")
-"""Of families that are not ours, after Tol: taken in turn, by name."""
 
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#bbbbbb")
 AREA_COLORS = (
@@ -141,9 +138,15 @@ def report_charts(report: Report) -> tuple[ChartGroup, ...]:
 
 
 def _colors(ours: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Give each name a colour: its own, or the next of `FURTHER_COLORS`."""
-    further = dict(zip(sorted(set(names) - set(ours)), cycle(FURTHER_COLORS), strict=False))
+    """Give each name a colour: its own, or the next further one, in the order of names."""
+    further = {name: _further_color(number) for number, name in enumerate(sorted(set(names) - set(ours)))}
     return {name: ours.get(name) or further[name] for name in names}
+
+
+def _further_color(number: int) -> str:
+    """Give the colours of families that are not ours, one after the other: steps of the golden ratio round all hues."""
+    parts = colorsys.hls_to_rgb((0.3 + number * 0.618034) % 1.0, 0.3 + 0.15 * (number % 3), 0.6)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def _strategy_colors(report: Report) -> dict[str, str]:
