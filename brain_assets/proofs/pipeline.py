@@ -80,6 +80,11 @@ class Run:
     metadata: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
     """What the materializations of a stage and year showed, texts; empty for a run without Dagster."""
 
+    @property
+    def upstream(self) -> dict[str, tuple[str, ...]]:
+        """What each stage is made from."""
+        return upstream_of(self.families)
+
     def table(self, stage: str, year: int) -> Path:
         """Give the file of a year of a table, whether it is there or not."""
         return self.folder / FOLDERS[stage] / f"{year}.parquet"
