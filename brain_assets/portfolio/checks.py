@@ -15,13 +15,7 @@ ROUNDING = 1e-9
 
 
 def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
-    """Check weights against the trading rules.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (n, n_assets + 1)
-        Traded to, cash last.
-    """
+    """Check weights traded to, (n, n_assets + 1), cash last, against the trading rules."""
     assets, cash = weights[:, :-1], weights[:, -1]
     broken = {
         "are not finite": ~np.isfinite(weights).all(axis=1),

@@ -28,24 +28,12 @@ class VectorizedPortfolioEnv(VecEnv):
     """`n_envs` portfolios in the same market, each in an episode of its own.
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
-    asset and one for cash (last), each over their bound. Reward: 100 * log(1 + net return of the week). ``infos`` are
-    empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always true) and
-    ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
+    asset and one for cash (last), each over their bound `logit_bound`. Reward: 100 * log(1 + net return of the week).
+    ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
+    true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-    scaler : Scaler
-        From `fit_observation_scaler`, on the training weeks.
-    n_envs : int
-        Episodes at once.
-    rules : TradingRules
-    episode_weeks : int
-        Weeks in an episode; all weeks, where there are fewer.
-    logit_bound : float
-        Logit that an action of 1 stands for.
-    signal_scale : float
-        Standard deviation of the signals in an observation.
+    `scaler` is from `fit_observation_scaler`, on the training weeks; `signal_scale` is the standard deviation of the
+    signals in an observation. An episode has `episode_weeks`; all weeks, where there are fewer.
     """
 
     render_mode: str | None = None

@@ -137,17 +137,10 @@ def build_report(
     trials: Sequence[Trial],
     market: MarketNote,
 ) -> Report:
-    """Put the figures together.
+    """Put the figures together, of `backtests` and `forecasts` of the years of the report, in any order.
 
-    Raises `TableError` if no week was traded by all strategies, or none of them is equal weight.
-
-    Parameters
-    ----------
-    backtests, forecasts : DataFrame
-        Of the years of the report, in any order; see `brain_assets.portfolio.backtest` and
-        `brain_assets.forecasting.walkforward`.
-    trials : sequence of Trial
-        Every policy configuration tried, whatever its years.
+    `trials` are every policy configuration tried, whatever its years. Raises `TableError` if no week was traded by all
+    strategies, or none of them is equal weight.
     """
     returns = _wide(backtests, "net_return")
     labels = _labels(returns.columns, families_in(forecasts))

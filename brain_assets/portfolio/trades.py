@@ -111,25 +111,11 @@ def plan_trades(
     rules: TradingRules,
     whole_shares: bool = False,
 ) -> Trades:
-    """Give the trades from holdings to target weights.
+    """Give the trades from holdings, symbol -> shares, and `cash` beside them to target weights by symbol and `CASH`.
 
-    Raises `AllocationError` if a symbol that is held is not known or has no close, cash is negative, or nothing is held
-    at all.
-
-    Parameters
-    ----------
-    target : mapping of str to float
-        Symbol, or `CASH`, -> weight; as `brain_assets.portfolio.allocation` decides them.
-    closes : mapping of str to float
-        Symbol -> last close before the week, in dollars; a symbol without one has no entry.
-    holdings : mapping of str to float
-        Symbol -> shares, 0 or more.
-    cash : float
-        Dollars beside them, 0 or more.
-    rules : TradingRules
-        Only the cost is used.
-    whole_shares : bool
-        Whether targets are rounded down to whole shares.
+    `closes` are the last before the week, in dollars; a symbol without one has no entry. Of the rules only the cost is
+    used. `whole_shares` rounds targets down to whole shares. Raises `AllocationError` if a symbol that is held is not
+    known or has no close, cash is negative, or nothing is held at all.
     """
     _refuse_strangers(target, holdings)
     symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]
