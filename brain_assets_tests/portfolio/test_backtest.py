@@ -15,7 +15,7 @@ from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.backtest import backtest, growth
-from brain_assets.portfolio.baselines import BASELINES, Known, equal_weight
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight
 from brain_assets.portfolio.market_weeks import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
@@ -189,7 +189,7 @@ def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(
 ) -> None:
     """A rule that holds what rose in the week before holds just that, in every week."""
 
-    def rose(known: Known, rules: TradingRules) -> Choose:
+    def rose(known: BaselineInputs, rules: TradingRules) -> Choose:
         return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
 
     monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]

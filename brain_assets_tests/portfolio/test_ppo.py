@@ -26,6 +26,8 @@ def test_planted_signal_beats_equal_weight_out_of_sample() -> None:
         ("total_steps", 0, "at least 1"),
         ("batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
         ("learning_rate", 0.0, "more than 0"),
+        ("n_envs", 0, "at least 1"),
+        ("episode_weeks", 0, "at least 1"),
         ("gamma", 1.1, "at least 0, at most 1"),
         ("signal_scale", -0.1, "at least 0, at most 10"),
         ("clip", 1.0, "less than 1"),

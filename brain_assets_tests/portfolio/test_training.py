@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -78,9 +78,11 @@ OTHER = (
 """Another value of every option."""
 
 
-@pytest.mark.parametrize(("family", "option"), [(family, name) for family in TINY for name in asdict(TINY[family])])
+@pytest.mark.parametrize(
+    ("family", "option"), [(family, name) for family in TINY for name in TINY[family].model_dump()]
+)
 def test_every_option_reaches_the_training(family: str, option: str) -> None:
-    assert sha256(train(family, config=replace(TINY[family], **{option: OTHER[option]}))) != reference(family)
+    assert sha256(train(family, config=TINY[family].replace(**{option: OTHER[option]}))) != reference(family)
 
 
 @cache
