@@ -13,7 +13,7 @@ import numpy as np
 
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
-from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, list_names, read_all, replace_file
 from brain_assets.store.fingerprint import hash_json
 
 
@@ -49,7 +49,7 @@ def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], for
     """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
     content = {"trial": trial.model_dump(), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
-    replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+    replace_file(folder / name, json.dumps(content, indent=2) + "\n")
 
 
 def read_trials(folder: DataPath) -> list[Trial]:
@@ -59,11 +59,10 @@ def read_trials(folder: DataPath) -> list[Trial]:
     """
     trials = []
     paths = [folder / name for name in list_names(folder) if name.endswith(".json") and not name.startswith(".")]
-    fetched = dict(zip(paths, read_all(paths), strict=True)) if is_remote(folder) else {}
+    contents = read_all(paths)
     for path in paths:
         try:
-            content = fetched.get(path) or read_bytes(path)
-            trials.append(build(Trial, json.loads(content)["trial"], complete=True))
+            trials.append(build(Trial, json.loads(next(contents) or b"")["trial"], complete=True))
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TableError(
                 f"{path}: expected the record of a configuration that was tried, got {error!r}; run that year's "

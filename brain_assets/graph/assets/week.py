@@ -254,8 +254,8 @@ def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    replace_file(parquet, lambda temporary: temporary.write_bytes(encode_table(table)))
-    replace_file(text, lambda temporary: table.to_csv(temporary, index=False))
+    replace_file(parquet, encode_table(table))
+    replace_file(text, table.to_csv(index=False))
     return {"path": parquet, "csv": text}
 
 
