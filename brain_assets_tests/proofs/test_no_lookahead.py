@@ -215,13 +215,7 @@ FORECASTS = "forecasts/2020.parquet"
     ],
 )
 def test_leak_is_caught_and_its_first_artifact_named(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    leak: Leak,
-    date: datetime.date,
-    artifact: str,
-    place: str,
-    column: str,
+    monkeypatch, tmp_path, leak, date, artifact, place, column
 ) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path, date)
@@ -271,7 +265,7 @@ def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ],
 )
 def test_leak_that_a_guard_catches_is_also_caught_without_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, leak: Leak, date: datetime.date, sentence: str, artifact: str
+    monkeypatch, tmp_path, leak, date, sentence, artifact
 ) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path / "guarded", date)
@@ -344,9 +338,7 @@ def few_rules(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Baseline]:
 @pytest.mark.parametrize(
     ("leak", "strategy"), [(observation_scaler_fitted_again, "ppo"), (rule_that_looks_at_its_own_week, "momentum_top")]
 )
-def test_leak_into_weights(
-    monkeypatch: pytest.MonkeyPatch, few_rules: Mapping[str, Baseline], tmp_path: Path, leak: Leak, strategy: str
-) -> None:
+def test_leak_into_weights(monkeypatch, few_rules, tmp_path, leak, strategy) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path, JULY, ["lstm", "ppo"])
     assert verdict.result == LEAK
