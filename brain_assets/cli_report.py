@@ -1,13 +1,15 @@
 """The command `brain-assets report`."""
 
 import webbrowser
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from brain_assets.graph.backfill import Backfill
 from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,
@@ -18,9 +20,6 @@ from brain_assets.terminal import (
     session,
     warnings_shown,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HEADLINE = (0, 1, 3, 4, 7, 8)
 """Columns of the table of strategies that fit a terminal: the first and last, and what differs most."""
@@ -37,13 +36,11 @@ def report(
 
     It is a Dagster run, so the UI has the same pictures. The exit code is 1 if it failed.
     """
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill
-
-        chosen = parse_years(years)
+    with session(market) as (project, instance), warnings_shown():
+        chosen = parse_years(years, project.years)
         with progress_shown() as live:
             live.update("report")
-            made = Backfill(defs, instance).run_report(chosen[0], chosen[-1])
+            made = Backfill(project.definitions, instance).run_report(chosen[0], chosen[-1])
         if made.result == "failed":
             print_error(made.detail)
             raise typer.Exit(1)
@@ -56,7 +53,7 @@ def report(
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
 
 
-def _print_figures(metadata: "Mapping[str, Any]") -> None:
+def _print_figures(metadata: Mapping[str, Any]) -> None:
     """Print the conclusion and the headline figures, as the run left them in Dagster."""
     console.print(escape(metadata["can_be_concluded"]), "\n")
     console.print(escape(metadata["cannot_be_concluded"]), "\n")

@@ -11,9 +11,13 @@ import sqlalchemy.exc
 from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
+from brain_assets.graph.build import Project, open_project
 from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.paths import folder_here
 from brain_assets.settings import Settings
+
+Session = tuple[Project, dg.DagsterInstance]
+"""What a command works on."""
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -35,19 +39,18 @@ def dagster_home(settings: Settings) -> Path:
 
 
 @contextmanager
-def open_session(settings: Settings) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance]]:
-    """Load the definitions and open the instance.
+def open_session(settings: Settings) -> Iterator[Session]:
+    """Open what the settings stand for, and the instance.
 
     Raises
     ------
     StorageError
         If the data folder is another market's, or the instance cannot be opened or its database not be written.
     """
-    from brain_assets.definitions import defs
-
-    (defs.resources or {})["tables"].check_identity()
+    project = open_project(settings)
+    (project.definitions.resources or {})["table_io"].store.check_identity()
     with _opened(dagster_home(settings)) as instance:
-        yield defs, instance
+        yield project, instance
 
 
 def prepare_ui(settings: Settings) -> Path:

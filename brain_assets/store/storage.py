@@ -6,14 +6,15 @@ where there is none.
 
 import datetime
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
-from brain_assets.settings import Settings, current_settings
+from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import believed, check_identity
 from brain_assets.store.copies import CopiedFolders, HubRecord
 from brain_assets.store.hub import HubCopy
@@ -60,7 +61,7 @@ class SnapshotLocalStorage(CopiedFolders):
             known = ", ".join(registry.names())
             raise SnapshotError(f"family: expected one of {known}, got {family}; choose one of them.")
         if root is None:
-            settings = current_settings()
+            settings = read_settings()
             root = settings.data_dir / "models"
             hub = hub or hub_address(settings, family)
             market = market or settings.market
@@ -117,15 +118,12 @@ class SnapshotLocalStorage(CopiedFolders):
         """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
         return self.store.find(snapshot_name(cutoff_date)) is not None
 
-    def damaged_file(self, cutoff_date: datetime.date) -> str | None:
-        """Name the file of a snapshot that is there, but not as it was written; None: it is whole, or absent."""
-        try:
-            self.store.read(snapshot_name(cutoff_date))
-        except MissingSnapshotError:
-            return None
-        except DamagedSnapshotError as error:
-            return error.file
-        return None
+    def refuse_damaged(self, cutoff_date: datetime.date) -> None:
+        """Raise `DamagedSnapshotError`, which names the file, if a snapshot is there but not as it was written."""
+        name = snapshot_name(cutoff_date)
+        with suppress(MissingSnapshotError):
+            if self.store.find(name) is None:
+                self.store.read(name)
 
     def list_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that exist, oldest first."""
@@ -228,13 +226,23 @@ class SnapshotLocalStorage(CopiedFolders):
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
 
-        Raises `HubError` if the Hub must be asked, and fails or shows no such repo: a model that is not seen is not
-        replaced by a worse one without a word.
+        Raises
+        ------
+        DamagedSnapshotError
+            If one that is wanted, or would take its place, is damaged here, and is not on the Hub.
+        HubError
+            If the Hub must be asked, and fails or shows no such repo: a model that is not seen is not replaced by a
+            worse one without a word.
         """
-        local = self.list_snapshots()
-        if self.hub is None or set(wanted) <= set(local):
-            return local
-        return sorted({*local, *self.hf_commits(must_exist=True)})
+        found = self.list_snapshots()
+        if self.hub is not None and not set(wanted) <= set(found):
+            found = sorted({*found, *self.hf_commits(must_exist=True)})
+        for date in sorted(set(wanted) - set(found)):
+            older = max((each for each in found if each < date), default=datetime.date.min)
+            for each in filter(None, map(parse_snapshot_name, self.store.list())):
+                if older < each <= date:
+                    self.refuse_damaged(each)
+        return found
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
