@@ -20,7 +20,7 @@ from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import MANIFEST, parse
-from brain_assets.store.names import parse_snapshot_name
+from brain_assets.store.names import parse_snapshot_name, snapshot_name
 from brain_assets.store.places import open_store
 from brain_assets.store.snapshot import ModelSnapshot, believe
 
@@ -196,10 +196,10 @@ class CopiedFolders:
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _FOLDER / f"{name}{_ENDING}"
 
-    def is_transferred(self, name: str) -> bool:
-        """Tell whether what is here was pushed or pulled before, as far as is known."""
-        record = self.record(name)
-        return self._hash(name) in (record.manifest, record.arriving)
+    def changed_here(self, cutoff_date: date) -> bool:
+        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
+        record = self.record(snapshot_name(cutoff_date))
+        return self._hash(snapshot_name(cutoff_date)) not in (record.manifest, record.arriving)
 
     def is_uploaded(self, branch: str, name: str) -> bool:
         """Tell whether a branch is known to have been given a folder as it is; asks no Hub."""
@@ -280,7 +280,7 @@ class CopiedFolders:
         """
 
         def one(row: Comparison) -> tuple[str, str]:
-            if row.relation is Relation.DIFFERENT and not force and not self.is_transferred(row.name):
+            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.cutoff_date):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download(row.name, row.commit)
             return "pulled", ""

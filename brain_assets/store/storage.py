@@ -259,10 +259,6 @@ class SnapshotLocalStorage(CopiedFolders):
         """Give what this machine knows of a snapshot's copy in the family's repo."""
         return self.record(snapshot_name(cutoff_date))
 
-    def changed_here(self, cutoff_date: datetime.date) -> bool:
-        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        return not self.is_transferred(snapshot_name(cutoff_date))
-
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
         pending = [parse_snapshot_name(name) for name in self.recorded() if self.record(name).pending]

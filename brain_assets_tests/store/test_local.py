@@ -160,13 +160,3 @@ def at_once(*works: Callable[[], object]) -> None:
         thread.join()
     if errors:
         raise errors[0]
-
-
-def test_of_several_that_write_the_same_name_one_stands_whole(store: LocalStore) -> None:
-    def write(round_: int) -> None:
-        for _ in range(20):
-            store.write(NAME, content(round_))
-
-    at_once(*(lambda round_=round_: write(round_) for round_ in (2, 3, 4)))
-    assert store.read(NAME) in [content(2), content(3), content(4)]
-    assert names(store.folder) == [NAME]
