@@ -142,7 +142,7 @@ class HubClient:
                 f"{self.repo}: expected the Hub ({self.api.endpoint}) to {action}, got: {error}; try again later."
             ) from None
 
-    def ask(self, question: Callable[[], T], *, writes: bool = False) -> T:
+    def ask(self, question: Callable[[], T], writes: bool = False) -> T:
         """Put one question to the Hub, and turn what goes wrong into our own errors.
 
         The original exceptions are cut off: a server may repeat the token in what it says. If it writes, a conflict is
