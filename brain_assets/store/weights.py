@@ -53,7 +53,7 @@ def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarr
         raise refused(MODEL, f"a header of at most {LARGEST_HEADER:,} bytes in at most {LARGEST_FILE:,}", f"{length:,}")
     header = data[8 : 8 + length]
     try:
-        entries = {name: _Entry(**values) for name, values in deserialize(data)}
+        entries = {name: _Entry(**values) for name, values in deserialize(data)}  # type: ignore[no-untyped-call]
         described = json.loads(header).values()
     except (SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise refused(MODEL, "a safetensors file", f"what cannot be read as such ({shown(str(error))})") from error
