@@ -5,14 +5,17 @@ Each fetch replaces them. Rows of a year that has become a partition meanwhile a
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import chain_prices
+from brain_assets.market.archive import chain_prices, fetch_prices
+from brain_assets.market.base import Market
 from brain_assets.market.calendar import first_unfinished_day, sessions_between
+from brain_assets.market.finbert import FinBertScorer
+from brain_assets.paths import DataPath
 from brain_assets.store.tables import RAW, SO_FAR, TableStore
 
 Clock = Callable[[], datetime.datetime]
@@ -43,6 +46,26 @@ def recent_window(years: Years, clock: Clock) -> tuple[datetime.date, datetime.d
     return start, end
 
 
+def fetch_so_far(
+    market: Market,
+    window: tuple[datetime.date, datetime.date],
+    headline_cache: DataPath | None,
+    names: Sequence[str] = RAW,
+) -> dict[str, pd.DataFrame]:
+    """Fetch some raw tables of those days, all or none; headlines are scored by the default model."""
+    fetch: Mapping[str, Callable[[], pd.DataFrame]] = {
+        "raw_prices": lambda: fetch_prices(market, *window, overlap=True),
+        "raw_news_sentiment": lambda: market.news_sentiment(*window, FinBertScorer(cache=headline_cache)).table,
+        "raw_fundamentals": lambda: market.fundamentals(*window).table,
+    }
+    return {name: fetch[name]() for name in names}
+
+
+def join(name: str, rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows of a raw table with later ones."""
+    return chain_prices([rows, later]) if name == "raw_prices" else pd.concat([rows, later], ignore_index=True)
+
+
 def read_so_far(years: Years, tables: TableStore, name: str) -> pd.DataFrame | None:
     """Read the rows of a raw table since the last partition; None: there are none."""
     if years.last_asked is not None or not tables.exists(name, SO_FAR):
@@ -66,9 +89,7 @@ def read_known(years: Years, tables: TableStore, until: datetime.date) -> Known:
     newest = tables.read_year("raw_prices", year)
     if until.year > year:
         so_far = {name: frame for name in RAW if (frame := read_so_far(years, tables, name)) is not None}
-        for name, frame in so_far.items():
-            parts = [found[name], frame]
-            found[name] = chain_prices(parts) if name == "raw_prices" else pd.concat(parts, ignore_index=True)
+        found |= {name: join(name, found[name], frame) for name, frame in so_far.items()}
         if "raw_prices" in so_far and so_far["raw_prices"]["date"].min() <= pd.Timestamp(until):
             newest = so_far["raw_prices"]
     return Known(found, newest)

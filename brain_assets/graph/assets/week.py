@@ -14,13 +14,11 @@ from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
-from brain_assets.graph.so_far import Clock, read_known, read_so_far, recent_window
+from brain_assets.graph.so_far import Clock, fetch_so_far, read_known, read_so_far, recent_window
 from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
-from brain_assets.market.finbert import FinBertScorer
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import (
@@ -118,11 +116,7 @@ def _refresh(
     That the market has no bars since the last complete year is none.
     """
     try:
-        frames = {  # all three, or none
-            "raw_prices": fetch_prices(market, *window, overlap=True),
-            "raw_news_sentiment": market.news_sentiment(*window, FinBertScorer(cache=table_io.headline_cache)).table,
-            "raw_fundamentals": market.fundamentals(*window).table,
-        }
+        frames = fetch_so_far(market, window, table_io.headline_cache)
     except (MarketError, TableError, HubError) as error:
         if read_so_far(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
             raise
