@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError
+from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError, TableError
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.graph.sources import StoredSnapshots, memory_folder
 from brain_assets.paths import DataPath
@@ -50,7 +50,13 @@ class TableIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
         """Write one year."""
-        place = self.store.write(context.asset_key.to_user_string(), int(context.asset_partition_key), obj)
+        name = context.asset_key.to_user_string()
+        if not (isinstance(obj, pd.DataFrame) and context.has_asset_partitions):
+            raise TableError(
+                f"{name}: expected a DataFrame for each year, got {type(obj).__name__}"
+                f"{'' if context.has_asset_partitions else ' of an asset without partitions'}; correct the asset."
+            )
+        place = self.store.write(name, int(context.asset_partition_key), obj)
         context.add_output_metadata({"path": place, "rows": len(obj)})
 
     def load_input(self, context: dg.InputContext) -> Any:
