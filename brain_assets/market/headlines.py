@@ -18,6 +18,7 @@ Rerun behaviour: an instance reads the files once; files changed later are seen 
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,6 @@ from brain_assets.market.schema import NEWS_TABLE, TEXT
 from brain_assets.market.table_files import (
     MOMENT,
     OptionalFiles,
-    find_files,
     read_files,
     refuse_duplicates,
     refuse_first,
@@ -50,11 +50,47 @@ HEADLINE_LAYOUT = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
 _ZONES = ("UTC", "America/New_York")
 
 
+def is_headlines(path: Path) -> bool:
+    """Tell a file of headlines from one of scores."""
+    return path.name.startswith("headlines")
+
+
+def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; days without a score are left out, each other day becomes a session."""
+    rows = read_files(paths, NEWS_TABLE.types)
+    refuse_unnamed(rows)
+    refuse_duplicates(rows, ["date", "symbol"])
+    rows = rows[rows["sentiment_score"].notna()]
+    refuse_values(rows, NEWS_TABLE.columns[:-1])
+    counts = rows["n_articles"]
+    wrong = ~(np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts)))
+    refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")
+    _refuse_outside_calendar(rows, rows["date"].dt.tz_localize("UTC"), "date")
+    sessions = day_sessions(rows["date"].to_numpy()).astype("datetime64[us]")
+    return rows.assign(date=sessions)[list(NEWS_TABLE.names)]
+
+
+def read_headline_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; each distinct headline once, in the order of publication."""
+    rows = read_files(paths, HEADLINE_LAYOUT)
+    refuse_unnamed(rows)
+    rows = rows.assign(title=rows["title"].str.strip())
+    refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
+    _refuse_outside_calendar(rows, rows["published"], "published")
+    rows = rows.drop_duplicates(list(HEADLINE_LAYOUT)).sort_values(list(HEADLINE_LAYOUT))
+    _warn_of_midnights(rows["published"], paths[0].parent)
+    sessions = news_sessions(rows["published"]).astype("datetime64[us]")
+    return rows.assign(date=sessions, n_articles=1)[["date", "symbol", "title", "n_articles"]]
+
+
 class NewsFiles(OptionalFiles):
     """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
 
     schema = NEWS_TABLE
-    names = "news_sentiment* or headlines*"
+    sorts: ClassVar = {
+        "scores": (SCORE_PATTERNS, read_score_files),
+        "headlines": (HEADLINE_PATTERNS, read_headline_files),
+    }
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
         """Give the daily scores of sessions from `start` up to but not including `end`.
@@ -86,60 +122,6 @@ class NewsFiles(OptionalFiles):
         n_articles = rows["n_articles"].to_numpy().astype(np.int64)
         return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
 
-    def paths(self) -> list[Path]:
-        """Find the files with scores, or those with headlines: never both."""
-        scores, headlines = (
-            [] if self.folder is None else find_files(self.folder, patterns, "data")
-            for patterns in (SCORE_PATTERNS, HEADLINE_PATTERNS)
-        )
-        if scores and headlines:
-            raise MarketError(
-                f"{self.folder}: expected news as scores or as headlines, got both ({scores[0].name} and "
-                f"{headlines[0].name}), and news that is in both would count twice; keep one sort."
-            )
-        return scores or headlines
-
-    def content(self, paths: Sequence[Path]) -> str:
-        """Tell scores from headlines."""
-        return "headlines" if is_headlines(paths[0]) else "scores"
-
-    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Read files of one sort: date, symbol, n_articles, and sentiment_score or title."""
-        return read_headline_files(paths, str(self.folder)) if is_headlines(paths[0]) else read_score_files(paths)
-
-
-def is_headlines(path: Path) -> bool:
-    """Tell a file of headlines from one of scores."""
-    return path.name.startswith("headlines")
-
-
-def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; days without a score are left out, each other day becomes a session."""
-    rows = read_files(paths, NEWS_TABLE.types)
-    refuse_unnamed(rows)
-    refuse_duplicates(rows, ["date", "symbol"])
-    rows = rows[rows["sentiment_score"].notna()]
-    refuse_values(rows, NEWS_TABLE.columns[:-1])
-    counts = rows["n_articles"]
-    wrong = ~(np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts)))
-    refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")
-    _refuse_outside_calendar(rows, rows["date"].dt.tz_localize("UTC"), "date")
-    sessions = day_sessions(rows["date"].to_numpy()).astype("datetime64[us]")
-    return rows.assign(date=sessions)[list(NEWS_TABLE.names)]
-
-
-def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
-    """Read every file and check every row; each distinct headline once, in the order of publication."""
-    rows = read_files(paths, HEADLINE_LAYOUT)
-    refuse_unnamed(rows)
-    rows = rows.assign(title=rows["title"].str.strip())
-    refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
-    _refuse_outside_calendar(rows, rows["published"], "published")
-    rows = rows.drop_duplicates(list(HEADLINE_LAYOUT)).sort_values(list(HEADLINE_LAYOUT))
-    _warn_of_midnights(rows["published"], place)
-    sessions = news_sessions(rows["published"]).astype("datetime64[us]")
-    return rows.assign(date=sessions, n_articles=1)[["date", "symbol", "title", "n_articles"]]
-
 
 def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str) -> None:
     first, last = pd.Timestamp(FIRST_DATE, tz="UTC"), last_close()
@@ -147,7 +129,7 @@ def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str
     refuse_first(rows, (moments < first) | (moments > last), column, expected)
 
 
-def _warn_of_midnights(published: pd.Series, place: str) -> None:
+def _warn_of_midnights(published: pd.Series, place: Path) -> None:
     """Say so if times look like days: such headlines count at the close of a day that they may have come after."""
     for zone in _ZONES:
         local = published.dt.tz_convert(zone)
