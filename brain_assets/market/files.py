@@ -120,15 +120,11 @@ class FilesMarket:
 
         Raises
         ------
-        MarketError
-            No folder, or no price file in it.
         TableError
             Naming the file, the line (Parquet: the row) and the column of the first thing wrong, or every symbol with
             no or too few bars.
-        UnknownSymbolError
-            Naming every symbol that was asked for and is in no file.
-        EmptyResponseError
-            No symbol has a bar in the range.
+        MarketError
+            No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
         """
         table = self._bars()
         dates = table["date"]

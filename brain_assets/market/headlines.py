@@ -95,17 +95,8 @@ class NewsFiles(OptionalFiles):
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
         """Give the daily scores of sessions from `start` up to but not including `end`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-        score : callable
-            From distinct titles to scores in [-1, 1], in their order; only called if there are headlines in the range,
-            and with no others.
-
-        Returns
-        -------
-        DataFrame
-            Of `NEWS_TABLE`; without rows if there is no file or no news. Each is known at the close of its session.
+        Each is known at the close of its session. `score` gives scores in [-1, 1] of distinct titles, in their order;
+        it is only called if there are headlines in the range, and with no others.
 
         Raises
         ------
