@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import SnapshotError, StorageError, TableError
-from brain_assets.graph.io_managers import TableIOManager, memory_snapshot_io
-from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.graph.io_managers import StoredSnapshots, TableIOManager, memory_snapshot_io
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
