@@ -54,18 +54,11 @@ Progress = Callable[[EpochLosses], None]
 
 
 class Forecaster(Family):
-    """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`.
-
-    Attributes
-    ----------
-    channels : tuple of str
-        What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals.
-    Config : type
-        A subclass of `ForecasterConfig`.
-    """
+    """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`."""
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
     channels: ClassVar[tuple[str, ...]]
+    """What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals."""
     Config: ClassVar[type[ForecasterConfig]]
 
     @property
@@ -138,13 +131,7 @@ def fit(
 
 
 def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
-    """Let a family predict on one thread, and check what it gives; (n_windows,).
-
-    Raises
-    ------
-    ForecastError
-        Naming the family, if it is not a finite number a window.
-    """
+    """Let a family predict on one thread, (n_windows,); raises `ForecastError` if not a finite number a window."""
     if len(windows) == 0:
         return np.empty(0)
     with _one_thread():

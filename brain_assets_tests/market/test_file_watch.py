@@ -251,9 +251,9 @@ def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:
     write(
         folder / "headlines.csv", pd.DataFrame({"published": ["2020-06-10T10:00:00Z"], "symbol": "AAA", "title": "x"})
     )
-    assert watch(folder).look(fresh(folder)).held == {
-        "raw_news_sentiment": "expected news as scores or as headlines, got files of both; keep one sort."
-    }
+    held = watch(folder).look(fresh(folder)).held
+    assert list(held) == ["raw_news_sentiment"]
+    assert "expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv)" in str(held)
 
 
 # The memory
