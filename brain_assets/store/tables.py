@@ -34,9 +34,6 @@ FOLDERS = {
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
 
-RAW = tuple(SCHEMAS)
-"""What comes from the market."""
-
 SO_FAR: Literal["so_far"] = "so_far"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from brain_assets.arrays import LARGEST_WEIGHT
-from brain_assets.store.checks import refused, shown
-from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL, SCALER, WEIGHTS
+from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL, SCALER, WEIGHTS, refused, shown
 from brain_assets.store.scaler import NAMES, Scaler, fitted_standard_scaler
 
 LARGEST_HEADER = 2**20
