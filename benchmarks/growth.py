@@ -213,23 +213,31 @@ def _import_all() -> None:
         importlib.import_module(name)
 
 
+def _open() -> Any:
+    """Open what the environment says."""
+    from brain_assets.graph.build import open_project
+    from brain_assets.settings import read_settings
+
+    return open_project(read_settings())
+
+
 def _simulate() -> dict[str, int]:
     """Make the market and write its tables, the years as the raw assets leave them."""
-    from brain_assets.graph.partitions import MARKET, SETTINGS, partition_window, partition_years
     from brain_assets.graph.resources import table_store
     from brain_assets.market.archive import fetch_prices
     from brain_assets.store.tables import RAW
 
-    first, end = datetime.date(SETTINGS.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
-    whole = _Made(MARKET.prices(first, end))
+    settings, market, years, *_ = _open()
+    first, end = datetime.date(settings.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
+    whole = _Made(market.prices(first, end))
     dated = {
-        "raw_news_sentiment": ("date", MARKET.news_sentiment(first, end, len).table),
-        "raw_fundamentals": ("filed", MARKET.fundamentals(first, end).table),
+        "raw_news_sentiment": ("date", market.news_sentiment(first, end, len).table),
+        "raw_fundamentals": ("filed", market.fundamentals(first, end).table),
     }
-    tables = table_store(SETTINGS)
-    for year in partition_years():
-        start, stop = partition_window(year)
-        overlap = year > partition_years()[0]
+    tables = table_store(settings)
+    for year in years.existing():
+        start, stop = years.window(year)
+        overlap = year > years.first
         tables.write("raw_prices", year, fetch_prices(whole, start, stop, overlap))  # type: ignore[arg-type]
         for name, (column, frame) in dated.items():
             inside = (frame[column] >= str(start)) & (frame[column] < str(stop))
@@ -264,8 +272,6 @@ def _prepare() -> dict[str, int]:
 
     from brain_assets.forecasting.training import train_snapshot
     from brain_assets.forecasting.walkforward import build_forecast_features
-    from brain_assets.graph.partitions import MARKET, SETTINGS, calendar_years, partition_years
-    from brain_assets.graph.resources import resources_from
     from brain_assets.market.base import MarketNote
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.signals import add_signals
@@ -274,9 +280,10 @@ def _prepare() -> dict[str, int]:
     from brain_assets.store.names import cutoff_of_year, snapshot_name
     from brain_assets.store.tables import RAW
 
-    given = resources_from(SETTINGS, MARKET)
-    tables, snapshots, note = given["tables"], given["snapshots"], MarketNote.of(MARKET)
-    prices, news, fundamentals = (tables.read(name, partition_years()) for name in RAW)
+    _, market, years, _, definitions = _open()
+    given = definitions.resources or {}
+    tables, snapshots, note = given["table_io"].store, given["snapshot_io"].storages, MarketNote.of(market)
+    prices, news, fundamentals = (tables.read(name, years.existing()) for name in RAW)
     panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
     few = replace(
         panel, symbols=panel.symbols[:N_TAUGHT], values=panel.values[:N_TAUGHT], signals=panel.signals[:N_TAUGHT]
@@ -286,16 +293,16 @@ def _prepare() -> dict[str, int]:
     for family, forecaster in families.forecasters.items():
         config = forecaster.Config(max_epochs=1)
         snapshots[family].write_snapshot(train_snapshot(family, few, cutoff_date, config, note))
-    for year in partition_years():
+    for year in years.existing():
         forecasts = build_forecast_features(
-            panel, calendar_years(year), dict.fromkeys(families.forecasters, _NoModel())
+            panel, years.calendar_years(year), dict.fromkeys(families.forecasters, _NoModel())
         )
         if year == LAST_YEAR:  # so that the rules that follow forecasts trade, too
             for family in families.forecasters:
                 forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
         tables.write("walkforward_forecasts", year, forecasts)
     bars = WeeklyBars.from_panel(panel)
-    known = tables.read("walkforward_forecasts", partition_years())
+    known = tables.read("walkforward_forecasts", years.existing())
     for family, policy in families.policies.items():
         weeks = training_weeks(bars, known, family, cutoff_date)
         config = policy.Config(**HARDLY)
@@ -307,14 +314,12 @@ def _prepare_seeds() -> dict[str, int]:
     """Write the policies of the year before again, under fingerprints of other seeds: it costs the same to run them."""
     from dataclasses import asdict, replace
 
-    from brain_assets.graph.partitions import MARKET, SETTINGS
-    from brain_assets.graph.resources import resources_from
     from brain_assets.portfolio.seeds import with_seed
     from brain_assets.store.fingerprint import Fingerprint, hash_json
     from brain_assets.store.names import cutoff_of_year
 
     for family in registry.families_of().policies:
-        storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
+        storage = (_open().definitions.resources or {})["snapshot_io"].storages[family]
         snapshot = storage.load_snapshot(cutoff_of_year(LAST_YEAR - 1))
         for number in range(1, N_SEEDS + 1):
             options = with_seed(snapshot.config, number)
@@ -329,12 +334,10 @@ def _remove_seeds() -> dict[str, int]:
     """Leave the folder as it was before `_prepare_seeds`."""
     import shutil
 
-    from brain_assets.graph.partitions import MARKET, SETTINGS
-    from brain_assets.graph.resources import resources_from
     from brain_assets.store.names import cutoff_of_year
 
     for family in registry.families_of().policies:
-        storage = resources_from(SETTINGS, MARKET)["snapshots"][family]
+        storage = (_open().definitions.resources or {})["snapshot_io"].storages[family]
         for number in storage.list_seeds():
             shutil.rmtree(storage.of_seed(number).path(cutoff_of_year(LAST_YEAR - 1)).parent)
     return {}
@@ -344,20 +347,23 @@ def _materialize(stage: str) -> dict[str, int]:
     """Run the asset of a stage for the last year, whatever is there; give what it has written."""
     import dagster as dg
 
-    from brain_assets.graph.assets import ASSETS
-    from brain_assets.graph.partitions import MARKET, SETTINGS
-    from brain_assets.graph.resources import resources_from
     from brain_assets.store.names import cutoff_of_year
 
-    asset, given = TABLES.get(stage, stage), resources_from(SETTINGS, MARKET)
+    project = _open()
+    asset, given = TABLES.get(stage, stage), project.definitions.resources or {}
     config = {"ops": {asset: {"config": {"force": True}}}} if stage in MODELS else None
     done = dg.materialize(
-        ASSETS, selection=[asset], partition_key=str(LAST_YEAR), resources=given, run_config=config, raise_on_error=True
+        project.assets.every,
+        selection=[asset],
+        partition_key=str(LAST_YEAR),
+        resources=given,
+        run_config=config,
+        raise_on_error=True,
     )
     assert done.success
     if stage in TABLES:
-        return {asset: given["tables"].path(asset, LAST_YEAR).stat().st_size}
-    folder = given["snapshots"][MODELS[stage]].path(cutoff_of_year(LAST_YEAR))
+        return {asset: given["table_io"].store.path(asset, LAST_YEAR).stat().st_size}
+    folder = given["snapshot_io"].storages[MODELS[stage]].path(cutoff_of_year(LAST_YEAR))
     return {MODELS[stage]: sum(path.stat().st_size for path in folder.iterdir())}
 
 

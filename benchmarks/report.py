@@ -106,8 +106,10 @@ def make_report(folder: str) -> None:
     """Materialize the asset on ten years of made-up results: nine strategies, two of them with three seeds."""
     import dagster as dg
 
-    from brain_assets.graph.assets import ASSETS
+    from brain_assets.graph.assets.reports import report_asset
     from brain_assets.graph.resources import build_resources
+    from brain_assets.graph.years import Years
+    from brain_assets.settings import read_settings
     from brain_assets.store.tables import MemoryTableStore
 
     tables = MemoryTableStore()
@@ -116,10 +118,11 @@ def make_report(folder: str) -> None:
         tables.write("backtest", year, _made_up_backtest(year, random))
         tables.write("walkforward_forecasts", year, _made_up_forecasts(year, random))
     resources = dict(build_resources(SimulatorMarket(), tables, Path(folder) / "models"))
-    resources["snapshots"] = {family: _Curves(family) for family in OURS.by_name}
+    resources["snapshot_io"].storages = {family: _Curves(family) for family in OURS.by_name}
     years = {"first_year": REPORT_YEARS[0], "last_year": REPORT_YEARS[-1]}
     config = {"ops": {"report": {"config": years}}}
-    assert dg.materialize(ASSETS, selection=["report"], resources=resources, run_config=config).success
+    report = report_asset(Years.of(read_settings(), resources["market"]))
+    assert dg.materialize([report], resources=resources, run_config=config).success
 
 
 class _Curves:

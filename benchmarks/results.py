@@ -9,9 +9,8 @@ import argparse
 from pathlib import Path
 
 from brain_assets.graph.assets.reports import report_of
-from brain_assets.graph.partitions import MARKET, SETTINGS
+from brain_assets.graph.build import open_project
 from brain_assets.graph.pictures import chart_png
-from brain_assets.graph.resources import resources_from
 from brain_assets.portfolio.charts import report_charts
 from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.report_tables import (
@@ -22,6 +21,7 @@ from brain_assets.portfolio.report_tables import (
     strategy_table,
     trials_sentence,
 )
+from brain_assets.settings import read_settings
 from brain_assets.terminal import parse_years
 
 PICTURES = ("equity", "rank_correlation")
@@ -44,10 +44,11 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="what the names of the pictures begin with, folder and all")
     parser.add_argument("--years", help="a year or a range; default: all, which must be there")
     asked = parser.parse_args()
-    resources = resources_from(SETTINGS, MARKET)
-    built = report_of(
-        parse_years(asked.years), MARKET, resources["tables"], resources["snapshots"], resources["trials"]
-    )
+    project = open_project(read_settings())
+    resources = project.definitions.resources or {}
+    table_io, storages = resources["table_io"], resources["snapshot_io"].storages
+    chosen = parse_years(asked.years, project.years)
+    built = report_of(chosen, project.market, table_io.store, storages, table_io.folder("trials"))
     asked.pictures.parent.mkdir(parents=True, exist_ok=True)
     for chart in (chart for group in report_charts(built) for chart in group.charts):
         if chart.key in PICTURES:

@@ -33,11 +33,12 @@ def measure() -> Ticks:
     import dagster as dg
 
     from brain_assets.definitions import defs
-    from brain_assets.graph.new_data import new_data
+    from brain_assets.graph.io_managers import TableIOManager
     from brain_assets.market.calendar import utc_now
     from brain_assets.market.files import FilesMarket
     from brain_assets.store.tables import RAW, ParquetTableStore
 
+    new_data = defs.get_repository_def().get_sensor_def("new_data")
     with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:
         folder = Path(place) / "files"
         folder.mkdir()
@@ -45,7 +46,7 @@ def measure() -> Ticks:
         for path, frame in frames.items():
             _write(path, frame)
         tables = ParquetTableStore(Path(place) / "data", {"market": "files"})
-        resources = {"market": FilesMarket(folder), "tables": tables, "clock": utc_now}
+        resources = {"market": FilesMarket(folder), "table_io": TableIOManager(tables), "clock": utc_now}
         cursor = None
 
         def tick() -> tuple[float, int]:

@@ -1,14 +1,15 @@
 """The command `brain-assets`."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from brain_assets.cli_allocate import allocate
 from brain_assets.cli_models import check_family, models, promote
@@ -17,27 +18,28 @@ from brain_assets.cli_prune import prune
 from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
-from brain_assets.store.names import FAMILY_LABELS, FORECASTER_FAMILIES
+from brain_assets.graph.adopt import adoptable
+from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs
+from brain_assets.graph.engines import open_backfill
+from brain_assets.graph.instance import prepare_ui
+from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.registry import Families, label
+from brain_assets.results import YearResult, read_results
+from brain_assets.settings import Settings, read_settings
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
     MarketOption,
     YearsArgument,
     console,
-    data_dir,
     parse_years,
     print_error,
     progress_shown,
     read_config,
     session,
-    settings_of,
     warnings_shown,
     with_seeds,
 )
-
-if TYPE_CHECKING:
-    from brain_assets.graph.backfill import Outcome
-    from brain_assets.results import YearResult
 
 app = typer.Typer(
     help="Walk-forward price forecasters and portfolio policies, a year at a time.",
@@ -79,26 +81,23 @@ def backfill(
 
     A failed year does not stop what does not depend on it. The exit code is 1 if anything failed.
     """
-    from brain_assets.registry import families_of
-    from brain_assets.results import read_results
-
-    with session(market, engine) as (defs, instance), warnings_shown():
-        from brain_assets.graph.engines import backfill_class
-
-        chosen = parse_years(years)
+    with session(market, engine) as (project, instance), warnings_shown():
+        chosen = parse_years(years, project.years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        job = backfill_class()(defs, instance, names, with_seeds(read_config(config), seeds), force)
+        options = with_seeds(read_config(config), seeds, project.settings.families.policies)
+        job = open_backfill(project.settings, project.definitions, instance, names, options, force)
         outcomes = _run(job, chosen)
-        _print_results(read_results(data_dir(), chosen, families_of()))
+        families = project.settings.families
+        _print_results(read_results(project.settings.data_dir, chosen, families), families)
         _print_summary(outcomes)
-        _print_ui_hint(ui_command)
+        _print_ui_hint(ui_command, project.settings)
     if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
         raise typer.Exit(1)
 
 
 @app.command()
 def train(
-    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or both.", metavar="lstm|patchtst...")],
+    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or your own.", metavar="FORECASTER...")],
     market: MarketOption = None,
     skip_snapshots: Annotated[
         bool, typer.Option("--skip-snapshots", help="Train the main version only, and fetch the data that it needs.")
@@ -113,13 +112,12 @@ def train(
     """
     for family in families:
         check_family(family)
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill, main_version_inputs
-
+    with session(market) as (project, instance), warnings_shown():
+        defs = project.definitions
         inputs = sorted({name for family in families for name in main_version_inputs(defs, family)})
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
         job = Backfill(defs, instance, [*inputs, *snapshots], read_config(config))
-        outcomes = _run(job, parse_years(None), quiet=True)
+        outcomes = _run(job, parse_years(None, project.years), quiet=True)
         _print_summary(outcomes)
         failed = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
         for family in families:
@@ -136,7 +134,7 @@ def train(
         raise typer.Exit(1)
 
 
-def _main_version_line(made: "Outcome") -> str:
+def _main_version_line(made: Outcome) -> str:
     said = {
         "made": f"[green]trained[/] in {made.seconds:.1f} s",
         "reused": "[green]there already, not trained again[/]",
@@ -149,18 +147,16 @@ def _main_version_line(made: "Outcome") -> str:
 
 @app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
-    """Show years by asset: done, missing, or stale with the reason."""
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill
-        from brain_assets.graph.status import State, StatusReader, asset_names
-
-        chosen = parse_years(years)
+    """Show years by asset: done, missing, damaged, or stale with the reason."""
+    with session(market) as (project, instance), warnings_shown():
+        defs, chosen = project.definitions, parse_years(years, project.years)
         options = Backfill(defs, instance, run_config=read_config(config)).options
         reader = StatusReader(defs, instance, options)
-        heads = [name.replace("_", "\n") for name in asset_names(defs)]  # nine columns, in 100 characters
-        table = Table("year", *heads, title=f"{data_dir()}", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
+        title = f"{project.settings.data_dir}"
+        table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         reasons = []
-        colors = {State.DONE: "green", State.MISSING: "dim", State.STALE: "yellow"}
+        colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
             cells = []
             for name in asset_names(defs):
@@ -171,7 +167,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
             table.add_row(str(year), *cells)
         console.print(table)
         for reason in reasons + reader.pending(chosen):
-            console.print(escape(reason))
+            console.print(escape(reason), soft_wrap=True)
 
 
 @app.command()
@@ -181,17 +177,16 @@ def adopt(market: MarketOption = None) -> None:
     Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
     does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
     """
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.adopt import adoptable
-        from brain_assets.graph.partitions import YEARS
-
-        count = 0
-        snapshots = {family: storage.no_retry() for family, storage in (defs.resources or {})["snapshots"].items()}
-        for found in adoptable(instance, snapshots):
+    with session(market) as (project, instance), warnings_shown():
+        defs, count = project.definitions, 0
+        snapshots = {
+            family: storage.no_retry() for family, storage in (defs.resources or {})["snapshot_io"].storages.items()
+        }
+        for found in adoptable(instance, defs.resolve_asset_graph(), snapshots):
             instance.report_runless_asset_event(found.event)
             console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")
             count += 1
-        existing = YEARS.get_partition_keys()
+        existing = project.years.existing()
         span = f"of the snapshots of {existing[0]}-{existing[-1]} that could be read" if existing else "of any year"
         console.print(f"{count} adopted" if count else f"nothing to adopt: none {span} is new to Dagster")
 
@@ -202,14 +197,12 @@ def ui(
     port: Annotated[int, typer.Option(help="Port of the web server on this machine.")] = 3000,
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
-    settings = settings_of(market)
-    from brain_assets.graph.instance import prepare_ui
-
-    os.environ["DAGSTER_HOME"] = str(prepare_ui(settings))
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several runs side by side: a core each
+    settings = read_settings(market=market)
+    # several runs side by side: a core each
+    environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(prepare_ui(settings))}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
     console.print(f"Dagster's UI: http://127.0.0.1:{port}")
-    os.execv(sys.executable, command)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
+    os.execve(sys.executable, command, environment)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
 
 
 def main() -> None:
@@ -219,7 +212,7 @@ def main() -> None:
     except BrainAssetsError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(str(StorageError.unwritable(error.filename or data_dir(), error.strerror or error)))
+        _fail(str(StorageError.unwritable(error.filename or read_settings().data_dir, error.strerror or error)))
 
 
 def _fail(message: str) -> None:
@@ -227,7 +220,7 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _run(job: Any, years: list[int], quiet: bool = False) -> "list[Outcome]":
+def _run(job: Any, years: list[int], quiet: bool = False) -> list[Outcome]:
     """Run the years with a live status line, and print a line for every year and asset; quiet: not for what is done."""
     outcomes = []
     with progress_shown() as live:
@@ -238,7 +231,7 @@ def _run(job: Any, years: list[int], quiet: bool = False) -> "list[Outcome]":
     return outcomes
 
 
-def _line(outcome: "Outcome") -> str:
+def _line(outcome: Outcome) -> str:
     colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
     color = colors[outcome.result]
@@ -248,21 +241,26 @@ def _line(outcome: "Outcome") -> str:
     if outcome.result in ("failed", "blocked"):
         detail = f": {outcome.detail}"
     elif "validation/loss" in metadata:
+        epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
-            f", {metadata['epochs']} epochs, validation loss {metadata['validation/loss']:.4f} "
+            f"{epochs}, validation loss {metadata['validation/loss']:.4f} "
             f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
         )
-    elif isinstance(metadata.get("eval/lstm_rank_correlation"), float):
-        words = [
-            f"{FAMILY_LABELS[family]} {metadata[f'eval/{family}_rank_correlation']:+.3f}"
-            for family in FORECASTER_FAMILIES
-        ]
-        detail = f", rank correlation {', '.join(words)}"
+    elif words := _rank_correlations(metadata):
+        detail = f", rank correlation {words}"
     elif "neutral" in metadata:
         detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
     else:
         detail = ""
     return head + escape(took + detail) + _hub_words(metadata)
+
+
+def _rank_correlations(metadata: Mapping[str, Any]) -> str:
+    """Name the forecasters with the rank correlation of their forecasts, if these are forecasts and it is known."""
+    found = {re.fullmatch("eval/(.+)_rank_correlation", key): value for key, value in metadata.items()}
+    families = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
+    families.pop("momentum", None)
+    return ", ".join(f"{label(family)} {value:+.3f}" for family, value in families.items())
 
 
 def _hub_words(metadata: Mapping[str, Any]) -> str:
@@ -274,7 +272,7 @@ def _hub_words(metadata: Mapping[str, Any]) -> str:
     return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 
-def _print_results(results: "list[YearResult]") -> None:
+def _print_results(results: list[YearResult], families: Families) -> None:
     style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
     forecasters = Table(
         "year",
@@ -294,8 +292,7 @@ def _print_results(results: "list[YearResult]") -> None:
     )
     policies = Table(
         "year",
-        "PPO",
-        "SAC",
+        *(family.label for family in families.policies.values()),
         "equal weight",
         title="Portfolios, out of sample",
         caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
@@ -305,7 +302,7 @@ def _print_results(results: "list[YearResult]") -> None:
         for found in row.forecasters:
             losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
             ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
-            forecasters.add_row(str(row.year), found.snapshot or "-", FAMILY_LABELS[found.family], *losses, *ranks)
+            forecasters.add_row(str(row.year), found.snapshot or "-", label(found.family), *losses, *ranks)
         policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
     console.print(forecasters)
     console.print(policies)
@@ -315,7 +312,7 @@ def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _print_summary(outcomes: "list[Outcome]") -> None:
+def _print_summary(outcomes: list[Outcome]) -> None:
     counts = {name: sum(outcome.result == name for outcome in outcomes) for name in ("made", "reused", "done")}
     bad = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
     console.print(
@@ -331,11 +328,9 @@ def _print_summary(outcomes: "list[Outcome]") -> None:
         print_error(f"{places}: {cause}")
 
 
-def _print_ui_hint(command: str | None) -> None:
+def _print_ui_hint(command: str | None, settings: Settings) -> None:
     """Say how to open the UI on these very results."""
     if command is None:
-        from brain_assets.settings import current_settings
-
-        variables = current_settings().differing_variables()
+        variables = settings.differing_variables()
         command = " ".join([*(f"{name}={value}" for name, value in variables.items()), "brain-assets ui"])
     console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)

@@ -1,16 +1,25 @@
 """The command `brain-assets allocate`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.errors import AllocationError, SettingsError
+from brain_assets.graph.backfill import Backfill
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
+from brain_assets.portfolio.allocation import strategies_of
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.trades import Trades, check_cash, plan_trades, read_holdings
+from brain_assets.registry import label
+from brain_assets.settings import read_settings
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -20,13 +29,6 @@ from brain_assets.terminal import (
     session,
     warnings_shown,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
-
-    from brain_assets.portfolio.trades import Trades
 
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
 
@@ -54,20 +56,14 @@ def allocate(
     With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
     """
-    from brain_assets import registry
-    from brain_assets.portfolio.allocation import strategies_of
-    from brain_assets.portfolio.trades import check_cash, read_holdings
-
-    families = registry.families_of()
+    families = read_settings(market=market).families
     offered = strategies_of(families.policies, families.forecasters)
     if strategy not in offered:
         raise SettingsError(f"--strategy: expected one of {', '.join(offered)}, got {strategy}; choose one of them.")
     check_cash(cash)
     held = None if holdings is None else read_holdings(holdings)
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill
-
-        job = Backfill(defs, instance, run_config=read_config(config))
+    with session(market) as (project, instance), warnings_shown():
+        job = Backfill(project.definitions, instance, run_config=read_config(config))
         with progress_shown() as live:
             live.update("target_weights")
             made = job.run_weights(date)
@@ -82,17 +78,14 @@ def allocate(
 
 
 def _trades(
-    table: "pd.DataFrame",
-    closes: "Mapping[str, float]",
+    table: pd.DataFrame,
+    closes: Mapping[str, float],
     strategy: str,
-    held: "Mapping[str, float] | None",
+    held: Mapping[str, float] | None,
     cash: float,
     whole_shares: bool,
-) -> "Trades | None":
+) -> Trades | None:
     """Give the trades to a strategy; None: nobody said what is held."""
-    from brain_assets.portfolio.rules import RULES
-    from brain_assets.portfolio.trades import plan_trades
-
     if held is None and cash == 0.0:
         return None
     if strategy not in table:
@@ -104,11 +97,8 @@ def _trades(
     return plan_trades(target, closes, held or {}, cash, RULES, whole_shares)
 
 
-def _print_weights(table: "pd.DataFrame", metadata: "Mapping[str, Any]") -> None:
+def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
     """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
-    from brain_assets.portfolio.baselines import BASELINES
-    from brain_assets.registry import label
-
     console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
     console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")
     models = [
@@ -136,10 +126,8 @@ def _print_weights(table: "pd.DataFrame", metadata: "Mapping[str, Any]") -> None
     console.print(f"Caveat: {escape(metadata['caveat'])}")
 
 
-def _print_trades(trades: "Trades", strategy: str) -> None:
+def _print_trades(trades: Trades, strategy: str) -> None:
     """Print the trades, and what they come to."""
-    from brain_assets.portfolio.rules import RULES
-
     shown = Table(
         "symbol",
         "price, $",

@@ -1,6 +1,6 @@
 """The commands about main versions: `brain-assets train`, `models`, `promote`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich import box
@@ -8,23 +8,23 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import HubError, SettingsError, SnapshotError
-from brain_assets.store.names import FORECASTER_FAMILIES
+from brain_assets.settings import read_settings
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import console, warnings_shown
 
-if TYPE_CHECKING:
-    from brain_assets.store.main_versions import MainVersions
-
-FamilyArgument = Annotated[str, typer.Argument(help=f"{' or '.join(FORECASTER_FAMILIES)}.")]
+FamilyArgument = Annotated[str, typer.Argument(help="A forecaster: lstm, patchtst or one of your own.")]
 
 
 def check_family(family: str) -> None:
     """Refuse what has no main versions; raises `SettingsError`."""
-    if family not in FORECASTER_FAMILIES:
-        raise SettingsError(f"family: expected {' or '.join(FORECASTER_FAMILIES)}, got {family}; correct it.")
+    known = read_settings().families.forecasters
+    if family not in known:
+        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")
 
 
 def models() -> None:
-    """List the main versions of both forecasters with their scores; the current one is marked."""
+    """List the main versions of all forecasters with their scores; the current one is marked."""
     table = Table(
         "family",
         Column("version", no_wrap=True),
@@ -41,7 +41,7 @@ def models() -> None:
     )
     problems = []
     count = 0
-    for family in FORECASTER_FAMILIES:
+    for family in read_settings().families.forecasters:
         versions = open_versions(family)
         try:
             current = versions.current()
@@ -91,9 +91,6 @@ def promote(
             console.print(f"hub: main of {versions.storage.repo.repo} holds it")
 
 
-def open_versions(family: str) -> "MainVersions":
+def open_versions(family: str) -> MainVersions:
     """Open the main versions of a family where the environment says they are."""
-    from brain_assets.store.main_versions import MainVersions
-    from brain_assets.store.storage import SnapshotLocalStorage
-
     return MainVersions(SnapshotLocalStorage(family))

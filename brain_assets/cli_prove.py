@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -13,7 +13,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
-from brain_assets.registry import families_of
+from brain_assets.graph.build import open_project
+from brain_assets.graph.prove import GraphRuns, checked_options, frozen, quick_options, with_another_future
+from brain_assets.proofs.no_lookahead import GUARDED, LEAK, PASSED, VOID, Verdict, default_dates, prove_no_lookahead
+from brain_assets.proofs.pipeline import Span
+from brain_assets.proofs.skill import prove_skill
+from brain_assets.settings import read_settings
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -21,12 +26,8 @@ from brain_assets.terminal import (
     parse_years,
     progress_shown,
     read_config,
-    settings_of,
     warnings_shown,
 )
-
-if TYPE_CHECKING:
-    from brain_assets.proofs.no_lookahead import Verdict
 
 prove = typer.Typer(help="Put the product, and your own changes of it, to the test.", no_args_is_help=True)
 
@@ -68,22 +69,18 @@ def no_lookahead(
     Without --config, models train for a moment only: leaks do not depend on how long they learn. The exit code is 1 if
     something looked ahead, and 2 if there is no verdict.
     """
-    settings = settings_of(market)
     dates = [_read_date(text) for text in after or []]
     with warnings_shown():
-        from brain_assets.graph.partitions import FIRST_YEAR, MARKET
-        from brain_assets.graph.prove import QUICK, GraphRuns, checked_options, frozen, with_another_future
-        from brain_assets.proofs.no_lookahead import default_dates, prove_no_lookahead
-        from brain_assets.proofs.pipeline import Span
-
-        chosen = parse_years(years)[: None if years else N_YEARS]
-        span = Span(settings.first_year, FIRST_YEAR, chosen[-1])
-        options = checked_options(read_config(config)) if config else QUICK
+        project = open_project(read_settings(market=market))
+        chosen = parse_years(years, project.years)[: None if years else N_YEARS]
+        span = Span(project.settings.first_year, project.years.first, chosen[-1])
+        families = project.settings.families
+        options = checked_options(project.definitions, read_config(config)) if config else quick_options(families)
         dates = dates or default_dates(span.years)
-        console.print(_opening(settings.market, span, options if not config else None))
+        console.print(_opening(project.settings.market, span, options if not config else None))
         with _folder(keep) as folder, progress_shown() as live:
-            source = frozen(MARKET, span)
-            runs = GraphRuns(settings, span, options, _step_printer(live))
+            source = frozen(project.market, span)
+            runs = GraphRuns(project.settings, span, options, _step_printer(live))
             verdicts = prove_no_lookahead(
                 source, span, dates, folder, runs, seed, with_another_future, _print_verdict, console.print
             )
@@ -133,14 +130,12 @@ def _step_printer(live: Any) -> Any:
     return printed
 
 
-def _print_verdict(verdict: "Verdict") -> None:
-    from brain_assets.proofs.no_lookahead import PASSED, VOID
-
+def _print_verdict(verdict: Verdict) -> None:
     color = {PASSED: "green", VOID: "yellow"}.get(verdict.result, "red")
     console.print(f"[{color}]{escape(verdict.words)}[/]", soft_wrap=True)
 
 
-def _print_compared(verdicts: "Sequence[Verdict]") -> None:
+def _print_compared(verdicts: Sequence[Verdict]) -> None:
     """Print how much of each stage was compared, and that what came after the date is another."""
     compared = [verdict for verdict in verdicts if verdict.comparison]
     if not compared:
@@ -168,9 +163,7 @@ def _print_compared(verdicts: "Sequence[Verdict]") -> None:
     console.print(table)
 
 
-def _exit_code(verdicts: "Sequence[Verdict]") -> int:
-    from brain_assets.proofs.no_lookahead import GUARDED, LEAK, VOID
-
+def _exit_code(verdicts: Sequence[Verdict]) -> int:
     results = {verdict.result for verdict in verdicts}
     return 1 if results & {LEAK, GUARDED} else 2 if VOID in results else 0
 
@@ -178,7 +171,7 @@ def _exit_code(verdicts: "Sequence[Verdict]") -> int:
 @prove.command()
 def skill(
     families: Annotated[
-        list[str] | None, typer.Argument(help="lstm, patchtst, ppo, sac. Default: all.", metavar="[FAMILY]...")
+        list[str] | None, typer.Argument(help="Such as lstm, ppo. Default: all.", metavar="[FAMILY]...")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One seed and a shorter history each: a minute or two, and less certain.")
@@ -189,10 +182,9 @@ def skill(
     Each claim is tried on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
     The exit code is 1 if a claim fails.
     """
-    from brain_assets.proofs.skill import prove_skill
-
     with progress_shown() as live, warnings_shown():
-        findings = prove_skill(families or list(families_of().by_name), quick, lambda line: _say(live, line))
+        known = read_settings().families.by_name
+        findings = prove_skill(families or list(known), quick, lambda line: _say(live, line))
     table = Table("claim", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
     for found in findings:
         verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"

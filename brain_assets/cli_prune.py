@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from brain_assets.graph import prune as runs
 from brain_assets.market.calendar import utc_now
 from brain_assets.terminal import console, session
 
@@ -19,8 +20,6 @@ def prune(
     A run that made what is there now stays, however old: without it Dagster would call that missing.
     """
     with session(None) as (_, instance):
-        from brain_assets.graph import prune as runs
-
         records = runs.prunable(instance, utc_now() - datetime.timedelta(days=days))
         for record in records:
             run = record.dagster_run

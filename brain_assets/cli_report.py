@@ -1,16 +1,16 @@
 """The command `brain-assets report`."""
 
-import tempfile
 import webbrowser
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
+from brain_assets.graph.backfill import Backfill
+from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,
     console,
@@ -20,9 +20,6 @@ from brain_assets.terminal import (
     session,
     warnings_shown,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 HEADLINE = (0, 1, 3, 4, 7, 8)
 """Columns of the table of strategies that fit a terminal: the first and last, and what differs most."""
@@ -39,13 +36,11 @@ def report(
 
     It is a Dagster run, so the UI has the same pictures. The exit code is 1 if it failed.
     """
-    with session(market) as (defs, instance), warnings_shown():
-        from brain_assets.graph.backfill import Backfill
-
-        chosen = parse_years(years)
+    with session(market) as (project, instance), warnings_shown():
+        chosen = parse_years(years, project.years)
         with progress_shown() as live:
             live.update("report")
-            made = Backfill(defs, instance).run_report(chosen[0], chosen[-1])
+            made = Backfill(project.definitions, instance).run_report(chosen[0], chosen[-1])
         if made.result == "failed":
             print_error(made.detail)
             raise typer.Exit(1)
@@ -54,20 +49,11 @@ def report(
         console.print(
             f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
         )
-        if open_browser and not webbrowser.open(_on_this_machine(path).resolve().as_uri()):
+        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
 
 
-def _on_this_machine(path: DataPath) -> Path:
-    """Give a file that a browser can open: a copy in a temporary folder, if it is elsewhere."""
-    if not is_remote(path):
-        return path
-    copy = Path(tempfile.mkdtemp(prefix="brain-assets-report-")) / path.name
-    copy.write_bytes(read_bytes(path))
-    return copy
-
-
-def _print_figures(metadata: "Mapping[str, Any]") -> None:
+def _print_figures(metadata: Mapping[str, Any]) -> None:
     """Print the conclusion and the headline figures, as the run left them in Dagster."""
     console.print(escape(metadata["can_be_concluded"]), "\n")
     console.print(escape(metadata["cannot_be_concluded"]), "\n")

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
 from brain_assets.store.copies import Comparison, Relation, Transfer
-from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import console, read_years, warnings_shown
 
@@ -20,7 +20,7 @@ sync = typer.Typer(
 )
 
 FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="lstm, patchtst, ppo, sac; several separated by commas. Default: all.")
+    str | None, typer.Option("--family", help="Such as lstm; several separated by commas. Default: all.")
 ]
 YearOption = Annotated[str | None, typer.Option("--year", help="A year or a range: 2021, 2019-2022. Default: all.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
@@ -96,7 +96,8 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
 
 def _storages(family: str | None) -> transfers.Storages:
     names = [name.strip() for name in (family or "").split(",") if name.strip()]
-    return {name: SnapshotLocalStorage(name) for name in transfers.choose(FAMILIES, names, "--family: expected one of")}
+    families = read_settings().families.by_name
+    return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family: expected one of")}
 
 
 def _cutoffs(year: str | None) -> transfers.Cutoffs:

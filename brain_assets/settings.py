@@ -1,19 +1,21 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
+import os
 import re
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PlainValidator, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PlainValidator, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brain_assets.errors import SettingsError
 from brain_assets.market.base import MARKETS
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.paths import DataPath, parse_place
-from brain_assets.store.names import FAMILIES, is_repo_name, is_token
+from brain_assets.registry import Families, families_of
+from brain_assets.store.names import is_repo_name, is_token
 
 
 def _place(value: Any) -> DataPath:
@@ -42,15 +44,12 @@ class Settings(BaseSettings):
     """Folder of the market ``files``."""
     edgar_identity: str | None = Field(None, alias="BRAIN_EDGAR_IDENTITY")
     """Who asks SEC EDGAR, ``Name mail@example.org``, as its rules want; ``none``: market `live` has no fundamentals."""
+    plugins: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_PLUGINS")
+    """Modules that register families of models beside ours, separated by commas."""
     storage_backend: Literal["local", "hf"] = Field("local", alias="STORAGE_BACKEND")
     """Where snapshots are kept: on this machine, or on the Hugging Face Hub as well."""
     hf_token: SecretStr | None = Field(None, alias="HF_TOKEN")
     """Token of the Hub; None: what `hf auth login` has stored, if anything. Never printed."""
-    hf_lstm_model_repo: str | None = Field(None, alias="HF_LSTM_MODEL_REPO")
-    """Model repo of a family, ``user/name``; needed if snapshots go to the Hub. The same for the other families."""
-    hf_patchtst_model_repo: str | None = Field(None, alias="HF_PATCHTST_MODEL_REPO")
-    hf_ppo_model_repo: str | None = Field(None, alias="HF_PPO_MODEL_REPO")
-    hf_sac_model_repo: str | None = Field(None, alias="HF_SAC_MODEL_REPO")
 
     engine: Literal["local", "ray"] = Field("local", alias="BRAIN_ENGINE")
     """Where steps run: in the process of their run, or each as a job of a Ray cluster."""
@@ -70,7 +69,10 @@ class Settings(BaseSettings):
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
 
-    @field_validator("symbols", "alert_email", mode="before")
+    _families: Families = PrivateAttr()
+    _model_repos: Mapping[str, str] = PrivateAttr()
+
+    @field_validator("symbols", "plugins", "alert_email", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -84,12 +86,17 @@ class Settings(BaseSettings):
             raise ValueError("expected each symbol once")
         return value
 
-    @field_validator(*(f"hf_{family}_model_repo" for family in FAMILIES))
-    @classmethod
-    def _names_a_repo(cls, value: str | None) -> str | None:
-        if value is not None and not is_repo_name(value):
-            raise ValueError("expected a model repo of the Hub, user/name")
-        return value
+    @model_validator(mode="after")
+    def _knows_families(self) -> "Settings":
+        self._families = families_of(self.plugins)
+        given = {name: os.environ.get(_repo_variable(name)) for name in self._families.by_name}
+        self._model_repos = {name: repo for name, repo in given.items() if repo}
+        for name, repo in self._model_repos.items():
+            if not is_repo_name(repo):
+                raise ValueError(
+                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got {repo!r}; correct it."
+                )
+        return self
 
     @model_validator(mode="after")
     def _can_use_the_hub(self) -> "Settings":
@@ -99,8 +106,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "HF_TOKEN: expected printable ASCII characters without blanks, got others (not shown here); correct it"
             )
-        repos = {family: self.model_repo(family) for family in FAMILIES}
-        missing = [f"HF_{family.upper()}_MODEL_REPO" for family, repo in repos.items() if repo is None]
+        repos = {family: self.model_repo(family) for family in self.families.by_name}
+        missing = [_repo_variable(family) for family, repo in repos.items() if repo is None]
         if missing:
             raise ValueError(
                 f"{', '.join(missing)}: expected a model repo each (user/name), as STORAGE_BACKEND is hf; got nothing; "
@@ -156,10 +163,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def families(self) -> Families:
+        """The families of models: ours, and those of the plug-ins."""
+        return self._families
+
     def model_repo(self, family: str) -> str | None:
-        """Give the Hub repo of a family."""
-        repo: str | None = getattr(self, f"hf_{family}_model_repo")
-        return repo
+        """Give the Hub repo of a family, ``HF_<FAMILY>_MODEL_REPO``; needed for each if snapshots go to the Hub."""
+        return self._model_repos.get(family)
 
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
@@ -168,9 +179,16 @@ class Settings(BaseSettings):
         """
         values = {name: getattr(self, name) for name in Settings.model_fields if name in self._given}
         return {
-            str(Settings.model_fields[name].alias): ",".join(value) if isinstance(value, tuple) else str(value)
-            for name, value in values.items()
+            **{
+                str(Settings.model_fields[name].alias): ",".join(value) if isinstance(value, tuple) else str(value)
+                for name, value in values.items()
+            },
+            **{_repo_variable(family): repo for family, repo in self._model_repos.items()},
         }
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment of a process that shall see these settings: this one's, but for what commands change."""
+        return {**os.environ, "BRAIN_MARKET": self.market, "BRAIN_ENGINE": self.engine}
 
     @property
     def _given(self) -> set[str]:
@@ -211,6 +229,10 @@ def read_settings(**overrides: Any) -> Settings:
         raise SettingsError("; ".join(_sentence(dict(detail)) for detail in error.errors())) from error
 
 
+def _repo_variable(family: str) -> str:
+    return f"HF_{family.upper()}_MODEL_REPO"
+
+
 def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
@@ -226,9 +248,3 @@ def _sentence(detail: dict[str, Any]) -> str:
     if ", got " in message:
         return f"{place}: {message}; correct it." if place else message
     return f"{place}: {message}, got {detail['input']!r}; correct it." if place else message
-
-
-@lru_cache(maxsize=1)
-def current_settings() -> Settings:
-    """Give the settings of this process: the environment as it was when first asked for."""
-    return read_settings()

@@ -1,21 +1,22 @@
 """What the commands share: options, the console, how an error looks, how years and files are read, the session."""
 
 import logging
-import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.paths import DataPath
-from brain_assets.store.names import POLICY_FAMILIES
+from brain_assets.graph.instance import Session, open_session
+from brain_assets.graph.years import Years
+from brain_assets.settings import read_settings
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -80,60 +81,31 @@ def warnings_shown() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def settings_of(market: str | None, engine: str | None = None) -> Any:
-    """Let the command line win over the environment, for this process and those that it starts."""
-    from brain_assets.settings import current_settings
-
-    if market is not None:
-        os.environ["BRAIN_MARKET"] = market
-    if engine is not None:
-        os.environ["BRAIN_ENGINE"] = engine
-    return current_settings()
+def session(market: str | None, engine: str | None = None) -> AbstractContextManager[Session]:
+    """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
+    return open_session(read_settings(market=market, engine=engine))
 
 
-def data_dir() -> DataPath:
-    """Give the data folder of the settings."""
-    from brain_assets.settings import current_settings
-
-    return current_settings().data_dir
-
-
-@contextmanager
-def session(market: str | None, engine: str | None = None) -> Iterator[tuple[Any, Any]]:
-    """Load the definitions and open the user's instance; slow to import, so only once it is needed."""
-    settings = settings_of(market, engine)
-    from brain_assets.graph.instance import open_session
-
-    with open_session(settings) as opened:
-        yield opened
-
-
-def parse_years(text: str | None) -> list[int]:
+def parse_years(text: str | None, years: Years) -> list[int]:
     """Read ``2021`` or ``2019-2022`` against the years that exist."""
-    from brain_assets.graph.partitions import partition_years
-
-    existing = partition_years()
-    if not existing:
-        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
+    existing = range(years.first, years.last() + 1)
     if text is None:
-        return existing
-    years = read_years(text)
-    outside = [year for year in years if year not in existing]
+        return list(existing)
+    asked = read_years(text)
+    outside = [year for year in asked if year not in existing]
     if outside:
         raise SettingsError(
             f"years: expected years from {existing[0]} to {existing[-1]}, got {outside[0]}; choose among those (the "
             "first holds the whole bootstrap window; BRAIN_FIRST_YEAR, BRAIN_BOOTSTRAP_YEARS and BRAIN_LAST_YEAR move "
             "them)."
         )
-    return list(years)
+    return list(asked)
 
 
 def read_config(path: Path | None) -> Mapping[str, Any]:
     """Read a run configuration; none: an empty one. Raises `ConfigError`."""
     if path is None:
         return {}
-    import yaml
-
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -147,12 +119,12 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-def with_seeds(config: Mapping[str, Any], n_seeds: int | None) -> Mapping[str, Any]:
-    """Give a run configuration that trains each policy so many times; None: as it says itself."""
+def with_seeds(config: Mapping[str, Any], n_seeds: int | None, policies: Iterable[str]) -> Mapping[str, Any]:
+    """Give a run configuration that trains each of some policies so many times; None: as it says itself."""
     if n_seeds is None:
         return config
     merged = {**config, "ops": {**_mapping_at(config, "ops")}}
-    for family in POLICY_FAMILIES:
+    for family in policies:
         entry = _mapping_at(merged["ops"], f"{family}_policy")
         merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
     return merged

@@ -16,7 +16,6 @@ from upath import UPath
 
 from brain_assets import objects as object_store
 from brain_assets.paths import parse_place
-from brain_assets.settings import current_settings
 
 BUCKET = "results"
 STALL, DROP, TRUNCATE = "stall", "drop", "truncate"
@@ -150,7 +149,6 @@ class _Handler(BaseHTTPRequestHandler):
 def forget_connections() -> None:
     """Let the next request find its server and credentials anew."""
     object_store.filesystem.cache_clear()
-    current_settings.cache_clear()
 
 
 @lru_cache

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from brain_assets.errors import SettingsError
-from brain_assets.settings import current_settings, read_settings
+from brain_assets.settings import read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "HF_PATCHTST_MODEL_REPO": "user/patchtst",
         "HF_PPO_MODEL_REPO": "user/ppo",
         "HF_SAC_MODEL_REPO": "user/sac",
+        "BRAIN_PLUGINS": "brain_assets.portfolio.ppo, brain_assets.forecasting.lstm",
         "BRAIN_ALERT_SLACK_WEBHOOK": "https://hooks.example.org/services/secret",
         "BRAIN_ALERT_SMTP": "smtps://ada:secret@mail.example.org",
         "BRAIN_ALERT_EMAIL": "ada@example.org, bob@example.org",
@@ -68,7 +69,11 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "DAGSTER_HOME": "/tmp/home",
     }.items():
         monkeypatch.setenv(name, value)
-    assert read_settings().model_dump() == {
+    settings = read_settings()
+    assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
+        family: f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")
+    }
+    assert settings.model_dump() == {
         "market": "files",
         "data_dir": Path("/tmp/elsewhere"),
         "symbols": ("AAA", "BBB"),
@@ -77,12 +82,9 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "last_year": 2010,
         "files_dir": Path("/tmp/files"),
         "edgar_identity": "Ada Lovelace ada@example.org",
+        "plugins": ("brain_assets.portfolio.ppo", "brain_assets.forecasting.lstm"),
         "storage_backend": "hf",
         "hf_token": SecretStr("hf_secret"),
-        "hf_lstm_model_repo": "user/lstm",
-        "hf_patchtst_model_repo": "user/patchtst",
-        "hf_ppo_model_repo": "user/ppo",
-        "hf_sac_model_repo": "user/sac",
         "alert_slack_webhook": SecretStr("https://hooks.example.org/services/secret"),
         "alert_smtp": SecretStr("smtps://ada:secret@mail.example.org"),
         "alert_email": ("ada@example.org", "bob@example.org"),
@@ -160,16 +162,12 @@ def test_settings_are_frozen() -> None:
     assert settings.first_year == 2016
 
 
-def test_the_process_reads_its_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    current_settings.cache_clear()
-    try:
-        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
-        assert current_settings().first_year == 2001
-        monkeypatch.setenv("BRAIN_FIRST_YEAR", "2002")
-        assert current_settings().first_year == 2001
-        assert read_settings().first_year == 2002
-    finally:
-        current_settings.cache_clear()
+def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_MARKET", "sample")
+    monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
+    told = read_settings(market="live", engine="ray").environment()  # live is the default, but said
+    assert (told["BRAIN_MARKET"], told["BRAIN_ENGINE"], told["BRAIN_FIRST_YEAR"]) == ("live", "ray", "2001")
+    assert os.environ["BRAIN_MARKET"] == "sample"
 
 
 # Wrong values

@@ -14,13 +14,21 @@ import pydantic
 from brain_assets.arrays import FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ForecastError
-from brain_assets.forecasting.features import CHANNELS, Target, build_features, known_returns, scale_features
+from brain_assets.forecasting.features import (
+    CHANNELS,
+    Target,
+    build_features,
+    known_returns,
+    scale_features,
+    sees_signals,
+)
 from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Family
 from brain_assets.store.scaler import check_scaler
+from brain_assets.store.tables import RAW
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -52,6 +60,11 @@ class Forecaster(Family):
     channels: ClassVar[tuple[str, ...]]
     """What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals."""
     Config: ClassVar[type[ForecasterConfig]]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Raw tables that its channels come from: prices alone, or news and fundamentals too."""
+        return RAW if sees_signals(self.channels) else RAW[:1]
 
     @abstractmethod
     def fit(

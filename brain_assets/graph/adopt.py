@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_TAG,
@@ -22,18 +23,15 @@ from dagster._core.definitions.data_version import (
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from brain_assets import registry
 from brain_assets.errors import HubError, SnapshotError
-from brain_assets.graph.assets import YEARLY_ASSETS
-from brain_assets.graph.partitions import partition_years
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
-from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
+from brain_assets.graph.snapshots import HubState, Snapshots, location_metadata, snapshot_metadata
 from brain_assets.progress import warn
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.versions import CODE_VERSIONS
-
-_INPUTS = {asset.key.to_user_string(): sorted(asset.asset_deps[asset.key]) for asset in YEARLY_ASSETS}
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,20 @@ class Adopted:
     event: dg.AssetMaterialization
 
 
-def adoptable(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[Adopted]:
+def adoptable(instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], snapshots: Snapshots) -> Iterator[Adopted]:
     """Find the snapshots, on this machine and on the Hub, that an instance has not seen; the oldest of a family first.
 
     One on this machine is new to it if its fingerprint is another than that of the last materialization; one that is
     on the Hub alone, if there is no materialization. A Hub that fails is said so, and passed over.
     """
-    years = partition_years()
-    for asset, family in SNAPSHOT_FAMILY.items():
-        commits = _commits(snapshots[family])
-        for year in years:
+    for family, storage in snapshots.items():
+        commits, asset = _commits(storage), registry.get(family).asset
+        node = graph.get(dg.AssetKey(asset))
+        for year in map(int, node.partitions_def.get_partition_keys() if node.partitions_def else ()):
             if _is_under_way(instance, year):  # it reports for itself
                 continue
             try:
-                found = _find(asset, year, snapshots[family], commits, _data_version(instance, asset, year))
+                found = _find(node, year, storage, commits, _data_version(instance, asset, year))
             except (HubError, SnapshotError) as error:
                 warn(f"not adopted: {error}")
                 continue
@@ -72,22 +70,23 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
 
     Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
     """
-    for asset, family in SNAPSHOT_FAMILY.items():
-        storage = snapshots[family]
+    for family, storage in snapshots.items():
         if storage.hub is None:
             continue
+        asset = registry.get(family).asset
         try:
             for row in storage.compare():
                 if row.to_complete and not _is_under_way(instance, row.cutoff_date.year):
                     copy = storage.upload_snapshot_to_hf(row.cutoff_date)
-                    state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
-                    yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=state.metadata)
+                    metadata = HubState.of(copy).metadata
+                    yield dg.AssetObservation(asset, partition=str(row.cutoff_date.year), metadata=metadata)
         except HubError as error:
             warn(f"hub: still pending: {error}")
-    for family in FORECASTER_FAMILIES:
-        for branch, copy in MainVersions(snapshots[family]).complete():
-            state = HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
-            yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **state.metadata})
+    for family, storage in snapshots.items():
+        if registry.get(family).role == "forecaster":
+            for branch, copy in MainVersions(storage).complete():
+                metadata = {"branch": branch, **HubState.of(copy).metadata}
+                yield dg.AssetObservation(f"{family}_model", metadata=metadata)
 
 
 def _is_under_way(instance: dg.DagsterInstance, year: int) -> bool:
@@ -108,15 +107,20 @@ def _commits(storage: SnapshotLocalStorage) -> dict[datetime.date, str]:
 
 
 def _find(
-    asset: str, year: int, storage: SnapshotLocalStorage, commits: Mapping[datetime.date, str], seen: str | None
+    node: BaseAssetNode,
+    year: int,
+    storage: SnapshotLocalStorage,
+    commits: Mapping[datetime.date, str],
+    seen: str | None,
 ) -> Adopted | None:
     """Give a year's snapshot, if it is one that was not seen; one on this machine must load."""
     cutoff_date = cutoff_of_year(year)
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
         snapshot = storage.load_snapshot(cutoff_date)
-        metadata = snapshot_metadata(snapshot, str(storage.path(cutoff_date)), _hub_state(storage, cutoff_date))
-        return _adopted(asset, year, "this machine", snapshot.metadata["fingerprint"], metadata)
+        location = location_metadata(storage.path(cutoff_date), _hub_state(storage, cutoff_date))
+        metadata = {**location, **snapshot_metadata(snapshot)}
+        return _adopted(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     if local is None and seen is None and cutoff_date in commits:
         fingerprint = storage.read_hf_manifest(cutoff_date, commits[cutoff_date])["fingerprint"]
         branch = storage.repo.url(snapshot_name(cutoff_date))
@@ -125,7 +129,7 @@ def _find(
             "fingerprint": fingerprint["value"],
             **HubState("on the Hub only", branch, commits[cutoff_date]).metadata,
         }
-        return _adopted(asset, year, "the Hub", fingerprint, metadata)
+        return _adopted(node, year, "the Hub", fingerprint, metadata)
     return None
 
 
@@ -145,14 +149,19 @@ def _data_version(instance: dg.DagsterInstance, asset: str, year: int) -> str | 
     return version.value if version else None
 
 
-def _adopted(asset: str, year: int, place: str, fingerprint: Mapping[str, Any], metadata: Mapping[str, Any]) -> Adopted:
-    if fingerprint.get("code") != CODE_VERSIONS[asset]:
+def _adopted(
+    node: BaseAssetNode, year: int, place: str, fingerprint: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> Adopted:
+    asset = node.key.to_user_string()
+    if fingerprint.get("code") != node.code_version:
         raise SnapshotError(
-            f"{asset}[{year}]: expected one made by code version {CODE_VERSIONS[asset]}, got one by "
+            f"{asset}[{year}]: expected one made by code version {node.code_version}, got one by "
             f"{fingerprint.get('code')!r} on {place}; run the year."
         )
-    tags = {DATA_VERSION_TAG: str(fingerprint["value"]), CODE_VERSION_TAG: CODE_VERSIONS[asset]}
-    for key in _INPUTS[asset]:  # not seen either: without these tags Dagster calls it stale, whatever there is
+    tags = {DATA_VERSION_TAG: str(fingerprint["value"]), CODE_VERSION_TAG: str(node.code_version)}
+    for key in sorted(
+        node.parent_keys
+    ):  # not seen either: without these tags Dagster calls it stale, whatever there is
         tags |= {
             get_input_data_version_tag(key): UNKNOWN_DATA_VERSION.value,
             get_input_event_pointer_tag(key): NULL_EVENT_POINTER,
@@ -177,11 +186,12 @@ def _adopted(asset: str, year: int, place: str, fingerprint: Mapping[str, Any], 
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def adopt(
-    context: dg.SensorEvaluationContext, snapshots: dg.ResourceParam[Snapshots]
+    context: dg.SensorEvaluationContext, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> dg.SensorResult | dg.SkipReason:
     """Adopt what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
-    quick = {family: storage.no_retry() for family, storage in snapshots.items()}
-    adopted = [found.event for found in adoptable(context.instance, quick)]
+    graph = context.repository_def.asset_graph  # type: ignore[union-attr]  # there is one in every tick
+    quick = {family: storage.no_retry() for family, storage in snapshot_io.storages.items()}
+    adopted = [found.event for found in adoptable(context.instance, graph, quick)]
     pushed = list(complete_pushes(context.instance, quick))
     if not adopted and not pushed:
         places = ", ".join(f"{storage.folder}" for storage in quick.values())

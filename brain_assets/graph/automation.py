@@ -26,11 +26,12 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import DataProvenance, extract_data_provenance_from_entry
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.partitions import is_needed
+from brain_assets.graph.years import is_needed
 
 MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 
@@ -41,13 +42,14 @@ class _Record:
     Parameters
     ----------
     instance : DagsterInstance
+    graph : BaseAssetGraph
     """
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, graph: BaseAssetGraph[Any]) -> None:
         self._instance = instance
         self.latest = cache(self._latest)
         self.made_from = cache(self._made_from)
-        self.refused = cache(partial(failed_blocking_checks, instance))
+        self.refused = cache(partial(failed_blocking_checks, instance, graph))
 
     def _latest(self, key: dg.AssetKey) -> Mapping[str, int]:
         """Give the number of the newest materialization of each partition of an asset; numbers grow with time."""
@@ -83,7 +85,7 @@ class _OurCondition(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Tell for which of the candidates it is true."""
         view = context.asset_graph_view
-        record = _RECORDS.setdefault(view, _Record(view.instance))
+        record = _RECORDS.setdefault(view, _Record(view.instance, view.asset_graph))
         candidates = context.candidate_subset.expensively_compute_asset_partitions()
         true = {candidate for candidate in candidates if self.is_true(candidate, record, view)}
         return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, true))

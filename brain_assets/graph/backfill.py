@@ -7,14 +7,15 @@ from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
+from dagster._config.errors import DagsterEvaluationErrorReason
 
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.assets.week import chosen_week
 from brain_assets.graph.failures import failed_steps
-from brain_assets.graph.jobs import main_versions, tear_sheet, walkforward, weekly_weights
+from brain_assets.graph.jobs import MAIN_VERSIONS, TEAR_SHEET, WALKFORWARD, WEEKLY_WEIGHTS
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
-from brain_assets.graph.so_far import Clock, last_partition_year
-from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
+from brain_assets.graph.so_far import Clock
+from brain_assets.graph.status import State, StatusReader, asset_names, existing_years, parents_of
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
@@ -79,10 +80,10 @@ class Backfill:
                 f"--assets: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them."
             )
         self._assets = [name for name in known if not assets or name in assets]
-        self._job = defs.resolve_job_def(walkforward.name)
-        self._main_job = defs.resolve_job_def(main_versions.name)
-        self._report_job = defs.resolve_job_def(tear_sheet.name)
-        self._week_job = defs.resolve_job_def(weekly_weights.name)
+        self._job = defs.resolve_job_def(WALKFORWARD)
+        self._main_job = defs.resolve_job_def(MAIN_VERSIONS)
+        self._report_job = defs.resolve_job_def(TEAR_SHEET)
+        self._week_job = defs.resolve_job_def(WEEKLY_WEIGHTS)
         self._parents = cache(partial(parents_of, defs.resolve_asset_graph()))  # asked again and again, and slow
         self.options = self._check_config(run_config or {})
         self._broken: set[tuple[str, int]] = set()
@@ -196,7 +197,7 @@ class Backfill:
         options = {**self.options.get("target_weights", {}), **({} if date is None else {"date": date})}
         week = chosen_week(options.get("date"), self._clock)
         options["date"] = str(week.start)  # asked for, so that a refusal is a failure
-        before = ["raw_so_far"] if week.decided.year > last_partition_year() else []
+        before = ["raw_so_far"] if week.decided.year > max(existing_years(self._defs), default=0) else []
         return self._run_alone(self._week_job, "target_weights", options, before)
 
     def _run_alone(
@@ -245,6 +246,8 @@ class Backfill:
     def _config_problem(self, job: dg.JobDefinition, problem: Any) -> str:
         """Put one of Dagster's findings into words: its own spell out the whole schema."""
         levels, data = problem.stack.levels, problem.error_data
+        if problem.reason is DagsterEvaluationErrorReason.FAILED_POST_PROCESSING:
+            raise ConfigError(str(data.message).strip().split(": ", 1)[1])
         place = ".".join(levels) or "top level"
         unknown = [data.field_name] if hasattr(data, "field_name") else getattr(data, "field_names", [])
         if unknown:

@@ -11,15 +11,11 @@ variables are shown to everyone who can open Ray's dashboard, so only settings a
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-import pydantic
 import sqlalchemy.exc
 import tenacity
-import yaml
 from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
 from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import StepRetryData
@@ -28,10 +24,10 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepDe
 from dagster_ray.core.executor import RayStepHandler
 from ray.job_submission import JobSubmissionClient
 
-from brain_assets.errors import ConfigError, StorageError
-from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
+from brain_assets.errors import StorageError
+from brain_assets.graph.cluster_config import LOCAL_ADDRESS, ClusterConfig, read_cluster_config, step_environment
 from brain_assets.progress import LOGGER, warn
-from brain_assets.settings import Settings, current_settings
+from brain_assets.settings import Settings
 
 T = TypeVar("T")
 
@@ -40,89 +36,6 @@ SECONDS_BETWEEN_LOOKS = 5
 
 MAX_AWAY_SECONDS = 600
 """How long Dagster's database or the cluster may be away before a run gives up."""
-
-LOCAL_ADDRESS = "http://127.0.0.1:8265"
-"""Ray's dashboard on the machine where a cluster was started with its defaults."""
-
-
-class StepResources(pydantic.BaseModel):
-    """What a step asks of a node."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    num_cpus: float = pydantic.Field(1.0, ge=0)
-    """Cores, or a share of one. What asks for nothing at all runs on the head node."""
-    num_gpus: float = pydantic.Field(0.0, ge=0)
-    memory: int | None = pydantic.Field(None, gt=0)
-    """Bytes; None: not asked for."""
-    resources: dict[str, float] = {}
-    """Of the cluster's own kinds, such as a label of big nodes."""
-
-
-class ClusterConfig(pydantic.BaseModel):
-    """What ``BRAIN_CLUSTER_CONFIG`` may say."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    address: str | None = None
-    """Of Ray's dashboard, ``http://head:8265``; None: ``RAY_ADDRESS``, else `LOCAL_ADDRESS`."""
-    env_vars: tuple[str, ...] = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
-    """Names of variables that are handed to steps as they are here, beside the settings; none that is secret."""
-    runtime_env: dict[str, Any] = {}
-    """Of Ray, for nodes that lack the package."""
-    max_runs: int = pydantic.Field(32, ge=1)
-    """Runs that one `brain-assets backfill` has under way; Ray lets those wait that there is no room for."""
-    lost_jobs: int = pydantic.Field(3, ge=0)
-    """How often a step whose job died is started again."""
-    resources: dict[str, StepResources] = {}
-    """By asset, else by pool (``training``, ``market``)."""
-
-    def resources_of(self, asset: str) -> StepResources:
-        """Give what the step of an asset asks for."""
-        for name in (asset, pool_of(asset)):
-            if name in self.resources:
-                return self.resources[name]
-        return StepResources(num_cpus=0.25) if pool_of(asset) == MARKET_POOL else StepResources()
-
-
-@lru_cache(maxsize=1)
-def _pools() -> Mapping[str, str | None]:
-    from brain_assets.graph.assets import ASSETS
-
-    return {asset.key.to_user_string(): asset.op.pool for asset in ASSETS}
-
-
-def pool_of(asset: str) -> str | None:
-    """Give the pool of an asset; None: it is in none."""
-    return _pools().get(asset)
-
-
-def read_cluster_config(path: Path | None) -> ClusterConfig:
-    """Read the file; None: everything as by default.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, is not YAML, or says what is not known.
-    """
-    if path is None:
-        return ClusterConfig()
-    try:
-        config = ClusterConfig.model_validate(yaml.safe_load(path.read_text()) or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{path}: expected a YAML file, got: {said}; correct BRAIN_CLUSTER_CONFIG.") from error
-    except pydantic.ValidationError as error:
-        found = error.errors()[0]
-        place = ".".join(map(str, found["loc"]))
-        raise ConfigError(f"{path}: {place}: {found['msg']}, got {found['input']!r}; correct the file.") from error
-    unknown = sorted(set(config.resources) - set(_pools()) - {MARKET_POOL, TRAINING_POOL})
-    if unknown:
-        raise ConfigError(
-            f"{path}: expected under resources names of assets, {MARKET_POOL} or {TRAINING_POOL}, got "
-            f"{', '.join(unknown)}; correct them."
-        )
-    return config
 
 
 def open_client(config: ClusterConfig) -> JobSubmissionClient:
@@ -138,36 +51,28 @@ def open_client(config: ClusterConfig) -> JobSubmissionClient:
         ) from error
 
 
-def step_environment(settings: Settings, config: ClusterConfig) -> dict[str, str]:
-    """Give the variables that a step needs to see the same world as this process; none is secret.
-
-    A relative folder would mean another one there. Dagster's home is not among them: a step is told of the instance.
-    """
-    handed = settings.differing_variables()
-    handed.pop("DAGSTER_HOME", None)
-    for name in ("BRAIN_DATA_DIR", "BRAIN_FILES_DIR", "BRAIN_CLUSTER_CONFIG"):
-        value = handed.get(name, "data" if name == "BRAIN_DATA_DIR" else "")
-        if value and "://" not in value:
-            handed[name] = str(Path(value).resolve())
-    named = {name: os.environ[name] for name in config.env_vars if name in os.environ}
-    return {"OMP_NUM_THREADS": "1", **named, **handed}
-
-
 class _StepHandler(RayStepHandler):
     """Submits a step with what its asset asks for, and takes it for lost only if two looks in a row say so.
 
     A step that fails says so in Dagster's log and then ends its job as failed: one look may come between.
     """
 
-    def __init__(self, client: JobSubmissionClient, config: ClusterConfig, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        client: JobSubmissionClient,
+        config: ClusterConfig,
+        pools: Mapping[str, str | None],
+        environment: Mapping[str, str],
+    ) -> None:
         super().__init__(client, None, None, None, None, None, None)
-        self._config, self._environment = config, dict(environment)
+        self._config, self._pools, self._environment = config, pools, dict(environment)
         self._looks_dead: set[str] = set()
         self._silent_since: float | None = None
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Submit the job."""
-        asked = self._config.resources_of(self._get_step_key(step_handler_context))
+        asset = self._get_step_key(step_handler_context)
+        asked = self._config.resources_of(asset, self._pools.get(asset))
         runtime_env = self._config.runtime_env
         handler = RayStepHandler(
             client=self.client,
@@ -200,9 +105,15 @@ class _StepHandler(RayStepHandler):
 class ClusterExecutor(StepDelegatingExecutor):
     """Runs each step as a job; starts those again whose job was lost, and waits while the database is away."""
 
-    def __init__(self, client: JobSubmissionClient, settings: Settings, config: ClusterConfig) -> None:
+    def __init__(
+        self,
+        client: JobSubmissionClient,
+        settings: Settings,
+        config: ClusterConfig,
+        pools: Mapping[str, str | None],
+    ) -> None:
         super().__init__(
-            _StepHandler(client, config, step_environment(settings, config)),
+            _StepHandler(client, config, pools, step_environment(settings, config)),
             retries=RetryMode.ENABLED,
             check_step_health_interval_seconds=SECONDS_BETWEEN_LOOKS,
             should_verify_step=True,
@@ -253,9 +164,12 @@ def stop_jobs_of(client: JobSubmissionClient, run_ids: Sequence[str]) -> None:
             warn(f"stopped job {job.submission_id}: its run is over")
 
 
-@dg.executor(name="ray", requirements=multiple_process_executor_requirements())
-def cluster_executor(_context: dg.InitExecutorContext) -> ClusterExecutor:
-    """Run each step as a job of the Ray cluster that the settings name."""
-    settings = current_settings()
-    config = read_cluster_config(settings.cluster_config)
-    return ClusterExecutor(open_client(config), settings, config)
+def cluster_executor(settings: Settings, pools: Mapping[str, str | None]) -> dg.ExecutorDefinition:
+    """Give what runs each step as a job of the Ray cluster that the settings name; `pools`: that of each asset."""
+
+    @dg.executor(name="ray", requirements=multiple_process_executor_requirements())
+    def ray_executor(_context: dg.InitExecutorContext) -> ClusterExecutor:
+        config = read_cluster_config(settings.cluster_config, pools)
+        return ClusterExecutor(open_client(config), settings, config, pools)
+
+    return ray_executor

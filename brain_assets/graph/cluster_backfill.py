@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+import dagster as dg
 from dagster import AssetKey
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.storage.tags import PARTITION_NAME_TAG
@@ -24,20 +25,14 @@ from dagster._grpc.types import ExecuteRunArgs
 from ray.job_submission import JobSubmissionClient
 
 from brain_assets.graph.backfill import Backfill, Outcome, run_failure
-from brain_assets.graph.cluster import (
-    ClusterConfig,
-    open_client,
-    patiently,
-    pool_of,
-    read_cluster_config,
-    stop_jobs_of,
-)
-from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.cluster import open_client, patiently, stop_jobs_of
+from brain_assets.graph.cluster_config import ClusterConfig, read_cluster_config
+from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, name_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.progress import report, warn
-from brain_assets.settings import current_settings
+from brain_assets.settings import Settings
 
 Unit = tuple[str, int]
 """An asset and a year."""
@@ -59,9 +54,18 @@ class _Run:
 class ClusterBackfill(Backfill):
     """Years of assets on one instance, each step a job of a cluster; see `Backfill`."""
 
+    def __init__(self, settings: Settings, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._settings = settings
+
     @cached_property
     def _config(self) -> ClusterConfig:
-        return read_cluster_config(current_settings().cluster_config)
+        assets = self._defs.resolve_asset_graph().get_all_asset_keys()
+        return read_cluster_config(self._settings.cluster_config, [key.to_user_string() for key in assets])
+
+    def _pool_of(self, asset: str) -> str | None:
+        node = self._job.get_node_named(asset).definition
+        return node.pool if isinstance(node, dg.OpDefinition) else None
 
     @cached_property
     def _client(self) -> JobSubmissionClient:
@@ -70,7 +74,7 @@ class ClusterBackfill(Backfill):
     @cached_property
     def _reconstructable(self) -> ReconstructableJob:
         repository = ReconstructableRepository.for_module("brain_assets.definitions", "defs")
-        return repository.get_reconstructable_job(walkforward.name)
+        return repository.get_reconstructable_job(WALKFORWARD)
 
     def run(self, years: Sequence[int], on_year: Callable[[int, Sequence[str]], None]) -> Iterator[Outcome]:
         """Run the years, and give the outcome of each asset and year when it is known."""
@@ -105,7 +109,9 @@ class ClusterBackfill(Backfill):
     def _must_queue(self, unit: Unit, running: Iterable[Unit]) -> bool:
         """Tell whether there is no room for a unit, or its source of data is being asked for another year."""
         under_way = [name for name, _ in running]
-        return len(under_way) >= self._config.max_runs or (pool_of(unit[0]) == MARKET_POOL and unit[0] in under_way)
+        return len(under_way) >= self._config.max_runs or (
+            self._pool_of(unit[0]) == MARKET_POOL and unit[0] in under_way
+        )
 
     def _decide(self, unit: Unit, reader: StatusReader) -> Outcome | str:
         name, year = unit
@@ -125,20 +131,22 @@ class ClusterBackfill(Backfill):
     def _start(self, unit: Unit, reason: str, attempt: int = 0) -> _Run:
         """Start a run in a process of its own."""
         name, year = unit
-        selection = frozenset([AssetKey(name)])
-        job = self._reconstructable.get_subset(asset_selection=selection)
+        selection, origin = frozenset([AssetKey(name)]), self._reconstructable.get_python_origin()
         run = patiently(
             lambda: self._instance.create_run_for_job(
-                job_def=job.get_definition(),
+                job_def=self._job.get_subset(asset_selection=selection),
                 run_config=self._run_config([name]),
                 tags={PARTITION_NAME_TAG: str(year)},
                 asset_selection=selection,
-                job_code_origin=job.get_python_origin(),
+                job_code_origin=origin,
             )
         )
-        arguments = ExecuteRunArgs(job.get_python_origin(), run.run_id, self._instance.get_ref()).get_command_args()
+        arguments = ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args()
         command = [sys.executable, "-m", *arguments]  # they begin with `dagster`, which need not be on the PATH here
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        environment = self._settings.environment()
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         patiently(lambda: self._instance.add_run_tags(run.run_id, {PROCESS_TAG: name_process(process.pid)}))
         return _Run(reason, run.run_id, process, attempt)
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import dagster as dg
 import pydantic
+from dagster._config.errors import PostProcessingError
 
 from brain_assets.device import Device
+from brain_assets.errors import ConfigError, PluginError
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
-from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.finbert import DEFAULT_MODEL
-from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.sac import SacConfig
+from brain_assets.registry import Family
 
 FORCE = "Do it again even if it is there already."
 
@@ -65,31 +64,53 @@ class ForecastsConfig(dg.Config):
     )
 
 
-class LstmRunConfig(LstmConfig, TrainingConfig):
-    """How the LSTM is trained, and where."""
+class ModelRunConfig(dg.Shape):
+    """What the launchpad knows of the run configuration of an asset that trains: its fields, and what is refused.
 
+    A value that a family's configuration refuses, alone or beside the others, is refused before a run begins: by the
+    launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
+    with bounds is checked in the run only.)
 
-class PatchTstRunConfig(PatchTstConfig, TrainingConfig):
-    """How the PatchTST is trained, and where."""
+    Parameters
+    ----------
+    family : Family
+    base : type
+        What the asset is told beside it.
+    """
 
+    def __new__(cls, *_: Any) -> "ModelRunConfig":
+        """Make one of its own: Dagster shares shapes with equal fields."""
+        self = object.__new__(cls)
+        self._initialized = False
+        return self
 
-class PpoRunConfig(PpoConfig, SeedsConfig):
-    """How the PPO policy is trained, where, and how often."""
+    def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
+        self._config_class = family.Config
+        taken = sorted(set(base.model_fields) & set(family.Config.model_fields))
+        if taken:
+            raise PluginError(
+                f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
+                "rename the field."
+            )
+        self._run_config: type[Any] = type(family.Config.__name__, (family.Config, base), {})
+        schema: Any = self._run_config.to_config_schema().config_type
+        super().__init__(schema.fields, description=family.Config.__doc__)  # type: ignore[no-untyped-call]
 
+    def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
+        try:
+            self.read(value)
+        except ConfigError as error:
+            raise PostProcessingError(str(error)) from error
+        return value
 
-class SacRunConfig(SacConfig, SeedsConfig):
-    """How the SAC policy is trained, where, and how often."""
+    def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Give the family's configuration that some values mean, and what the asset is told beside it.
 
-
-MODEL_CONFIGS: Mapping[str, tuple[type[TrainingConfig], type[Any]]] = {
-    "lstm": (LstmRunConfig, LstmConfig),
-    "patchtst": (PatchTstRunConfig, PatchTstConfig),
-    "ppo": (PpoRunConfig, PpoConfig),
-    "sac": (SacRunConfig, SacConfig),
-}
-"""Family -> the configuration of its asset, and the plain package's."""
-
-
-def to_domain(run_config: Any, config_class: type[Any]) -> Any:
-    """Turn a run configuration into the plain package's; raises `ConfigError` on impossible values."""
-    return config_class.of(run_config)
+        Raises
+        ------
+        ConfigError
+            On values that are impossible.
+        """
+        given = self._run_config(**values)
+        return self._config_class.of(given), given

@@ -73,11 +73,12 @@ def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
     return {
         "train/annual_growth": training["annual_growth"],
         "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
-        **{f"train/{name}": training[name] for name in POLICY_EVIDENCE},
+        **{f"train/{name}": training[name] for name in POLICY_EVIDENCE if name in training},
         "neutral_signals": ", ".join(snapshot.metadata["neutral_signals"]) or "none",
-        "learning_curve": reward_curve(
-            f"{snapshot.family} policy {snapshot.cutoff_date}",
-            [point["steps"] for point in training["curve"]],
-            [point["reward"] for point in training["curve"]],
-        ),
+        **({"learning_curve": _rewards(snapshot, training["curve"])} if training["curve"] else {}),
     }
+
+
+def _rewards(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
+    steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))
+    return reward_curve(f"{snapshot.family} policy {snapshot.cutoff_date}", steps, rewards)

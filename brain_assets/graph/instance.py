@@ -1,7 +1,6 @@
 """The user's Dagster instance, for the command line."""
 
 import fcntl
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -12,9 +11,13 @@ import sqlalchemy.exc
 from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
+from brain_assets.graph.build import Project, open_project
 from brain_assets.graph.pools import let_training_use_all_cores
-from brain_assets.paths import DataPath, is_remote
+from brain_assets.paths import folder_here
 from brain_assets.settings import Settings
+
+Session = tuple[Project, dg.DagsterInstance]
+"""What a command works on."""
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -24,7 +27,7 @@ def dagster_home(settings: Settings) -> Path:
     for ``s3://bucket/prefix`` in ``data/dagster-s3-bucket-prefix``. Several machines that are to share them set
     DAGSTER_HOME and a database server in its ``dagster.yaml``.
     """
-    home = (settings.dagster_home or _own_home(settings.data_dir)).resolve()
+    home = (settings.dagster_home or folder_here(settings.data_dir, "dagster")).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
@@ -35,27 +38,19 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
-def _own_home(data_dir: DataPath) -> Path:
-    if not is_remote(data_dir):
-        return data_dir / "dagster"
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(data_dir)).strip("-")
-    return Path("data") / f"dagster-{slug}"
-
-
 @contextmanager
-def open_session(settings: Settings) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance]]:
-    """Load the definitions and open the instance.
+def open_session(settings: Settings) -> Iterator[Session]:
+    """Open what the settings stand for, and the instance.
 
     Raises
     ------
     StorageError
         If the data folder is another market's, or the instance cannot be opened or its database not be written.
     """
-    from brain_assets.definitions import defs
-
-    (defs.resources or {})["tables"].check_identity()
+    project = open_project(settings)
+    (project.definitions.resources or {})["table_io"].store.check_identity()
     with _opened(dagster_home(settings)) as instance:
-        yield defs, instance
+        yield project, instance
 
 
 def prepare_ui(settings: Settings) -> Path:

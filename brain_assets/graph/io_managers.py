@@ -1,11 +1,25 @@
-"""Tables in and out of assets: always one DataFrame in date order, for one partition or many, on disk or in memory."""
+"""What stands between assets and stores: tables and snapshots in and out, on disk or in memory."""
 
+import datetime
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from brain_assets import registry
+from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError
+from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
+from brain_assets.graph.sources import StoredSnapshots, memory_folder
+from brain_assets.paths import DataPath
+from brain_assets.progress import warn
+from brain_assets.registry import Families, families_of
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import TableStore
+
+Found = tuple[ModelSnapshot | None, str]
+"""The snapshot with a fingerprint, if there is one, and why it was not taken from the Hub, if that was tried."""
 
 
 class TableIOManager(dg.IOManager):
@@ -15,17 +29,131 @@ class TableIOManager(dg.IOManager):
     ----------
     store : TableStore
         On disk, or in memory for tests (Dagster's own in-memory IO manager ignores partitions).
+    data_dir : Path or UPath, optional
+        Where assets keep what is no table: scores of headlines, records of trials, reports, weekly weights; None:
+        nowhere.
     """
 
-    def __init__(self, store: TableStore) -> None:
-        self._store = store
+    def __init__(self, store: TableStore, data_dir: DataPath | None = None) -> None:
+        self.store, self.data_dir = store, data_dir
+
+    @property
+    def headline_cache(self) -> DataPath | None:
+        """Where scores of headlines are kept."""
+        return self.data_dir / "cache" / "headlines" if self.data_dir else None
+
+    def folder(self, name: str) -> DataPath:
+        """Give a folder of what is no table, such as ``reports``; raises `StorageError` if there is none."""
+        if self.data_dir is None:
+            raise StorageError(f"{name}: expected a folder to write it to, got none; give TableIOManager a data_dir.")
+        return self.data_dir / name
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
         """Write one year."""
-        place = self._store.write(context.asset_key.to_user_string(), int(context.asset_partition_key), obj)
+        place = self.store.write(context.asset_key.to_user_string(), int(context.asset_partition_key), obj)
         context.add_output_metadata({"path": place, "rows": len(obj)})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read the years that the mapping asks for; one that is absent is an error that names it."""
         years = [int(key) for key in context.asset_partition_keys]
-        return self._store.read(context.asset_key.to_user_string(), years)
+        return self.store.read(context.asset_key.to_user_string(), years)
+
+
+class SnapshotIOManager(dg.IOManager):
+    """Keeps the snapshot that an asset returns as a folder and, if there is a Hub, as a branch: those of its family.
+
+    What it hands to an asset that takes snapshots is not read before it is used (`StoredSnapshots`).
+
+    Parameters
+    ----------
+    storages : mapping of str to SnapshotLocalStorage
+        By family.
+    """
+
+    def __init__(self, storages: Snapshots) -> None:
+        self.storages = storages
+        self._in_trouble: set[str] = set()
+
+    def find(self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int = 0) -> Found:
+        """Give the snapshot of a date if it has a fingerprint; one on the Hub is pulled, or it is said why not."""
+        storage = self._storage_of(family, seed)
+        found = storage.read_metadata(cutoff_date)
+        if found is not None and found["fingerprint"]["value"] == fingerprint:
+            try:
+                return storage.load_snapshot(cutoff_date), ""
+            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
+                warn(str(error))
+        if storage.hub is None:
+            return None, ""
+        try:
+            there = storage.download_if(cutoff_date, fingerprint)
+            return (storage.load_snapshot(cutoff_date) if there else None), ""
+        except (HubError, SnapshotError) as error:
+            self._in_trouble.add(family)
+            return None, str(error)
+
+    def keep(self, snapshot: ModelSnapshot, seed: int) -> None:
+        """Write one that was trained with another seed; it is not pushed."""
+        self._storage_of(snapshot.family, seed).write_snapshot(snapshot)
+
+    def place(self, family: str, cutoff_date: datetime.date, seed: int) -> str:
+        """Tell where one that was trained with another seed is kept."""
+        return str(self._storage_of(family, seed).path(cutoff_date))
+
+    def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
+        """Write the folder and push the branch; a push that does not get through stays pending, and fails nothing.
+
+        Nothing is written where the asset says that it found the snapshot.
+        """
+        if not isinstance(obj, ModelSnapshot):
+            raise SnapshotError(
+                f"{context.asset_key.to_user_string()}: expected it to return a ModelSnapshot, got "
+                f"{type(obj).__name__}; return one, or name another IO manager."
+            )
+        storage = self._storage_of(obj.family)
+        if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
+            storage.write_snapshot(obj)
+        # a Hub that has just failed is asked once more only
+        pushing = storage.no_retry() if obj.family in self._in_trouble else storage
+        hub = publish(storage, lambda: pushing.upload_snapshot_to_hf(obj.cutoff_date))
+        self._in_trouble.discard(obj.family)
+        context.add_output_metadata(location_metadata(storage.path(obj.cutoff_date), hub))
+        if context.asset_key.to_user_string() != registry.get(obj.family).asset:
+            context.add_output_metadata({"family": obj.family})
+
+    def load_input(self, context: dg.InputContext) -> StoredSnapshots:
+        """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
+        return StoredSnapshots(self._storage_of(self._family_of(context)), _newest(context))
+
+    def _family_of(self, context: dg.InputContext) -> str:
+        """Tell whose snapshots an asset makes: by its name, or, of an asset of the user's own, by what it has made."""
+        asset = context.asset_key.to_user_string()
+        for family in self.storages:
+            if registry.get(family).asset == asset:
+                return family
+        event = context.instance.get_latest_materialization_event(context.asset_key)
+        made = event.asset_materialization.metadata.get("family") if event and event.asset_materialization else None
+        if made is None:
+            raise SnapshotError(f"{asset}: expected a snapshot that it has made, but there is none; materialize it.")
+        return str(made.value)
+
+    def _storage_of(self, family: str, seed: int = 0) -> SnapshotLocalStorage:
+        if family not in self.storages:
+            raise SnapshotError(
+                f"family: expected one of {', '.join(self.storages)}, got {family}; name its module in BRAIN_PLUGINS."
+            )
+        return self.storages[family].of_seed(seed) if seed else self.storages[family]
+
+
+def memory_snapshot_io(families: Families | None = None) -> SnapshotIOManager:
+    """Give an IO manager that keeps snapshots in the memory of this process; default: of our families."""
+    folder = memory_folder()
+    return SnapshotIOManager({name: SnapshotLocalStorage(name, folder) for name in (families or families_of()).by_name})
+
+
+def _newest(context: dg.InputContext) -> datetime.date:
+    """Give the last cut-off that an input may have; none, before the first year there is."""
+    if not context.has_asset_partitions:
+        return datetime.date.max
+    years = [int(key) for key in context.asset_partition_keys]
+    return cutoff_of_year(max(years)) if years else datetime.date.min

@@ -1,39 +1,61 @@
 """Jobs."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
-from brain_assets.graph.assets import MAIN_MODELS, REPORTS, THIS_WEEK, YEARLY_ASSETS
+from brain_assets.errors import ConfigError
+from brain_assets.graph.assets import Assets
 from brain_assets.graph.checks import with_own_checks
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
 
-# If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each, in
-# the same order, completes them all; what fails for another reason fails again, in seconds.
-walkforward = dg.define_asset_job(
-    "walkforward",
-    selection=with_own_checks([asset.key.to_user_string() for asset in YEARLY_ASSETS]),
-    tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
-    description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
-)
+WALKFORWARD, MAIN_VERSIONS = "walkforward", "main_versions"
+TEAR_SHEET, WEEKLY_WEIGHTS = "tear_sheet", "weekly_weights"
 
-main_versions = dg.define_asset_job(
-    "main_versions",
-    selection=dg.AssetSelection.assets(*MAIN_MODELS),
-    description="Trains the forecasters on all data until the last finished session; what is better becomes current.",
-)
 
-tear_sheet = dg.define_asset_job(
-    "tear_sheet",
-    selection=dg.AssetSelection.assets(*REPORTS),
-    description="Writes the report over the years that were backtested.",
-)
+@dg.failure_hook
+def no_second_try(context: dg.HookContext) -> None:
+    """Let a run that failed for its configuration not be tried again: it would fail again."""
+    if isinstance(context.op_exception, ConfigError):
+        context.instance.add_run_tags(context.run_id, {MAX_RETRIES_TAG: "0"})
 
-weekly_weights = dg.define_asset_job(
-    "weekly_weights",
-    selection=dg.AssetSelection.assets(*THIS_WEEK),
-    description="Fetches the bars since the last complete year, and decides what each strategy would hold this week.",
-)
 
-JOBS = [walkforward, main_versions, tear_sheet, weekly_weights]
+def walkforward_job(assets: Assets) -> UnresolvedAssetJobDefinition:
+    """Define the job of every asset of a year.
+
+    If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each,
+    in the same order, completes them all; what fails for another reason fails again, in seconds.
+    """
+    return dg.define_asset_job(
+        WALKFORWARD,
+        selection=with_own_checks(assets.yearly),
+        tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
+        hooks={no_second_try},
+        description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
+    )
+
+
+def asset_jobs(assets: Assets) -> list[UnresolvedAssetJobDefinition]:
+    """Define the jobs that run assets."""
+    return [
+        walkforward_job(assets),
+        dg.define_asset_job(
+            MAIN_VERSIONS,
+            selection=dg.AssetSelection.assets(*assets.main_models),
+            description="Trains the forecasters on all data until the last finished session; what is better becomes "
+            "current.",
+        ),
+        dg.define_asset_job(
+            TEAR_SHEET,
+            selection=dg.AssetSelection.assets(*assets.reports),
+            description="Writes the report over the years that were backtested.",
+        ),
+        dg.define_asset_job(
+            WEEKLY_WEIGHTS,
+            selection=dg.AssetSelection.assets(*assets.this_week),
+            description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
+            "week.",
+        ),
+    ]

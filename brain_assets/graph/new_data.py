@@ -12,13 +12,15 @@ import dagster as dg
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, partition_years
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.so_far import Clock
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_after_year
 from brain_assets.market.file_sums import Partitions
 from brain_assets.market.file_watch import FileWatch, Look, Memory, Need, recall
 from brain_assets.market.files import FilesMarket, complete_year
+from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.store.tables import RAW, TableStore
 
@@ -30,53 +32,63 @@ COMPLETE = "complete"
 """Fingerprint of a year of the market `live`."""
 
 
-@dg.sensor(
-    name="new_data",
-    target=with_own_checks(RAW),
-    description=(
-        "Asks for the raw tables of years that are new or whose rows have changed: in BRAIN_FILES_DIR, or, for the "
-        f"market live, years that were over {GRACE_SESSIONS} sessions ago. Downloads nothing itself."
-    ),
-    minimum_interval_seconds=60,
-)
-def new_data(
-    context: dg.SensorEvaluationContext,
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-    clock: dg.ResourceParam[Clock],
-) -> dg.SensorResult | dg.SkipReason:
-    """Compare what there is with what is stored."""
-    if isinstance(market, FilesMarket):
-        try:
-            needs, memory, sentences = _needs_of_files(context, market, tables, clock)
-        except MarketError as error:  # no folder: what is remembered stays
-            return dg.SkipReason(str(error))
-    elif market.name == "live":
-        needs, memory, sentences = _needs_of_live(context, clock)
-    else:
-        return dg.SkipReason(f"market {market.name}: nothing new to come, its data is always the same")
-    for sentence in sentences[1:]:  # the first says what was looked at
-        context.log.warning(sentence)
-    cursor = memory.model_dump_json()
-    if not needs:
-        context.update_cursor(cursor)
-        return dg.SkipReason(" ".join(sentences))
-    return dg.SensorResult(run_requests=[*_requests(context.instance, needs)], cursor=cursor)
+def new_data_sensor(settings: Settings, years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.SensorDefinition:
+    """Define the sensor ``new_data`` on the raw tables."""
+
+    @dg.sensor(
+        name="new_data",
+        target=with_own_checks(raw),
+        description=(
+            "Asks for the raw tables of years that are new or whose rows have changed: in BRAIN_FILES_DIR, or, for the "
+            f"market live, years that were over {GRACE_SESSIONS} sessions ago. Downloads nothing itself."
+        ),
+        minimum_interval_seconds=60,
+    )
+    def new_data(
+        context: dg.SensorEvaluationContext,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.SensorResult | dg.SkipReason:
+        """Compare what there is with what is stored."""
+        if isinstance(market, FilesMarket):
+            try:
+                needs, memory, sentences = _needs_of_files(settings, years, context, market, table_io.store, clock)
+            except MarketError as error:  # no folder: what is remembered stays
+                return dg.SkipReason(str(error))
+        elif market.name == "live":
+            needs, memory, sentences = _needs_of_live(settings, years, context, clock)
+        else:
+            return dg.SkipReason(f"market {market.name}: nothing new to come, its data is always the same")
+        for sentence in sentences[1:]:  # the first says what was looked at
+            context.log.warning(sentence)
+        cursor = memory.model_dump_json()
+        if not needs:
+            context.update_cursor(cursor)
+            return dg.SkipReason(" ".join(sentences))
+        return dg.SensorResult(run_requests=[*_requests(context.instance, needs)], cursor=cursor)
+
+    return new_data
 
 
 def _needs_of_files(
-    context: dg.SensorEvaluationContext, market: FilesMarket, tables: TableStore, clock: Clock
+    settings: Settings,
+    years: Years,
+    context: dg.SensorEvaluationContext,
+    market: FilesMarket,
+    tables: TableStore,
+    clock: Clock,
 ) -> tuple[list[Need], Memory, list[str]]:
-    watch = FileWatch(market.folder, Partitions(SETTINGS.first_year, FIRST_YEAR, market.symbols), tables, clock)
+    watch = FileWatch(market.folder, Partitions(settings.first_year, years.first, market.symbols), tables, clock)
     memory, begun_anew = recall(context.cursor, watch.made_for)
     look = watch.look(memory)
-    last = complete_year(look.last_day, clock()) if look.last_day else FIRST_YEAR - 1
-    years = partition_years()
-    needs = watch.needs(look, [year for year in years if year <= last], _materialized(context.instance))
+    last = complete_year(look.last_day, clock()) if look.last_day else years.first - 1
+    existing = years.existing()
+    needs = watch.needs(look, [year for year in existing if year <= last], _materialized(context.instance))
     return (
         needs,
         look.memory,
-        [_looked_at(market, look), *filter(None, [begun_anew, _later_years(years, last)]), *_held(look)],
+        [_looked_at(market, look), *filter(None, [begun_anew, _later_years(years, existing, last)]), *_held(look)],
     )
 
 
@@ -89,10 +101,10 @@ def _held(look: Look) -> list[str]:
     return [f"{table} waits: {why}" for table, why in look.held.items()]
 
 
-def _later_years(years: Sequence[int], last: int) -> str:
+def _later_years(years: Years, existing: Sequence[int], last: int) -> str:
     """Name a year that is complete in the files, but no partition yet: which there are was read when this began."""
-    newest = years[-1] if years else FIRST_YEAR - 1
-    if last <= newest or SETTINGS.last_year is not None:
+    newest = existing[-1] if existing else years.first - 1
+    if last <= newest or years.last_asked is not None:
         return ""
     return (
         f"the files are complete until {last}, but this code location was loaded when they were until {newest}: reload "
@@ -100,18 +112,20 @@ def _later_years(years: Sequence[int], last: int) -> str:
     )
 
 
-def _needs_of_live(context: dg.SensorEvaluationContext, clock: Clock) -> tuple[list[Need], Memory, list[str]]:
-    memory, begun_anew = recall(context.cursor, {"market": "live", "symbols": ",".join(SETTINGS.symbols)})
-    years = [year for year in partition_years() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
+def _needs_of_live(
+    settings: Settings, years: Years, context: dg.SensorEvaluationContext, clock: Clock
+) -> tuple[list[Need], Memory, list[str]]:
+    memory, begun_anew = recall(context.cursor, {"market": "live", "symbols": ",".join(settings.symbols)})
+    due = [year for year in years.existing() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
     needs = []
-    for year in years:
+    for year in due:
         for table in RAW:
             handled = memory.handled.setdefault(table, {})
             if year not in handled:
                 handled[year] = COMPLETE
                 why = _why_of_live(context.instance, table, year)
                 needs += [Need(table, year, COMPLETE, why)] if why else []
-    span = f"{years[0]} to {years[-1]}" if years else "no year"
+    span = f"{due[0]} to {due[-1]}" if due else "no year"
     said = (
         f"market live: {span} over for {GRACE_SESSIONS} sessions; looked at the materializations of "
         f"{', '.join(RAW)}: each year is there, or was asked for."

@@ -1,6 +1,5 @@
 """Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
 
-import datetime
 import hashlib
 import json
 import time
@@ -11,17 +10,16 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import YEARLY_ASSETS
+from brain_assets.graph.assets import build_assets
 from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
-from brain_assets.graph.jobs import walkforward
+from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
+from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market
-from brain_assets.market.files import FilesMarket
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
-from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.pipeline import Run, Span, upstream_of
-from brain_assets.registry import families_of
+from brain_assets.registry import Families
 from brain_assets.settings import Settings
 from brain_assets.store.tables import RAW, ParquetTableStore
 
@@ -29,14 +27,6 @@ DATA_VERSION_TAG = "dagster/data_version"
 
 SHOWN_WHOLE = 200
 """Characters; what a materialization shows beyond them (pictures, cards) is compared by its hash."""
-
-QUICK: Mapping[str, Mapping[str, Any]] = {
-    "lstm_snapshot": {"max_epochs": 2},
-    "patchtst_snapshot": {"max_epochs": 2},
-    "ppo_policy": {"total_steps": 3_328},
-    "sac_policy": {"total_steps": 3_328, "warmup_steps": 1_664, "gradient_steps": 4},
-}
-"""Asset -> options: trained for a moment, since a leak does not depend on how long a model learns."""
 
 
 class GraphRuns:
@@ -64,13 +54,18 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        resources = build_resources(market, ParquetTableStore(folder, {"market": market.name}), folder / "models")
+        families = self._settings.families
+        assets = build_assets(Years.of(self._settings, market), families)
+        tables = ParquetTableStore(folder, {"market": market.name})
+        resources = build_resources(market, tables, folder / "models", families=families)
         defs = dg.Definitions(
-            assets=YEARLY_ASSETS, jobs=[walkforward], resources=resources, executor=dg.in_process_executor
+            assets=assets.yearly,
+            jobs=[walkforward_job(assets)],
+            resources=resources,
+            executor=dg.in_process_executor,
         )
-        job = defs.resolve_job_def(walkforward.name)
+        job = defs.resolve_job_def(WALKFORWARD)
         metadata: dict[tuple[str, int], Mapping[str, str]] = {}
-        families = families_of()
         made = [name for name in upstream_of(families) if name not in RAW]
         with self._instance(folder) as instance:
             for what, names in (("raw tables", list(RAW)), ("models, forecasts, backtest", made)):
@@ -121,24 +116,21 @@ def _shown(event: dg.DagsterEvent, folder: Path) -> dict[str, str]:
     }
 
 
-def checked_options(run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
-    from brain_assets.definitions import defs
+def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
+    """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
+    return {family.asset: family.quick for family in families.by_name.values() if family.quick}
 
+
+def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
     with dg.DagsterInstance.ephemeral() as instance:
         return Backfill(defs, instance, run_config=run_config).options
 
 
 def frozen(market: Market, span: Span) -> Market:
-    """Give a market that answers the same however often it is asked: fetched once; files stay as they are."""
-    if isinstance(market, FilesMarket):
-        return market
+    """Give a market that answers the same however often it is asked: fetched once."""
     start, end = span.window(span.first_partition)[0], span.window(span.last_year)[1]
     return FetchedOnce(market, start, end, start - FILED_BEFORE)
 
 
-def with_another_future(market: Market, after: datetime.date, seed: int, folder: Path) -> Market:
-    """Give a market another future: of files by changed copies of them, of others by changing what they answer."""
-    if isinstance(market, FilesMarket):
-        return corrupted_files(market, folder, after, seed)
-    return CorruptedMarket(market, after, seed)
+with_another_future = CorruptedMarket

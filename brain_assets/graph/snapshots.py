@@ -1,21 +1,23 @@
-"""What every asset that makes a model snapshot does: keep one with the same fingerprint, else train; then push it."""
+"""What every asset that makes a model snapshot does: keep one with the same fingerprint, else train."""
 
-import datetime
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
+from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.graph.evidence import model_evidence
-from brain_assets.progress import warn
+from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.hub import HubCopy
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, SnapshotLocalStorage]
-"""The resource ``snapshots``: family -> its storage."""
+"""Family -> its storage."""
 Metadata = dict[str, dg.MetadataValue | float | int | str | bool]
 """Of a materialization."""
 
@@ -33,13 +35,18 @@ class HubState:
         Its page; empty: not known.
     commit : str
     reason : str
-        Why it is pending, or went another way than planned.
+        Why it is pending.
     """
 
     state: str
     branch: str = ""
     commit: str = ""
     reason: str = ""
+
+    @classmethod
+    def of(cls, copy: HubCopy) -> "HubState":
+        """Tell what a push did."""
+        return cls("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
 
     @property
     def metadata(self) -> Metadata:
@@ -55,40 +62,42 @@ class HubState:
 
 
 @dataclass(frozen=True)
-class Made:
+class SnapshotResult:
     """A snapshot, whether it was there already, and why it was not taken from the Hub if that was tried."""
 
     snapshot: ModelSnapshot
     reused: bool
-    path: str
-    hub: HubState | None
     not_from_hub: str
+    place: str = ""
+    """Of one of another seed: where it is kept."""
 
-    def result_with(
-        self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[Made]" = ()
-    ) -> dg.MaterializeResult[None]:
+    def materialization(
+        self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[SnapshotResult]" = ()
+    ) -> dg.MaterializeResult[Any]:
         """Give what the asset gives back, with what was checked and the same model trained with other seeds, if any.
 
         Its data version is the fingerprint: equal fingerprint, equal bytes; with other seeds, that of all fingerprints.
         """
-        metadata: Metadata = {"reused": all(made.reused for made in (self, *other_seeds))}
+        metadata: Metadata = {"reused": all(each.reused for each in (self, *other_seeds))}
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub
-        metadata |= snapshot_metadata(self.snapshot, self.path, self.hub)
-        version = self.snapshot.fingerprint
         if other_seeds:
-            metadata["other_seeds"] = dg.MetadataValue.json([made.path for made in other_seeds])
-            version = hash_json({"fingerprints": [version, *(made.snapshot.fingerprint for made in other_seeds)]})
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version), check_results=checks)
+            metadata["other_seeds"] = dg.MetadataValue.json([each.place for each in other_seeds])
+        metadata |= snapshot_metadata(self.snapshot)
+        fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
+        return dg.MaterializeResult(
+            value=self.snapshot,
+            metadata=metadata,
+            data_version=dg.DataVersion(hash_json({"fingerprints": fingerprints}) if other_seeds else fingerprints[0]),
+            check_results=checks,
+        )
 
 
-def snapshot_metadata(snapshot: ModelSnapshot, path: str, hub: HubState | None) -> Metadata:
+def snapshot_metadata(snapshot: ModelSnapshot) -> Metadata:
     """Give what a materialization shows of a snapshot of any family; what is long comes last."""
     return {
         "cutoff_date": snapshot.cutoff_date.isoformat(),
         "fingerprint": snapshot.fingerprint,
-        "snapshot": dg.MetadataValue.path(path),
-        **(hub.metadata if hub else {}),
         **model_evidence(snapshot),
         "training_data": dg.MetadataValue.json(dict(snapshot.metadata["data"])),
         "model_card": dg.MetadataValue.md(snapshot.card),
@@ -96,57 +105,59 @@ def snapshot_metadata(snapshot: ModelSnapshot, path: str, hub: HubState | None) 
     }
 
 
+def location_metadata(path: object, hub: HubState | None) -> Metadata:
+    """Give where a snapshot is kept."""
+    return {"snapshot": dg.MetadataValue.path(str(path)), **(hub.metadata if hub else {})}
+
+
 def make_snapshot(
     context: dg.AssetExecutionContext,
-    storage: SnapshotLocalStorage,
+    snapshot_io: Any,
     fingerprint: Fingerprint,
     force: bool,
     train: Callable[[], ModelSnapshot],
-) -> Made:
-    """Give the year's snapshot: the one with the same fingerprint, on disk or on the Hub, else a new one, stored."""
-    cutoff_date = cutoff_of_year(int(context.partition_key))
-    path = str(storage.path(cutoff_date))
-    reused, problem = (False, "") if force else _is_there(storage, cutoff_date, fingerprint.value)
-    if reused:
-        context.log.info(f"{path} has fingerprint {fingerprint.value[:12]} already: not trained again")
-        snapshot = storage.load_snapshot(cutoff_date)
-    else:
-        if problem:
-            context.log.warning(f"trained here, not taken from the Hub: {problem}")
-        snapshot = train()
-        if snapshot.fingerprint != fingerprint.value:
-            raise BrainAssetsError(
-                f"{path}: expected fingerprint {fingerprint.value}, got {snapshot.fingerprint}; the training data "
-                "changed under way: run it again."
+    seed: int = 0,
+) -> SnapshotResult:
+    """Give the year's snapshot: the one with the same fingerprint, if the IO manager can find it, else a new one.
+
+    One of another seed than the first is kept at once, as no output is; `seed`: its number.
+    """
+    family, cutoff_date = fingerprint.family, cutoff_of_year(int(context.partition_key))
+    problem, place = "", snapshot_io.place(family, cutoff_date, seed) if seed else ""
+    if hasattr(snapshot_io, "find") and not force:
+        found, problem = snapshot_io.find(family, cutoff_date, fingerprint.value, seed)
+        if found is not None:
+            context.log.info(
+                f"{family} {cutoff_date} has fingerprint {fingerprint.value[:12]} already: not trained again"
             )
-        storage.write_snapshot(snapshot)
-    # a Hub that has just failed is asked once more only
-    return Made(snapshot, reused, path, publish(storage.no_retry() if problem else storage, cutoff_date), problem)
+            return SnapshotResult(found, True, "", place)
+    if problem:
+        context.log.warning(f"trained here, not taken from the Hub: {problem}")
+    snapshot = train()
+    if snapshot.fingerprint != fingerprint.value:
+        raise BrainAssetsError(
+            f"{family} {cutoff_date}: expected fingerprint {fingerprint.value}, got {snapshot.fingerprint}; the "
+            "training data changed under way: run it again."
+        )
+    if seed:
+        snapshot_io.keep(snapshot, seed)
+    return SnapshotResult(snapshot, False, problem, place)
 
 
-def _is_there(storage: SnapshotLocalStorage, cutoff_date: datetime.date, fingerprint: str) -> tuple[bool, str]:
-    """Tell whether a snapshot of this fingerprint is here; one on the Hub is pulled, or it is said why not."""
-    found = storage.read_metadata(cutoff_date)
-    if found is not None and found["fingerprint"]["value"] == fingerprint:
-        return True, ""
-    if storage.hub is None:
-        return False, ""
-    try:
-        return storage.download_if(cutoff_date, fingerprint), ""
-    except (HubError, SnapshotError) as error:
-        return False, str(error)
-
-
-def publish(storage: SnapshotLocalStorage, cutoff_date: datetime.date) -> HubState | None:
-    """Push a snapshot if there is a Hub; one that does not get through stays pending, and fails nothing."""
+def publish(storage: SnapshotLocalStorage, push: Callable[[], HubCopy]) -> HubState | None:
+    """Push if there is a Hub; what does not get through stays pending, and fails nothing."""
     if storage.hub is None:
         return None
     try:
-        copy = storage.upload_snapshot_to_hf(cutoff_date)
+        return HubState.of(push())
     except (HubError, SnapshotError) as error:
         warn(f"hub: pending: {error}")
         return HubState("pending", reason=str(error))
-    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
+
+
+def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
+    """Give what says how a training goes on, for families that have epochs."""
+    return lambda losses: report(f"{head}: {losses.words(getattr(options, 'max_epochs', None))}")
 
 
 def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Callable[[str], None]:
@@ -157,15 +168,3 @@ def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Call
         refusals.append(sentence)
 
     return note
-
-
-def places(storage: SnapshotLocalStorage, names: Iterable[str], here: Collection[datetime.date]) -> dict[str, str]:
-    """Tell for every snapshot that was used where it was: on this machine, or on the Hub."""
-    found = {}
-    for name in names:
-        cutoff_date = parse_snapshot_name(name)
-        if cutoff_date is None:
-            continue
-        record = storage.hub_record(cutoff_date)
-        found[name] = "this machine" if cutoff_date in here else f"Hub {record.repo}, commit {record.commit[:8]}"
-    return found

@@ -5,14 +5,17 @@ Each fetch replaces them. Rows of a year that has become a partition meanwhile a
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
-from brain_assets.errors import SettingsError
-from brain_assets.graph.partitions import FIRST_YEAR, SETTINGS, YEARS, years_up_to
-from brain_assets.market.archive import chain_prices
+from brain_assets.graph.years import Years
+from brain_assets.market.archive import chain_prices, fetch_prices
+from brain_assets.market.base import Market
+from brain_assets.market.calendar import first_unfinished_day, sessions_between
+from brain_assets.market.finbert import FinBertScorer
+from brain_assets.paths import DataPath
 from brain_assets.store.tables import RAW, SO_FAR, TableStore
 
 Clock = Callable[[], datetime.datetime]
@@ -34,36 +37,46 @@ class Known(NamedTuple):
     newest_prices: pd.DataFrame
 
 
-def last_partition_year() -> int:
-    """Give the last year that is a partition."""
-    keys = YEARS.get_partition_keys()
-    if not keys:
-        raise SettingsError("years: expected a complete year, but there is none; set an earlier BRAIN_FIRST_YEAR.")
-    return int(keys[-1])
-
-
-def recent_window(clock: Clock) -> tuple[datetime.date, datetime.date] | None:
+def recent_window(years: Years, clock: Clock) -> tuple[datetime.date, datetime.date] | None:
     """Give the days since the last partition whose session is finished, end exclusive; None: none, or left out."""
-    from brain_assets.market.calendar import first_unfinished_day, sessions_between
-
-    start = datetime.date(last_partition_year() + 1, 1, 1)
+    start = datetime.date(years.last() + 1, 1, 1)
     end = first_unfinished_day(clock())
-    if SETTINGS.last_year is not None or start >= end or len(sessions_between(start, end)) == 0:
+    if years.last_asked is not None or start >= end or len(sessions_between(start, end)) == 0:
         return None
     return start, end
 
 
-def read_so_far(tables: TableStore, name: str) -> pd.DataFrame | None:
+def fetch_so_far(
+    market: Market,
+    window: tuple[datetime.date, datetime.date],
+    headline_cache: DataPath | None,
+    names: Sequence[str] = RAW,
+) -> dict[str, pd.DataFrame]:
+    """Fetch some raw tables of those days, all or none; headlines are scored by the default model."""
+    fetch: Mapping[str, Callable[[], pd.DataFrame]] = {
+        "raw_prices": lambda: fetch_prices(market, *window, overlap=True),
+        "raw_news_sentiment": lambda: market.news_sentiment(*window, FinBertScorer(cache=headline_cache)).table,
+        "raw_fundamentals": lambda: market.fundamentals(*window).table,
+    }
+    return {name: fetch[name]() for name in names}
+
+
+def join(name: str, rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows of a raw table with later ones."""
+    return chain_prices([rows, later]) if name == "raw_prices" else pd.concat([rows, later], ignore_index=True)
+
+
+def read_so_far(years: Years, tables: TableStore, name: str) -> pd.DataFrame | None:
     """Read the rows of a raw table since the last partition; None: there are none."""
-    if SETTINGS.last_year is not None or not tables.exists(name, SO_FAR):
+    if years.last_asked is not None or not tables.exists(name, SO_FAR):
         return None
     frame = tables.read_year(name, SO_FAR)
     known_on = frame[frame.columns[0]]  # the session, or the day of filing
-    frame = frame[known_on >= pd.Timestamp(last_partition_year() + 1, 1, 1)].reset_index(drop=True)
+    frame = frame[known_on >= pd.Timestamp(years.last() + 1, 1, 1)].reset_index(drop=True)
     return None if frame.empty else frame
 
 
-def read_known(tables: TableStore, until: datetime.date) -> Known:
+def read_known(years: Years, tables: TableStore, until: datetime.date) -> Known:
     """Read the raw tables of every year up to that of a day, and the rows so far if it lies after the last partition.
 
     Raises
@@ -71,14 +84,12 @@ def read_known(tables: TableStore, until: datetime.date) -> Known:
     TableError
         If one of the years is not there.
     """
-    year = min(max(until.year, FIRST_YEAR), last_partition_year())
-    found = {name: tables.read(name, years_up_to(year)) for name in RAW}
+    year = min(max(until.year, years.first), years.last())
+    found = {name: tables.read(name, years.up_to(year)) for name in RAW}
     newest = tables.read_year("raw_prices", year)
     if until.year > year:
-        so_far = {name: frame for name in RAW if (frame := read_so_far(tables, name)) is not None}
-        for name, frame in so_far.items():
-            parts = [found[name], frame]
-            found[name] = chain_prices(parts) if name == "raw_prices" else pd.concat(parts, ignore_index=True)
+        so_far = {name: frame for name in RAW if (frame := read_so_far(years, tables, name)) is not None}
+        found |= {name: join(name, found[name], frame) for name, frame in so_far.items()}
         if "raw_prices" in so_far and so_far["raw_prices"]["date"].min() <= pd.Timestamp(until):
             newest = so_far["raw_prices"]
     return Known(found, newest)

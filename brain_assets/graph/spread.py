@@ -8,27 +8,24 @@ called off. What a lost node had taken is not done then: the caller looks at wha
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from brain_assets.graph.cluster_config import StepResources
 from brain_assets.progress import report
-from brain_assets.settings import current_settings
 
 
-def spread(numbers: Sequence[int], work: Callable[[int], None], asset: str) -> None:
+def spread(asked: StepResources, numbers: Sequence[int], work: Callable[[int], None]) -> None:
     """Do some work for each number, here and on what the cluster has free; raises what the work here raises.
 
     Parameters
     ----------
+    asked : StepResources
+        What a helper asks for.
     numbers : sequence of int
     work : callable
         Takes a number; can be pickled, and stores its result where everyone finds it. If it fails elsewhere, its number
         is left undone.
-    asset : str
-        Whose step it is; a helper asks for what that asks for.
     """
     import ray
 
-    from brain_assets.graph.cluster import read_cluster_config
-
-    asked = read_cluster_config(current_settings().cluster_config).resources_of(asset)
     ray.init(address="auto", ignore_reinit_error=True, log_to_driver=False, configure_logging=False)
     queue: Any = ray.remote(num_cpus=0)(_Queue).remote(list(numbers))
     shared = ray.put(work)

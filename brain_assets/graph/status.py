@@ -1,8 +1,9 @@
 """What is done, what is missing, what is stale and why: Dagster's record, checked against the disk.
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
-upstream versions it was made from. On top of that a partition is missing if its file or folder is gone or damaged, and
-a model is stale if it was trained with another configuration than the one asked for, or not on the device asked for.
+upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
+is not as it was written, and a model is stale if it was trained with another configuration than the one asked for, or
+not on the device asked for.
 """
 
 import datetime
@@ -22,15 +23,16 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
+from brain_assets import registry
+from brain_assets.configuration import build
 from brain_assets.device import CPU
-from brain_assets.errors import HubError, RefusedSnapshotError, TableError
+from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.configs import MODEL_CONFIGS, to_domain
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.names import FORECASTER_FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
 
@@ -40,6 +42,7 @@ class State(enum.Enum):
 
     DONE = "done"
     MISSING = "missing"
+    DAMAGED = "damaged"
     STALE = "stale"
 
 
@@ -70,16 +73,18 @@ class StatusReader:
             instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
         )
         resources: Mapping[str, Any] = defs.resources or {}
-        self._tables: TableStore = resources["tables"]
-        self._snapshots: Mapping[str, SnapshotLocalStorage] = {
-            family: storage.no_retry() for family, storage in resources["snapshots"].items()
+        self._tables: TableStore = resources["table_io"].store
+        self._storages: Mapping[str, SnapshotLocalStorage] = {
+            registry.get(family).asset: storage.no_retry()
+            for family, storage in resources["snapshot_io"].storages.items()
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._options = options
-        self._refused = failed_blocking_checks(instance)
+        self._refused = failed_blocking_checks(instance, self._graph)
         self._config_hashes = {
-            name: hash_json(_recorded_options(name, options.get(name, {}))) for name in SNAPSHOT_FAMILY
+            name: hash_json(_recorded_options(storage.family, options.get(name, {})))
+            for name, storage in self._storages.items()
         }
 
     def read(self, name: str, year: int) -> Status:
@@ -88,7 +93,10 @@ class StatusReader:
         found = self._resolver.get_status(key, partition)
         if found == StaleStatus.MISSING:
             return Status(State.MISSING, "not materialized")
-        gone = self._gone(name, year)
+        try:
+            gone = self._gone(name, year)
+        except (DamagedTableError, DamagedSnapshotError) as error:
+            return Status(State.DAMAGED, str(error))
         if gone:
             return Status(State.MISSING, gone)
         if self._other_configuration(name, year):
@@ -111,9 +119,9 @@ class StatusReader:
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
         return [
-            f"{date.year} {name}: hub: pending, {self._snapshots[family].hub_record(date).pending}"
-            for name, family in SNAPSHOT_FAMILY.items()
-            for date in self._snapshots[family].list_pending()
+            f"{date.year} {name}: hub: pending, {storage.hub_record(date).pending}"
+            for name, storage in self._storages.items()
+            for date in storage.list_pending()
             if date.year in years
         ]
 
@@ -133,7 +141,7 @@ class StatusReader:
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
             return self._gone_table(name, year)
-        return "" if self._metadata(name, year) is not None else "its folder is gone or does not verify"
+        return "" if self._metadata(name, year) is not None else "its folder is gone"
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
@@ -142,8 +150,10 @@ class StatusReader:
         return self._found[name, year]
 
     def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        storage, cutoff_date = self._snapshots[SNAPSHOT_FAMILY[name]], cutoff_of_year(year)
+        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
         local = storage.read_metadata(cutoff_date)
+        if local is None:
+            storage.refuse_damaged(cutoff_date)
         if local is not None or storage.hub is None:
             return local
         try:
@@ -162,12 +172,14 @@ class StatusReader:
     def _gone_table(self, name: str, year: int) -> str:
         try:
             self._tables.read_year(name, year)
+        except DamagedTableError:
+            raise
         except TableError:
             return "its file cannot be read" if self._tables.exists(name, year) else "its file is gone"
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in SNAPSHOT_FAMILY:
+        if name not in self._storages:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
@@ -182,7 +194,7 @@ class StatusReader:
         main = self._metadata(name, year) if values.get("n_seeds", 1) > 1 else None
         if main is None:
             return False
-        storage, recorded = self._snapshots[SNAPSHOT_FAMILY[name]], _recorded_options(name, values)
+        storage, recorded = self._storages[name], _recorded_options(self._storages[name].family, values)
         for number in range(1, values["n_seeds"]):
             metadata = storage.of_seed(number).read_metadata(cutoff_of_year(year))
             expected = {**main["fingerprint"], "config": hash_json(with_seed(recorded, number))}
@@ -192,11 +204,10 @@ class StatusReader:
 
 
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a model's configuration in the form that its fingerprint hashes."""
-    family = SNAPSHOT_FAMILY[name]
-    run_config_class, config_class = MODEL_CONFIGS[family]
-    config = to_domain(run_config_class(**values), config_class)
-    return config.model_dump() if family in FORECASTER_FAMILIES else policy_options(config)
+    """Give a model's configuration in the form that its fingerprint hashes; `name`: of its family."""
+    family = registry.get(name)
+    config = build(family.Config, {name: value for name, value in values.items() if name in family.Config.model_fields})
+    return config.model_dump() if family.role == "forecaster" else policy_options(config)
 
 
 def _sentence(cause: Any) -> str:
@@ -212,6 +223,12 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
     return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+
+
+def existing_years(defs: dg.Definitions) -> list[int]:
+    """Give the years that are partitions now."""
+    partitions = defs.resolve_asset_graph().get(AssetKey("raw_prices")).partitions_def
+    return [int(key) for key in partitions.get_partition_keys()] if partitions else []
 
 
 def asset_names(defs: dg.Definitions) -> Sequence[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 import pydantic
 
-from brain_assets.graph.snapshots import Snapshots
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.store import sync
 
 Row = dict[str, str]
@@ -15,7 +15,7 @@ Row = dict[str, str]
 class SyncConfig(dg.Config):
     """Which snapshots."""
 
-    families: list[str] = pydantic.Field([], description="Some of lstm, patchtst, ppo, sac; none named: all.")
+    families: list[str] = pydantic.Field([], description="Some families, such as lstm, ppo; none named: all.")
     years: list[int] = pydantic.Field([], description="Years of snapshots; none named: all.")
 
 
@@ -32,23 +32,29 @@ class PullConfig(PushConfig):
 
 
 @dg.op(name="status")
-def status_op(context: dg.OpExecutionContext, config: SyncConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def status_op(
+    context: dg.OpExecutionContext, config: SyncConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """List every snapshot: here, on the Hub, equal or not."""
-    rows = sync.compare(_chosen(config, snapshots), sync.cutoffs_of(config.years))
+    rows = sync.compare(_chosen(config, snapshot_io), sync.cutoffs_of(config.years))
     shown = [_row(row.family, row.name, row.relation.value, row.pending) for row in rows]
     context.add_output_metadata({"snapshots": _table(shown)})
 
 
 @dg.op(name="push")
-def push_op(context: dg.OpExecutionContext, config: PushConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def push_op(
+    context: dg.OpExecutionContext, config: PushConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."""
-    _run(context, config, sync.plan_push(_chosen(config, snapshots), sync.cutoffs_of(config.years)))
+    _run(context, config, sync.plan_push(_chosen(config, snapshot_io), sync.cutoffs_of(config.years)))
 
 
 @dg.op(name="pull")
-def pull_op(context: dg.OpExecutionContext, config: PullConfig, snapshots: dg.ResourceParam[Snapshots]) -> None:
+def pull_op(
+    context: dg.OpExecutionContext, config: PullConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
+) -> None:
     """Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."""
-    _run(context, config, sync.plan_pull(_chosen(config, snapshots), sync.cutoffs_of(config.years), config.force))
+    _run(context, config, sync.plan_pull(_chosen(config, snapshot_io), sync.cutoffs_of(config.years), config.force))
 
 
 @dg.job(description="Compares the snapshots on this machine with those on the Hub; the run's output lists them.")
@@ -72,10 +78,10 @@ def sync_pull() -> None:
 SYNC_JOBS = [sync_status, sync_push, sync_pull]
 
 
-def _chosen(config: SyncConfig, snapshots: Snapshots) -> sync.Storages:
-    return {
-        family: snapshots[family] for family in sync.choose(snapshots, config.families, "families: expected some of")
-    }
+def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:
+    storages = snapshot_io.storages
+    chosen = sync.choose(storages, config.families, "families: expected some of")
+    return {family: storages[family] for family in chosen}
 
 
 def _run(context: dg.OpExecutionContext, config: PushConfig, plan: sync.Plan) -> None:

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from brain_assets.graph.jobs import weekly_weights
-from brain_assets.graph.partitions import TIMEZONE
+from brain_assets.graph.jobs import WEEKLY_WEIGHTS
+from brain_assets.graph.years import TIMEZONE
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, week_from
 
 
 @dg.schedule(
     name="every_week",
-    job=weekly_weights,
+    job_name=WEEKLY_WEIGHTS,
     cron_schedule="0 8 * * 1-5",
     execution_timezone=TIMEZONE,
     default_status=dg.DefaultScheduleStatus.STOPPED,

@@ -130,7 +130,7 @@ def _read_scores(path: DataPath | None) -> dict[str, float]:
 
 def _write_scores(path: DataPath, scores: dict[str, float]) -> None:
     frame = pd.DataFrame({"title_sha256": list(scores), "score": list(scores.values())}).astype(_COLUMNS)
-    replace_file(path, lambda temporary: temporary.write_bytes(encode_table(frame)))
+    replace_file(path, encode_table(frame))
 
 
 class _Classifier(NamedTuple):

@@ -16,12 +16,11 @@ from brain_assets.store.storage import SnapshotLocalStorage
 
 @dataclass(frozen=True)
 class SeedTraining:
-    """What a policy is trained on, with which configuration, and where it is kept; seed 0 is the policy itself.
+    """What a policy is trained on, and with which configuration; seed 0 is the policy itself.
 
     Attributes
     ----------
-    storage : SnapshotLocalStorage
-        Of the family.
+    family : str
     weeks : MarketWeeks
         Up to the cut-off.
     cutoff_date : datetime.date
@@ -32,32 +31,27 @@ class SeedTraining:
         ``cpu`` or ``cuda``.
     """
 
-    storage: SnapshotLocalStorage
+    family: str
     weeks: MarketWeeks
     cutoff_date: datetime.date
     config: ModelConfig
     market: MarketNote
     device: str
 
-    def storage_of(self, number: int) -> SnapshotLocalStorage:
-        """Give where the training with a seed is kept."""
-        return self.storage.of_seed(number) if number else self.storage
-
     def fingerprint(self, number: int) -> Fingerprint:
         """Tell what its bytes follow from."""
-        return policy_fingerprint(self.storage.family, self.weeks, self._config_of(number), self.device)
+        return policy_fingerprint(self.family, self.weeks, self._config_of(number), self.device)
 
     def train(self, number: int, on_progress: OnProgress | None = None) -> ModelSnapshot:
         """Train with a seed; see `brain_assets.portfolio.policies.train_policy_snapshot`."""
         config = self._config_of(number)
-        family = self.storage.family
         return train_policy_snapshot(
-            family, self.weeks, self.cutoff_date, config, self.market, on_progress, self.device
+            self.family, self.weeks, self.cutoff_date, config, self.market, on_progress, self.device
         )
 
-    def store(self, force: bool, number: int) -> None:
-        """Train with a seed and store what comes of it, unless it is there already and not forced."""
-        storage = self.storage_of(number)
+    def store(self, of_family: SnapshotLocalStorage, force: bool, number: int) -> None:
+        """Train with another seed and store what comes of it, unless it is there already and not forced."""
+        storage = of_family.of_seed(number)
         found = storage.read_metadata(self.cutoff_date)
         if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
             storage.write_snapshot(self.train(number))
@@ -67,6 +61,6 @@ class SeedTraining:
             return self.config
         if "seed" not in type(self.config).model_fields:
             raise ConfigError(
-                f"n_seeds: expected 1, as {self.storage.family} has no seed, got more; correct the run configuration."
+                f"n_seeds: expected 1, as {self.family} has no seed, got more; correct the run configuration."
             )
         return self.config.replace(seed=self.config.model_dump()["seed"] + number)

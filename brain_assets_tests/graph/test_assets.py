@@ -17,7 +17,6 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
-from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import benchmark_strategies
@@ -25,15 +24,16 @@ from brain_assets.portfolio.trials import read_trials
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
-from brain_assets_tests.graph.worlds import MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import ASSETS, MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 YEARS = (2019, 2020, 2021)
 BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
 
 
-def test_one_partition_materializes_to_memory(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = {name: value for name, value in world(market, tmp_path).items() if name != "table_io"}
-    result = dg.materialize_to_memory(YEARLY_ASSETS, partition_key="2019", resources=resources, run_config=RUN_CONFIG)
+def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
+    result = dg.materialize_to_memory(
+        ASSETS.yearly, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG
+    )
     assert result.success
     forecasts = result.output_for_node("walkforward_forecasts")
     for family in ("lstm", "patchtst"):
@@ -110,7 +110,7 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     results, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     resources, tables = world(market, tmp_path / "models", tables), copy.deepcopy(tables)
-    resources = {**resources, "tables": tables, "table_io": TableIOManager(tables)}
+    resources = {**resources, "table_io": TableIOManager(tables, tmp_path)}
     thrice = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}}
     run = run_year(2020, resources, names=["ppo_policy"], run_config=thrice)
     made = metadata_of(run, "ppo_policy")
@@ -318,5 +318,5 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
 
 
 def test_names_cover_the_graph() -> None:
-    assert {key.to_user_string() for asset in YEARLY_ASSETS for key in asset.keys} == set(NAMES)
-    assert {asset.key.to_user_string() for asset in MAIN_MODELS} == {"lstm_model", "patchtst_model"}
+    assert {key.to_user_string() for asset in ASSETS.yearly for key in asset.keys} == set(NAMES)
+    assert {asset.key.to_user_string() for asset in ASSETS.main_models} == {"lstm_model", "patchtst_model"}

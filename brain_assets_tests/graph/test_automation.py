@@ -12,15 +12,13 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
-from brain_assets.definitions import defs
 from brain_assets.graph.automation import downstream
-from brain_assets.versions import CODE_VERSIONS
-from brain_assets_tests.graph.worlds import NAMES, RAW
+from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
 """All that there are at that moment."""
-GRAPH = defs.resolve_asset_graph()
+GRAPH = DEFS.resolve_asset_graph()
 DOWNSTREAM = tuple(name for name in NAMES if name not in RAW)
 
 
@@ -33,7 +31,7 @@ class History:
 
     def make(self, name: str, year: int | None, version: str = "as first made") -> None:
         """Materialize one year of an asset from what is there now."""
-        tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: CODE_VERSIONS[name]}
+        tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: GRAPH.get(dg.AssetKey(name)).code_version}
         for parent in GRAPH.get(dg.AssetKey(name)).parent_keys:
             [*records] = self.instance.fetch_materializations(parent, limit=1).records
             tags[get_input_data_version_tag(parent)] = "whatever"
@@ -51,7 +49,7 @@ class History:
         return {(name, int(year)) for name, year in self.tick_all() if name != "report"}
 
     def tick_all(self) -> set[tuple[str, str | None]]:
-        result = dg.evaluate_automation_conditions(defs, self.instance, evaluation_time=NOW, cursor=self._cursor)
+        result = dg.evaluate_automation_conditions(DEFS, self.instance, evaluation_time=NOW, cursor=self._cursor)
         self._cursor = result.cursor
         return {
             (key.to_user_string(), partition)
@@ -83,7 +81,7 @@ def everything(names: Sequence[str], years: Sequence[int]) -> set[tuple[str, int
 
 def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> None:
     assert downstream.default_status is dg.DefaultSensorStatus.STOPPED
-    sensors = defs.get_repository_def().sensor_defs
+    sensors = DEFS.get_repository_def().sensor_defs
     assert [sensor.name for sensor in sensors if isinstance(sensor, dg.AutomationConditionSensorDefinition)] == [
         "downstream"
     ]
@@ -93,7 +91,7 @@ def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> Non
 
 def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made(history: History) -> None:
     history.fill(RAW, YEARS[:2])
-    context = dg.build_sensor_context(history.instance, definitions=defs)
+    context = dg.build_sensor_context(history.instance, definitions=DEFS)
     requests = downstream.evaluate_tick(context).run_requests
     assert [request.partition_key for request in requests] == [str(year) for year in YEARS[:2]]
     second = {key.to_user_string() for key in requests[1].asset_selection}
@@ -174,7 +172,7 @@ def test_change_during_a_training_is_not_forgotten_when_the_training_ends(histor
     history.make("raw_prices", YEARS[-1], "corrected twice")  # while the training asked for reads the first correction
     tags = {
         DATA_VERSION_TAG: "from the first correction",
-        CODE_VERSION_TAG: CODE_VERSIONS["lstm_snapshot"],
+        CODE_VERSION_TAG: GRAPH.get(dg.AssetKey("lstm_snapshot")).code_version,
         get_input_data_version_tag(dg.AssetKey("raw_prices")): "corrected",
         get_input_event_pointer_tag(dg.AssetKey("raw_prices")): str(before.storage_id),
     }

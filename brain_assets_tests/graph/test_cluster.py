@@ -13,6 +13,8 @@ import yaml
 
 from benchmarks.cluster import side_by_side, steps_of
 from brain_assets.errors import ConfigError
+from brain_assets.graph.cluster_config import ClusterConfig, StepResources, read_cluster_config, step_environment
+from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import (
     ASSETS,
@@ -30,7 +32,6 @@ from brain_assets_tests.ray_nodes import ROOM_FOR_TABLES, TABLES_ASK, Cluster, r
 
 pytest.importorskip("dagster_ray", reason="no Ray: pip install 'brain_assets[cluster]'")
 
-from brain_assets.graph.cluster import ClusterConfig, StepResources, read_cluster_config, step_environment
 
 PATIENCE = 600
 """Seconds; much more than anything here takes on a machine that does nothing else."""
@@ -43,12 +44,14 @@ def test_what_a_step_asks_for_is_configured_by_asset_then_by_pool(tmp_path: Path
         {"num_cpus": 1, "num_gpus": 0.5, "resources": {"big": 1}},
     )
     path.write_text(yaml.safe_dump({"lost_jobs": 1, "resources": {"training": training, "sac_policy": policy}}))
-    config = read_cluster_config(path)
+    config = read_cluster_config(path, ("lstm_snapshot", "sac_policy"))
     assert config.lost_jobs == 1
-    assert config.resources_of("lstm_snapshot") == StepResources(num_cpus=2, memory=1_000_000_000)
-    assert config.resources_of("sac_policy") == StepResources(num_cpus=1, num_gpus=0.5, resources={"big": 1})
-    assert config.resources_of("raw_prices") == StepResources(num_cpus=0.25)
-    assert config.resources_of("report") == StepResources(num_cpus=1)
+    assert config.resources_of("lstm_snapshot", TRAINING_POOL) == StepResources(num_cpus=2, memory=1_000_000_000)
+    assert config.resources_of("sac_policy", TRAINING_POOL) == StepResources(
+        num_cpus=1, num_gpus=0.5, resources={"big": 1}
+    )
+    assert config.resources_of("raw_prices", MARKET_POOL) == StepResources(num_cpus=0.25)
+    assert config.resources_of("report", None) == StepResources(num_cpus=1)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +73,11 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, content: 
     path = tmp_path / "cluster.yaml"
     path.write_text(content)
     with pytest.raises(ConfigError) as caught:
-        read_cluster_config(path)
+        read_cluster_config(path, ("lstm_snapshot", "sac_policy"))
     assert str(caught.value).startswith(f"{path}: ")
     assert words in str(caught.value)
     with pytest.raises(ConfigError, match=r"expected a YAML file, got: .*No such file"):
-        read_cluster_config(tmp_path / "none.yaml")
+        read_cluster_config(tmp_path / "none.yaml", ())
 
 
 def test_a_step_is_told_the_settings_whole_paths_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,10 @@ import pytest
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
-from brain_assets.definitions import defs
-from brain_assets.graph.assets import ASSETS, YEARLY_ASSETS
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
-from brain_assets_tests.graph.worlds import MODELS, RAW
+from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
@@ -70,8 +68,8 @@ def test_every_line_names_what_it_makes(number: int) -> None:
     [query] = queries(COMMANDS[number])
     yearly, alone = TRAINED[number]
     assert set(re.findall(r'path: "(\w+)"', query)) == yearly | alone
-    assert yearly <= {asset.key.to_user_string() for asset in YEARLY_ASSETS}
-    assert alone <= {asset.key.to_user_string() for asset in ASSETS}
+    assert yearly <= {asset.key.to_user_string() for asset in ASSETS.yearly}
+    assert alone <= {asset.key.to_user_string() for asset in ASSETS.every}
 
 
 def test_the_configurations_are_those_of_the_jobs() -> None:
@@ -80,7 +78,7 @@ def test_the_configurations_are_those_of_the_jobs() -> None:
         [job] = re.findall(r'jobName: "(\w+)"', query)
         [op, config] = re.findall(r"runConfigData: \{ops: \{(\w+): \{config: \{(.*?)\}\}\}\}", query)[0]
         values = json.loads("{" + re.sub(r"(\w+):", r'"\1":', config) + "}")
-        assert dg.validate_run_config(defs.resolve_job_def(job), {"ops": {op: {"config": values}}})
+        assert dg.validate_run_config(DEFS.resolve_job_def(job), {"ops": {op: {"config": values}}})
 
 
 # As it stands, against a running Dagster
@@ -119,7 +117,7 @@ def made(server: Server) -> dict[str, list[tuple[str, str | None]]]:
             (event["runId"], event["partition"])
             for event in server.ask(MADE, path=[name])["assetNodeOrError"]["assetMaterializations"]
         ]
-        for name in (asset.key.to_user_string() for asset in ASSETS)
+        for name in (asset.key.to_user_string() for asset in ASSETS.every)
     }
 
 

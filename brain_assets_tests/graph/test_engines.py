@@ -12,7 +12,7 @@ from brain_assets.settings import read_settings
 
 def test_on_one_machine_no_package_of_a_cluster_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert executor_of(read_settings()) is dg.in_process_executor
+    assert executor_of(read_settings(), {}) is dg.in_process_executor
 
 
 def test_a_cluster_without_its_packages_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,4 +22,4 @@ def test_a_cluster_without_its_packages_is_one_sentence(monkeypatch: pytest.Monk
     with pytest.raises(
         SettingsError, match=r"^BRAIN_ENGINE: expected the packages .* pip install 'brain-assets\[cluster"
     ):
-        executor_of(read_settings(engine="ray"))
+        executor_of(read_settings(engine="ray"), {})

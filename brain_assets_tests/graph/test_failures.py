@@ -6,13 +6,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
-from brain_assets.graph import failures
-from brain_assets.graph.failures import failure_alert
+from brain_assets.graph.failures import alert_of, failure_sensor
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.settings import Settings
 from brain_assets_tests.graph.test_checks import Swapped
-from brain_assets_tests.graph.worlds import run_year, world
+from brain_assets_tests.graph.worlds import DEFS, PROJECT, run_year, sensor, world
 from brain_assets_tests.test_alerts import Slack, closed_port, serving, settings
+
+URL = "http://127.0.0.1:3000"
 
 
 @pytest.fixture
@@ -21,10 +22,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-def tick(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str | None, str | None]:
+def tick(
+    instance: dg.DagsterInstance, cursor: str | None, chosen: Settings = PROJECT.settings
+) -> tuple[str | None, str | None]:
     """Evaluate the sensor as the daemon does; gives the cursor, and the words of a tick that skipped."""
-    context = dg.build_sensor_context(instance, cursor, definitions=defs)
-    data = failure_alert.evaluate_tick(context)
+    context = dg.build_sensor_context(instance, cursor, definitions=DEFS)
+    data = failure_sensor(chosen).evaluate_tick(context)
     for reaction in data.dagster_run_reactions or ():
         assert reaction.error is None
     return data.cursor, data.skip_message
@@ -38,17 +41,16 @@ def fail(instance: dg.DagsterInstance, market: SimulatorMarket, folder: Path) ->
 
 
 def test_slack_is_told_once_of_asset_year_cause_and_link(
-    instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path
 ) -> None:
     slack = Slack()
     cursor, _ = tick(instance, None)  # what failed before it began is not told
     result = fail(instance, market, tmp_path)
     with serving(slack.handler) as port:
         chosen = settings(alert_slack_webhook=f"http://127.0.0.1:{port}/secret", ui_url="https://dagster.example.org")
-        monkeypatch.setattr(failures, "SETTINGS", chosen)
-        cursor, said = tick(instance, cursor)
+        cursor, said = tick(instance, cursor, chosen)
         assert said is None
-        tick(instance, cursor)
+        tick(instance, cursor, chosen)
     [(_, body)] = slack.posts
     assert body["text"].splitlines() == [
         "lstm_snapshot[2020]: raw_prices[2019] is not materialized: expected every year up to the one asked for, got "
@@ -65,27 +67,26 @@ def test_check_that_blocks_is_told_with_what_it_found(
     context = dg.build_run_status_sensor_context(
         "failure_alert", result.get_run_failure_event(), instance, result.dagster_run, partition_key="2019"
     ).for_run_failure()
-    alert = failures.alert_of(context)
+    alert = alert_of(context, URL)
     assert alert.subject == "brain_assets: failed: raw_prices[2019]"
     assert alert.failures[0].sentence.startswith("ohlc_in_order: ")
     assert "2019-03-05" in alert.failures[0].sentence
 
 
 def test_run_that_died_without_a_failed_step_is_told_by_its_job(instance: dg.DagsterInstance) -> None:
-    run = instance.create_run_for_job(defs.resolve_job_def("walkforward"), tags={"dagster/partition": "2020"})
+    run = instance.create_run_for_job(DEFS.resolve_job_def("walkforward"), tags={"dagster/partition": "2020"})
     event = instance.report_run_failed(run, "process 7 died")
     context = dg.build_run_status_sensor_context("failure_alert", event, instance, run, partition_key="2020")
-    assert failures.alert_of(context.for_run_failure()).failures[0].line.startswith("walkforward[2020]: ")
+    assert alert_of(context.for_run_failure(), URL).failures[0].line.startswith("walkforward[2020]: ")
 
 
 def test_message_that_is_stuck_is_said_in_the_tick_and_the_next_run_is_told(
-    instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path
 ) -> None:
     cursor, _ = tick(instance, None)
     fail(instance, market, tmp_path)
     webhook = f"http://127.0.0.1:{closed_port()}/secret"
-    monkeypatch.setattr(failures, "SETTINGS", settings(alert_slack_webhook=webhook))
-    cursor, said = tick(instance, cursor)
+    cursor, said = tick(instance, cursor, settings(alert_slack_webhook=webhook))
     assert said == (
         "Slack (127.0.0.1): expected it to take the alert, got ConnectError; check BRAIN_ALERT_SLACK_WEBHOOK, and "
         "whether it is up."
@@ -93,11 +94,11 @@ def test_message_that_is_stuck_is_said_in_the_tick_and_the_next_run_is_told(
     slack = Slack()
     fail(instance, market, tmp_path)
     with serving(slack.handler) as port:
-        monkeypatch.setattr(failures, "SETTINGS", settings(alert_slack_webhook=f"http://127.0.0.1:{port}/secret"))
-        tick(instance, cursor)
+        tick(instance, cursor, settings(alert_slack_webhook=f"http://127.0.0.1:{port}/secret"))
     assert len(slack.posts) == 1
 
 
 def test_it_runs_by_itself_only_where_there_is_somebody_to_tell() -> None:
-    assert failure_alert.default_status is dg.DefaultSensorStatus.STOPPED
-    assert "failure_alert" in [sensor.name for sensor in defs.get_repository_def().sensor_defs]
+    assert sensor("failure_alert").default_status is dg.DefaultSensorStatus.STOPPED
+    told = settings(alert_slack_webhook="http://127.0.0.1:1/secret")
+    assert failure_sensor(told).default_status is dg.DefaultSensorStatus.RUNNING

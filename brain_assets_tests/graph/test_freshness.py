@@ -8,11 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
-from brain_assets.graph.assets import ASSETS
-from brain_assets.graph.freshness import LATE_SESSIONS, freshness, newest_year_is_there
+from brain_assets.graph.freshness import LATE_SESSIONS, freshness_check, freshness_schedule
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets_tests.graph.worlds import world
+from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, sensor, world
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 
@@ -25,7 +23,10 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def ask(instance: dg.DagsterInstance, now: datetime.datetime, folder: Path) -> Any:
     resources = {**world(SimulatorMarket(), folder), "clock": lambda: now}
-    mine = dg.Definitions(ASSETS, schedules=[freshness], asset_checks=[newest_year_is_there], resources=resources)
+    check = freshness_check(PROJECT.years)
+    mine = dg.Definitions(
+        ASSETS.every, schedules=[freshness_schedule(check)], asset_checks=[check], resources=resources
+    )
     job = mine.resolve_job_def(mine.get_repository_def().get_schedule_def("freshness").job_name)
     result = job.execute_in_process(instance=instance)
     assert result.success  # a year that is late fails nothing
@@ -63,8 +64,9 @@ def test_nothing_is_late_before_the_first_year_is_due(instance: dg.DagsterInstan
 
 
 def test_only_its_own_schedule_asks_it_which_is_off() -> None:
-    assert freshness.default_status is dg.DefaultScheduleStatus.STOPPED
-    for name in ("walkforward", defs.get_repository_def().get_sensor_def("new_data").job.name):
-        checks = defs.resolve_job_def(name).asset_layer.asset_graph.asset_check_keys
+    schedule = DEFS.resolve_schedule_def("freshness")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    for name in ("walkforward", sensor("new_data").job.name):
+        checks = DEFS.resolve_job_def(name).asset_layer.asset_graph.asset_check_keys
         assert "positive" in {key.name for key in checks}
         assert "newest_year_is_there" not in {key.name for key in checks}

@@ -13,31 +13,34 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from huggingface_hub import HfApi
 
-from brain_assets.definitions import defs
-from brain_assets.forecasting import forecasters
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
-from brain_assets.graph.assets import ASSETS
+from brain_assets.graph.assets import forecasters
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.graph.worlds import MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
+from brain_assets_tests.conftest import FAMILIES
+from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fault
 
 OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
 YEARS = (2019, 2020, 2021)
+GRAPH = DEFS.resolve_asset_graph()
 
 
 def machine(market: SimulatorMarket, root: Path, hub: LoopbackHub | str, attempts: int = 5) -> dict[str, Any]:
     """Give the resources of a machine of its own, whose snapshots go to the Hub."""
-    return {
-        **plain_world(market, root / "models"),
-        "snapshots": {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES},
-    }
+    storages = {family: bind(root / "models", hub, TOKEN, attempts, family) for family in FAMILIES}
+    return {**plain_world(market, root / "models"), "snapshot_io": SnapshotIOManager(storages)}
+
+
+def storages_of(resources: Mapping[str, Any]) -> Mapping[str, SnapshotLocalStorage]:
+    return resources["snapshot_io"].storages
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class World:
     results: Mapping[int, dg.ExecuteInProcessResult]
 
     def table(self, name: str, year: int) -> pd.DataFrame:
-        return self.resources["tables"].read_year(name, year)
+        return self.resources["table_io"].store.read_year(name, year)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def test_every_model_is_a_branch_of_the_same_files_and_the_materialization_shows
         assert set(branches) == {"main", *(f"snapshot-{year}-12-31" for year in YEARS)}
         for year in YEARS:
             shown, branch = metadata_of(world.results[year], asset), f"snapshot-{year}-12-31"
-            folder = world.resources["snapshots"][family].path(cutoff_of_year(year))
+            folder = storages_of(world.resources)[family].path(cutoff_of_year(year))
             assert world.hub.files(f"user/{family}", branch) == read_files(folder)
             assert (shown["hub"], shown["hub_commit"]) == ("pushed", branches[branch])
             assert shown["hub_branch"] == f"{world.hub.endpoint}/user/{family}/tree/{branch}"
@@ -104,7 +107,7 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
     for year in YEARS:
         result = run_year(year, second, names=TABLES)
         for name in TABLES:
-            pd.testing.assert_frame_equal(second["tables"].read_year(name, year), world.table(name, year))
+            pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
     commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
     places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
     assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
@@ -119,7 +122,7 @@ def test_absent_branch_gives_way_to_the_closest_earlier_one(
     second = machine(market, tmp_path, copied_hub)
     for year in YEARS:
         run_year(year, second, names=(*RAW, "walkforward_forecasts"))
-    sources = second["tables"].read_year("walkforward_forecasts", 2021)["lstm_source"]
+    sources = second["table_io"].store.read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
 
 
@@ -134,16 +137,13 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
         files = copied_hub.files("user/lstm", branch)
         copied_hub.put("user/lstm", branch, {**files, "extra.py": b"import os"}, "a present")
     result = run_year(2021, second, names=("walkforward_forecasts",))
-    table = second["tables"].read_year("walkforward_forecasts", 2021)
+    table = second["table_io"].store.read_year("walkforward_forecasts", 2021)
     assert set(table["lstm_source"]) == {"momentum"}
     pd.testing.assert_series_equal(table["lstm"], table["momentum"], check_names=False)
     refused = metadata_of(result, "walkforward_forecasts")["refused_snapshots"]
-    assert [sentence.split(":")[0] for sentence in refused] == [
-        "user/lstm@snapshot-2020-12-31",
-        "user/lstm@snapshot-2019-12-31",
-    ]
-    assert all("got one named 'extra.py'" in sentence for sentence in refused)
-    assert not second["snapshots"]["lstm"].list_snapshots()
+    branches = ("user/lstm@snapshot-2020-12-31", "user/lstm@snapshot-2019-12-31")
+    assert [sentence.split(":")[0] for sentence in refused] == [f"{branch}/'extra.py'" for branch in branches]
+    assert not storages_of(second)["lstm"].list_snapshots()
 
 
 def test_model_that_the_hub_has_is_pulled_not_trained(
@@ -171,16 +171,16 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
         assert shown["hub"] == "pending"
         assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
         assert "503" in shown["hub_reason"]
-        storage: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
         assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
         [line] = reader.pending([2019])
         assert line.startswith("2019 lstm_snapshot: hub: pending, user/lstm: expected the Hub")
 
-        assert list(complete_pushes(instance, resources["snapshots"])) == []  # the Hub is still in trouble
+        assert list(complete_pushes(instance, storages_of(resources))) == []  # the Hub is still in trouble
         hub.clear_faults()
         monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
-        [observation] = list(complete_pushes(instance, resources["snapshots"]))
+        [observation] = list(complete_pushes(instance, storages_of(resources)))
         assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
         assert observation.metadata["hub"].value == "pushed"
         assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
@@ -188,14 +188,14 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
 
 
 def _definitions(resources: Mapping[str, Any]) -> dg.Definitions:
-    return dg.Definitions(ASSETS, resources=dict(resources))
+    return dg.Definitions(ASSETS.every, resources=dict(resources))
 
 
 def _pulled(world: World, market: SimulatorMarket, root: Path, hub: LoopbackHub) -> dict[str, Any]:
     """Give a machine that has pulled everything, as after a fresh clone."""
     resources = machine(market, root, hub)
     for family in MODELS.values():
-        assert resources["snapshots"][family].sync_all_hf_to_local() == [cutoff_of_year(year) for year in YEARS]
+        assert storages_of(resources)[family].sync_all_hf_to_local() == [cutoff_of_year(year) for year in YEARS]
     return resources
 
 
@@ -204,7 +204,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, resources["snapshots"]):
+        for found in adoptable(instance, GRAPH, storages_of(resources)):
             instance.report_runless_asset_event(found.event)
         for asset, family in MODELS.items():
             key = dg.AssetKey(asset)
@@ -215,12 +215,12 @@ def test_pulled_snapshots_become_materializations_that_are_done(
                 record = instance.get_latest_data_version_record(key, partition_key=str(year))
                 event = record.event_log_entry
                 assert not event.run_id or instance.get_run_by_id(event.run_id) is None
-                fingerprint = resources["snapshots"][family].read_metadata(cutoff_of_year(year))["fingerprint"]
+                fingerprint = storages_of(resources)[family].read_metadata(cutoff_of_year(year))["fingerprint"]
                 assert event.tags[DATA_VERSION_TAG] == fingerprint["value"]
                 shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
                 assert shown["adopted_from"] == "this machine"
                 assert shown["learning_curve"].startswith("![")
-        assert list(adoptable(instance, resources["snapshots"])) == []  # each once
+        assert list(adoptable(instance, GRAPH, storages_of(resources))) == []  # each once
 
 
 @pytest.mark.slow
@@ -234,7 +234,7 @@ def test_backfill_after_a_pull_trains_nothing(
     resources = _pulled(world, market, tmp_path, copied_hub)
     monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, resources["snapshots"]):
+        for found in adoptable(instance, GRAPH, storages_of(resources)):
             instance.report_runless_asset_event(found.event)
         for year in YEARS:
             result = run_year(year, resources, instance)
@@ -247,7 +247,7 @@ def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
 ) -> None:
     resources = machine(market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        found = list(adoptable(instance, resources["snapshots"]))
+        found = list(adoptable(instance, GRAPH, storages_of(resources)))
         assert [(one.asset, one.year, one.place) for one in found] == [
             (asset, year, "the Hub") for asset in MODELS for year in YEARS
         ]
@@ -256,7 +256,7 @@ def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
         assert {reader.read(asset, year).state for asset in MODELS for year in YEARS} == {State.DONE}
         copied_hub.forget()
-        assert list(adoptable(instance, resources["snapshots"])) == []
+        assert list(adoptable(instance, GRAPH, storages_of(resources))) == []
         assert len(copied_hub.requests) == len(MODELS)  # one list of branches a family
         drop(copied_hub, "snapshot-2020-12-31")
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
@@ -267,14 +267,14 @@ def test_snapshot_that_is_not_believed_is_not_adopted(
     world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
-    lstm: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+    lstm: SnapshotLocalStorage = storages_of(resources)["lstm"]
     (lstm.path(cutoff_of_year(2020)) / "weights.pt").write_bytes(b"half")
     drop(copied_hub, "snapshot-2020-12-31")
     shutil.rmtree(lstm.path(cutoff_of_year(2021)))
     files = copied_hub.files("user/lstm", "snapshot-2021-12-31")
     copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
     with dg.DagsterInstance.ephemeral() as instance:
-        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, storages_of(resources))}
     others = {(asset, year) for asset in MODELS if asset != "lstm_snapshot" for year in YEARS}
     assert found == {("lstm_snapshot", 2019), *others}
 
@@ -287,7 +287,7 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
 
         def tick() -> dg.SensorResult | dg.SkipReason:
             context = dg.build_sensor_context(
-                instance, resources={"snapshots": resources["snapshots"]}, definitions=defs
+                instance, resources={"snapshot_io": resources["snapshot_io"]}, definitions=DEFS
             )
             return adopt(context)
 
@@ -305,14 +305,14 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
 def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket, world: World, tmp_path: Path) -> None:
     second = machine(market, tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
     for family in MODELS.values():
-        shutil.copytree(world.resources["snapshots"][family].folder, second["snapshots"][family].folder)
+        shutil.copytree(storages_of(world.resources)[family].folder, storages_of(second)[family].folder)
     for year in YEARS:
         result = run_year(year, second)
         for asset in MODELS:
             shown = metadata_of(result, asset)
             assert (shown["reused"], shown["hub"]) == (True, "pending")
         for name in TABLES:
-            pd.testing.assert_frame_equal(second["tables"].read_year(name, year), world.table(name, year))
+            pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
 
 
 def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_seen(
@@ -345,7 +345,7 @@ def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
     [sentence] = shown["refused_snapshots"]
     assert sentence.startswith("user/ppo@snapshot-2020-12-31: expected files among")
     copied_hub.put("user/ppo", "snapshot-2019-12-31", {"extra.py": b"!"}, "another")
-    shutil.rmtree(second["snapshots"]["ppo"].folder)
+    shutil.rmtree(storages_of(second)["ppo"].folder)
     result = run_year(2021, second, names=("backtest",), raise_on_error=False)
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "expected a policy of each family that was finished before the year, here or on the Hub" in str(
@@ -356,15 +356,16 @@ def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
 def test_push_whose_run_died_before_it_is_completed_too(world: World, market: SimulatorMarket, tmp_path: Path) -> None:
     with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
         resources = machine(market, tmp_path, hub)
-        storage: SnapshotLocalStorage = resources["snapshots"]["lstm"]
+        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
         shutil.copytree(
-            world.resources["snapshots"]["lstm"].path(cutoff_of_year(2019)), storage.path(cutoff_of_year(2019))
+            storages_of(world.resources)["lstm"].path(cutoff_of_year(2019)),
+            storage.path(cutoff_of_year(2019)),
         )
         assert storage.list_pending() == []  # nobody has written down that it should be pushed
-        [observation] = complete_pushes(instance, resources["snapshots"])
+        [observation] = complete_pushes(instance, storages_of(resources))
         assert observation.metadata["hub"].value == "pushed"
         assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
-        assert list(complete_pushes(instance, resources["snapshots"])) == []
+        assert list(complete_pushes(instance, storages_of(resources))) == []
 
 
 def test_year_whose_run_is_under_way_is_left_to_it(
@@ -372,7 +373,7 @@ def test_year_whose_run_is_under_way_is_left_to_it(
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        job = defs.resolve_job_def("walkforward")
+        job = DEFS.resolve_job_def("walkforward")
         for year, process in (
             (2020, this_process()),
             (2021, f"999999999@{socket.gethostname()}"),
@@ -381,5 +382,5 @@ def test_year_whose_run_is_under_way_is_left_to_it(
                 job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
             )
             assert instance.get_run_by_id(run.run_id)
-        found = {(one.asset, one.year) for one in adoptable(instance, resources["snapshots"])}
+        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, storages_of(resources))}
     assert found == {(asset, year) for asset in MODELS for year in (2019, 2021)}

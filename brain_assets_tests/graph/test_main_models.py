@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from brain_assets.errors import ConfigError
-from brain_assets.graph.assets import MAIN_MODELS, YEARLY_ASSETS
-from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.simulator import SimulatorMarket
@@ -18,7 +16,7 @@ from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
-from brain_assets_tests.graph.worlds import RAW, metadata_of
+from brain_assets_tests.graph.worlds import ASSETS, PROJECT, RAW, metadata_of
 from brain_assets_tests.store.hubs import WatchedHub, bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
@@ -33,8 +31,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
     """Raw tables of every year that there is."""
     store = MemoryTableStore()
     resources = resources_at(tmp_path_factory.mktemp("raw"), store, datetime.datetime.now(datetime.UTC))
-    for year in YEARS.get_partition_keys():
-        assert dg.materialize(YEARLY_ASSETS, selection=list(RAW), partition_key=year, resources=resources).success
+    for year in PROJECT.years.existing():
+        assert dg.materialize(ASSETS.yearly, selection=list(RAW), partition_key=str(year), resources=resources).success
     return store
 
 
@@ -42,7 +40,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
     config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
     name = f"{family}_model"
     result = dg.materialize(
-        [*YEARLY_ASSETS, *MAIN_MODELS],
+        [*ASSETS.yearly, *ASSETS.main_models],
         selection=[name],
         resources=resources,
         run_config={"ops": {name: {"config": config}}},
@@ -54,7 +52,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
 
 def this_year(month: int, day: int, hour: int) -> datetime.datetime:
     """Give a moment of the year after the last partition, in New York's winter time."""
-    return datetime.datetime(int(YEARS.get_partition_keys()[-1]) + 1, month, day, hour, tzinfo=NEW_YORK)
+    return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
 
 
 @pytest.mark.parametrize("family", ["lstm", "patchtst"])
@@ -89,7 +87,7 @@ def test_it_ends_with_the_last_finished_session_and_is_trained_once(
     assert later["training_data"]["last_session"] == str(during.date())
     assert later["version"] != shown["version"]
     assert isinstance(later["held_out/loss_of_previous"], float)
-    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshots"][family])
+    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshot_io"].storages[family])
     assert versions.list_versions() == sorted([shown["version"], later["version"]])
     assert versions.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
@@ -131,7 +129,7 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: Memor
 def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
     resources = resources_at(tmp_path, MemoryTableStore(), this_year(2, 11, 12))
     result = dg.materialize(
-        [*YEARLY_ASSETS, *MAIN_MODELS], selection=["lstm_model"], resources=resources, raise_on_error=False
+        [*ASSETS.yearly, *ASSETS.main_models], selection=["lstm_model"], resources=resources, raise_on_error=False
     )
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)
@@ -141,7 +139,7 @@ def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_p
     with WatchedHub() as hub:
         resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
         storage = bind(tmp_path, hub)
-        resources["snapshots"] = {**resources["snapshots"], "lstm": storage}
+        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
         shown = train(resources, "lstm")
         assert shown["hub"] == "pushed"
         assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from brain_assets.definitions import defs
-from brain_assets.graph import new_data as module
-from brain_assets.graph.new_data import GRACE_SESSIONS, new_data
+from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.graph.new_data import GRACE_SESSIONS, new_data_sensor
+from brain_assets.graph.years import Years
 from brain_assets.market import file_watch
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.live import LiveMarket
@@ -24,9 +24,10 @@ from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.tables import RAW, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
-from brain_assets_tests.graph.worlds import run_year, world
+from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, run_year, sensor, world
 
 COUNTER = itertools.count()
+NEW_DATA = sensor("new_data")
 
 
 class Files:
@@ -54,11 +55,11 @@ class Files:
         """Of a process that has just begun: a market reads its files once."""
         return {**world(FilesMarket(self.folder), self._models, self.tables), "clock": lambda: NOW}
 
-    def tick(self) -> list[dg.RunRequest] | str:
+    def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        chosen = {name: self.resources[name] for name in ("market", "tables", "clock")}
-        context = dg.build_sensor_context(self.instance, self.cursor, resources=chosen, definitions=defs)
-        result = new_data(context)
+        chosen = {name: self.resources[name] for name in ("market", "table_io", "clock")}
+        context = dg.build_sensor_context(self.instance, self.cursor, resources=chosen, definitions=DEFS)
+        result = asked(context)
         if isinstance(result, dg.SkipReason):
             self.cursor = context.cursor
             return str(result.skip_message)
@@ -122,10 +123,9 @@ def filled(filled_once: Path, tmp_path: Path) -> Iterator[Files]:
 
 
 def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> None:
-    assert new_data.default_status is dg.DefaultSensorStatus.STOPPED
-    assert new_data.asset_selection or new_data.targets
-    job = defs.get_repository_def().get_sensor_def("new_data").job
-    keys = {key.to_user_string() for key in defs.resolve_job_def(job.name).asset_layer.executable_asset_keys}
+    assert NEW_DATA.default_status is dg.DefaultSensorStatus.STOPPED
+    job = NEW_DATA.job
+    keys = {key.to_user_string() for key in DEFS.resolve_job_def(job.name).asset_layer.executable_asset_keys}
     assert keys == set(RAW)
 
 
@@ -219,15 +219,20 @@ def test_broken_file_is_named_and_the_other_table_goes_on(filled: Files, market:
     assert "raw_prices waits: prices-new.csv: expected the columns date, symbol, open" in filled.tick()
 
 
-def test_year_that_the_files_complete_after_the_start_needs_a_reload(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "partition_years", lambda: [2019, 2020])
-    requests = files.tick()
+class UntilThen(SimulatorMarket):
+    """What the files were when the code location was loaded."""
+
+    def last_complete_year(self) -> int:
+        return 2020
+
+
+def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
+    loaded = new_data_sensor(PROJECT.settings, Years.of(PROJECT.settings, UntilThen()), ASSETS.raw)
+    requests = files.tick(loaded)
     assert wanted(requests) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (
         "the files are complete until 2021, but this code location was loaded when they were until 2020: reload it"
-        in files.tick()
+        in files.tick(loaded)
     )
 
 
@@ -242,9 +247,9 @@ def test_folder_that_is_gone_is_one_sentence(files: Files) -> None:
 
 
 def ask(instance: dg.DagsterInstance, market: Any, now: datetime.datetime, cursor: str | None = None) -> Any:
-    resources = {"market": market, "tables": MemoryTableStore(), "clock": lambda: now}
-    context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=defs)
-    return new_data(context), context
+    resources = {"market": market, "table_io": TableIOManager(MemoryTableStore()), "clock": lambda: now}
+    context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS)
+    return sensor("new_data")(context), context
 
 
 @pytest.mark.parametrize("market", [SampleMarket(), SimulatorMarket()])

@@ -6,16 +6,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
 from brain_assets.forecasting import walkforward
+from brain_assets.graph.assets import forecasts
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import Span, upstream_of
 from brain_assets.registry import families_of
-from brain_assets.settings import current_settings
+from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import TINY
+from brain_assets_tests.graph.worlds import DEFS
 
 SPAN = Span(2016, 2019, 2020)
 JULY = datetime.date(2020, 7, 2)
@@ -24,7 +25,7 @@ JULY = datetime.date(2020, 7, 2)
 def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[Verdict, list[str]]:
     options = {name: each["config"] for name, each in TINY["ops"].items()}
     steps: list[str] = []
-    runs = GraphRuns(current_settings(), SPAN, options, lambda words, _: steps.append(words))
+    runs = GraphRuns(read_settings(), SPAN, options, lambda words, _: steps.append(words))
     [verdict] = prove_no_lookahead(frozen(market, SPAN), SPAN, [date], folder, runs, corrupt=with_another_future)
     return verdict, steps
 
@@ -65,7 +66,7 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
         smoothed = table.groupby("symbol")["lstm"].rolling(3, center=True, min_periods=1).mean()
         return table.assign(lstm=smoothed.droplevel(0))
 
-    monkeypatch.setattr(walkforward, "build_forecast_features", centred)
+    monkeypatch.setattr(forecasts, "build_forecast_features", centred)
     verdict, _ = prove(market, tmp_path, JULY)
     assert verdict.result == LEAK
     assert verdict.first is not None
@@ -81,7 +82,7 @@ def test_leak_in_the_graph_is_caught(market: SimulatorMarket, monkeypatch: pytes
 
 
 def test_upstream_is_what_the_graph_says() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = DEFS.resolve_asset_graph()
     for stage, parents in upstream_of(families_of()).items():
         found = {key.to_user_string() for key in graph.get(dg.AssetKey(stage)).parent_keys}
         assert found == set(parents), stage

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.graph.assets import ASSETS
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
@@ -18,7 +17,7 @@ from brain_assets.portfolio.trials import Trial, record_trial
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
-from brain_assets_tests.graph.worlds import metadata_of
+from brain_assets_tests.graph.worlds import ASSETS, metadata_of
 from brain_assets_tests.portfolio.toy_results import backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
@@ -43,7 +42,10 @@ def tables() -> MemoryTableStore:
 def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
     resources = build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root / "models")
     return dg.materialize(
-        ASSETS, selection=["report"], resources=dict(resources), run_config={"ops": {"report": {"config": config}}}
+        ASSETS.every,
+        selection=["report"],
+        resources=dict(resources),
+        run_config={"ops": {"report": {"config": config}}},
     )
 
 
@@ -73,7 +75,9 @@ def test_years_can_be_chosen_and_holes_are_left_out(
     monkeypatch.setattr("brain_assets.graph.assets.reports.chart_picture", lambda chart: undrawn)
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
-            record_trial(tmp_path / "trials", Trial("ppo", f"{year}-{number}", year, 52, 0.001, 0.02), {}, None)
+            figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
+            trial = Trial(family="ppo", configuration=f"{year}-{number}", **figures)
+            record_trial(tmp_path / "trials", trial, {}, None)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
     assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()

@@ -10,10 +10,9 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from brain_assets.definitions import defs
-from brain_assets.graph.assets import ASSETS, REPORTS
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
 from brain_assets.graph.runs import close_dead_runs, dead_runs
+from brain_assets_tests.graph.worlds import ASSETS, DEFS
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def dead_process() -> int:
 def launched_run(instance: dg.DagsterInstance, process_id: int | None) -> str:
     """A run as its launcher and its own process leave it: the server in a tag, the process in the log."""
     tags = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": "/none"})}
-    job = defs.resolve_job_def("walkforward")
+    job = DEFS.resolve_job_def("walkforward")
     run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     if process_id is not None:
         instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(process_id))
@@ -45,7 +44,7 @@ def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: in
 
 
 def test_whatever_asks_a_source_or_computes_waits_in_a_pool() -> None:
-    pools = {asset.key.to_user_string(): asset.op.pool for asset in ASSETS if asset not in REPORTS}
+    pools = {asset.key.to_user_string(): asset.op.pool for asset in ASSETS.every if asset not in ASSETS.reports}
     assert {name for name, pool in pools.items() if pool == MARKET_POOL} == {
         "raw_prices",
         "raw_news_sentiment",

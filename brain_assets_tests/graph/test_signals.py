@@ -78,7 +78,7 @@ def test_a_market_without_news_and_fundamentals_says_so(tmp_path: Path) -> None:
         shown = metadata_of(result, name)
         assert shown["source"] == "none: the data set has closes only"
         assert "neutral" in shown["neutral"]
-        assert resources["tables"].read_year(name, 2019).empty
+        assert resources["table_io"].store.read_year(name, 2019).empty
 
 
 def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_out(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_news_and_filings_of_no_symbol_leave_the_whole_graph_running(tmp_path: P
     assert metadata_of(result, "patchtst_snapshot")["neutral_channels"] == f"volume_return, {silent}"
     assert metadata_of(result, "lstm_snapshot")["neutral_channels"] == "volume_return"
     for family in ("ppo", "sac"):
-        snapshot = resources["snapshots"][family].load_snapshot(datetime.date(2020, 12, 31))
+        snapshot = resources["snapshot_io"].storages[family].load_snapshot(datetime.date(2020, 12, 31))
         assert snapshot.metadata["neutral_signals"] == list(SILENT)
-    assert all(not resources["tables"].read_year(name, 2020).empty for name in TABLES if name not in SIGNALS)
+    assert all(not resources["table_io"].store.read_year(name, 2020).empty for name in TABLES if name not in SIGNALS)
 
 
 LAST = datetime.date(2022, 12, 1), datetime.date(2022, 12, 10)

@@ -9,16 +9,17 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.definitions import defs
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.forecasting.training import train_snapshot
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.conftest import FAMILIES, MADE_UP
+from brain_assets_tests.graph.worlds import DEFS
 from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill, publish
 
 OLD, NEW = cutoff_of_year(2019), cutoff_of_year(2020)
@@ -51,8 +52,9 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """Run a job with the storages of one machine."""
     root = storage.folder.parent
-    resources = {"snapshots": {family: bind(root, hub, token, attempts=1, family=family) for family in FAMILIES}}
-    return defs.resolve_job_def(f"sync_{verb}").execute_in_process(
+    storages = {family: bind(root, hub, token, attempts=1, family=family) for family in FAMILIES}
+    resources = {"snapshot_io": SnapshotIOManager(storages)}
+    return DEFS.resolve_job_def(f"sync_{verb}").execute_in_process(
         run_config={"ops": {verb: {"config": config}}}, resources=resources, raise_on_error=False
     )
 

@@ -13,8 +13,6 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError
-from brain_assets.graph.assets import ASSETS
-from brain_assets.graph.partitions import YEARS
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.simulator import SimulatorMarket
@@ -23,12 +21,12 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import RAW, SO_FAR, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import metadata_of, run_year
+from brain_assets_tests.graph.worlds import ASSETS, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
 STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
 NEW_YORK = ZoneInfo("America/New_York")
-THIS_YEAR = int(YEARS.get_partition_keys()[-1]) + 1
+THIS_YEAR = PROJECT.years.last() + 1
 LAST_YEAR = THIS_YEAR - 1
 
 
@@ -73,7 +71,7 @@ class World:
         **options: Any,
     ) -> dg.ExecuteInProcessResult:
         return dg.materialize(
-            ASSETS,
+            ASSETS.every,
             selection=list(names),
             resources=self.resources(**options),
             run_config={"ops": {"target_weights": {"config": dict(config or {})}}} if "target_weights" in names else {},

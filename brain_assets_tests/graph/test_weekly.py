@@ -8,9 +8,8 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from brain_assets.definitions import defs
-from brain_assets.graph.assets import THIS_WEEK
 from brain_assets.graph.weekly import every_week
+from brain_assets_tests.graph.worlds import ASSETS, DEFS
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -71,7 +70,7 @@ def test_a_run_names_its_week_and_is_asked_for_once() -> None:
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == "week-2022-09-06"
     assert request.run_config == {"ops": {"target_weights": {"config": {"date": "2022-09-06"}}}}
-    dg.validate_run_config(defs.resolve_job_def("weekly_weights"), request.run_config)
+    dg.validate_run_config(DEFS.resolve_job_def("weekly_weights"), request.run_config)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def test_other_days_say_why_they_are_skipped(tick: str, reason: str) -> None:
 
 
 def test_it_is_off_until_it_is_switched_on_and_runs_both_assets() -> None:
-    schedule = defs.resolve_schedule_def("every_week")
+    schedule = DEFS.resolve_schedule_def("every_week")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    job = defs.resolve_job_def(schedule.job_name)
-    assert {key for asset in THIS_WEEK for key in asset.keys} == set(job.asset_layer.executable_asset_keys)
+    job = DEFS.resolve_job_def(schedule.job_name)
+    assert {key for asset in ASSETS.this_week for key in asset.keys} == set(job.asset_layer.executable_asset_keys)

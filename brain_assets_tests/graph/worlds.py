@@ -6,12 +6,15 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import YEARLY_ASSETS
+from brain_assets.graph.build import open_project
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import Market
+from brain_assets.settings import read_settings
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
+PROJECT = open_project(read_settings())
+DEFS, ASSETS = PROJECT.definitions, PROJECT.assets
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
@@ -32,7 +35,7 @@ def run_year(
     """Materialize a year of some assets."""
     ops = {name: options for name, options in (run_config or RUN_CONFIG)["ops"].items() if name in names}
     return dg.materialize(
-        YEARLY_ASSETS,
+        ASSETS.yearly,
         selection=list(names),
         partition_key=str(year),
         instance=instance,
@@ -44,6 +47,10 @@ def run_year(
 
 def world(market: Market, models_dir: Path, tables: TableStore | None = None) -> Mapping[str, Any]:
     return build_resources(market, tables or MemoryTableStore(), models_dir)
+
+
+def sensor(name: str) -> dg.SensorDefinition:
+    return DEFS.get_repository_def().get_sensor_def(name)
 
 
 def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import pytest
 
 from brain_assets.errors import BrainAssetsError, HubError, HubUnavailableError
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_hub import Answer, Fault, Refusal, Request
 from brain_assets_tests.store.hubs import (
     BRANCH,

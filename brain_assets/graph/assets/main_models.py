@@ -1,167 +1,113 @@
 """Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from brain_assets.device import resolve_device
-from brain_assets.errors import HubError
-from brain_assets.graph.configs import (
-    MODEL_CONFIGS,
-    LstmRunConfig,
-    PatchTstRunConfig,
-    TrainingConfig,
-    to_domain,
-)
+from brain_assets.errors import EmptyResponseError
+from brain_assets.forecasting.fingerprint import main_version_name
+from brain_assets.forecasting.forecaster import Forecaster
+from brain_assets.forecasting.main_version import train_version
+from brain_assets.graph.assets.inputs import inputs, panel_of
+from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
 from brain_assets.graph.evidence import version_evidence
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import HubState, Snapshots, snapshot_metadata
-from brain_assets.graph.so_far import Clock, recent_window
+from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.paths import DataPath
-from brain_assets.progress import report, warn
+from brain_assets.market.prices import PricePanel
+from brain_assets.progress import report
+from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.tables import RAW
-from brain_assets.versions import CODE_VERSIONS
-
-if TYPE_CHECKING:
-    from brain_assets.market.prices import PricePanel
+from brain_assets.versions import MAIN_VERSIONS
 
 
-@dg.asset(
-    ins={"raw_prices": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
-    code_version=CODE_VERSIONS["lstm_model"],
-    pool=TRAINING_POOL,
-    group_name="main_versions",
-    kinds={"pytorch"},
-)
-def lstm_model(
-    context: dg.AssetExecutionContext,
-    config: LstmRunConfig,
-    raw_prices: pd.DataFrame,
-    market: dg.ResourceParam[Market],
-    snapshots: dg.ResourceParam[Snapshots],
-    clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[None]:
-    """LSTM main version: trained on all data until the last finished session; current if better than the last."""
-    from brain_assets.market.prices import PricePanel
+def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``<family>_model`` of a forecaster."""
+    run_config = ModelRunConfig(family)
+    description = (
+        f"{family.label} main version: trained on all data until the last finished session; current if better than the "
+        "last."
+    )
+    if family.tables == RAW:
+        description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
 
-    panel = PricePanel.from_frame(_with_recent_prices(raw_prices, market, clock))
-    return _main_version(context, "lstm", config, panel, market, snapshots)
+    @dg.asset(
+        name=f"{family.name}_model",
+        description=description,
+        ins=inputs(family.tables, dg.AllPartitionMapping()),
+        code_version=f"{MAIN_VERSIONS}.{family.code_version}",
+        config_schema=run_config,
+        pool=TRAINING_POOL,
+        group_name="main_versions",
+        kinds=set(family.kinds),
+    )
+    def main_model(
+        context: dg.AssetExecutionContext,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+        clock: dg.ResourceParam[Clock],
+        **tables: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        window = recent_window(years, clock)
+        try:
+            recent = fetch_so_far(market, window, table_io.headline_cache, family.tables) if window else {}
+        except EmptyResponseError as error:
+            report(f"no bars after the last complete year: {error}")
+            recent = {}
+        tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
+        options, given = run_config.read(context.op_execution_context.op_config)
+        versions = MainVersions(snapshot_io.storages[family.name])
+        return _main_version(context, family.name, options, given, panel_of(tables), market, versions)
 
-
-@dg.asset(
-    ins={name: dg.AssetIn(partition_mapping=dg.AllPartitionMapping()) for name in RAW},
-    code_version=CODE_VERSIONS["patchtst_model"],
-    pool=TRAINING_POOL,
-    group_name="main_versions",
-    kinds={"pytorch", "huggingface"},
-)
-def patchtst_model(
-    context: dg.AssetExecutionContext,
-    config: PatchTstRunConfig,
-    raw_prices: pd.DataFrame,
-    raw_news_sentiment: pd.DataFrame,
-    raw_fundamentals: pd.DataFrame,
-    market: dg.ResourceParam[Market],
-    snapshots: dg.ResourceParam[Snapshots],
-    headline_cache: dg.ResourceParam[DataPath],
-    clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[None]:
-    """PatchTST main version: trained on all data until the last finished session; current if better than the last.
-
-    Headlines of the current year are scored by the default model of `raw_news_sentiment`.
-    """
-    from brain_assets.market.prices import PricePanel
-    from brain_assets.market.signals import add_signals
-
-    window = recent_window(clock)
-    news, fundamentals = raw_news_sentiment, raw_fundamentals
-    if window is not None:
-        from brain_assets.market.finbert import FinBertScorer
-
-        scorer = FinBertScorer(cache=headline_cache)
-        news = pd.concat([news, market.news_sentiment(*window, scorer).table], ignore_index=True)
-        fundamentals = pd.concat([fundamentals, market.fundamentals(*window).table], ignore_index=True)
-    prices = PricePanel.from_frame(_with_recent_prices(raw_prices, market, clock))
-    return _main_version(context, "patchtst", config, add_signals(prices, news, fundamentals), market, snapshots)
-
-
-def _with_recent_prices(prices: pd.DataFrame, market: Market, clock: Clock) -> pd.DataFrame:
-    """Add the bars since the last partition, as far as the market has some; they are not stored."""
-    from brain_assets.errors import EmptyResponseError
-    from brain_assets.market.archive import chain_prices, fetch_prices
-
-    window = recent_window(clock)
-    if window is None:
-        return prices
-    try:
-        recent = fetch_prices(market, *window, overlap=True)
-    except EmptyResponseError as error:
-        report(f"no bars after the last complete year: {error}")
-        return prices
-    return chain_prices([prices, recent])
+    return main_model
 
 
 def _main_version(
     context: dg.AssetExecutionContext,
     family: str,
-    config: TrainingConfig,
-    panel: "PricePanel",
+    options: Any,
+    given: TrainingConfig,
+    panel: PricePanel,
     market: Market,
-    snapshots: Snapshots,
+    versions: MainVersions,
 ) -> dg.MaterializeResult[None]:
     """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
-    from brain_assets.forecasting.fingerprint import main_version_name
-
-    options, device = to_domain(config, MODEL_CONFIGS[family][1]), resolve_device(config.device)
-    note = MarketNote.of(market)
-    versions = MainVersions(snapshots[family])
+    device, note = resolve_device(given.device), MarketNote.of(market)
     name = main_version_name(family, panel, options, note.name, device)
-    reused = versions.exists(name) and not config.force
+    reused = versions.exists(name) and not given.force
     if reused:
         context.log.info(f"{versions.path(name)} is there already: not trained again")
         snapshot = versions.load(name)
     else:
-        from brain_assets.forecasting.main_version import train_version
-
         current = versions.current()
         previous = None if current in (None, name) else versions.load(str(current))
-        snapshot = train_version(
-            family,
-            panel,
-            options,
-            note,
-            previous,
-            lambda losses: report(f"{family} main version: {losses.words(options.max_epochs)}"),
-            device,
-        )
+        show = show_epochs(f"{family} main version", options)
+        snapshot = train_version(family, panel, options, note, previous, show, device)
         versions.write(snapshot)
         if snapshot.metadata["scores"]["promoted"]:
             versions.promote(name)
         report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
-    hub = _publish(versions, name)
+
+    def push() -> HubCopy:
+        copy = versions.publish(name)
+        versions.publish_current()  # `main` follows
+        return copy
+
     return dg.MaterializeResult(
         metadata={
             "reused": reused,
             "version": name,
             "current_version": versions.current() or "none",
             **version_evidence(snapshot),
-            **snapshot_metadata(snapshot, str(versions.path(name)), hub),
+            **location_metadata(versions.path(name), publish(versions.storage, push)),
+            **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),
     )
-
-
-def _publish(versions: MainVersions, name: str) -> HubState | None:
-    """Push the version, and let ``main`` follow; what does not get through stays pending, and fails nothing."""
-    if versions.storage.hub is None:
-        return None
-    try:
-        copy = versions.publish(name)
-        versions.publish_current()
-    except HubError as error:
-        warn(f"hub: pending: {error}")
-        return HubState("pending", reason=str(error))
-    return HubState("pushed" if copy.changed else "unchanged", copy.url, copy.commit)

@@ -1,8 +1,8 @@
 """The report over all years that were backtested: a page, and its pictures."""
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import pandas as pd
@@ -10,17 +10,21 @@ import pydantic
 
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.automation import FOLLOWS_YEARS
-from brain_assets.graph.partitions import partition_years
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.snapshots import Snapshots
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath, replace_file
+from brain_assets.portfolio.conclusion import conclude
+from brain_assets.portfolio.learning_curves import read_learning_curves
+from brain_assets.portfolio.report import Report, build_report
+from brain_assets.portfolio.report_page import report_page
+from brain_assets.portfolio.report_tables import Table, policy_table, strategy_table
+from brain_assets.portfolio.trials import read_trials
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
-
-if TYPE_CHECKING:
-    from brain_assets.portfolio.report import Report
-    from brain_assets.portfolio.report_tables import Table
 
 
 class ReportRunConfig(dg.Config):
@@ -30,70 +34,68 @@ class ReportRunConfig(dg.Config):
     last_year: int | None = pydantic.Field(None, description="Last partition; default: the last backtested.")
 
 
-@dg.asset(
-    deps=[
-        dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping()) for name in ("backtest", "walkforward_forecasts")
-    ],
-    code_version=CODE_VERSIONS["report"],
-    automation_condition=FOLLOWS_YEARS,
-    group_name="portfolio",
-    kinds={"html"},
-)
-def report(
-    context: dg.AssetExecutionContext,
-    config: ReportRunConfig,
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-    snapshots: dg.ResourceParam[Snapshots],
-    reports_dir: dg.ResourceParam[DataPath],
-    trials: dg.ResourceParam[DataPath],
-) -> dg.MaterializeResult[None]:
-    """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
+def report_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``report``."""
 
-    It is one HTML file that opens offline; its pictures are here as well. Years without a backtest are left out.
-    """
-    from brain_assets.portfolio.conclusion import conclude
-    from brain_assets.portfolio.report_page import report_page
-    from brain_assets.portfolio.report_tables import policy_table, strategy_table
-
-    years = _backtested(config, tables)
-    built = report_of(years, market, tables, snapshots, trials)
-    page = report_page(built)
-    path = reports_dir / f"{market.name}-{years[0]}-{years[-1]}.html"
-    replace_file(path, lambda temporary: temporary.write_text(page.html, encoding="utf-8"))
-    context.log.info(f"report of {len(years)} years: {path}")
-    conclusion = conclude(built)
-    return dg.MaterializeResult(
-        metadata={
-            "path": dg.MetadataValue.path(str(path)),
-            "can_be_concluded": conclusion.can,
-            "cannot_be_concluded": conclusion.cannot,
-            "caveat": built.market.caveat,
-            "years": ", ".join(map(str, years)),
-            "weeks": built.n_weeks,
-            "configurations_tried": built.n_trials or "not recorded",
-            "bytes": len(page.html.encode()),
-            "figures": _table(strategy_table(built)),
-            **({"policies": _table(policy_table(built))} if built.policies else {}),
-            **{f"eval/{each.name}_annual_return": each.annual_return.value for each in built.strategies},
-            **{
-                f"eval/{each.name}_sharpe_ratio": each.sharpe.value
-                for each in built.strategies
-                if math.isfinite(each.sharpe.value)  # JSON does not know NaN
-            },
-            **{chart.key: chart_picture(chart) for group in page.groups for chart in group.charts},
-        }
+    @dg.asset(
+        deps=[
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+            for name in ("backtest", "walkforward_forecasts")
+        ],
+        code_version=CODE_VERSIONS["report"],
+        automation_condition=FOLLOWS_YEARS,
+        group_name="portfolio",
+        kinds={"html"},
     )
+    def report(
+        context: dg.AssetExecutionContext,
+        config: ReportRunConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+    ) -> dg.MaterializeResult[None]:
+        """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
+
+        It is one HTML file that opens offline; its pictures are here as well. Years without a backtest are left out.
+        """
+        backtested = _backtested(config, years, table_io.store)
+        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
+        page = report_page(built)
+        path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
+        replace_file(path, page.html)
+        context.log.info(f"report of {len(backtested)} years: {path}")
+        conclusion = conclude(built)
+        return dg.MaterializeResult(
+            metadata={
+                "path": dg.MetadataValue.path(str(path)),
+                "can_be_concluded": conclusion.can,
+                "cannot_be_concluded": conclusion.cannot,
+                "caveat": built.market.caveat,
+                "years": ", ".join(map(str, backtested)),
+                "weeks": built.n_weeks,
+                "configurations_tried": built.n_trials or "not recorded",
+                "bytes": len(page.html.encode()),
+                "figures": _table(strategy_table(built)),
+                **({"policies": _table(policy_table(built))} if built.policies else {}),
+                **{f"eval/{each.name}_annual_return": each.annual_return.value for each in built.strategies},
+                **{
+                    f"eval/{each.name}_sharpe_ratio": each.sharpe.value
+                    for each in built.strategies
+                    if math.isfinite(each.sharpe.value)  # JSON does not know NaN
+                },
+                **{chart.key: chart_picture(chart) for group in page.groups for chart in group.charts},
+            }
+        )
+
+    return report
 
 
 def report_of(
     years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
-) -> "Report":
-    """Put together what is stored of some years, which have a backtest."""
-    from brain_assets.portfolio.learning_curves import read_learning_curves
-    from brain_assets.portfolio.report import build_report
-    from brain_assets.portfolio.trials import read_trials
-
+) -> Report:
+    """Put together what is stored of some years, which have a backtest; of what is damaged, nothing."""
+    for storage, year in itertools.product(snapshots.values(), years):
+        storage.refuse_damaged(cutoff_of_year(year))
     forecast_years = [year for year in years if tables.exists("walkforward_forecasts", year)]
     return build_report(
         tables.read("backtest", years),
@@ -104,22 +106,22 @@ def report_of(
     )
 
 
-def _backtested(config: ReportRunConfig, tables: TableStore) -> list[int]:
+def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> list[int]:
     """Give the years that have a backtest, within those asked for; a hole between them is left out, and seen."""
-    existing = partition_years()
+    existing = years.existing()
     first, last = config.first_year or existing[0], config.last_year or existing[-1]
     if first > last:
         raise SettingsError(f"report: expected the earlier year first, got {first} and {last}; turn them round.")
-    years = [year for year in existing if first <= year <= last and tables.exists("backtest", year)]
-    if not years:
+    found = [year for year in existing if first <= year <= last and tables.exists("backtest", year)]
+    if not found:
         raise TableError(
             f"report: expected a backtest of a year from {first} to {last}, got none; materialize backtest, or run "
             "brain-assets backfill."
         )
-    return years
+    return found
 
 
-def _table(table: "Table") -> dg.TableMetadataValue:
+def _table(table: Table) -> dg.TableMetadataValue:
     """Give a table of the page as the UI shows it, a figure and its interval in one cell."""
     records = [
         dg.TableRecord(dict(zip(table.heads, (row.name, *(cell.words for cell in row.cells)), strict=True)))

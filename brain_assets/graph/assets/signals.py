@@ -1,98 +1,105 @@
 """News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.columns import column_schema
+from brain_assets.graph.assets.inputs import store_of
+from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
-from brain_assets.graph.partitions import FIRST_YEAR, YEARS, partition_window
+from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
+from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
-from brain_assets.paths import DataPath
-from brain_assets.store.tables import TableStore, content_hash
+from brain_assets.market.finbert import FinBertScorer
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
-if TYPE_CHECKING:
-    from brain_assets.graph.evidence import Evidence
 
+def news_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``raw_news_sentiment``."""
 
-@dg.asset(
-    partitions_def=YEARS,
-    code_version=CODE_VERSIONS["raw_news_sentiment"],
-    metadata=column_schema("raw_news_sentiment"),
-    pool=MARKET_POOL,
-    io_manager_key="table_io",
-    group_name="market",
-    kinds={"parquet"},
-)
-def raw_news_sentiment(
-    context: dg.AssetExecutionContext,
-    config: NewsRunConfig,
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-    headline_cache: dg.ResourceParam[DataPath],
-) -> dg.MaterializeResult[pd.DataFrame]:
-    """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
-
-    News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once. A
-    day without news has no row. A year is fetched once, unless forced.
-    """
-
-    def fetch() -> SourcedTable:
-        from brain_assets.market.finbert import FinBertScorer
-
-        scorer = FinBertScorer(config.model, config.batch_size, headline_cache)
-        return market.news_sentiment(*partition_window(int(context.partition_key)), scorer)
-
-    return _fetch_once(context, config, tables, fetch, lambda table: {"news": news_chart("news scores", table)})
-
-
-@dg.asset(
-    partitions_def=YEARS,
-    code_version=CODE_VERSIONS["raw_fundamentals"],
-    metadata=column_schema("raw_fundamentals"),
-    pool=MARKET_POOL,
-    io_manager_key="table_io",
-    group_name="market",
-    kinds={"parquet"},
-)
-def raw_fundamentals(
-    context: dg.AssetExecutionContext,
-    config: ForceConfig,
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-) -> dg.MaterializeResult[pd.DataFrame]:
-    """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
-
-    A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
-    once, unless forced; the first partition reaches back a year more, so that the first week knows the last filing.
-    """
-    start, end = partition_window(int(context.partition_key))
-    if int(context.partition_key) == FIRST_YEAR:
-        start -= FILED_BEFORE
-    return _fetch_once(
-        context,
-        config,
-        tables,
-        lambda: market.fundamentals(start, end),
-        lambda table: {"ratios": ratio_chart("filed ratios, median over the symbols", table)},
+    @dg.asset(
+        partitions_def=years.definition,
+        code_version=CODE_VERSIONS["raw_news_sentiment"],
+        metadata=column_schema(RAW_COLUMNS["raw_news_sentiment"]),
+        pool=MARKET_POOL,
+        io_manager_key="table_io",
+        group_name="market",
+        kinds={"parquet"},
     )
+    def raw_news_sentiment(
+        context: dg.AssetExecutionContext,
+        config: NewsRunConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
+
+        News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once.
+        A day without news has no row. A year is fetched once, unless forced.
+        """
+
+        def fetch() -> SourcedTable:
+            scorer = FinBertScorer(config.model, config.batch_size, getattr(table_io, "headline_cache", None))
+            return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
+
+        return _fetch_once(context, config, table_io, fetch, lambda table: {"news": news_chart("news scores", table)})
+
+    return raw_news_sentiment
+
+
+def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``raw_fundamentals``."""
+
+    @dg.asset(
+        partitions_def=years.definition,
+        code_version=CODE_VERSIONS["raw_fundamentals"],
+        metadata=column_schema(RAW_COLUMNS["raw_fundamentals"]),
+        pool=MARKET_POOL,
+        io_manager_key="table_io",
+        group_name="market",
+        kinds={"parquet"},
+    )
+    def raw_fundamentals(
+        context: dg.AssetExecutionContext,
+        config: ForceConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[Any],
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
+
+        A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
+        once, unless forced; the first partition reaches back a year more, so that the first week knows the last filing.
+        """
+        start, end = years.window(int(context.partition_key))
+        if int(context.partition_key) == years.first:
+            start -= FILED_BEFORE
+        return _fetch_once(
+            context,
+            config,
+            table_io,
+            lambda: market.fundamentals(start, end),
+            lambda table: {"ratios": ratio_chart("filed ratios, median over the symbols", table)},
+        )
+
+    return raw_fundamentals
 
 
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
-    tables: TableStore,
+    table_io: Any,
     fetch: Callable[[], SourcedTable],
-    picture: "Callable[[pd.DataFrame], Evidence]",
+    picture: Callable[[pd.DataFrame], Evidence],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    old = tables.find(name, year)
+    store = store_of(table_io)
+    old = store.find(name, year)
     metadata: Evidence = {}
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
@@ -102,7 +109,7 @@ def _fetch_once(
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
-            metadata["replaced"] = tables.keep_replaced(name, year)
+            metadata["replaced"] = store.keep_replaced(name, year)
             context.log.warning(f"{name}[{year}]: the rows changed since the last fetch")
     metadata["symbols"] = int(table["symbol"].nunique())
     if table.empty:

@@ -1,32 +1,38 @@
 """The current week: the rows of the market since the last complete year, and what each strategy would hold."""
 
 import datetime
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import dagster as dg
 import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
-from brain_assets.graph.partitions import FIRST_YEAR, calendar_years
+from brain_assets.graph.assets.inputs import panel_of
+from brain_assets.graph.evidence import Evidence
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
-from brain_assets.graph.snapshots import Snapshots, note_refusal, places
-from brain_assets.graph.so_far import Clock, Known, last_partition_year, read_known, read_so_far, recent_window
+from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.so_far import Clock, fetch_so_far, read_known, read_so_far, recent_window
+from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
-from brain_assets.portfolio.allocation import MAX_DATA_AGE_SESSIONS, MAX_MODEL_AGE_DAYS
+from brain_assets.portfolio.allocation import (
+    MAX_DATA_AGE_SESSIONS,
+    MAX_MODEL_AGE_DAYS,
+    WeekTargets,
+    decide_week,
+    refuse_old_models,
+    until_decision,
+)
 from brain_assets.progress import warn
-from brain_assets.store.names import FAMILIES, SNAPSHOT_FAMILY, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
-
-if TYPE_CHECKING:
-    from brain_assets.graph.evidence import Evidence
-    from brain_assets.portfolio.allocation import WeekTargets
 
 
 class WeightsRunConfig(dg.Config):
@@ -50,69 +56,73 @@ class WeightsRunConfig(dg.Config):
     )
 
 
-@dg.asset(
-    deps=[dg.AssetDep("raw_prices", partition_mapping=dg.AllPartitionMapping())],
-    code_version=CODE_VERSIONS["raw_so_far"],
-    pool=MARKET_POOL,
-    group_name="market",
-    kinds={"parquet"},
-)
-def raw_so_far(
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-    headline_cache: dg.ResourceParam[DataPath],
-    clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[None]:
-    """Bars, news and filings since the last complete year, until the last finished session; fetched anew every time.
+def so_far_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``raw_so_far``."""
 
-    If the fetch fails, what was fetched before stays, and how old it is stands here. Headlines are scored by the
-    default model of `raw_news_sentiment`. These rows never become a year: that is fetched once it is complete.
-    """
-    window = recent_window(clock)
-    if window is None:
-        return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
-    problem = _refresh(market, tables, window, headline_cache)
-    found = {name: read_so_far(tables, name) for name in RAW}
-    prices = found["raw_prices"]
-    if prices is None:
-        return _nothing(problem)
-    last = prices["date"].max().date()
-    age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
-    if problem:
-        warn(f"raw_so_far: not fetched, so the bars until {last} stay, which are {age} sessions old: {problem}")
-    return dg.MaterializeResult(
-        metadata={
-            "fetched": f"no, what was fetched before stays: {problem}" if problem else "yes",
-            "sessions_old": age,
-            "first_date": f"{prices['date'].min():%Y-%m-%d}",
-            "last_date": str(last),
-            "symbols": prices["symbol"].nunique(),
-            "rows": {name: 0 if frame is None else len(frame) for name, frame in found.items()},
-            "market": market.name,
-            "caveat": market.caveat,
-            "prices": price_chart("bars since the last complete year", prices),
-        },
-        data_version=dg.DataVersion(
-            "-".join("none" if frame is None else content_hash(frame)[:16] for frame in found.values())
-        ),
+    @dg.asset(
+        deps=[dg.AssetDep("raw_prices", partition_mapping=dg.AllPartitionMapping())],
+        code_version=CODE_VERSIONS["raw_so_far"],
+        pool=MARKET_POOL,
+        group_name="market",
+        kinds={"parquet"},
     )
+    def raw_so_far(
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
+
+        If the fetch fails, what was fetched before stays, and how old it is stands here. Headlines are scored by the
+        default model of `raw_news_sentiment`. These rows never become a year: that is fetched once it is complete.
+        """
+        window = recent_window(years, clock)
+        if window is None:
+            return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
+        problem = _refresh(years, market, table_io, window)
+        found = {name: read_so_far(years, table_io.store, name) for name in RAW}
+        prices = found["raw_prices"]
+        if prices is None:
+            return _nothing(problem)
+        last = prices["date"].max().date()
+        age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
+        if problem:
+            warn(f"raw_so_far: not fetched, so the bars until {last} stay, which are {age} sessions old: {problem}")
+        return dg.MaterializeResult(
+            metadata={
+                "fetched": f"no, what was fetched before stays: {problem}" if problem else "yes",
+                "sessions_old": age,
+                "first_date": f"{prices['date'].min():%Y-%m-%d}",
+                "last_date": str(last),
+                "symbols": prices["symbol"].nunique(),
+                "rows": {name: 0 if frame is None else len(frame) for name, frame in found.items()},
+                "market": market.name,
+                "caveat": market.caveat,
+                "prices": price_chart("bars since the last complete year", prices),
+            },
+            data_version=dg.DataVersion(
+                "-".join("none" if frame is None else content_hash(frame)[:16] for frame in found.values())
+            ),
+        )
+
+    return raw_so_far
 
 
 def _refresh(
-    market: Market, tables: TableStore, window: tuple[datetime.date, datetime.date], headline_cache: DataPath
+    years: Years, market: Market, table_io: TableIOManager, window: tuple[datetime.date, datetime.date]
 ) -> str:
     """Fetch and replace the three tables; gives why not, or nothing. A failure is one if nothing was there before.
 
     That the market has no bars since the last complete year is none.
     """
     try:
-        frames = _fetch(market, window, headline_cache)
+        frames = fetch_so_far(market, window, table_io.headline_cache)
     except (MarketError, TableError, HubError) as error:
-        if read_so_far(tables, "raw_prices") is None and not isinstance(error, EmptyResponseError):
+        if read_so_far(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
             raise
         return str(error)
     for name, frame in frames.items():
-        tables.write(name, SO_FAR, frame)
+        table_io.store.write(name, SO_FAR, frame)
     return ""
 
 
@@ -120,85 +130,79 @@ def _nothing(why: str) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"none_because": why}, data_version=dg.DataVersion("none"))
 
 
-def _fetch(
-    market: Market, window: tuple[datetime.date, datetime.date], headline_cache: DataPath
-) -> dict[str, pd.DataFrame]:
-    """Fetch all three tables, or none."""
-    from brain_assets.market.archive import fetch_prices
-    from brain_assets.market.finbert import FinBertScorer
+def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``target_weights``, made by the models of some yearly assets."""
 
-    return {
-        "raw_prices": fetch_prices(market, *window, overlap=True),
-        "raw_news_sentiment": market.news_sentiment(*window, FinBertScorer(cache=headline_cache)).table,
-        "raw_fundamentals": market.fundamentals(*window).table,
-    }
+    @dg.asset(
+        deps=[
+            "raw_so_far",
+            *(
+                dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+                for name in (*RAW, *models, "walkforward_forecasts")
+            ),
+        ],
+        code_version=CODE_VERSIONS["target_weights"],
+        pool=TRAINING_POOL,
+        group_name="portfolio",
+        kinds={"parquet", "csv"},
+    )
+    def target_weights(
+        context: dg.AssetExecutionContext,
+        config: WeightsRunConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """Weights that each policy and each rule would hold in a week, decided after the last close before it.
 
+        They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
+        same model portfolio, which began the year in cash. Older data or models than the configuration allows are
+        refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
+        and it says why.
+        """
+        week = chosen_week(config.date, clock)
+        try:
+            return _weights_of(years, week, context, config, market, table_io, snapshot_io)
+        except AllocationError as error:
+            if config.date is not None:
+                raise
+            context.log.warning(f"target_weights: nothing written: {error}")
+            return _nothing(str(error))
 
-@dg.asset(
-    deps=[
-        raw_so_far,
-        *(
-            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
-            for name in (*RAW, *SNAPSHOT_FAMILY, "walkforward_forecasts")
-        ),
-    ],
-    code_version=CODE_VERSIONS["target_weights"],
-    pool=TRAINING_POOL,
-    group_name="portfolio",
-    kinds={"parquet", "csv"},
-)
-def target_weights(
-    context: dg.AssetExecutionContext,
-    config: WeightsRunConfig,
-    market: dg.ResourceParam[Market],
-    tables: dg.ResourceParam[TableStore],
-    snapshots: dg.ResourceParam[Snapshots],
-    weights_dir: dg.ResourceParam[DataPath],
-    clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[None]:
-    """Weights that each policy and each rule would hold in a week, decided after the last close before it.
-
-    They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the same
-    model portfolio, which began the year in cash. Older data or models than the configuration allows are refused: the
-    run fails if it was asked for a date, as the schedule and the command do; else nothing is written, and it says why.
-    """
-    week = chosen_week(config.date, clock)
-    try:
-        return _weights_of(week, context, config, market, tables, snapshots, weights_dir)
-    except AllocationError as error:
-        if config.date is not None:
-            raise
-        context.log.warning(f"target_weights: nothing written: {error}")
-        return _nothing(str(error))
+    return target_weights
 
 
 def _weights_of(
+    years: Years,
     week: CalendarWeek,
     context: dg.AssetExecutionContext,
     config: WeightsRunConfig,
     market: Market,
-    tables: TableStore,
-    snapshots: Snapshots,
-    weights_dir: DataPath,
+    table_io: TableIOManager,
+    snapshot_io: SnapshotIOManager,
 ) -> dg.MaterializeResult[None]:
-    from brain_assets.portfolio.allocation import refuse_old_models
-
-    here = {family: snapshots[family].list_snapshots() for family in FAMILIES}
+    sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}
     refusals: list[str] = []
-    known = read_known(tables, week.decided)
-    forecasts = _stored_forecasts(tables, week)
-    targets = _decide(known, week, forecasts, snapshots, config, note_refusal(context, refusals))
+    known = read_known(years, table_io.store, week.decided)
+    forecasts = _stored_forecasts(years, table_io.store, week)
+    targets = decide_week(
+        until_decision(panel_of(known.tables), week, config.max_data_age_sessions),
+        week,
+        years.calendar_years(_partition(years, week)),
+        sources,
+        forecasts,
+        cutoff_of_year(years.first),
+        note_refusal(context, refusals),
+    )
     refuse_old_models(targets, config.max_model_age_days)
-    paths = _write(targets, weights_dir)
+    paths = _write(targets, table_io.folder("weights"))
     closes = known.newest_prices.loc[known.newest_prices["date"] == pd.Timestamp(targets.last_session)]
-    found = {
-        family: places(snapshots[family], [name], here[family]).get(name, "nowhere")
-        for family, name in targets.sources.items()
-    }
+    found = {family: sources[family].locations([name]).get(name, "nowhere") for family, name in targets.sources.items()}
     return dg.MaterializeResult(
         metadata={
             **_ages(targets),
-            "forecasts": "made now" if forecasts is None else f"walkforward_forecasts[{_partition(week)}]",
+            "forecasts": "made now" if forecasts is None else f"walkforward_forecasts[{_partition(years, week)}]",
             "caveat": market.caveat,
             **{name: dg.MetadataValue.path(str(path)) for name, path in paths.items()},
             **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
@@ -210,41 +214,16 @@ def _weights_of(
     )
 
 
-def _partition(week: CalendarWeek) -> int:
+def _partition(years: Years, week: CalendarWeek) -> int:
     """Give the partition that a week belongs to, whether it exists yet or not."""
-    return max(week.year, FIRST_YEAR)
+    return max(week.year, years.first)
 
 
-def _stored_forecasts(tables: TableStore, week: CalendarWeek) -> pd.DataFrame | None:
+def _stored_forecasts(years: Years, tables: TableStore, week: CalendarWeek) -> pd.DataFrame | None:
     """Read the forecasts of the week's year; None: there are none yet."""
-    year = _partition(week)
-    is_stored = year <= last_partition_year() and tables.exists("walkforward_forecasts", year)
+    year = _partition(years, week)
+    is_stored = year <= years.last() and tables.exists("walkforward_forecasts", year)
     return tables.read_year("walkforward_forecasts", year) if is_stored else None
-
-
-def _decide(
-    known: Known,
-    week: CalendarWeek,
-    forecasts: pd.DataFrame | None,
-    snapshots: Snapshots,
-    config: WeightsRunConfig,
-    on_refusal: Callable[[str], None],
-) -> "WeekTargets":
-    from brain_assets.market.prices import PricePanel
-    from brain_assets.market.signals import add_signals
-    from brain_assets.portfolio.allocation import decide_week, until_decision
-
-    prices, news, fundamentals = (known.tables[name] for name in RAW)
-    panel = add_signals(PricePanel.from_frame(prices), news, fundamentals)
-    return decide_week(
-        until_decision(panel, week, config.max_data_age_sessions),
-        week,
-        calendar_years(_partition(week)),
-        snapshots,
-        forecasts,
-        cutoff_of_year(FIRST_YEAR),
-        on_refusal,
-    )
 
 
 def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
@@ -265,16 +244,16 @@ def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
         raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
-def _write(targets: "WeekTargets", folder: DataPath) -> dict[str, DataPath]:
+def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    replace_file(parquet, lambda temporary: temporary.write_bytes(encode_table(table)))
-    replace_file(text, lambda temporary: table.to_csv(temporary, index=False))
+    replace_file(parquet, encode_table(table))
+    replace_file(text, table.to_csv(index=False))
     return {"path": parquet, "csv": text}
 
 
-def _ages(targets: "WeekTargets") -> "Evidence":
+def _ages(targets: WeekTargets) -> Evidence:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
     models = {
@@ -292,7 +271,7 @@ def _ages(targets: "WeekTargets") -> "Evidence":
     }
 
 
-def _shown(targets: "WeekTargets") -> dg.TableMetadataValue:
+def _shown(targets: WeekTargets) -> dg.TableMetadataValue:
     """Give the weights in percent."""
     return dg.MetadataValue.table(
         [

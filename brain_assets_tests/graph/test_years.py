@@ -5,12 +5,12 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.test_utils import freeze_time
 
-from brain_assets.definitions import defs
 from brain_assets.errors import SettingsError
-from brain_assets.graph.partitions import partition_window, yearly_partitions, years_up_to
+from brain_assets.graph.years import Years
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
+from brain_assets_tests.graph.worlds import DEFS, PROJECT
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 
@@ -18,27 +18,27 @@ NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 @pytest.mark.parametrize(
     ("now", "keys"),
     [
-        (datetime.datetime(2021, 12, 31, 23, 59, 59, tzinfo=NEW_YORK), ["2019", "2020"]),
-        (datetime.datetime(2022, 1, 1, 0, 0, 0, tzinfo=NEW_YORK), ["2019", "2020", "2021"]),
-        (datetime.datetime(2022, 1, 1, 0, 0, 0, tzinfo=datetime.UTC), ["2019", "2020"]),  # still 2021 in New York
+        (datetime.datetime(2021, 12, 31, 23, 59, 59, tzinfo=NEW_YORK), [2019, 2020]),
+        (datetime.datetime(2022, 1, 1, 0, 0, 0, tzinfo=NEW_YORK), [2019, 2020, 2021]),
+        (datetime.datetime(2022, 1, 1, 0, 0, 0, tzinfo=datetime.UTC), [2019, 2020]),  # still 2021 in New York
         (datetime.datetime(2019, 6, 1, tzinfo=NEW_YORK), []),
     ],
 )
-def test_unfinished_year_is_never_a_partition(now: datetime.datetime, keys: list[str]) -> None:
+def test_unfinished_year_is_never_a_partition(now: datetime.datetime, keys: list[int]) -> None:
     for last_year in (None, "2035"):  # not even where it is asked for
-        years = yearly_partitions(read_settings(market="simulator", last_year=last_year), SimulatorMarket())
+        years = Years.of(read_settings(market="simulator", last_year=last_year), SimulatorMarket())
         with freeze_time(now):
-            assert list(years.get_partition_keys()) == keys
+            assert years.existing() == keys
 
 
 def test_last_year_and_market_bound_the_years() -> None:
     with freeze_time(datetime.datetime(2026, 3, 1, tzinfo=NEW_YORK)):
-        years = yearly_partitions(read_settings(market="simulator", last_year="2021"), SimulatorMarket())
-        assert list(years.get_partition_keys()) == ["2019", "2020", "2021"]
-        years = yearly_partitions(read_settings(market="sample"), SampleMarket())
-        assert list(years.get_partition_keys()) == ["2019", "2020", "2021", "2022"]
+        years = Years.of(read_settings(market="simulator", last_year="2021"), SimulatorMarket())
+        assert years.existing() == [2019, 2020, 2021]
+        years = Years.of(read_settings(market="sample"), SampleMarket())
+        assert years.existing() == [2019, 2020, 2021, 2022]
         settings = read_settings(market="sample", first_year="1990", bootstrap_years="3", last_year="1994")
-        assert list(yearly_partitions(settings, SampleMarket()).get_partition_keys()) == ["1992", "1993", "1994"]
+        assert Years.of(settings, SampleMarket()).existing() == [1992, 1993, 1994]
 
 
 def test_market_that_ends_before_the_bootstrap_window_does_is_one_sentence() -> None:
@@ -46,17 +46,17 @@ def test_market_that_ends_before_the_bootstrap_window_does_is_one_sentence() -> 
     with pytest.raises(
         SettingsError, match=r"expected a bootstrap window of 4 years that ends by 2022.* got 2021; set"
     ):
-        yearly_partitions(settings, SampleMarket())
+        Years.of(settings, SampleMarket())
 
 
 def test_first_partition_holds_the_bootstrap_window() -> None:
-    assert partition_window(2019) == (datetime.date(2016, 1, 1), datetime.date(2020, 1, 1))
-    assert partition_window(2020) == (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1))
-    assert years_up_to(2021) == [2019, 2020, 2021]
+    assert PROJECT.years.window(2019) == (datetime.date(2016, 1, 1), datetime.date(2020, 1, 1))
+    assert PROJECT.years.window(2020) == (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1))
+    assert PROJECT.years.up_to(2021) == [2019, 2020, 2021]
 
 
 def test_a_week_that_straddles_new_year_declares_the_older_snapshot_it_needs() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = DEFS.resolve_asset_graph()
     for child, parent in (
         ("walkforward_forecasts", "lstm_snapshot"),
         ("walkforward_forecasts", "patchtst_snapshot"),

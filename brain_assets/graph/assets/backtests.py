@@ -1,0 +1,147 @@
+"""How policies fared the year after they were trained."""
+
+from collections.abc import Collection
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from brain_assets import registry
+from brain_assets.errors import SnapshotError
+from brain_assets.forecasting.walkforward import families_in
+from brain_assets.graph.assets.inputs import inputs, panel_of
+from brain_assets.graph.automation import FOLLOWS_INPUTS
+from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
+from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
+from brain_assets.graph.pictures import equity_chart
+from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.snapshots import Snapshots, note_refusal
+from brain_assets.graph.sources import snapshot_input
+from brain_assets.graph.years import Years
+from brain_assets.paths import DataPath
+from brain_assets.portfolio.backtest import BacktestResult, growth
+from brain_assets.portfolio.backtest import backtest as run_backtest
+from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
+from brain_assets.portfolio.metrics import sharpe_ratio
+from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
+from brain_assets.portfolio.trials import record_trial, trial_of
+from brain_assets.registry import Family
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.tables import RAW, content_hash
+from brain_assets.versions import CODE_VERSIONS
+
+
+def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``backtest`` of some policies."""
+    families, models = [family.name for family in policies], [family.asset for family in policies]
+
+    @dg.asset(
+        partitions_def=years.definition,
+        ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
+        check_specs=check_specs("backtest", BACKTEST_CHECKS, years),
+        code_version=CODE_VERSIONS["backtest"],
+        metadata=column_schema(BACKTEST_COLUMNS),
+        pool=TRAINING_POOL,
+        automation_condition=FOLLOWS_INPUTS,
+        io_manager_key="table_io",
+        group_name="portfolio",
+        kinds={"parquet"},
+    )
+    def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
+        context: dg.AssetExecutionContext,
+        walkforward_forecasts: pd.DataFrame,
+        table_io: dg.ResourceParam[Any],
+        snapshot_io: dg.ResourceParam[Any],
+        **given: Any,
+    ):
+        """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
+
+        The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum
+        and by the forecasts of each forecaster; where no policy trades, equal weight alone. Left out, and named: a rule
+        whose forecaster has no model yet, seeds that were not trained beside each snapshot, and for all strategies the
+        weeks in which a model that others have is not there.
+        """
+        year = int(context.partition_key)
+        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in policies}
+        if year > years.first:
+            for source in sources.values():
+                source.require(cutoff_of_year(year - 1))
+        other_seeds = {family: source.other_seeds() for family, source in sources.items()}
+        refusals: list[str] = []
+        result = run_backtest(
+            panel_of(given),
+            walkforward_forecasts,
+            years.calendar_years(year),
+            sources,
+            cutoff_of_year(years.first),
+            note_refusal(context, refusals),
+            other_seeds,
+        )
+        missing = [family for family in families if not result.used.get(family)]
+        if year > years.first and missing:
+            raise SnapshotError(
+                f"backtest[{year}]: expected a policy of each family that was finished before the year, here or on the "
+                f"Hub, got none of {', '.join(missing)}{''.join(f' ({sentence})' for sentence in refusals)}; "
+                f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
+            )
+        table = result.table
+        if getattr(table_io, "data_dir", None):
+            _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
+        returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
+        shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
+        offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
+        benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
+        n_weeks = table["week_start"].nunique()
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                "weeks": n_weeks,
+                "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
+                "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
+                "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
+                **{f"eval/{name}_net_return": growth(table, name) for name in returns},
+                **{
+                    f"eval/{name}_sharpe_ratio": ratio
+                    for name, values in returns.items()
+                    if np.isfinite(ratio := float(sharpe_ratio(values.to_numpy())))  # JSON does not know NaN
+                },
+                **{
+                    f"eval/{name}_mean_turnover": float(rows["turnover"].mean())
+                    for name, rows in table.groupby("strategy")
+                },
+                **{
+                    f"{family}_places": dg.MetadataValue.json(sources[family].locations(result.used[family]))
+                    for family in families
+                    if family in result.used
+                },
+                **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
+                "equity": equity_chart(f"backtest {year}", shown),
+            },
+            data_version=dg.DataVersion(content_hash(table)),
+            check_results=check_results(
+                BACKTEST_CHECKS,
+                {
+                    "weights_keep_rules": weights_verdict(table_weights(table), RULES),
+                    "beats_equal_weight": beats_equal_weight(table),
+                },
+            ),
+        )
+
+    return backtest
+
+
+def _record_trials(
+    year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
+) -> None:
+    """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
+    for family, policy in result.latest.items():
+        forecaster = registry.get(family).forecaster
+        cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
+        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
+        net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
+        forecaster_config = metadata["fingerprint"]["config"] if metadata else None
+        trial = trial_of(family, year, net_return, policy.config, forecaster_config)
+        record_trial(folder, trial, policy.config, forecaster_config)

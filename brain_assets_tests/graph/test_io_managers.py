@@ -1,0 +1,103 @@
+"""Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from brain_assets.errors import SnapshotError, StorageError
+from brain_assets.graph.io_managers import TableIOManager, memory_snapshot_io
+from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.parquet import read_table
+from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets_tests.backfills import REPOSITORY
+from brain_assets_tests.conftest import TINY_PPO
+from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
+
+
+def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
+    tables = MemoryTableStore()
+    managers = {"table_io": TableIOManager(tables), "snapshot_io": memory_snapshot_io()}
+    return {"market": market, **managers}, tables
+
+
+def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources, tables = in_memory(market)
+    stored = MemoryTableStore()
+    on_disk = world(market, tmp_path / "models", stored)
+    twice = {"ops": {**RUN_CONFIG["ops"], "ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    for year in (2019, 2020):
+        result = run_year(year, resources, run_config=twice)
+        run_year(year, on_disk, run_config=twice)
+        for name in TABLES:
+            pd.testing.assert_frame_equal(tables.read_year(name, year), stored.read_year(name, year), check_exact=True)
+    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "this machine"}
+    assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
+    again = run_year(2020, resources, run_config=twice)
+    assert all(metadata_of(again, name)["reused"] for name in MODELS)
+
+
+def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_try_makes_it(
+    market: SimulatorMarket, tmp_path: Path
+) -> None:
+    resources = world(market, tmp_path / "models")
+    names = ["raw_prices", "lstm_snapshot"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "lstm").write_text("no folder")
+    with pytest.raises(StorageError):
+        run_year(2019, resources, names=names)
+    assert (tmp_path / "models" / "lstm").read_text() == "no folder"
+    (tmp_path / "models" / "lstm").unlink()
+    made = metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")
+    assert made["reused"] is False
+    assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
+    assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
+
+
+def test_the_readmes_example_runs_in_memory() -> None:
+    [example] = re.findall("```python\n([^`]*materialize_to_memory[^`]*)```", (REPOSITORY / "README.md").read_text())
+    done: dict[str, Any] = {}
+    exec(example, done)
+    sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])
+    assert sources == {"momentum", "snapshot-2019-12-31"}  # the week over New Year begins before the cut-off
+    strategies = set(done["tables"].read_year("backtest", 2020)["strategy"])
+    assert {"ppo", "sac", "equal_weight"} <= strategies
+
+
+def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:
+    resources = world(market, tmp_path / "models", ParquetTableStore(tmp_path, {}))
+    run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
+    storage = resources["snapshot_io"].storages["lstm"]
+    found = storage.load_snapshot(storage.list_snapshots()[0])
+    shutil.rmtree(storage.folder)
+
+    @dg.asset(io_manager_key="snapshot_io")
+    def copy_of_it() -> Any:
+        return found
+
+    @dg.asset(io_manager_key="table_io", partitions_def=PROJECT.years.definition)
+    def mine(copy_of_it: StoredSnapshots) -> pd.DataFrame:
+        fetched = copy_of_it.fetch_snapshot(copy_of_it.list_candidates([])[-1])
+        return pd.DataFrame({"fingerprint": [fetched.fingerprint]})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([copy_of_it], instance=instance, resources=dict(resources))
+        dg.materialize(
+            [copy_of_it, mine], instance=instance, resources=dict(resources), selection=[mine], partition_key="2019"
+        )
+    assert read_table(tmp_path / "tables" / "mine" / "2019.parquet")["fingerprint"].tolist() == [found.fingerprint]
+    assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
+
+
+def test_what_is_no_snapshot_is_refused_by_name(market: SimulatorMarket, tmp_path: Path) -> None:
+    @dg.asset(io_manager_key="snapshot_io")
+    def no_model() -> Any:
+        return "no model"
+
+    with pytest.raises(SnapshotError, match=r"^no_model: expected it to return a ModelSnapshot, got str; return one"):
+        dg.materialize([no_model], resources=dict(world(market, tmp_path / "models")))
