@@ -186,18 +186,9 @@ def prove_no_lookahead(
 ) -> list[Verdict]:
     """Put a market and the code to the test at some dates; one run without and one with another future for each.
 
-    Raises `ProofError` if a date leaves nothing before or after it, or the run with another future fails.
-
-    Parameters
-    ----------
-    span : Span
-        The years that `make_run` runs.
-    folder : Path
-        Empty or absent.
-    on_verdict : callable, optional
-        Called with each verdict once it is known.
-    on_run : callable, optional
-        Called before each run with a few words on it.
+    `span` are the years that `make_run` runs; `folder` is empty or absent. `on_verdict` is called with each verdict
+    once it is known, `on_run` before each run with a few words on it. Raises `ProofError` if a date leaves nothing
+    before or after it, or the run with another future fails.
     """
     for after in dates:
         check_date(span, after)

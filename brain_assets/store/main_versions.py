@@ -8,7 +8,7 @@ the Hub, a version is a branch of its name, and ``main`` holds the files of the 
 from collections.abc import Iterator
 from typing import Any
 
-from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
+from brain_assets.errors import HubError, SnapshotError
 from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.progress import warn
 from brain_assets.store.hub import HubCopy
@@ -45,29 +45,13 @@ class MainVersions:
 
     def write(self, snapshot: ModelSnapshot) -> DataPath:
         """Write a version, whole or not at all, and give its folder; it does not become current by that."""
-        folder = self.path(snapshot.name)
-        if snapshot.family != self.family:
-            raise SnapshotError(
-                f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
-            )
-        self.storage.store.write(folder.name, snapshot.files)
-        return folder
+        self.path(snapshot.name)
+        return self.storage.write(snapshot)
 
     def load(self, name: str) -> ModelSnapshot:
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
-        folder = self.path(name)
-        try:
-            snapshot = ModelSnapshot.load(folder)
-        except MissingSnapshotError as error:
-            raise MissingSnapshotError(
-                f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
-                f"`brain-assets train {self.family}`."
-            ) from error
-        if (snapshot.family, snapshot.name) != (self.family, name):
-            raise SnapshotError(
-                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
-            )
-        return snapshot
+        advice = f"see `brain-assets models`, or train one with `brain-assets train {self.family}`"
+        return self.storage.load(self.path(name).name, f"a main version, but there is none; {advice}")
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""

@@ -14,10 +14,10 @@ from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
+from brain_assets.graph.io_managers import snapshot_input
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
-from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, growth

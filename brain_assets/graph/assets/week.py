@@ -7,18 +7,17 @@ import dagster as dg
 import pandas as pd
 import pydantic
 
-from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
-from brain_assets.graph.so_far import Clock, fetch_so_far, read_known, read_so_far, recent_window
-from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.graph.so_far import Clock, chosen_week, fetch_so_far, read_known, read_so_far, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
-from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
+from brain_assets.market.calendar import CalendarWeek, sessions_between
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import (
@@ -224,24 +223,6 @@ def _stored_forecasts(years: Years, tables: TableStore, week: CalendarWeek) -> p
     year = _partition(years, week)
     is_stored = year <= years.last() and tables.exists("walkforward_forecasts", year)
     return tables.read_year("walkforward_forecasts", year) if is_stored else None
-
-
-def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
-    """Give the week of the first session on or after a day; None: today, in New York.
-
-    Raises
-    ------
-    SettingsError
-        If the text is no day.
-    MarketError
-        If the exchange's sessions of that time are not known.
-    """
-    if date is None:
-        return week_from(clock().astimezone(NEW_YORK).date())
-    try:
-        return week_from(datetime.date.fromisoformat(date))
-    except ValueError as error:
-        raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
 def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
