@@ -19,7 +19,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,7 @@ class _Batch:
         """Ask for all pending symbols at once, then for each that stayed empty by itself; may be called again."""
         import yfinance
 
+        _open_zone_cache()
         layout = {"ignore_tz": True, "group_by": "column", "multi_level_index": True}
         wide = yfinance.download(self.pending, **self._range, **layout, threads=N_THREADS, progress=False)
         if wide is not None:
@@ -268,6 +269,19 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
         parts.append(rows.assign(date=dates, symbol=symbol).dropna())
     types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
     return pd.concat([part[list(PRICE_TABLE.names)].astype(types) for part in parts], ignore_index=True)
+
+
+def _open_zone_cache() -> None:
+    """Open yfinance's cache of time zones here: its threads would at once, and SQLite lets one switch it to WAL.
+
+    The others' symbols would be left out as "database is locked". Another process may hold it even so; then those
+    symbols are asked for by themselves.
+    """
+    import peewee
+    from yfinance.cache import get_tz_cache
+
+    with suppress(peewee.OperationalError):
+        get_tz_cache().initialise()
 
 
 def _some(symbols: Sequence[str], limit: int = 5) -> str:

@@ -403,6 +403,23 @@ def test_rate_limit_that_passes_between_the_two_questions_needs_no_wait(yahoo):
     assert days_of(market("AAA", "BBB").prices(MONDAY, WEDNESDAY), "BBB") == [MONDAY, TUESDAY]
 
 
+def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
+    """Threads that open yfinance's cache at once lock each other out, and a batch lost those symbols now and then."""
+    from yfinance.cache import _TzCache
+
+    openers, initialise = [], _TzCache.initialise
+
+    def opened(cache):
+        openers.extend([threading.current_thread()] if cache.initialised == -1 else [])
+        initialise(cache)
+
+    monkeypatch.setattr(_TzCache, "initialise", opened)
+    symbols = ["AAA", "BBB", "CCC", "DDD"]
+    yahoo.bars.update(dict.fromkeys(symbols, PLAIN))
+    market(*symbols).prices(MONDAY, WEDNESDAY)
+    assert openers == [threading.main_thread()]
+
+
 def test_rate_limited_to_the_end(yahoo):
     yahoo.bars["BBB"] = PLAIN
     yahoo.limits["BBB"] = 10_000
