@@ -49,6 +49,7 @@ RESERVED = frozenset(
         "raw",
         "main",
         "current",
+        "seeds",
         "target",
         "backtest",
         "walkforward",
@@ -273,7 +274,7 @@ def _problem(cls: type[Family]) -> tuple[str, str] | None:
             return f"a text as {attribute}", repr(value)
     if not re.fullmatch("[a-z][a-z0-9_]{0,39}", cls.name) or keyword.iskeyword(cls.name):
         return "a name of at most 40 lower-case letters, digits and underscores", repr(cls.name)
-    if cls.name in RESERVED or cls.name.endswith(("_source", "_top")):
+    if cls.name in RESERVED or re.search(r"_source$|_top$|_seed_\d+$", cls.name):
         return "a name that means nothing else", repr(cls.name)
     config = getattr(cls, "Config", None)
     if not (inspect.isclass(config) and issubclass(config, ModelConfig)):
