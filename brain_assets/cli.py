@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from brain_assets.cli_allocate import allocate
 from brain_assets.cli_models import check_family, models, promote
@@ -147,16 +147,16 @@ def _main_version_line(made: Outcome) -> str:
 
 @app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
-    """Show years by asset: done, missing, or stale with the reason."""
+    """Show years by asset: done, missing, damaged, or stale with the reason."""
     with session(market) as (project, instance), warnings_shown():
         defs, chosen = project.definitions, parse_years(years, project.years)
         options = Backfill(defs, instance, run_config=read_config(config)).options
         reader = StatusReader(defs, instance, options)
-        heads = [name.replace("_", "\n") for name in asset_names(defs)]  # nine columns, in 100 characters
+        heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
         table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         reasons = []
-        colors = {State.DONE: "green", State.MISSING: "dim", State.STALE: "yellow"}
+        colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
             cells = []
             for name in asset_names(defs):
@@ -167,7 +167,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
             table.add_row(str(year), *cells)
         console.print(table)
         for reason in reasons + reader.pending(chosen):
-            console.print(escape(reason))
+            console.print(escape(reason), soft_wrap=True)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from brain_assets.store.snapshot import ModelSnapshot
 Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 
 POLICY_EVIDENCE = ("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation")
-"""What tells a policy that acts from one that does not, where it has it; see `brain_assets.portfolio.evidence`."""
+"""What tells a policy that acts from one that does not; see `brain_assets.portfolio.evidence`."""
 
 
 def model_evidence(snapshot: ModelSnapshot) -> Evidence:
@@ -75,12 +75,10 @@ def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
         "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
         **{f"train/{name}": training[name] for name in POLICY_EVIDENCE if name in training},
         "neutral_signals": ", ".join(snapshot.metadata["neutral_signals"]) or "none",
-        **(_rewards(snapshot, training["curve"]) if training["curve"] else {}),
+        **({"learning_curve": _rewards(snapshot, training["curve"])} if training["curve"] else {}),
     }
 
 
-def _rewards(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> Evidence:
-    """Give the learning curve of a policy that told its rewards."""
-    title = f"{snapshot.family} policy {snapshot.cutoff_date}"
-    rewards = [point["reward"] for point in curve]
-    return {"learning_curve": reward_curve(title, [point["steps"] for point in curve], rewards)}
+def _rewards(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
+    steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))
+    return reward_curve(f"{snapshot.family} policy {snapshot.cutoff_date}", steps, rewards)

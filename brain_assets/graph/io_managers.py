@@ -7,10 +7,11 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.errors import HubError, SnapshotError, StorageError
+from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.graph.sources import MemorySnapshots, SnapshotInput, StoredSnapshots
 from brain_assets.paths import DataPath
+from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -77,7 +78,10 @@ class SnapshotIOManager(dg.IOManager):
         storage = self._storage_of(family, seed)
         found = storage.read_metadata(cutoff_date)
         if found is not None and found["fingerprint"]["value"] == fingerprint:
-            return storage.load_snapshot(cutoff_date), ""
+            try:
+                return storage.load_snapshot(cutoff_date), ""
+            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
+                warn(str(error))
         if storage.hub is None:
             return None, ""
         try:

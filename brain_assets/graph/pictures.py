@@ -65,7 +65,7 @@ def loss_curve(
     return _picture(figure, title)
 
 
-def reward_curve(title: str, steps: Sequence[int], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
+def reward_curve(title: str, steps: Sequence[float], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
     """Draw the mean reward of an episode while a policy learns."""
     figure, axes = _figure(title, "environment steps", "reward of an episode (100 x log growth)")
     axes.plot(steps, rewards, marker=".")

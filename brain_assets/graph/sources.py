@@ -39,7 +39,7 @@ class StoredSnapshots:
 
     def __init__(self, storage: SnapshotLocalStorage, until: datetime.date | None = None) -> None:
         self._storage, self._until = storage, datetime.date.max if until is None else until
-        self._here: set[datetime.date] = set()
+        self._here: set[datetime.date] | None = None
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs of all snapshots; see `SnapshotSource`."""
@@ -57,14 +57,13 @@ class StoredSnapshots:
 
     def locations(self, names: Iterable[str]) -> dict[str, str]:
         """Tell for every snapshot that was used where it was."""
-        found = {}
+        here, found = set(self._storage.list_snapshots()) if self._here is None else self._here, {}
         for name in names:
             cutoff_date = parse_snapshot_name(name)
-            if cutoff_date is None:
-                continue
-            record = self._storage.hub_record(cutoff_date)
-            on_hub = f"Hub {record.repo}, commit {record.commit[:8]}"
-            found[name] = THIS_MACHINE if cutoff_date in self._here else on_hub
+            if cutoff_date in here:
+                found[name] = THIS_MACHINE
+            elif cutoff_date is not None and (record := self._storage.hub_record(cutoff_date)).commit:
+                found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
         return found
 
     def other_seeds(self) -> Mapping[int, SnapshotSource]:

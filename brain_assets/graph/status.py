@@ -1,8 +1,9 @@
 """What is done, what is missing, what is stale and why: Dagster's record, checked against the disk.
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
-upstream versions it was made from. On top of that a partition is missing if its file or folder is gone or damaged, and
-a model is stale if it was trained with another configuration than the one asked for, or not on the device asked for.
+upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
+is not as it was written, and a model is stale if it was trained with another configuration than the one asked for, or
+not on the device asked for.
 """
 
 import datetime
@@ -24,7 +25,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from brain_assets import registry
 from brain_assets.device import CPU
-from brain_assets.errors import HubError, RefusedSnapshotError, TableError
+from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.portfolio.rules import policy_options
@@ -41,6 +42,7 @@ class State(enum.Enum):
 
     DONE = "done"
     MISSING = "missing"
+    DAMAGED = "damaged"
     STALE = "stale"
 
 
@@ -91,7 +93,10 @@ class StatusReader:
         found = self._resolver.get_status(key, partition)
         if found == StaleStatus.MISSING:
             return Status(State.MISSING, "not materialized")
-        gone = self._gone(name, year)
+        try:
+            gone = self._gone(name, year)
+        except (DamagedTableError, DamagedSnapshotError) as error:
+            return Status(State.DAMAGED, str(error))
         if gone:
             return Status(State.MISSING, gone)
         if self._other_configuration(name, year):
@@ -136,7 +141,7 @@ class StatusReader:
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
             return self._gone_table(name, year)
-        return "" if self._metadata(name, year) is not None else "its folder is gone or does not verify"
+        return "" if self._metadata(name, year) is not None else "its folder is gone"
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
@@ -147,6 +152,8 @@ class StatusReader:
     def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         storage, cutoff_date = self._storages[name], cutoff_of_year(year)
         local = storage.read_metadata(cutoff_date)
+        if local is None:
+            storage.refuse_damaged(cutoff_date)
         if local is not None or storage.hub is None:
             return local
         try:
@@ -165,6 +172,8 @@ class StatusReader:
     def _gone_table(self, name: str, year: int) -> str:
         try:
             self._tables.read_year(name, year)
+        except DamagedTableError:
+            raise
         except TableError:
             return "its file cannot be read" if self._tables.exists(name, year) else "its file is gone"
         return ""

@@ -61,6 +61,6 @@ class SeedTraining:
             return self.config
         if "seed" not in type(self.config).model_fields:
             raise ConfigError(
-                f"n_seeds: expected 1, as {self.storage.family} has no seed, got more; correct the run configuration."
+                f"n_seeds: expected 1, as {self.family} has no seed, got more; correct the run configuration."
             )
         return self.config.replace(seed=self.config.model_dump()["seed"] + number)

@@ -7,10 +7,11 @@ where there is none.
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
@@ -128,15 +129,12 @@ class SnapshotLocalStorage:
         """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
         return self.store.find(snapshot_name(cutoff_date)) is not None
 
-    def damaged_file(self, cutoff_date: datetime.date) -> str | None:
-        """Name the file of a snapshot that is there, but not as it was written; None: it is whole, or absent."""
-        try:
-            self.store.read(snapshot_name(cutoff_date))
-        except MissingSnapshotError:
-            return None
-        except DamagedSnapshotError as error:
-            return error.file
-        return None
+    def refuse_damaged(self, cutoff_date: datetime.date) -> None:
+        """Raise `DamagedSnapshotError`, which names the file, if a snapshot is there but not as it was written."""
+        name = snapshot_name(cutoff_date)
+        with suppress(MissingSnapshotError):
+            if self.store.find(name) is None:
+                self.store.read(name)
 
     def list_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that exist, oldest first."""
@@ -266,14 +264,21 @@ class SnapshotLocalStorage:
 
         Raises
         ------
+        DamagedSnapshotError
+            If one that is wanted, or would take its place, is damaged here, and is not on the Hub.
         HubError
             If the Hub must be asked, and fails or shows no such repo: a model that is not seen is not replaced by a
             worse one without a word.
         """
-        local = self.list_snapshots()
-        if self.hub is None or set(wanted) <= set(local):
-            return local
-        return sorted({*local, *self.hf_commits(must_exist=True)})
+        found = self.list_snapshots()
+        if self.hub is not None and not set(wanted) <= set(found):
+            found = sorted({*found, *self.hf_commits(must_exist=True)})
+        for date in set(wanted) - set(found):
+            older = max((each for each in found if each < date), default=datetime.date.min)
+            for each in filter(None, map(parse_snapshot_name, self.store.list())):
+                if older < each <= date:
+                    self.refuse_damaged(each)
+        return found
 
     def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
         """Compare the folders with the branches, oldest first; see `HubCopies.compare`. Default: all cut-offs."""

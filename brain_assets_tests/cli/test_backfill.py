@@ -52,6 +52,13 @@ def states(output):
 # What is done, and done again
 
 
+def flip(path):
+    """Flip one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
     said = outcomes(finished.output)
     assert set(said) == ALL
@@ -129,7 +136,7 @@ def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_pa
     shown = brain_assets(data, "status", "--config", str(finished.config))
     missing = (2020, "lstm_snapshot")
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), missing: "missing"}
-    assert "2020 lstm_snapshot: missing, its folder is gone or does not verify" in shown.stdout.splitlines()
+    assert "2020 lstm_snapshot: missing, its folder is gone" in shown.stdout.splitlines()
 
     again = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
     assert again.returncode == 0, again.stderr
@@ -141,12 +148,29 @@ def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_pa
     assert contents(weights(data)) == bytes_before  # trained in another process: bit for bit the same
 
 
-def test_a_table_that_is_damaged_is_missing(finished, tmp_path):
+def test_what_is_damaged_is_named_refused_and_made_again(finished, tmp_path):
     data = finished.copy(tmp_path)
-    (data / "forecasts" / "2020.parquet").write_text("damaged")
-    shown = brain_assets(data, "status", "2020", "--config", str(finished.config))
-    assert states(shown.stdout)[2020, "walkforward_forecasts"] == "missing"
-    assert "2020 walkforward_forecasts: missing, its file cannot be read" in shown.stdout.splitlines()
+    before = contents(weights(data))
+    flip(forecasts := data / "forecasts" / "2020.parquet")
+    flip(model := data / "models" / "patchtst" / "snapshot-2020-12-31" / "model.safetensors")
+    flip(manifest := data / "models" / "sac" / "snapshot-2020-12-31" / "metadata.json")
+    shown = brain_assets(data, "status", "--config", str(finished.config))
+    damaged = {(2020, "walkforward_forecasts"): forecasts, (2020, "patchtst_snapshot"): model}
+    damaged[2020, "sac_policy"] = manifest
+    assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), **dict.fromkeys(damaged, "damaged")}
+    for (year, name), path in damaged.items():
+        [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{year} {name}: damaged, ")]
+        assert str(path) in line
+    for command, path in ((("report",), model), (("allocate", "--date", "2021-06-01"), manifest)):
+        refused = brain_assets(data, *command)
+        assert refused.returncode != 0
+        assert f"{path}: expected" in " ".join(refused.stderr.split())
+
+    again = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
+    assert again.returncode == 0, again.stderr
+    made = {place for place, words in outcomes(again.stdout).items() if words.startswith("made")}
+    assert set(damaged) <= made
+    assert contents(weights(data)) == before
 
 
 @pytest.mark.slow

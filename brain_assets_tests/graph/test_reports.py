@@ -75,7 +75,9 @@ def test_years_can_be_chosen_and_holes_are_left_out(
     monkeypatch.setattr("brain_assets.graph.assets.reports.chart_picture", lambda chart: undrawn)
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
-            record_trial(tmp_path / "trials", Trial("ppo", f"{year}-{number}", year, 52, 0.001, 0.02), {}, None)
+            figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
+            trial = Trial(family="ppo", configuration=f"{year}-{number}", **figures)
+            record_trial(tmp_path / "trials", trial, {}, None)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
     assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()

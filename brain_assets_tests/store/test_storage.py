@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_assets.errors import SnapshotError
+from brain_assets.errors import DamagedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.calendar import complete_weeks
@@ -49,6 +49,14 @@ def test_loaded_snapshot_forecasts_exactly_as_the_trained_one(
     assert loaded.card == snapshot.card
 
 
+def damage_of(storage: SnapshotLocalStorage, year: int) -> str | None:
+    try:
+        storage.refuse_damaged(cutoff_of_year(year))
+    except DamagedSnapshotError as error:
+        return error.file
+    return None
+
+
 def test_only_folders_that_verify_are_listed(storage: SnapshotLocalStorage, snapshot: ModelSnapshot) -> None:
     assert storage.list_snapshots() == []
     for year in (2019, 2017, 2021):
@@ -59,7 +67,7 @@ def test_only_folders_that_verify_are_listed(storage: SnapshotLocalStorage, snap
     (storage.path(cutoff_of_year(2021)) / "weights.pt").write_bytes(b"half")
     assert storage.list_snapshots() == [cutoff_of_year(2017), cutoff_of_year(2019)]
     assert not storage.snapshot_exists(cutoff_of_year(2021))
-    damaged = {year: storage.damaged_file(cutoff_of_year(year)) for year in (2017, 2018, 2020, 2021)}
+    damaged = {year: damage_of(storage, year) for year in (2017, 2018, 2020, 2021)}
     assert damaged == {2017: None, 2018: "model.safetensors", 2020: None, 2021: "weights.pt"}
     assert storage.read_metadata(cutoff_of_year(2021)) is None
 

@@ -1,5 +1,6 @@
 """The report over all years that were backtested: a page, and its pictures."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.report_page import report_page
 from brain_assets.portfolio.report_tables import Table, policy_table, strategy_table
 from brain_assets.portfolio.trials import read_trials
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
 
@@ -91,7 +93,9 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
 def report_of(
     years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
 ) -> Report:
-    """Put together what is stored of some years, which have a backtest."""
+    """Put together what is stored of some years, which have a backtest; of what is damaged, nothing."""
+    for storage, year in itertools.product(snapshots.values(), years):
+        storage.refuse_damaged(cutoff_of_year(year))
     forecast_years = [year for year in years if tables.exists("walkforward_forecasts", year)]
     return build_report(
         tables.read("backtest", years),
