@@ -29,7 +29,7 @@ class MomentumRankConfig(ModelConfig):
 class MomentumRank(Policy):
     """Weights by the rank of 4-week momentum, as steep as configured; cash has the lowest logit."""
 
-    name, label, code_version = "momentum_rank", "momentum, by rank", "1"
+    name, label = "momentum_rank", "momentum, by rank"
     Config = MomentumRankConfig
     forecaster = "lstm"  # whose forecasts it would find in weeks.forecast, and whose weeks it trades
 

@@ -31,7 +31,7 @@ class RidgeConfig(ForecasterConfig):
 class Ridge(Forecaster):
     """Predicts a number that is linear in the scaled returns of a window (Hoerl & Kennard 1970)."""
 
-    name, label, code_version = "ridge", "Ridge", "1"
+    name, label = "ridge", "Ridge"
     Config = RidgeConfig
     channels = RETURNS
     kinds = frozenset({"scikitlearn"})
