@@ -1,4 +1,4 @@
-"""Steps a second of the portfolio environments, one thread: many episodes as arrays beside one at a time."""
+"""Steps a second of the portfolio environments, one thread: many episodes as arrays beside one."""
 
 import statistics
 import time
@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brain_assets.portfolio.environment import SCORE_LIMIT, PortfolioEnv
+from brain_assets.market.signals import SIGNALS
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
 
@@ -35,6 +37,7 @@ def random_weeks(seed: int = 0) -> MarketWeeks:
         forecast=random.normal(0.0, 0.003, shape),
         momentum=random.normal(0.0, 0.05, shape),
         volatility=random.uniform(0.01, 0.03, shape),
+        signals=random.normal(size=(*shape, len(SIGNALS))),
         available=random.random(shape) > 0.05,
         gap=random.normal(0.0, 0.01, shape),
         weekly_return=random.normal(0.0, 0.04, shape),
@@ -42,18 +45,16 @@ def random_weeks(seed: int = 0) -> MarketWeeks:
 
 
 def measure(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
-    from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
-
     weeks = random_weeks()
     scaler = fit_observation_scaler(weeks)
     random = np.random.default_rng(1)
     actions = random.normal(size=(64, N_ENVS, N_ASSETS + 1)).astype(np.float32)
-    scores = (actions / SCORE_LIMIT).astype(np.float32)
-    vectorized = VectorizedPortfolioEnv(weeks, scaler, N_ENVS)
+    scores = (actions / LOGIT_BOUND).astype(np.float32)
+    vectorized = VectorizedPortfolioEnv(weeks, scaler, N_ENVS, TradingRules())
     vectorized.seed(0)
     vectorized.reset()
-    single = PortfolioEnv(weeks, scaler)
-    single.reset(seed=0)
+    single = VectorizedPortfolioEnv(weeks, scaler, 1, TradingRules())
+    single.reset()
 
     def time_vectorized(given: np.ndarray) -> float:
         start = time.perf_counter()
@@ -65,9 +66,7 @@ def measure(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
         n_single = n_steps * 5
         start = time.perf_counter()
         for i in range(n_single):
-            *_, truncated, _ = single.step(given[i % 64, i % N_ENVS])
-            if truncated:
-                single.reset()
+            single.step(given[i % 64, i % N_ENVS][None])
         return n_single / (time.perf_counter() - start)
 
     rounds = [(time_vectorized(scores), time_vectorized(actions), time_single(scores)) for _ in range(repeats)]

@@ -227,7 +227,7 @@ def _simulate() -> dict[str, int]:
     from brain_assets.market.archive import fetch_prices
     from brain_assets.store.tables import RAW
 
-    settings, market, years, _ = _open()
+    settings, market, years, *_ = _open()
     first, end = datetime.date(settings.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
     whole = _Made(market.prices(first, end))
     dated = {
@@ -280,7 +280,7 @@ def _prepare() -> dict[str, int]:
     from brain_assets.store.names import cutoff_of_year, snapshot_name
     from brain_assets.store.tables import RAW
 
-    _, market, years, definitions = _open()
+    _, market, years, _, definitions = _open()
     given = definitions.resources or {}
     tables, snapshots, note = given["table_io"].store, given["snapshot_io"].storages, MarketNote.of(market)
     prices, news, fundamentals = (tables.read(name, years.existing()) for name in RAW)
@@ -347,14 +347,13 @@ def _materialize(stage: str) -> dict[str, int]:
     """Run the asset of a stage for the last year, whatever is there; give what it has written."""
     import dagster as dg
 
-    from brain_assets.graph.assets import build_assets
     from brain_assets.store.names import cutoff_of_year
 
     project = _open()
     asset, given = TABLES.get(stage, stage), project.definitions.resources or {}
     config = {"ops": {asset: {"config": {"force": True}}}} if stage in MODELS else None
     done = dg.materialize(
-        build_assets(project.years, project.settings.families).every,
+        project.assets.every,
         selection=[asset],
         partition_key=str(LAST_YEAR),
         resources=given,

@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="what the names of the pictures begin with, folder and all")
     parser.add_argument("--years", help="a year or a range; default: all, which must be there")
     asked = parser.parse_args()
-    _, market, years, definitions = open_project(read_settings())
-    resources = definitions.resources or {}
+    project = open_project(read_settings())
+    resources = project.definitions.resources or {}
     table_io, storages = resources["table_io"], resources["snapshot_io"].storages
-    chosen = parse_years(asked.years, years)
-    built = report_of(chosen, market, table_io.store, storages, table_io.folder("trials"))
+    chosen = parse_years(asked.years, project.years)
+    built = report_of(chosen, project.market, table_io.store, storages, table_io.folder("trials"))
     asked.pictures.parent.mkdir(parents=True, exist_ok=True)
     for chart in (chart for group in report_charts(built) for chart in group.charts):
         if chart.key in PICTURES:

@@ -1,15 +1,42 @@
 """Walk-forward price forecasters and portfolio policies as a Dagster asset graph."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brain_assets.configuration import ModelConfig as ModelConfig
+    from brain_assets.forecasting.features import RETURNS as RETURNS
+    from brain_assets.forecasting.forecaster import Forecaster as Forecaster
+    from brain_assets.forecasting.forecaster import ForecasterConfig as ForecasterConfig
+    from brain_assets.forecasting.forecaster import Progress as Progress
+    from brain_assets.forecasting.windows import Windows as Windows
+    from brain_assets.market.signals import SIGNALS as SIGNALS
+    from brain_assets.portfolio.arithmetic import TradingRules as TradingRules
+    from brain_assets.portfolio.market_weeks import MarketWeeks as MarketWeeks
+    from brain_assets.portfolio.policy import Act as Act
+    from brain_assets.portfolio.policy import OnProgress as OnProgress
+    from brain_assets.portfolio.policy import Policy as Policy
+    from brain_assets.registry import register as register
+    from brain_assets.store.snapshot import ModelSnapshot as ModelSnapshot
+    from brain_assets.store.storage import SnapshotLocalStorage as SnapshotLocalStorage
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ModelSnapshot": "brain_assets.store.snapshot",
-    "SnapshotLocalStorage": "brain_assets.store.storage",
+_NAMES = {
+    "configuration": ("ModelConfig",),
+    "forecasting.features": ("RETURNS",),
+    "forecasting.forecaster": ("Forecaster", "ForecasterConfig", "Progress"),
+    "forecasting.windows": ("Windows",),
+    "market.signals": ("SIGNALS",),
+    "portfolio.arithmetic": ("TradingRules",),
+    "portfolio.market_weeks": ("MarketWeeks",),
+    "portfolio.policy": ("Act", "OnProgress", "Policy"),
+    "registry": ("register",),
+    "store.snapshot": ("ModelSnapshot",),
+    "store.storage": ("SnapshotLocalStorage",),
 }
-"""Public name -> module, which is imported when somebody asks for the name."""
+_HOMES = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
+"""Public name -> module, which is imported when somebody asks for the name (PEP 562)."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,7 @@
 """The command `brain-assets report`."""
 
-import tempfile
 import webbrowser
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.graph.backfill import Backfill
-from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
+from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,
     console,
@@ -51,17 +49,8 @@ def report(
         console.print(
             f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
         )
-        if open_browser and not webbrowser.open(_on_this_machine(path).resolve().as_uri()):
+        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
-
-
-def _on_this_machine(path: DataPath) -> Path:
-    """Give a file that a browser can open: a copy in a temporary folder, if it is elsewhere."""
-    if not is_remote(path):
-        return path
-    copy = Path(tempfile.mkdtemp(prefix="brain-assets-report-")) / path.name
-    copy.write_bytes(read_bytes(path))
-    return copy
 
 
 def _print_figures(metadata: Mapping[str, Any]) -> None:

@@ -22,11 +22,7 @@ class ModelConfig(pydantic.BaseModel):
 
     Fields are ``int``, ``float``, ``bool``, ``str`` or a ``Literal`` of texts, with bounds and a description in
     ``pydantic.Field``. What no field says alone goes into a ``model_validator(mode="after")`` that calls `require`.
-
-    Raises
-    ------
-    ConfigError
-        On an unknown key, a value of another type, NaN or infinity, or a value out of bounds.
+    Raises `ConfigError` on an unknown key, a value of another type, NaN or infinity, or a value out of bounds.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -61,17 +57,7 @@ Model = TypeVar("Model", bound=ModelConfig)
 def build(config_class: type[Model], values: Mapping[str, Any], *, complete: bool = False) -> Model:
     """Build a configuration from JSON or YAML values, which may come from anywhere.
 
-    Parameters
-    ----------
-    config_class : type
-    values : mapping of str to Any
-    complete : bool, default=False
-        Whether every field must be there; else an absent one has its default.
-
-    Raises
-    ------
-    ConfigError
-        As `ModelConfig`, and on a missing key.
+    If it must be `complete`, an absent field is refused; else it has its default. Raises `ConfigError`.
     """
     missing = [name for name in config_class.model_fields if name not in values]
     if complete and missing and not set(values) - set(config_class.model_fields):
@@ -83,13 +69,7 @@ def build(config_class: type[Model], values: Mapping[str, Any], *, complete: boo
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:
-    """Refuse a value.
-
-    Raises
-    ------
-    ConfigError
-        One sentence with the option's name, what was expected and what came.
-    """
+    """Refuse a value: raise `ConfigError` with the option's name, what was expected and what came."""
     if not condition:
         raise ConfigError(f"{name}: expected {expected}, got {reprlib.repr(got)}; correct the run configuration.")
 

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all.
+"""Files and folders on this machine that are written whole or not at all.
 
 Everything goes to a hidden temporary sibling first, is flushed to disk, and renamed. A process that dies leaves what
 stood there, what it wrote, or a sibling that nothing reads and that the next write beside it removes.
@@ -7,9 +7,7 @@ stood there, what it wrote, or a sibling that nothing reads and that the next wr
 import os
 import re
 import shutil
-import tempfile
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,51 +16,29 @@ from brain_assets.errors import StorageError
 _TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
 
 
-def replace_local_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all: to a sibling, which `write` is called with; its folder is made.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what stood there still does.
-    """
+def replace_local_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     temporary = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
-        write(temporary)
-        _flush(temporary)
+        write_flushed(temporary, data)
         temporary.replace(path)
-        flush_directory(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise StorageError.unwritable(path, error.strerror or error) from error
     finally:
         remove(temporary)
 
 
-def written_bytes(name: str, write: Callable[[Path], object]) -> bytes:
-    """Give what `write` writes to a file of a name."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="brain-assets-") as folder:
-            write(Path(folder) / name)
-            return (Path(folder) / name).read_bytes()
-    except OSError as error:
-        raise StorageError.unwritable(tempfile.gettempdir(), error.strerror or error) from error
-
-
 def write_flushed(path: Path, data: bytes) -> None:
     """Write a file that survives a power cut once the name of it is flushed too."""
     path.write_bytes(data)
-    _flush(path)
+    flush(path)
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def flush_directory(path: Path) -> None:
-    """Make renames in a folder survive a power cut."""
+def flush(path: Path) -> None:
+    """Make a file's content, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,6 +74,6 @@ def is_running(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
         return True
     return True

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -25,26 +26,19 @@ N_CONNECTIONS = 16
 
 Answer = TypeVar("Answer")
 
-_LASTING_ERRNO = frozenset(
-    getattr(errno, name)
+_LASTING_ERRNO = {
+    getattr(errno, name, None)
     for name in ("EINVAL", "EPERM", "ENOSYS", "ENAMETOOLONG", "EMSGSIZE", "EREMCHG", "ENOTEMPTY", "EROFS")
-    if hasattr(errno, name)
-)
+} - {None}
 """What s3fs gives for requests that are wrong, and will be at the next attempt."""
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-_PASSING_NAMES = frozenset(
-    {
-        "ConnectionError",  # botocore: no connection
-        "HTTPClientError",  # botocore: no answer in time
-        "ResponseParserError",
-        "IncompleteRead",
-        "IncompleteReadError",
-        "ClientPayloadError",  # aiohttp: the answer broke off
-        "ClientConnectionError",
-        "TransportError",  # google.auth
-    }
-)
-_CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"})
+_PASSING_NAMES = {
+    *("ConnectionError", "HTTPClientError", "ResponseParserError"),  # botocore: no connection, no answer in time
+    *("IncompleteRead", "IncompleteReadError"),
+    *("ClientPayloadError", "ClientConnectionError"),  # aiohttp: the answer broke off
+    "TransportError",  # google.auth
+}
+_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"}
 """Packages whose errors are about the store, and not about this program."""
 
 
@@ -76,18 +70,16 @@ def write_objects(contents: Mapping[UPath, bytes]) -> None:
 
 
 def create_object(path: UPath, data: bytes) -> bool:
-    """Write an object unless there is one; tells whether it did. Raises `StorageError`.
+    """Write an object unless there is one, in one step where the store can, as S3; tells whether it did.
 
-    In one step where the store has such a request, as S3 does. After trouble it may say that there was one that it has
-    written itself.
+    After trouble it may say that there was one that it has written itself. Raises `StorageError`.
     """
 
     def create(files: Any) -> bool:
-        try:
+        with suppress(FileExistsError):
             files.pipe_file(path.path, data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+            return True
+        return False
 
     return _patiently(path, "write", create)
 
@@ -123,10 +115,8 @@ def remove_objects(paths: Sequence[UPath]) -> None:
     """Remove objects; raises `StorageError`."""
 
     def remove(path: UPath) -> None:
-        try:
+        with suppress(FileNotFoundError):
             _patiently(path, "remove", lambda files: files.rm_file(path.path))
-        except FileNotFoundError:
-            return
 
     _at_once(remove, paths)
 

@@ -30,13 +30,7 @@ def encode_table(frame: pd.DataFrame) -> bytes:
 
 
 def decode_table(data: bytes, path: object) -> pd.DataFrame:
-    """Read a table from the bytes of its file.
-
-    Raises
-    ------
-    DamagedTableError
-        Naming `path`, if they are not those that `encode_table` gave.
-    """
+    """Read a table from the bytes of its file; raises `DamagedTableError` if they are not those of `encode_table`."""
     start, end = _place(data, _MARK)
     if start < len(_MARK):
         raise DamagedTableError.at(path, "without its checksum: cut off, or of a version that wrote none")

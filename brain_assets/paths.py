@@ -5,15 +5,16 @@ of snapshots, in the two stores of `brain_assets.store.places`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
-from brain_assets.files import replace_local_file, written_bytes
-from brain_assets.objects import list_children, object_exists, read_object, read_objects, write_object
+from brain_assets.files import replace_local_file
+from brain_assets.objects import create_object, list_children, object_exists, read_object, read_objects, write_object
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -73,34 +74,21 @@ def is_remote(path: DataPath) -> TypeIs[UPath]:
 
 
 def read_bytes(path: DataPath) -> bytes:
-    """Read a file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    OSError
-        If it cannot be read, on this machine.
-    StorageError
-        If it cannot be read, elsewhere.
-    """
-    if is_remote(path):
-        return read_object(path)
-    return path.read_bytes()
+    """Read a file; raises `FileNotFoundError` if there is none, else `OSError` (this machine) or `StorageError`."""
+    return read_object(path) if is_remote(path) else path.read_bytes()
 
 
-def read_all(paths: Sequence[DataPath]) -> list[bytes | None]:
+def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
     """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
     if any(is_remote(path) for path in paths):
-        return read_objects([path for path in paths if is_remote(path)])
-    return [path.read_bytes() if path.exists() else None for path in paths]
+        yield from read_objects([path for path in paths if is_remote(path)])
+    else:
+        yield from (path.read_bytes() if path.exists() else None for path in paths if isinstance(path, Path))
 
 
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
-    if is_remote(path):
-        return object_exists(path)
-    return path.is_file()
+    return object_exists(path) if is_remote(path) else path.is_file()
 
 
 def list_names(folder: DataPath) -> list[str]:
@@ -110,21 +98,34 @@ def list_names(folder: DataPath) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
 
-def replace_file(path: DataPath, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; its folder is made if it is not there.
-
-    Parameters
-    ----------
-    path : Path or UPath
-    write : callable
-        Called with the path of a temporary file on this machine, which is renamed, or sent in one request.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written; what stood there still does.
-    """
+def replace_file(path: DataPath, data: bytes | str) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
+    content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        write_object(path, written_bytes(path.name, write))
+        write_object(path, content)
     else:
-        replace_local_file(path, write)
+        replace_local_file(path, content)
+
+
+def create_file(path: DataPath, text: str) -> None:
+    """Write a file, as `replace_file` does, unless there is one."""
+    if is_remote(path):
+        create_object(path, text.encode())
+    elif not path.exists():
+        replace_local_file(path, text.encode())
+
+
+def copy_here(path: DataPath) -> Path:
+    """Give a file that other programs can open: itself, or a copy in a temporary folder if it is elsewhere."""
+    if not is_remote(path):
+        return path
+    copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
+    copy.write_bytes(read_object(path))
+    return copy
+
+
+def folder_here(place: DataPath, name: str) -> Path:
+    """Give the folder of a name for what must lie on this machine, though the place may be elsewhere."""
+    if not is_remote(place):
+        return place / name
+    return Path("data") / f"{name}-{re.sub(r'[^A-Za-z0-9.]+', '-', str(place)).strip('-')}"

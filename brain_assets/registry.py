@@ -39,61 +39,33 @@ OURS: tuple[str, ...] = (
 ENTRY_POINTS = "brain_assets.plugins"
 """The group of entry points by which an installed package brings families: each names a module."""
 
-RESERVED = frozenset(
-    (
-        "week_start",
-        "symbol",
-        "momentum",
-        "realized",
-        "strategy",
-        "source",
-        "cash",
-        "raw",
-        "main",
-        "current",
-        "seeds",
-        "target",
-        "backtest",
-        "walkforward",
-        "report",
-        "equal_weight",
-        "buy_and_hold",
-        "risk_parity",
-        "min_variance",
-    )
-)
+# fmt: off
+RESERVED = frozenset((
+    "week_start", "symbol", "momentum", "realized", "strategy", "source", "cash", "raw", "main", "current", "seeds",
+    "target", "backtest", "walkforward", "report", "equal_weight", "buy_and_hold", "risk_parity", "min_variance",
+))
+# fmt: on
 """Names that mean something else in a table, a folder or a command."""
 
 
 class Family(ABC):
-    """One kind of model: what forecasters and policies have in common.
-
-    Attributes
-    ----------
-    role : str
-        ``forecaster`` or ``policy``; set by the class that a family derives from.
-    name : str
-        In tables, folders, assets and ``HF_<NAME>_MODEL_REPO``: lower-case letters, digits and underscores.
-    label : str
-        What a reader calls it.
-    Config : type
-        How it is trained, with a default for every field.
-    code_version : str
-        Raise it when the code would give other weights for the same data and configuration. Default: a hash of the
-        file that defines the class, so that it trains anew whatever changes there.
-    kinds : frozenset of str
-        Libraries that Dagster's UI shows beside its assets.
-    quick : mapping of str to Any
-        Options with which it trains in a moment, for proofs that do not depend on how long it learns.
-    """
+    """One kind of model: what forecasters and policies have in common."""
 
     role: ClassVar[Literal["forecaster", "policy"]]
+    """Set by the class that a family derives from."""
     name: ClassVar[str]
+    """In tables, folders, assets and ``HF_<NAME>_MODEL_REPO``: lower-case letters, digits and underscores."""
     label: ClassVar[str]
+    """What a reader calls it."""
     Config: ClassVar[type[ModelConfig]]
+    """How it is trained, with a default for every field."""
     code_version: ClassVar[str]
+    """Raise it when the code would give other weights for the same data and configuration; default: a hash of the file
+    that defines the class, so that it trains anew whatever changes there."""
     kinds: ClassVar[frozenset[str]] = frozenset()
+    """Libraries that Dagster's UI shows beside its assets."""
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options with which it trains in a moment, for proofs that do not depend on how long it learns."""
 
     @property
     def asset(self) -> str:
@@ -131,13 +103,7 @@ class Family(ABC):
 
     @abstractmethod
     def check(self, snapshot: "ModelSnapshot") -> None:
-        """Refuse a snapshot whose parts do not fit each other.
-
-        Raises
-        ------
-        SnapshotError
-            Beginning with the name of the file that is to blame.
-        """
+        """Refuse a snapshot whose parts do not fit; raises `SnapshotError` beginning with the name of the file."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +132,8 @@ _REGISTERED: dict[str, Family] = {}
 def register(cls: F) -> F:
     """Make a family known by its name; a class decorator.
 
-    The same class may come again, as when its module is loaded anew: the newest counts.
-
-    Raises
-    ------
-    PluginError
-        If the class lacks something, its name cannot be used, or another class has it.
+    The same class may come again, as when its module is loaded anew: the newest counts. Raises `PluginError` if the
+    class lacks something, its name cannot be used, or another class has it.
     """
     if inspect.isclass(cls) and "code_version" not in vars(cls):
         cls.code_version = _file_hash(cls)
@@ -188,10 +150,8 @@ def register(cls: F) -> F:
 def get(name: str) -> Any:
     """Give a family by its name; raises `PluginError` if there is none."""
     if name not in names():
-        raise PluginError(
-            f"family: expected one of {', '.join(_REGISTERED)}, got {name!r}; correct it, or name its module in "
-            "BRAIN_PLUGINS."
-        )
+        known = ", ".join(_REGISTERED)
+        raise PluginError(f"family: expected one of {known}, got {name!r}; correct it, or set BRAIN_PLUGINS.")
     return _REGISTERED[name]
 
 
@@ -212,19 +172,11 @@ def names() -> tuple[str, ...]:
 
 
 def families_of(plugins: Sequence[str] = ()) -> Families:
-    """Give our families and those of some modules.
+    """Give our families, those of installed packages (`ENTRY_POINTS`), and those of modules that are named.
 
-    Parameters
-    ----------
-    plugins : sequence of str
-        Modules, such as ``examples.ridge_forecaster``; found as Python finds them, or in the working directory.
-        Those of installed packages, by the entry points ``brain_assets.plugins``, come before them.
-
-    Raises
-    ------
-    PluginError
-        If a module cannot be imported or registers no family, or a family cannot be used, as a policy that follows a
-        forecaster which is not among them.
+    Modules, such as ``examples.ridge_forecaster``, are found as Python finds them, or in the working directory. Raises
+    `PluginError` if one cannot be imported or registers no family, or a family cannot be used, as a policy that follows
+    a forecaster which is not among them.
     """
     _load_ours()
     found: dict[str, Family] = {}
@@ -233,9 +185,7 @@ def families_of(plugins: Sequence[str] = ()) -> Families:
     for module in dict.fromkeys((*(point.module for point in entry_points(group=ENTRY_POINTS)), *plugins)):
         own = _load_plugin(module)
         if not own:
-            raise PluginError(
-                f"{module}: expected a module that registers a family, got none; remove it from the list."
-            )
+            raise PluginError(f"{module}: expected a module that registers a family, got none; remove it.")
         found |= own
     families = Families.of(found.values())
     for policy in families.policies.values():
@@ -270,9 +220,7 @@ def _load_plugin(module: str) -> dict[str, Family]:
 
 def _registered_by(module: str) -> dict[str, Family]:
     """Give the families of a module and of those below it."""
-    return {
-        name: family for name, family in _REGISTERED.items() if f"{type(family).__module__}.".startswith(f"{module}.")
-    }
+    return {name: each for name, each in _REGISTERED.items() if f"{type(each).__module__}.".startswith(f"{module}.")}
 
 
 def _path(cls: type) -> str:

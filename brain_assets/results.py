@@ -19,46 +19,30 @@ from brain_assets.store.tables import FOLDERS
 
 @dataclass(frozen=True)
 class ForecasterResult:
-    """One year of one forecaster; None stands for what is not there.
-
-    Attributes
-    ----------
-    family : str
-    snapshot : str or None
-        That of the year.
-    train_loss, validation_loss, zero_loss : float or None
-        Of that snapshot; the last of predicting zero on the validation weeks.
-    rank_correlation : float or None
-        Of the year's forecasts, by the snapshot of the year before (momentum itself in the bootstrap window).
-    """
+    """One year of one forecaster; None stands for what is not there."""
 
     family: str
     snapshot: str | None
+    """That of the year."""
     train_loss: float | None
     validation_loss: float | None
     zero_loss: float | None
+    """Of that snapshot; the last of predicting zero on the validation weeks."""
     rank_correlation: float | None
+    """Of the year's forecasts, by the snapshot of the year before (momentum itself in the bootstrap window)."""
 
 
 @dataclass(frozen=True)
 class YearResult:
-    """One year; None stands for what is not there.
-
-    Attributes
-    ----------
-    year : int
-    forecasters : tuple of ForecasterResult
-        One for each family.
-    momentum_rank_correlation : float or None
-        Of 4-week momentum, on the year's weeks.
-    returns : mapping of str to float or None
-        Of the policy of the year before, by family, and of equal weight, over the same weeks, after costs.
-    """
+    """One year; None stands for what is not there."""
 
     year: int
     forecasters: tuple[ForecasterResult, ...]
+    """One for each family."""
     momentum_rank_correlation: float | None
+    """Of 4-week momentum, on the year's weeks."""
     returns: Mapping[str, float | None]
+    """Of the policy of the year before, by family, and of equal weight, over the same weeks, after costs."""
 
 
 def read_results(data_dir: DataPath, years: Sequence[int], families: Families) -> list[YearResult]:

@@ -1,6 +1,7 @@
 """The one way to try again: a bounded number of times, with random waits that grow, and never without a word."""
 
 import email.utils
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,45 +63,41 @@ def retry(
     Parameters
     ----------
     operation : callable
-        May be called again from its start. Any other exception is raised at once.
+        May be called again from its start. Any other exception is raised at once, and so is the last one.
     policy : RetryPolicy
     action : str
         In words for the report of progress: "user/lstm: push snapshot-2020-12-31".
     sleep : callable, optional
         Waits for so many seconds; default: `time.sleep`.
-
-    Raises
-    ------
-    TransientError
-        The one of the last attempt.
     """
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        drawn = tenacity.wait_random_exponential(policy.first_wait, policy.longest_wait)(state)
-        asked = _asked_wait(_error_of(state))
-        return drawn if asked is None else asked + min(drawn, 1.0)
-
-    def say(state: tenacity.RetryCallState) -> None:
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        of = f" of {policy.attempts}" if policy.attempts is not None else ""
-        error = _error_of(state)
-        report(f"{action}: {error}; trying again in {seconds:.1f} s (attempt {state.attempt_number + 1}{of})")
+    draw = tenacity.wait_random_exponential(policy.first_wait, policy.longest_wait)
 
     def is_worth_another(error: BaseException) -> bool:
         return isinstance(error, TransientError) and (error.wait or 0) <= policy.longest_wait
 
-    stop: tenacity.stop.stop_base = tenacity.stop_before_delay(policy.total_seconds)
-    if policy.attempts is not None:
-        stop |= tenacity.stop_after_attempt(policy.attempts)
-    retrying = tenacity.Retrying(
+    def wait(state: tenacity.RetryCallState) -> float:
+        asked = getattr(_error_of(state), "wait", None)
+        return draw(state) if asked is None else asked + min(draw(state), 1.0)
+
+    def say(state: tenacity.RetryCallState) -> None:
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        of = f" of {policy.attempts}" if policy.attempts else ""
+        attempt = f"attempt {state.attempt_number + 1}{of}"
+        report(f"{action}: {_error_of(state)}; trying again in {seconds:.1f} s ({attempt})")
+
+    return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_worth_another),
         wait=wait,
-        stop=stop,
+        stop=tenacity.stop_before_delay(policy.total_seconds)
+        | tenacity.stop_after_attempt(policy.attempts or sys.maxsize),
         sleep=sleep or time.sleep,
         before_sleep=say,
         reraise=True,
-    )
-    return retrying(operation)
+    )(operation)
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def parse_retry_after(value: str | None) -> float | None:
@@ -112,11 +109,3 @@ def parse_retry_after(value: str | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _asked_wait(error: BaseException | None) -> float | None:
-    return error.wait if isinstance(error, TransientError) else None

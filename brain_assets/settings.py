@@ -11,8 +11,8 @@ from pydantic import Field, PlainValidator, PrivateAttr, SecretStr, ValidationEr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brain_assets.errors import SettingsError
+from brain_assets.market.base import MARKETS
 from brain_assets.market.calendar import FIRST_DATE
-from brain_assets.market.registry import MARKETS
 from brain_assets.paths import DataPath, parse_place
 from brain_assets.registry import Families, families_of
 from brain_assets.store.names import is_repo_name, is_token

@@ -102,4 +102,4 @@ def test_files_of_this_machine(tmp_path: Path) -> None:
     assert list_names(tmp_path / "none") == []
     assert (is_file(tmp_path / "b"), is_file(tmp_path / "a")) == (True, False)
     assert read_bytes(tmp_path / "b") == b"2"
-    assert read_all([tmp_path / "b", tmp_path / "c"]) == [b"2", None]
+    assert list(read_all([tmp_path / "b", tmp_path / "c"])) == [b"2", None]

@@ -9,12 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from brain_assets.arrays import FloatArray
-from brain_assets.configuration import ModelConfig
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policy import Act, OnProgress, Policy
-from brain_assets.registry import register
+from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, TradingRules, register
 
 
 class MomentumRankConfig(ModelConfig):
@@ -54,7 +49,7 @@ class MomentumRank(Policy):
         rank = momentum.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")  # 0: lowest
         logits = config.steepness * rank / max(weeks.n_assets - 1, 1)
 
-        def decide(week: int, held: FloatArray) -> FloatArray:
+        def decide(week: int, held: np.ndarray) -> np.ndarray:
             """Decide the week at this position of `weeks`, holding these weights at the close before it."""
             return np.append(logits[week], 0.0)
 

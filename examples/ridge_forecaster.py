@@ -13,11 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pydantic
 
-from brain_assets.arrays import Float32Array
-from brain_assets.forecasting.features import RETURNS
-from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig, Progress
-from brain_assets.forecasting.windows import Windows
-from brain_assets.registry import register
+from brain_assets import RETURNS, Forecaster, ForecasterConfig, Progress, Windows, register
 
 
 class RidgeConfig(ForecasterConfig):
@@ -42,7 +38,7 @@ class Ridge(Forecaster):
 
     def fit(
         self, train: Windows, validation: Windows, config: RidgeConfig, progress: Progress, device: str
-    ) -> dict[str, Float32Array]:
+    ) -> dict[str, np.ndarray]:
         """Learn from the training windows; there are no epochs, so neither `validation` nor `progress` is needed."""
         from sklearn.linear_model import Ridge as Regression  # here, so that naming the plug-in costs nothing
 
@@ -52,12 +48,12 @@ class Ridge(Forecaster):
             "intercept": np.array([fitted.intercept_], dtype=np.float32),
         }
 
-    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> Float32Array:
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
         """Give a number a window, in the units of the targets."""
-        predicted: Float32Array = _flat(windows) @ arrays["coef"] + arrays["intercept"]
+        predicted: np.ndarray = _flat(windows) @ arrays["coef"] + arrays["intercept"]
         return predicted
 
 
-def _flat(windows: Windows) -> Float32Array:
+def _flat(windows: Windows) -> np.ndarray:
     """Give each window as a row of features, as scikit-learn takes them; (n_windows, window * n_channels)."""
     return windows.values.reshape(len(windows), -1)

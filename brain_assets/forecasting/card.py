@@ -2,18 +2,20 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.forecasting.features import sees_signals
-from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.store.card import CardText, Figure, write_card
+
+if TYPE_CHECKING:
+    from brain_assets.forecasting.forecaster import Forecaster
 
 RANK_CORRELATION = "mean weekly rank correlation"
 MOMENTUM = "4-week momentum"
 
 
 def forecaster_card(
-    family: Forecaster, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
+    family: "Forecaster", cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
     """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
     data, training = metadata["data"], metadata["training"]
@@ -22,6 +24,14 @@ def forecaster_card(
     neutral = ", ".join(metadata["neutral_channels"])
     held_out = "yes, but for early stopping" if training["curve"] else "yes"
     panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
+    correlations, validation_losses, training_losses = (
+        (training[own], training[baseline])
+        for own, baseline in (
+            ("validation_rank_correlation", "validation_momentum_rank_correlation"),
+            ("validation_loss", "zero_validation_loss"),
+            ("train_loss", "zero_train_loss"),
+        )
+    )
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
@@ -36,32 +46,9 @@ def forecaster_card(
             f"channels without any information in the training data: {neutral or 'none'}",
         ],
         figures=[
-            Figure(
-                RANK_CORRELATION,
-                "spearmanr",
-                validation,
-                training["validation_rank_correlation"],
-                training["validation_momentum_rank_correlation"],
-                MOMENTUM,
-                held_out,
-            ),
-            Figure(
-                "loss",
-                "mse",
-                validation,
-                training["validation_loss"],
-                training["zero_validation_loss"],
-                "predicting 0",
-                held_out,
-            ),
-            Figure(
-                "loss",
-                "mse",
-                "training weeks",
-                training["train_loss"],
-                training["zero_train_loss"],
-                "predicting 0",
-            ),
+            Figure(RANK_CORRELATION, "spearmanr", validation, *correlations, MOMENTUM, held_out),
+            Figure("loss", "mse", validation, *validation_losses, "predicting 0", held_out),
+            Figure("loss", "mse", "training weeks", *training_losses, "predicting 0"),
         ],
         figures_note=f"{_scores_note(metadata)}Losses are mean squared errors in units of the training targets' "
         f"variance. {_stopping_note(held_back, bool(training['curve']))}",
@@ -71,7 +58,7 @@ def forecaster_card(
     return write_card(family.name, cutoff_date, config, metadata, text)
 
 
-def _seen(family: Forecaster) -> str:
+def _seen(family: "Forecaster") -> str:
     """Name what a family looks at of a session."""
     words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
     return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"

@@ -1,6 +1,7 @@
 """What is asked of a forecaster and of its forecasts before anything is built on them."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,10 @@ import pandas as pd
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices
 from brain_assets.store.names import parse_snapshot_name
-from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.verdict import Verdict, listed
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 MIN_COVERAGE = 0.9
 """Of the symbols that can be traded, over all weeks: fewer forecasts, and the year is about another universe."""
@@ -22,7 +25,7 @@ N_ERRORS = 4
 """Standard errors by which the mean has to lie above the bound: that much is not luck of one year with few symbols."""
 
 
-def snapshot_verdicts(snapshot: ModelSnapshot) -> dict[str, Verdict]:
+def snapshot_verdicts(snapshot: "ModelSnapshot") -> dict[str, Verdict]:
     """Check a forecaster; ``targets_before_cutoff``, ``validation_loss_finite``, ``beats_zero``."""
     data, training = snapshot.metadata["data"], snapshot.metadata["training"]
     last = max(data["last_training_target"], data["last_validation_target"])
@@ -39,17 +42,8 @@ def forecast_verdicts(
 ) -> dict[str, Verdict]:
     """Check a table of walk-forward forecasts.
 
-    Parameters
-    ----------
-    forecasts : DataFrame
-        As from `brain_assets.forecasting.walkforward.build_forecast_features`.
-    max_rank_correlation : float
-        A model's mean weekly rank correlation above this, by `N_ERRORS` standard errors, is too good to be true.
-
-    Returns
-    -------
-    dict of str to Verdict
-        ``sources_before_weeks``, ``finite``, ``coverage``, ``not_too_good``.
+    A model's mean weekly rank correlation above `max_rank_correlation`, by `N_ERRORS` standard errors, is too good to
+    be true.
     """
     return {
         "sources_before_weeks": _sources_before_weeks(forecasts),

@@ -20,15 +20,7 @@ CHANNELS = (*RETURNS, *SIGNALS)
 
 
 def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> Float32Array:
-    """Give what a family sees: log returns of bars, and signals.
-
-    Parameters
-    ----------
-    panel : PricePanel
-    channels : sequence of str
-        Some of `CHANNELS`.
-    family : str
-        Named in the error.
+    """Give what a family sees, some of `CHANNELS`: log returns of bars, and signals.
 
     Returns
     -------
@@ -39,7 +31,7 @@ def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> F
     Raises
     ------
     TableError
-        If the family sees signals, and the panel came without.
+        If the family sees signals, and the panel came without; names the family.
     """
     features = np.full((*panel.values.shape[:2], len(channels)), np.nan, dtype=np.float32)
     # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come
@@ -79,14 +71,7 @@ def known_returns(panel: PricePanel) -> BoolArray:
 
 
 def uninformative_features(features: Float32Array, channels: Sequence[str]) -> list[str]:
-    """Name the channels that say nothing: known nowhere, or the same wherever they are known.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
-        From `build_features`, of the sessions that are learned from.
-    channels : sequence of str
-    """
+    """Name the channels that say nothing in some features: known nowhere, or the same wherever they are known."""
     names = []
     for channel, name in enumerate(channels):
         values = features[:, :, channel]
@@ -97,15 +82,7 @@ def uninformative_features(features: Float32Array, channels: Sequence[str]) -> l
 
 
 def fit_scaler(features: Float32Array, last_session: int) -> Scaler:
-    """Fit the feature scaler on training rows only.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
-        NaN is left out of its own feature.
-    last_session : int
-        Position of the last session that a training window reaches; nothing later is looked at.
-    """
+    """Fit the feature scaler up to the last session that a training window reaches; nothing later is looked at."""
     return fit_scaler_by_column(features[:, : last_session + 1])
 
 
@@ -125,20 +102,10 @@ Target = Literal["raw", "demeaned", "ranked"]
 
 
 def training_target(realized: FloatArray, kind: Target) -> FloatArray:
-    """Turn weekly returns into what a forecaster is trained on; each row uses its own week only.
+    """Turn weekly returns (n_weeks, n_assets) into what is learned of them, each week by itself; NaN stays NaN.
 
-    Parameters
-    ----------
-    realized : ndarray of float64, shape (n_weeks, n_assets)
-        Weekly returns; NaN where not known.
-    kind : str
-        ``raw``: the return. ``demeaned``: less the week's mean over symbols. ``ranked``: the rank among the week's
-        symbols, spread evenly over a mean of 0 and a variance of 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_weeks, n_assets)
-        NaN where `realized` is.
+    ``raw``: the return. ``demeaned``: less the week's mean over symbols. ``ranked``: the rank among the week's symbols,
+    spread evenly over a mean of 0 and a variance of 1.
     """
     if kind == "raw":
         return realized
@@ -181,24 +148,11 @@ def split_main(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
 
 
 def split_weeks(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
-    """Keep the last year before the cut-off for validation.
+    """Keep the weeks that end in the cut-off's year for validation; those after the cut-off are in neither part.
 
-    Parameters
-    ----------
-    weeks : Weeks
-        Any weeks; those that end after the cut-off are in neither part.
-    cutoff_date : datetime.date
-        31 December of the snapshot's year.
-
-    Returns
-    -------
-    TrainingSplit
-        Validation: weeks that end in the cut-off's year. Training: weeks that end before the first validation week
-        begins, so no training target reaches into validation.
+    Training has the weeks that end before the first validation week begins: no target reaches into validation.
     """
     inside = weeks.end <= np.datetime64(cutoff_date, "D")
     validation = np.flatnonzero(inside & (weeks.year == cutoff_date.year))
-    if len(validation) == 0:
-        return TrainingSplit(np.flatnonzero(inside), validation)
-    train = np.flatnonzero(inside & (weeks.end < weeks.start[validation[0]]))
-    return TrainingSplit(train, validation)
+    before = weeks.end < weeks.start[validation[0]] if len(validation) else inside
+    return TrainingSplit(np.flatnonzero(inside & before), validation)

@@ -6,7 +6,7 @@ turns that into weekly returns.
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
@@ -28,8 +28,10 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import Family
 from brain_assets.store.scaler import check_scaler
-from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import RAW
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 N_THREADS = 1
 """Results repeat bit for bit at a fixed number of threads only, and small models are fastest at one."""
@@ -100,7 +102,7 @@ class Forecaster(Family):
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> np.ndarray:
         """Predict a finite number a window, shape (n_windows,), in the units of the targets, from what `fit` gave."""
 
-    def forecast(self, snapshot: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
+    def forecast(self, snapshot: "ModelSnapshot", panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
         config = build(self.Config, snapshot.config)
         index = window_index(known_returns(panel), weeks, config.window)
@@ -109,7 +111,7 @@ class Forecaster(Family):
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
 
-    def check(self, snapshot: ModelSnapshot) -> None:
+    def check(self, snapshot: "ModelSnapshot") -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
         check_forecaster_metadata(snapshot.metadata, snapshot.cutoff_date)
         check_scaler(snapshot.arrays, len(self.channels))

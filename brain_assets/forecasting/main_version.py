@@ -31,33 +31,23 @@ class VersionScores:
     """How a main version did on the held-out weeks, beside zero and the version that was current before.
 
     Losses are mean squared errors in units of the training target's variance, each model's forecasts in its own.
-
-    Attributes
-    ----------
-    first_week, last_week : str
-        First sessions of the first and the last held-out week.
-    n_weeks : int
-    loss, zero_loss : float
-        Of this version, and of predicting zero.
-    previous : str or None
-        The version that was current; None: there was none.
-    previous_loss : float or None
-        Its loss on the same weeks.
-    promoted : bool
-        Whether this version became current when it was made.
-    verdict : str
-        Why, or why not.
     """
 
     first_week: str
     last_week: str
+    """By their first sessions."""
     n_weeks: int
     loss: float
     zero_loss: float
+    """Of predicting zero."""
     previous: str | None
+    """The version that was current; None: there was none."""
     previous_loss: float | None
+    """On the same weeks."""
     promoted: bool
+    """Whether this version became current when it was made."""
     verdict: str
+    """Why, or why not."""
 
 
 def train_version(
@@ -71,19 +61,7 @@ def train_version(
 ) -> ModelSnapshot:
     """Train a main version on a panel that ends with the last finished session, and score it.
 
-    Parameters
-    ----------
-    family : str
-        Name of a registered forecaster.
-    panel : PricePanel
-    config : ForecasterConfig
-    market : MarketNote
-    previous : ModelSnapshot, optional
-        The version that is current; None: this one is the first.
-    on_epoch : callable, optional
-        Called after every epoch.
-    device : str, optional
-        From `brain_assets.device.resolve_device`.
+    `previous` is the version that is current (None: this one is the first); the rest is as in `train_snapshot`.
 
     Returns
     -------
@@ -110,10 +88,7 @@ def train_version(
 def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel: PricePanel) -> VersionScores:
     """Compare a version with zero and with the current one, on weeks that neither has learned from.
 
-    Raises
-    ------
-    TrainingError
-        If no such week has a known return.
+    Raises `TrainingError` if no such week has a known return.
     """
     bars = WeeklyBars.from_panel(panel)
     held_out = split_main(bars.weeks, snapshot.cutoff_date).held_out
@@ -131,15 +106,16 @@ def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel
     target = target / (float(np.std(target[both])) or 1.0)
     losses = [float(np.mean((made[both] - target[both]) ** 2)) for made in forecasts]
     zero = float(np.mean(target[both] ** 2))
-    promoted, verdict = _judge(losses[0], zero, losses[1] if previous else None, previous.name if previous else None)
+    current = (previous.name, losses[1]) if previous else (None, None)
+    promoted, verdict = _judge(losses[0], zero, *current)
     return VersionScores(
         first_week=str(bars.weeks.start[rows[0]]),
         last_week=str(bars.weeks.start[rows[-1]]),
         n_weeks=len(rows),
         loss=losses[0],
         zero_loss=zero,
-        previous=previous.name if previous else None,
-        previous_loss=losses[1] if previous else None,
+        previous=current[0],
+        previous_loss=current[1],
         promoted=promoted,
         verdict=verdict,
     )
@@ -152,7 +128,7 @@ def _in_target_units(model: ModelSnapshot, panel: PricePanel, bars: WeeklyBars, 
     return forecasts / scale
 
 
-def _judge(loss: float, zero: float, previous_loss: float | None, previous: str | None) -> tuple[bool, str]:
+def _judge(loss: float, zero: float, previous: str | None, previous_loss: float | None) -> tuple[bool, str]:
     """Decide on a promotion, and say why."""
     side = "below" if loss < zero else "not below"
     against_zero = f"its loss {loss:.4f} is {side} that of predicting zero, {zero:.4f}"

@@ -3,16 +3,12 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
-from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
-from brain_assets.forecasting.windows import Windows
-from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
 from brain_assets.store.checks import (
     COUNT,
     DATE,
@@ -28,24 +24,23 @@ from brain_assets.store.checks import (
 from brain_assets.store.manifest import MANIFEST
 from brain_assets.store.names import parse_version_name
 
+if TYPE_CHECKING:
+    from brain_assets.forecasting.features import TrainingSplit
+    from brain_assets.forecasting.windows import Windows
+    from brain_assets.market.prices import PricePanel
+    from brain_assets.market.weekly import WeeklyBars
+
 
 @dataclass(frozen=True)
 class EpochLosses:
-    """Mean squared errors after one epoch, in units of the training targets' variance.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    train : float
-        Mean over the epoch's batches, as the model was while it learned from them.
-    validation : float
-        Over all validation windows.
-    """
+    """Mean squared errors after one epoch, in units of the training targets' variance."""
 
     epoch: int
+    """From 1."""
     train: float
+    """Mean over the epoch's batches, as the model was while it learned from them."""
     validation: float
+    """Over all validation windows."""
 
     def words(self, max_epochs: int | None = None) -> str:
         """Say where the training stands."""
@@ -91,7 +86,7 @@ def check_forecaster_metadata(metadata: Mapping[str, Any], cutoff_date: datetime
 
 
 def data_metadata(
-    panel: PricePanel, bars: WeeklyBars, split: TrainingSplit, train: Windows, validation: Windows
+    panel: "PricePanel", bars: "WeeklyBars", split: "TrainingSplit", train: "Windows", validation: "Windows"
 ) -> dict[str, Any]:
     """Name the window of the data."""
     return {
@@ -107,17 +102,12 @@ def data_metadata(
 
 
 def training_metadata(
-    train: Windows, validation: Windows, fitted: np.ndarray, predicted: np.ndarray, curve: Sequence[EpochLosses]
+    train: "Windows", validation: "Windows", fitted: np.ndarray, predicted: np.ndarray, curve: Sequence[EpochLosses]
 ) -> dict[str, Any]:
     """Give losses beside those of predicting zero, and the learning curve.
 
-    Parameters
-    ----------
-    train, validation : Windows
-    fitted, predicted : ndarray of float, shape (n_windows,)
-        Predictions of the windows that were learned from (not looked at if there is a curve), and of the others.
-    curve : sequence of EpochLosses
-        Every epoch that ran; the weights are of the one with the lowest validation loss.
+    `fitted` and `predicted` are predictions of the windows that were learned from (not looked at if there is a curve)
+    and of the others; the weights are of the epoch of the curve with the lowest validation loss.
     """
     best = min(curve, key=lambda losses: losses.validation, default=None)
     return {
@@ -130,7 +120,7 @@ def training_metadata(
     }
 
 
-def validation_metadata(forecasts: FloatArray, bars: WeeklyBars) -> dict[str, float | None]:
+def validation_metadata(forecasts: FloatArray, bars: "WeeklyBars") -> dict[str, float | None]:
     """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
     both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
     realized = np.where(both, bars.realized, np.nan)

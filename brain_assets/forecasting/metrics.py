@@ -12,15 +12,8 @@ MIN_SYMBOLS = 3
 def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> FloatArray:
     """Correlate the ranks of forecasts and of realized returns over the symbols of each week (Spearman 1904).
 
-    Parameters
-    ----------
-    forecast, realized : ndarray of float64, shape (n_weeks, n_assets)
-        NaN: not known; a symbol counts where both are known.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_weeks,)
-        NaN in a week with fewer than `MIN_SYMBOLS` symbols, or where one of the two is the same for all of them.
+    Both are (n_weeks, n_assets); a symbol counts where both are known. The result, (n_weeks,), is NaN in a week with
+    fewer than `MIN_SYMBOLS` symbols, or where one of the two is the same for all of them.
     """
     both = np.isfinite(forecast) & np.isfinite(realized)
     count = both.sum(axis=1)

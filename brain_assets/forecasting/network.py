@@ -41,13 +41,7 @@ class NetworkConfig(ForecasterConfig):
 
 
 class NetworkForecaster(Forecaster):
-    """A forecaster whose arrays are the weights of a torch network.
-
-    Attributes
-    ----------
-    Config : type
-        A subclass of `NetworkConfig`.
-    """
+    """A forecaster whose arrays are the weights of a torch network; its `Config` is a `NetworkConfig`."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
 
@@ -71,12 +65,7 @@ class NetworkForecaster(Forecaster):
     ) -> dict[str, np.ndarray]:
         """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights.
 
-        See `Forecaster.fit`.
-
-        Raises
-        ------
-        TrainingError
-            If the loss is no longer finite.
+        Raises `TrainingError` if the loss is no longer finite; see `Forecaster.fit`.
         """
         with repeatable(config.seed, device):
             layers = self.layers(config).to(device)  # its first weights are the CPU's
@@ -153,13 +142,7 @@ class NetworkForecaster(Forecaster):
 
 
 class Batches:
-    """Batches of windows, gathered from one features tensor on a device.
-
-    Attributes
-    ----------
-    windows : Windows
-    target : Tensor of float32, shape (n_windows,)
-    """
+    """Batches of windows, gathered from one features tensor on a device; their `target` is float32, (n_windows,)."""
 
     def __init__(self, windows: Windows, device: str) -> None:
         import torch

@@ -56,10 +56,8 @@ def train_snapshot(
     config : ForecasterConfig
     market : MarketNote
         Where the bars are from; goes into the metadata and onto the model card.
-    on_epoch : callable, optional
-        Called after every epoch, if the family has epochs.
-    split_by : callable, optional
-        Which weeks to train and to validate on; default: the last year validates.
+    on_epoch, split_by : callable, optional
+        Called after every epoch, if there are any; tells which weeks to train and to validate on (the last year).
     device : str, optional
         From `brain_assets.device.resolve_device`.
 
@@ -81,7 +79,11 @@ def train_snapshot(
     index = window_index(known_returns(panel), bars.weeks, config.window)
     target = training_target(bars.realized, config.target)
     indices = [_restrict(index, rows, target) for rows in (split.train, split.validation)]
-    _require_windows(len(indices[0]), len(indices[1]), config)
+    if not all(map(len, indices)):
+        raise TrainingError(
+            f"expected windows of {config.window} sessions to train and to validate on, got {len(indices[0])} and "
+            f"{len(indices[1])}; give the market more history or set a smaller window."
+        )
     # a market that does not move has targets of 0: leave them so
     target_scale = float(np.std(target[indices[0].week, indices[0].asset])) or 1.0
     last_row = int(indices[0].start.max()) + config.window - 1
@@ -124,14 +126,6 @@ def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowI
     """Keep the windows of some weeks whose target is known."""
     keep = np.isin(index.week, rows) & np.isfinite(target[index.week, index.asset])
     return WindowIndex(index.asset[keep], index.start[keep], index.week[keep])
-
-
-def _require_windows(n_train: int, n_validation: int, config: ForecasterConfig) -> None:
-    if n_train == 0 or n_validation == 0:
-        raise TrainingError(
-            f"expected windows of {config.window} sessions to train and to validate on, got {n_train} and "
-            f"{n_validation}; give the market more history or set a smaller window."
-        )
 
 
 def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,14 @@ import pandas as pd
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import RefusedSnapshotError
 from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation
-from brain_assets.market.calendar import Weeks
+from brain_assets.market.calendar import Weeks, years_of
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year, snapshot_name
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 MOMENTUM = "momentum"
 """Source of a forecast where no snapshot is old enough."""
@@ -28,7 +30,7 @@ class SnapshotSource(Protocol):
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs of all snapshots, oldest first; may leave the Hub out if it has all that are wanted."""
 
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> "ModelSnapshot":
         """Read one; raises `RefusedSnapshotError` if it came from the Hub and is not to be believed."""
 
 
@@ -48,9 +50,8 @@ def build_forecast_features(
     Parameters
     ----------
     panel : PricePanel
-        Bars of the years and of the history that forecasts need; none later.
+        Bars of the years and of the history that forecasts need.
     years : sequence of int
-        A week belongs to the year of its last session.
     sources : mapping of str to SnapshotSource
         Forecaster family -> its snapshots; columns come in this order.
     first_cutoff : datetime.date, optional
@@ -105,22 +106,19 @@ def fetch_snapshots(
     source: SnapshotSource,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
-) -> tuple[IntArray, list[ModelSnapshot]]:
+) -> "tuple[IntArray, list[ModelSnapshot]]":
     """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
-
-    See `build_forecast_features` for the parameters.
 
     Returns
     -------
     ndarray of int64, shape (n_weeks,)
-        Position of the week's snapshot in the list; -1: there is none.
-    list of ModelSnapshot
-        Those that are used, oldest first.
+        Position of the week's snapshot in the list, which has those that are used, oldest first; -1: there is none.
     """
     wanted = wanted_cutoffs(weeks)
     candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
     while True:
-        used, choice = _compact(choose_snapshots(weeks, candidates))
+        choice = choose_snapshots(weeks, candidates)
+        used = np.unique(choice[choice >= 0])
         snapshots = []
         for position in used:
             try:
@@ -130,47 +128,28 @@ def fetch_snapshots(
                 del candidates[position]
                 break
         else:
-            return choice, snapshots
+            return np.where(choice >= 0, np.searchsorted(used, choice), -1), snapshots
 
 
 def wanted_cutoffs(weeks: Weeks) -> set[datetime.date]:
     """Give the cut-offs of the snapshots that should forecast some weeks: of the year before each begins."""
-    return {cutoff_of_year(year - 1) for year in np.unique(weeks.start.astype("datetime64[Y]").astype(int) + 1970)}
-
-
-def _compact(choice: IntArray) -> tuple[IntArray, IntArray]:
-    """Renumber choices from 0, leaving -1 alone; gives the numbers used, and the choices in terms of them."""
-    used = np.unique(choice[choice >= 0])
-    return used, np.where(choice >= 0, np.searchsorted(used, choice), -1)
+    return {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
 
 
 def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:
-    """Give for every week the position of the newest cut-off before its first session; -1: there is none.
-
-    Parameters
-    ----------
-    weeks : Weeks
-    cutoffs : sequence of datetime.date
-        Oldest first.
-    """
+    """Give for every week the position of the newest of `cutoffs`, oldest first, before its start; -1: none."""
     dates: DateArray = np.array(cutoffs, dtype="datetime64[D]")
     return np.searchsorted(dates, weeks.start, "left") - 1
 
 
 @dataclass(frozen=True)
 class ForecastQuality:
-    """How a year's forecasts turned out; known after the year.
-
-    Attributes
-    ----------
-    rank_correlation : float
-        Mean over weeks of Spearman's rank correlation over the symbols; NaN if there is none.
-    hit_rate : float
-        Share of forecasts on the realized side of their week's median.
-    """
+    """How a year's forecasts turned out; known after the year."""
 
     rank_correlation: float
+    """Mean over weeks of Spearman's rank correlation over the symbols; NaN if there is none."""
     hit_rate: float
+    """Share of forecasts on the realized side of their week's median."""
 
     @property
     def known(self) -> float | None:

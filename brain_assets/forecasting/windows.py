@@ -13,17 +13,13 @@ from brain_assets.market.calendar import Weeks
 class WindowIndex:
     """Where windows lie in a features array; the windows themselves are never materialized.
 
-    Attributes
-    ----------
-    asset, start : ndarray of int64, shape (n_windows,)
-        Window i is ``features[asset[i], start[i] : start[i] + window]``; its last session is the one before its week.
-    week : ndarray of int64, shape (n_windows,)
-        Row of the week to predict.
+    Window i is ``features[asset[i], start[i] : start[i] + window]``; its last session is the one before its week.
     """
 
     asset: IntArray
     start: IntArray
     week: IntArray
+    """Row of the week to predict."""
 
     def __len__(self) -> int:
         """Count the windows."""
@@ -31,22 +27,10 @@ class WindowIndex:
 
 
 def window_index(known: BoolArray, weeks: Weeks, window: int) -> WindowIndex:
-    """Find every symbol and week whose last `window` sessions before the week are all known.
+    """Find every week, then symbol, whose last `window` sessions before the week are all `known`.
 
-    Parameters
-    ----------
-    known : ndarray of bool, shape (n_assets, n_sessions)
-        From `brain_assets.forecasting.features.known_returns`. A window that touches a return that is not known is left
-        out (the symbol is masked in that week); a signal that is not known leaves nothing out.
-    weeks : Weeks
-        Weeks to predict, cut from the same sessions.
-    window : int
-        Sessions in a window.
-
-    Returns
-    -------
-    WindowIndex
-        Ordered by week, then symbol.
+    A window that touches a return that is not known (`brain_assets.forecasting.features.known_returns`) is left out:
+    the symbol is masked in that week. A signal that is not known leaves nothing out.
     """
     n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
     start = weeks.first - window

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from brain_assets.graph.adopt import adopt
-from brain_assets.graph.assets import build_assets
+from brain_assets.graph.assets import Assets, build_assets
 from brain_assets.graph.automation import downstream
 from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.failures import failure_sensor
@@ -28,6 +28,7 @@ class Project(NamedTuple):
     settings: Settings
     market: Market
     years: Years
+    assets: Assets
     definitions: dg.Definitions
 
 
@@ -52,7 +53,7 @@ def open_project(settings: Settings) -> Project:
         resources=resources_from(settings, market),
         executor=executor_of(settings, assets.pools),
     )
-    return Project(settings, market, years, definitions)
+    return Project(settings, market, years, assets, definitions)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -1,7 +1,6 @@
 """The user's Dagster instance, for the command line."""
 
 import fcntl
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -14,7 +13,7 @@ from dagster._check import CheckError
 from brain_assets.errors import StorageError
 from brain_assets.graph.build import Project, open_project
 from brain_assets.graph.pools import let_training_use_all_cores
-from brain_assets.paths import DataPath, is_remote
+from brain_assets.paths import folder_here
 from brain_assets.settings import Settings
 
 Session = tuple[Project, dg.DagsterInstance]
@@ -28,7 +27,7 @@ def dagster_home(settings: Settings) -> Path:
     for ``s3://bucket/prefix`` in ``data/dagster-s3-bucket-prefix``. Several machines that are to share them set
     DAGSTER_HOME and a database server in its ``dagster.yaml``.
     """
-    home = (settings.dagster_home or _own_home(settings.data_dir)).resolve()
+    home = (settings.dagster_home or folder_here(settings.data_dir, "dagster")).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
@@ -37,13 +36,6 @@ def dagster_home(settings: Settings) -> Path:
     except OSError as error:
         raise StorageError.unwritable(home, error.strerror) from error
     return home
-
-
-def _own_home(data_dir: DataPath) -> Path:
-    if not is_remote(data_dir):
-        return data_dir / "dagster"
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(data_dir)).strip("-")
-    return Path("data") / f"dagster-{slug}"
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
-from brain_assets.graph.sources import MemorySnapshots, SnapshotInput, StoredSnapshots
+from brain_assets.graph.sources import StoredSnapshots, memory_folder
 from brain_assets.paths import DataPath
 from brain_assets.progress import warn
+from brain_assets.registry import Families, families_of
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -120,7 +121,7 @@ class SnapshotIOManager(dg.IOManager):
         if context.asset_key.to_user_string() != registry.get(obj.family).asset:
             context.add_output_metadata({"family": obj.family})
 
-    def load_input(self, context: dg.InputContext) -> SnapshotInput:
+    def load_input(self, context: dg.InputContext) -> StoredSnapshots:
         """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
         return StoredSnapshots(self._storage_of(self._family_of(context)), _newest(context))
 
@@ -144,42 +145,10 @@ class SnapshotIOManager(dg.IOManager):
         return self.storages[family].of_seed(seed) if seed else self.storages[family]
 
 
-class MemorySnapshotIOManager(dg.IOManager):
-    """Keeps snapshots in memory, for as long as it lives itself."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, dict[int, dict[datetime.date, ModelSnapshot]]] = {}
-        self._families: dict[str, str] = {}
-
-    def find(self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int = 0) -> Found:
-        """Give the snapshot of a date if it has a fingerprint."""
-        found = self._kept.get(family, {}).get(seed, {}).get(cutoff_date)
-        return (found if found is not None and found.fingerprint == fingerprint else None), ""
-
-    def keep(self, snapshot: ModelSnapshot, seed: int) -> None:
-        """Keep one by the number of its seed."""
-        self._kept.setdefault(snapshot.family, {}).setdefault(seed, {})[snapshot.cutoff_date] = snapshot
-
-    def place(self, family: str, cutoff_date: datetime.date, seed: int) -> str:
-        """Tell where one that was trained with another seed is kept."""
-        return f"memory:seeds/{seed}/{family}/{cutoff_date}"
-
-    def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
-        """Keep what an asset returned."""
-        self._families[context.asset_key.to_user_string()] = obj.family
-        self.keep(obj, 0)
-
-    def load_input(self, context: dg.InputContext) -> SnapshotInput:
-        """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
-        of_seeds, until = (
-            self._kept.get(self._families.get(context.asset_key.to_user_string(), ""), {}),
-            _newest(context),
-        )
-        kept = {
-            seed: {date: each for date, each in snapshots.items() if date <= until}
-            for seed, snapshots in of_seeds.items()
-        }
-        return MemorySnapshots(kept.pop(0, {}), kept)
+def memory_snapshot_io(families: Families | None = None) -> SnapshotIOManager:
+    """Give an IO manager that keeps snapshots in the memory of this process; default: of our families."""
+    folder = memory_folder()
+    return SnapshotIOManager({name: SnapshotLocalStorage(name, folder) for name in (families or families_of()).by_name})
 
 
 def _newest(context: dg.InputContext) -> datetime.date:

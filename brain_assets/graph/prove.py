@@ -1,6 +1,5 @@
 """Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
 
-import datetime
 import hashlib
 import json
 import time
@@ -18,9 +17,7 @@ from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market
-from brain_assets.market.files import FilesMarket
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
-from brain_assets.proofs.file_copies import corrupted_files
 from brain_assets.proofs.pipeline import Run, Span, upstream_of
 from brain_assets.registry import Families
 from brain_assets.settings import Settings
@@ -131,15 +128,9 @@ def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapp
 
 
 def frozen(market: Market, span: Span) -> Market:
-    """Give a market that answers the same however often it is asked: fetched once; files stay as they are."""
-    if isinstance(market, FilesMarket):
-        return market
+    """Give a market that answers the same however often it is asked: fetched once."""
     start, end = span.window(span.first_partition)[0], span.window(span.last_year)[1]
     return FetchedOnce(market, start, end, start - FILED_BEFORE)
 
 
-def with_another_future(market: Market, after: datetime.date, seed: int, folder: Path) -> Market:
-    """Give a market another future: of files by changed copies of them, of others by changing what they answer."""
-    if isinstance(market, FilesMarket):
-        return corrupted_files(market, folder, after, seed)
-    return CorruptedMarket(market, after, seed)
+with_another_future = CorruptedMarket

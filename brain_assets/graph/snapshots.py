@@ -1,6 +1,5 @@
 """What every asset that makes a model snapshot does: keep one with the same fingerprint, else train."""
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,9 +168,3 @@ def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Call
         refusals.append(sentence)
 
     return note
-
-
-def read_metadata(snapshot_io: Any, family: str, cutoff_date: datetime.date) -> Mapping[str, Any] | None:
-    """Read what a snapshot on this machine says of itself; None: it is not here, or the IO manager has no storages."""
-    storages: Snapshots = getattr(snapshot_io, "storages", {})
-    return storages[family].read_metadata(cutoff_date) if family in storages else None

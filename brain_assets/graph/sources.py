@@ -1,11 +1,14 @@
 """The snapshots that an asset takes: not one model, but whatever its weeks need, read when it is needed."""
 
 import datetime
+import uuid
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from brain_assets.errors import SnapshotError
+from upath import UPath
+
 from brain_assets.forecasting.walkforward import SnapshotSource
+from brain_assets.paths import DataPath
 from brain_assets.store.names import parse_snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -13,22 +16,8 @@ from brain_assets.store.storage import SnapshotLocalStorage
 THIS_MACHINE = "this machine"
 
 
-@runtime_checkable
-class SnapshotInput(SnapshotSource, Protocol):
-    """What an IO manager hands to an asset that takes the snapshots of a family."""
-
-    def require(self, cutoff_date: datetime.date) -> None:
-        """Raise `SnapshotError` if one is not there, and can come from nowhere else."""
-
-    def locations(self, names: Iterable[str]) -> dict[str, str]:
-        """Tell for every snapshot that was used where it was: on this machine, on the Hub, or in memory."""
-
-    def other_seeds(self) -> Mapping[int, SnapshotSource]:
-        """Give by the number of a seed the same models trained with it."""
-
-
 class StoredSnapshots:
-    """Those of a storage: on this machine, else on the Hub.
+    """Those of a storage, on this machine, else on the Hub: what an IO manager hands to an asset that takes them.
 
     Parameters
     ----------
@@ -71,44 +60,16 @@ class StoredSnapshots:
         return {number: self._storage.of_seed(number) for number in self._storage.list_seeds()}
 
 
-class MemorySnapshots:
-    """Those that were handed over: by cut-off the model; by the number of another seed the same trained with it."""
-
-    def __init__(
-        self,
-        kept: Mapping[datetime.date, ModelSnapshot],
-        of_seeds: Mapping[int, Mapping[datetime.date, ModelSnapshot]] | None = None,
-    ) -> None:
-        self._kept, self._of_seeds = kept, of_seeds or {}
-
-    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:  # noqa: ARG002
-        """Give the cut-offs of all snapshots; see `SnapshotSource`."""
-        return sorted(self._kept)
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        """Give one."""
-        return self._kept[cutoff_date]
-
-    def require(self, cutoff_date: datetime.date) -> None:
-        """Raise `SnapshotError` if one is not there."""
-        if cutoff_date not in self._kept:
-            raise SnapshotError(
-                f"memory: expected a snapshot of {cutoff_date}, but there is none; materialize its asset for "
-                f"{cutoff_date.year}."
-            )
-
-    def locations(self, names: Iterable[str]) -> dict[str, str]:
-        """Tell that every snapshot that was used was in memory."""
-        return dict.fromkeys((name for name in names if parse_snapshot_name(name)), "memory")
-
-    def other_seeds(self) -> Mapping[int, SnapshotSource]:
-        """Give by the number of a seed the same models trained with it."""
-        return {number: MemorySnapshots(kept) for number, kept in self._of_seeds.items()}
+def memory_folder() -> DataPath:
+    """Give a folder for models in the memory of this process, which nobody else has."""
+    return UPath(f"memory://{uuid.uuid4().hex}/models")
 
 
-def snapshot_input(value: Any) -> SnapshotInput:
+def snapshot_input(value: Any) -> StoredSnapshots:
     """Give what an IO manager handed over; Dagster's own in-memory one hands over what the same run has made."""
     if isinstance(value, ModelSnapshot):
-        return MemorySnapshots({value.cutoff_date: value})
-    given: SnapshotInput = value
+        storage = SnapshotLocalStorage(value.family, memory_folder())
+        storage.write_snapshot(value)
+        value = StoredSnapshots(storage)
+    given: StoredSnapshots = value
     return given

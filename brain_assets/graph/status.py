@@ -24,10 +24,10 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from brain_assets import registry
+from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.portfolio.rules import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
@@ -206,7 +206,7 @@ class StatusReader:
 def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a model's configuration in the form that its fingerprint hashes; `name`: of its family."""
     family = registry.get(name)
-    config = ModelRunConfig(family, SeedsConfig).read(values)[0]
+    config = build(family.Config, {name: value for name, value in values.items() if name in family.Config.model_fields})
     return config.model_dump() if family.role == "forecaster" else policy_options(config)
 
 

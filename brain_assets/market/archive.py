@@ -23,20 +23,10 @@ RETURN_TOLERANCE = 1e-4
 
 
 def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overlap: bool) -> pd.DataFrame:
-    """Fetch the bars of a partition, `end` exclusive.
+    """Fetch the bars of a partition, `end` exclusive; raises `MarketError` if there are none.
 
-    Parameters
-    ----------
-    market : Market
-    start, end : datetime.date
-    overlap : bool
-        Whether a partition comes before: then the last bars before `start`, on the level of this request, are kept in
-        ``attrs["previous_bars"]``.
-
-    Raises
-    ------
-    MarketError
-        If the market fails, or has no bar at all in the range.
+    With `overlap` (a partition comes before), ``attrs["previous_bars"]`` keeps the last bars before `start`, on the
+    level of this request.
     """
     fetched = market.prices(start - OVERLAP if overlap else start, end)
     inside = fetched["date"] >= pd.Timestamp(start)
@@ -120,18 +110,13 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     last_known = _last_bars(frames[0])
     for frame in frames[1:]:
         factors = _level_factors(chained, last_known, frame)
-        price_factor, volume_factor = (
-            frame["symbol"]
-            .map({symbol: pair[side] for symbol, pair in factors.items()})
-            .fillna(1.0)
-            .to_numpy(np.float64)
-            for side in (0, 1)
+        by_symbol = (
+            pd.DataFrame(factors, index=["price", "volume"], dtype=np.float64).T.reindex(frame["symbol"]).fillna(1.0)
         )
-        if (price_factor != 1).any() or (volume_factor != 1).any():
-            frame = frame.copy()
-            for name in PRICE_FIELDS[:-1]:
-                frame[name] = frame[name].to_numpy() * price_factor
-            frame["volume"] = frame["volume"].to_numpy() * volume_factor
+        of_field = dict.fromkeys(PRICE_FIELDS[:-1], "price") | {"volume": "volume"}
+        frame = frame.assign(
+            **{name: frame[name].to_numpy() * by_symbol[of].to_numpy() for name, of in of_field.items()}
+        )
         chained.append(frame)
         last_known = _last_bars(pd.concat([last_known, frame]))
     joined = pd.concat(chained, ignore_index=True)

@@ -8,6 +8,9 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 
+MARKETS = ("live", "sample", "files", "simulator")
+"""The words in ``BRAIN_MARKET``; see `brain_assets.market.registry.open_market`."""
+
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
 
@@ -66,11 +69,7 @@ class Market(Protocol):
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores of sessions from `start` up to but not including `end`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-        score : callable
-            Scores headlines; only called by a market that has headlines instead of scores.
+        A market that has headlines has `score` score them; another does not call it.
 
         Returns
         -------

@@ -21,6 +21,13 @@ MIN_WEEK_SESSIONS = 3
 """A week with fewer sessions has no weekly return worth predicting, and is dropped."""
 
 
+NEW_YORK = ZoneInfo("America/New_York")
+
+SETTLED = datetime.time(16, 30, tzinfo=NEW_YORK)
+"""When a daily bar is taken as final: half an hour after the close, as quotes lag by up to 15 minutes; early closes
+too."""
+
+
 @lru_cache(maxsize=1)
 def _all_sessions_and_closes() -> tuple[DateArray, MomentArray]:
     import exchange_calendars  # slow to import; only needed once dates are asked for
@@ -32,6 +39,10 @@ def _all_sessions_and_closes() -> tuple[DateArray, MomentArray]:
 
 def _all_sessions() -> DateArray:
     return _all_sessions_and_closes()[0]
+
+
+def _inside(start: datetime.date, end: datetime.date) -> slice:
+    return slice(*np.searchsorted(_all_sessions(), [np.datetime64(start, "D"), np.datetime64(end, "D")]))
 
 
 def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
@@ -47,41 +58,28 @@ def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
     ndarray of datetime64[D], shape (n_sessions,)
         In date order.
     """
-    sessions = _all_sessions()
-    low, high = np.searchsorted(sessions, [np.datetime64(start, "D"), np.datetime64(end, "D")])
-    return sessions[low:high]
+    return _all_sessions()[_inside(start, end)]
 
 
 def closes_between(start: datetime.date, end: datetime.date) -> MomentArray:
-    """Give the moments at which the sessions from `start` up to but not including `end` close.
-
-    Parameters
-    ----------
-    start, end : datetime.date
-        Bounds as in `sessions_between`.
+    """Give the close of each of ``sessions_between(start, end)``: 16:00 in New York, 13:00 on early days.
 
     Returns
     -------
     ndarray of datetime64[us], shape (n_sessions,)
-        In UTC, one for each of ``sessions_between(start, end)``: mostly 16:00 in New York, 13:00 where the exchange
-        closes early.
+        In UTC.
     """
-    sessions, closes = _all_sessions_and_closes()
-    low, high = np.searchsorted(sessions, [np.datetime64(start, "D"), np.datetime64(end, "D")])
-    return closes[low:high]
+    return _all_sessions_and_closes()[1][_inside(start, end)]
+
+
+def years_of(dates: DateArray) -> IntArray:
+    """Give the calendar years of dates; of the same shape."""
+    years: IntArray = dates.astype("datetime64[Y]").astype(np.int64) + 1970
+    return years
 
 
 def iso_week_numbers(dates: DateArray) -> IntArray:
-    """Give ISO weeks consecutive numbers: dates of one Monday-to-Sunday week share a number.
-
-    Parameters
-    ----------
-    dates : ndarray of datetime64[D], shape (n,)
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-    """
+    """Give ISO weeks consecutive numbers, (n,): dates of one Monday-to-Sunday week share a number."""
     days_since_epoch = dates.astype("datetime64[D]").astype(np.int64)
     return (days_since_epoch + 3) // 7  # 1970-01-01 was a Thursday
 
@@ -97,7 +95,7 @@ def week_times(days: DateArray) -> tuple[DateArray, DateArray, DateArray]:
     -------
     decided, opened, closed : ndarray of datetime64[D], shape (n,)
     """
-    sessions = sessions_between(FIRST_DATE, datetime.date.max)
+    sessions = _all_sessions()
     numbers, wanted = iso_week_numbers(sessions), iso_week_numbers(days)
     first = np.searchsorted(numbers, wanted, "left")
     return sessions[first - 1], sessions[first], sessions[np.searchsorted(numbers, wanted, "right") - 1]
@@ -105,8 +103,7 @@ def week_times(days: DateArray) -> tuple[DateArray, DateArray, DateArray]:
 
 def years_of_weeks(days: DateArray) -> IntArray:
     """Give the year that the ISO week of each day belongs to: that of its last session; (n,)."""
-    years: IntArray = week_times(days)[2].astype("datetime64[Y]").astype(np.int64) + 1970
-    return years
+    return years_of(week_times(days)[2])
 
 
 @dataclass(frozen=True)
@@ -158,17 +155,14 @@ def week_from(day: datetime.date) -> CalendarWeek:
     sessions = _all_sessions()
     position = int(np.searchsorted(sessions, np.datetime64(day, "D")))
     numbers = iso_week_numbers(sessions)
-    earliest = int(np.searchsorted(numbers, numbers[0], "right"))  # the week before it has no session before
+    earliest = int(np.searchsorted(numbers, numbers[0], "right"))  # the week before has no session before it
     if not earliest <= position < len(sessions):
         raise MarketError(
             f"date: expected a day from {sessions[earliest]} to {sessions[-1]}, as far as the exchange's sessions are "
             f"known, got {day}; choose another."
         )
-    first, last = (
-        np.searchsorted(numbers, numbers[position], "left"),
-        np.searchsorted(numbers, numbers[position], "right"),
-    )
-    return CalendarWeek(_date(sessions[first - 1]), sessions[first:last])
+    decided, first, last = week_times(sessions[position : position + 1])
+    return CalendarWeek(_date(decided[0]), sessions_between(_date(first[0]), _date(last[0]) + datetime.timedelta(1)))
 
 
 def _date(session: np.datetime64) -> datetime.date:
@@ -201,7 +195,7 @@ class Weeks:
     @property
     def year(self) -> IntArray:
         """The year that each week belongs to: that of its last session; shape (n_weeks,)."""
-        return self.end.astype("datetime64[Y]").astype(np.int64) + 1970
+        return years_of(self.end)
 
     def select(self, mask: np.ndarray) -> "Weeks":
         """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
@@ -237,15 +231,6 @@ def complete_weeks(sessions: DateArray) -> Weeks:
     return Weeks(first, last, sessions[first], sessions[last])
 
 
-NEW_YORK = ZoneInfo("America/New_York")
-
-MARKET_CLOSE = datetime.time(16, 0, tzinfo=NEW_YORK)
-"""A session's last trade; a shortened session ends earlier and is simply taken later than it could be."""
-
-SETTLE_MARGIN = datetime.timedelta(minutes=30)
-"""From the close until a daily bar is taken as final: quotes lag by up to 15 minutes."""
-
-
 def utc_now() -> datetime.datetime:
     """Give the present moment."""
     return datetime.datetime.now(datetime.UTC)
@@ -254,8 +239,7 @@ def utc_now() -> datetime.datetime:
 def first_unfinished_day(now: datetime.datetime) -> datetime.date:
     """Give the first day, in New York, whose session may still change at a moment with its time zone."""
     local = now.astimezone(NEW_YORK)
-    settled = datetime.datetime.combine(local.date(), MARKET_CLOSE) + SETTLE_MARGIN
-    return local.date() + datetime.timedelta(days=int(local >= settled))
+    return local.date() + datetime.timedelta(days=int(local.timetz() >= SETTLED))
 
 
 def sessions_after_year(year: int, now: datetime.datetime) -> int:

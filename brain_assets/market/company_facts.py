@@ -84,7 +84,6 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
     facts : mapping
         An answer of EDGAR's companyfacts API, as parsed from JSON.
     symbol : str
-        Goes into the rows and messages.
 
     Returns
     -------
@@ -144,25 +143,25 @@ class _Knowledge:
     def add(self, filing: Filing) -> None:
         """Take in one more filing, no earlier than those before."""
         spans = self._corrected_spans(filing)
-        revenue_concepts, revenue = self._choose(REVENUE, stated_amounts(filing, REVENUE))
+        revenue_concepts, revenue = self._stated(filing, REVENUE)
         profits = stated_amounts(filing, GROSS_PROFIT)
         for concepts, cost in stated_amounts(filing, COST).items():
-            profits[f"{revenue_concepts} less {concepts}"] = {
-                span: revenue[span] - cost[span] for span in cost if span in revenue
-            }
+            both = cost.keys() & revenue.keys()
+            profits[f"{revenue_concepts} less {concepts}"] = {span: revenue[span] - cost[span] for span in both}
         numerators = (
             self._choose(GROSS_PROFIT, profits),
-            self._choose(OPERATING_INCOME, stated_amounts(filing, OPERATING_INCOME)),
-            self._choose(NET_INCOME, stated_amounts(filing, NET_INCOME)),
+            self._stated(filing, OPERATING_INCOME),
+            self._stated(filing, NET_INCOME),
         )
         revenue = _dated(revenue, spans)
         for margin, (concepts, amounts) in zip(self._margins.values(), numerators, strict=True):
             margin.add(concepts, _dated(amounts, spans), revenue_concepts, revenue)
         pairs = ((CURRENT_ASSETS, CURRENT_LIABILITIES), (DEBT, EQUITY))
         for balances, (above, below) in zip(self._balances.values(), pairs, strict=True):
-            balances.add(
-                *self._choose(above, stated_amounts(filing, above)), *self._choose(below, stated_amounts(filing, below))
-            )
+            balances.add(*self._stated(filing, above), *self._stated(filing, below))
+
+    def _stated(self, filing: Filing, amount: tuple[Definition, ...]) -> tuple[str, Amounts]:
+        return self._choose(amount, stated_amounts(filing, amount))
 
     def _choose(self, amount: tuple[Definition, ...], candidates: dict[str, Amounts]) -> tuple[str, Amounts]:
         """Pick the concepts stated for the most periods; in doubt those of the filing before, then the first."""
@@ -282,7 +281,7 @@ def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
 
 
 def _differ(one: _Stated, other: _Stated) -> bool:
-    return (one.numerator, one.denominator) != (other.numerator, other.denominator)
+    return one[1:] != other[1:]
 
 
 def _same(ratios: list[float], others: list[float]) -> bool:

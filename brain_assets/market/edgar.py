@@ -16,11 +16,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.market.base import SourcedTable
 from brain_assets.market.company_facts import quarterly_ratios
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
@@ -51,17 +52,6 @@ _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wa
 _TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
 
 
-class Filings(NamedTuple):
-    """What EDGAR holds of some symbols."""
-
-    table: pd.DataFrame
-    """A validated fundamentals table; each row is known once its filing day is over."""
-
-    silent: tuple[str, ...]
-    """Symbols that file nothing that ratios could be made of, at any time: funds, foreign companies, and who is not in
-    EDGAR's table of tickers (which knows today's only). Neutral, to be named where results are shown."""
-
-
 class EdgarFundamentals:
     """Quarterly ratios of companies that file with the SEC.
 
@@ -69,14 +59,10 @@ class EdgarFundamentals:
     ----------
     identity : str
         Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
-    tickers_url : str, optional
-        Address of the table of tickers.
-    facts_url : str, optional
-        Address of a company's facts, with ``{cik:010d}`` where its number goes.
-    sleep : callable, optional
-        Waits for so many seconds.
-    clock : callable, optional
-        Gives seconds that only ever go forward. An instance with its own clock or sleep keeps its own pace.
+    tickers_url, facts_url : str, optional
+        Addresses of the table of tickers and of a company's facts, with ``{cik:010d}`` where its number goes.
+    sleep, clock : callable, optional
+        Waits for so many seconds; gives seconds. An instance with its own keeps its own pace.
 
     Raises
     ------
@@ -107,21 +93,17 @@ class EdgarFundamentals:
         self._ciks: dict[str, int] | None = None
         self._rows: dict[str, pd.DataFrame] = {}
 
-    def fundamentals(self, symbols: Sequence[str], start: datetime.date, end: datetime.date) -> Filings:
+    def fundamentals(self, symbols: Sequence[str], start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the ratios that were filed from `start` up to but not including `end`.
 
-        Parameters
-        ----------
-        symbols : sequence of str
-            As exchanges, Yahoo or EDGAR write them: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the spelling asked
-            for.
-        start, end : datetime.date
-            Filing days; `end` is exclusive. What was filed before `start` is not repeated, so who needs to know the
-            ratios of `start` asks for some months more.
+        Symbols may be written as exchanges, Yahoo or EDGAR do: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the
+        spelling asked for.
 
         Returns
         -------
-        Filings
+        SourcedTable
+            Each row is known once its filing day is over. Silent are symbols that file nothing that ratios could be
+            made of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only).
 
         Raises
         ------
@@ -142,7 +124,7 @@ class EdgarFundamentals:
         filed = table["filed"]
         table = table[(filed >= pd.Timestamp(start)) & (filed < pd.Timestamp(end))]
         silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
-        return Filings(FUNDAMENTAL_TABLE.validate(table, asked), silent)
+        return SourcedTable(FUNDAMENTAL_TABLE.validate(table, asked), "SEC EDGAR company facts", silent)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""
@@ -159,32 +141,31 @@ class EdgarFundamentals:
 
     def _ask_for_numbers(self, client: "httpx2.Client") -> dict[str, int]:
         """Give the company number of every ticker in EDGAR's table."""
-        response = self._get(client, self._tickers_url, "ticker table")
+        place = f"EDGAR, ticker table ({self._tickers_url})"
+        response = self._get(client, self._tickers_url, place)
         if response.status_code == 404:
-            raise MarketError(_unexpected_status(_place(self._tickers_url, "ticker table"), response))
-        return _company_numbers(_parsed(response, self._tickers_url, "ticker table"), self._tickers_url)
+            raise MarketError(_unexpected_status(place, response))
+        return _company_numbers(_parsed(response, place), place)
 
     def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
         """Give all rows of a company; none if EDGAR has no number for it, or no figures."""
         if cik is None:
             return FUNDAMENTAL_TABLE.empty()
         url = self._facts_url.format(cik=cik)
-        response = self._get(client, url, symbol)
+        place = f"EDGAR, {symbol} ({url})"
+        response = self._get(client, url, place)
         if response.status_code == 404:  # a fund, for example: it files, but no figures
             return FUNDAMENTAL_TABLE.empty()
-        facts = _parsed(response, url, symbol)
-        if not isinstance(facts, Mapping):
-            raise MarketError(_unlike(url, symbol, "a JSON object", facts))
+        facts = _parsed(response, place)
         try:
             return quarterly_ratios(facts, symbol)
         except MarketError as error:
             raise MarketError(f"{url}: {error}") from error
 
-    def _get(self, client: "httpx2.Client", url: str, what: str) -> "httpx2.Response":
+    def _get(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
         """Ask until there is an answer, 200 or 404, a bounded number of times."""
-        place = _place(url, what)
         try:
-            return retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {what}", self._sleep)
+            return retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._sleep)
         except _PassingError as error:
             if error.limits:
                 raise RateLimitedError(
@@ -230,10 +211,8 @@ class _Pace:
     """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
 
     def __init__(self, sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
-        self._sleep = sleep
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._next = float("-inf")
+        self._sleep, self._clock = sleep, clock
+        self._lock, self._next = threading.Lock(), float("-inf")
 
     def wait(self) -> None:
         """Return when it is this request's turn."""
@@ -256,25 +235,23 @@ class _PassingError(TransientError):
         self.limits = limits
 
 
-def _parsed(response: "httpx2.Response", url: str, what: str) -> object:
+def _parsed(response: "httpx2.Response", place: str) -> Mapping[str, Any]:
     try:
-        parsed: object = response.json()
+        parsed = response.json()
     except ValueError:
-        raise MarketError(_unlike(url, what, "JSON", response.text)) from None
+        raise MarketError(_unlike(place, "JSON", response.text)) from None
+    if not isinstance(parsed, Mapping):
+        raise MarketError(_unlike(place, "a JSON object", parsed))
     return parsed
 
 
-def _company_numbers(table: object, url: str) -> dict[str, int]:
+def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
     """Read EDGAR's table of tickers: ``{"0": {"cik_str": 320193, "ticker": "AAPL", "title": "Apple Inc."}, …}``."""
-    if not isinstance(table, Mapping):
-        raise MarketError(_unlike(url, "ticker table", "a JSON object", table))
     numbers: dict[str, int] = {}
     for row in table.values():
-        if not isinstance(row, Mapping):
-            raise MarketError(_unlike(url, "ticker table", "rows with a ticker and a cik_str", row))
-        ticker, cik = row.get("ticker"), row.get("cik_str")
+        ticker, cik = (row.get("ticker"), row.get("cik_str")) if isinstance(row, Mapping) else (None, None)
         if not isinstance(ticker, str) or isinstance(cik, bool) or not isinstance(cik, int):
-            raise MarketError(_unlike(url, "ticker table", "rows with a ticker and a cik_str", dict(row)))
+            raise MarketError(_unlike(place, "rows with a ticker and a cik_str", row))
         numbers.setdefault(_as_edgar_writes(ticker), cik)
     return numbers
 
@@ -292,14 +269,10 @@ def _unexpected_status(place: str, response: "httpx2.Response") -> str:
     return f"{place}: expected an answer, got {_status(response)}; check that EDGAR still has this address."
 
 
-def _place(url: str, what: str) -> str:
-    return f"EDGAR, {what} ({url})"
-
-
-def _unlike(url: str, what: str, expected: str, got: object) -> str:
+def _unlike(place: str, expected: str, got: object) -> str:
     """Say that an answer is not one of EDGAR's, showing how it begins."""
     shown = " ".join((got if isinstance(got, str) else repr(got)).split())
     return (
-        f"{_place(url, what)}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
+        f"{place}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
         "browser what this address answers, then run again."
     )

@@ -28,9 +28,15 @@ from brain_assets.market.files import (
     read_fundamental_files,
     read_price_files,
 )
-from brain_assets.market.headlines import HEADLINE_PATTERNS, SCORE_PATTERNS, read_headline_files, read_score_files
+from brain_assets.market.headlines import (
+    HEADLINE_PATTERNS,
+    SCORE_PATTERNS,
+    is_headlines,
+    read_headline_files,
+    read_score_files,
+)
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 
 TABLE_PATTERNS: Mapping[str, tuple[str, ...]] = {
     "raw_prices": PATTERNS,
@@ -45,21 +51,14 @@ _REMEMBERED = {"symbol": "str", "close": "float64", "volume": "float64"}
 
 @dataclass(frozen=True)
 class Partitions:
-    """Which rows count, and for which year.
-
-    Attributes
-    ----------
-    first_year : int
-        Of data.
-    first_partition : int
-        The year whose partition holds all before it, too.
-    symbols : tuple of str
-        The universe; empty: all.
-    """
+    """Which rows count, and for which year."""
 
     first_year: int
+    """Of data."""
     first_partition: int
+    """The year whose partition holds all before it, too."""
     symbols: tuple[str, ...] = ()
+    """The universe; empty: all."""
 
     def counted(self, table: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Keep the rows that count; their first column is the day that decides."""
@@ -74,13 +73,7 @@ class Partitions:
 
 
 def sums_of_file(table: str, path: Path, partitions: Partitions) -> tuple[dict[str, int], datetime.date | None]:
-    """Read a file, and give its sums and the last day that it has a row of.
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read as one of its table.
-    """
+    """Read a file, and give its sums and the last day that it has a row of; raises `TableError` if it is no table."""
     rows = partitions.counted(table, _READERS[table](path))
     found = {str(year): row_sum(part) for year, part in rows.groupby(partitions.years(rows))}
     if table == "raw_prices":
@@ -127,10 +120,9 @@ def _price_rows(path: Path) -> pd.DataFrame:
 
 def _news_rows(path: Path) -> pd.DataFrame:
     """Scores as a stored table has them; of headlines, the titles that a score stands for."""
-    is_scores = any(path.match(pattern) for pattern in SCORE_PATTERNS)
-    rows = read_score_files([path]) if is_scores else read_headline_files([path], str(path))
-    rows = rows.rename(columns={"session": "date"})
-    return rows[list(NEWS_TABLE.names)] if is_scores else rows[["date", "symbol", "title"]]
+    if is_headlines(path):
+        return read_headline_files([path], str(path))[["date", "symbol", "title"]]
+    return read_score_files([path])
 
 
 _READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,9 @@ import pydantic
 
 from brain_assets.errors import BrainAssetsError, TableError
 from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, sums_of_file, sums_of_table
-from brain_assets.market.headlines import HEADLINE_PATTERNS, NewsFiles
-from brain_assets.market.schema import NEWS_TABLE
+from brain_assets.market.headlines import NewsFiles, is_headlines
+from brain_assets.market.schema import NEWS_TABLE, SCHEMAS
 from brain_assets.market.table_files import find_files
-from brain_assets.store.tables import RAW, TableStore
 
 VERSION = 1
 """Of the memory's layout."""
@@ -91,24 +90,16 @@ def recall(text: str | None, made_for: Mapping[str, str]) -> tuple[Memory, str]:
 
 @dataclass
 class Look:
-    """What a look at the folder found.
-
-    Attributes
-    ----------
-    memory : Memory
-        To be kept for the next look.
-    counts : dict
-        Table -> number of its files.
-    held : dict
-        Table -> why nothing can be said of it yet.
-    n_read : int
-        Files whose content was new.
-    """
+    """What a look at the folder found."""
 
     memory: Memory
+    """To be kept for the next look."""
     counts: dict[str, int] = field(default_factory=dict)
+    """Table -> number of its files."""
     held: dict[str, str] = field(default_factory=dict)
+    """Table -> why nothing can be said of it yet."""
     n_read: int = 0
+    """Files whose content was new."""
 
     @property
     def last_day(self) -> datetime.date | None:
@@ -127,21 +118,18 @@ class Look:
         return {name: self.sum_of(table, name) for name in names}
 
 
-class FileWatch:
-    """Looks at a folder of the market `files`.
+class StoredTables(Protocol):
+    """What is stored of raw tables, such as a `brain_assets.store.tables.TableStore`."""
 
-    Parameters
-    ----------
-    folder : Path
-    partitions : Partitions
-    tables : TableStore
-        What is stored.
-    now : callable
-        The present moment with its time zone.
-    """
+    def find(self, table: str, year: int, /) -> pd.DataFrame | None:
+        """Give a year of a table; None: it is not there."""
+
+
+class FileWatch:
+    """Looks at a folder of the market `files`; `now` gives the present moment with its time zone."""
 
     def __init__(
-        self, folder: Path, partitions: Partitions, tables: TableStore, now: Callable[[], datetime.datetime]
+        self, folder: Path, partitions: Partitions, tables: StoredTables, now: Callable[[], datetime.datetime]
     ) -> None:
         self._folder, self._partitions, self._tables, self._now = folder, partitions, tables, now
 
@@ -151,13 +139,7 @@ class FileWatch:
         return {"folder": str(self._folder), "partitions": str(self._partitions), "pandas": pd.__version__}
 
     def look(self, memory: Memory) -> Look:
-        """Read what is new in the folder, and leave out what is gone.
-
-        Raises
-        ------
-        MarketError
-            If there is no such folder.
-        """
+        """Read what is new in the folder, and leave out what is gone; raises `MarketError` if there is no folder."""
         found = Look(memory.model_copy(update={"files": {}, "unsettled": {}}, deep=True))
         begun = time.monotonic()
         for table, patterns in TABLE_PATTERNS.items():
@@ -171,8 +153,10 @@ class FileWatch:
                     found.counts[table] -= 1
                 except (BrainAssetsError, OSError) as error:
                     found.held[table] = f"{error} {path.name} is read again at the next look."
-        news = [path.name for path in find_files(self._folder, TABLE_PATTERNS["raw_news_sentiment"], "data")]
-        if len({name.startswith(HEADLINE_PATTERNS[0].split("*")[0]) for name in news}) > 1:
+        if (
+            len({is_headlines(path) for path in find_files(self._folder, TABLE_PATTERNS["raw_news_sentiment"], "data")})
+            > 1
+        ):
             found.held["raw_news_sentiment"] = (
                 "expected news as scores or as headlines, got files of both; keep one sort."
             )
@@ -215,7 +199,7 @@ class FileWatch:
             for year in years
             if year in materialized["raw_prices"] or (look.sum_of("raw_prices", str(year)) and not prices_held)
         ]
-        for table in RAW:
+        for table in SCHEMAS:
             for year in covered:
                 if table in look.held:
                     continue
@@ -249,8 +233,8 @@ class FileWatch:
     def _is_news(self, year: int, stored: pd.DataFrame) -> bool:
         """Tell whether stored scores may be those of the files, where rows of the files are not rows of the table.
 
-        Scores of days without a session are put together with those of the next, and headlines are scored: of these the
-        number of articles of each session and symbol is compared, since scoring takes longer than a tick may.
+        Scores of days without a session are put together with those of the next. Of headlines, articles are counted by
+        session and symbol, since scoring takes longer than a tick may.
         """
         news = NewsFiles(self._folder, self._partitions.symbols)
         first = self._partitions.first_year if year == self._partitions.first_partition else year

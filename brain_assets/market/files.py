@@ -23,11 +23,11 @@ import pandas as pd
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import NEW_YORK, sessions_between, utc_now
-from brain_assets.market.headlines import NO_FOLDER, NewsFiles
+from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, ohlc_rules
 from brain_assets.market.table_files import (
-    TableLayout,
+    OptionalFiles,
     find_files,
     last_day,
     read_files,
@@ -47,8 +47,6 @@ PATTERNS = ("prices*.csv", "prices*.parquet")
 FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
 _PRICES = list(PRICE_FIELDS[:-1])
-PRICE_LAYOUT = TableLayout.of(PRICE_TABLE)
-FUNDAMENTAL_LAYOUT = TableLayout.of(FUNDAMENTAL_TABLE)
 
 
 class FilesMarket:
@@ -81,35 +79,19 @@ class FilesMarket:
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates (of Parquet files only their statistics), once. Dates of all symbols count.
-
-        Raises
-        ------
-        MarketError
-            No folder, no price file, or no row in any.
-        TableError
-            A file has no readable dates.
+        Reads only dates, once; those of all symbols count. Raises as `prices`.
         """
         if self._last_date is None:
-            found = [last for path in self._paths() if (last := last_day(path, PRICE_LAYOUT, "date"))]
+            found = [last for path in self._paths() if (last := last_day(path, PRICE_TABLE.types, "date"))]
             if not found:
                 raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
             self._last_date = max(found).date()
         return complete_year(self._last_date, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`.
+        """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive.
-
-        Returns
-        -------
-        DataFrame
-            A validated price table, in date and symbol order. Each bar is known at the close of its session, as far as
-            the files' adjustment does not look ahead. A bar that is not known has no row; nothing is filled.
+        Each is known at the close of its session, as far as the files' adjustment does not look ahead.
 
         Raises
         ------
@@ -134,40 +116,17 @@ class FilesMarket:
         return chosen.reset_index(drop=True)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        """Give the daily news scores of sessions from `start` up to but not including `end`.
-
-        Parameters
-        ----------
-        start, end : datetime.date
-        score : callable
-            Scores headlines; only called if the files hold headlines.
-
-        Returns
-        -------
-        SourcedTable
-            As `brain_assets.market.headlines.NewsFiles.news_sentiment` gives it; if no symbols were chosen, with those
-            that have no prices.
-        """
-        table = self._news.news_sentiment(start, end, score)
-        return SourcedTable(table, self._news.source, self._silent(self._news.symbols_found))
+        """Give the daily news scores; see `brain_assets.market.headlines.NewsFiles.news_sentiment`."""
+        return self._sourced(self._news, self._news.news_sentiment(start, end, score))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        """Give the quarterly ratios filed from `start` up to but not including `end`.
+        """Give the quarterly ratios filed in a range; see `FundamentalFiles.fundamentals`."""
+        return self._sourced(self._fundamentals, self._fundamentals.fundamentals(start, end))
 
-        Returns
-        -------
-        SourcedTable
-            As `FundamentalFiles.fundamentals` gives it; if no symbols were chosen, with those that have no prices.
-        """
-        table = self._fundamentals.fundamentals(start, end)
-        return SourcedTable(table, self._fundamentals.source, self._silent(self._fundamentals.symbols_found))
-
-    def _silent(self, found: frozenset[str] | None) -> tuple[str, ...]:
-        """Give the symbols of the universe that are not among those found; None: nothing could be found at all."""
-        if found is None:
-            return ()
-        universe = self.symbols or self._bars()["symbol"].unique()
-        return tuple(sorted(set(universe) - found))
+    def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
+        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
+        universe = self.symbols or (self._bars()["symbol"].unique() if files.paths() else ())
+        return SourcedTable(table, files.source, files.silent(sorted(universe)))
 
     def _bars(self) -> pd.DataFrame:
         if self._table is None:
@@ -184,72 +143,30 @@ class FilesMarket:
         return paths
 
 
-class FundamentalFiles:
-    """Quarterly ratios from CSV and Parquet files.
+class FundamentalFiles(OptionalFiles):
+    """Quarterly ratios from CSV and Parquet files; see `OptionalFiles`."""
 
-    Parameters
-    ----------
-    folder : Path or None
-        Holds the files; None: there are none. Nothing is read until it is asked for.
-    symbols : tuple of str
-        The universe; empty: every symbol in the files.
-    """
-
-    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
-        self.folder = folder
-        self.symbols = symbols
-        self._table: pd.DataFrame | None = None
-
-    @property
-    def source(self) -> str:
-        """Where the ratios come from, in a few words; begins with ``none`` if there is no file."""
-        if self.folder is None:
-            return NO_FOLDER
-        n_files = len(self._paths())
-        if n_files == 0:
-            return "none: no fundamentals* file in BRAIN_FILES_DIR"
-        return f"ratios from {n_files} file{'s' if n_files > 1 else ''}"
-
-    @property
-    def symbols_found(self) -> frozenset[str] | None:
-        """The symbols in the files; None: there is no file."""
-        return frozenset(self._rows()["symbol"]) if self._paths() else None
+    schema = FUNDAMENTAL_TABLE
+    names = "fundamentals*"
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the ratios filed from `start` up to but not including `end`.
+        """Give the ratios filed from `start` up to but not including `end`; without rows if there is no file.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive.
-
-        Returns
-        -------
-        DataFrame
-            A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`, in the order of filing; without
-            rows if there is no file. A row is known once its filing day is over.
-
-        Raises
-        ------
-        MarketError
-            If the folder does not exist.
-        TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        A row is known once its filing day is over. Raises as `FilesMarket.prices`.
         """
-        rows = self._rows()
-        inside = (rows["filed"] >= pd.Timestamp(start)) & (rows["filed"] < pd.Timestamp(end))
-        if self.symbols:
-            inside &= rows["symbol"].isin(self.symbols)
-        return FUNDAMENTAL_TABLE.validate(rows.loc[inside, list(FUNDAMENTAL_TABLE.names)], str(self.folder))
+        return FUNDAMENTAL_TABLE.validate(self.select(start, end)[list(FUNDAMENTAL_TABLE.names)], str(self.folder))
 
-    def _rows(self) -> pd.DataFrame:
-        if self._table is None:
-            paths = self._paths()
-            self._table = read_fundamental_files(paths) if paths else FUNDAMENTAL_TABLE.empty()
-        return self._table
-
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """Find the files."""
         return [] if self.folder is None else find_files(self.folder, FUNDAMENTAL_PATTERNS, "data")
+
+    def content(self, paths: Sequence[Path]) -> str:  # noqa: ARG002 - there is one sort
+        """Say that they are ratios."""
+        return "ratios"
+
+    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Read the files."""
+        return read_fundamental_files(paths)
 
 
 def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
@@ -262,7 +179,7 @@ def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
 
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
-    rows = read_files(paths, PRICE_LAYOUT)
+    rows = read_files(paths, PRICE_TABLE.types)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     bars = rows[rows[_PRICES].notna().any(axis=1)]
@@ -303,7 +220,7 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
 
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
-    rows = read_files(paths, FUNDAMENTAL_LAYOUT)
+    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["filed", "symbol", "period_end"])
     refuse_values(rows, FUNDAMENTAL_TABLE.columns)

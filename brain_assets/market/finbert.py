@@ -18,10 +18,8 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,7 +29,6 @@ from brain_assets.errors import MarketError, TableError
 from brain_assets.parquet import encode_table, read_table
 from brain_assets.paths import DataPath, is_file, replace_file
 from brain_assets.progress import report, warn
-from brain_assets.store.names import is_repo_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -80,16 +77,7 @@ class FinBertScorer:
         self._classifier: _Classifier | None = None
 
     def __call__(self, titles: Sequence[str]) -> FloatArray:
-        """Score titles, each distinct one once.
-
-        Parameters
-        ----------
-        titles : sequence of str, length n
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-            P(positive) - P(negative), from -1 to 1.
+        """Score titles, each distinct one once: P(positive) - P(negative), from -1 to 1; (n_titles,).
 
         Raises
         ------
@@ -102,18 +90,18 @@ class FinBertScorer:
         if not distinct:
             return np.empty(0)
         folder = self._find()
-        known = _Cache(self._cache_path())
-        scores = known.read()
+        path = self._cache_path()
+        scores = _read_scores(path)
         keys = {title: hashlib.sha256(title.encode()).hexdigest() for title in distinct}
         missing = [title for title in distinct if keys[title] not in scores]
         if missing:
-            if self._classifier is None:
-                self._classifier = _load(folder, self.model)
+            self._classifier = self._classifier or _load(folder, self.model)
             n_done = len(distinct) - len(missing)
             with closing(self._classifier.score(missing, self.batch_size)) as chunks:  # torch has its threads back
                 for chunk, chunk_scores in chunks:
                     new = dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
-                    known.add(new)
+                    if path is not None:
+                        _write_scores(path, _read_scores(path) | new)
                     scores |= new
                     n_done += len(new)
                     report(f"news: {n_done:,} of {len(distinct):,} headlines scored")
@@ -134,49 +122,30 @@ class FinBertScorer:
         return self.cache / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:100]}-{self._identity[:16]}.parquet"
 
 
-class _Cache:
-    """Scores by the SHA-256 of their titles, in one file; without a path, nowhere."""
-
-    def __init__(self, path: DataPath | None) -> None:
-        self._path = path
-
-    def read(self) -> dict[str, float]:
-        """Read all scores; one that is damaged is named in a warning, and made anew."""
-        if self._path is None or not is_file(self._path):
-            return {}
-        try:
-            frame = read_table(self._path)
-        except TableError:
-            warn(f"{self._path}: expected a cache of scores, got a damaged file; its headlines are scored again.")
-            return {}
-        return dict(zip(frame["title_sha256"], frame["score"], strict=True))
-
-    def add(self, scores: dict[str, float]) -> None:
-        """Write scores beside those that are there, whole or not at all."""
-        if self._path is None:
-            return
-        together = self.read() | scores
-        frame = pd.DataFrame({"title_sha256": list(together), "score": list(together.values())}).astype(_COLUMNS)
-        replace_file(self._path, lambda temporary: temporary.write_bytes(encode_table(frame)))
+def _read_scores(path: DataPath | None) -> dict[str, float]:
+    """Read a cache: scores by the SHA-256 of their titles; one that is damaged is named, and made anew."""
+    if path is None or not is_file(path):
+        return {}
+    try:
+        frame = read_table(path)
+    except TableError:
+        warn(f"{path}: expected a cache of scores, got a damaged file; its headlines are scored again.")
+        return {}
+    return dict(zip(frame["title_sha256"], frame["score"], strict=True))
 
 
-@dataclass(frozen=True)
-class _Classifier:
-    """A network with its tokenizer, ready to score.
+def _write_scores(path: DataPath, scores: dict[str, float]) -> None:
+    frame = pd.DataFrame({"title_sha256": list(scores), "score": list(scores.values())}).astype(_COLUMNS)
+    replace_file(path, encode_table(frame))
 
-    Attributes
-    ----------
-    network : PreTrainedModel
-    tokenizer : PreTrainedTokenizerBase
-    positive, negative : int
-        Positions of the two labels among the logits.
-    max_tokens : int
-        What the network can read.
-    """
+
+class _Classifier(NamedTuple):
+    """A network with its tokenizer, ready to score."""
 
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     positive: int
+    """Position of the label among the logits."""
     negative: int
     max_tokens: int
 
@@ -232,7 +201,6 @@ def _one_thread_a_batch() -> Iterator[int]:
 def _load(folder: Path, name: str) -> _Classifier:
     """Load a model; see `FinBertScorer`."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     safely = {"local_files_only": True, "trust_remote_code": False}
@@ -242,7 +210,7 @@ def _load(folder: Path, name: str) -> _Classifier:
             network, loading = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError) as error:
+    except Exception as error:  # whatever the files of a stranger bring about in a dozen readers; nothing of them ran
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise MarketError(
             f"{name}: expected a classifier and its tokenizer as save_pretrained writes them, got: {reason}; choose "
@@ -284,7 +252,7 @@ def _quiet_transformers() -> Iterator[None]:
 
 def _fetch(name: str) -> Path:
     """Fetch a model repo's files from the Hub, or give the copy that is on this machine."""
-    if not is_repo_name(name):
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise MarketError(
             f"{name}: expected a folder with a model, or a model repo of the Hub (user/name); correct it."
         )

@@ -27,10 +27,10 @@ from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
-from brain_assets.market.schema import NEWS_TABLE
+from brain_assets.market.schema import NEWS_TABLE, TEXT
 from brain_assets.market.table_files import (
-    Kind,
-    TableLayout,
+    MOMENT,
+    OptionalFiles,
     find_files,
     read_files,
     refuse_duplicates,
@@ -43,47 +43,18 @@ from brain_assets.progress import warn
 SCORE_PATTERNS = ("news_sentiment*.csv", "news_sentiment*.parquet")
 HEADLINE_PATTERNS = ("headlines*.csv", "headlines*.parquet")
 
-NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
-
 MIDNIGHT_SHARE = 0.5
 """From this share of headlines at midnight sharp on, midnight is taken for a time that nobody knew, with a warning."""
 
-SCORE_LAYOUT = TableLayout.of(NEWS_TABLE, optional={"n_articles": 1.0})
-HEADLINE_LAYOUT = TableLayout({"published": Kind.MOMENT, "symbol": Kind.TEXT, "title": Kind.TEXT})
+HEADLINE_LAYOUT = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
 _ZONES = ("UTC", "America/New_York")
 
 
-class NewsFiles:
-    """Daily news scores from CSV and Parquet files.
+class NewsFiles(OptionalFiles):
+    """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
 
-    Parameters
-    ----------
-    folder : Path or None
-        Holds the files; None: there are none. Nothing is read until it is asked for.
-    symbols : tuple of str
-        The universe; empty: every symbol in the files.
-    """
-
-    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
-        self.folder = folder
-        self.symbols = symbols
-        self._table: pd.DataFrame | None = None
-
-    @property
-    def source(self) -> str:
-        """Where the scores come from, in a few words; begins with ``none`` if there is no file."""
-        if self.folder is None:
-            return NO_FOLDER
-        scores, headlines = self._paths()
-        if not scores and not headlines:
-            return "none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
-        n_files = len(scores or headlines)
-        return f"{'scores' if scores else 'headlines'} from {n_files} file{'s' if n_files > 1 else ''}"
-
-    @property
-    def symbols_found(self) -> frozenset[str] | None:
-        """The symbols in the files; None: there is no file."""
-        return frozenset(self._rows()["symbol"]) if any(self._paths()) else None
+    schema = NEWS_TABLE
+    names = "news_sentiment* or headlines*"
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
         """Give the daily scores of sessions from `start` up to but not including `end`.
@@ -91,7 +62,6 @@ class NewsFiles:
         Parameters
         ----------
         start, end : datetime.date
-            Days in New York; `end` is exclusive.
         score : callable
             From distinct titles to scores in [-1, 1], in their order; only called if there are headlines in the range,
             and with no others.
@@ -99,8 +69,7 @@ class NewsFiles:
         Returns
         -------
         DataFrame
-            A validated table of `brain_assets.market.schema.NEWS_TABLE`; without rows if there is no file or no news.
-            Each row is known at the close of its session.
+            Of `NEWS_TABLE`; without rows if there is no file or no news. Each is known at the close of its session.
 
         Raises
         ------
@@ -109,48 +78,44 @@ class NewsFiles:
         TableError
             Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
         """
-        rows = self._rows()
-        inside = (rows["session"] >= pd.Timestamp(start)) & (rows["session"] < pd.Timestamp(end))
-        if self.symbols:
-            inside &= rows["symbol"].isin(self.symbols)
-        rows = rows[inside]
+        rows = self.select(start, end)
         if rows.empty:
             return NEWS_TABLE.empty()
         scores = _score_titles(rows["title"], score) if "title" in rows else rows["sentiment_score"].to_numpy()
-        sessions = rows["session"].to_numpy().astype("datetime64[D]")
+        sessions = rows["date"].to_numpy().astype("datetime64[D]")
         n_articles = rows["n_articles"].to_numpy().astype(np.int64)
         return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
 
-    def _rows(self) -> pd.DataFrame:
-        """Give session, symbol, n_articles, and sentiment_score or title: whichever the files hold."""
-        if self._table is None:
-            scores, headlines = self._paths()
-            if scores:
-                self._table = read_score_files(scores)
-            elif headlines:
-                self._table = read_headline_files(headlines, str(self.folder))
-            else:
-                self._table = NEWS_TABLE.empty().rename(columns={"date": "session"})
-        return self._table
-
-    def _paths(self) -> tuple[list[Path], list[Path]]:
-        """Give the files with scores and those with headlines: never both."""
-        if self.folder is None:
-            return [], []
+    def paths(self) -> list[Path]:
+        """Find the files with scores, or those with headlines: never both."""
         scores, headlines = (
-            find_files(self.folder, patterns, "data") for patterns in (SCORE_PATTERNS, HEADLINE_PATTERNS)
+            [] if self.folder is None else find_files(self.folder, patterns, "data")
+            for patterns in (SCORE_PATTERNS, HEADLINE_PATTERNS)
         )
         if scores and headlines:
             raise MarketError(
                 f"{self.folder}: expected news as scores or as headlines, got both ({scores[0].name} and "
                 f"{headlines[0].name}), and news that is in both would count twice; keep one sort."
             )
-        return scores, headlines
+        return scores or headlines
+
+    def content(self, paths: Sequence[Path]) -> str:
+        """Tell scores from headlines."""
+        return "headlines" if is_headlines(paths[0]) else "scores"
+
+    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Read files of one sort: date, symbol, n_articles, and sentiment_score or title."""
+        return read_headline_files(paths, str(self.folder)) if is_headlines(paths[0]) else read_score_files(paths)
+
+
+def is_headlines(path: Path) -> bool:
+    """Tell a file of headlines from one of scores."""
+    return path.name.startswith("headlines")
 
 
 def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; days without a score are left out, each other day becomes a session."""
-    rows = read_files(paths, SCORE_LAYOUT)
+    rows = read_files(paths, NEWS_TABLE.types)
     refuse_unnamed(rows)
     refuse_duplicates(rows, ["date", "symbol"])
     rows = rows[rows["sentiment_score"].notna()]
@@ -160,7 +125,7 @@ def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")
     _refuse_outside_calendar(rows, rows["date"].dt.tz_localize("UTC"), "date")
     sessions = day_sessions(rows["date"].to_numpy()).astype("datetime64[us]")
-    return rows.assign(session=sessions)[["session", "symbol", "sentiment_score", "n_articles"]]
+    return rows.assign(date=sessions)[list(NEWS_TABLE.names)]
 
 
 def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
@@ -170,10 +135,10 @@ def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
     rows = rows.assign(title=rows["title"].str.strip())
     refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
     _refuse_outside_calendar(rows, rows["published"], "published")
-    rows = rows.drop_duplicates(list(HEADLINE_LAYOUT.columns)).sort_values(list(HEADLINE_LAYOUT.columns))
+    rows = rows.drop_duplicates(list(HEADLINE_LAYOUT)).sort_values(list(HEADLINE_LAYOUT))
     _warn_of_midnights(rows["published"], place)
     sessions = news_sessions(rows["published"]).astype("datetime64[us]")
-    return rows.assign(session=sessions, n_articles=1)[["session", "symbol", "title", "n_articles"]]
+    return rows.assign(date=sessions, n_articles=1)[["date", "symbol", "title", "n_articles"]]
 
 
 def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str) -> None:
@@ -197,7 +162,7 @@ def _warn_of_midnights(published: pd.Series, place: str) -> None:
 def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
     """Have each distinct title scored once; (n,) in the order of `titles`."""
     codes, distinct = pd.factorize(titles)
-    scores: FloatArray = np.asarray(score([str(title) for title in distinct]), dtype=np.float64)
+    scores: FloatArray = np.asarray(score(list(map(str, distinct))), dtype=np.float64)
     if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1
         raise MarketError(
             f"headlines: expected a score from -1 to 1 for each of {len(distinct)} titles, got an array of shape "

@@ -1,13 +1,13 @@
 """Market `live`: prices by yfinance, which asks Yahoo; fundamentals from SEC EDGAR; news from the user's own files.
 
-Layout: yfinance answers with one wide table, a column for each field and symbol; `long_bars` turns whatever layout it
-has into rows (date, symbol, open, high, low, close, volume). Dates are the exchange's, never the machine's.
+Layout: yfinance answers with one wide table, a column for each field and symbol; `long_bars` turns it into rows (date,
+symbol, open, high, low, close, volume). Dates are the exchange's, never the machine's.
 
-Failures: `yfinance.download` logs them symbol by symbol and returns the rest, so a symbol that was rate limited looks
-like one that was never listed. Each symbol that a batch left empty is therefore asked for once more by itself, with
-exceptions on, and only Yahoo's own word decides: rate limited (wait, then ask for what is missing), unknown (an error),
-no prices in the range (no rows), or anything else (an error). yfinance keeps Yahoo's answers on past ranges in memory,
-so that second question mostly costs no request.
+Failures: `yfinance.download` logs them and returns the rest, so a symbol that was rate limited looks like one that was
+never listed. Each symbol that a batch left empty is therefore asked for once more by itself, with exceptions on, and
+only Yahoo's own word decides: rate limited (wait, then ask for what is missing), unknown (an error), no prices in the
+range (no rows), or anything else (an error). yfinance keeps answers on past ranges in memory, so that second question
+mostly costs no request.
 
 Rerun behaviour: nothing is kept here. yfinance caches time zones and cookies in the user's cache folder
 (``py-yfinance``), and goes without where that is not writable. Not covered: a share that Yahoo dropped or renamed is
@@ -19,7 +19,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,10 +69,8 @@ class LiveMarket:
         Holds news scores or headlines; None: there are none.
     edgar_identity : str, optional
         Who asks SEC EDGAR for fundamentals; ``none``: nobody does.
-    clock : callable, optional
-        Gives the present moment with its time zone; decides which sessions are finished.
-    sleep : callable, optional
-        Waits for so many seconds; called between attempts when Yahoo limits the rate.
+    clock, sleep : callable, optional
+        Give the present moment, which decides what sessions are finished; wait for so many seconds.
     """
 
     name = "live"
@@ -104,19 +102,10 @@ class LiveMarket:
         return None
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`, in one batched download.
+        """Give the daily bars of a range, in one batched download; see `brain_assets.market.base.Market.prices`.
 
-        Parameters
-        ----------
-        start, end : datetime.date
-            Days in New York; `end` is exclusive. A session counts once it is finished: 16:30 in New York on its day.
-
-        Returns
-        -------
-        DataFrame
-            A validated price table, in date and symbol order; prices in dollars, adjusted. Each bar is known at the
-            close of its session, but its *level* depends on later splits and dividends. A bar with NaN in any field is
-            not known and has no row; nothing is filled. A symbol not listed in the range has no rows.
+        Each is known at the close of its session, and here once it is final, at 16:30 in New York; but its *level*
+        depends on later splits and dividends. A bar with NaN in any field is not known and has no row.
 
         Raises
         ------
@@ -137,7 +126,13 @@ class LiveMarket:
             )
         batch = _Batch(start, end, asked, list(self.symbols))
         with _library_quiet():
-            self._ask_patiently(batch)
+            try:
+                retry(batch.ask, PATIENCE, asked, self._sleep)
+            except TransientError as error:
+                raise RateLimitedError(
+                    f"{asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
+                    f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
+                ) from error
         batch.refuse_failures()
         bars = pd.concat(batch.bars, ignore_index=True)
         bars = bars[(bars["date"] >= pd.Timestamp(start)) & (bars["date"] < pd.Timestamp(known_end))]
@@ -149,22 +144,12 @@ class LiveMarket:
         return PRICE_TABLE.validate(bars, asked)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        """Give the scores of the user's own files; see `brain_assets.market.base.Market.news_sentiment`."""
+        """Give the scores of the user's own files."""
         table = self._news.news_sentiment(start, end, score)
-        found = self._news.symbols_found
-        silent = () if found is None else tuple(symbol for symbol in self.symbols if symbol not in found)
-        return SourcedTable(table, self._news.source, silent)
+        return SourcedTable(table, self._news.source, self._news.silent(self.symbols))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        """Give what was filed with SEC EDGAR; see `brain_assets.market.base.Market.fundamentals`.
-
-        Raises
-        ------
-        SettingsError
-            If nobody is named who asks.
-        MarketError
-            If EDGAR does not answer.
-        """
+        """Give what was filed with SEC EDGAR; raises `SettingsError` if nobody is named who asks."""
         if self._edgar_identity is None:
             raise SettingsError(
                 "BRAIN_EDGAR_IDENTITY: expected who asks SEC EDGAR for fundamentals, as its rules want, such as 'Ada "
@@ -174,34 +159,15 @@ class LiveMarket:
             return SourcedTable(FUNDAMENTAL_TABLE.empty(), "none: BRAIN_EDGAR_IDENTITY is none")
         if self._edgar is None:
             self._edgar = EdgarFundamentals(self._edgar_identity)
-        filings = self._edgar.fundamentals(self.symbols, start, end)
-        return SourcedTable(filings.table, "SEC EDGAR company facts", filings.silent)
-
-    def _ask_patiently(self, batch: "_Batch") -> None:
-        """Ask until every symbol has an answer, waiting longer and longer while Yahoo limits the rate."""
-        from yfinance.exceptions import YFRateLimitError
-
-        def ask() -> None:
-            try:
-                batch.ask()
-            except YFRateLimitError as error:
-                raise TransientError(f"too many requests, {len(batch.pending)} symbols left") from error
-
-        try:
-            retry(ask, PATIENCE, batch.asked, self._sleep)
-        except TransientError as error:
-            raise RateLimitedError(
-                f"{batch.asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
-                f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
-            ) from error
+        return self._edgar.fundamentals(self.symbols, start, end)
 
 
 @dataclass
 class _Batch:
     """One question to Yahoo, `asked` in words, and what it has answered so far.
 
-    Symbols start out `pending`. Each ends with rows in `bars` (as `long_bars` gives them), without any since it was not
-    listed in the range, as `unknown` to Yahoo, or as `failed` for the reason beside it.
+    Each symbol that is `pending` ends with rows in `bars`, without any since it was not listed in the range, as
+    `unknown` to Yahoo, or as `failed` for the reason beside it.
     """
 
     start: datetime.date
@@ -213,10 +179,9 @@ class _Batch:
     failed: dict[str, str] = field(default_factory=dict)
 
     def ask(self) -> None:
-        """Ask for all pending symbols at once, then for each that stayed empty by itself."""
+        """Ask for all pending symbols at once, then for each that stayed empty by itself; may be called again."""
         import yfinance
 
-        _open_zone_cache()
         wide = yfinance.download(
             self.pending,
             start=self.start.isoformat(),
@@ -231,20 +196,16 @@ class _Batch:
             progress=False,
         )
         if wide is not None:
-            self._keep(wide)
+            self.bars.append(long_bars(wide, self.pending))
+            answered = set(self.bars[-1]["symbol"])
+            self.pending = [symbol for symbol in self.pending if symbol not in answered]
         with _exceptions_on():
             for symbol in list(self.pending):
                 self._ask_alone(symbol)
                 self.pending.remove(symbol)
 
-    def _keep(self, wide: pd.DataFrame) -> None:
-        bars = long_bars(wide, self.pending)
-        self.bars.append(bars)
-        answered = set(bars["symbol"])
-        self.pending = [symbol for symbol in self.pending if symbol not in answered]
-
     def _ask_alone(self, symbol: str) -> None:
-        """Learn why a batch had no bar of `symbol`; a rate limit is raised, for the caller to wait."""
+        """Learn why a batch had no bar of `symbol`; raises `TransientError` at a rate limit."""
         import yfinance
         from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError, YFTzMissingError
 
@@ -252,8 +213,8 @@ class _Batch:
             frame = yfinance.Ticker(symbol).history(
                 start=self.start.isoformat(), end=self.end.isoformat(), interval="1d", auto_adjust=True, actions=False
             )
-        except YFRateLimitError:
-            raise
+        except YFRateLimitError as error:
+            raise TransientError(f"too many requests, {len(self.pending)} symbols left") from error
         except YFTzMissingError:  # yfinance first asks for a symbol's exchange; this one has none
             self.unknown.append(symbol)
         except YFTickerMissingError as error:
@@ -285,32 +246,24 @@ class _Batch:
 
 
 def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """Turn a table of yfinance's into rows, whatever its column layout.
+    """Turn a table of yfinance's into rows.
 
-    Parameters
-    ----------
-    wide : DataFrame
-        Indexed by date: with a zone it is moved to New York, without one it is taken as it is. Columns are (field,
-        symbol) or (symbol, field) or, for a single symbol, just fields. Prices are adjusted already.
-    symbols : sequence of str
-        The symbols that were asked for.
-
-    Returns
-    -------
-    DataFrame
-        Columns `PRICE_TABLE`; a bar with NaN in any field is not known and has no row. Not sorted.
-
-    Raises
-    ------
-    MarketError
-        The table has unadjusted prices, or its layout is not one of the three.
+    Its dates are moved to New York if they have a zone. Its columns are (field, symbol) or, for a single symbol, just
+    fields, of adjusted prices; else `MarketError` is raised. Rows are not sorted; a bar with NaN in a field has none.
     """
     dates = pd.DatetimeIndex(wide.index)
     if dates.tz is not None:
         dates = dates.tz_convert(NEW_YORK).tz_localize(None)
     dates = dates.normalize().as_unit("us")
     parts = [pd.DataFrame({name: [] for name in PRICE_TABLE.names})]
-    for symbol, fields in _by_symbol(wide, symbols).items():
+    if wide.columns.nlevels == 1 and len(symbols) > 1:
+        raise MarketError(
+            f"live market: expected a column for each field and symbol of {_some(symbols)}, got only "
+            f"{', '.join(map(str, wide.columns))}; install a release of yfinance that this package was tested with."
+        )
+    for symbol in symbols:
+        fields = wide if wide.columns.nlevels == 1 else wide.loc[:, wide.columns.get_level_values(1) == symbol]
+        fields = fields.set_axis(fields.columns.get_level_values(0), axis=1)
         if fields.dropna(how="all").empty:
             continue
         got = [str(name) for name in fields]
@@ -323,33 +276,6 @@ def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
         parts.append(rows.assign(date=dates, symbol=symbol).dropna())
     types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
     return pd.concat([part[list(PRICE_TABLE.names)].astype(types) for part in parts], ignore_index=True)
-
-
-def _by_symbol(wide: pd.DataFrame, symbols: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Cut a wide table into one table of fields for each symbol in it."""
-    if wide.columns.nlevels == 1:
-        if len(symbols) != 1:
-            raise MarketError(
-                f"live market: expected a column for each field and symbol of {_some(symbols)}, got only "
-                f"{', '.join(map(str, wide.columns))}; install a release of yfinance that this package was tested with."
-            )
-        return {symbols[0]: wide}
-    symbol_level = 1 if "Close" in wide.columns.get_level_values(0) else 0
-    owners = wide.columns.get_level_values(symbol_level)
-    return {symbol: wide.loc[:, owners == symbol].droplevel(symbol_level, axis=1) for symbol in symbols}
-
-
-def _open_zone_cache() -> None:
-    """Open yfinance's cache of time zones here: its threads would at once, and SQLite lets one switch it to WAL.
-
-    The others' symbols would be left out as "database is locked". Another process may hold it even so; then those
-    symbols are asked for by themselves.
-    """
-    import peewee
-    from yfinance.cache import get_tz_cache
-
-    with suppress(peewee.OperationalError):
-        get_tz_cache().initialise()
 
 
 def _some(symbols: Sequence[str], limit: int = 5) -> str:

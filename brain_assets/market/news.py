@@ -17,18 +17,10 @@ from brain_assets.market.schema import NEWS_TABLE
 
 
 def news_sessions(published: pd.Series) -> DateArray:
-    """Give the session at whose close each piece of news is first known.
+    """Give the session at whose close each piece of news is first known; (n,).
 
-    Parameters
-    ----------
-    published : Series of timestamps with a zone, length n
-        Any zone. The very moment of a close still belongs to the session that it ends.
-
-    Returns
-    -------
-    ndarray of datetime64[D], shape (n,)
-        The first session that closes at or after that moment: news after a close, on a weekend or on a holiday belongs
-        to the next session. Real closes: 13:00 in New York where the exchange closes early.
+    That is the first session that closes (early ones at 13:00) at or after the moment: news after a close, on a weekend
+    or on a holiday belongs to the next session.
 
     Raises
     ------
@@ -43,22 +35,10 @@ def news_sessions(published: pd.Series) -> DateArray:
 
 
 def day_sessions(days: DateArray) -> DateArray:
-    """Give the session of each daily score: its own day, or the next session if the exchange was closed on it.
+    """Give the session of each daily score, (n,): its own day, or the next session if the exchange was closed on it.
 
-    Parameters
-    ----------
-    days : ndarray of datetime64, shape (n,)
-        Days in New York. What was published after the close of a session must not be in that day's score: no time is
-        known here that could tell.
-
-    Returns
-    -------
-    ndarray of datetime64[D], shape (n,)
-
-    Raises
-    ------
-    TableError
-        If a day is not known or lies outside the exchange's calendar.
+    What was published after the close of a session must not be in that day's score: no time is known here that could
+    tell. Raises `TableError` as `news_sessions`.
     """
     return _following(days.astype("datetime64[D]"), _sessions())
 
@@ -68,35 +48,22 @@ def last_close() -> pd.Timestamp:
     return pd.Timestamp(closes_between(FIRST_DATE, datetime.date.max)[-1], tz="UTC")
 
 
-def daily_sentiment(
-    sessions: DateArray, symbols: pd.Series, scores: FloatArray, n_articles: IntArray | None = None
-) -> pd.DataFrame:
-    """Gather scores into one row a session and symbol.
-
-    Parameters
-    ----------
-    sessions : ndarray of datetime64[D], shape (n,)
-        As `news_sessions` or `day_sessions` gives them.
-    symbols : Series of str, length n
-    scores : ndarray of float64, shape (n,)
-        In [-1, 1].
-    n_articles : ndarray of int64, shape (n,), optional
-        How many articles each score stands for; None: one.
+def daily_sentiment(sessions: DateArray, symbols: pd.Series, scores: FloatArray, n_articles: IntArray) -> pd.DataFrame:
+    """Gather scores, each of some articles, into one row a session and symbol.
 
     Returns
     -------
     DataFrame
-        Of `NEWS`, in date and symbol order: the mean over articles, and their number. A row depends on the
+        Of `NEWS_TABLE`, in date and symbol order: the mean over articles, and their number. A row depends on the
         scores of its own session and symbol alone, and not on their order.
     """
-    counts = np.ones(len(scores), dtype=np.int64) if n_articles is None else n_articles
     rows = pd.DataFrame(
         {
             "date": sessions.astype("datetime64[us]"),
             "symbol": symbols.to_numpy(dtype=object),
             "sentiment_score": scores,
-            "n_articles": counts,
-            "total": scores * counts,
+            "n_articles": n_articles,
+            "total": scores * n_articles,
         }
     ).astype({"symbol": "str"})
     rows = rows.sort_values(list(NEWS_TABLE.names))  # one order of summation, whichever file a row came from

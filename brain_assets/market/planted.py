@@ -109,14 +109,10 @@ def pull(z: FloatArray, rank: FloatArray, deviation: FloatArray, pairs: tuple[In
 
     Parameters
     ----------
-    z : ndarray of float64, shape (n_assets,)
-        Expectations but for their size.
-    rank : ndarray of float64, shape (n_assets,)
-        Ranks of `z`, ties at their mean.
+    z, rank : ndarray of float64, shape (n_assets,)
+        Expectations but for their size, and their ranks, ties at their mean.
     deviation : ndarray of float64, shape (n_pairs,)
-        Standard deviation of the difference of a pair's noise over the week, known when `z` is.
-    pairs : tuple of ndarray of int64, shape (n_pairs,)
-        From `symbol_pairs`.
+        Standard deviation of the difference of noise over the week, known when `z` is, of the `pairs` (`symbol_pairs`).
     s : float
         In (0, 1); where ties put it out of reach, k is what `NEWTON_STEPS` steps make of it.
     """

@@ -16,22 +16,7 @@ JUMP = 0.4
 def price_verdicts(
     prices: pd.DataFrame, scheduled: DateArray, previous_closes: Mapping[str, float] | None = None
 ) -> dict[str, Verdict]:
-    """Check a table of bars.
-
-    Parameters
-    ----------
-    prices : DataFrame
-        Columns as in `brain_assets.market.schema.PRICE_TABLE`.
-    scheduled : ndarray of datetime64[D]
-        Sessions of the exchange in the table's range.
-    previous_closes : mapping of str to float, optional
-        Symbol -> last close before the table, on its level.
-
-    Returns
-    -------
-    dict of str to Verdict
-        ``calendar_complete``, ``positive``, ``ohlc_in_order``, ``no_duplicates``, ``no_jumps``.
-    """
+    """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
     return {
         "calendar_complete": _calendar_complete(prices, scheduled),
         "positive": _positive(prices),

@@ -3,30 +3,17 @@
 from pathlib import Path
 
 from brain_assets.errors import MarketError
-from brain_assets.market.base import Market
+from brain_assets.market.base import MARKETS, Market
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 
-MARKETS = ("live", "sample", "files", "simulator")
-
 
 def open_market(
     name: str, symbols: tuple[str, ...] = (), files_dir: Path | None = None, edgar_identity: str | None = None
 ) -> Market:
-    """Construct a market; cheap, and without the network.
-
-    Parameters
-    ----------
-    name : str
-        One of `MARKETS`.
-    symbols : tuple of str
-        The universe; empty: the market's default list.
-    files_dir : Path, optional
-        Folder of the market `files`, and of the news of `live`.
-    edgar_identity : str, optional
-        Who asks for the fundamentals of `live`.
+    """Construct the market of a name; cheap, and without the network.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.errors import UnknownSymbolError
-from brain_assets.market.base import ScoreHeadlines, SourcedTable
+from brain_assets.market.base import SourcedTable
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
 
 LAST_YEAR = 2022
@@ -73,19 +73,10 @@ class SampleMarket:
         )
         return PRICE_TABLE.validate(frame, f"sample market from {start} to {end}")
 
-    def news_sentiment(
-        self,
-        start: datetime.date,  # noqa: ARG002 - there is none, whenever
-        end: datetime.date,  # noqa: ARG002
-        score: ScoreHeadlines,  # noqa: ARG002
-    ) -> SourcedTable:
+    def news_sentiment(self, *_: object) -> SourcedTable:
         """Give no news: the data set has closes only."""
         return SourcedTable(NEWS_TABLE.empty(), NOTHING_ELSE)
 
-    def fundamentals(
-        self,
-        start: datetime.date,  # noqa: ARG002 - there are none, whenever
-        end: datetime.date,  # noqa: ARG002
-    ) -> SourcedTable:
+    def fundamentals(self, *_: object) -> SourcedTable:
         """Give no fundamentals: the data set has closes only."""
         return SourcedTable(FUNDAMENTAL_TABLE.empty(), NOTHING_ELSE)

@@ -20,62 +20,40 @@ cents, one by one, puts them there."""
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    name, kind : str
-        The second is the type that pandas gives it.
-    meaning : str
-        With its unit and when it is known, as the UI shows it.
-    rule : str
-        What each value is, in the words of a message.
-    holds : callable
-        From values to whether each is so.
-    """
+    """One column of a table."""
 
     name: str
     kind: str
+    """The type that pandas gives it."""
     meaning: str
+    """With its unit and when it is known, as the UI shows it."""
     rule: str
+    """What each value is, in the words of a message."""
     holds: Callable[[pd.Series], pd.Series]
+    """From values to whether each is so."""
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """What is asked of whole rows.
-
-    Attributes
-    ----------
-    holds : callable
-        From a table to whether each row is so, shape (n_rows,).
-    message : str
-        What to say of the first that is not: ``{place}`` names it, other names in braces are its columns.
-    """
+    """What is asked of whole rows."""
 
     holds: Callable[[pd.DataFrame], pd.Series | BoolArray]
+    """From a table to whether each row is so, shape (n_rows,)."""
     message: str
+    """What to say of the first that is not: ``{place}`` names it, other names in braces are its columns."""
 
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A raw table.
-
-    Attributes
-    ----------
-    columns : tuple of Column
-    order : tuple of str
-        The columns that rows are sorted by.
-    place : str
-        How a message names a row, its columns in braces.
-    rules : tuple of RowRule
-        Asked in this order, after the rule of each column.
-    """
+    """A raw table."""
 
     columns: tuple[Column, ...]
     order: tuple[str, ...]
+    """The columns that rows are sorted by."""
     place: str
+    """How a message names a row, its columns in braces."""
     rules: tuple[RowRule, ...]
+    """Asked in this order, after the rule of each column."""
 
     @property
     def types(self) -> dict[str, str]:
@@ -92,23 +70,12 @@ class TableSchema:
         return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in self.types.items()})
 
     def validate(self, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
-        """Check a table at the border and put its rows into order.
-
-        Parameters
-        ----------
-        frame : DataFrame
-        origin : str
-            What the table is, for the message: a file, or a market and a range.
-
-        Returns
-        -------
-        DataFrame
-            The same rows and attributes, sorted by `order`; index 0, 1, 2, …
+        """Check a table at the border, and give the same rows and attributes sorted by `order`.
 
         Raises
         ------
         TableError
-            Naming `origin`, what was expected, and the first offending value with its row.
+            Naming `origin` (a file, or a market and a range), what was expected, and the first offending row.
         """
         if tuple(frame.columns) != self.names:
             raise TableError(
@@ -146,13 +113,7 @@ class TableSchema:
 
 
 def ohlc_rules(bars: pd.DataFrame) -> list[tuple[str, str, pd.Series]]:
-    """Tell whether the prices of bars lie as those of a session must.
-
-    Returns
-    -------
-    list of (str, str, Series)
-        A column, what it is in the words of a message, and whether each bar's is so; where one is NaN it is not.
-    """
+    """Give a column, what a session's prices must be in it, in words, and whether each bar's is so; NaN is not."""
     low, high = bars["low"] * (1 - ROUNDING), bars["high"] * (1 + ROUNDING)
     return [
         ("high", "at least the row's low", bars["high"] >= bars["low"]),

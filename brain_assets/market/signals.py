@@ -5,13 +5,16 @@ sessions up to t and filings of days before t, nothing later. NaN: not known, wh
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
+
+if TYPE_CHECKING:
+    from brain_assets.market.prices import PricePanel
 
 SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")
 """Channels of `PricePanel.signals`."""
@@ -34,22 +37,11 @@ RATIO_LIMITS = {
 
 
 def add_signals(
-    panel: PricePanel, news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
-) -> PricePanel:
-    """Lay news and filings out beside the bars of a panel.
+    panel: "PricePanel", news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
+) -> "PricePanel":
+    """Lay validated tables of news and filings (None: there are none) out beside the bars of a panel, as ``signals``.
 
-    Parameters
-    ----------
-    panel : PricePanel
-    news : DataFrame, optional
-        A validated table of `brain_assets.market.schema.NEWS_TABLE`; None: there is none.
-    fundamentals : DataFrame, optional
-        A validated table of `brain_assets.market.schema.FUNDAMENTAL_TABLE`; None: there is none.
-
-    Returns
-    -------
-    PricePanel
-        With ``signals``; symbols of the tables that the panel does not have are left out.
+    Symbols of the tables that the panel does not have are left out.
     """
     signals = np.full((len(panel.symbols), len(panel.sessions), len(SIGNALS)), np.nan)
     signals[:, :, NEWS] = news_channel(panel, NEWS_TABLE.empty() if news is None else news)
@@ -59,7 +51,7 @@ def add_signals(
     return replace(panel, signals=signals)
 
 
-def news_channel(panel: PricePanel, news: pd.DataFrame) -> FloatArray:
+def news_channel(panel: "PricePanel", news: pd.DataFrame) -> FloatArray:
     """Carry each symbol's last score forward, weaker with every session, and weaker where few articles speak for it.
 
     Returns
@@ -85,7 +77,7 @@ def carry_scores(score: FloatArray, n_articles: FloatArray) -> FloatArray:
     return np.where(last >= 0, value * 0.5 ** ((position - last) / NEWS_HALF_LIFE), 0.0)
 
 
-def fundamental_channels(panel: PricePanel, fundamentals: pd.DataFrame) -> FloatArray:
+def fundamental_channels(panel: "PricePanel", fundamentals: pd.DataFrame) -> FloatArray:
     """Give each symbol's ratios as last filed, and how old that filing is.
 
     A filing may be accepted after the close of the day that it is dated: it counts from the next session on. Of the
@@ -115,7 +107,7 @@ def fundamental_channels(panel: PricePanel, fundamentals: pd.DataFrame) -> Float
     return channels
 
 
-def _positions(panel: PricePanel, symbols: pd.Series, dates: pd.Series, side: str) -> tuple[IntArray, IntArray]:
+def _positions(panel: "PricePanel", symbols: pd.Series, dates: pd.Series, side: str) -> tuple[IntArray, IntArray]:
     """Give the row of each symbol, -1 where the panel has none, and where each date falls among the sessions."""
     asset = pd.Index(panel.symbols).get_indexer(symbols.to_numpy(dtype=object))
     days = dates.to_numpy().astype("datetime64[D]")

@@ -48,11 +48,18 @@ import pandas as pd
 from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import sessions_between
+from brain_assets.market.calendar import sessions_between, years_of
 from brain_assets.market.planted import PlantedSignal
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.market.simulated_prices import N_SECTORS, Recipe, listed_sessions, simulate
-from brain_assets.market.simulated_signals import ORIGIN_YEAR, draw_filings, draw_news, years_of
+from brain_assets.market.simulated import (
+    N_SECTORS,
+    ORIGIN_YEAR,
+    Recipe,
+    draw_filings,
+    draw_news,
+    listed_sessions,
+    simulate,
+)
 
 N_SYMBOLS = 20
 
@@ -66,16 +73,8 @@ class SimulatorMarket:
         Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
     seed : int
         Same seed, same bars.
-    signal : float
-        The weekly rank correlation that a perfect forecaster reaches, 0 <= signal < 1.
-    planted : str
-        Where it can be seen: ``reversal`` (in prices), ``news`` or a ratio of the filings.
-    half_life_weeks : float
-        How long what was seen goes on counting: half of it this many weeks later; 0: for one week only.
-    change : str, optional
-        ``fades`` (half of the strength is gone every 52 weeks) or ``flips`` (its sign); None: it stays.
-    change_date : datetime.date, optional
-        Weeks that begin on this date or later are changed; with `change` only.
+    signal, planted, half_life_weeks, change, change_date
+        The strength and the channel of the signal, and the rest of `brain_assets.market.planted.PlantedSignal`.
     listed_share, delisted_share : float
         Probabilities, in [0, 1], that a symbol is listed later than the first session, and that it is delisted.
 
@@ -146,7 +145,7 @@ class SimulatorMarket:
         self,
         start: datetime.date,
         end: datetime.date,
-        score: ScoreHeadlines,  # noqa: ARG002 - it makes scores, not headlines
+        score: ScoreHeadlines,  # noqa: ARG002 - it makes scores itself
     ) -> SourcedTable:
         """Give the made-up scores; see `brain_assets.market.base.Market.news_sentiment`."""
         sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), end)
@@ -167,9 +166,8 @@ class SimulatorMarket:
         """Give the made-up filings; see `brain_assets.market.base.Market.fundamentals`."""
         period_end, filed, ratios = draw_filings(self._seed, len(self._symbols), end.year)
         # a symbol is listed on whole days: ask of the days of filing, one column each
-        there = np.stack(
-            [listed_sessions(self._recipe, filed[:, asset])[:, asset] for asset in range(len(self._symbols))], axis=1
-        )
+        columns = [listed_sessions(self._recipe, days)[:, asset] for asset, days in enumerate(filed.T)]
+        there = np.stack(columns, axis=1)
         quarter, asset = np.nonzero(there & (filed >= np.datetime64(start)) & (filed < np.datetime64(end)))
         frame = pd.DataFrame(
             {
@@ -183,11 +181,6 @@ class SimulatorMarket:
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:
         """Give the planted expectation of each week's log return, known at the close before the week.
-
-        Parameters
-        ----------
-        week_starts : ndarray of datetime64[D], shape (n_weeks,)
-            First sessions of weeks.
 
         Returns
         -------

@@ -1,17 +1,18 @@
 """Tables in the user's own CSV and Parquet files, read column by column, refused by file, line and column.
 
-Layout of what is read: the columns of a `TableLayout`, then ``source`` and ``position``, which name a row in messages
+Layout of what is read: the columns of a `Layout`, then ``source`` and ``position``, which name a row in messages
 ("prices.csv, line" and 7; in Parquet "prices.parquet, row", counted from 1). Further columns of a file are ignored, as
 is the order of columns. CSV is UTF-8 with commas and a header; lines with nothing in them are skipped, but counted; a
 record of several lines, with a quoted text in it, has the number of its last line.
 """
 
 import csv
-import enum
+import datetime
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,54 +24,81 @@ import pyarrow.types as pat
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Column, TableSchema
 
+MOMENT = "datetime64[us, UTC]"
+"""Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
+
+NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
+
+Layout = Mapping[str, str]
+"""The columns that files of one sort have, in the order of the result, and their kinds. One of counts may be absent:
+then each row counts as one."""
+
 _NOTHING = ("", "nan", "na", "n/a", "null", "none")  # how CSV files write that a number is not known; any case
 _MOMENT = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
+_PARQUET_KINDS = {
+    DAY: "days in New York, no zone",
+    MOMENT: "timestamps with a zone",
+    TEXT: "text",
+    NUMBER: "numbers",
+    COUNT: "numbers",
+}
 
 
-class Kind(enum.Enum):
-    """What a column holds, and how it is read."""
+class OptionalFiles(ABC):
+    """Files that a user may have; read once, when they are asked for.
 
-    DAY = "days in New York, no zone"
-    """ISO (``2024-06-10``) in CSV, a date or a timestamp without zone and time in Parquet; datetime64[us]."""
-
-    MOMENT = "timestamps with a zone"
-    """ISO with its zone (``2024-06-10T16:00:00-04:00``, ``2024-06-10 20:00:00 UTC``) in CSV; datetime64[us] in UTC,
-    rounded up: a moment never becomes an earlier one."""
-
-    TEXT = "text"
-    """As it stands; str."""
-
-    NUMBER = "numbers"
-    """float64, NaN where a CSV file says that nothing is known (empty, ``nan``, ``null``, …)."""
-
-
-_KINDS = {DAY: Kind.DAY, TEXT: Kind.TEXT, NUMBER: Kind.NUMBER, COUNT: Kind.NUMBER}
-
-
-@dataclass(frozen=True)
-class TableLayout:
-    """The columns that files of one sort have.
-
-    Attributes
+    Parameters
     ----------
-    columns : mapping of str to Kind
-        In the order of the result; every file must have them all, but for the `optional`.
-    optional : mapping of str to float
-        Numbers that a file may lack as a column, and what stands for them then.
+    folder : Path or None
+        Holds the files; None: there are none.
+    symbols : tuple of str
+        The universe; empty: every symbol in the files.
     """
 
-    columns: Mapping[str, Kind]
-    optional: Mapping[str, float] = field(default_factory=dict)
+    schema: ClassVar[TableSchema]
+    names: ClassVar[str]
+    """What files are called, for messages."""
 
-    @classmethod
-    def of(cls, schema: TableSchema, optional: Mapping[str, float] = MappingProxyType({})) -> "TableLayout":
-        """Give the layout of files that hold a raw table."""
-        return cls({column.name: _KINDS[column.kind] for column in schema.columns}, optional)
+    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
+        self.folder, self.symbols = folder, symbols
+
+    @abstractmethod
+    def paths(self) -> list[Path]:
+        """Find the files; raises `MarketError` if there is no folder."""
+
+    @abstractmethod
+    def content(self, paths: Sequence[Path]) -> str:
+        """Say in a word what files hold."""
+
+    @abstractmethod
+    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Read and check all rows; their first column is the day that decides when they count."""
 
     @property
-    def required(self) -> tuple[str, ...]:
-        """The columns that no file may lack."""
-        return tuple(name for name in self.columns if name not in self.optional)
+    def source(self) -> str:
+        """Where the rows come from, in a few words; begins with ``none`` if there is no file."""
+        if self.folder is None:
+            return NO_FOLDER
+        paths = self.paths()
+        found = f"{self.content(paths)} from {len(paths)} file{'s' if len(paths) > 1 else ''}" if paths else ""
+        return found or f"none: no {self.names} file in BRAIN_FILES_DIR"
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """All rows of all files."""
+        paths = [] if self.folder is None else self.paths()
+        return self.read(paths) if paths else self.schema.empty()
+
+    def select(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the rows of the universe from `start` up to but not including `end`."""
+        days = self.rows.iloc[:, 0]
+        inside = (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
+        return self.rows[inside & self.rows["symbol"].isin(self.symbols)] if self.symbols else self.rows[inside]
+
+    def silent(self, universe: Sequence[str]) -> tuple[str, ...]:
+        """Give the symbols of a universe that no file names; none of them if there is no file."""
+        found = set(self.rows["symbol"]) if self.paths() else set(universe)
+        return tuple(symbol for symbol in universe if symbol not in found)
 
 
 def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path]:
@@ -80,7 +108,7 @@ def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path
     return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
-def read_files(paths: Sequence[Path], layout: TableLayout) -> pd.DataFrame:
+def read_files(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
     """Read files into one table, in their order.
 
     Raises
@@ -88,26 +116,15 @@ def read_files(paths: Sequence[Path], layout: TableLayout) -> pd.DataFrame:
     TableError
         If a file is none of its kind or lacks a column, or a value is not of its column's kind.
     """
-    return pd.concat(
-        [_read_csv(p, layout) if p.suffix == ".csv" else _read_parquet(p, layout) for p in paths], ignore_index=True
-    )
+    readers = [_read_csv if path.suffix == ".csv" else _read_parquet for path in paths]
+    return pd.concat([read(p, layout, layout) for read, p in zip(readers, paths, strict=True)], ignore_index=True)
 
 
-def last_day(path: Path, layout: TableLayout, name: str) -> pd.Timestamp | None:
-    """Give the last day in a column of days, reading as little as the file's format allows; None: it has no rows."""
-    if path.suffix == ".csv":
-        rows = _csv_rows(path, layout, [name])
-        days = _csv_days(rows, name)
-        return None if days.empty else days.max()
-    with _open_parquet(path, layout, [name]) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        columns = [group.column(j) for group in groups for j in range(group.num_columns)]
-        statistics = [column.statistics for column in columns if column.path_in_schema == name]
-        if statistics and all(known is not None and known.has_min_max for known in statistics):
-            days = pd.Series([pd.Timestamp(known.max) for known in statistics])
-        else:
-            days = file.read(columns=[name])[name].to_pandas().dropna()
-    return None if days.empty else pd.Timestamp(days.max())
+def last_day(path: Path, layout: Layout, name: str) -> pd.Timestamp | None:
+    """Give the last day in a column of days, reading nothing else; None: it has no rows."""
+    only = {name: layout[name]}
+    rows = _read_csv(path, layout, only) if path.suffix == ".csv" else _read_parquet(path, layout, only)
+    return None if rows.empty else rows[name].max()
 
 
 def refuse_first(
@@ -153,22 +170,12 @@ def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
     )
 
 
-def _read_csv(path: Path, layout: TableLayout) -> pd.DataFrame:
-    rows = _csv_rows(path, layout, list(layout.columns))
-    readers = {Kind.DAY: _csv_days, Kind.MOMENT: _csv_moments, Kind.NUMBER: _csv_numbers}
-    parsed = {
-        name: readers[kind](rows, name) for name, kind in layout.columns.items() if kind in readers and name in rows
-    }
-    return _complete(rows.assign(**parsed), layout)
-
-
-def _csv_rows(path: Path, layout: TableLayout, names: Sequence[str]) -> pd.DataFrame:
-    """Read columns of a CSV file as text; those that are optional and absent are left out."""
+def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
     lines = _csv_lines(path)
     _, header = next(lines, (1, []))
     header = [name.strip() for name in header]
     _refuse_missing_columns(path, layout, header)
-    names = [name for name in names if name in header]
+    names = [name for name in wanted if name in header]
     places, positions, cells = [header.index(name) for name in names], [], []
     for position, line in lines:
         if len(line) != len(header):
@@ -179,7 +186,10 @@ def _csv_rows(path: Path, layout: TableLayout, names: Sequence[str]) -> pd.DataF
         positions.append(position)
         cells.append([line[place] for place in places])
     rows = pd.DataFrame(cells, columns=names, dtype="str")
-    return rows.assign(source=f"{path.name}, line", position=np.array(positions, dtype=np.int64))
+    rows = rows.assign(source=f"{path.name}, line", position=np.array(positions, dtype=np.int64))
+    readers = {DAY: _csv_days, MOMENT: _csv_moments, NUMBER: _csv_numbers, COUNT: _csv_numbers}
+    parsed = {name: readers[wanted[name]](rows, name) for name in names if wanted[name] in readers}
+    return _complete(rows.assign(**parsed), wanted)
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -214,45 +224,48 @@ def _csv_numbers(rows: pd.DataFrame, name: str) -> pd.Series:
     return numbers
 
 
-def _read_parquet(path: Path, layout: TableLayout) -> pd.DataFrame:
-    with _open_parquet(path, layout, list(layout.columns)) as file:
-        present = [name for name in layout.columns if name in file.schema_arrow.names]
-        table = file.read(columns=present)
-    rows = pd.DataFrame({name: _PARQUET_READERS[layout.columns[name]](table[name]) for name in present})
-    rows = rows.assign(source=f"{path.name}, row", position=np.arange(1, len(rows) + 1))
-    for name in present:
-        if layout.columns[name] is Kind.DAY:
-            refuse_first(rows, rows[name] != rows[name].dt.normalize(), name, "a day without a time")
-        elif layout.columns[name] is Kind.MOMENT:
-            refuse_first(rows, rows[name].isna(), name, "a time with its zone")
-    return _complete(rows, layout)
-
-
-def _open_parquet(path: Path, layout: TableLayout, names: Sequence[str]) -> pq.ParquetFile:
-    """Open a Parquet file whose named columns, as far as it has them, have types that can be read."""
+def _read_parquet(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
     try:
-        file = pq.ParquetFile(path)
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow
+            _refuse_missing_columns(path, layout, found.names)
+            kinds = {name: kind for name, kind in wanted.items() if name in found.names}
+            for name, kind in kinds.items():
+                if not _is_of_kind(found.field(name).type, kind):
+                    raise TableError(
+                        f"{path.name}, column {name}: expected {_PARQUET_KINDS[kind]}, got {found.field(name).type}; "
+                        "convert the column."
+                    )
+            table = file.read(columns=list(kinds))
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path.name}: expected a Parquet file, got {error}; write it again.") from error
-    _refuse_missing_columns(path, layout, file.schema_arrow.names)
-    for name in names:
-        if name not in file.schema_arrow.names:
-            continue
-        kind, found = layout.columns[name], file.schema_arrow.field(name).type
-        if not _is_of_kind(found, kind):
-            raise TableError(f"{path.name}, column {name}: expected {kind.value}, got {found}; convert the column.")
-    return file
+    rows = pd.DataFrame({name: _from_parquet(table[name], kind) for name, kind in kinds.items()})
+    rows = rows.assign(source=f"{path.name}, row", position=np.arange(1, len(rows) + 1))
+    for name, kind in kinds.items():
+        if kind == DAY:
+            refuse_first(rows, rows[name] != rows[name].dt.normalize(), name, "a day without a time")
+        elif kind == MOMENT:
+            refuse_first(rows, rows[name].isna(), name, "a time with its zone")
+    return _complete(rows, wanted)
 
 
-def _is_of_kind(found: pa.DataType, kind: Kind) -> bool:
-    if kind is Kind.DAY:
+def _is_of_kind(found: pa.DataType, kind: str) -> bool:
+    if kind == DAY:
         return bool(pat.is_date(found) or (pat.is_timestamp(found) and found.tz is None))
-    if kind is Kind.MOMENT:
+    if kind == MOMENT:
         return bool(pat.is_timestamp(found) and found.tz is not None)
-    if kind is Kind.TEXT:
+    if kind == TEXT:
         text = found.value_type if pat.is_dictionary(found) else found
         return bool(pat.is_string(text) or pat.is_large_string(text))
     return bool(pat.is_integer(found) or pat.is_floating(found) or pat.is_decimal(found))
+
+
+def _from_parquet(column: pa.ChunkedArray, kind: str) -> pd.Series:
+    if kind == MOMENT:
+        return _in_utc(column.to_pandas())
+    if kind == TEXT:
+        return column.cast(pa.string()).to_pandas().astype("str")
+    return column.cast(pa.timestamp("us") if kind == DAY else pa.float64(), safe=False).to_pandas()
 
 
 def _in_utc(moments: pd.Series) -> pd.Series:
@@ -260,24 +273,17 @@ def _in_utc(moments: pd.Series) -> pd.Series:
     return moments.dt.tz_convert("UTC").dt.ceil("us").dt.as_unit("us")
 
 
-_PARQUET_READERS = {
-    Kind.DAY: lambda column: column.cast(pa.timestamp("us"), safe=False).to_pandas(),
-    Kind.MOMENT: lambda column: _in_utc(column.to_pandas()),
-    Kind.TEXT: lambda column: column.cast(pa.string()).to_pandas().astype("str"),
-    Kind.NUMBER: lambda column: column.cast(pa.float64(), safe=False).to_pandas(),
-}
+def _complete(rows: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Count one a row where a file has no counts, and put all columns into the layout's order."""
+    absent = dict.fromkeys((name for name in layout if name not in rows), 1.0)
+    return rows.assign(**absent)[[*layout, "source", "position"]]
 
 
-def _complete(rows: pd.DataFrame, layout: TableLayout) -> pd.DataFrame:
-    """Fill in the optional columns that a file lacks, and put all into the layout's order."""
-    absent = {name: value for name, value in layout.optional.items() if name not in rows}
-    return rows.assign(**absent)[[*layout.columns, "source", "position"]]
-
-
-def _refuse_missing_columns(path: Path, layout: TableLayout, got: Sequence[str]) -> None:
-    missing = [name for name in layout.required if name not in got]
+def _refuse_missing_columns(path: Path, layout: Layout, got: Sequence[str]) -> None:
+    required = [name for name, kind in layout.items() if kind != COUNT]
+    missing = [name for name in required if name not in got]
     if missing:
         raise TableError(
-            f"{path.name}: expected the columns {', '.join(layout.required)}, got {', '.join(got) or 'none'} "
+            f"{path.name}: expected the columns {', '.join(required)}, got {', '.join(got) or 'none'} "
             f"(missing: {', '.join(missing)}); rename or add them."
         )

@@ -1,7 +1,7 @@
 """Weeks of a panel: what a forecaster predicts, what a portfolio earns, and what both know when they decide."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,17 +79,10 @@ class WeeklyBars:
 
     def select(self, mask: np.ndarray) -> "WeeklyBars":
         """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
-        return WeeklyBars(
-            self.weeks.select(mask),
-            self.symbols,
-            self.tradable[mask],
-            self.momentum[mask],
-            self.volatility[mask],
-            self.realized[mask],
-            self.gap[mask],
-            self.held_return[mask],
-            None if self.signals is None else self.signals[mask],
-        )
+        of_weeks = ("tradable", "momentum", "volatility", "realized", "gap", "held_return")
+        kept = {name: getattr(self, name)[mask] for name in of_weeks}
+        signals = None if self.signals is None else self.signals[mask]
+        return replace(self, weeks=self.weeks.select(mask), signals=signals, **kept)
 
     def until(self, cutoff_date: datetime.date) -> "WeeklyBars":
         """Keep the weeks that end on or before `cutoff_date`."""
@@ -107,13 +100,7 @@ def _zero_if_unknown(returns: FloatArray) -> FloatArray:
 
 
 def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
-    """Give the returns of the `PAST_WEEKS` ISO weeks before each week, from weekly close to weekly close.
-
-    Parameters
-    ----------
-    panel : PricePanel
-    weeks : Weeks
-        Cut from the sessions of `panel`.
+    """Give the returns of the `PAST_WEEKS` ISO weeks before each week of a panel, from weekly close to weekly close.
 
     Returns
     -------
@@ -124,9 +111,8 @@ def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
     weekly_close, newest = _weekly_closes(panel, weeks)
     returns = np.full((PAST_WEEKS + len(weekly_close), len(panel.symbols)), np.nan)  # row i: until close i - PAST_WEEKS
     returns[PAST_WEEKS + 1 :] = weekly_close[1:] / weekly_close[:-1] - 1
-    past = np.arange(1, PAST_WEEKS + 1) + newest[:, None]  # (n_weeks, PAST_WEEKS)
-    result: FloatArray = returns[past]
-    return result
+    past: FloatArray = returns[np.arange(1, PAST_WEEKS + 1) + newest[:, None]]
+    return past
 
 
 def _weekly_closes(panel: PricePanel, weeks: Weeks) -> tuple[FloatArray, np.ndarray]:

@@ -14,17 +14,17 @@ from pydantic import Field
 from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray
 from brain_assets.configuration import ModelConfig
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
-from brain_assets.portfolio.policy import Act, Policy
+from brain_assets.portfolio.policy import Act, OnProgress, Policy
 from brain_assets.portfolio.rules import RULES
 from brain_assets.store.scaler import Scaler
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import LogitNetwork
 
-NETWORKS = "brain_assets.portfolio.networks"
+NETWORKS, TRAINING = "brain_assets.portfolio.networks", "brain_assets.portfolio.training"
 
 
 class ActorCriticConfig(ModelConfig):
@@ -60,6 +60,8 @@ class ActorCritic(Policy):
     """A policy whose logits are those of a network over what it sees of each asset."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
+    algorithm: ClassVar[str]
+    """Module whose ``make_model`` makes the algorithm of stable-baselines3."""
 
     @abstractmethod
     def network(self, config: Any) -> "LogitNetwork":
@@ -71,6 +73,16 @@ class ActorCritic(Policy):
 
         with torch.device("meta"):  # no memory, no numbers
             return {name: tuple(value.shape) for name, value in self.network(config).state_dict().items()}
+
+    def fit(
+        self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, Float32Array]:
+        """Train the network."""
+        make_model, bound = registry.load(self.algorithm).make_model, self.logit_bound(config)
+        weights: Mapping[str, Float32Array] = registry.load(TRAINING).learn(
+            make_model, weeks, config, rules, bound, progress, device
+        )
+        return weights
 
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
         """Act without exploring: the same observation, the same logits."""

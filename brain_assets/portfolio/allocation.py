@@ -18,8 +18,9 @@ from brain_assets.errors import AllocationError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.portfolio.backtest import CASH, backtest, weights_table
+from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.store.names import parse_snapshot_name, snapshot_name
 
 MAX_DATA_AGE_SESSIONS = 0
@@ -41,32 +42,22 @@ def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class WeekTargets:
-    """What each strategy would hold in a week; known at its decision time.
-
-    Attributes
-    ----------
-    week : CalendarWeek
-    last_session : datetime.date
-        Of the newest bar that was looked at.
-    table : DataFrame
-        A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
-        trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
-        trades nothing: its weights are those at the decision, and will be others at the open.
-    sources : mapping of str to str
-        Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
-        without an entry had none.
-    unknown : tuple of str
-        Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them.
-    left_out : tuple of str
-        Strategies without a target.
-    """
+    """What each strategy would hold in a week; known at its decision time."""
 
     week: CalendarWeek
     last_session: datetime.date
+    """Of the newest bar that was looked at."""
     table: pd.DataFrame
+    """A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
+    trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
+    trades nothing: its weights are those at the decision, and will be others at the open."""
     sources: Mapping[str, str]
+    """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
+    without an entry had none."""
     unknown: tuple[str, ...]
+    """Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them."""
     left_out: tuple[str, ...]
+    """Strategies without a target."""
 
     @property
     def data_age(self) -> int:
@@ -88,17 +79,8 @@ def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
 def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
     """Cut a panel at the decision time of a week, and refuse one that ends long before.
 
-    Parameters
-    ----------
-    panel : PricePanel
-    week : CalendarWeek
-    max_data_age : int
-        Sessions before the week of which no bar may be known.
-
-    Raises
-    ------
-    AllocationError
-        If the week is too short to be one, or more sessions before it have no bar.
+    Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
+    bar.
     """
     if not week.is_long_enough:
         raise AllocationError(
@@ -158,11 +140,12 @@ def decide_week(
 ) -> WeekTargets:
     """Give what each strategy would hold in a week.
 
+    Raises `AllocationError` if a family of policies has no snapshot from before the week.
+
     Parameters
     ----------
     known : PricePanel
         Bars and signals, from `until_decision`.
-    week : CalendarWeek
     years : sequence of int
         Those that a backtest of the week covers: the model portfolios start them in cash.
     sources : mapping of str to SnapshotSource
@@ -172,11 +155,6 @@ def decide_week(
         none at all, the forecasts are made.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
-
-    Raises
-    ------
-    AllocationError
-        If a family of policies has no snapshot from before the week.
     """
     forecasters, policies = (
         {family: source for family, source in sources.items() if registry.get(family).role == role}
@@ -232,10 +210,7 @@ def _silent(known: PricePanel) -> tuple[str, ...]:
 def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
     """Refuse targets that rest on a model that is older than so many days, or on momentum in the place of one.
 
-    Raises
-    ------
-    AllocationError
-        Naming each of them.
+    Raises `AllocationError` naming each of them.
     """
     ages = targets.model_ages
     old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]

@@ -17,6 +17,7 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError
 
 BASIS_POINT = 1e-4
+WEEKS_PER_YEAR = 52
 
 LOGIT_BOUND = 10.0
 """Logits of learned policies lie within it on both sides: 20 apart are as good as certain for a softmax."""
@@ -52,53 +53,31 @@ class TradingRules(ModelConfig):
 
 
 class StepResult(NamedTuple):
-    """One step of a portfolio, known in full at the week's last close.
-
-    Attributes
-    ----------
-    net_return : ndarray of float64, shape (...)
-        Return from the last close before the week to the week's last close, after costs.
-    held_after : ndarray of float64, shape (..., n_assets + 1)
-        Weights at the week's last close.
-    turnover : ndarray of float64, shape (...)
-        Dollars traded, bought and sold, over the value at the week's first open; in [0, 2]. Cash is not a trade.
-    cost : ndarray of float64, shape (...)
-        Share of the value at the first open that the trade cost.
-    """
+    """One step of a portfolio, known in full at the week's last close."""
 
     net_return: FloatArray
+    """Shape (...). Return from the last close before the week to the week's last close, after costs."""
     held_after: FloatArray
+    """Shape (..., n_assets + 1). Weights at the week's last close."""
     turnover: FloatArray
+    """Shape (...). Dollars traded, bought and sold, over the value at the week's first open; in [0, 2]. Cash is not a
+    trade."""
     cost: FloatArray
+    """Shape (...). Share of the value at the first open that the trade cost."""
 
 
 def project(weights: FloatArray, available: BoolArray, rules: TradingRules) -> FloatArray:
-    """Give the nearest weights, in Euclidean distance, that the rules allow.
+    """Give the nearest weights, in Euclidean distance, that the rules allow; (..., n_assets + 1), cash last.
 
     The exact projection onto {w >= 0, sum w = 1, cash >= min_cash, each asset <= max_weight, unavailable = 0}. Its
     optimality conditions are w_i = clip(v_i - tau, lower_i, upper_i) with the one tau that makes the sum 1. The sum
-    falls piecewise linearly in tau, so Newton's method, kept inside a bracket, ends in finitely many steps:
-    Cominetti, Mascarenhas & Silva (2014), "A Newton's method for the continuous quadratic knapsack problem",
-    Mathematical Programming Computation 6, 151-169.
+    falls piecewise linearly in tau, so Newton's method, kept inside a bracket, ends in finitely many steps: Cominetti,
+    Mascarenhas & Silva (2014), "A Newton's method for the continuous quadratic knapsack problem", Mathematical
+    Programming Computation 6, 151-169.
 
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (..., n_assets + 1)
-        Of order 1; cash is last. Where they obey the rules already, they come back unchanged.
-    available : ndarray of bool, shape (..., n_assets)
-        Broadcasts against `weights`.
-    rules : TradingRules
-
-    Returns
-    -------
-    ndarray of float64, shape (..., n_assets + 1)
-        Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)`` for weights of order 1. A solution always exists,
-        since cash has no upper bound.
-
-    Raises
-    ------
-    BrainAssetsError
-        When a weight is not finite.
+    `weights` are of order 1, and come back unchanged where they obey the rules already; `available` is (..., n_assets),
+    and broadcasts. Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)``. A solution always exists, since cash has
+    no upper bound. Raises `BrainAssetsError` when a weight is not finite.
     """
     n_columns = weights.shape[-1]
     values = weights.reshape(-1, n_columns)
@@ -150,22 +129,8 @@ def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
 def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
     """Turn logits into the weights to trade to: softmax over what is available and cash, then `project`.
 
-    Parameters
-    ----------
-    logits : ndarray of float, shape (..., n_assets + 1)
-        Any finite numbers, cash last; only differences matter. Those of unavailable assets are ignored.
-    available : ndarray of bool, shape (..., n_assets)
-        Known at decision time.
-    rules : TradingRules
-
-    Returns
-    -------
-    ndarray of float64, shape (..., n_assets + 1)
-
-    Raises
-    ------
-    BrainAssetsError
-        When a logit is not finite.
+    `logits` are any finite numbers, (..., n_assets + 1), cash last, of which only differences matter; those of
+    unavailable assets are ignored. Raises `BrainAssetsError` when one is not finite.
     """
     softmax = np.array(logits, dtype=np.float64)
     np.copyto(softmax[..., :-1], -math.inf, where=~available)
@@ -176,17 +141,7 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
 
 
 def equal_weight(available: BoolArray, rules: TradingRules) -> FloatArray:
-    """Give the same weight to each available asset, as far as the rules allow; the rest is cash.
-
-    Parameters
-    ----------
-    available : ndarray of bool, shape (..., n_assets)
-    rules : TradingRules
-
-    Returns
-    -------
-    ndarray of float64, shape (..., n_assets + 1)
-    """
+    """Give the same weight to each asset available, (..., n_assets), as far as the rules allow; the rest is cash."""
     weights = np.zeros((*available.shape[:-1], available.shape[-1] + 1))
     weights[..., :-1] = available / np.maximum(available.sum(axis=-1, keepdims=True), 1)
     return project(weights, available, rules)
@@ -202,7 +157,7 @@ def all_cash(n_assets: int) -> FloatArray:
 def drift(held_assets: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Give the weights of assets at the first open, (..., n_assets), and the growth of the portfolio until then, (...).
 
-    Both arguments have shape (..., n_assets) and are those of `step`, held weights without cash.
+    Both arguments are (..., n_assets), those of `step`; held weights without cash.
     """
     at_open = held_assets * gap
     growth = 1.0 + at_open.sum(axis=-1)
@@ -233,10 +188,6 @@ def step(
         Last close of the week over its first open, minus 1; 0 where nothing is traded.
     rules : TradingRules
         Only `cost_bps` is used: `target` is taken as it is.
-
-    Returns
-    -------
-    StepResult
     """
     target_assets = target[..., :-1]
     at_open, growth_to_open = drift(held[..., :-1], gap)

@@ -1,10 +1,11 @@
 """Out-of-sample returns of strategies, all from one piece of arithmetic, after the same costs, on the same weeks."""
 
+from __future__ import annotations
+
 import datetime
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,36 +16,29 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, Known, benchmark_strategies
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
 from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
+from brain_assets.portfolio.weights_table import write_weights
 from brain_assets.store.names import snapshot_name
-from brain_assets.store.snapshot import ModelSnapshot
 
-CASH = "cash"
-"""Name of what is not invested, beside the symbols."""
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 
 class BacktestResult(NamedTuple):
-    """What strategies earned, and which snapshots traded.
-
-    Attributes
-    ----------
-    table : DataFrame
-        A row a week and strategy: week_start, strategy, net_return, turnover, weights (JSON: symbol -> weight traded to
-        at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close.
-    used : mapping of str to tuple of str
-        Policy family -> names of the snapshots that traded, oldest first; none: the family is not in the table.
-    latest : mapping of str to ModelSnapshot
-        Policy family -> the newest snapshot that traded.
-    """
+    """What strategies earned, and which snapshots traded."""
 
     table: pd.DataFrame
+    """A row a week and strategy: week_start, strategy, net_return, turnover, weights (JSON: symbol -> weight traded to
+    at the week's first open, cash under ``cash``; zeros left out). Known at the week's last close."""
     used: Mapping[str, tuple[str, ...]]
+    """Policy family -> names of the snapshots that traded, oldest first; none: the family is not in the table."""
     latest: Mapping[str, ModelSnapshot]
+    """Policy family -> the newest snapshot that traded."""
 
 
 class _Traders(NamedTuple):
@@ -71,6 +65,9 @@ def backtest(
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
     its own. Where no policy trades there is nothing to compare: only equal weight is there.
 
+    Raises `TableError` if the years have no complete week, or a policy follows a forecaster that the forecasts do not
+    have.
+
     Parameters
     ----------
     panel : PricePanel
@@ -86,15 +83,6 @@ def backtest(
     other_seeds : mapping of str to mapping, optional
         Policy family -> number of a seed -> the trainings with it, each a strategy of its own (see
         `brain_assets.portfolio.seeds`). A seed is left out unless it has a training beside each snapshot that trades.
-
-    Returns
-    -------
-    BacktestResult
-
-    Raises
-    ------
-    TableError
-        If the years have no complete week, or a policy follows a forecaster that the forecasts do not have.
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
@@ -122,12 +110,13 @@ def backtest(
     held: dict[str, FloatArray] = {}
     for rows, assets in _universes(next(iter(weeks.values())).available):
         part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
-        known = Known(
+        known = BaselineInputs(
             next(iter(part.values())),
             {forecaster: each.forecast for forecaster, each in part.items()},
             past_returns[rows][:, :, assets],
         )
-        before = {name: _among(assets, each) for name, each in held.items()}
+        columns = [*assets, -1]  # in the arrays of all assets, cash last
+        before = {name: each[columns] for name, each in held.items()}
         runs = {
             name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES), before.get(name))
             for name, baseline in rules.items()
@@ -136,7 +125,9 @@ def backtest(
             own_weeks = part[registry.get(snapshots[0].family).forecaster]
             runs[name] = run_policies(snapshots, choice[rows], own_weeks, before.get(name))
         tables += [_table(name, run, known.weeks) for name, run in runs.items()]
-        held = {name: _among_all(assets, run.held, len(bars.symbols)) for name, run in runs.items()}
+        for name, run in runs.items():
+            held[name] = np.zeros(len(bars.symbols) + 1)
+            held[name][columns] = run.held
     table = pd.concat(tables)
     used = {
         family: tuple(snapshot_name(snapshots[position].cutoff_date) for position in np.unique(choice[choice >= 0]))
@@ -167,10 +158,6 @@ def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
     Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and the
     last digits of a week would tell how many symbols are listed after it.
 
-    Parameters
-    ----------
-    available : ndarray of bool, shape (n_weeks, n_assets)
-
     Returns
     -------
     list of (slice, ndarray of int64)
@@ -184,19 +171,6 @@ def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
         assets = np.flatnonzero(seen[start])
         universes.append((slice(int(start), int(end)), assets if len(assets) else np.zeros(1, dtype=np.int64)))
     return universes
-
-
-def _among(assets: IntArray, held: FloatArray) -> FloatArray:
-    """Give the weights of some assets, and of cash; (n_assets + 1,)."""
-    weights: FloatArray = held[[*assets, -1]]
-    return weights
-
-
-def _among_all(assets: IntArray, held: FloatArray, n_assets: int) -> FloatArray:
-    """Undo `_among`; the other assets weigh nothing."""
-    weights = np.zeros(n_assets + 1)
-    weights[[*assets, -1]] = held
-    return weights
 
 
 def _has_model(bars: WeeklyBars, forecasts: pd.DataFrame, family: str) -> BoolArray:
@@ -240,17 +214,6 @@ def _table(name: str, run: StrategyRun, weeks: MarketWeeks) -> pd.DataFrame:
             "strategy": pd.array([name] * len(weeks), dtype="str"),
             "net_return": run.net_return,
             "turnover": run.turnover,
-            "weights": pd.array([_weights_json(weights, weeks.symbols) for weights in run.weights], dtype="str"),
+            "weights": pd.array([write_weights(weights, weeks.symbols) for weights in run.weights], dtype="str"),
         }
     )
-
-
-def weights_table(texts: pd.Series) -> pd.DataFrame:
-    """Read weights as the table stores them: a row a text, a column a symbol as they first come, `CASH` last."""
-    table = pd.DataFrame([json.loads(text) for text in texts]).fillna(0.0)
-    symbols = [name for name in table.columns if name != CASH]
-    return table.reindex(columns=[*symbols, CASH], fill_value=0.0).astype(np.float64)
-
-
-def _weights_json(weights: FloatArray, symbols: tuple[str, ...]) -> str:
-    return json.dumps({name: float(w) for name, w in zip((*symbols, CASH), weights, strict=True) if w > 0})

@@ -6,9 +6,12 @@ A rule chooses as a policy does: from what is known at decision time, under the 
 all of them through the weeks (`brain_assets.portfolio.strategy.run_strategy`).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,33 +19,33 @@ from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.portfolio import arithmetic, many_assets
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.strategy import Choose, follow
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.market_weeks import MarketWeeks
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class BaselineInputs:
     """What rules may look at; a row a week, known at its decision time except where `MarketWeeks` says otherwise."""
 
     weeks: MarketWeeks
     """`forecast` is not looked at: `forecasts` has those of every family."""
-
     forecasts: Mapping[str, FloatArray]
     """Forecaster family -> forecast weekly returns, (n_weeks, n_assets); finite where available."""
-
     past_returns: FloatArray
     """`brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)."""
 
 
-Rule = Callable[[Known, TradingRules], Choose]
+Rule = Callable[[BaselineInputs, TradingRules], Choose]
 
 
-def equal_weight(known: Known, rules: TradingRules) -> Choose:
+def equal_weight(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Hold the same of each available asset, set right every week."""
     return follow(arithmetic.equal_weight(known.weeks.available, rules))
 
 
-def buy_and_hold(known: Known, rules: TradingRules) -> Choose:
+def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
 
     The order "trade nothing" is given at decision time; what it comes to is what the weights have drifted to by the
@@ -63,7 +66,7 @@ def buy_and_hold(known: Known, rules: TradingRules) -> Choose:
     return choose
 
 
-def top_third(scores: FloatArray, known: Known, rules: TradingRules) -> Choose:
+def top_third(scores: FloatArray, known: BaselineInputs, rules: TradingRules) -> Choose:
     """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column."""
     available = known.weeks.available
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
@@ -72,7 +75,7 @@ def top_third(scores: FloatArray, known: Known, rules: TradingRules) -> Choose:
     return follow(arithmetic.equal_weight(chosen & available, rules))
 
 
-def momentum_top_third(known: Known, rules: TradingRules) -> Choose:
+def momentum_top_third(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Hold the third of the assets with the highest 4-week momentum."""
     return top_third(known.weeks.momentum, known, rules)
 
@@ -82,7 +85,7 @@ def forecast_top_third(family: str) -> Rule:
     return lambda known, rules: top_third(known.forecasts[family], known, rules)
 
 
-def minimum_variance(known: Known, rules: TradingRules) -> Choose:
+def minimum_variance(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Hold what varied least together over the past 52 weeks: covariance shrunk as by Ledoit & Wolf (2004)."""
     from skfolio.moments import LedoitWolf
     from skfolio.optimization import MeanRisk
@@ -103,7 +106,7 @@ def minimum_variance(known: Known, rules: TradingRules) -> Choose:
     return _by_past_returns(known, rules, weigh)
 
 
-def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
+def hierarchical_risk_parity(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Share out risk down a tree of assets that moved together over the past 52 weeks (López de Prado 2016)."""
     from skfolio.cluster import HierarchicalClustering
     from skfolio.optimization import SchurComplementary
@@ -125,7 +128,7 @@ def hierarchical_risk_parity(known: Known, rules: TradingRules) -> Choose:
     return _by_past_returns(known, rules, weigh)
 
 
-def _by_past_returns(known: Known, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
+def _by_past_returns(known: BaselineInputs, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
     from threadpoolctl import ThreadpoolController
 
@@ -152,12 +155,9 @@ class Baseline:
     """A rule, and what a reader of results calls it."""
 
     rule: Rule
-
     label: str
-
     forecaster: str | None = None
     """Family of the forecasts that it needs; None: none."""
-
     drifts: bool = False
     """Whether it trades to what it holds after the drift to the week's first open: its weights are known then only."""
 

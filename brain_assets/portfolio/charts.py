@@ -1,8 +1,12 @@
 """The pictures of a report, as data: the page and Dagster's metadata draw the same numbers from the same `Chart`."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +15,10 @@ from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.forecast_figures import SOURCE_KINDS, ForecasterFigures
-from brain_assets.portfolio.learning_curves import LearningCurve
-from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.learning_curves import LearningCurve
+    from brain_assets.portfolio.report import PolicyFigures, Report, StrategyFigures
 
 Point = float | str
 Values = tuple[float | None, ...]
@@ -35,9 +41,6 @@ STRATEGY_COLORS: Mapping[str, str] = {
 
 FORECASTER_COLORS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", "momentum": GRAY}
 
-FURTHER_COLORS = ("#117733", "#882255", "#332288", "#AA4499", "#44AA99", "#999933", "#661100", "#6699CC")
-"""Of families that are not ours, after Tol: taken in turn, by name."""
-
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#bbbbbb")
 AREA_COLORS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
@@ -55,25 +58,16 @@ class Series:
 
     kind: str
     """``line``, ``area`` (areas stack), ``bar``, ``band`` (between `low` and `high`) or ``marker``."""
-
     name: str
-
     x: tuple[Point, ...]
     """Dates as ``2020-01-06``, numbers or names, the same kind throughout a chart."""
-
     y: Values
-
     color: str
-
     low: Values | None = None
     """Of a band, or of an interval around bars and markers."""
-
     high: Values | None = None
-
     dashed: bool = False
-
     bold: bool = False
-
     legend: bool = True
     """Whether the legend names it."""
 
@@ -84,28 +78,18 @@ class Chart:
 
     key: str
     """Names it in the page and in metadata."""
-
     title: str
-
     note: str
-
     y_label: str
-
     series: tuple[Series, ...]
-
     x_label: str = ""
-
     x_kind: str = "date"
     """``date``, ``number`` (whole numbers) or ``name``."""
-
     log: bool = False
-
     percent: bool = False
     """Whether `y` is a share to be shown in percent."""
-
     stacked: bool = False
     """Whether bars stand on each other, not beside each other."""
-
     zero_line: float | None = None
     """Where a thin line marks what is nothing."""
 
@@ -115,9 +99,7 @@ class ChartGroup:
     """Charts that belong together."""
 
     title: str
-
     charts: tuple[Chart, ...]
-
     folded: tuple[Chart, ...] = ()
     """Shown on demand."""
 
@@ -156,57 +138,58 @@ def report_charts(report: Report) -> tuple[ChartGroup, ...]:
 
 
 def _colors(ours: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Give each name a colour: its own, or the next of `FURTHER_COLORS`."""
-    further = dict(zip(sorted(set(names) - set(ours)), cycle(FURTHER_COLORS), strict=False))
+    """Give each name a colour: its own, or the next further one, in the order of names."""
+    further = {name: _further_color(number) for number, name in enumerate(sorted(set(names) - set(ours)))}
     return {name: ours.get(name) or further[name] for name in names}
+
+
+def _further_color(number: int) -> str:
+    """Give the colours of families that are not ours, one after the other: steps of the golden ratio round all hues."""
+    parts = colorsys.hls_to_rgb((0.3 + number * 0.618034) % 1.0, 0.3 + 0.15 * (number % 3), 0.6)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def _strategy_colors(report: Report) -> dict[str, str]:
     return _colors(STRATEGY_COLORS, [each.name for each in report.strategies])
 
 
-def _rounded(values: FloatArray, digits: int) -> Values:
+def _rounded(values: Iterable[float], digits: int) -> Values:
     """Round to decimals: a picture shows no more, and a page of ten years is half the size."""
-    return tuple(round(float(value), digits) if np.isfinite(value) else None for value in values)
+    return tuple(round(float(value), digits) if math.isfinite(value) else None for value in values)
+
+
+def _ends(found: Sequence[metrics.Estimate], digits: int) -> tuple[Values, Values]:
+    """Give the low and the high ends of intervals."""
+    return _rounded([each.low for each in found], digits), _rounded([each.high for each in found], digits)
 
 
 def _weeks(report: Report) -> tuple[str, ...]:
-    return tuple(str(week) for week in report.weeks)
+    return tuple(map(str, report.weeks))
 
 
 def _wealth(net_returns: FloatArray) -> FloatArray:
     return np.cumprod(1.0 + net_returns, axis=0, dtype=np.float64)
 
 
-def _line(strategy: StrategyFigures, weeks: tuple[str, ...], values: Values, color: str) -> Series:
-    in_front = strategy.is_policy or strategy.name == EQUAL_WEIGHT
-    return Series(
-        "line",
-        strategy.label,
-        weeks,
-        values,
-        color,
-        dashed=not in_front,
-        bold=in_front,
-    )
-
-
-def _front_last(strategies: Sequence[StrategyFigures]) -> list[StrategyFigures]:
-    """Draw equal weight and then policies last, so that they lie on top."""
-    return sorted(strategies, key=lambda each: (each.is_policy, each.name == EQUAL_WEIGHT))
+def _lines(report: Report, figure: Callable[[FloatArray], FloatArray]) -> list[Series]:
+    """Draw a line a strategy; equal weight and then policies come last, so that they lie on top."""
+    colors, lines = _strategy_colors(report), []
+    for each in sorted(report.strategies, key=lambda each: (each.is_policy, each.name == EQUAL_WEIGHT)):
+        front = each.is_policy or each.name == EQUAL_WEIGHT
+        values = _rounded(figure(each.net_returns), 4)
+        color = colors[each.name]
+        lines.append(Series("line", each.label, _weeks(report), values, color, dashed=not front, bold=front))
+    return lines
 
 
 def _equity(report: Report) -> Chart:
     weeks, colors = _weeks(report), _strategy_colors(report)
-    bands = tuple(_seed_band(policy, weeks, colors[policy.name]) for policy in report.policies if policy.n_seeds > 1)
-    lines = [
-        _line(each, weeks, _rounded(_wealth(each.net_returns), 4), colors[each.name])
-        for each in _front_last(report.strategies)
-    ]
+    bands = [_seed_band(policy, weeks, colors[policy.name]) for policy in report.policies if policy.n_seeds > 1]
     note = "After costs, log scale; value at the end of each week."
     if bands:
         note += " The bands run from the worst to the best training seed."
-    return Chart("equity", "What one dollar became", note, "value of one dollar", (*bands, *lines), log=True)
+    series = (*bands, *_lines(report, _wealth))
+    return Chart("equity", "What one dollar became", note, "value of one dollar", series, log=True)
 
 
 def _seed_band(policy: PolicyFigures, weeks: tuple[str, ...], color: str) -> Series:
@@ -216,24 +199,19 @@ def _seed_band(policy: PolicyFigures, weeks: tuple[str, ...], color: str) -> Ser
 
 
 def _drawdowns(report: Report) -> Chart:
-    weeks, colors = _weeks(report), _strategy_colors(report)
-    lines = [
-        _line(each, weeks, _rounded(metrics.drawdowns(each.net_returns), 4), colors[each.name])
-        for each in _front_last(report.strategies)
-    ]
-    note = "Zero is a new high; the start counts as one."
-    title = "How far below its highest value each strategy was"
-    return Chart("drawdowns", title, note, "below the highest value", tuple(lines), percent=True)
+    title, note = "How far below its highest value each strategy was", "Zero is a new high; the start counts as one."
+    series = tuple(_lines(report, metrics.drawdowns))
+    return Chart("drawdowns", title, note, "below the highest value", series, percent=True)
 
 
 def _weights(report: Report, strategy: StrategyFigures) -> Chart:
     weeks, (names, values) = _weeks(report), strategy.weights
-    symbols, cash = names[:-1], values[:, -1]
+    symbols = names[:-1]
     shown = symbols if len(symbols) <= MAX_SYMBOLS + 1 else symbols[:MAX_SYMBOLS]
     parts = [(name, values[:, position]) for position, name in enumerate(shown)]
     if len(shown) < len(symbols):
         parts.append((f"{len(symbols) - len(shown)} others", values[:, len(shown) : -1].sum(axis=1)))
-    parts.append(("cash", cash))
+    parts.append(("cash", values[:, -1]))
     colors = (*AREA_COLORS[: len(parts) - 1], AREA_COLORS[-1])
     return Chart(
         f"weights_{strategy.name}",
@@ -248,46 +226,34 @@ def _weights(report: Report, strategy: StrategyFigures) -> Chart:
     )
 
 
-def _bars(
-    report: Report, key: str, title: str, note: str, y_label: str, values: Sequence[float], percent: bool
-) -> Chart:
-    colors = _strategy_colors(report)
-    series = tuple(
-        Series("bar", each.label, (each.label,), _rounded(np.array([value]), 5), colors[each.name], legend=False)
-        for each, value in zip(report.strategies, values, strict=True)
-    )
-    return Chart(key, title, note, y_label, series, x_kind="name", percent=percent)
-
-
 def _turnover(report: Report) -> Chart:
-    note = "Dollars bought and sold in a year, over the value."
-    values = [each.turnover for each in report.strategies]
-    return _bars(report, "turnover", "How much each strategy trades", note, "times the value, a year", values, False)
+    note, values = "Dollars bought and sold in a year, over the value.", [each.turnover for each in report.strategies]
+    bars = _bars(report, values)
+    return Chart("turnover", "How much each strategy trades", note, "times the value, a year", bars, x_kind="name")
 
 
 def _costs(report: Report) -> Chart:
     note = f"At {report.cost_bps:g} basis points of every dollar traded."
-    values = [each.cost_drag for each in report.strategies]
-    return _bars(report, "costs", "What costs take", note, "annual return lost", values, True)
+    bars = _bars(report, [each.cost_drag for each in report.strategies])
+    return Chart("costs", "What costs take", note, "annual return lost", bars, x_kind="name", percent=True)
+
+
+def _bars(report: Report, values: Sequence[float]) -> tuple[Series, ...]:
+    colors = _strategy_colors(report)
+    return tuple(
+        Series("bar", each.label, (each.label,), _rounded([value], 5), colors[each.name], legend=False)
+        for each, value in zip(report.strategies, values, strict=True)
+    )
 
 
 def _rank_correlations(forecasters: Sequence[ForecasterFigures], colors: Mapping[str, str]) -> Chart:
-    spread = 0.22
     series = []
     for position, each in enumerate(forecasters):
-        offset = spread * (position - (len(forecasters) - 1) / 2)
+        offset = 0.22 * (position - (len(forecasters) - 1) / 2)
+        years = tuple(round(year + offset, 2) for year in each.by_year)
         found = list(each.by_year.values())
-        series.append(
-            Series(
-                "marker",
-                each.label,
-                tuple(round(year + offset, 2) for year in each.by_year),
-                _rounded(np.array([estimate.value for estimate in found]), 4),
-                colors[each.name],
-                _rounded(np.array([estimate.low for estimate in found]), 4),
-                _rounded(np.array([estimate.high for estimate in found]), 4),
-            )
-        )
+        values = _rounded([estimate.value for estimate in found], 4)
+        series.append(Series("marker", each.label, years, values, colors[each.name], *_ends(found, 4)))
     return Chart(
         "rank_correlation",
         "How well forecasts rank the symbols, by year",
@@ -302,6 +268,8 @@ def _rank_correlations(forecasters: Sequence[ForecasterFigures], colors: Mapping
 def _calibration(forecaster: ForecasterFigures, color: str) -> Chart:
     x = tuple(float(each.number) for each in forecaster.deciles)
     realized = [each.realized for each in forecaster.deciles]
+    earned = _rounded([each.value for each in realized], 6)
+    forecast = _rounded([each.forecast for each in forecaster.deciles], 6)
     return Chart(
         f"calibration_{forecaster.name}",
         f"What came after {forecaster.label}'s forecasts, by decile",
@@ -309,23 +277,8 @@ def _calibration(forecaster: ForecasterFigures, color: str) -> Chart:
         "with skill rise to the right; well-sized ones lie on the line.",
         "return of a week, less the mean",
         (
-            Series(
-                "bar",
-                "realized",
-                x,
-                _rounded(np.array([each.value for each in realized]), 6),
-                color,
-                _rounded(np.array([each.low for each in realized]), 6),
-                _rounded(np.array([each.high for each in realized]), 6),
-            ),
-            Series(
-                "line",
-                "forecast",
-                x,
-                _rounded(np.array([each.forecast for each in forecaster.deciles]), 6),
-                BLACK,
-                bold=True,
-            ),
+            Series("bar", "realized", x, earned, color, *_ends(realized, 6)),
+            Series("line", "forecast", x, forecast, BLACK, bold=True),
         ),
         x_label="decile of the forecast, lowest to highest",
         x_kind="number",
@@ -336,7 +289,7 @@ def _calibration(forecaster: ForecasterFigures, color: str) -> Chart:
 def _sources(forecaster: ForecasterFigures) -> Chart:
     years = tuple(float(year) for year in forecaster.sources)
     series = tuple(
-        Series("bar", kind, years, _rounded(np.array(shares), 4), color)
+        Series("bar", kind, years, _rounded(shares, 4), color)
         for kind, color in zip(SOURCE_KINDS, SOURCE_COLORS, strict=True)
         if any(shares := [found.get(kind, 0.0) for found in forecaster.sources.values()])
     )
@@ -358,7 +311,7 @@ def _learning(family: str, curves: Sequence[LearningCurve]) -> Chart:
             "line" if len(curve.steps) > 1 else "marker",
             str(curve.year),
             curve.steps,
-            _rounded(np.array(curve.values), 5),
+            _rounded(curve.values, 5),
             _shade(position / max(len(curves) - 1, 1)),
         )
         for position, curve in enumerate(curves)

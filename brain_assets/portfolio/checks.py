@@ -5,23 +5,17 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.backtest import growth, weights_table
+from brain_assets.portfolio.backtest import growth
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark
 from brain_assets.portfolio.seeds import family_of_seed
+from brain_assets.portfolio.weights_table import weights_table
 from brain_assets.verdict import Verdict, listed
 
 ROUNDING = 1e-9
 
 
 def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
-    """Check weights against the trading rules.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (n, n_assets + 1)
-        Traded to, cash last.
-    rules : TradingRules
-    """
+    """Check weights traded to, (n, n_assets + 1), cash last, against the trading rules."""
     assets, cash = weights[:, :-1], weights[:, -1]
     broken = {
         "are not finite": ~np.isfinite(weights).all(axis=1),

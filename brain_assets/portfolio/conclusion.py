@@ -1,12 +1,16 @@
 """What can be concluded from a report and what cannot, a sentence each, made from its figures alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from brain_assets.forecasting.walkforward import MOMENTUM
-from brain_assets.portfolio.forecast_figures import ForecasterFigures
-from brain_assets.portfolio.metrics import Estimate
-from brain_assets.portfolio.report import Report, StrategyFigures
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.forecast_figures import ForecasterFigures
+    from brain_assets.portfolio.metrics import Estimate
+    from brain_assets.portfolio.report import Report, StrategyFigures
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"
@@ -23,7 +27,6 @@ class Conclusion(NamedTuple):
 
     can: str
     """What the figures show, beyond chance."""
-
     cannot: str
     """What they leave open."""
 

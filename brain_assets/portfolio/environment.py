@@ -1,21 +1,22 @@
-"""The market as a gymnasium environment: one portfolio, one week a step.
+"""The market as an environment: many portfolios at once, a week a step, behind stable-baselines3's `VecEnv` interface.
 
 An episode is a run of consecutive weeks that starts all in cash. Its end is a truncation, never a termination: the
-market goes on, and so does the value of what is held. `brain_assets.portfolio.vectorized` steps many episodes at once
-through the same arithmetic.
+market goes on, and so does the value of what is held. An episode that ends is started anew in the same step: the
+observation returned is the new episode's first, the old one's last is ``info["terminal_observation"]``.
 """
+# ruff: noqa: TID253 - a subclass needs its base; loaded by `brain_assets.registry.load` alone
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from brain_assets.arrays import Float32Array, FloatArray, IntArray
-from brain_assets.errors import ConfigError
+from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, StepResult, TradingRules
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
 from brain_assets.store.scaler import Scaler
@@ -23,144 +24,127 @@ from brain_assets.store.scaler import Scaler
 REWARD_SCALE = 100.0
 
 
-@dataclass(frozen=True)
-class EnvConfig:
-    """What an episode is."""
+class VectorizedPortfolioEnv(VecEnv):
+    """`n_envs` portfolios in the same market, each in an episode of its own.
 
-    rules: TradingRules = field(default_factory=TradingRules)
-    """What may be held, and what a trade costs."""
+    Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
+    asset and one for cash (last), each over their bound `logit_bound`. Reward: 100 * log(1 + net return of the week).
+    ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
+    true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
 
-    episode_weeks: int = 52
-    """Weeks in an episode; at least 1. All weeks, where there are fewer."""
-
-    logit_bound: float = LOGIT_BOUND
-    """Logit that an action of 1 stands for; more than 0, at most `LOGIT_BOUND`."""
-
-    signal_scale: float = SIGNAL_SCALE
-    """Standard deviation of the signals in an observation."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.logit_bound <= LOGIT_BOUND:
-            raise ConfigError(
-                f"logit_bound: expected more than 0, at most {LOGIT_BOUND:g}, got {self.logit_bound}; correct it."
-            )
-        if self.episode_weeks < 1:
-            raise ConfigError(f"episode_weeks: expected at least 1, got {self.episode_weeks}.")
-
-
-class Market:
-    """The weeks with all that both environments ask of them; holds no state of an episode.
-
-    Parameters
-    ----------
-    weeks : MarketWeeks
-    scaler : Scaler
-        From `fit_observation_scaler`, on the training weeks.
-    config : EnvConfig
+    `scaler` is from `fit_observation_scaler`, on the training weeks; `signal_scale` is the standard deviation of the
+    signals in an observation. An episode has `episode_weeks`; all weeks, where there are fewer.
     """
 
-    def __init__(self, weeks: MarketWeeks, scaler: Scaler, config: EnvConfig) -> None:
-        self.weeks = weeks
-        self.rules = config.rules
-        self.logit_bound = config.logit_bound
-        self.episode_weeks = min(config.episode_weeks, len(weeks))
-        self.n_starts = len(weeks) - self.episode_weeks + 1
-        self._builder = ObservationBuilder(weeks, scaler, config.rules, config.signal_scale)
-        limit = np.float32(self._builder.limit)
-        self.observation_space = gymnasium.spaces.Box(-limit, limit, (self._builder.size,), np.float32)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (weeks.n_assets + 1,), np.float32)
+    render_mode: str | None = None
 
-    def observe(self, week: int | IntArray, held: FloatArray) -> Float32Array:
-        """Give what is seen at the decision time of `week`.
+    def __init__(
+        self,
+        weeks: MarketWeeks,
+        scaler: Scaler,
+        n_envs: int,
+        rules: TradingRules,
+        *,
+        episode_weeks: int = 52,
+        logit_bound: float = LOGIT_BOUND,
+        signal_scale: float = SIGNAL_SCALE,
+    ) -> None:
+        self._weeks, self._rules, self._logit_bound = weeks, rules, logit_bound
+        self._episode_weeks = min(episode_weeks, len(weeks))
+        self._n_starts = len(weeks) - self._episode_weeks + 1
+        self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
+        limit = np.float32(self._builder.limit)
+        super().__init__(
+            n_envs,
+            gymnasium.spaces.Box(-limit, limit, (self._builder.size,), np.float32),
+            gymnasium.spaces.Box(-1.0, 1.0, (weeks.n_assets + 1,), np.float32),
+        )
+        self._random = np.random.default_rng()
+        self._actions: npt.NDArray[np.floating] = np.zeros((n_envs, weeks.n_assets + 1))
+        self.start: IntArray = np.zeros(n_envs, dtype=np.int64)
+        """First week of each running episode."""
+        self._week = self.start.copy()
+        self.week_before: IntArray = self.start.copy()
+        """Week that each portfolio went through in the last step."""
+        self._held: FloatArray = np.tile(arithmetic.all_cash(weeks.n_assets), (n_envs, 1))
+        self._episode_reward: FloatArray = np.zeros(n_envs)
+
+    def observation(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
+        """Give observations again, from their weeks and the weights held that stood in them."""
+        return self._builder.rebuild(np.minimum(week, len(self._weeks) - 1), weight_held)
+
+    def _observe(self, week: IntArray, held: FloatArray) -> Float32Array:
+        """Give what is seen at the decision time of weeks.
 
         After the last week nothing is known of the next: its market features stand in for those to come.
         """
-        return self._builder.build(np.minimum(week, len(self.weeks) - 1), held)
+        return self._builder.build(np.minimum(week, len(self._weeks) - 1), held)
 
-    def observe_again(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
-        """Give what `observe` gave, from the weights held as they stand in it; see `ObservationBuilder.rebuild`."""
-        return self._builder.rebuild(np.minimum(week, len(self.weeks) - 1), weight_held)
+    def _start_episodes(self, which: BoolArray) -> None:
+        start = self._random.integers(self._n_starts, size=int(which.sum()))
+        self.start[which] = start
+        self._week[which] = start
+        self._held[which] = arithmetic.all_cash(self._weeks.n_assets)
+        self._episode_reward[which] = 0.0
 
-    def step(
-        self, week: int | IntArray, held: FloatArray, action: npt.NDArray[np.floating]
-    ) -> tuple[FloatArray, StepResult]:
-        """Trade to what the action says and earn the week; shapes (...), (..., n_assets + 1), (..., n_assets + 1).
+    def reset(self) -> Float32Array:
+        """Start all episodes, at random weeks."""
+        if self._seeds[0] is not None:
+            self._random = np.random.default_rng(self._seeds[0])
+        self._reset_seeds()
+        self._reset_options()
+        self._start_episodes(np.ones(self.num_envs, dtype=np.bool_))
+        return self._observe(self._week, self._held)
 
-        Returns
-        -------
-        ndarray of float64, shape (...)
-            Rewards: 100 * log(1 + net return).
-        StepResult
-        """
-        weeks = self.weeks
-        logits = action.astype(np.float64) * self.logit_bound
-        target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), self.rules)
+    def step_async(self, actions: npt.NDArray[np.floating]) -> None:
+        """Take note of the actions; shape (n_envs, n_assets + 1)."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Float32Array, FloatArray, BoolArray, list[dict[str, Any]]]:
+        """Trade every portfolio to what its action says and earn the week; episodes that ended start anew."""
+        week, weeks, rules = self._week, self._weeks, self._rules
+        logits = self._actions.astype(np.float64) * self._logit_bound
+        target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), rules)
         gap, weekly_return = weeks.gap.take(week, axis=0), weeks.weekly_return.take(week, axis=0)
-        result = arithmetic.step(held, gap, target, weekly_return, self.rules)
-        return REWARD_SCALE * np.log1p(result.net_return), result
-
-    def check_start(self, start: object) -> int:
-        """Give the first week of an episode back, or say why none can start there."""
-        if isinstance(start, int | np.integer) and 0 <= start < self.n_starts:
-            return int(start)
-        raise ConfigError(f"start: expected a week from 0 to {self.n_starts - 1}, got {start!r}; correct the options.")
-
-
-class PortfolioEnv(gymnasium.Env[Float32Array, npt.NDArray[np.floating]]):
-    """One portfolio in the market, a week a step.
-
-    Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
-    asset and one for cash (last), each over their bound. Reward: 100 * log(1 + net return of the week). ``info``
-    holds ``net_return``, ``turnover`` and ``cost`` of the step, and ``week``, the position it was taken in.
-
-    Parameters
-    ----------
-    weeks : MarketWeeks
-    scaler : Scaler
-        From `fit_observation_scaler`, on the training weeks.
-    config : EnvConfig, optional
-    """
-
-    metadata = {"render_modes": []}  # noqa: RUF012 (declared by gymnasium)
-
-    def __init__(self, weeks: MarketWeeks, scaler: Scaler, config: EnvConfig | None = None) -> None:
-        self._market = Market(weeks, scaler, config or EnvConfig())
-        self.observation_space = self._market.observation_space
-        self.action_space = self._market.action_space
-        self._start_episode(0)
-
-    def _start_episode(self, start: int) -> None:
-        self._week = start
-        self._last_week = start + self._market.episode_weeks - 1
-        self._held = arithmetic.all_cash(self._market.weeks.n_assets)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float32Array, dict[str, Any]]:
-        """Start an episode at a random week, or at ``options={"start": week}``.
-
-        Raises
-        ------
-        ConfigError
-            When no episode can start at that week.
-        """
-        super().reset(seed=seed)
-        start = (options or {}).get("start")
-        if start is None:
-            start = self.np_random.integers(self._market.n_starts)
-        self._start_episode(self._market.check_start(start))
-        return self._market.observe(self._week, self._held), {"week": self._week}
-
-    def step(self, action: npt.NDArray[np.floating]) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
-        """Take the portfolio through a week; see the class for what goes in and out."""
-        reward, result = self._market.step(self._week, self._held, action)
-        info = {
-            "week": self._week,
-            "net_return": float(result.net_return),
-            "turnover": float(result.turnover),
-            "cost": float(result.cost),
-        }
-        truncated = self._week >= self._last_week
-        self._week += 1
+        result = arithmetic.step(self._held, gap, target, weekly_return, rules)
+        reward = REWARD_SCALE * np.log1p(result.net_return)
         self._held = result.held_after
-        return self._market.observe(self._week, self._held), float(reward), False, truncated, info
+        self.week_before = week.copy()
+        self._week += 1
+        self._episode_reward += reward
+        done = self._week - self.start >= self._episode_weeks
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if done.any():
+            self._end_episodes(done, infos)
+        return self._observe(self._week, self._held), reward, done, infos
+
+    def _end_episodes(self, done: BoolArray, infos: list[dict[str, Any]]) -> None:
+        """Fill the infos of ended episodes and start them anew."""
+        ended = np.flatnonzero(done)
+        last = self._observe(self._week[ended], self._held[ended])
+        for position, observation in zip(ended.tolist(), last, strict=True):
+            infos[position] = {
+                "terminal_observation": observation,
+                "TimeLimit.truncated": True,
+                "episode": {"r": float(self._episode_reward[position]), "l": self._episode_weeks},
+            }
+        self._start_episodes(done)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Give an attribute of this object once for each environment asked for."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refuse: the environments are rows of arrays, not objects with attributes."""
+        raise NotImplementedError(f"cannot set {attr_name!r}: the environments are rows of arrays; make a new one.")
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+        """Refuse: the environments are rows of arrays, not objects with methods."""
+        raise NotImplementedError(f"cannot call {method_name!r}: the environments are rows of arrays.")
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:  # noqa: ARG002
+        """Say that none is wrapped."""
+        return [False] * len(list(self._get_indices(indices)))

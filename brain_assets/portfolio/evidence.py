@@ -3,18 +3,22 @@
 The numbers are of the policy as it acts, without exploring, on the weeks that it learned from.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import MARKET_FEATURES, varied_in_training
-from brain_assets.portfolio.strategy import StrategyRun
 from brain_assets.store.scaler import Scaler
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.market_weeks import MarketWeeks
+    from brain_assets.portfolio.strategy import StrategyRun
 
 AT_BOUND = 0.99
 """A logit is at its bound from this share of it on."""
@@ -31,27 +35,13 @@ MIN_TURNOVER = 1e-3
 def policy_evidence(
     run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: MarketWeeks, rules: TradingRules
 ) -> dict[str, float]:
-    """Measure what a policy did.
+    """Measure what a policy did, from its run and the logits, (n_weeks, n_assets + 1), from which it decided.
 
-    Parameters
-    ----------
-    run : StrategyRun
-    logits : ndarray of float, shape (n_weeks, n_assets + 1)
-        From which it decided, cash last.
-    logit_bound : float or None
-        Bound of the logits, both sides; None: there is none.
-    weeks : MarketWeeks
-    rules : TradingRules
-
-    Returns
-    -------
-    dict of str to float
-        ``mean_turnover``: dollars traded over the value at the week's first open, mean over all weeks but the first,
-        which buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute differences between its
-        weights and those of equal weight, cash included; mean over all weeks, in [0, 1]. Where logits have a bound
-        also ``action_spread``: standard deviation of the logits of the available assets, mean over the weeks with two
-        or more (0 if there is none); and ``saturation``: share of the logits of available assets that are at a bound,
-        in [0, 1].
+    ``mean_turnover``: dollars traded over the value at the week's first open, mean over all weeks but the first, which
+    buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute differences between its weights and
+    those of equal weight, cash included; mean over all weeks, in [0, 1]. Where logits have a bound (on both sides) also
+    ``action_spread``: standard deviation of the logits of the available assets, mean over the weeks with two or more (0
+    if there is none); and ``saturation``: share of the logits of available assets that are at a bound.
     """
     available = weeks.available
     apart = np.abs(run.weights - equal_weight(available, rules)).sum(axis=1) / 2
@@ -71,18 +61,7 @@ def policy_evidence(
 
 
 def degeneracy(training: Mapping[str, Any]) -> str | None:
-    """Say why a policy is degenerate.
-
-    Parameters
-    ----------
-    training : mapping
-        ``metadata["training"]`` of its snapshot.
-
-    Returns
-    -------
-    str or None
-        One sentence; None: it is not.
-    """
+    """Say why a policy is degenerate, from ``metadata["training"]`` of its snapshot; None: it is not."""
     distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
     saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
     if distance < MIN_DISTANCE:
@@ -104,17 +83,6 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
 
 
 def neutral_signals(scaler: Scaler) -> list[str]:
-    """Name the signals that say nothing: not known in any training week, or without any difference between assets.
-
-    Parameters
-    ----------
-    scaler : Scaler
-        From `brain_assets.portfolio.observations.fit_observation_scaler`.
-
-    Returns
-    -------
-    list of str
-        In the order of `brain_assets.market.signals.SIGNALS`.
-    """
+    """Name the signals that say nothing: not known in any training week, or without any difference between assets."""
     varied = dict(zip(MARKET_FEATURES, varied_in_training(scaler), strict=True))
     return [name for name in SIGNALS if not varied[name]]

@@ -24,21 +24,14 @@ SOURCE_KINDS = (YEAR_BEFORE, OLDER, NO_MODEL)
 
 
 class Decile(NamedTuple):
-    """Symbols that a forecaster ranked alike, week by week; returns are a week's, less their week's mean.
-
-    Attributes
-    ----------
-    number : int
-        1: the lowest forecasts of their week; 10: the highest.
-    forecast : float
-        Mean.
-    realized : Estimate
-        Mean over the weeks.
-    """
+    """Symbols that a forecaster ranked alike, week by week; returns are a week's, less their week's mean."""
 
     number: int
+    """1: the lowest forecasts of their week; 10: the highest."""
     forecast: float
+    """Mean."""
     realized: Estimate
+    """Mean over the weeks."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +39,14 @@ class ForecasterFigures:
     """What a forecaster's own forecasts were worth; what momentum stood in for it does not count."""
 
     name: str
-
     label: str
-
     n_weeks: int
     """Weeks with a rank correlation."""
-
     rank_correlation: Estimate
     """Mean over weeks of Spearman's, over the symbols."""
-
     by_year: Mapping[int, Estimate]
-
     deciles: tuple[Decile, ...]
     """Empty for momentum, which forecasts no return."""
-
     sources: Mapping[int, Mapping[str, float]]
     """Year -> share of all forecasts by kind of source (`SOURCE_KINDS`); empty for momentum, which needs none."""
 
@@ -67,15 +54,7 @@ class ForecasterFigures:
 def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
     """Measure forecasters and momentum on the weeks that a model forecast; where none did, momentum alone on all.
 
-    Parameters
-    ----------
-    forecasts : DataFrame
-        Walk-forward forecasts, in any order.
-
-    Returns
-    -------
-    tuple of ForecasterFigures
-        Without a forecaster that never had a model; empty if there are no forecasts.
+    A forecaster that never had a model is left out; empty if there are no forecasts.
     """
     if forecasts.empty:
         return ()

@@ -1,17 +1,15 @@
 """How models learned, from the metadata of their snapshots."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.store.names import cutoff_of_year
 
-
-class MetadataSource(Protocol):
-    """What is asked of a storage; `brain_assets.store.storage.SnapshotLocalStorage` is one."""
-
-    def read_metadata(self, cutoff_date: Any) -> dict[str, Any] | None:
-        """Read a snapshot's metadata; None: it is not there."""
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
 
 
 @dataclass(frozen=True)
@@ -19,22 +17,18 @@ class LearningCurve:
     """One training; known once it is over, on the snapshot's cut-off or later."""
 
     family: str
-
     year: int
     """Of the snapshot."""
-
     steps: tuple[float, ...]
     """Epochs of a forecaster, environment steps of a policy."""
-
     values: tuple[float, ...]
     """Forecaster: validation loss over that of predicting zero, so below 1 is better than nothing. Policy: mean reward
     of an episode, 100 x log growth."""
-
     by_epoch: bool
     """Whether it is of a forecaster."""
 
 
-def read_learning_curves(storages: Mapping[str, MetadataSource], years: Sequence[int]) -> list[LearningCurve]:
+def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> list[LearningCurve]:
     """Read the curves of some partition years, by family; snapshots that are not there, or did not learn, have none."""
     curves = []
     for family, storage in storages.items():

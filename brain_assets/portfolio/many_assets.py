@@ -16,24 +16,10 @@ MANY_ASSETS = 2 * PAST_WEEKS
 
 
 def minimum_variance(past: FloatArray, budget: float, max_weight: float) -> FloatArray:
-    """Minimize the variance, the covariance shrunk as by Ledoit & Wolf (2004).
+    """Minimize the variance of returns, (n_weeks, n_assets), the covariance shrunk as by Ledoit & Wolf (2004).
 
-    Parameters
-    ----------
-    past : ndarray of float64, shape (n_weeks, n_assets)
-    budget : float
-        Sum of the weights; at most n_assets * max_weight.
-    max_weight : float
-        Of an asset; none is below 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_assets,)
-
-    Raises
-    ------
-    BrainAssetsError
-        If the solver finds no solution.
+    Weights sum to `budget`, which is at most n_assets * max_weight; none is below 0. Raises `BrainAssetsError` if the
+    solver finds no solution.
     """
     import cvxpy
     from sklearn.covariance import ledoit_wolf_shrinkage
@@ -66,20 +52,11 @@ def _unsolved(past: FloatArray, budget: float, max_weight: float, found: str) ->
 
 
 def hierarchical_risk_parity(past: FloatArray) -> FloatArray:
-    """Share out risk down a tree of assets that moved together (López de Prado 2016).
+    """Share out risk down a tree of assets that moved together (López de Prado 2016); the weights sum to 1.
 
     The leaves stay in the order of the tree, as in the paper. To seek the best order among all that the tree allows, as
-    is done for few assets, takes minutes a week for a few thousand.
-
-    Parameters
-    ----------
-    past : ndarray of float64, shape (n_weeks, n_assets)
-        Each asset has moved.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_assets,)
-        They sum to 1.
+    is done for few assets, takes minutes a week for a few thousand. Each asset of `past`, (n_weeks, n_assets), has
+    moved.
     """
     apart = past - past.mean(axis=0)
     variance = (apart**2).sum(axis=0)

@@ -1,6 +1,6 @@
 """What a portfolio needs to know of each week: the input of the environments, of training and of backtests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,44 +12,34 @@ from brain_assets.market.weekly import WeeklyBars
 
 KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
 KNOWN_AT_CLOSE = ("gap", "weekly_return")
+BY_WEEK_AND_ASSET = (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals", "available")
 
 
 @dataclass(frozen=True, eq=False)
 class MarketWeeks:
     """Consecutive weeks of a market, one row a week; arrays are float64 of shape (n_weeks, n_assets) unless said.
 
-    Raises
-    ------
-    TableError
-        On construction, when shapes, types or values are not as described here.
+    Raises `TableError` on construction, when shapes, types or values are not as described here.
     """
 
     week_start: DateArray
     """First session of each week, ascending; datetime64[D], shape (n_weeks,)."""
-
     symbols: tuple[str, ...]
     """Names of the assets, length n_assets: the order of every second axis."""
-
     forecast: FloatArray
     """Forecast of the weekly return, from whichever source. Finite where available; known at decision time."""
-
     momentum: FloatArray
     """4-week momentum. Finite where available; known at decision time."""
-
     volatility: FloatArray
     """Standard deviation of the last 20 daily log returns, >= 0. Finite where available; known at decision time."""
-
     signals: FloatArray
     """What news and filings said, in the order of `brain_assets.market.signals.SIGNALS`; shape (n_weeks, n_assets, 7).
     NaN: not known, which is neutral. Known at decision time."""
-
     available: BoolArray
     """Whether the asset may be held in the week; bool; known at decision time."""
-
     gap: FloatArray
     """First open over the last close before the week, minus 1; known at the first open. Always finite: 0 carries the
     last price forward where nothing was traded."""
-
     weekly_return: FloatArray
     """Last close over first open, minus 1; known at the last close. Always finite, as `gap`."""
 
@@ -100,52 +90,21 @@ class MarketWeeks:
 
     def select(self, weeks: BoolArray | IntArray | slice) -> "MarketWeeks":
         """Keep the weeks that a mask, positions or a slice of the first axis says."""
-        return MarketWeeks(
-            week_start=self.week_start[weeks],
-            symbols=self.symbols,
-            forecast=self.forecast[weeks],
-            momentum=self.momentum[weeks],
-            volatility=self.volatility[weeks],
-            signals=self.signals[weeks],
-            available=self.available[weeks],
-            gap=self.gap[weeks],
-            weekly_return=self.weekly_return[weeks],
-        )
+        kept = {name: getattr(self, name)[weeks] for name in BY_WEEK_AND_ASSET}
+        return replace(self, week_start=self.week_start[weeks], **kept)
 
     def select_assets(self, assets: IntArray) -> "MarketWeeks":
         """Keep the assets at some positions of the second axis."""
-        return MarketWeeks(
-            week_start=self.week_start,
-            symbols=tuple(self.symbols[asset] for asset in assets),
-            forecast=self.forecast[:, assets],
-            momentum=self.momentum[:, assets],
-            volatility=self.volatility[:, assets],
-            signals=self.signals[:, assets],
-            available=self.available[:, assets],
-            gap=self.gap[:, assets],
-            weekly_return=self.weekly_return[:, assets],
-        )
+        kept = {name: getattr(self, name)[:, assets] for name in BY_WEEK_AND_ASSET}
+        return replace(self, symbols=tuple(self.symbols[asset] for asset in assets), **kept)
 
 
 def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
-    """Put together what a portfolio needs to know.
+    """Put together what a portfolio needs to know; `forecast` is (n_weeks, n_assets), NaN where there is none.
 
-    Parameters
-    ----------
-    bars : WeeklyBars
-    forecast : ndarray of float64, shape (n_weeks, n_assets)
-        Forecast weekly returns, in the order of `bars`; NaN where there is none.
-
-    Returns
-    -------
-    MarketWeeks
-        A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
-        volatility are known then: nothing about the week itself decides it, and no signal does.
-
-    Raises
-    ------
-    TableError
-        When the panel of the bars came without signals.
+    A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
+    volatility are known then: nothing about the week itself decides it, and no signal does. Raises `TableError` when
+    the panel of the bars came without signals.
     """
     if bars.signals is None:
         raise TableError(
@@ -178,10 +137,7 @@ def require_forecaster(forecasts: pd.DataFrame, family: str) -> None:
 def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> FloatArray:
     """Give one column of a forecasts table in the order of `bars`; (n_weeks, n_assets), NaN where there is no row.
 
-    Raises
-    ------
-    TableError
-        If the table has no such column.
+    Raises `TableError` if the table has no such column.
     """
     require_forecaster(forecasts, column)
     wide = forecasts.pivot(index="week_start", columns="symbol", values=column)

@@ -5,17 +5,20 @@ Measures are skfolio's where it has them; resampling is arch's. What cannot be t
 moved) is NaN, never 0.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.portfolio.arithmetic import BASIS_POINT
-from brain_assets.portfolio.strategy import WEEKS_PER_YEAR
-from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.trials import Trial
 
 N_RESAMPLES = 2000
 """Draws behind an interval: its ends move by a few hundredths of its width from seed to seed."""
@@ -56,17 +59,7 @@ class Estimate(NamedTuple):
 
 
 def annual_return(net_returns: FloatArray) -> FloatArray:
-    """Give the geometric mean return a year.
-
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks, ...)
-        Weekly, above -1.
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-    """
+    """Give the geometric mean return a year of weekly returns above -1, (n_weeks, ...); shape (...)."""
     growth: FloatArray = np.expm1(np.log1p(net_returns).mean(axis=0) * WEEKS_PER_YEAR)
     return growth
 
@@ -82,14 +75,7 @@ def volatility(net_returns: FloatArray) -> FloatArray:
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
     """Give weekly mean over sample standard deviation, times the root of 52, risk-free rate 0 (Sharpe 1994).
 
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks, ...)
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-        NaN where returns do not differ from week to week.
+    From (n_weeks, ...) to (...); NaN where returns do not differ from week to week.
     """
     spread = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
     moves = spread > 1e-12  # below is what rounding leaves of equal returns
@@ -126,12 +112,7 @@ def annual_turnover(turnover: FloatArray) -> float:
 def cost_drag(net_returns: FloatArray, turnover: FloatArray, cost_bps: float) -> float:
     """Give the annual return that the same trades would have had without costs, less the one that they had.
 
-    Parameters
-    ----------
-    net_returns, turnover : ndarray of float64, shape (n_weeks,)
-        Turnover in shares of the value at the first open, where costs are taken from it.
-    cost_bps : float
-        Of every dollar traded.
+    Both arrays are (n_weeks,); turnover is in shares of the value at the first open, where costs are taken from it.
     """
     gross = (1.0 + net_returns) / (1.0 - turnover * cost_bps * BASIS_POINT) - 1.0
     return float(annual_return(gross) - annual_return(net_returns))
@@ -140,18 +121,8 @@ def cost_drag(net_returns: FloatArray, turnover: FloatArray, cost_bps: float) ->
 def resample(series: FloatArray, statistic: Statistic, seed: int = SEED) -> FloatArray:
     """Draw the series anew, in blocks of weeks, the same weeks for all (stationary bootstrap, Politis & Romano 1994).
 
-    The mean block length is arch's estimate (Politis & White 2004), the longest over the series, rounded up.
-
-    Parameters
-    ----------
-    series : ndarray of float64, shape (n_weeks, n_series)
-        Finite; at least `MIN_WEEKS` weeks.
-    statistic : callable
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (`N_RESAMPLES`, n_figures)
+    The mean block length is arch's estimate (Politis & White 2004), the longest over the series, rounded up. `series`
+    are finite, (at least `MIN_WEEKS`, n_series); gives (`N_RESAMPLES`, n_figures).
     """
     draws = _draws(len(series), block_length(series), seed)
     return np.stack([statistic(series[weeks]) for weeks in draws])
@@ -178,16 +149,7 @@ def block_length(series: FloatArray) -> int:
 def estimates(series: FloatArray, statistic: Statistic) -> list[Estimate]:
     """Give each figure of a statistic with the middle 95 % of what it comes to on resampled weeks.
 
-    Parameters
-    ----------
-    series : ndarray of float64, shape (n_weeks, n_series)
-        Finite. Fewer than `MIN_WEEKS` weeks: there are no intervals.
-    statistic : callable
-
-    Returns
-    -------
-    list of Estimate
-        One a figure.
+    `series` are finite, (n_weeks, n_series); with fewer than `MIN_WEEKS` weeks there are no intervals.
     """
     values = statistic(series)
     if len(series) < MIN_WEEKS:
@@ -198,17 +160,9 @@ def estimates(series: FloatArray, statistic: Statistic) -> list[Estimate]:
 
 
 def mean_estimates(values: FloatArray) -> list[Estimate]:
-    """Give the mean of weekly series with their intervals.
+    """Give the mean of weekly series, (n_weeks, n_series), with their intervals.
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_weeks, n_series)
-        NaN: no value that week, left out of its own series.
-
-    Returns
-    -------
-    list of Estimate
-        One a series; NaN where a series has no value at all.
+    NaN is no value that week, left out of its own series; a series without any has NaN as its mean.
     """
     found = [Estimate(float("nan"), float("nan"), float("nan"))] * values.shape[1]
     known = np.isfinite(values)
@@ -232,12 +186,7 @@ class Performance(NamedTuple):
 def performance(net_returns: FloatArray, yardstick: int) -> Performance:
     """Measure strategies with intervals, all on the same resampled weeks, so that differences are paired.
 
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks, n_strategies)
-        Finite.
-    yardstick : int
-        Column that the others are compared with; its own difference is 0.
+    `net_returns` are finite, (n_weeks, n_strategies); `yardstick` is the column that the others are compared with.
     """
 
     def figures(drawn: FloatArray) -> FloatArray:
@@ -252,14 +201,7 @@ def performance(net_returns: FloatArray, yardstick: int) -> Performance:
 def probabilistic_sharpe_ratio(net_returns: FloatArray) -> float:
     """Give the probability that the true Sharpe ratio is above 0, skew and fat tails counted (Bailey & López de Prado).
 
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks,)
-
-    Returns
-    -------
-    float
-        NaN with fewer than three weeks, or returns that do not move. Weeks count as independent.
+    Weeks, (n_weeks,), count as independent. NaN with fewer than three, or returns that do not move.
     """
     from skfolio.measures import probabilistic_sharpe_ratio as probability
 
@@ -271,18 +213,8 @@ def deflated_sharpe_ratio(net_returns: FloatArray, trial_sharpe_ratios: FloatArr
 
     That best follows from the number and the variance of the trials (Bailey & López de Prado 2014, equations 1 and 2).
     One trial: `probabilistic_sharpe_ratio`. Trials count as independent, so many alike make the figure too low.
-
-    Parameters
-    ----------
-    net_returns : ndarray of float64, shape (n_weeks,)
-        Of the strategy that was chosen.
-    trial_sharpe_ratios : ndarray of float64, shape (n_trials,)
-        Weekly, not annual, of every configuration tried, the chosen one too; see `weekly_sharpe_ratios`.
-
-    Returns
-    -------
-    float
-        NaN if no trial is known, or where `probabilistic_sharpe_ratio` is.
+    `trial_sharpe_ratios` are weekly, of every configuration tried, the chosen one too (`weekly_sharpe_ratios`). NaN if
+    none is known, or where `probabilistic_sharpe_ratio` is.
     """
     from skfolio.measures import deflated_sharpe_ratio as probability
 
@@ -292,17 +224,9 @@ def deflated_sharpe_ratio(net_returns: FloatArray, trial_sharpe_ratios: FloatArr
 
 
 def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
-    """Give the weekly Sharpe ratio of every configuration tried, over all years that it has.
+    """Give the weekly Sharpe ratio of every configuration tried, over all years that it has, (n_configurations,).
 
-    Parameters
-    ----------
-    trials : sequence of Trial
-        Any number a family and configuration, one a year; a year without a week says nothing.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_configurations,)
-        In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
+    In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
     """
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in (trial for trial in trials if trial.n_weeks > 0):

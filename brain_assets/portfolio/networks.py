@@ -68,13 +68,6 @@ class LogitNetwork(nn.Module):
     """Logits of every asset and of cash: what a network does when it acts.
 
     They lie within ``logit_bound`` on both sides, or are cut off there by the environment.
-
-    Parameters
-    ----------
-    hidden : int
-        Width of the layers.
-    logit_bound : float
-        Bound of the logits, on both sides.
     """
 
     def __init__(self, hidden: int, logit_bound: float) -> None:
@@ -92,33 +85,14 @@ class LogitNetwork(nn.Module):
         return torch.cat([self.score(mixed).squeeze(-1), self.cash(pooled)], dim=1)  # [B, A + 1]
 
     def act(self, observation: Float32Array) -> Float32Array:
-        """Give logits without exploring: the same observation, the same logits.
-
-        Parameters
-        ----------
-        observation : ndarray of float32, shape (n_assets * N_FEATURES,)
-            From `ObservationBuilder.build`.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_assets + 1,)
-            For `brain_assets.portfolio.arithmetic.target_weights`.
-        """
+        """Give logits, (n_assets + 1,), without exploring: the same observation, the same logits."""
         with torch.no_grad():
             logits: Float32Array = self.logits(torch.from_numpy(observation).unsqueeze(0))[0].numpy()
         return logits
 
 
 class PpoNetwork(LogitNetwork):
-    """Logits, and a value of the state (used in training only).
-
-    Parameters
-    ----------
-    hidden : int
-        Width of the layers.
-    score_std : float
-        Standard deviation of the logits that exploration starts with.
-    """
+    """Logits, and a value of the state (used in training only); exploration starts with `score_std`, of logits."""
 
     def __init__(self, hidden: int = 32, score_std: float = 1.0) -> None:
         super().__init__(hidden, LOGIT_BOUND)
@@ -163,15 +137,7 @@ class ActionValueNetwork(nn.Module):
 
 
 class SacNetwork(LogitNetwork):
-    """Logits within bounds, and two estimates of what an action is worth (used in training only).
-
-    Parameters
-    ----------
-    hidden : int
-        Width of the layers.
-    logit_bound : float
-        Bound of the logits, on both sides.
-    """
+    """Logits within bounds, and two estimates of what an action is worth (used in training only)."""
 
     def __init__(self, hidden: int = 32, logit_bound: float = 3.0) -> None:
         super().__init__(hidden, logit_bound)

@@ -4,14 +4,20 @@ Layout: an observation has `N_FEATURES` numbers an asset, asset after asset, in 
 (SB3 takes it as such), float32, within ``[-limit, limit]``. All of it is known at the decision time of its week.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.store.scaler import Scaler, fit_scaler_by_column
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.market_weeks import MarketWeeks
 
 MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
 FEATURES = (*MARKET_FEATURES, "weight_held", "available")
@@ -74,22 +80,10 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
 
 
 def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
-    """Fit the scaler of the market features, on what is known of available assets in the training weeks.
+    """Fit the scaler of `MARKET_FEATURES`, on what is known of available assets in the training weeks.
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-        Of training only, at least one asset available in one week.
-
-    Returns
-    -------
-    Scaler
-        Of `MARKET_FEATURES`, in this order. A signal that is known nowhere has a mean of 0 and a scale of 1.
-
-    Raises
-    ------
-    TableError
-        When no asset is available in any week.
+    A signal that is known nowhere has a mean of 0 and a scale of 1. Raises `TableError` when no asset is available in
+    any week.
     """
     if not weeks.available.any():
         raise TableError("expected an asset available in some training week, got none; check the years and symbols.")
@@ -103,21 +97,10 @@ def varied_in_training(scaler: Scaler) -> BoolArray:
 
 
 def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float) -> Float32Array:
-    """Give the part of the observations that does not depend on the portfolio.
+    """Give the part of the observations that does not depend on the portfolio, (n_weeks, n_assets, 10).
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-        A row depends on that week's decision-time values alone.
-    scaler : Scaler
-        From `fit_observation_scaler`, on the training weeks.
-    signal_scale : float
-        Standard deviation of the signals; that of the other market features is 1.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_weeks, n_assets, 10)
-        `MARKET_FEATURES`.
+    A row depends on that week's decision-time values alone. `scaler` is from `fit_observation_scaler`, on the training
+    weeks; `signal_scale` is the standard deviation of the signals, that of the other market features is 1.
     """
     scaled = (_unscaled_features(weeks) - scaler.mean) / scaler.scale
     scaled[..., ~varied_in_training(scaler)] = 0.0
@@ -130,21 +113,8 @@ def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float)
 class ObservationBuilder:
     """Puts together what the policy sees at the decision time of a week.
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-    scaler : Scaler
-        From `fit_observation_scaler`, on the training weeks.
-    rules : TradingRules
-    signal_scale : float
-        See `market_observations`.
-
-    Attributes
-    ----------
-    size : int
-        Length of an observation: n_assets * `N_FEATURES`.
-    limit : float
-        Bound of every entry, both sides.
+    Arguments are those of `market_observations`; of the rules, the largest weight is used. An observation has ``size``
+    entries, n_assets * `N_FEATURES`, each within ``limit`` on both sides.
     """
 
     def __init__(self, weeks: MarketWeeks, scaler: Scaler, rules: TradingRules, signal_scale: float) -> None:
@@ -157,19 +127,10 @@ class ObservationBuilder:
         self._template[:, :, AVAILABLE] = weeks.available
 
     def build(self, week: int | IntArray, held: FloatArray) -> Float32Array:
-        """Give the observations of portfolios at the decision time of a week each.
+        """Give the observations of portfolios at the decision time of a week each, (..., n_assets * N_FEATURES), anew.
 
-        Parameters
-        ----------
-        week : int or ndarray of int, shape (...)
-            Positions in the weeks of the builder.
-        held : ndarray of float64, shape (..., n_assets + 1)
-            Weights at the last close before that week, cash last.
-
-        Returns
-        -------
-        ndarray of float32, shape (..., n_assets * N_FEATURES)
-            A new array.
+        `week` are positions in the weeks of the builder, (...); `held` the weights at the last close before, (...,
+        n_assets + 1), cash last.
         """
         observation = self._template.take(week, axis=0)
         np.multiply(held[..., :-1], self._per_weight, out=observation[..., WEIGHT_HELD], casting="same_kind")

@@ -1,9 +1,12 @@
 """A `Chart` as plotly draws it: plain data for plotly.js, which the page brings along."""
 
-import math
-from typing import Any
+from __future__ import annotations
 
-from brain_assets.portfolio.charts import Chart, Series
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.charts import Chart, Series
 
 
 def plotly_figure(chart: Chart) -> dict[str, Any]:
@@ -15,16 +18,11 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     value_axis: dict[str, Any] = {"automargin": True, "type": "log" if chart.log else "linear", "nticks": 8}
     if chart.percent:
         value_axis["tickformat"] = ",.1~%"
-    if chart.log:
-        value_axis |= {
-            "dtick": "D1" if _decades(chart) < 1.0 else "D2",
-            "tickformat": ",~g",
-        }  # all digits, or 1, 2 and 5
+    if chart.log:  # all digits, or 1, 2 and 5
+        value_axis |= {"dtick": "D1" if _decades(chart) < 1.0 else "D2", "tickformat": ",~g"}
         del value_axis["nticks"]
-    point_axis: dict[str, Any] = {
-        "automargin": True,
-        "type": {"date": "date", "name": "category"}.get(chart.x_kind, "-"),
-    }
+    kind = {"date": "date", "name": "category"}.get(chart.x_kind, "-")
+    point_axis: dict[str, Any] = {"automargin": True, "type": kind}
     if chart.x_kind == "number":
         point_axis |= {"type": "linear", "tickformat": "d", "nticks": 12, "showgrid": False, **_whole_ticks(chart)}
     if chart.x_label:
@@ -96,13 +94,5 @@ def _interval(series: Series) -> dict[str, Any]:
         ]
         for ends in (series.high, series.low)
     )
-    return {
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": above,
-            "arrayminus": below,
-            "width": 3,
-            "thickness": 1.2,
-        }
-    }
+    look = {"type": "data", "symmetric": False, "width": 3, "thickness": 1.2}
+    return {"error_y": {**look, "array": above, "arrayminus": below}}

@@ -36,10 +36,7 @@ def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutof
 
     Weeks in which nothing is available (before the first volatilities are known) are left out.
 
-    Raises
-    ------
-    TrainingError
-        If no week is left.
+    Raises `TrainingError` if no week is left.
     """
     bars = bars.until(cutoff_date)
     weeks = market_weeks(bars, forecast_matrix(bars, forecasts, registry.get(family).forecaster))
@@ -61,30 +58,12 @@ def train_policy_snapshot(
     on_progress: OnProgress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy.
+    """Train a policy on weeks from `training_weeks`.
 
-    Parameters
-    ----------
-    family : str
-        Name of a registered policy.
-    weeks : MarketWeeks
-        From `training_weeks`.
-    cutoff_date : datetime.date
-    config : ModelConfig
-        Of the family's class.
-    market : MarketNote
-        Where the weeks are from; goes into the metadata and onto the model card.
-    on_progress : callable, optional
-        Called with every point of the learning curve.
-    device : str, optional
-        From `brain_assets.device.resolve_device`.
-
-    Raises
-    ------
-    TrainingError
-        If the training fails, or gives other arrays than the family says.
-    PolicyError
-        If the policy's logits are none.
+    `config` is of the family's class; `market` goes into the metadata and onto the model card; `on_progress` is called
+    with every point of the learning curve; `device` is from `brain_assets.device.resolve_device`. Raises
+    `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the policy's
+    logits are none.
     """
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []

@@ -4,9 +4,11 @@ A policy gives logits; the platform checks them and turns them into target weigh
 `brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,9 @@ from brain_assets.store.checks import (
     check_metadata,
 )
 from brain_assets.store.scaler import check_scaler
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 N_THREADS = 1
 """Bits repeat at a fixed thread count only, and small networks are fastest at one."""
@@ -45,10 +49,8 @@ class PolicyProgress(NamedTuple):
 
     steps: int
     """Weeks lived through so far."""
-
     total_steps: int
     """Weeks to live through in all."""
-
     mean_episode_reward: float
     """Mean sum of rewards (100 * log growth, after costs) over the last episodes that ended, as many as run at once,
     exploration included; NaN while none has."""
@@ -73,59 +75,30 @@ BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)
 
 
 class Policy(registry.Family):
-    """A family of policies: one class in one file, registered by `brain_assets.registry.register`.
-
-    Attributes
-    ----------
-    forecaster : str
-        Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given.
-    """
+    """A family of policies: one class in one file, registered by `brain_assets.registry.register`."""
 
     role: ClassVar[Literal["forecaster", "policy"]] = "policy"
     forecaster: ClassVar[str]
+    """Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given."""
 
     @abstractmethod
     def fit(
         self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
     ) -> Mapping[str, Float32Array]:
-        """Learn from weeks that have all gone by.
+        """Learn from weeks that have all gone by, up to the cut-off, oldest first, and give the arrays of `layout`.
 
-        Parameters
-        ----------
-        weeks : MarketWeeks
-            Up to the cut-off, oldest first; all of them may be looked at.
-        config : ModelConfig
-            Of the family's ``Config``. The same weeks, config and device must give the same bytes.
-        rules : TradingRules
-        progress : callable
-            May be called with points of a learning curve.
-        device : str
-            ``cpu`` or ``cuda``.
-
-        Returns
-        -------
-        mapping of str to ndarray of float32
-            As `layout` says; empty where there is nothing to learn.
+        The same weeks, config and device (``cpu`` or ``cuda``) must give the same bytes. `progress` may be called with
+        points of a learning curve. Nothing to learn: give no array.
         """
 
     @abstractmethod
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
         """Prepare to decide some weeks, and give the function that does.
 
-        Parameters
-        ----------
-        arrays : mapping of str to ndarray
-            What `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`.
-        config : ModelConfig
-        weeks : MarketWeeks
-            Assets may be others, or more, than in training.
-
-        Returns
-        -------
-        callable
-            ``act(week, held)`` gives logits, (n_assets + 1,), cash last: any finite numbers, of which only differences
-            count, or -inf for an asset that shall not be held. It must look at nothing of the week that is known after
-            its decision time (see `MarketWeeks`), nor of later weeks.
+        `arrays` are what `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`; assets of
+        `weeks` may be others, or more, than in training. ``act(week, held)`` gives logits, (n_assets + 1,), cash last:
+        any finite numbers, of which only differences count, or -inf for an asset that shall not be held. It must look
+        at nothing of the week that is known after its decision time (see `MarketWeeks`), nor of later weeks.
         """
 
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
@@ -162,16 +135,7 @@ class Policy(registry.Family):
 
 
 class PolicyRunner:
-    """A trained policy that trades through weeks.
-
-    Parameters
-    ----------
-    policy : Policy
-    arrays : mapping of str to ndarray
-    config : ModelConfig
-    weeks : MarketWeeks
-    rules : TradingRules
-    """
+    """A trained policy that trades through weeks."""
 
     def __init__(
         self,
@@ -187,10 +151,7 @@ class PolicyRunner:
     def logits(self, week: int, held: FloatArray) -> FloatArray:
         """Ask for the logits of a week, (n_assets + 1,).
 
-        Raises
-        ------
-        PolicyError
-            If they are of another shape, or one is none.
+        Raises `PolicyError` if they are of another shape, or one is none.
         """
         logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
         n_logits = self._weeks.n_assets + 1
@@ -233,14 +194,8 @@ def run_policies(
 
     Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
 
-    Raises
-    ------
-    LookAheadError
-        If a week begins on or before the cut-off of its snapshot.
-    BrainAssetsError
-        If a snapshot was trained for other trading rules.
-    PolicyError
-        If a policy's logits are none.
+    Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
+    was trained for other trading rules; `PolicyError` if a policy's logits are none.
     """
     runners = []
     for position, snapshot in enumerate(snapshots):
@@ -252,18 +207,7 @@ def run_policies(
 def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
     """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
 
-    Parameters
-    ----------
-    snapshot : ModelSnapshot
-    weeks : MarketWeeks
-        Of its training.
-    n_weeks : int
-        How many, at the end.
-
-    Returns
-    -------
-    ndarray of float64, shape (at most n_weeks, n_assets + 1)
-        Cash last; starting from cash.
+    Starting from cash; (at most n_weeks, n_assets + 1), cash last.
     """
     last = weeks.select(slice(-n_weeks, None))
     return run_strategy(last, RULES, _runner(snapshot, last).choose).weights

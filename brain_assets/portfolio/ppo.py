@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from brain_assets import registry
-from brain_assets.arrays import Float32Array
 from brain_assets.configuration import require
 from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policy import OnProgress
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import PpoNetwork
@@ -51,6 +47,7 @@ class Ppo(ActorCritic):
 
     name, label, code_version = "ppo", "PPO", "5"
     Config = PpoConfig
+    algorithm = "brain_assets.portfolio.sb3_ppo"
     forecaster = "lstm"
     quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8, "batch_size": 52}
 
@@ -58,12 +55,3 @@ class Ppo(ActorCritic):
         """Build the network, untrained."""
         network: PpoNetwork = registry.load(NETWORKS).PpoNetwork(config.hidden, config.score_std)
         return network
-
-    def fit(
-        self, weeks: MarketWeeks, config: PpoConfig, rules: TradingRules, progress: OnProgress, device: str
-    ) -> Mapping[str, Float32Array]:
-        """Train the network."""
-        weights: Mapping[str, Float32Array] = registry.load("brain_assets.portfolio.sb3_ppo").train(
-            weeks, config, rules, progress, device
-        )
-        return weights

@@ -17,24 +17,14 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.observations import N_FEATURES, WEIGHT_HELD
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
 
 
 class MarketReplayBuffer(ReplayBuffer):
-    """SB3's `ReplayBuffer` for a `VectorizedPortfolioEnv`; whatever ends an episode is a truncation, never its end.
+    """SB3's `ReplayBuffer` for the environment `env`; whatever ends an episode is a truncation, never its end.
 
-    Parameters
-    ----------
-    buffer_size : int
-        Weeks, over all episodes.
-    observation_space, action_space : gymnasium.spaces.Space
-    device : torch.device or str
-    n_envs : int
-    optimize_memory_usage : bool
-        Of no effect: it does.
-    env : VectorizedPortfolioEnv
-        The one that is learned from.
+    `buffer_size` are weeks, over all episodes. `optimize_memory_usage` has no effect: it does.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
-from brain_assets.portfolio.backtest import CASH, weights_table
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
 from brain_assets.portfolio.forecast_figures import ForecasterFigures, measure_forecasts
 from brain_assets.portfolio.learning_curves import LearningCurve
@@ -27,20 +26,16 @@ from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.weights_table import CASH, weights_table
 
 
 class Weights(NamedTuple):
-    """What a strategy held at the first open of each week.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Symbols by mean weight, the largest first; cash last.
-    values : ndarray of float64, shape (n_weeks, n_names)
-    """
+    """What a strategy held at the first open of each week."""
 
     names: tuple[str, ...]
+    """Symbols by mean weight, the largest first; cash last."""
     values: FloatArray
+    """Shape (n_weeks, n_names)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,39 +43,26 @@ class StrategyFigures:
     """What a strategy did over all weeks of the report, after costs; figures a year have 52 weeks."""
 
     name: str
-
     label: str
-
     is_policy: bool
     """Whether it is that of a family of policies; else it is a benchmark strategy, or nobody knows it."""
-
     net_returns: FloatArray
     """(n_weeks,)"""
-
     annual_return: Estimate
-
     volatility: float
-
     sharpe: Estimate
-
     max_drawdown: float
     """A positive share."""
-
     calmar: float
     """NaN if the value never fell."""
-
     turnover: float
     """Dollars traded a year over the value."""
-
     cost_drag: float
     """Annual return that the costs took."""
-
     excess: Estimate
     """Annual return above equal weight's, on the same resampled weeks."""
-
     yearly: Mapping[int, float]
     """Year -> return."""
-
     weights: Weights
 
 
@@ -89,15 +71,11 @@ class PolicyFigures:
     """What is asked of a policy beyond what every strategy shows."""
 
     name: str
-
     label: str
-
     probabilistic_sharpe: float
     """Probability that the true Sharpe ratio is above 0."""
-
     deflated_sharpe: float
     """The same against the best of as many trials without skill; NaN: no trial is recorded."""
-
     seed_returns: FloatArray
     """Weekly net returns by training seed, (n_weeks, n_seeds); the first is the policy that the report shows."""
 
@@ -122,31 +100,21 @@ class Report:
     """Everything that a report shows; known after its last week."""
 
     market: MarketNote
-
     weeks: DateArray
     """First session of each week that strategies are compared on, (n_weeks,)."""
-
     years: IntArray
     """The year that each belongs to, (n_weeks,)."""
-
     weeks_left_out: int
     """Weeks that were traded by some strategies only."""
-
     strategies: tuple[StrategyFigures, ...]
     """Policies first."""
-
     policies: tuple[PolicyFigures, ...]
-
     n_trials: int
     """Policy configurations tried, as recorded; 0: none is recorded."""
-
     forecasters: tuple[ForecasterFigures, ...]
     """Those that forecast, momentum last."""
-
     curves: tuple[LearningCurve, ...]
-
     cost_bps: float
-
     block_length: int
     """Mean length, in weeks, of the blocks that strategies were resampled in."""
 
@@ -169,26 +137,10 @@ def build_report(
     trials: Sequence[Trial],
     market: MarketNote,
 ) -> Report:
-    """Put the figures together.
+    """Put the figures together, of `backtests` and `forecasts` of the years of the report, in any order.
 
-    Parameters
-    ----------
-    backtests, forecasts : DataFrame
-        Of the years of the report, in any order; see `brain_assets.portfolio.backtest` and
-        `brain_assets.forecasting.walkforward`.
-    curves : sequence of LearningCurve
-    trials : sequence of Trial
-        Every policy configuration tried, whatever its years.
-    market : MarketNote
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    TableError
-        If no week was traded by all strategies, or none of them is equal weight.
+    `trials` are every policy configuration tried, whatever its years. Raises `TableError` if no week was traded by all
+    strategies, or none of them is equal weight.
     """
     returns = _wide(backtests, "net_return")
     labels = _labels(returns.columns, families_in(forecasts))

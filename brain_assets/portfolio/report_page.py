@@ -1,16 +1,17 @@
 """A report as one HTML file: tables, and charts by plotly, which it carries along; it opens without a network."""
 
+from __future__ import annotations
+
 import base64
 import gzip
 import json
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brain_assets.portfolio.charts import BLACK, ChartGroup, report_charts
 from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.plotly_figures import plotly_figure
-from brain_assets.portfolio.report import Report
 from brain_assets.portfolio.report_tables import (
     forecaster_table,
     glossary,
@@ -21,6 +22,9 @@ from brain_assets.portfolio.report_tables import (
     yearly_table,
 )
 
+if TYPE_CHECKING:
+    from brain_assets.portfolio.report import Report
+
 WIDE = ("equity", "drawdowns", "rank_correlation")
 """Charts that take the whole width."""
 
@@ -29,7 +33,6 @@ class Page(NamedTuple):
     """A finished page, and the pictures that are on it."""
 
     html: str
-
     groups: tuple[ChartGroup, ...]
 
 

@@ -1,16 +1,21 @@
 """The tables and sentences of a report, as text."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.conclusion import signed
-from brain_assets.portfolio.metrics import Estimate
-from brain_assets.portfolio.report import PolicyFigures, Report
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.metrics import Estimate
+    from brain_assets.portfolio.report import Report
 
 NOTHING = "–"
 """Where there is no figure."""
@@ -26,9 +31,7 @@ class Cell:
     """A figure, and its interval or spread."""
 
     text: str
-
     detail: str = ""
-
     tint: float = 0.0
     """Opacity of the background, with the sign of the figure."""
 
@@ -43,9 +46,7 @@ class Row:
     """A line of a table."""
 
     name: str
-
     cells: tuple[Cell, ...]
-
     strong: bool = False
 
 
@@ -54,20 +55,18 @@ class Table:
     """Head and lines; the first head is that of the lines' names."""
 
     title: str
-
     heads: tuple[str, ...]
-
     rows: tuple[Row, ...]
+
+
+def number(value: float, digits: int = 2, unit: str = "") -> str:
+    """Write a number."""
+    return f"{value:.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
 
 
 def percent(value: float, digits: int = 1) -> str:
     """Write a share in percent."""
-    return f"{100 * value:.{digits}f} %".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Write a number."""
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
+    return number(100 * value, digits, " %")
 
 
 def probability(value: float) -> str:
@@ -119,6 +118,7 @@ def _excess(found: Estimate) -> Cell:
 def policy_table(report: Report) -> Table:
     """Give what is asked of policies beyond that: how sure, after how many trials, from how many seeds."""
     excess = {each.name: each.excess for each in report.strategies}
+    tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
     heads = (
         *("policy", "return less equal weight's", "probabilistic Sharpe ratio", "deflated Sharpe ratio"),
         *("training seeds", "return a year over seeds", "Sharpe ratio over seeds"),
@@ -129,7 +129,7 @@ def policy_table(report: Report) -> Table:
             (
                 _excess(excess[each.name]),
                 Cell(probability(each.probabilistic_sharpe)),
-                Cell(probability(each.deflated_sharpe), _tried(report.n_trials)),
+                Cell(probability(each.deflated_sharpe), tried),
                 Cell(str(each.n_seeds)),
                 _spread(each.seed_annual_returns, percent),
                 _spread(each.seed_sharpe_ratios, number),
@@ -141,10 +141,6 @@ def policy_table(report: Report) -> Table:
     return Table("Figures of the policies", heads, rows)
 
 
-def _tried(n_trials: int) -> str:
-    return f"{n_trials} tried" if n_trials else "not recorded"
-
-
 def _spread(values: FloatArray, write: Callable[[float], str]) -> Cell:
     """Give the mean over seeds, and the worst and best of them."""
     detail = f"{write(float(values.min()))} to {write(float(values.max()))}" if len(values) > 1 else ""
@@ -153,14 +149,14 @@ def _spread(values: FloatArray, write: Callable[[float], str]) -> Cell:
 
 def trials_sentence(report: Report) -> str:
     """Say how many configurations were tried."""
-    meaning = (
-        "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
+    few = (
+        "How many configurations were tried is not recorded, so nothing is deflated.",
+        "One configuration was tried, so both are the same.",
     )
-    if report.n_trials == 0:
-        return f"{meaning}without skill. How many configurations were tried is not recorded, so nothing is deflated."
-    if report.n_trials == 1:
-        return f"{meaning}without skill. One configuration was tried, so both are the same."
-    return f"{meaning}without skill. {report.n_trials} configurations were tried, as recorded."
+    return (
+        "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
+        "without skill. "
+    ) + (few[report.n_trials] if report.n_trials < 2 else f"{report.n_trials} configurations were tried, as recorded.")
 
 
 def seeds_sentence(report: Report) -> str:
@@ -168,34 +164,25 @@ def seeds_sentence(report: Report) -> str:
     few = [each for each in report.policies if each.n_seeds < ENOUGH_SEEDS]
     if not few:
         return "Mean over training seeds, and the worst and best of them; the tables and charts show the first seed."
-    counts = " and ".join(f"{each.label} was trained from {_seeds(each)}" for each in few)
+    counts = " and ".join(
+        f"{each.label} was trained from {'one seed' if each.n_seeds == 1 else f'{each.n_seeds} seeds'} only"
+        for each in few
+    )
     return (
         f"{counts}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the policy's run "
         "configuration."
     )
 
 
-def _seeds(policy: PolicyFigures) -> str:
-    return "one seed only" if policy.n_seeds == 1 else f"{policy.n_seeds} seeds only"
-
-
 def yearly_table(report: Report) -> Table:
     """Give the return of each year, a line a year."""
     years, counts = np.unique(report.years, return_counts=True)
-    rows = tuple(
-        Row(
-            str(year),
-            (
-                Cell(str(count)),
-                *(
-                    Cell(percent(each.yearly[int(year)]), tint=_tint(each.yearly[int(year)]))
-                    for each in report.strategies
-                ),
-            ),
-        )
-        for year, count in zip(years, counts, strict=True)
-    )
-    return Table("Returns by year", ("year", "weeks", *(each.label for each in report.strategies)), rows)
+    rows = []
+    for year, count in zip(years, counts, strict=True):
+        returns = [each.yearly[int(year)] for each in report.strategies]
+        cells = [Cell(percent(value), tint=_tint(value)) for value in returns]
+        rows.append(Row(str(year), (Cell(str(count)), *cells)))
+    return Table("Returns by year", ("year", "weeks", *(each.label for each in report.strategies)), tuple(rows))
 
 
 def _tint(value: float) -> float:
@@ -204,51 +191,31 @@ def _tint(value: float) -> float:
 
 def forecaster_table(report: Report) -> Table:
     """Give the rank correlation over all weeks, a line a forecaster."""
-    rows = tuple(
-        Row(
-            each.label,
-            (
-                Cell(f"{each.n_weeks:,}"),
-                Cell(signed(each.rank_correlation.value, 3), _between(each.rank_correlation, 1, 3)),
-            ),
-        )
-        for each in report.forecasters
-    )
-    return Table("Rank correlation of the forecasts", ("forecaster", "weeks", "mean rank correlation"), rows)
+    rows = []
+    for each in report.forecasters:
+        found = each.rank_correlation
+        skill = Cell(signed(found.value, 3), _between(found, 1, 3))
+        rows.append(Row(each.label, (Cell(f"{each.n_weeks:,}"), skill)))
+    return Table("Rank correlation of the forecasts", ("forecaster", "weeks", "mean rank correlation"), tuple(rows))
 
 
 def glossary(report: Report) -> Sequence[tuple[str, str]]:
     """Explain every figure, with what was assumed."""
-    left_out = f" {report.weeks_left_out} weeks that only some strategies traded are left out." * bool(
-        report.weeks_left_out
-    )
-    return (
-        (
-            "weeks",
-            f"All strategies trade the same weeks and symbols under the same rules.{left_out} Every year starts in "
-            "cash, for all of them, so each January has the cost of buying in.",
-        ),
-        ("return a year", "Geometric mean of weekly net returns, a year of 52 weeks."),
-        (
-            "Sharpe ratio",
-            "Weekly mean over standard deviation, times the root of 52; the risk-free rate is taken as 0.",
-        ),
-        (
-            "intervals",
-            f"Middle 95 % of {metrics.N_RESAMPLES:,} resamplings of the weeks in blocks (stationary bootstrap, "
-            f"mean block {report.block_length} weeks for strategies), the same weeks for all; none with fewer "
-            f"than {metrics.MIN_WEEKS} weeks. They know what chance does to the weeks, not what else may change.",
-        ),
-        ("maximum drawdown", "Deepest fall from the highest value so far. Calmar ratio: return a year over it."),
-        (
-            "turnover",
-            "Dollars bought and sold in a year over the value. Cost drag: return a year that the same trades "
-            "would have had without costs, less the one that they had.",
-        ),
-        (
-            "rank correlation",
-            "Spearman's, over the symbols of a week, forecast against what came; weeks that momentum "
-            "stood in for a model do not count.",
-        ),
-        ("this market", report.market.caveat),
-    )
+    left_out = f" {report.weeks_left_out} weeks that only some strategies traded are left out."
+    meanings = {
+        "weeks": "All strategies trade the same weeks and symbols under the same rules."
+        f"{left_out if report.weeks_left_out else ''} Every year starts in cash, for all of them, so each January has "
+        "the cost of buying in.",
+        "return a year": "Geometric mean of weekly net returns, a year of 52 weeks.",
+        "Sharpe ratio": "Weekly mean over standard deviation, times the root of 52; the risk-free rate is taken as 0.",
+        "intervals": f"Middle 95 % of {metrics.N_RESAMPLES:,} resamplings of the weeks in blocks (stationary "
+        f"bootstrap, mean block {report.block_length} weeks for strategies), the same weeks for all; none with fewer "
+        f"than {metrics.MIN_WEEKS} weeks. They know what chance does to the weeks, not what else may change.",
+        "maximum drawdown": "Deepest fall from the highest value so far. Calmar ratio: return a year over it.",
+        "turnover": "Dollars bought and sold in a year over the value. Cost drag: return a year that the same trades "
+        "would have had without costs, less the one that they had.",
+        "rank correlation": "Spearman's, over the symbols of a week, forecast against what came; weeks that momentum "
+        "stood in for a model do not count.",
+        "this market": report.market.caveat,
+    }
+    return tuple(meanings.items())

@@ -19,10 +19,7 @@ def policy_options(config: ModelConfig) -> dict[str, Any]:
 def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, TradingRules]:
     """Undo `policy_options`, believing nothing.
 
-    Raises
-    ------
-    ConfigError
-        If a part or a key is missing or unknown, or a value is not what its class takes.
+    Raises `ConfigError` if a part or a key is missing or unknown, or a value is not what its class takes.
     """
     require(set(options) == {"training", "rules"}, "keys", "training and rules", sorted(map(str, options)))
     for name, part in options.items():

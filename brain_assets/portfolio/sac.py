@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from brain_assets import registry
-from brain_assets.arrays import Float32Array
 from brain_assets.configuration import require
 from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.policy import OnProgress
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import SacNetwork
@@ -67,6 +63,7 @@ class Sac(ActorCritic):
 
     name, label, code_version = "sac", "SAC", "3"
     Config = SacConfig
+    algorithm = "brain_assets.portfolio.sb3_sac"
     forecaster = "patchtst"
     quick: ClassVar[Mapping[str, Any]] = {
         "total_steps": 200,
@@ -86,12 +83,3 @@ class Sac(ActorCritic):
     def logit_bound(self, config: SacConfig) -> float:
         """Bound of the logits, by tanh."""
         return config.score_limit
-
-    def fit(
-        self, weeks: MarketWeeks, config: SacConfig, rules: TradingRules, progress: OnProgress, device: str
-    ) -> Mapping[str, Float32Array]:
-        """Train the network."""
-        weights: Mapping[str, Float32Array] = registry.load("brain_assets.portfolio.sb3_sac").train(
-            weeks, config, rules, progress, device
-        )
-        return weights

@@ -1,8 +1,10 @@
 """Training of the policy with PPO (Schulman et al. 2017, arXiv:1707.06347), as stable-baselines3 does it."""
 # ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
@@ -11,16 +13,13 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 from torch.optim import AdamW
 
-from brain_assets.arrays import Float32Array
 from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
-from brain_assets.portfolio.environment import EnvConfig
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import PpoNetwork
-from brain_assets.portfolio.policy import OnProgress
-from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.training import learn
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.ppo import PpoConfig
 
 
 class SharedPolicy(ActorCriticPolicy):
@@ -62,37 +61,26 @@ class SharedPolicy(ActorCriticPolicy):
         return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
 
 
-def train(
-    weeks: MarketWeeks,
-    config: PpoConfig,
-    rules: TradingRules,
-    progress: OnProgress,
-    device: str,
-) -> dict[str, Float32Array]:
-    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
-
-    def make_model(env: VectorizedPortfolioEnv) -> PPO:
-        return PPO(
-            SharedPolicy,
-            env,
-            learning_rate=lambda remaining: config.learning_rate * remaining,
-            n_steps=config.n_steps,
-            batch_size=config.batch_size,
-            n_epochs=config.n_epochs,
-            gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
-            clip_range=config.clip,
-            ent_coef=config.ent_coef,
-            policy_kwargs={
-                "hidden": config.hidden,
-                "score_std": config.score_std,
-                "optimizer_class": AdamW,
-                "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
-            },
-            stats_window_size=config.n_envs,
-            seed=config.seed,
-            device=device,
-        )
-
-    env_config = EnvConfig(rules, config.episode_weeks, signal_scale=config.signal_scale)
-    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, progress, device)
+def make_model(env: VectorizedPortfolioEnv, config: PpoConfig, rules: TradingRules, device: str) -> PPO:  # noqa: ARG001
+    """Make the algorithm; see `brain_assets.portfolio.training.learn`."""
+    return PPO(
+        SharedPolicy,
+        env,
+        learning_rate=lambda remaining: config.learning_rate * remaining,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.ent_coef,
+        policy_kwargs={
+            "hidden": config.hidden,
+            "score_std": config.score_std,
+            "optimizer_class": AdamW,
+            "optimizer_kwargs": {"eps": 1e-5, "weight_decay": config.weight_decay},
+        },
+        stats_window_size=config.n_envs,
+        seed=config.seed,
+        device=device,
+    )

@@ -9,8 +9,10 @@ weeks at first: those tell best what each asset is worth, since nothing else dec
 """
 # ruff: noqa: TID253 - a policy class of SB3 needs its base; loaded by `brain_assets.registry.load` alone
 
+from __future__ import annotations
+
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,17 +23,14 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from brain_assets.arrays import Float32Array
 from brain_assets.portfolio.arithmetic import TradingRules, project
-from brain_assets.portfolio.environment import EnvConfig
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import SacNetwork, by_asset
 from brain_assets.portfolio.observations import AVAILABLE
-from brain_assets.portfolio.policy import OnProgress
 from brain_assets.portfolio.replay import MarketReplayBuffer
-from brain_assets.portfolio.sac import SacConfig
-from brain_assets.portfolio.training import learn
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.sac import SacConfig
 
 
 class _Project(torch.autograd.Function):
@@ -58,15 +57,7 @@ class _Project(torch.autograd.Function):
 def tradable_weights(logits: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
     """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
 
-    Parameters
-    ----------
-    logits : Tensor of float32, shape [B, A + 1]
-    available : Tensor of bool, shape [B, A]
-    rules : TradingRules
-
-    Returns
-    -------
-    Tensor of float32, shape [B, A + 1]
+    [B, A + 1] and bool [B, A] to [B, A + 1].
     """
     blocked = torch.cat([logits[:, :-1].masked_fill(~available, -torch.inf), logits[:, -1:]], dim=1)  # [B, A + 1]
     weights: Tensor = _Project.apply(torch.softmax(blocked, dim=1), available, rules)  # type: ignore[no-untyped-call]
@@ -123,7 +114,7 @@ class SharedSacPolicy(SACPolicy):
             for networks in (self.network.critics, copy.deepcopy(self.network.critics))
         )
         targets.set_training_mode(False)
-        actor = _Actor(self, self.network, int(np.prod(self.action_space.shape or ())))
+        actor = _Actor(self, self.network, _n_actions(self))
         acting = [value for name, value in self.network.named_parameters() if not name.startswith("critics.")]
         rate = lr_schedule(1)
         actor.optimizer = self.optimizer_class(acting, lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
@@ -131,41 +122,34 @@ class SharedSacPolicy(SACPolicy):
         self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
 
 
-def train(
-    weeks: MarketWeeks,
-    config: SacConfig,
-    rules: TradingRules,
-    progress: OnProgress,
-    device: str,
-) -> dict[str, Float32Array]:
-    """Train a policy on weeks that have all gone by; see `brain_assets.portfolio.training.learn`."""
+def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: TradingRules, device: str) -> SAC:
+    """Make the algorithm; see `brain_assets.portfolio.training.learn`."""
+    return SAC(
+        SharedSacPolicy,
+        env,
+        learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
+        buffer_size=config.buffer_steps,
+        replay_buffer_class=MarketReplayBuffer,
+        replay_buffer_kwargs={"env": env},
+        learning_starts=config.warmup_steps,
+        batch_size=config.batch_size,
+        tau=config.tau,
+        gamma=config.gamma,
+        train_freq=config.n_steps,
+        gradient_steps=config.gradient_steps,
+        ent_coef=f"auto_{config.ent_coef}",
+        target_entropy=config.target_entropy * _n_actions(env),
+        policy_kwargs={
+            "hidden": config.hidden,
+            "logit_bound": config.score_limit,
+            "rules": rules,
+            "optimizer_kwargs": {"fused": True},
+        },
+        stats_window_size=config.n_envs,
+        seed=config.seed,
+        device=device,
+    )
 
-    def make_model(env: VectorizedPortfolioEnv) -> SAC:
-        return SAC(
-            SharedSacPolicy,
-            env,
-            learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),
-            buffer_size=config.buffer_steps,
-            replay_buffer_class=MarketReplayBuffer,
-            replay_buffer_kwargs={"env": env},
-            learning_starts=config.warmup_steps,
-            batch_size=config.batch_size,
-            tau=config.tau,
-            gamma=config.gamma,
-            train_freq=config.n_steps,
-            gradient_steps=config.gradient_steps,
-            ent_coef=f"auto_{config.ent_coef}",
-            target_entropy=config.target_entropy * (weeks.n_assets + 1),
-            policy_kwargs={
-                "hidden": config.hidden,
-                "logit_bound": config.score_limit,
-                "rules": rules,
-                "optimizer_kwargs": {"fused": True},
-            },
-            stats_window_size=config.n_envs,
-            seed=config.seed,
-            device=device,
-        )
 
-    env_config = EnvConfig(rules, config.episode_weeks, config.score_limit, config.signal_scale)
-    return learn(make_model, weeks, env_config, config.n_envs, config.total_steps, config.seed, progress, device)
+def _n_actions(of: Any) -> int:
+    return int(np.prod(of.action_space.shape))

@@ -5,15 +5,19 @@ their number, on the same weeks; they are kept beside it (`SnapshotLocalStorage.
 backtest under a name of their own, and never replace it.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.arrays import IntArray
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.forecasting.walkforward import SnapshotSource
+    from brain_assets.store.snapshot import ModelSnapshot
 
 COMPARED = ("code", "config", "data", "libraries")
 """Parts of a fingerprint that say whether a training with another seed stands beside a policy."""
@@ -35,23 +39,10 @@ def family_of_seed(strategy: str) -> str | None:
 def seed_snapshots(
     main: Sequence[ModelSnapshot], choice: IntArray, source: SnapshotSource, number: int
 ) -> list[ModelSnapshot] | None:
-    """Give the trainings with another seed that stand beside some snapshots.
+    """Give the trainings with the seed of a number, one beside each of `main`, those of the family's policy.
 
-    Parameters
-    ----------
-    main : sequence of ModelSnapshot
-        Those of the family's policy, trained with its configured seed.
-    choice : ndarray of int64, shape (n_weeks,)
-        Which of them trades each week; -1: none.
-    source : SnapshotSource
-        The trainings with the seed of this number.
-    number : int
-
-    Returns
-    -------
-    list of ModelSnapshot or None
-        One for each of `main` (itself, where it trades no week). None: one that trades is absent, unreadable, or was
-        trained on other data or with another configuration than the one that it stands beside.
+    `choice`, (n_weeks,), says which of `main` trades each week, -1 none; one that trades no week stands for itself.
+    None if one that trades is absent, unreadable, or was trained on other data or with another configuration.
     """
     used = set(choice.tolist())
     here = set(source.list_candidates([snapshot.cutoff_date for snapshot in main]))

@@ -1,43 +1,37 @@
 """A strategy in the market, week after week: how policies and baselines are backtested, all after the same costs."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, TradingRules
 
-WEEKS_PER_YEAR = 52
+if TYPE_CHECKING:
+    from brain_assets.portfolio.market_weeks import MarketWeeks
 
 Choose = Callable[[int, FloatArray], FloatArray]
 """From the position of a week, and the weights held at the close before it, to the weights to trade to."""
 
 
 class StrategyRun(NamedTuple):
-    """What a strategy did and earned, a row a week; each row is known at the last close of its week.
-
-    Attributes
-    ----------
-    weights : ndarray of float64, shape (n_weeks, n_assets + 1)
-        Weights traded to at the first open of the week, cash last; known at decision time.
-    net_return : ndarray of float64, shape (n_weeks,)
-        From the last close before the week to its last close, after costs.
-    turnover : ndarray of float64, shape (n_weeks,)
-        Dollars traded over the value at the first open.
-    cost : ndarray of float64, shape (n_weeks,)
-        Share of the value at the first open.
-    held : ndarray of float64, shape (n_assets + 1,)
-        Weights at the last close of the last week: where a next run goes on from.
-    """
+    """What a strategy did and earned, a row a week; each row is known at the last close of its week."""
 
     weights: FloatArray
+    """Shape (n_weeks, n_assets + 1). Weights traded to at the first open of the week, cash last; known at decision
+    time."""
     net_return: FloatArray
+    """Shape (n_weeks,). From the last close before the week to its last close, after costs."""
     turnover: FloatArray
+    """Shape (n_weeks,). Dollars traded over the value at the first open."""
     cost: FloatArray
+    """Shape (n_weeks,). Share of the value at the first open."""
     held: FloatArray
+    """Shape (n_assets + 1,). Weights at the last close of the last week: where a next run goes on from."""
 
     @property
     def annual_growth(self) -> float:
@@ -51,21 +45,10 @@ def run_strategy(
     choose: Choose,
     held: FloatArray | None = None,
 ) -> StrategyRun:
-    """Take a portfolio through the weeks.
+    """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash.
 
-    Parameters
-    ----------
-    weeks : MarketWeeks
-    rules : TradingRules
-    choose : callable
-        ``choose(week, held)`` gives the target weights, shape (n_assets + 1,), from the position of the week and the
-        weights held at the last close before it. It must use nothing of `weeks` that is known later.
-    held : ndarray of float64, shape (n_assets + 1,), optional
-        Weights at the close before the first week; default: all in cash.
-
-    Returns
-    -------
-    StrategyRun
+    ``choose(week, held)`` gives the target weights, (n_assets + 1,), from the position of the week and the weights held
+    at the last close before it. It must use nothing of `weeks` that is known later.
     """
     n_weeks = len(weeks)
     weights = np.empty((n_weeks, weeks.n_assets + 1))

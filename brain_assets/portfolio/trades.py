@@ -17,7 +17,7 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.errors import AllocationError
 from brain_assets.portfolio.arithmetic import TradingRules, trading_cost
-from brain_assets.portfolio.backtest import CASH
+from brain_assets.portfolio.weights_table import CASH
 
 HOLDINGS_COLUMNS = ("symbol", "shares")
 
@@ -30,22 +30,15 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Trades:
-    """The way from holdings to a target.
-
-    Attributes
-    ----------
-    table : DataFrame
-        A row a symbol that is held or shall be: symbol, price (dollars a share), held (shares), target (weight),
-        shares (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars).
-    value : float
-        Of what is held, cash included, in dollars.
-    cash : float
-        Left after trades and costs, in dollars.
-    """
+    """The way from holdings to a target."""
 
     table: pd.DataFrame
+    """A row a symbol that is held or shall be: symbol, price (dollars a share), held (shares), target (weight), shares
+    (to trade, negative: to sell), dollars (of the trade, negative: sold), cost (dollars)."""
     value: float
+    """Of what is held, cash included, in dollars."""
     cash: float
+    """Left after trades and costs, in dollars."""
 
     @property
     def traded(self) -> float:
@@ -61,10 +54,7 @@ class Trades:
 def read_holdings(path: Path) -> dict[str, float]:
     """Read a CSV file of holdings: symbol, shares; a symbol has one row.
 
-    Raises
-    ------
-    AllocationError
-        Naming the file, the line and what is wrong with it.
+    Raises `AllocationError` naming the file, the line and what is wrong with it.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a mark
@@ -121,27 +111,11 @@ def plan_trades(
     rules: TradingRules,
     whole_shares: bool = False,
 ) -> Trades:
-    """Give the trades from holdings to target weights.
+    """Give the trades from holdings, symbol -> shares, and `cash` beside them to target weights by symbol and `CASH`.
 
-    Parameters
-    ----------
-    target : mapping of str to float
-        Symbol, or `CASH`, -> weight; as `brain_assets.portfolio.allocation` decides them.
-    closes : mapping of str to float
-        Symbol -> last close before the week, in dollars; a symbol without one has no entry.
-    holdings : mapping of str to float
-        Symbol -> shares, 0 or more.
-    cash : float
-        Dollars beside them, 0 or more.
-    rules : TradingRules
-        Only the cost is used.
-    whole_shares : bool
-        Whether targets are rounded down to whole shares.
-
-    Raises
-    ------
-    AllocationError
-        If a symbol that is held is not known or has no close, cash is negative, or nothing is held at all.
+    `closes` are the last before the week, in dollars; a symbol without one has no entry. Of the rules only the cost is
+    used. `whole_shares` rounds targets down to whole shares. Raises `AllocationError` if a symbol that is held is not
+    known or has no close, cash is negative, or nothing is held at all.
     """
     _refuse_strangers(target, holdings)
     symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]

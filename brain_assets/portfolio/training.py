@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +23,12 @@ from brain_assets.arrays import Float32Array
 from brain_assets.device import CPU, repeatable_gpu
 from brain_assets.errors import TrainingError
 from brain_assets.memory import keep_freed_memory
-from brain_assets.portfolio.environment import EnvConfig
+from brain_assets.portfolio.actor_critic import ActorCriticConfig
+from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import N_THREADS, OnProgress, PolicyProgress
-from brain_assets.portfolio.vectorized import VectorizedPortfolioEnv
 
 
 class _ReportRollouts(BaseCallback):
@@ -78,39 +80,32 @@ def finite_weights(network: nn.Module) -> dict[str, Float32Array]:
 
 
 def learn(
-    make_model: Callable[[VectorizedPortfolioEnv], BaseAlgorithm],
+    make_model: Callable[[VectorizedPortfolioEnv, Any, TradingRules, str], BaseAlgorithm],
     weeks: MarketWeeks,
-    env_config: EnvConfig,
-    n_envs: int,
-    total_steps: int,
-    seed: int,
+    config: ActorCriticConfig,
+    rules: TradingRules,
+    logit_bound: float,
     progress: OnProgress,
     device: str,
 ) -> dict[str, Float32Array]:
     """Let an algorithm of SB3 learn from weeks that have all gone by, and give the weights of its network.
 
-    Parameters
-    ----------
-    make_model : callable
-        Makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
-    weeks : MarketWeeks
-        Up to the cut-off; nothing later reaches the scaler or the weights.
-    env_config : EnvConfig
-    n_envs, total_steps, seed : int
-        As in `brain_assets.portfolio.actor_critic.ActorCriticConfig`.
-    progress : callable
-        Called after every rollout.
-    device : str
-        Where `make_model` makes the algorithm.
-
-    Raises
-    ------
-    TrainingError
-        If a weight is no longer a number.
+    `make_model` makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
+    Nothing after `weeks` reaches the scaler or the weights. `progress` is called after every rollout. Raises
+    `TrainingError` if a weight is no longer a number.
     """
     scaler = fit_observation_scaler(weeks)
-    with repeatable(seed, device), keep_freed_memory():
-        model = make_model(VectorizedPortfolioEnv(weeks, scaler, n_envs, env_config))
+    with repeatable(config.seed, device), keep_freed_memory():
+        env = VectorizedPortfolioEnv(
+            weeks,
+            scaler,
+            config.n_envs,
+            rules,
+            episode_weeks=config.episode_weeks,
+            logit_bound=logit_bound,
+            signal_scale=config.signal_scale,
+        )
+        model = make_model(env, config, rules, device)
         model.set_logger(Logger(folder=None, output_formats=[]))
-        model.learn(total_steps, callback=_ReportRollouts(progress))
+        model.learn(config.total_steps, callback=_ReportRollouts(progress))
         return finite_weights(model.policy.network)  # type: ignore[arg-type]

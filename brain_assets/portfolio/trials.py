@@ -13,7 +13,7 @@ import numpy as np
 
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
-from brain_assets.paths import DataPath, is_remote, list_names, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, list_names, read_all, replace_file
 from brain_assets.store.fingerprint import hash_json
 
 
@@ -21,17 +21,12 @@ class Trial(ModelConfig):
     """A configuration of a policy in one year, out of sample."""
 
     family: str
-
     configuration: str
     """Hash of the policy's configuration and of that of the forecaster whose forecasts it trades on."""
-
     year: int
-
     n_weeks: int
-
     mean: float
     """Of the weekly net returns."""
-
     std: float
     """Of the weekly net returns, with n_weeks - 1 degrees of freedom; 0 with one week."""
 
@@ -41,16 +36,8 @@ def trial_of(
 ) -> Trial:
     """Sum up what a configuration earned in a year.
 
-    Parameters
-    ----------
-    family : str
-    year : int
-    net_return : ndarray of float64, shape (n_weeks,)
-        Weekly, after costs; at least one week.
-    options : mapping
-        The policy's ``config.json``.
-    forecaster : str or None
-        Hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
+    `net_return` are of weeks, after costs; at least one. `options` is the policy's ``config.json``, `forecaster` the
+    hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
     """
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
     digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]
@@ -62,24 +49,20 @@ def record_trial(folder: DataPath, trial: Trial, options: Mapping[str, Any], for
     """Leave a trial's file in a folder, with what `trial_of` was given for those who look."""
     content = {"trial": trial.model_dump(), "policy": dict(options), "forecaster": forecaster}
     name = f"{trial.family}-{trial.configuration}-{trial.year}.json"
-    replace_file(folder / name, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+    replace_file(folder / name, json.dumps(content, indent=2) + "\n")
 
 
 def read_trials(folder: DataPath) -> list[Trial]:
     """Read all trials of a folder, by family, configuration and year; none where there is no folder.
 
-    Raises
-    ------
-    TableError
-        If a file is not a trial: fewer trials than there were would flatter the result.
+    Raises `TableError` if a file is not a trial: fewer trials than there were would flatter the result.
     """
     trials = []
     paths = [folder / name for name in list_names(folder) if name.endswith(".json") and not name.startswith(".")]
-    fetched = dict(zip(paths, read_all(paths), strict=True)) if is_remote(folder) else {}
+    contents = read_all(paths)
     for path in paths:
         try:
-            content = fetched.get(path) or read_bytes(path)
-            trials.append(build(Trial, json.loads(content)["trial"], complete=True))
+            trials.append(build(Trial, json.loads(next(contents) or b"")["trial"], complete=True))
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
             raise TableError(
                 f"{path}: expected the record of a configuration that was tried, got {error!r}; run that year's "

@@ -17,7 +17,6 @@ import pandas as pd
 from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.errors import ProofError
 from brain_assets.market.base import Market, ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import FIRST_DATE, closes_between
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 
 DAY = datetime.timedelta(days=1)
@@ -34,39 +33,26 @@ PRICE_FACTORS = (0.7, 1.4)
 """Bounds of what opens and closes are multiplied by."""
 
 # what is drawn; ratios take _RATIO and the numbers after it, so it comes last
-_OPEN, _CLOSE, _HIGH, _LOW, _VOLUME, _SCORE, _ARTICLES, _TITLE, _DROP, _RATIO = range(10)
-
-TITLES = ("Shares plunge after a fraud inquiry", "Record profit beats every estimate")
+_OPEN, _CLOSE, _HIGH, _LOW, _VOLUME, _SCORE, _ARTICLES, _DROP, _RATIO = range(9)
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What happens to tables after a date.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The last day that stays as it is.
-    seed : int
-    dropped : tuple of str
-        Symbols without anything after it.
-    donors : tuple of str
-        Symbols whose rows are the model for those of `ADDED`, in this order.
-    """
+    """What happens to tables after a date."""
 
     after: datetime.date
+    """The last day that stays as it is."""
     seed: int
     dropped: tuple[str, ...]
+    """Symbols without anything after it."""
     donors: tuple[str, ...]
+    """Symbols whose rows are the model for those of `ADDED`, in this order."""
 
     @classmethod
     def of(cls, symbols: Sequence[str], after: datetime.date, seed: int) -> "Corruption":
         """Choose who goes and who is copied among the symbols that are there on the date.
 
-        Raises
-        ------
-        ProofError
-            If nobody is.
+        Raises `ProofError` if nobody is.
         """
         ranked = sorted(set(symbols), key=lambda name: _hash(f"{seed}|{_DROP}|{name}"))
         if not ranked:
@@ -104,24 +90,6 @@ class Corruption:
         articles = (late["n_articles"] + more).astype(frame["n_articles"].dtype)
         return pd.concat([early, late.assign(sentiment_score=scores, n_articles=articles)], ignore_index=True)
 
-    def headlines(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Change what was published after the last close up to the date, and publish something right after it.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            Columns published (with a zone), symbol and title.
-        """
-        close = pd.Timestamp(closes_between(FIRST_DATE, self.after + DAY)[-1], tz="UTC")
-        symbols = sorted(set(frame.loc[frame["published"] <= close, "symbol"]) - set(self.dropped))
-        soon = pd.DataFrame({"published": close + pd.Timedelta(minutes=1), "symbol": symbols, "title": TITLES[0]})
-        soon = soon.astype({"published": frame["published"].dtype, "symbol": "str", "title": "str"})
-        early, late = self._split(frame, "published", close)
-        late = pd.concat([late, soon], ignore_index=True)
-        which = self._draw(late["symbol"], late["published"].dt.tz_localize(None), _TITLE) < 0.5
-        titles = np.where(which, TITLES[0], TITLES[1]) + " (" + late["title"].fillna("").to_numpy(dtype=object) + ")"
-        return pd.concat([early, late.assign(title=pd.array(titles, dtype="str"))], ignore_index=True)
-
     def fundamentals(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Change the ratios filed after the date, and restate with each filing the same quarter of the year before."""
         early, late = self._split(frame, "filed")
@@ -135,11 +103,9 @@ class Corruption:
         }
         return pd.concat([early, late.assign(**changed)], ignore_index=True)
 
-    def _split(
-        self, frame: pd.DataFrame, column: str, last: pd.Timestamp | None = None
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _split(self, frame: pd.DataFrame, column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Give the rows up to the date, and those after it: less the dropped symbols', and with the added ones'."""
-        early = frame[column] <= (pd.Timestamp(self.after) if last is None else last)
+        early = frame[column] <= pd.Timestamp(self.after)
         late = frame[~early & ~frame["symbol"].isin(self.dropped)]
         copies = [
             late[late["symbol"] == donor].assign(symbol=pd.array([name] * int((late["symbol"] == donor).sum()), "str"))
@@ -164,16 +130,7 @@ def _hash(text: str) -> int:
 
 
 class CorruptedMarket:
-    """A market with a `Corruption` of what it says after a date; see `brain_assets.market.base.Market`.
-
-    Parameters
-    ----------
-    market : Market
-        Not one that reads files: for those, `brain_assets.proofs.file_copies` changes the files themselves.
-    after : datetime.date
-        The last day that stays as it is.
-    seed : int
-    """
+    """A market with a `Corruption` of what it says after a date, which itself stays as it is."""
 
     def __init__(self, market: Market, after: datetime.date, seed: int = 0) -> None:
         self.name, self.caveat = market.name, market.caveat
@@ -206,10 +163,8 @@ class FetchedOnce:
 
     Parameters
     ----------
-    market : Market
     start, end : datetime.date
         All that will be asked for; `end` is exclusive. Filings are fetched from `filed_from` on.
-    filed_from : datetime.date
     """
 
     def __init__(self, market: Market, start: datetime.date, end: datetime.date, filed_from: datetime.date) -> None:

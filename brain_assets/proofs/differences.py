@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,33 +14,22 @@ ABSENT = "nothing"
 
 @dataclass(frozen=True)
 class Difference:
-    """Something knowable that is not the same in the two runs.
-
-    Attributes
-    ----------
-    known : datetime.date
-        When it was knowable.
-    stage : str
-        What made it, such as ``walkforward_forecasts``.
-    artifact : str
-        File under the data folder, or the materialization.
-    place : str
-        Row or key, in words.
-    column : str
-    before, after : str
-        What stands there without and with another future; `after` is empty where what stands there is wrong by itself.
-    count : int
-        How many values of the same column, key or file differ.
-    """
+    """Something knowable that is not the same in the two runs."""
 
     known: datetime.date
+    """When it was knowable."""
     stage: str
+    """What made it, such as ``walkforward_forecasts``."""
     artifact: str
+    """File under the data folder, or the materialization."""
     place: str
+    """Row or key, in words."""
     column: str
     before: str
     after: str
+    """What stands there with another future; empty where what stands there is wrong by itself."""
     count: int = 1
+    """How many values of the same column, key or file differ."""
 
     @property
     def words(self) -> str:
@@ -53,33 +42,19 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What was compared, and what came of it; filled by `compare_runs`.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The day up to which things were knowable.
-    upstream : mapping of str to tuple of str
-        What each stage is made from, in the order in which they are made.
-    compared : counter
-        By (stage, what): values, files or keys that were knowable.
-    differences : list of Difference
-        The first of each column or file.
-    later, later_changed : counter
-        By stage: values, files or keys that were not knowable, and those of them that differ.
-    """
+    """What was compared, and what came of it; filled by `brain_assets.proofs.comparison.compare_runs`."""
 
     after: datetime.date
+    """The day up to which things were knowable."""
     upstream: Mapping[str, tuple[str, ...]]
+    """What each stage is made from, in the order in which they are made."""
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By (stage, what): values, files or keys that were knowable."""
     differences: list[Difference] = field(default_factory=list)
+    """The first of each column or file."""
     later: Counter[str] = field(default_factory=Counter)
     later_changed: Counter[str] = field(default_factory=Counter)
-
-    def note_later(self, stage: str, count: int, changed: int) -> None:
-        """Count what was not knowable."""
-        self.later[stage] += count
-        self.later_changed[stage] += changed
+    """By stage: values, files or keys that were not knowable, and those of them that differ."""
 
     @property
     def first(self) -> Difference | None:
@@ -93,23 +68,42 @@ class Comparison:
         return sorted(self.differences, key=lambda each: (each.known, stages.index(each.stage)))
 
 
-def compare_mappings(
-    comparison: Comparison,
-    stage: str,
-    artifact: str,
-    known: datetime.date,
-    found: list[dict[str, str]],
-    what: str,
-) -> None:
-    """Compare texts by name, and note the first that is not the same; `known` is when all of them were."""
-    names = list(dict.fromkeys([*found[0], *found[1]]))
-    if not names:
-        return
-    comparison.compared[stage, what] += len(names)
-    wrong = [name for name in names if found[0].get(name) != found[1].get(name)]
-    if wrong:
-        was, became = (_short(each.get(wrong[0], ABSENT)) for each in found)
-        comparison.differences.append(Difference(known, stage, artifact, wrong[0], "", was, became, len(wrong)))
+@dataclass(frozen=True)
+class Artifact:
+    """One file or materialization in both runs."""
+
+    comparison: Comparison
+    stage: str
+    name: str
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count what was knowable and is compared."""
+        self.comparison.compared[self.stage, what] += number
+
+    def count_later(self, number: int, changed: int) -> None:
+        """Count what was not knowable."""
+        self.comparison.later[self.stage] += number
+        self.comparison.later_changed[self.stage] += changed
+
+    def note(self, known: datetime.date, place: str, values: Sequence[str], column: str = "", number: int = 1) -> None:
+        """Note a difference: what stands there in the two runs, or what is wrong by itself and ""."""
+        before, after = values
+        found = Difference(known, self.stage, self.name, place, column, before, after, number)
+        self.comparison.differences.append(found)
+
+    def compare(self, known: datetime.date, found: Sequence[Mapping[str, str]], what: str) -> None:
+        """Compare texts by name, and note the first that is not the same; `known` is when all of them were."""
+        names = list(dict.fromkeys([*found[0], *found[1]]))
+        if names:
+            self.count(what, len(names))
+        self.note_unlike(known, found, names)
+
+    def note_unlike(self, known: datetime.date, found: Sequence[Mapping[str, str]], names: Sequence[str]) -> bool:
+        """Note the first text that is not the same, and tell whether there is one."""
+        wrong = [name for name in names if found[0].get(name) != found[1].get(name)]
+        if wrong:
+            self.note(known, wrong[0], [_short(each.get(wrong[0], ABSENT)) for each in found], number=len(wrong))
+        return bool(wrong)
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, str]:

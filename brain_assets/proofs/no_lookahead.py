@@ -38,33 +38,24 @@ PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict
 MakeRun = Callable[[Market, Path], Run]
 """Makes everything of a market in a fresh folder."""
 
-Corrupt = Callable[[Market, datetime.date, int, Path], Market]
-"""Gives a market another future after a date, by a seed; the folder is for what it has to write."""
+Corrupt = Callable[[Market, datetime.date, int], Market]
+"""Gives a market another future after a date, by a seed."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one date.
-
-    Attributes
-    ----------
-    after : datetime.date
-        The last day that was left as it is.
-    result : str
-        ``passed``, ``leak``, ``caught by a guard`` or ``no verdict``.
-    comparison : Comparison or None
-        None if a guard stopped a run.
-    detail : str
-        The guard's sentence, or why there is no verdict.
-    seconds : float
-        For the run with another future and the comparison.
-    """
+    """What came of one date."""
 
     after: datetime.date
+    """The last day that was left as it is."""
     result: str
+    """``passed``, ``leak``, ``caught by a guard`` or ``no verdict``."""
     comparison: Comparison | None = None
+    """None if a guard stopped a run."""
     detail: str = ""
+    """The guard's sentence, or why there is no verdict."""
     seconds: float = 0.0
+    """For the run with another future and the comparison."""
 
     @property
     def first(self) -> Difference | None:
@@ -74,26 +65,24 @@ class Verdict:
     @property
     def equal_upstream(self) -> tuple[str, ...]:
         """What the stage of the first difference is made from, directly or not, and is the same up to the date."""
-        return tuple(name for name in self._upstream() if name not in self._unlike())
+        return self._upstream(differs=False)
 
     @property
     def unlike_upstream(self) -> tuple[str, ...]:
         """The same of what is not the same up to the date."""
-        return tuple(name for name in self._upstream() if name in self._unlike())
+        return self._upstream(differs=True)
 
-    def _unlike(self) -> set[str]:
-        return {found.stage for found in self.comparison.differences} if self.comparison else set()
-
-    def _upstream(self) -> list[str]:
+    def _upstream(self, differs: bool) -> tuple[str, ...]:
         if self.comparison is None or self.first is None:
-            return []
+            return ()
         wanted, todo = set[str](), [self.first.stage]
         while todo:
             parents = set(self.comparison.upstream[todo.pop()]) - wanted
             wanted |= parents
             todo += parents
-        present = {stage for stage, _ in self.comparison.compared}
-        return [name for name in self.comparison.upstream if name in wanted & present]
+        present = {stage for stage, _ in self.comparison.compared} & wanted
+        unlike = {found.stage for found in self.comparison.differences}
+        return tuple(name for name in self.comparison.upstream if name in present and (name in unlike) == differs)
 
     @property
     def words(self) -> str:
@@ -136,40 +125,14 @@ def default_dates(years: Sequence[int]) -> list[datetime.date]:
     return [*dates, ends[0]]
 
 
-def prove_date(
-    market: Market,
-    base: Run,
-    after: datetime.date,
-    folder: Path,
-    make_run: MakeRun,
-    seed: int = 0,
-    corrupt: Corrupt | None = None,
+def _prove_date(
+    market: Market, base: Run, after: datetime.date, folder: Path, make_run: MakeRun, seed: int, corrupt: Corrupt
 ) -> Verdict:
-    """Run with another future after a date in a fresh folder, and compare with the run without.
-
-    Parameters
-    ----------
-    market : Market
-    base : Run
-        From `make_run` and `market`.
-    after : datetime.date
-    folder : Path
-        Empty or absent.
-    make_run : callable
-    seed : int
-    corrupt : callable, optional
-        Default: `brain_assets.proofs.corruption.CorruptedMarket`.
-
-    Raises
-    ------
-    ProofError
-        If the date leaves nothing before or after it, or the run with another future fails.
-    """
-    check_date(base.span, after)
+    """Run with another future after a date in a fresh folder, and compare with the run without, `base`."""
     started = time.monotonic()
-    changed = corrupt(market, after, seed, folder / "files") if corrupt else CorruptedMarket(market, after, seed)
+    changed = corrupt(market, after, seed)
     try:
-        other = make_run(changed, folder / "data")
+        other = make_run(changed, folder)
     except BrainAssetsError as error:
         if is_guard(error):
             return Verdict(after, GUARDED, detail=str(error), seconds=time.monotonic() - started)
@@ -217,19 +180,20 @@ def prove_no_lookahead(
     folder: Path,
     make_run: MakeRun,
     seed: int = 0,
-    corrupt: Corrupt | None = None,
+    corrupt: Corrupt = CorruptedMarket,
     on_verdict: Callable[[Verdict], None] | None = None,
     on_run: Callable[[str], None] | None = None,
 ) -> list[Verdict]:
     """Put a market and the code to the test at some dates; one run without and one with another future for each.
 
+    Raises `ProofError` if a date leaves nothing before or after it, or the run with another future fails.
+
     Parameters
     ----------
-    market, folder, make_run, seed, corrupt
-        See `prove_date`.
     span : Span
         The years that `make_run` runs.
-    dates : sequence of datetime.date
+    folder : Path
+        Empty or absent.
     on_verdict : callable, optional
         Called with each verdict once it is known.
     on_run : callable, optional
@@ -250,7 +214,7 @@ def prove_no_lookahead(
     verdicts: list[Verdict] = []
     for after in dates:
         begin(f"everything after {after} changed")
-        verdicts.append(prove_date(market, base, after, folder / f"another after {after}", make_run, seed, corrupt))
+        verdicts.append(_prove_date(market, base, after, folder / f"another after {after}", make_run, seed, corrupt))
         say(verdicts[-1])
     return verdicts
 
@@ -272,9 +236,10 @@ def assert_no_lookahead(
     dates: Sequence[datetime.date] = (),
     configs: Mapping[str, Any] | None = None,
     seed: int = 0,
-    corrupt: Corrupt | None = None,
 ) -> list[Verdict]:
     """Assert, in a test, that the code as it is imported looks at nothing of the future; takes seconds.
+
+    Raises `AssertionError` with `Verdict.words` of the first date that did not pass.
 
     Parameters
     ----------
@@ -290,18 +255,6 @@ def assert_no_lookahead(
         Family -> configuration; a family without an entry is left out. Default: `small_configs`.
     seed : int
         Of the changes.
-    corrupt : callable, optional
-        See `prove_date`.
-
-    Returns
-    -------
-    list of Verdict
-        All passed.
-
-    Raises
-    ------
-    AssertionError
-        With `Verdict.words` of the first date that did not pass.
     """
     chosen = market or SimulatorMarket(tuple(f"SIM{i}" for i in range(6)))
     options = small_configs() if configs is None else configs
@@ -312,7 +265,6 @@ def assert_no_lookahead(
         folder,
         lambda each, place: run_pipeline(each, place, span, options),
         seed,
-        corrupt,
     )
     for verdict in verdicts:
         if verdict.result != PASSED:

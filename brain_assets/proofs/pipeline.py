@@ -43,19 +43,13 @@ def upstream_of(families: Families) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Span:
-    """The years of a run.
-
-    Attributes
-    ----------
-    first_year : int
-        The first with data.
-    first_partition, last_year : int
-        The year whose partition holds everything up to it, and the last partition.
-    """
+    """The years of a run."""
 
     first_year: int
+    """The first with data."""
     first_partition: int
     last_year: int
+    """The year whose partition holds everything up to it, and the last partition."""
 
     @property
     def years(self) -> range:
@@ -70,23 +64,20 @@ class Span:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind.
-
-    Attributes
-    ----------
-    folder : Path
-        A data folder.
-    span : Span
-    families : Families
-        Those that may have made models.
-    metadata : mapping of (str, int) to mapping
-        What the materializations of a stage and year showed, texts; empty for a run without Dagster.
-    """
+    """What a run left behind."""
 
     folder: Path
+    """A data folder."""
     span: Span
     families: Families
+    """Those that may have made models."""
     metadata: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    """What the materializations of a stage and year showed, texts; empty for a run without Dagster."""
+
+    @property
+    def upstream(self) -> dict[str, tuple[str, ...]]:
+        """What each stage is made from."""
+        return upstream_of(self.families)
 
     def table(self, stage: str, year: int) -> Path:
         """Give the file of a year of a table, whether it is there or not."""
@@ -112,15 +103,10 @@ def run_pipeline(
         Of scores, not headlines, unless it is scored without a model.
     folder : Path
         Where everything is written; empty or absent.
-    span : Span
     configs : mapping of str to configuration
         Family -> how it is trained; a family without an entry is left out, and so is the backtest without any policy.
     on_step : callable, optional
         Called with the name of a stage and a year before it is made.
-
-    Returns
-    -------
-    Run
     """
     say = on_step or (lambda _: None)
     tables = ParquetTableStore(folder, {"market": market.name})

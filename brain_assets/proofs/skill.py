@@ -75,29 +75,19 @@ KINDS = ("found", "absent", "beats", "beaten")
 
 @dataclass(frozen=True)
 class Claim:
-    """What is asked of one family.
-
-    Attributes
-    ----------
-    family : str
-    kind : str
-        ``found``: the share of the best possible is at least `bound`. ``absent``: the 95 % interval of the mean weekly
-        rank correlation covers zero in at least `bound` seeds. ``beats``: the policy beats equal weight in at least
-        `bound` seeds. ``beaten``: it beats it in no more than `bound` seeds.
-    planted : str
-        Channel of the signal.
-    signal : float
-        Its strength, the best possible weekly rank correlation.
-    n_seeds : int
-        Seeds 0, 1, ... of the market, and of the model's own random numbers.
-    bound : float
-    """
+    """What is asked of one family."""
 
     family: str
     kind: str
+    """``found``: the share of the best possible is at least `bound`. ``absent``: the 95 % interval of the mean weekly
+    rank correlation covers zero in at least `bound` seeds. ``beats``: the policy beats equal weight in at least `bound`
+    seeds. ``beaten``: it beats it in no more than `bound` seeds."""
     planted: str
+    """Channel of the signal."""
     signal: float
+    """Its strength, the best possible weekly rank correlation."""
     n_seeds: int
+    """Seeds 0, 1, ... of the market, and of the model's own random numbers."""
     bound: float
 
     @property
@@ -169,22 +159,15 @@ def claims_of(family: Any, quick: bool = False) -> tuple[Claim, ...]:
 
 
 class SeedResult(NamedTuple):
-    """What one seed gave.
-
-    Attributes
-    ----------
-    seed : int
-    value, error : float
-        Mean over the weeks, and its standard error: of the rank correlation (forecasters), or of the advantage over
-        equal weight in log return (policies).
-    best : float
-        Mean rank correlation of the true expectation, same weeks; NaN without a signal and of policies.
-    """
+    """What one seed gave."""
 
     seed: int
     value: float
     error: float
+    """Mean over the weeks, and its standard error: of the rank correlation (forecasters), or of the advantage over
+    equal weight in log return (policies)."""
     best: float
+    """Mean rank correlation of the true expectation, same weeks; NaN without a signal and of policies."""
 
     @property
     def covers_zero(self) -> bool:
@@ -199,21 +182,12 @@ class SeedResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, and what came of it.
-
-    Attributes
-    ----------
-    claim : Claim
-    seeds : tuple of SeedResult
-    value : float
-        What is held against the claim's bound: a share, or a number of seeds.
-    passed : bool
-    seconds : float
-    """
+    """A claim, and what came of it."""
 
     claim: Claim
     seeds: tuple[SeedResult, ...]
     value: float
+    """What is held against the claim's bound: a share, or a number of seeds."""
     passed: bool
     seconds: float
 
@@ -233,6 +207,8 @@ def prove_skill(
 ) -> list[Finding]:
     """Put all claims about some families to the test.
 
+    Raises `PluginError` if there is no such family.
+
     Parameters
     ----------
     families : sequence of str
@@ -247,11 +223,6 @@ def prove_skill(
     -------
     list of Finding
         One a claim, passed or not.
-
-    Raises
-    ------
-    PluginError
-        If there is no such family.
     """
     history = QUICK if quick else FULL
     chosen = [registry.get(family) for family in families]
@@ -328,7 +299,6 @@ def blurred(expectation: FloatArray, seed: int) -> FloatArray:
     ----------
     expectation : ndarray of float64, shape (n_weeks, n_assets)
         NaN: not known; so is the forecast.
-    seed : int
 
     Returns
     -------

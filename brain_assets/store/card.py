@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from brain_assets.device import CPU
 from brain_assets.errors import SnapshotError
+from brain_assets.store.manifest import CARD
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
@@ -32,19 +33,15 @@ class Figure:
 
     Attributes
     ----------
-    name : str
-        Such as ``mean weekly rank correlation``.
-    metric : str
-        One word for the Hub, such as ``spearman``.
-    split : str
-        The data that it was measured on, in words.
+    name, metric, split : str
+        In words, such as ``mean weekly rank correlation``; in one word for the Hub, such as ``spearman``; the data that
+        it was measured on.
     value, baseline : float or None
         None: there is none, as where fewer than three symbols have a rank.
     baseline_name : str
         Such as ``4-week momentum``.
     held_out : str
-        How the data was kept from the training, in words; empty: it was not, and the figure stays out of the card's
-        metadata.
+        How the data was kept from the training; empty: it was not, and the figure stays out of the card's metadata.
     """
 
     name: str
@@ -62,19 +59,13 @@ class CardText:
 
     Attributes
     ----------
-    kind : str
-        ``forecaster`` or ``policy``.
-    task : str
-        The Hub's name of the task.
-    summary : str
-        What it does.
-    data : sequence of str
-        The data window, a line each.
+    kind, task : str
+        ``forecaster`` or ``policy``, and the Hub's name of the task.
+    summary, figures_note : str
+        What it does, and how far the figures are to be trusted.
+    data, limits : sequence of str
+        Lines on the data window, and on limits besides the market's caveat and survivorship.
     figures : sequence of Figure
-    figures_note : str
-        How far the figures are to be trusted.
-    limits : sequence of str
-        Besides the market's caveat and survivorship.
     use : str
         The line of Python that uses it.
     """
@@ -92,34 +83,19 @@ class CardText:
 def write_card(
     family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], text: CardText
 ) -> str:
-    """Write what a stranger needs to know to use or to distrust a model, Markdown.
+    """Write what a stranger needs to know to use or to distrust a model, Markdown; raises as `validate_card`.
 
-    Parameters
-    ----------
-    family : str
-    cutoff_date : datetime.date
-    config : mapping
-        JSON values.
-    metadata : mapping
-        Of the snapshot: ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told.
-    text : CardText
-
-    Raises
-    ------
-    SnapshotError
-        As `validate_card`.
+    Of the metadata, ``market``, ``caveat``, ``data.symbols`` and, if it is not the CPU, the device are told.
     """
     from huggingface_hub import ModelCardData
 
-    name = f"{family}-{metadata.get('version') or snapshot_name(cutoff_date)}"
-    results = _eval_results(text, metadata["market"])
     data = ModelCardData(
         license=LICENSE,
         library_name=LIBRARY,
         pipeline_tag=text.task,
         tags=["brain-assets", "finance", "walk-forward", text.kind, family],
-        model_name=name,
-        eval_results=results or None,
+        model_name=f"{family}-{metadata.get('version') or snapshot_name(cutoff_date)}",
+        eval_results=_eval_results(text, metadata["market"]) or None,
     )
     card = f"---\n{data.to_yaml(line_break=chr(10))}\n---\n{_body(family, cutoff_date, config, metadata, text)}"
     validate_card(card)
@@ -153,8 +129,8 @@ def _body(
 ) -> str:
     symbols = metadata["data"]["symbols"]
     snapshot = metadata.get("version") or snapshot_name(cutoff_date)
-    trained = "trained on a GPU" if metadata.get("device", CPU) != CPU else ""
-    later = f"see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
+    trained = ["trained on a GPU"] if metadata.get("device", CPU) != CPU else []
+    later = f": see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}
 
@@ -164,7 +140,7 @@ Nothing that it learned from lies after {cutoff_date}, and it refuses weeks that
 
 ## Data
 
-{_lines([f"market: {metadata['market']}", *text.data, *filter(None, [trained])])}
+{_lines([f"market: {metadata['market']}", *text.data, *trained])}
 - {len(symbols)} symbols: {", ".join(symbols)}
 
 ## Figures
@@ -174,7 +150,7 @@ Nothing that it learned from lies after {cutoff_date}, and it refuses weeks that
 {text.figures_note}
 
 True out-of-sample results were not known at the cut-off\
-{"" if "version" in metadata else f": {later}"}.
+{"" if "version" in metadata else later}.
 
 ## Limits
 
@@ -213,13 +189,13 @@ def _lines(items: Sequence[str]) -> str:
 
 
 def _table(figures: Sequence[Figure]) -> str:
-    rows = [
-        f"| {figure.name} | {figure.split} | {_words(figure.value)} | {_words(figure.baseline)} "
-        f"({figure.baseline_name}) | {figure.held_out or 'no'} |"
-        for figure in figures
-    ]
-    head = ["| Figure | Measured on | This model | Baseline | Out of sample |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join(head + rows)
+    rows = ["| Figure | Measured on | This model | Baseline | Out of sample |", "| --- | --- | --- | --- | --- |"]
+    for figure in figures:
+        baseline = f"{_words(figure.baseline)} ({figure.baseline_name})"
+        rows.append(
+            f"| {figure.name} | {figure.split} | {_words(figure.value)} | {baseline} | {figure.held_out or 'no'} |"
+        )
+    return "\n".join(rows)
 
 
 def _words(value: float | None) -> str:
@@ -227,13 +203,9 @@ def _words(value: float | None) -> str:
 
 
 def validate_card(text: str) -> None:
-    """Refuse a card that the Hub would not take, or would take and misread; asks nothing of the network.
+    """Refuse a card that the Hub would not take, or would take and misread, with a `SnapshotError`.
 
-    Raises
-    ------
-    SnapshotError
-        If the Hub's client cannot read its metadata or would write them in another way, there is no license, no tag or
-        no name of the model, or a result is not a finite number.
+    Its client must read the metadata and write the same, with a license, tags, a name and finite results. Asks nobody.
     """
     import yaml
     from huggingface_hub import ModelCard
@@ -254,4 +226,4 @@ def validate_card(text: str) -> None:
 
 
 def _refused(expected: str, got: str) -> SnapshotError:
-    return SnapshotError(f"README.md: expected {expected}, got {got}; correct the model card.")
+    return SnapshotError(f"{CARD}: expected {expected}, got {got}; correct the model card.")

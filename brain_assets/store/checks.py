@@ -6,17 +6,31 @@ Every refusal is a `SnapshotError` that begins with the file's name; whoever rea
 import datetime
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
-from brain_assets.errors import LateTrainingError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, LateTrainingError, RefusedSnapshotError, SnapshotError
 from brain_assets.store.manifest import MANIFEST
 
 
 def refused(file: str, expected: str, got: str) -> SnapshotError:
     """Make the error that says why a snapshot is not used."""
     return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+
+
+@contextmanager
+def believed(place: object) -> Iterator[None]:
+    """Let what is wrong with a stranger's files be a `RefusedSnapshotError` with their place: nobody here made them."""
+    try:
+        yield
+    except RefusedSnapshotError:
+        raise
+    except SnapshotError as error:
+        if isinstance(error, DamagedSnapshotError):
+            error = refused(error.file, error.expected, error.got)
+        raise RefusedSnapshotError(f"{place}/{error}") from error
 
 
 def shown(text: str) -> str:
@@ -69,6 +83,7 @@ IDENTITY: Mapping[str, Shape] = {
     "market": TEXT,
     "caveat": TEXT,
     "n_threads": COUNT,
+    "device": DEVICE,
 }
 """What the metadata of every family says."""
 
@@ -76,10 +91,7 @@ IDENTITY: Mapping[str, Shape] = {
 def check_metadata(values: object, shape: Shape, path: str = "") -> None:
     """Refuse metadata that lacks what is asked for later, or has something else in its place.
 
-    Raises
-    ------
-    SnapshotError
-        Naming the key, such as ``training.curve[0].epoch``.
+    The `SnapshotError` names the key, such as ``training.curve[0].epoch``.
     """
     if isinstance(shape, Kind):
         if not shape.admits(values):
@@ -102,24 +114,12 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
 def check_identity(
     manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
 ) -> None:
-    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little.
-
-    Raises
-    ------
-    SnapshotError
-        Beginning with ``metadata.json``.
-    """
+    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little."""
     date = cutoff_date.isoformat() if cutoff_date else None
     for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
             raise refused(MANIFEST, f"{key} {expected}", reprlib.repr(manifest.get(key)))
-    check_metadata(manifest, IDENTITY)
-
-
-def check_device(metadata: Mapping[str, Any]) -> None:
-    """Refuse metadata that says something else than a device; those that say nothing are of models of the CPU."""
-    if "device" in metadata:
-        check_metadata(metadata, {"device": DEVICE})
+    check_metadata({"device": CPU, **manifest}, IDENTITY)  # one that names no device is of a model of the CPU
 
 
 def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: datetime.date) -> None:

@@ -1,4 +1,4 @@
-"""The folders of one family in a local place, and their copies on the Hub: compared, pushed and pulled by name.
+"""The folders of one family in one place, and their copies on the Hub: compared, pushed and pulled by name.
 
 Beside the folders lies ``.hub/<name>.json``, what this machine knows of a copy. A commit never changes: once one was
 seen to hold exactly the files of a local manifest, one listing of branches tells whether that is still so, for all
@@ -16,27 +16,29 @@ from datetime import date
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
+from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubCopy, HubStore
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import MANIFEST, parse
 from brain_assets.store.names import parse_snapshot_name
-from brain_assets.store.port import Store
+from brain_assets.store.places import open_store
+from brain_assets.store.snapshot import believe
 
 N_CONNECTIONS = 8
 """Snapshots under way at once; almost all of the time is waiting for the Hub."""
+N_LOOKS = 16
+"""Folders that are looked at at the same time."""
 _FOLDER, _ENDING = ".hub", ".json"
 
 
 @dataclass(frozen=True)
 class HubRecord:
-    """What is known of one copy.
+    """What is known of one copy in a repo.
 
     Attributes
     ----------
-    repo : str
-    commit : str
-        A commit that holds the files of `manifest`; empty: none is known.
-    manifest : str
-        Hash of the local manifest that it was compared with.
+    commit, manifest : str
+        A commit, and the hash of the local manifest whose files it holds; empty: none is known.
     pending : str
         Why the last push did not get through; empty: it did.
     arriving : str
@@ -60,28 +62,23 @@ class Relation(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One snapshot, here and on the Hub.
-
-    Attributes
-    ----------
-    family, name : str
-    relation : Relation
-    commit : str
-        Of its branch; empty: there is none.
-    record : HubRecord
-    """
-
+class _OfSnapshot:
     family: str
     name: str
-    relation: Relation
-    commit: str
-    record: HubRecord
 
     @property
     def cutoff_date(self) -> date:
         """Its cut-off."""
-        return _cutoff_of(self.name)
+        return date.fromisoformat(self.name.removeprefix("snapshot-"))
+
+
+@dataclass(frozen=True)
+class Comparison(_OfSnapshot):
+    """One snapshot, here and on the Hub; the commit is that of its branch, empty if there is none."""
+
+    relation: Relation
+    commit: str
+    record: HubRecord
 
     @property
     def pending(self) -> str:
@@ -101,34 +98,20 @@ class Comparison:
     @property
     def to_complete(self) -> bool:
         """Whether a push transfers it and nobody needs to be asked: the Hub holds nothing that was not here."""
-        return self.to_push and (
-            self.relation is Relation.LOCAL_ONLY or bool(self.pending) or self.record.commit == self.commit
-        )
+        known = bool(self.pending) or self.record.commit == self.commit
+        return self.relation is Relation.LOCAL_ONLY or (self.relation is Relation.DIFFERENT and known)
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Transfer(_OfSnapshot):
     """What became of one snapshot.
 
-    Attributes
-    ----------
-    family, name : str
-    result : str
-        ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
-        ``failed``.
-    detail : str
-        The reason, unless it was transferred.
+    The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
+    ``failed``; the detail is the reason, unless it was transferred.
     """
 
-    family: str
-    name: str
     result: str
     detail: str = ""
-
-    @property
-    def cutoff_date(self) -> date:
-        """Its cut-off."""
-        return _cutoff_of(self.name)
 
     @property
     def done(self) -> bool:
@@ -139,45 +122,40 @@ class Transfer:
 OnTransfer = Callable[[Transfer], None]
 
 
-class HubCopies:
-    """One family's folders, and the branches that copy them.
+class CopiedFolders:
+    """One family's folders in a folder, and the branches of a repo that copy them.
 
-    Parameters
-    ----------
-    family : str
-    folder : Path or UPath
-        What `local` stores.
-    local : Store
-    hub : HubStore or None
-        None: there are no copies; methods that ask the Hub raise `HubError`.
-    believe : callable
-        Raises `RefusedSnapshotError` if files that were pulled under a name are not a model of it.
+    Without a repo, methods that ask the Hub raise `HubError`. The market is that of the snapshots which are pulled or
+    replaced; None: any.
     """
 
     def __init__(
-        self,
-        family: str,
-        folder: DataPath,
-        local: Store,
-        hub: HubStore | None,
-        believe: Callable[[str, Mapping[str, bytes]], None],
+        self, family: str, folder: DataPath, hub: HubAddress | None, policy: RetryPolicy, market: str | None
     ) -> None:
-        self.family, self.folder, self.local = family, folder, local
-        self._hub, self._believe = hub, believe
+        self.family, self.folder, self.hub = family, folder, hub
+        self.store = open_store(folder)
+        self._market = market
+        self._repo = HubStore(hub, policy, market) if hub else None
 
     @property
-    def hub(self) -> HubStore:
+    def repo(self) -> HubStore:
         """The model repo; raises `HubError` if there is none."""
-        if self._hub is None:
+        if self._repo is None:
             raise HubError(
                 f"{self.family}: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, "
                 f"and HF_{self.family.upper()}_MODEL_REPO."
             )
-        return self._hub
+        return self._repo
+
+    def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
+        """Name the folders whose name can be parsed and that exist, in order; they are looked at at the same time."""
+        names = [name for name in self.store.list() if parse_name(name) is not None]
+        with ThreadPoolExecutor(N_LOOKS) as pool:
+            return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
 
     def record(self, name: str) -> HubRecord:
         """Give what this machine knows of a copy in the family's repo."""
-        repo = self._hub.repo if self._hub else ""
+        repo = self.hub.repo if self.hub else ""
         try:
             record = HubRecord(**json.loads(read_bytes(self._record_path(name))))
         except (OSError, ValueError, TypeError):  # there is none, or it cannot be read
@@ -190,92 +168,84 @@ class HubCopies:
         names = list_names(self.folder / _FOLDER)
         return [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)]
 
-    def _write_record(self, name: str, record: HubRecord) -> None:
-        content = json.dumps(asdict(record), indent=2) + "\n"
-        replace_file(self._record_path(name), lambda temporary: temporary.write_text(content))
+    def _remember(self, name: str, record: HubRecord) -> None:
+        replace_file(self._record_path(name), json.dumps(asdict(record), indent=2) + "\n")
 
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _FOLDER / f"{name}{_ENDING}"
 
-    def changed_here(self, name: str) -> bool:
-        """Tell whether what is here is not what was last pushed or pulled, as far as is known."""
+    def is_transferred(self, name: str) -> bool:
+        """Tell whether what is here was pushed or pulled before, as far as is known."""
         record = self.record(name)
-        return self._hash(name) not in (record.manifest, record.arriving)
+        return self._hash(name) in (record.manifest, record.arriving)
+
+    def is_uploaded(self, branch: str, name: str) -> bool:
+        """Tell whether a branch is known to have been given a folder as it is; asks no Hub."""
+        record = self.record(branch)
+        return record.manifest == self._hash(name) and not record.pending
 
     def _hash(self, name: str) -> str:
-        return str(self.local.read_manifest(name)["manifest"])
+        return str(self.store.read_manifest(name)["manifest"])
 
-    def upload(self, name: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
-        """Push verified files to a branch, and remember how it went; raises `HubError`. See `HubStore.push`."""
-        record, manifest = self.record(name), _hash_of(files)
+    def upload(self, branch: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
+        """Push files to a branch, and remember how it went; raises as `HubStore.push`."""
+        repo = self.repo
         try:
-            copy = self.hub.push(name, files, known)
+            copy = repo.push(branch, files, known)
         except HubError as error:
-            self._write_record(name, replace(record, repo=self.hub.repo, pending=str(error), arriving=""))
+            self._remember(branch, replace(self.record(branch), pending=str(error)))
             raise
-        self._write_record(name, HubRecord(self.hub.repo, copy.commit, manifest))
+        self._remember(branch, HubRecord(repo.repo, copy.commit, _hash_of(files)))
         return copy
-
-    def is_uploaded(self, name: str, manifest: str) -> bool:
-        """Tell whether a branch is known to have been given the files of a manifest's hash; asks no Hub."""
-        record = self.record(name)
-        return record.manifest == manifest and not record.pending
 
     def download(self, name: str, commit: str = "") -> None:
         """Pull a snapshot; one of its name is replaced, but only by one that is believed. Raises as `HubStore.read`."""
-        files, commit = self.hub.read_copy(name, commit)
-        self._believe(name, files)
-        self._write_record(name, replace(self.record(name), arriving=_hash_of(files)))
-        self.local.write(name, files)
-        self._write_record(name, HubRecord(self.hub.repo, commit, _hash_of(files)))
+        commit = commit or self.repo.look(name).commit
+        files = self.repo.read(name, commit)
+        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
+        self._remember(name, replace(self.record(name), arriving=_hash_of(files)))
+        self.store.write(name, files)
+        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
 
-    def compare(self, here: Collection[str], is_wanted: Callable[[str], bool]) -> list[Comparison]:
-        """Compare folders with branches, in the order of their names.
+    def compare(self, cutoffs: Collection[date] | None = None) -> list[Comparison]:
+        """Compare the snapshots here with those on the Hub, oldest first. Default: all cut-offs.
 
         One request lists the branches. A commit that this machine has pushed, pulled or compared before is known; for
         another one, one more request lists its files.
-
-        Parameters
-        ----------
-        here : collection of str
-            The folders that are there and whole.
-        is_wanted : callable
-            Chooses by name.
         """
-        commits = self.hub.commits()
-        chosen = [name for name in sorted({*here, *commits}) if is_wanted(name)]
+        commits, here = self.repo.commits(), self.list_existing(parse_snapshot_name)
+        dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
 
-        def relation(name: str) -> Relation:
+        def row(name: str) -> Comparison:
             if name not in commits:
-                return Relation.LOCAL_ONLY
-            if name not in here:
-                return Relation.HUB_ONLY
-            return Relation.EQUAL if self._is_copied(name, commits[name]) else Relation.DIFFERENT
+                relation = Relation.LOCAL_ONLY
+            elif name not in here:
+                relation = Relation.HUB_ONLY
+            else:
+                relation = Relation.EQUAL if self._is_copied(name, commits[name]) else Relation.DIFFERENT
+            return Comparison(self.family, name, relation, commits.get(name, ""), self.record(name))
 
+        chosen = [name for name, cutoff in dates.items() if cutoff and (cutoffs is None or cutoff in cutoffs)]
         with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-            relations = list(pool.map(relation, chosen))
-        return [
-            Comparison(self.family, name, relation, commits.get(name, ""), self.record(name))
-            for name, relation in zip(chosen, relations, strict=True)
-        ]
+            return list(pool.map(row, chosen))
 
     def _is_copied(self, name: str, commit: str) -> bool:
         """Tell whether a commit holds exactly the local files; asks the Hub unless that is known, and remembers it."""
         record = self.record(name)
         if record.commit == commit and not record.pending:
             return record.manifest == self._hash(name)
-        files = self.local.read(name)
-        if not self.hub.look(name, commit).holds(files):
+        files = self.store.read(name)
+        if not self.repo.look(name, commit).holds(files):
             return False
-        self._write_record(name, HubRecord(self.hub.repo, commit, _hash_of(files)))
+        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
         return True
 
     def push(self, rows: Sequence[Comparison], on_transfer: OnTransfer | None = None) -> list[Transfer]:
         """Push what the Hub lacks or holds otherwise; gives what became of each, oldest first."""
 
-        def one(row: Comparison) -> Transfer:
-            copy = self.upload(row.name, self.local.read(row.name), row.commit)
-            return Transfer(row.family, row.name, "pushed" if copy.changed else "unchanged")
+        def one(row: Comparison) -> tuple[str, str]:
+            copy = self.upload(row.name, self.store.read(row.name), row.commit)
+            return ("pushed" if copy.changed else "unchanged"), ""
 
         return _transfer([row for row in rows if row.to_push], one, on_transfer)
 
@@ -287,26 +257,24 @@ class HubCopies:
         A snapshot that was made here since the last transfer is kept, unless forced: the Hub never had it.
         """
 
-        def one(row: Comparison) -> Transfer:
-            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.name):
-                why = "it was made here and never pushed: push it, or pull with force"
-                return Transfer(row.family, row.name, "kept", why)
+        def one(row: Comparison) -> tuple[str, str]:
+            if row.relation is Relation.DIFFERENT and not force and not self.is_transferred(row.name):
+                return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download(row.name, row.commit)
-            return Transfer(row.family, row.name, "pulled")
+            return "pulled", ""
 
         return _transfer([row for row in rows if row.to_pull], one, on_transfer)
 
 
 def _transfer(
-    rows: Sequence[Comparison], one: Callable[[Comparison], Transfer], on_transfer: OnTransfer | None
+    rows: Sequence[Comparison], one: Callable[[Comparison], tuple[str, str]], on_transfer: OnTransfer | None
 ) -> list[Transfer]:
     def attempt(row: Comparison) -> Transfer:
         try:
-            return one(row)
-        except RefusedSnapshotError as error:
-            return Transfer(row.family, row.name, "refused", str(error))
+            result, detail = one(row)
         except (HubError, SnapshotError) as error:
-            return Transfer(row.family, row.name, "failed", str(error))
+            result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
+        return Transfer(row.family, row.name, result, detail)
 
     transfers = []
     with ThreadPoolExecutor(N_CONNECTIONS) as pool:
@@ -323,10 +291,3 @@ def _transfer(
 
 def _hash_of(files: Mapping[str, bytes]) -> str:
     return str(parse(files[MANIFEST])["manifest"])
-
-
-def _cutoff_of(name: str) -> date:
-    cutoff_date = parse_snapshot_name(name)
-    if cutoff_date is None:
-        raise SnapshotError(f"{name}: expected the name of a snapshot, such as snapshot-2020-12-31; correct it.")
-    return cutoff_date

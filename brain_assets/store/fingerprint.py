@@ -18,15 +18,10 @@ class Fingerprint:
 
     Attributes
     ----------
-    family : str
-    code : str
-        Code version of the asset that trains it.
-    config : str
-        Hash of the configuration, the seed among it.
-    data : str
-        Hash of the exact training data.
-    libraries : str
-        Versions of the libraries whose arithmetic it is.
+    code, libraries : str
+        Versions of the family's code, and of the libraries whose arithmetic it is.
+    config, data : str
+        Hashes of the configuration, the seed among it, and of the exact training data.
     device : str
         Where it is trained, see `brain_assets.device`.
     """

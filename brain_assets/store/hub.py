@@ -16,20 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
-from brain_assets.errors import (
-    DamagedSnapshotError,
-    HubError,
-    MissingSnapshotError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
+from brain_assets.store.checks import believed
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
-from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, parse, verify
+from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
 from brain_assets.store.names import MAIN_BRANCH
-from brain_assets.store.port import located
+from brain_assets.store.port import Store, located
 
 T = TypeVar("T")
 
@@ -40,17 +35,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What the Hub says about a file.
-
-    Attributes
-    ----------
-    size : int
-        Bytes.
-    sha256 : str or None
-        Of its content, if the Hub keeps it apart from git.
-    blob : str
-        Git's hash of it, or of the pointer to it.
-    """
+    """What the Hub says about a file: its bytes, their SHA-256 if it is kept apart from git, and git's own hash."""
 
     size: int
     sha256: str | None
@@ -95,7 +80,7 @@ class HubCopy:
     changed: bool
 
 
-class HubStore:
+class HubStore(Store):
     """The model repo of one family; see `brain_assets.store.port.Store`.
 
     Parameters
@@ -128,18 +113,18 @@ class HubStore:
         """Give branch -> commit, in one request; a repo that is not there has none, or raises `HubError`."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
+        def attempt() -> dict[str, str]:
+            references = self._client.ask(lambda: self._client.api.list_repo_refs(self.repo))
+            return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
+
         try:
-            return self._client.retry("list its branches", self._commits)
+            return self._client.retry("list its branches", attempt)
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
         self._seems_absent = True
         warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
         return {}
-
-    def _commits(self) -> dict[str, str]:
-        references = self._client.ask(lambda: self._client.api.list_repo_refs(self.repo))
-        return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
 
     def _not_seen(self) -> HubError:
         return HubError(
@@ -164,13 +149,6 @@ class HubStore:
         self._seen[branch.commit] = branch  # a commit never changes
         return branch
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a branch that agrees with its listing."""
-        try:
-            return self.read_manifest(name)
-        except SnapshotError:
-            return None
-
     def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.
 
@@ -181,22 +159,17 @@ class HubStore:
         RefusedSnapshotError
             If what it holds is not to be believed: one sentence with repo, branch, file and reason.
         """
-        return self._read(name, f"show {name}", lambda: self._read_manifest(name, self._look(commit or name))[0])
+        return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(commit or name))))
 
     def read(self, name: str, commit: str = "") -> dict[str, bytes]:
         """Read all files, of a known commit if one is given. Raises as `read_manifest`."""
-        return self.read_copy(name, commit)[0]
 
-    def read_copy(self, name: str, commit: str = "") -> tuple[dict[str, bytes], str]:
-        """Do what `read` does, and give the commit too."""
-
-        def attempt() -> tuple[dict[str, bytes], str]:
+        def attempt() -> dict[str, bytes]:
             branch = self._look(commit or name)
-            _, manifest = self._read_manifest(name, branch)  # it limits what is read next
-            files = {**{path: self._fetch(name, path, branch) for path in PAYLOAD}, MANIFEST: manifest}
-            with self._believed(name):
-                verify(files)
-            return files, branch.commit
+            manifest = self._read_manifest(branch)  # it limits what is read next
+            files = {**{path: self._fetch(path, branch) for path in PAYLOAD}, MANIFEST: manifest}
+            verify(files)
+            return files
 
         return self._read(name, f"give {name}", attempt)
 
@@ -204,7 +177,8 @@ class HubStore:
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
-            return self._client.retry(action, attempt)
+            with believed(f"{self.repo}@{name}"):
+                return self._client.retry(action, attempt)
         except RepositoryNotFoundError:
             raise self._not_seen() from None
         except (RevisionNotFoundError, EntryNotFoundError):
@@ -213,43 +187,25 @@ class HubStore:
                 "it here."
             ) from None
 
-    def _read_manifest(self, name: str, branch: Branch) -> tuple[dict[str, Any], bytes]:
-        """Give a manifest that agrees with its listing, and its bytes."""
+    def _read_manifest(self, branch: Branch) -> bytes:
+        """Give a manifest that agrees with its listing."""
         sizes = {path: file.size for path, file in branch.files.items() if path != HOUSEKEEPING}
-        with self._believed(name):
-            check_listing(sizes)
-            data = self._fetch(name, MANIFEST, branch)
-            manifest = parse(data)
-            for path in PAYLOAD:
-                if sizes[path] != manifest["sizes"][path]:
-                    stated = f"the {manifest['sizes'][path]!r} bytes that {MANIFEST} states"
-                    raise DamagedSnapshotError(path, stated, f"{sizes[path]:,}")
-        return manifest, data
+        check_listing(sizes)
+        data = self._fetch(MANIFEST, branch)
+        check_sizes(sizes, parse(data))
+        return data
 
-    def _fetch(self, name: str, path: str, branch: Branch) -> bytes:
+    def _fetch(self, path: str, branch: Branch) -> bytes:
         """Read a file that is what the listing says."""
         from huggingface_hub.errors import EntryNotFoundError
 
         try:
             data = self._client.fetch(path, branch.commit, branch.files[path].size)
         except EntryNotFoundError:
-            raise self._refusal(name, path, "a file", "none") from None
+            raise DamagedSnapshotError(path, "a file", "none") from None
         if not branch.files[path].is_same(data):
             raise TransientError(f"other bytes than those of {path}")
         return data
-
-    @contextmanager
-    def _believed(self, name: str) -> Iterator[None]:
-        """Say of damage that what is there is not to be used: nobody here has made it."""
-        try:
-            yield
-        except DamagedSnapshotError as error:
-            raise self._refusal(name, error.file, error.expected, error.got) from None
-
-    def _refusal(self, name: str, file: str, expected: str, got: str) -> RefusedSnapshotError:
-        return RefusedSnapshotError(
-            f"{self.repo}@{name}/{file}: expected {expected}, got {got}; do not use this snapshot."
-        )
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Make a branch hold exactly these files; see `push`."""
@@ -259,20 +215,12 @@ class HubStore:
         """Make a branch hold exactly these files, in one commit; none if it does already.
 
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
-
-        Parameters
-        ----------
-        name : str
-            ``snapshot-<date>``, the name of a main version, or ``main``.
-        files : mapping of str to bytes
-            All files of its folder.
-        known : str, optional
-            The branch's commit as `commits` gave it a moment ago, empty if there was none: saves a look.
+        What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
 
         Raises
         ------
         SnapshotError
-            If the files do not verify or the model card's metadata are not valid; nothing has been sent then.
+            If the files do not verify, or the card is not valid; nothing has been sent then.
         HubUnavailableError
             If the Hub went on failing.
         HubError
@@ -362,12 +310,12 @@ class HubStore:
         return _require_commit(done.oid)
 
     def _refuse_another_market(self, name: str, branch: Branch) -> None:
-        """Do not replace what somebody trained on another market."""
+        """Do not replace what somebody trained on another market; None: any market will do."""
         if self._market is None:
             return
         try:
-            market = self._read_manifest(name, branch)[0].get("market")
-        except RefusedSnapshotError:  # nobody's snapshot
+            market = parse(self._read_manifest(branch)).get("market")
+        except DamagedSnapshotError:  # nobody's snapshot
             return
         if isinstance(market, str) and market != self._market:
             raise HubError(

@@ -63,13 +63,11 @@ def _install() -> None:
             }
             try:
                 response = super().send(request, **options)
-            except httpx2.TimeoutException:
+            except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
                 if not _is_asking():
                     raise
-                raise TransientError(f"no answer within {seconds} s") from None
-            except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-                if not _is_asking():
-                    raise
+                if isinstance(error, httpx2.TimeoutException):
+                    raise TransientError(f"no answer within {seconds} s") from None
                 raise TransientError(f"the connection failed ({error or type(error).__name__})") from None
             wait = parse_retry_after(response.headers.get("Retry-After"))
             if response.status_code in PASSING_STATUS and _is_asking():
@@ -82,9 +80,7 @@ def _install() -> None:
     hooks = get_session().event_hooks  # the library's own: HF_HUB_OFFLINE, and its log
     set_client_factory(lambda: Client(event_hooks=hooks, follow_redirects=True, timeout=None))
     disable_progress_bars()  # its own; ours is a line a snapshot
-    log = logging.getLogger(
-        "huggingface_hub._commit_api"
-    )  # we want plain LFS: it ends with our time-outs, Xet with none
+    log = logging.getLogger("huggingface_hub._commit_api")  # plain LFS ends with our time-outs, Xet with none
     log.addFilter(lambda record: "not supported by Xet" not in record.getMessage())
 
 
@@ -118,13 +114,7 @@ class HubAddress:
 
 
 class HubClient:
-    """Asks the Hub about one model repo.
-
-    Parameters
-    ----------
-    address : HubAddress
-    policy : RetryPolicy
-    """
+    """Asks the Hub about one model repo."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy) -> None:
         _install()
@@ -136,14 +126,7 @@ class HubClient:
         self._secret = given or get_token()
 
     def retry(self, action: str, attempt: Callable[[], T]) -> T:
-        """Do something until it works, within the policy.
-
-        Parameters
-        ----------
-        action : str
-            In words, for messages: "push snapshot-2020-12-31".
-        attempt : callable
-            Calls `ask`, and may be called again from its start.
+        """Do something (in words, for messages) by `ask` until it works, within the policy; it may begin anew.
 
         Raises
         ------
@@ -162,40 +145,25 @@ class HubClient:
     def ask(self, question: Callable[[], T], *, writes: bool = False) -> T:
         """Put one question to the Hub, and turn what goes wrong into our own errors.
 
-        The original exceptions are cut off: a server may repeat the token in what it says.
-
-        Parameters
-        ----------
-        question : callable
-        writes : bool
-            It changes the repo; then a conflict is worth another look.
-
-        Raises
-        ------
-        RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError
-            The library's own, if it only reads.
-        HubError
+        The original exceptions are cut off: a server may repeat the token in what it says. If it writes, a conflict is
+        worth another look; else the library's own `RepositoryNotFoundError`, `RevisionNotFoundError` and
+        `EntryNotFoundError` are raised.
         """
         import httpx2
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HfHubHTTPError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
+        from huggingface_hub import errors
 
+        absent = errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError
         before = _is_asking()
         ask_in_this_thread()
         try:
             return question()
         except TransientError as error:
             raise TransientError(self._scrub(error), error.wait) from None
-        except HfHubHTTPError as error:
-            if not writes and isinstance(error, RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError):
+        except errors.HfHubHTTPError as error:
+            if not writes and isinstance(error, absent):
                 raise
             raise self._from_status(error, writes) from None
-        except OfflineModeIsEnabled:
+        except errors.OfflineModeIsEnabled:
             raise HubError(
                 f"{self.repo}: expected to be online, got HF_HUB_OFFLINE=1; unset it, or set STORAGE_BACKEND=local."
             ) from None
@@ -210,7 +178,7 @@ class HubClient:
             cause = error.__cause__  # the library wraps what goes wrong in an upload
             if isinstance(cause, TransientError):
                 raise TransientError(self._scrub(cause), cause.wait) from None
-            if isinstance(cause, HfHubHTTPError) and cause.response.status_code != 400:  # 400: other bytes arrived
+            if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code != 400:  # that: other bytes came
                 raise self._from_status(cause, writes) from None
             said = f"{self._scrub(error)}: {self._scrub(cause)}" if cause else self._scrub(error)
             raise TransientError(f"an answer that is not the Hub's ({said})") from None

@@ -10,26 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
-from brain_assets.files import flush_directory, remove, remove_leftovers, temporary_sibling, write_flushed
-from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse, verify
-from brain_assets.store.port import located
+from brain_assets.errors import DamagedSnapshotError, SnapshotError, StorageError
+from brain_assets.files import flush, remove, remove_leftovers, temporary_sibling, write_flushed
+from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse
+from brain_assets.store.port import FolderStore
 
 _TRIES = 100
 """Of giving a folder its name while others do the same."""
 
 
-class LocalStore:
-    """A folder of snapshots; see `brain_assets.store.port.Store`.
-
-    Parameters
-    ----------
-    folder : Path
-        Need not be there.
-    """
+class LocalStore(FolderStore):
+    """A folder on this machine; see `brain_assets.store.port.Store`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder: Path = folder
 
     def list(self) -> list[str]:
         """Name the folders, in order, whole or not."""
@@ -41,32 +35,11 @@ class LocalStore:
         """Give the manifest of a folder that is whole; reads all of it."""
         try:
             return parse(self.read(name)[MANIFEST])
-        except (MissingSnapshotError, DamagedSnapshotError):
+        except SnapshotError:
             return None
 
-    def read_manifest(self, name: str) -> dict[str, Any]:
-        """Read a manifest alone."""
-        with located(self.folder / name):
-            return parse(self._read(name, MANIFEST))
-
-    def read(self, name: str) -> dict[str, bytes]:
-        """Read all files of a folder that verifies."""
-        with located(self.folder / name):
-            files = {file: self._read(name, file) for file in FILES}
-            verify(files)
-        return files
-
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder, whole or not at all; one of that name is replaced."""
-        folder = self.folder / name
-        with located(folder):
-            verify(files)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self.folder)
-            _write(folder, files)
-        except OSError as error:
-            raise StorageError.unwritable(folder, error.strerror or error) from error
+    def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
+        return {file: self._read(name, file) for file in files}
 
     def _read(self, name: str, file: str) -> bytes:
         path = self.folder / name / file
@@ -76,26 +49,28 @@ class LocalStore:
                 return path.read_bytes()
         except FileNotFoundError as error:
             if not path.parent.is_dir():
-                raise MissingSnapshotError(
-                    f"{path.parent}: expected a snapshot, got none; train it, or pull it."
-                ) from error
+                raise self._missing(name) from error
             raise DamagedSnapshotError(file, "a file", "none") from error
         except OSError as error:
             raise DamagedSnapshotError(file, "a file that can be read", str(error.strerror)) from error
         raise DamagedSnapshotError(file, "a file", "something else of that name")
 
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    temporary = temporary_sibling(folder)
-    try:
-        temporary.mkdir()
-        for name in FILES:
-            write_flushed(temporary / name, files[name])
-        flush_directory(temporary)
-        _put_in_place(temporary, folder)
-        flush_directory(folder.parent)
-    finally:
-        remove(temporary)
+    def _put(self, name: str, files: Mapping[str, bytes]) -> None:
+        folder = self.folder / name
+        temporary = temporary_sibling(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
+            temporary.mkdir()
+            for file in FILES:
+                write_flushed(temporary / file, files[file])
+            flush(temporary)
+            _put_in_place(temporary, folder)
+            flush(self.folder)
+        except OSError as error:
+            raise StorageError.unwritable(folder, error.strerror or error) from error
+        finally:
+            remove(temporary)
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:

@@ -20,13 +20,7 @@ CURRENT = "current"
 
 
 class MainVersions:
-    """The main versions of one family; they go by name.
-
-    Parameters
-    ----------
-    storage : SnapshotLocalStorage
-        Of the family: its folder, and its repo if it has one.
-    """
+    """The main versions of one family, in its storage and its repo, if it has one; they go by name."""
 
     def __init__(self, storage: SnapshotLocalStorage) -> None:
         self.storage = storage
@@ -56,7 +50,7 @@ class MainVersions:
             raise SnapshotError(
                 f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
             )
-        snapshot.save(folder)
+        self.storage.store.write(folder.name, snapshot.files)
         return folder
 
     def load(self, name: str) -> ModelSnapshot:
@@ -80,13 +74,7 @@ class MainVersions:
         return self.storage.store.read_manifest(self.path(name).name)
 
     def current(self) -> str | None:
-        """Name the current version; None: none was ever promoted.
-
-        Raises
-        ------
-        SnapshotError
-            If the file names no version, or one that is not there.
-        """
+        """Name the current version; None: none was promoted. Raises `SnapshotError` if it is not there."""
         path = self.folder / CURRENT
         try:
             name = read_bytes(path).decode().strip()
@@ -104,16 +92,19 @@ class MainVersions:
     def promote(self, name: str) -> None:
         """Make a version current, in one step; raises `SnapshotError` if it is not there or does not load."""
         self.load(name)
-        replace_file(self.folder / CURRENT, lambda temporary: temporary.write_text(f"{name}\n"))
+        replace_file(self.folder / CURRENT, f"{name}\n")
 
-    def publish(self, name: str) -> HubCopy:
-        """Push a version to the branch of its name; raises `HubError` if it does not get through, and remembers why."""
-        return self.storage.copies.upload(name, self.storage.store.read(self.path(name).name))
+    def publish(self, branch: str) -> HubCopy:
+        """Push a version to the branch of its name, or the current one to ``main``.
+
+        Raises `SnapshotError` if there is none, and `HubError` if it does not get through; why is remembered.
+        """
+        name = branch if branch != MAIN_BRANCH else self.current() or ""
+        return self.storage.upload(branch, self.storage.store.read(self.path(name).name))
 
     def publish_current(self) -> HubCopy | None:
         """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
-        name = self.current()
-        return None if name is None else self.storage.copies.upload(MAIN_BRANCH, self.storage.store.read(name))
+        return None if self.current() is None else self.publish(MAIN_BRANCH)
 
     def unpublished(self) -> list[str]:
         """Name the branches, ``main`` the last, that the Hub is not known to hold as they are here; asks nobody."""
@@ -121,19 +112,12 @@ class MainVersions:
             return []
         current = self.current()
         folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
-        return [
-            branch
-            for branch, name in folders.items()
-            if not self.storage.copies.is_uploaded(branch, self.read_metadata(name)["manifest"])
-        ]
+        return [branch for branch, name in folders.items() if not self.storage.is_uploaded(branch, name)]
 
     def complete(self) -> Iterator[tuple[str, HubCopy]]:
         """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
         for branch in self.unpublished():
             try:
-                copy = self.publish_current() if branch == MAIN_BRANCH else self.publish(branch)
+                yield branch, self.publish(branch)
             except HubError as error:
                 warn(f"{self.family} {branch}: hub: still pending: {error}")
-                continue
-            if copy is not None:
-                yield branch, copy

@@ -29,20 +29,7 @@ _OWN_HASH = "manifest"
 
 
 def build(payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> dict[str, bytes]:
-    """Add the manifest to the other files.
-
-    Parameters
-    ----------
-    payload : mapping of str to bytes
-        Content of every file in `PAYLOAD`.
-    metadata : mapping
-        JSON values.
-
-    Returns
-    -------
-    dict of str to bytes
-        All of `FILES`, which verify.
-    """
+    """Add the manifest, with this metadata (JSON values), to all of `PAYLOAD`; gives all of `FILES`, which verify."""
     values = {
         **{key: value for key, value in metadata.items() if key != _OWN_HASH},
         "files": {name: hashlib.sha256(payload[name]).hexdigest() for name in PAYLOAD},
@@ -53,13 +40,7 @@ def build(payload: Mapping[str, bytes], metadata: Mapping[str, Any]) -> dict[str
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read a manifest.
-
-    Raises
-    ------
-    DamagedSnapshotError
-        If it is not what it says of itself, or does not list the other files.
-    """
+    """Read a manifest; raises `DamagedSnapshotError` unless it is what it says of itself and lists the other files."""
     values = parse_json(MANIFEST, data)
     own_hash = values.pop(_OWN_HASH, None)
     if own_hash != _hash_values(values):
@@ -79,35 +60,31 @@ def verify(files: Mapping[str, bytes]) -> dict[str, Any]:
     DamagedSnapshotError
         Naming the first file that is absent, superfluous, or not what the manifest says.
     """
-    check_listing({name: len(data) for name, data in files.items()})
+    sizes = {name: len(data) for name, data in files.items()}
+    check_listing(sizes)
     manifest = parse(files[MANIFEST])
+    check_sizes(sizes, manifest)
     for name in PAYLOAD:
-        if len(files[name]) != manifest["sizes"][name]:
-            size = f"{len(files[name]):,}"
-            raise DamagedSnapshotError(name, f"the {manifest['sizes'][name]!r} bytes that {MANIFEST} states", size)
         if hashlib.sha256(files[name]).hexdigest() != manifest["files"][name]:
             raise DamagedSnapshotError(name, f"the SHA-256 that {MANIFEST} states", "another")
     return manifest
 
 
 def check_listing(sizes: Mapping[str, int]) -> None:
-    """Refuse a listing of other files than a snapshot's, or of huge ones, before any of them is read.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        File name -> bytes.
-
-    Raises
-    ------
-    DamagedSnapshotError
-    """
+    """Refuse a listing (name -> bytes) of other files than a snapshot's, or of huge ones; `DamagedSnapshotError`."""
     for name in FILES[::-1]:
         if name not in sizes:
             raise DamagedSnapshotError(name, "a file", "none")
         check_size(name, sizes[name])
     for name in sorted(set(sizes) - set(FILES)):
         raise DamagedSnapshotError(repr(name), f"no files but {', '.join(FILES)}", "one more")
+
+
+def check_sizes(sizes: Mapping[str, int], manifest: Mapping[str, Any]) -> None:
+    """Refuse files of other sizes than their manifest states; raises `DamagedSnapshotError`."""
+    for name, stated in manifest["sizes"].items():
+        if sizes[name] != stated:
+            raise DamagedSnapshotError(name, f"the {stated!r} bytes that {MANIFEST} states", f"{sizes[name]:,}")
 
 
 def check_size(name: str, size: int) -> None:

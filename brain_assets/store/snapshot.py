@@ -10,47 +10,17 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import (
-    ConfigError,
-    DamagedSnapshotError,
-    LookAheadError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import ConfigError, DamagedSnapshotError, LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import check_device, check_identity, refused
+from brain_assets.store.checks import believed, check_identity, refused
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.manifest import (
-    CARD,
-    CONFIG,
-    MANIFEST,
-    MODEL,
-    SCALER,
-    WEIGHTS,
-    build,
-    parse,
-    parse_json,
-    render_json,
-    verify,
-)
-from brain_assets.store.names import (
-    MAIN_BRANCH,
-    parse_snapshot_name,
-    parse_version_name,
-    snapshot_name,
-)
-from brain_assets.store.places import read_files, write_files
+from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, build, parse, parse_json, render_json, verify
+from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
+from brain_assets.store.places import open_store, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.scaler import Scaler
-from brain_assets.store.weights import (
-    Layout,
-    check_arrays,
-    read_arrays,
-    write_arrays,
-    write_scaler_pkl,
-    write_weights_pt,
-)
+from brain_assets.store.weights import Layout, check_arrays, read_arrays, write_model
 
 if TYPE_CHECKING:
     from brain_assets.arrays import DateArray, FloatArray
@@ -111,48 +81,19 @@ class ModelSnapshot:
         return {name: array for name, array in self.arrays.items() if name not in SCALER_NAMES}
 
     def forecast(self, panel: "PricePanel", weeks: "Weeks") -> "FloatArray":
-        """Forecast weekly returns; known at each week's decision time.
+        """Forecast weekly returns of the panel's symbols; known at each week's decision time.
 
-        Parameters
-        ----------
-        panel : PricePanel
-            Bars up to the last week's decision time at least; later ones are not looked at.
-        weeks : Weeks
-            Weeks of the panel's sessions.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_weeks, n_assets)
-            NaN where the symbol's last sessions before the week are not all known.
-
-        Raises
-        ------
-        LookAheadError
-            If a week begins on or before the cut-off: the model may have been trained on it.
+        Bars after the last week's decision time are not looked at. NaN where a symbol's last sessions before the week
+        are not all known. Raises as `refuse_known_weeks`.
         """
         self.refuse_known_weeks(weeks.start)
         forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
         return forecasts
 
     def decide(self, bars: "WeeklyBars", forecasts: "FloatArray") -> "FloatArray":
-        """Give target weights, week after week; known at each week's decision time.
+        """Give target weights of the symbols and, last, cash, week after week; known at each week's decision time.
 
-        Parameters
-        ----------
-        bars : WeeklyBars
-            The weeks to trade.
-        forecasts : ndarray of float64, shape (n_weeks, n_assets)
-            Forecast weekly returns; NaN where there is none.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_weeks, n_assets + 1)
-            Target weights of the symbols of `bars`, cash last; each row sums to 1.
-
-        Raises
-        ------
-        LookAheadError
-            If a week begins on or before the cut-off.
+        Forecasts are weekly returns, (n_weeks, n_assets), NaN where there is none. Raises as `refuse_known_weeks`.
         """
         self.refuse_known_weeks(bars.weeks.start)
         weights: FloatArray = registry.get(self.family).decide(self, bars, forecasts)
@@ -168,23 +109,15 @@ class ModelSnapshot:
 
     def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        write_files(folder, self.files)
+        open_store(folder.parent).write(folder.name, self.files)
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The files of its folder, which verify.
-
-        Raises
-        ------
-        SnapshotError
-            If its configuration or metadata are no JSON values, or hold NaN or an infinity.
-        """
+        """The files of its folder, which verify; raises `SnapshotError` if its parts are no finite JSON values."""
         identity = {"family": self.family, "cutoff_date": self.cutoff_date.isoformat()}
         try:
             payload = {
-                MODEL: write_arrays(self.arrays),
-                WEIGHTS: write_weights_pt(self.arrays),
-                SCALER: write_scaler_pkl(self.arrays),
+                **write_model(self.arrays),
                 CONFIG: render_json(self.config),
                 CARD: self.card.encode(),
             }
@@ -217,7 +150,7 @@ class ModelSnapshot:
         Raises
         ------
         RefusedSnapshotError
-            If what the branch holds is not to be believed: one sentence with repo, branch, file and reason.
+            If what the branch holds is not to be believed.
         SnapshotError
             If there is no such branch.
         HubError
@@ -233,14 +166,7 @@ class ModelSnapshot:
 
     @classmethod
     def from_files(cls, place: str, files: Mapping[str, bytes]) -> "ModelSnapshot":
-        """Make a snapshot of files that came from anywhere.
-
-        Parameters
-        ----------
-        place : str
-            Where they came from, such as a folder or a repository and its branch; errors begin with it.
-        files : mapping of str to bytes
-            All of `brain_assets.store.manifest.FILES`; only ``model.safetensors`` is opened as a model.
+        """Make a snapshot of files that came from a place, anywhere; only ``model.safetensors`` is opened as a model.
 
         Raises
         ------
@@ -265,7 +191,6 @@ class ModelSnapshot:
         if family not in registry.names():
             raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
         check_identity(manifest, None, None)
-        check_device(manifest)
         snapshot = cls(
             family=str(family),
             cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
@@ -289,31 +214,15 @@ def believe(
 ) -> ModelSnapshot:
     """Make a snapshot of a stranger's files, which were found under a name; family and market: None is any.
 
-    Raises
-    ------
-    RefusedSnapshotError
-        If they are not a model of that name, family and market: one sentence. Nothing of them has run.
+    Raises `RefusedSnapshotError` if they are not a model of that name, family and market; nothing of them has run.
     """
-    try:
+    with believed(place):
         check_named(parse(files[MANIFEST]), name, family, market)
-        return ModelSnapshot.from_files(place, files)
-    except RefusedSnapshotError:
-        raise
-    except DamagedSnapshotError as error:
-        raise RefusedSnapshotError(f"{place}/{refused(error.file, error.expected, error.got)}") from error
-    except SnapshotError as error:
-        text = str(error)
-        raise RefusedSnapshotError(text if text.startswith(place) else f"{place}/{text}") from error
+        return ModelSnapshot._from_files(files)
 
 
 def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:
-    """Refuse a manifest of another model than its folder or branch is named after; ``main`` holds any version.
-
-    Raises
-    ------
-    SnapshotError
-        Beginning with ``metadata.json``.
-    """
+    """Refuse a manifest of another model than its folder or branch is named after; ``main`` holds any version."""
     check_identity(manifest, family, parse_snapshot_name(name) or parse_version_name(name), market)
     expected = None if parse_snapshot_name(name) else name
     if name != MAIN_BRANCH and manifest.get("version") != expected:

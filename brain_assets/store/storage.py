@@ -5,8 +5,7 @@ where there is none.
 """
 
 import datetime
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -16,18 +15,15 @@ from brain_assets.paths import DataPath, list_names
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.checks import IDENTITY, check_metadata
-from brain_assets.store.copies import Comparison, HubCopies, HubRecord, OnTransfer, Transfer
-from brain_assets.store.hub import HubCopy, HubStore
+from brain_assets.store.checks import believed, check_identity
+from brain_assets.store.copies import CopiedFolders, HubRecord
+from brain_assets.store.hub import HubCopy
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
-from brain_assets.store.places import open_store
-from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
+from brain_assets.store.snapshot import ModelSnapshot, check_named
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
-N_LOOKS = 16
-"""Folders that are looked at at the same time."""
 
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:
@@ -36,7 +32,7 @@ def hub_address(settings: Settings, family: str) -> HubAddress | None:
     return HubAddress(repo, settings.hf_token) if settings.storage_backend == "hf" and repo else None
 
 
-class SnapshotLocalStorage:
+class SnapshotLocalStorage(CopiedFolders):
     """The folder ``models/<family>``; snapshots go by their cut-off date.
 
     Parameters
@@ -69,12 +65,23 @@ class SnapshotLocalStorage:
             root = settings.data_dir / "models"
             hub = hub or hub_address(settings, family)
             market = market or settings.market
-        self.family, self.folder, self.hub = family, root / family, hub
-        self._policy, self._market = policy, market
-        self.store = open_store(self.folder)
-        self.copies = HubCopies(
-            family, self.folder, self.store, HubStore(hub, policy, market) if hub else None, self._believe
-        )
+        super().__init__(family, root / family, hub, policy, market)
+
+    def of_seed(self, number: int) -> "SnapshotLocalStorage":
+        """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
+        return SnapshotLocalStorage(self.family, self.folder.parent / SEEDS_FOLDER / str(number), market=self._market)
+
+    def list_seeds(self) -> list[int]:
+        """Give the numbers of the other seeds that there are trainings with, smallest first."""
+        folder = self.folder.parent / SEEDS_FOLDER
+        numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
+        return [number for number in numbers if self.family in list_names(folder / str(number))]
+
+    def no_retry(self) -> "SnapshotLocalStorage":
+        """Give the same storage, but one that asks a Hub in trouble only once."""
+        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
+
+    # In its place
 
     def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
@@ -90,13 +97,7 @@ class SnapshotLocalStorage:
         return self.path(snapshot.cutoff_date)
 
     def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        """Read a snapshot.
-
-        Raises
-        ------
-        SnapshotError
-            If there is none, or it does not verify, or it is not what its name says.
-        """
+        """Read a snapshot; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
         folder = self.path(cutoff_date)
         snapshot = ModelSnapshot.from_files(str(folder), self.read_files(cutoff_date))
         if (snapshot.family, snapshot.cutoff_date) != (self.family, cutoff_date):
@@ -120,7 +121,7 @@ class SnapshotLocalStorage:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
         try:
-            check_metadata(manifest or {}, IDENTITY)
+            check_identity(manifest or {}, None, None)
         except SnapshotError:
             return None
         return manifest
@@ -140,44 +141,24 @@ class SnapshotLocalStorage:
         """Give the cut-offs of all snapshots that exist, oldest first."""
         return sorted(filter(None, map(parse_snapshot_name, self.list_existing(parse_snapshot_name))))
 
-    def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
-        """Name the folders whose name can be parsed and that exist, in order; they are looked at at the same time."""
-        names = [name for name in self.store.list() if parse_name(name) is not None]
-        with ThreadPoolExecutor(N_LOOKS) as pool:
-            return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
-
     def get_snapshot_for_year(self, year: int) -> datetime.date | None:
-        """Give the cut-off of the snapshot to forecast a year with: that of the year before, else the closest earlier.
-
-        None: there is none on this machine.
-        """
+        """Give the cut-off of the snapshot here to forecast a year with: of the year before, or the closest earlier."""
         return max((date for date in self.list_snapshots() if date <= cutoff_of_year(year - 1)), default=None)
 
-    @property
-    def repo(self) -> HubStore:
-        """The model repo; raises `HubError` if there is none."""
-        return self.copies.hub
+    # On the Hub
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
         """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
 
-        Raises
-        ------
-        SnapshotError
-            If there is none on this machine, or it does not verify.
-        HubError
-            If the Hub fails or refuses. The snapshot stays, the reason is kept, and a later push or sync completes it.
+        Raises `SnapshotError` if there is none on this machine that verifies, and `HubError` if the Hub fails or
+        refuses: the snapshot stays, the reason is kept, and a later push or sync completes it.
         """
-        return self.copies.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
+        return self.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
 
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
-        """Pull a snapshot and give its folder; one of the same date is replaced, but only by one that is believed.
+        """Pull a snapshot, of a known commit if one is given, and give its folder.
 
-        Parameters
-        ----------
-        cutoff_date : datetime.date
-        commit : str, optional
-            Of its branch, if known.
+        One of the same date is replaced, but only by one that is believed.
 
         Raises
         ------
@@ -188,7 +169,7 @@ class SnapshotLocalStorage:
         HubError
             If the Hub fails or refuses.
         """
-        self.copies.download(snapshot_name(cutoff_date), commit)
+        self.download(snapshot_name(cutoff_date), commit)
         return self.path(cutoff_date)
 
     def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
@@ -205,41 +186,36 @@ class SnapshotLocalStorage:
     def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
         """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled.
 
-        Raises
-        ------
-        RefusedSnapshotError
-            If it cannot be that of a snapshot of this family and date, or its branch does not list what it states.
+        Raises `RefusedSnapshotError` if it cannot be of this family, date and market, or its branch lists other files.
         """
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
-        try:
+        with believed(f"{self.repo.repo}@{name}"):
             check_named(manifest, name, self.family, self._market)
-        except SnapshotError as error:
-            raise RefusedSnapshotError(f"{self.repo.repo}@{name}/{error}") from error
         return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
+        try:
+            return self._is_here(cutoff_date)
+        except SnapshotError as error:
+            if isinstance(error, RefusedSnapshotError):
+                warn(str(error))
+            return False
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        """Read a snapshot; one that is not on this machine is pulled first. Raises what pulling it raises."""
+        self._is_here(cutoff_date)
+        return self.load_snapshot(cutoff_date)
+
+    def _is_here(self, cutoff_date: datetime.date) -> bool:
+        """Pull a snapshot that is not on this machine; False: there is no Hub."""
         if self.snapshot_exists(cutoff_date):
             return True
         if self.hub is None:
             return False
-        try:
-            folder = self.download_snapshot_from_hf(cutoff_date)
-        except RefusedSnapshotError as error:
-            warn(str(error))
-            return False
-        except SnapshotError:
-            return False
-        report(f"{folder}: pulled from {self.hub.repo}")
+        report(f"{self.download_snapshot_from_hf(cutoff_date)}: pulled from {self.hub.repo}")
         return True
-
-    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        """Read a snapshot; one that is not on this machine is pulled first. Raises what pulling it raises."""
-        if self.hub is not None and not self.snapshot_exists(cutoff_date):
-            folder = self.download_snapshot_from_hf(cutoff_date)
-            report(f"{folder}: pulled from {self.hub.repo}")
-        return self.load_snapshot(cutoff_date)
 
     def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
         """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request.
@@ -273,31 +249,12 @@ class SnapshotLocalStorage:
         found = self.list_snapshots()
         if self.hub is not None and not set(wanted) <= set(found):
             found = sorted({*found, *self.hf_commits(must_exist=True)})
-        for date in set(wanted) - set(found):
+        for date in sorted(set(wanted) - set(found)):
             older = max((each for each in found if each < date), default=datetime.date.min)
             for each in filter(None, map(parse_snapshot_name, self.store.list())):
                 if older < each <= date:
                     self.refuse_damaged(each)
         return found
-
-    def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
-        """Compare the folders with the branches, oldest first; see `HubCopies.compare`. Default: all cut-offs."""
-
-        def is_wanted(name: str) -> bool:
-            cutoff_date = parse_snapshot_name(name)
-            return cutoff_date is not None and (cutoffs is None or cutoff_date in cutoffs)
-
-        return self.copies.compare([snapshot_name(date) for date in self.list_snapshots()], is_wanted)
-
-    def push(self, rows: Sequence[Comparison], on_transfer: OnTransfer | None = None) -> list[Transfer]:
-        """Push what the Hub lacks or holds otherwise; gives what became of each, oldest first."""
-        return self.copies.push(rows, on_transfer)
-
-    def pull(
-        self, rows: Sequence[Comparison], on_transfer: OnTransfer | None = None, force: bool = False
-    ) -> list[Transfer]:
-        """Pull what this machine lacks or holds otherwise; what was made here is kept, unless forced."""
-        return self.copies.pull(rows, on_transfer, force)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
@@ -312,31 +269,13 @@ class SnapshotLocalStorage:
 
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
-        return self.copies.record(snapshot_name(cutoff_date))
+        return self.record(snapshot_name(cutoff_date))
 
     def changed_here(self, cutoff_date: datetime.date) -> bool:
         """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        return self.copies.changed_here(snapshot_name(cutoff_date))
+        return not self.is_transferred(snapshot_name(cutoff_date))
 
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
-        recorded = set(self.copies.recorded())
-        dates = self.list_snapshots() if recorded else []
-        return [date for date in dates if snapshot_name(date) in recorded and self.hub_record(date).pending]
-
-    def of_seed(self, number: int) -> "SnapshotLocalStorage":
-        """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
-        return SnapshotLocalStorage(self.family, self.folder.parent / SEEDS_FOLDER / str(number), market=self._market)
-
-    def list_seeds(self) -> list[int]:
-        """Give the numbers of the other seeds that there are trainings with, smallest first."""
-        folder = self.folder.parent / SEEDS_FOLDER
-        numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
-        return [number for number in numbers if self.family in list_names(folder / str(number))]
-
-    def no_retry(self) -> "SnapshotLocalStorage":
-        """Give the same storage, but one that asks a Hub in trouble only once."""
-        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
-
-    def _believe(self, name: str, files: Mapping[str, bytes]) -> None:
-        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
+        pending = [parse_snapshot_name(name) for name in self.recorded() if self.record(name).pending]
+        return [date for date in pending if date and self.snapshot_exists(date)]

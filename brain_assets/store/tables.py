@@ -19,9 +19,8 @@ import pyarrow
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import chain_prices
 from brain_assets.market.schema import SCHEMAS
-from brain_assets.objects import create_object
-from brain_assets.parquet import decode_table, encode_table, read_table
-from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, replace_file
+from brain_assets.parquet import decode_table, encode_table
+from brain_assets.paths import DataPath, create_file, is_file, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
 
 FOLDERS = {
@@ -65,16 +64,20 @@ class TableStore(ABC):
         """Tell whether a year of a table is there."""
 
     @abstractmethod
-    def read_year(self, name: str, year: Part) -> pd.DataFrame:
-        """Read one year; raises `TableError` if it is not there."""
-
-    @abstractmethod
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year, replacing what is there, and say where it lies."""
 
     @abstractmethod
     def keep_replaced(self, name: str, year: Part) -> str:
         """Keep a copy of a year that is about to be replaced, and say where it lies."""
+
+    @abstractmethod
+    def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
+        """Read years, one table each; raises as `read_year`."""
+
+    def read_year(self, name: str, year: Part) -> pd.DataFrame:
+        """Read one year; raises `TableError` if it is not there, damaged, or breaks its schema."""
+        return self._read_years(name, [year])[0]
 
     def find(self, name: str, year: Part) -> pd.DataFrame | None:
         """Read one year; None: it is not there, or damaged, which is said and counts as not there."""
@@ -98,9 +101,6 @@ class TableStore(ABC):
         pyarrow.default_memory_pool().release_unused()  # what reading left behind is a third of the table
         return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
 
-    def _read_years(self, name: str, years: Sequence[int]) -> list[pd.DataFrame]:
-        return [self.read_year(name, year) for year in years]
-
 
 class MemoryTableStore(TableStore):
     """Tables of one test, gone with it; by year, as on disk."""
@@ -112,11 +112,11 @@ class MemoryTableStore(TableStore):
         """Tell whether a year of a table is there."""
         return (name, year) in self._frames
 
-    def read_year(self, name: str, year: Part) -> pd.DataFrame:
-        """Read one year; raises `TableError` if it is not there."""
-        if not self.exists(name, year):
-            raise TableError(_absent(name, year))
-        return self._frames[name, year].copy()
+    def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
+        for year in years:
+            if not self.exists(name, year):
+                raise TableError(_absent(name, year))
+        return [self._frames[name, year].copy() for year in years]
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
         """Write one year, replacing what is there."""
@@ -146,7 +146,6 @@ class ParquetTableStore(TableStore):
     def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
         self.data_dir = data_dir
         self._identity = dict(identity)
-        self._is_claimed = False
 
     def path(self, name: str, year: Part) -> DataPath:
         """Give the file of a year, whether it exists or not."""
@@ -156,35 +155,28 @@ class ParquetTableStore(TableStore):
         """Tell whether a year of a table is there."""
         return is_file(self.path(name, year))
 
-    def read_year(self, name: str, year: Part) -> pd.DataFrame:
-        """Read one year; raises `TableError` if it is not there, damaged, or breaks its schema."""
+    def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
         self.check_identity()
-        try:
-            frame = read_table(self.path(name, year))
-        except FileNotFoundError as error:
-            raise TableError(_absent(name, year)) from error
-        return self._checked(name, year, frame)
-
-    def _read_years(self, name: str, years: Sequence[int]) -> list[pd.DataFrame]:
-        """Read years; from elsewhere, all at the same time."""
-        if not is_remote(self.data_dir):
-            return super()._read_years(name, years)
-        self.check_identity()
-        contents = dict(zip(years, read_all([self.path(name, year) for year in years]), strict=True))
-        found = {year: content for year, content in contents.items() if content is not None}
-        for year in years:
-            if year not in found:
+        paths, frames = [self.path(name, year) for year in years], []
+        contents = read_all(paths)
+        for year, path in zip(years, paths, strict=True):
+            try:
+                data = next(contents)
+            except OSError as error:
+                raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
+            if data is None:
                 raise TableError(_absent(name, year))
-        return [self._checked(name, year, decode_table(data, self.path(name, year))) for year, data in found.items()]
-
-    def _checked(self, name: str, year: Part, frame: pd.DataFrame) -> pd.DataFrame:
-        return SCHEMAS[name].validate(frame, str(self.path(name, year))) if name in SCHEMAS else frame
+            frame = decode_table(data, path)
+            frames.append(SCHEMAS[name].validate(frame, str(path)) if name in SCHEMAS else frame)
+        return frames
 
     def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
-        """Write one year to a temporary sibling, flush it, and rename it over what is there."""
+        """Write one year whole or not at all."""
         path = self.path(name, year)
-        self._claim()
-        replace_file(path, lambda temporary: temporary.write_bytes(encode_table(frame)))
+        if not self.check_identity():
+            create_file(self.data_dir / IDENTITY_FILE, json.dumps(self._identity, indent=2) + "\n")
+            self.check_identity()  # another process may have been faster
+        replace_file(path, encode_table(frame))
         return str(path)
 
     def keep_replaced(self, name: str, year: Part) -> str:
@@ -192,18 +184,16 @@ class ParquetTableStore(TableStore):
         path = self.path(name, year)
         data = read_bytes(path)
         kept = path.parent / "replaced" / f"{year}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
-        replace_file(kept, lambda temporary: temporary.write_bytes(data))
+        replace_file(kept, data)
         return str(kept)
 
-    def check_identity(self) -> None:
-        """Raise `StorageError` if the folder holds another market's results."""
-        if self._is_claimed:
-            return
+    def check_identity(self) -> bool:
+        """Raise `StorageError` if the folder holds another market's results; tells whether it holds any."""
         path = self.data_dir / IDENTITY_FILE
         try:
             found = json.loads(read_bytes(path))
         except FileNotFoundError:
-            return
+            return False
         except OSError as error:
             raise StorageError.unwritable(path, error.strerror or error) from error
         except ValueError as error:  # JSON or text that cannot be decoded
@@ -217,18 +207,7 @@ class ParquetTableStore(TableStore):
                 f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
                 "BRAIN_DATA_DIR to another folder, or the market back."
             )
-        self._is_claimed = is_remote(path)  # not asked for again there: every look is a request
-
-    def _claim(self) -> None:
-        self.check_identity()
-        path = self.data_dir / IDENTITY_FILE
-        content = json.dumps(self._identity, indent=2) + "\n"
-        if is_remote(path):
-            if not self._is_claimed:
-                create_object(path, content.encode())
-                self.check_identity()  # another driver may have been faster
-        elif not path.exists():
-            replace_file(path, lambda temporary: temporary.write_text(content))
+        return True
 
 
 def content_hash(frame: pd.DataFrame) -> str:

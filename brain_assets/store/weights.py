@@ -16,7 +16,7 @@ import numpy as np
 
 from brain_assets.arrays import LARGEST_WEIGHT
 from brain_assets.store.checks import refused, shown
-from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL
+from brain_assets.store.manifest import CONFIG, LARGEST_FILE, MODEL, SCALER, WEIGHTS
 from brain_assets.store.scaler import NAMES, Scaler, fitted_standard_scaler
 
 LARGEST_HEADER = 2**20
@@ -44,24 +44,10 @@ def write_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarray]:
-    """Read ``model.safetensors``.
+    """Read ``model.safetensors``, which may come from anywhere; raises `SnapshotError`.
 
-    Parameters
-    ----------
-    data : bytes
-        May come from anywhere.
-    layout : mapping of str to tuple of int, optional
-        What must be there besides the scaler's four arrays, and nothing else may.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Finite numbers of a usual size, each with memory of its own; in the order of the layout, the scaler's last.
-
-    Raises
-    ------
-    SnapshotError
-        Beginning with ``model.safetensors``.
+    With a layout, its arrays and the scaler's four must be there, and nothing else may. Gives finite numbers of a usual
+    size, each array with memory of its own, in the order of the layout, the scaler's last.
     """
     if len(data) > LARGEST_FILE:
         raise refused(MODEL, f"at most {LARGEST_FILE:,} bytes", f"{len(data):,}")
@@ -155,17 +141,12 @@ def _read_array(name: str, entry: _Entry, data: bytes, start: int) -> np.ndarray
     return array
 
 
-def write_weights_pt(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Give the bytes of ``weights.pt``: a torch state dict of all arrays but the scaler's."""
+def write_model(arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Give the files of a model: the one that is read, a torch state dict, and scikit-learn's `StandardScaler`."""
+    import cloudpickle
     import torch
 
-    content = io.BytesIO()
-    torch.save({name: torch.tensor(array) for name, array in arrays.items() if name not in NAMES}, content)
-    return content.getvalue()
-
-
-def write_scaler_pkl(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Give the bytes of ``feature_scaler.pkl``: a fitted `sklearn.preprocessing.StandardScaler`."""
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(fitted_standard_scaler(Scaler.from_arrays(arrays)), protocol=4))
+    state = io.BytesIO()
+    torch.save({name: torch.tensor(array) for name, array in arrays.items() if name not in NAMES}, state)
+    scaler = cloudpickle.dumps(fitted_standard_scaler(Scaler.from_arrays(arrays)), protocol=4)
+    return {MODEL: write_arrays(arrays), WEIGHTS: state.getvalue(), SCALER: bytes(scaler)}

@@ -1,5 +1,6 @@
 """Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,20 +8,21 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from brain_assets.parquet import read_table
 
 from brain_assets.errors import SnapshotError, StorageError
-from brain_assets.graph.io_managers import MemorySnapshotIOManager, TableIOManager
-from brain_assets.graph.sources import SnapshotInput
+from brain_assets.graph.io_managers import TableIOManager, memory_snapshot_io
+from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.parquet import read_table
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.conftest import TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 
 def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
     tables = MemoryTableStore()
-    managers = {"table_io": TableIOManager(tables), "snapshot_io": MemorySnapshotIOManager()}
+    managers = {"table_io": TableIOManager(tables), "snapshot_io": memory_snapshot_io()}
     return {"market": market, **managers}, tables
 
 
@@ -34,7 +36,7 @@ def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, t
         run_year(year, on_disk, run_config=twice)
         for name in TABLES:
             pd.testing.assert_frame_equal(tables.read_year(name, year), stored.read_year(name, year), check_exact=True)
-    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "memory"}
+    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "this machine"}
     assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
     again = run_year(2020, resources, run_config=twice)
     assert all(metadata_of(again, name)["reused"] for name in MODELS)
@@ -57,6 +59,16 @@ def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_tr
     assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
 
 
+def test_the_readmes_example_runs_in_memory() -> None:
+    [example] = re.findall("```python\n([^`]*materialize_to_memory[^`]*)```", (REPOSITORY / "README.md").read_text())
+    done: dict[str, Any] = {}
+    exec(example, done)
+    sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])
+    assert sources == {"momentum", "snapshot-2019-12-31"}  # the week over New Year begins before the cut-off
+    strategies = set(done["tables"].read_year("backtest", 2020)["strategy"])
+    assert {"ppo", "sac", "equal_weight"} <= strategies
+
+
 def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:
     resources = world(market, tmp_path / "models", ParquetTableStore(tmp_path, {}))
     run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
@@ -69,7 +81,7 @@ def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: Sim
         return found
 
     @dg.asset(io_manager_key="table_io", partitions_def=PROJECT.years.definition)
-    def mine(copy_of_it: SnapshotInput) -> pd.DataFrame:
+    def mine(copy_of_it: StoredSnapshots) -> pd.DataFrame:
         fetched = copy_of_it.fetch_snapshot(copy_of_it.list_candidates([])[-1])
         return pd.DataFrame({"fingerprint": [fetched.fingerprint]})
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import build_assets
 from brain_assets.graph.build import open_project
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import Market
@@ -15,7 +14,7 @@ from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
 PROJECT = open_project(read_settings())
-DEFS, ASSETS = PROJECT.definitions, build_assets(PROJECT.years, PROJECT.settings.families)
+DEFS, ASSETS = PROJECT.definitions, PROJECT.assets
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")

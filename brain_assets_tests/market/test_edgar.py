@@ -193,7 +193,7 @@ def refusal(source: EdgarFundamentals, *symbols: str, kind: type[MarketError] = 
 
 
 def test_rows_are_those_filed_in_the_range(edgar: LoopbackEdgar) -> None:
-    table, silent = edgar.ask().fundamentals(["AAPL"], *YEAR)
+    table, _, silent = edgar.ask().fundamentals(["AAPL"], *YEAR)
     assert table["filed"].dt.strftime("%Y-%m-%d").tolist() == ["2019-01-01", "2019-05-01", "2019-12-31"]
     assert table["period_end"].dt.strftime("%Y-%m-%d").tolist() == ["2018-12-31", "2019-03-31", "2019-09-30"]
     assert table["net_margin"].tolist() == [0.08, 0.09, 0.1]
@@ -203,7 +203,7 @@ def test_rows_are_those_filed_in_the_range(edgar: LoopbackEdgar) -> None:
 
 def test_rows_of_several_symbols_come_in_the_order_of_filing(edgar: LoopbackEdgar) -> None:
     edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
-    table, silent = edgar.ask().fundamentals(["BRK-B", "AAPL"], *YEAR)
+    table, _, silent = edgar.ask().fundamentals(["BRK-B", "AAPL"], *YEAR)
     assert list(zip(table["symbol"], table["net_margin"], strict=True)) == [
         ("AAPL", 0.08),
         ("BRK-B", 0.3),
@@ -215,20 +215,20 @@ def test_rows_of_several_symbols_come_in_the_order_of_filing(edgar: LoopbackEdga
 
 def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> None:
     """A fund without figures (404), a foreign company (IFRS), a symbol that EDGAR does not know."""
-    table, silent = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
+    table, _, silent = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
     assert silent == ("GLD", "TSM", "NOPE")
     assert set(table["symbol"]) == {"AAPL"}
 
 
 def test_who_filed_only_outside_of_the_range_is_not_silent(edgar: LoopbackEdgar) -> None:
-    table, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
+    table, _, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
     pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
     assert silent == ()
 
 
 @pytest.mark.parametrize("symbols", [(), ("NOPE",)])
 def test_no_rows_are_an_empty_table_of_the_right_types(edgar: LoopbackEdgar, symbols: tuple[str, ...]) -> None:
-    table, silent = edgar.ask().fundamentals(symbols, *YEAR)
+    table, _, silent = edgar.ask().fundamentals(symbols, *YEAR)
     pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
     assert silent == symbols
 
@@ -236,7 +236,7 @@ def test_no_rows_are_an_empty_table_of_the_right_types(edgar: LoopbackEdgar, sym
 @pytest.mark.parametrize("symbol", ["BRK.B", "BRK-B", "brk.b", "BRK/B"])
 def test_classes_of_shares_are_found_in_every_spelling_and_keep_it(edgar: LoopbackEdgar, symbol: str) -> None:
     edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
-    table, _ = edgar.ask().fundamentals([symbol], *YEAR)
+    table, _, _ = edgar.ask().fundamentals([symbol], *YEAR)
     assert table["symbol"].tolist() == [symbol]
 
 
@@ -252,7 +252,7 @@ def test_each_symbol_is_asked_for_once(edgar: LoopbackEdgar) -> None:
 
 def test_what_is_done_with_the_table_does_not_reach_the_next_one(edgar: LoopbackEdgar) -> None:
     source = edgar.ask()
-    first, _ = source.fundamentals(["AAPL"], *YEAR)
+    first, _, _ = source.fundamentals(["AAPL"], *YEAR)
     first["net_margin"] = 99.0
     assert source.fundamentals(["AAPL"], *YEAR).table["net_margin"].tolist() == [0.08, 0.09, 0.1]
 
@@ -342,7 +342,7 @@ def test_attempts_after_failures_keep_the_pace_even_if_the_wait_is_drawn_as_0(
 def test_failures_that_pass_are_waited_out(edgar: LoopbackEdgar, status: int, path: str) -> None:
     edgar.before[path] = [page("busy", status)] * (MAX_ATTEMPTS - 1)
     waits = Waits()
-    table, _ = edgar.ask(**waits.options()).fundamentals(["AAPL"], *YEAR)
+    table, _, _ = edgar.ask(**waits.options()).fundamentals(["AAPL"], *YEAR)
     assert len(table) == 3
     assert edgar.paths().count(path) == MAX_ATTEMPTS
 
@@ -376,7 +376,8 @@ def test_a_server_that_says_how_long_to_wait_is_obeyed(edgar: LoopbackEdgar, cap
     assert 7 <= first <= 8
     assert 15 <= second <= 21
     assert caplog.messages[1] == (
-        f"fundamentals: AAPL: 429 Too Many Requests, Retry-After 7 s; trying again in {first:.1f} s (attempt 2 of 6)"
+        f"fundamentals: EDGAR, AAPL ({edgar.url}{path}): 429 Too Many Requests, Retry-After 7 s; trying again in "
+        f"{first:.1f} s (attempt 2 of 6)"
     )
 
 

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import brain_assets.market.files
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -551,21 +550,14 @@ def test_the_newest_file_decides(tmp_path):
     assert complete_year(tmp_path) == 2020
 
 
-def test_parquet_without_statistics_still_has_a_last_date(tmp_path):
-    bars(n_bars=253).to_parquet(tmp_path / "prices.parquet", write_statistics=False)
-    assert complete_year(tmp_path) == 2020
-
-
-def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path, monkeypatch):
-    bars(n_bars=253).to_parquet(tmp_path / "prices.parquet")
-    reads = []
-    monkeypatch.setattr(pq.ParquetFile, "read", lambda *args, **kwargs: reads.append(kwargs))
-    monkeypatch.setattr(brain_assets.market.files, "read_price_files", reads.append)
+def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path):
+    bars(n_bars=253)[["date"]].assign(**dict.fromkeys(PRICE_TABLE.names[1:], "no price")).to_parquet(
+        tmp_path / "prices.parquet"
+    )
     market = FilesMarket(tmp_path, clock=lambda: datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK))
     assert market.last_complete_year() == 2020
     (tmp_path / "prices.parquet").unlink()
     assert market.last_complete_year() == 2020
-    assert reads == []
 
 
 # Real data

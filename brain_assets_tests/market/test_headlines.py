@@ -88,7 +88,7 @@ def test_csv_and_parquet_files_are_one_table_and_others_are_not_read(tmp_path):
     market = NewsFiles(tmp_path)
     assert rows(market.news_sentiment(FIRST, LAST, Scorer())) == [("06-14", "AAA", 0.25, 2), ("06-14", "BBB", 0.0, 1)]
     assert market.source == "headlines from 2 files"
-    assert market.symbols_found == {"AAA", "BBB"}
+    assert market.silent(("AAA", "CCC", "BBB")) == ("CCC",)
 
 
 def test_each_distinct_title_of_the_asked_sessions_is_scored_once_and_no_other(tmp_path):
@@ -257,7 +257,7 @@ def test_a_row_counts_as_one_article_where_a_file_does_not_say(tmp_path):
 def test_a_row_without_a_score_is_no_news(tmp_path):
     scores(tmp_path, "2024-06-13,AAA,,0", "2024-06-14,AAA,nan,", "2024-06-17,AAA,0.5,2")
     assert rows(news(tmp_path)) == [("06-17", "AAA", 0.5, 2)]
-    assert NewsFiles(tmp_path).symbols_found == {"AAA"}
+    assert NewsFiles(tmp_path).silent(("AAA", "BBB")) == ("BBB",)
 
 
 def test_scores_of_later_days_change_no_earlier_row(tmp_path):
@@ -306,7 +306,7 @@ def test_without_a_folder_or_files_there_is_no_news(tmp_path):
     pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     assert NewsFiles(None).source == "none: BRAIN_FILES_DIR is not set"
     assert NewsFiles(tmp_path).source == "none: no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
-    assert NewsFiles(None).symbols_found is NewsFiles(tmp_path).symbols_found is None
+    assert NewsFiles(None).silent(("AAA",)) == NewsFiles(tmp_path).silent(("AAA",)) == ()
 
 
 def test_files_without_rows_in_the_range_give_no_rows_and_ask_nobody(tmp_path):

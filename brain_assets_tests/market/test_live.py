@@ -225,33 +225,14 @@ def test_downloads_once_a_range_and_says_what_it_wants(yahoo, monkeypatch):
     assert query["period2"] == [str(epoch(WEDNESDAY, 0, 0))]
 
 
-@pytest.mark.parametrize("layout", ["column", "ticker"])
-def test_both_level_orders_give_the_same_rows(yahoo, monkeypatch, layout):
+def test_a_single_symbol_may_have_flat_columns(yahoo, monkeypatch):
     import yfinance
 
-    yahoo.bars["BBB"] = PLAIN[1:]
     download = yfinance.download
-    monkeypatch.setattr(yfinance, "download", lambda *args, **kwargs: download(*args, **{**kwargs, "group_by": layout}))
-    frame = market("AAA", "BBB").prices(MONDAY, WEDNESDAY)
-    assert frame["symbol"].tolist() == ["AAA", "AAA", "BBB"]
-    assert frame["close"].tolist() == [11.0, 12.0, 12.0]
-
-
-@pytest.mark.parametrize("layout", ["column", "ticker"])
-@pytest.mark.parametrize("multi_level", [True, False])
-def test_a_single_symbol_may_have_flat_columns(yahoo, monkeypatch, layout, multi_level):
-    import yfinance
-
-    download, shapes = yfinance.download, []
-
-    def laid_out(*args, **kwargs):
-        wide = download(*args, **{**kwargs, "group_by": layout, "multi_level_index": multi_level})
-        shapes.append(wide.columns.nlevels)
-        return wide
-
-    monkeypatch.setattr(yfinance, "download", laid_out)
+    monkeypatch.setattr(
+        yfinance, "download", lambda *args, **kwargs: download(*args, **{**kwargs, "multi_level_index": False})
+    )
     assert market("AAA").prices(MONDAY, WEDNESDAY)["close"].tolist() == [11.0, 12.0]
-    assert shapes == [2 if multi_level else 1]
 
 
 def test_flat_columns_for_several_symbols_are_refused():
@@ -420,23 +401,6 @@ def test_rate_limit_that_passes_between_the_two_questions_needs_no_wait(yahoo):
     yahoo.bars["BBB"] = PLAIN
     yahoo.limits["BBB"] = 2  # both tries of the batch
     assert days_of(market("AAA", "BBB").prices(MONDAY, WEDNESDAY), "BBB") == [MONDAY, TUESDAY]
-
-
-def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
-    """Threads that open yfinance's cache at once lock each other out, and a batch lost those symbols now and then."""
-    from yfinance.cache import _TzCache
-
-    openers, initialise = [], _TzCache.initialise
-
-    def opened(cache):
-        openers.extend([threading.current_thread()] if cache.initialised == -1 else [])
-        initialise(cache)
-
-    monkeypatch.setattr(_TzCache, "initialise", opened)
-    symbols = ["AAA", "BBB", "CCC", "DDD"]
-    yahoo.bars.update(dict.fromkeys(symbols, PLAIN))
-    market(*symbols).prices(MONDAY, WEDNESDAY)
-    assert openers == [threading.main_thread()]
 
 
 def test_rate_limited_to_the_end(yahoo):

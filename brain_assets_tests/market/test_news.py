@@ -129,6 +129,7 @@ def test_scores_of_a_session_are_averaged_over_articles():
         days("2024-06-17", "2024-06-14", "2024-06-17", "2024-06-17", "2024-06-17"),
         pd.Series(["B", "A", "A", "A", "A"], dtype="str"),
         np.array([-1.0, 0.3333, 0.5, 1.0, -0.25]),
+        np.ones(5, dtype=np.int64),
     )
     expected = table(
         ("2024-06-14", "A", 0.3333, 1),

@@ -119,7 +119,7 @@ def bytes_of(table: pd.DataFrame) -> bytes:
     ],
 )
 def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
-    history: PricePanel, sources: Sources, stored: pd.DataFrame, backtested: pd.DataFrame, date: str, cutoff: str
+    history, sources, stored, backtested, date, cutoff
 ) -> None:
     week = week_of(date)
     targets = decided(history, week, sources, stored)
@@ -137,7 +137,7 @@ def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
 
 @pytest.mark.parametrize("date", ["2020-06-10", "2020-09-07"])
 def test_what_trades_nothing_holds_what_the_backtest_does_if_the_week_opens_where_it_closed(
-    history: PricePanel, sources: Sources, stored: pd.DataFrame, date: str
+    history, sources, stored, date
 ) -> None:
     """Buy and hold gives no order; the open, which nobody knows at the decision, moves its weights."""
     week = week_of(date)
@@ -153,7 +153,7 @@ def test_what_trades_nothing_holds_what_the_backtest_does_if_the_week_opens_wher
 
 
 def test_forecasts_that_are_not_stored_are_made_and_say_the_same_but_for_the_last_digits(
-    history: PricePanel, sources: Sources, stored: pd.DataFrame
+    history, sources, stored
 ) -> None:
     week = week_of("2020-06-10")
     made, before = decided(history, week, sources), decided(history, week, sources, stored)
@@ -244,9 +244,7 @@ def test_a_last_session_on_which_nobody_has_a_bar_is_not_known(history: PricePan
         until_decision(replace(history, values=values), week_of("2020-06-08"))
 
 
-def test_older_data_may_be_allowed_and_the_sessions_between_are_passed_over(
-    history: PricePanel, sources: Sources
-) -> None:
+def test_older_data_may_be_allowed_and_the_sessions_between_are_passed_over(history, sources) -> None:
     week = week_of("2020-05-25")
     old = history.until(datetime.date(2020, 5, 20))
     targets = decided(old, week, sources, max_data_age=2)
@@ -279,9 +277,7 @@ def test_weeks_in_which_nobody_trades_are_refused(history: PricePanel, sources: 
         decide_week(until_decision(history, early), early, [2018], sources, first_cutoff=cutoff_of_year(2019))
 
 
-def test_a_snapshot_of_the_hub_that_is_refused_is_told_and_the_one_before_decides(
-    history: PricePanel, sources: Sources, stored: pd.DataFrame
-) -> None:
+def test_a_snapshot_of_the_hub_that_is_refused_is_told_and_the_one_before_decides(history, sources, stored) -> None:
     class Refused(Stored):
         def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
             if cutoff_date == cutoff_of_year(2019):

@@ -15,7 +15,7 @@ from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.backtest import backtest, growth
-from brain_assets.portfolio.baselines import BASELINES, Known, equal_weight
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight
 from brain_assets.portfolio.market_weeks import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
@@ -106,9 +106,7 @@ def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
     return pd.DataFrame([json.loads(text) for text in rows["weights"]], index=pd.Index(rows["week_start"])).fillna(0.0)
 
 
-def test_all_trade_the_same_weeks_from_the_first_that_all_can(
-    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, snapshots) -> None:
     sources = {
         "ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]),
         "sac": Stored(snapshots["sac", 2019]),
@@ -124,9 +122,7 @@ def test_all_trade_the_same_weeks_from_the_first_that_all_can(
     assert used == {"ppo": ("snapshot-2018-12-31", "snapshot-2019-12-31")}
 
 
-def test_other_seeds_trade_the_same_weeks_under_their_own_names(
-    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_other_seeds_trade_the_same_weeks_under_their_own_names(panel, forecasts, snapshots) -> None:
     bars, config = WeeklyBars.from_panel(panel), PpoConfig(**TINY_PPO)
     main = [snapshots["ppo", year] for year in (2018, 2019)]
 
@@ -160,9 +156,7 @@ def test_other_seeds_trade_the_same_weeks_under_their_own_names(
     assert "ppo_seed_1" not in set(table["strategy"])
 
 
-def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(
-    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots) -> None:
     """What is traded in a week is what its weights lack of those of the week before, drifted to the open."""
     sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table = backtest(ragged, build_forecast_features(ragged, [2020], NO_MODELS), [2020], sources).table
@@ -184,12 +178,10 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(
         assert turnover[0] == pytest.approx(weights[0, :-1].sum())
 
 
-def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(
-    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(ragged, snapshots, monkeypatch) -> None:
     """A rule that holds what rose in the week before holds just that, in every week."""
 
-    def rose(known: Known, rules: TradingRules) -> Choose:
+    def rose(known: BaselineInputs, rules: TradingRules) -> Choose:
         return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
 
     monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]
@@ -203,9 +195,7 @@ def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(
     np.testing.assert_array_equal(weights.to_numpy() > 0, risen[rows])
 
 
-def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(
-    ragged: PricePanel, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(ragged, snapshots) -> None:
     older, newer = (snapshots["ppo", year] for year in (2018, 2019))
     arrays = {name: value if name.startswith("scaler.") else value * 0 for name, value in newer.arrays.items()}
     even_handed = replace(newer, arrays=arrays)  # the same for all, whatever it sees
@@ -220,11 +210,7 @@ def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(
 
 @pytest.mark.parametrize(("family", "forecaster"), [("ppo", "lstm"), ("sac", "patchtst")])
 def test_a_policy_trades_on_the_forecasts_of_its_own_forecaster(
-    panel: PricePanel,
-    forecasts: pd.DataFrame,
-    snapshots: dict[tuple[str, int], ModelSnapshot],
-    family: str,
-    forecaster: str,
+    panel, forecasts, snapshots, family, forecaster
 ) -> None:
     sources = {each: Stored(snapshots[each, 2019]) for each in ("ppo", "sac")}
     before = backtest(panel, forecasts, [2020], sources).table
@@ -233,9 +219,7 @@ def test_a_policy_trades_on_the_forecasts_of_its_own_forecaster(
     assert moved == {family}
 
 
-def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
-    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(panel, forecasts, snapshots) -> None:
     ppo = Stored(snapshots["ppo", 2018])
     table, used, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo, "sac": Stored()})
     alone, _, *_ = backtest(panel, forecasts, [2019], {"ppo": ppo})
@@ -244,9 +228,7 @@ def test_a_family_without_a_snapshot_is_left_out_and_costs_no_week(
     assert used == {"ppo": ("snapshot-2018-12-31",), "sac": ()}
 
 
-def test_nobody_holds_what_one_forecaster_does_not_know(
-    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_nobody_holds_what_one_forecaster_does_not_know(panel, forecasts, snapshots) -> None:
     one, other = panel.symbols[0], panel.symbols[1]
     march = forecasts["week_start"].between("2020-03-01", "2020-03-31")
     forecasts = forecasts.copy()
@@ -264,9 +246,7 @@ def test_nobody_holds_what_one_forecaster_does_not_know(
         np.testing.assert_allclose(weights.sum(axis=1), 1.0)
 
 
-def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(
-    panel: PricePanel, forecasts: pd.DataFrame, snapshots: dict[tuple[str, int], ModelSnapshot]
-) -> None:
+def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(panel, forecasts, snapshots) -> None:
     """In the bootstrap window forecasts are momentum under another name; a week without a model costs all of them."""
     own = forecasts.copy()
     second_half = own["week_start"].between("2020-07-01", "2020-12-31")

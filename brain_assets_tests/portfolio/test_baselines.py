@@ -7,7 +7,7 @@ import pytest
 
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash
-from brain_assets.portfolio.baselines import Known, benchmark_strategies, forecast_top_third
+from brain_assets.portfolio.baselines import BaselineInputs, benchmark_strategies, forecast_top_third
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.strategy import run_strategy
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
@@ -16,10 +16,10 @@ STRATEGIES = benchmark_strategies(["lstm", "patchtst"])
 RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
 
 
-def known(weeks: MarketWeeks, past: np.ndarray | None = None) -> Known:
+def known(weeks: MarketWeeks, past: np.ndarray | None = None) -> BaselineInputs:
     if past is None:
         past = np.random.default_rng(0).normal(0.0, 0.02, (len(weeks), PAST_WEEKS, weeks.n_assets))
-    return Known(weeks, {"lstm": weeks.forecast, "patchtst": -weeks.forecast}, past)
+    return BaselineInputs(weeks, {"lstm": weeks.forecast, "patchtst": -weeks.forecast}, past)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def weeks() -> MarketWeeks:
     return toy_weeks(30, 6)
 
 
-def chosen(name: str, seen: Known, week: int = 0) -> np.ndarray:
+def chosen(name: str, seen: BaselineInputs, week: int = 0) -> np.ndarray:
     return STRATEGIES[name].rule(seen, RULES)(week, all_cash(seen.weeks.n_assets))
 
 

@@ -109,7 +109,7 @@ def test_every_line_of_a_picture_can_be_told_from_the_others() -> None:
 def test_families_that_are_not_ours_have_colours_of_their_own() -> None:
     """And those of ours stay as they are."""
     report = toy_report()
-    names = ("ridge_top", "zebra", "momentum_rank", "ridge")
+    names = ("ridge_top", "zebra", "momentum_rank", "ridge", *(f"family_{number}" for number in range(60)))
     others = [replace(report.strategies[0], name=name, label=name) for name in names]
     figures = [replace(report.forecasters[0], name=name, label=name) for name in ("zebra", "ridge")]
     more = replace(report, strategies=(*report.strategies, *others), forecasters=(*report.forecasters, *figures))

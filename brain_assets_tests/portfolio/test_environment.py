@@ -1,79 +1,115 @@
 import warnings
 
-import gymnasium.utils.env_checker
 import numpy as np
 import pytest
-import stable_baselines3.common.env_checker
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecMonitor
 
-from brain_assets.errors import ConfigError
+from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
-from brain_assets.portfolio.environment import EnvConfig, PortfolioEnv
-from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
+from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder, fit_observation_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
-
-def make_env(n_weeks: int = 80, n_assets: int = 6, config: EnvConfig | None = None) -> PortfolioEnv:
-    weeks = toy_weeks(n_weeks, n_assets)
-    return PortfolioEnv(weeks, fit_observation_scaler(weeks), config)
+RULES = TradingRules()
 
 
-def test_gymnasium_checker_passes_without_a_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # An environment made without gymnasium.make has no spec; the checker would warn of that.
-        gymnasium.register("portfolio-check-v0", make_env)
-        try:
-            env = gymnasium.make("portfolio-check-v0", disable_env_checker=True).unwrapped
-            gymnasium.utils.env_checker.check_env(env)
-        finally:
-            del gymnasium.registry["portfolio-check-v0"]
-
-
-def test_sb3_checker_passes_without_a_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        stable_baselines3.common.env_checker.check_env(make_env())
+def make_env(
+    weeks: MarketWeeks, n_envs: int = 1, rules: TradingRules = RULES, episode_weeks: int = 52
+) -> VectorizedPortfolioEnv:
+    return VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), n_envs, rules, episode_weeks=episode_weeks)
 
 
 def test_first_step_by_hand() -> None:
-    env = make_env(n_assets=2, config=EnvConfig(TradingRules(max_weight=0.5)))
-    weeks = toy_weeks(80, 2)
-    env.reset(options={"start": 7})
-    # Scores log 2, 0, 0: softmax 0.5, 0.25, 0.25, which the rules allow; all was cash: 0.75 is bought at 10 bps.
-    action = np.array([np.log(2.0), 0.0, 0.0]) / LOGIT_BOUND
-    _, reward, terminated, truncated, info = env.step(action)
-    week = 1.0 + 0.5 * weeks.weekly_return[7, 0] + 0.25 * weeks.weekly_return[7, 1]
+    weeks = toy_weeks(52, 2)
+    env = make_env(weeks, rules=TradingRules(max_weight=0.5))
+    env.reset()
+    # Logits log 2, 0, 0: softmax 0.5, 0.25, 0.25, which the rules allow; all was cash: 0.75 is bought at 10 bps.
+    _, [reward], [done], [info] = env.step(np.array([[np.log(2.0), 0.0, 0.0]]) / LOGIT_BOUND)
+    week = 1.0 + 0.5 * weeks.weekly_return[0, 0] + 0.25 * weeks.weekly_return[0, 1]
     assert reward == pytest.approx(100.0 * np.log((1.0 - 0.00075) * week), abs=1e-12)
-    assert info["turnover"] == pytest.approx(0.75)
-    assert info["week"] == 7
-    assert (terminated, truncated) == (False, False)
+    assert (done, info) == (False, {})
+
+
+def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
+    """400 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
+    weeks = toy_weeks(90, 8, seed=4)
+    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
+    env = make_env(weeks, 12, episode_weeks=37)
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), RULES, SIGNAL_SCALE)
+    env.seed(0)
+    seen = env.reset()
+    week, held = env.start.copy(), [arithmetic.all_cash(8)] * 12
+    for position in range(12):
+        np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
+    random = np.random.default_rng(1)
+    n_ended, sums = 0, np.zeros(12)
+    for _ in range(400):
+        actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
+        seen, rewards, done, infos = env.step(actions)
+        for i, at in enumerate(week):
+            logits = actions[i].astype(np.float64) * LOGIT_BOUND
+            target = arithmetic.target_weights(logits, weeks.available[at], RULES)
+            found = arithmetic.step(held[i], weeks.gap[at], target, weeks.weekly_return[at], RULES)
+            held[i], week[i] = found.held_after, at + 1
+            assert rewards[i] == 100.0 * np.log1p(found.net_return)
+            sums[i] += rewards[i]
+            after = builder.build(min(at + 1, 89), held[i])
+            if done[i]:
+                np.testing.assert_array_equal(infos[i]["terminal_observation"], after)
+                assert infos[i]["TimeLimit.truncated"] is True
+                assert infos[i]["episode"] == {"r": sums[i], "l": 37}
+                week[i], held[i], sums[i] = env.start[i], arithmetic.all_cash(8), 0.0
+                after = builder.build(int(week[i]), held[i])
+                n_ended += 1
+            else:
+                assert infos[i] == {}
+            np.testing.assert_array_equal(seen[i], after)
+            assert env.observation_space.contains(seen[i])
+    assert n_ended == 12 * (400 // 37)
 
 
 @pytest.mark.parametrize(("n_weeks", "expected"), [(80, 52), (52, 52), (10, 10)])
-def test_an_episode_is_a_year_of_weeks_and_is_truncated(n_weeks: int, expected: int) -> None:
-    env = make_env(n_weeks)
-    env.reset(seed=0)
-    for length in range(1, expected + 1):
-        observation, _, terminated, truncated, _ = env.step(np.zeros(7, dtype=np.float32))
-        assert not terminated
-        assert truncated == (length == expected)
-        assert env.observation_space.contains(observation)
+def test_an_episode_is_a_year_of_weeks_or_all_there_are(n_weeks: int, expected: int) -> None:
+    env = make_env(toy_weeks(n_weeks, 6))
+    env.reset()
+    ends = [env.step(np.zeros((1, 7), dtype=np.float32))[2][0] for _ in range(expected)]
+    assert ends == [False] * (expected - 1) + [True]
 
 
 def test_starts_are_random_repeat_with_the_seed_and_reach_both_ends() -> None:
-    env = make_env(60)
-    first = [env.reset(seed=3)[1]["week"], *(env.reset()[1]["week"] for _ in range(200))]
-    again = [env.reset(seed=3)[1]["week"], *(env.reset()[1]["week"] for _ in range(200))]
-    assert first == again
-    assert set(first) == set(range(9))  # 60 weeks have 9 starts of 52
+    env = make_env(toy_weeks(60, 3), 64)
+    starts = []
+    for seed in (1, None, 1, None):
+        if seed is not None:
+            env.seed(seed)
+        env.reset()
+        starts.append(env.start.tolist())
+    assert starts[:2] == starts[2:]
+    assert starts[0] != starts[1]
+    assert set(starts[0]) == set(range(9))  # 60 weeks have 9 starts of 52
 
 
-@pytest.mark.parametrize("start", [-1, 29, "today"])
-def test_a_start_outside_the_weeks_is_refused(start: object) -> None:
-    with pytest.raises(ConfigError, match="expected a week from 0 to 28"):
-        make_env().reset(options={"start": start})
+def test_sb3_can_wrap_and_evaluate_it_without_a_warning() -> None:
+    """SB3's own bookkeeping of an episode's reward agrees with ours."""
+
+    class Cash:
+        def predict(self, observations: np.ndarray, **_: object) -> tuple[np.ndarray, None]:
+            actions = np.full((len(observations), 4), -1.0, dtype=np.float32)
+            actions[:, -1] = 1.0
+            return actions, None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = VecMonitor(make_env(toy_weeks(60, 3), 2))
+        mean, _ = evaluate_policy(Cash(), env, n_eval_episodes=2)  # type: ignore[arg-type]
+    assert mean == pytest.approx(0.0, abs=1e-3)  # cash earns nothing
 
 
-def test_episode_weeks_are_checked() -> None:
-    with pytest.raises(ConfigError, match="episode_weeks"):
-        EnvConfig(episode_weeks=0)
+def test_one_environment_of_many_cannot_be_changed() -> None:
+    env = make_env(toy_weeks(60, 3), 2)
+    with pytest.raises(NotImplementedError, match="make a new one"):
+        env.set_attr("render_mode", "human")
+    with pytest.raises(NotImplementedError, match="cannot call 'render'"):
+        env.env_method("render")

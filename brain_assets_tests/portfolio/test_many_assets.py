@@ -6,7 +6,7 @@ import pytest
 from brain_assets.errors import BrainAssetsError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash
-from brain_assets.portfolio.baselines import BASELINES, Known
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs
 from brain_assets.portfolio.many_assets import MANY_ASSETS, hierarchical_risk_parity, minimum_variance
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
@@ -86,7 +86,7 @@ def test_the_rules_come_here_with_one_asset_more_than_many(name: str, monkeypatc
     weights = {}
     for n_assets in (MANY_ASSETS, N_MANY):
         weeks, past = toy_weeks(1, n_assets), past_of(n_assets)
-        choose = BASELINES[name].rule(Known(weeks, {}, past[None]), rules)
+        choose = BASELINES[name].rule(BaselineInputs(weeks, {}, past[None]), rules)
         weights[n_assets] = choose(0, all_cash(n_assets))
         assert weights[n_assets].sum() == pytest.approx(1.0)
         assert weights[n_assets][-1] == pytest.approx(0.02, abs=1e-6)
@@ -95,5 +95,5 @@ def test_the_rules_come_here_with_one_asset_more_than_many(name: str, monkeypatc
     np.testing.assert_allclose(weights[N_MANY][:-1], expected, atol=1e-7)
     for function in ("minimum_variance", "hierarchical_risk_parity"):
         monkeypatch.delattr(f"brain_assets.portfolio.many_assets.{function}")
-    choose = BASELINES[name].rule(Known(toy_weeks(1, MANY_ASSETS), {}, past_of(MANY_ASSETS)[None]), rules)
+    choose = BASELINES[name].rule(BaselineInputs(toy_weeks(1, MANY_ASSETS), {}, past_of(MANY_ASSETS)[None]), rules)
     np.testing.assert_array_equal(choose(0, all_cash(MANY_ASSETS)), weights[MANY_ASSETS])

@@ -113,9 +113,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
 
 
 @families
-def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(
-    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
-) -> None:
+def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, forecasts, family) -> None:
     weeks = training_weeks(bars, forecasts, family, CUTOFF)
     values = {name: np.copy(getattr(weeks, name)) for name in (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals")}
     for value in values.values():
@@ -145,9 +143,7 @@ def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyBars, forecasts: pd.D
 
 
 @families
-def test_loaded_policy_decides_exactly_as_the_trained_one(
-    snapshots: dict[str, ModelSnapshot], bars: WeeklyBars, tmp_path: Path, family: str
-) -> None:
+def test_loaded_policy_decides_exactly_as_the_trained_one(snapshots, bars, tmp_path, family) -> None:
     snapshot = snapshots[family]
     snapshot.save(tmp_path / "snapshot-2018-12-31")
     loaded = ModelSnapshot.load(tmp_path / "snapshot-2018-12-31")
@@ -161,9 +157,7 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(
 
 
 @families
-def test_policy_acts_on_signals_as_large_as_those_it_learned_from(
-    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
-) -> None:
+def test_policy_acts_on_signals_as_large_as_those_it_learned_from(bars, forecasts, family) -> None:
     """A policy that learned without signals (scale 0) decides the same whatever they say."""
     weeks = training_weeks(bars, forecasts, family, CUTOFF)
     blind = train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family].replace(signal_scale=0.0), MADE_UP)
@@ -176,9 +170,7 @@ def test_policy_acts_on_signals_as_large_as_those_it_learned_from(
 
 
 @families
-def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(
-    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
-) -> None:
+def test_evidence_tells_how_good_the_forecasts_were_that_it_learned_from(bars, forecasts, family) -> None:
     against = forecasts.assign(**{registry.get(family).forecaster: -forecasts["momentum"]})
     weeks = training_weeks(bars, against, family, CUTOFF)
     snapshot = train(family, weeks)
@@ -204,9 +196,7 @@ def test_evidence_tells_what_the_policy_does(snapshots: dict[str, ModelSnapshot]
 
 
 @families
-def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(
-    bars: WeeklyBars, forecasts: pd.DataFrame, family: str
-) -> None:
+def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars, forecasts, family) -> None:
     assert bars.signals is not None
     signals = bars.signals.copy()
     signals[:, :, 0] = 0.0
@@ -225,9 +215,7 @@ def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(
         ({"training": {"mean_turnover": None}}, "metadata.json: expected training.mean_turnover to be a finite number"),
     ],
 )
-def test_evidence_that_is_none_is_refused(
-    snapshots: dict[str, ModelSnapshot], family: str, change: dict, problem: str
-) -> None:
+def test_evidence_that_is_none_is_refused(snapshots, family, change, problem) -> None:
     metadata = {**snapshots[family].metadata, "family": family, "cutoff_date": str(CUTOFF)}
     if "training" in change:
         change = {"training": {**metadata["training"], **change["training"]}}
@@ -247,9 +235,7 @@ def test_weights_of_another_family_or_size_are_refused(snapshots: dict[str, Mode
 
 
 @families
-def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(
-    snapshots: dict[str, ModelSnapshot], bars: WeeklyBars, family: str
-) -> None:
+def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(snapshots, bars, family) -> None:
     with pytest.raises(LookAheadError, match=f"{family} snapshot of 2018-12-31: expected weeks that begin after"):
         snapshots[family].decide(bars, bars.momentum)
 

@@ -3,7 +3,6 @@
 import datetime
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -80,9 +79,7 @@ def test_its_module_brings_the_example() -> None:
     assert list(registry.families_of().policies) == ["ppo", "sac"]
 
 
-def test_a_policy_that_learns_nothing_goes_the_same_road(
-    panel: PricePanel, forecasts: pd.DataFrame, weeks: MarketWeeks, tmp_path: Path
-) -> None:
+def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks, tmp_path) -> None:
     snapshot = train_policy_snapshot("momentum_rank", weeks, CUTOFF, MomentumRank.Config(), MADE_UP)
     training = snapshot.metadata["training"]
     assert training["curve"] == []
@@ -164,17 +161,13 @@ def test_an_asset_at_minus_infinity_is_not_held(monkeypatch: pytest.MonkeyPatch)
         ({"slope": SLOPE * np.float32(np.nan)}, r"finite numbers up to 1e\+06 in slope, got some that are not"),
     ],
 )
-def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(
-    learned: dict[str, np.ndarray], problem: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_that_gives_other_arrays_than_it_says_is_one_sentence(learned, problem, monkeypatch) -> None:
     monkeypatch.setattr(Odd, "learned", learned)
     with pytest.raises(TrainingError, match=f"^odd: expected fit to give {problem}; correct its fit or its layout.$"):
         train_policy_snapshot("odd", toy_weeks(60, 3), CUTOFF, Odd.Config(), MADE_UP)
 
 
-def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_reward(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_reward(monkeypatch) -> None:
     monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
     monkeypatch.setattr(Odd, "said", np.zeros(4))
     seen: list[PolicyProgress] = []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.environment import PortfolioEnv
+from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.strategy import run_equal_weight, run_strategy
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
@@ -12,9 +12,9 @@ RULES = TradingRules()
 
 def test_a_run_earns_what_the_environment_pays() -> None:
     weeks = toy_weeks(52, 5)
-    env = PortfolioEnv(weeks, fit_observation_scaler(weeks))
-    env.reset(options={"start": 0})
-    rewards = [env.step(np.zeros(6, dtype=np.float32))[1] for _ in range(52)]  # 1/6 each, cash too
+    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), 1, RULES)
+    env.reset()
+    rewards = [env.step(np.zeros((1, 6), dtype=np.float32))[1][0] for _ in range(52)]  # 1/6 each, cash too
     run = run_strategy(weeks, RULES, lambda _week, _held: np.full(6, 1 / 6))
     np.testing.assert_allclose(100.0 * np.log1p(run.net_return), rewards, atol=1e-12)
     assert run.annual_growth == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)

@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
-from brain_assets.errors import TrainingError
+from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.market.signals import NEWS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
@@ -78,9 +78,11 @@ OTHER = (
 """Another value of every option."""
 
 
-@pytest.mark.parametrize(("family", "option"), [(family, name) for family in TINY for name in asdict(TINY[family])])
+@pytest.mark.parametrize(
+    ("family", "option"), [(family, name) for family in TINY for name in TINY[family].model_dump()]
+)
 def test_every_option_reaches_the_training(family: str, option: str) -> None:
-    assert sha256(train(family, config=replace(TINY[family], **{option: OTHER[option]}))) != reference(family)
+    assert sha256(train(family, config=TINY[family].replace(**{option: OTHER[option]}))) != reference(family)
 
 
 @cache
@@ -213,3 +215,51 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
     assert run.annual_growth > run_equal_weight(later, RULES).annual_growth
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "lead"), [("ppo", 0.12), ("sac", 0.10)])
+def test_planted_signal_beats_equal_weight_out_of_sample(family: str, lead: float) -> None:
+    """Rank correlation 0.15, default config: at least half of what the five best forecasts a week earn above it."""
+    weeks, config = toy_weeks(700, 20, seed=100, rank_correlation=0.15), registry.get(family).Config()
+    later = weeks.select(slice(300, None))
+    run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
+    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + lead
+
+
+BOTH = (
+    ("total_steps", 0, "at least 1"),
+    ("n_envs", 0, "at least 1"),
+    ("episode_weeks", 0, "at least 1"),
+    ("learning_rate", 0.0, "more than 0"),
+    ("gamma", 1.1, "at least 0, at most 1"),
+    ("signal_scale", -0.1, "at least 0, at most 10"),
+    ("seed", -1, "at least 0, less than 4,294,967,296"),
+)
+REFUSED = {
+    "ppo": (
+        *BOTH,
+        ("batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
+        ("clip", 1.0, "less than 1"),
+        ("weight_decay", -0.1, "at least 0, at most 100"),
+        ("score_std", 11.0, "at most 10"),
+    ),
+    "sac": (
+        *BOTH,
+        ("batch_size", 1, "at least 2"),
+        ("gradient_steps", 0, "at least 1"),
+        ("warmup_steps", 0, "at least 1"),
+        ("buffer_steps", 51, "at least 52"),
+        ("tau", 0.0, "more than 0"),
+        ("target_entropy", 0.7, "at least -20, less than 0.693"),
+        ("score_limit", 11.0, "at most 10"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "value", "expected"), [(family, *each) for family, rows in REFUSED.items() for each in rows]
+)
+def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected .*{expected}"):
+        TINY[family].replace(**{name: value})

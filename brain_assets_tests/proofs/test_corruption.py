@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import ProofError
+from brain_assets.market.calendar import week_times
 from brain_assets.market.signals import RATIO_LIMITS
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.corruption import ADDED, CorruptedMarket, Corruption, FetchedOnce
-from brain_assets.proofs.table_comparison import week_times
 from brain_assets_tests.conftest import SYMBOLS
 
 AFTER = datetime.date(2020, 7, 2)
@@ -71,18 +71,6 @@ def test_scores_and_filings_after_the_date_are_others(market: SimulatorMarket, c
     filings = halves(tables[1][1], "filed")[1]
     assert (filings["period_end"] < "2020-01-01").any()  # quarters that were known are restated
     assert filings["net_margin"].between(*RATIO_LIMITS["net_margin"]).all()
-
-
-def test_news_after_the_last_close_are_changed_and_one_comes_right_after_it() -> None:
-    corruption = Corruption(AFTER, 0, ("GONE",), ("AAA", "BBB"))
-    moments = pd.to_datetime(["2020-07-02T20:00:00Z", "2020-07-02T20:00:01Z", "2020-07-02T19:00:00Z"], utc=True)
-    frame = pd.DataFrame({"published": moments, "symbol": ["AAA", "AAA", "GONE"], "title": ["at", "past", "gone"]})
-    frame = frame.astype({"published": "datetime64[us, UTC]", "symbol": "str", "title": "str"})
-    changed = corruption.headlines(frame)
-    assert list(changed["title"][:2]) == ["at", "gone"]  # the very moment of the close still belongs to the session
-    late = changed[changed["published"] > moments[0]]
-    assert not late["title"].isin(["past"]).any()
-    assert set(late.loc[late["published"] == "2020-07-02T20:01:00Z", "symbol"]) == {"AAA"}
 
 
 def test_whoever_is_fetched_once_says_the_same(market: SimulatorMarket) -> None:

@@ -17,17 +17,15 @@ from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, metadata, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
-from brain_assets.market import headlines, signals, weekly
+from brain_assets.market import signals, weekly
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.files import FilesMarket
-from brain_assets.market.news import day_sessions
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.proofs.corruption import FetchedOnce
-from brain_assets.proofs.file_copies import corrupted_files
+from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.no_lookahead import (
     GUARDED,
     LEAK,
@@ -56,7 +54,11 @@ Leak = Callable[[pytest.MonkeyPatch], None]
 
 
 def verdict_of(
-    folder: Path, date: datetime.date, families: Sequence[str] = ("lstm",), market: Any = MARKET, corrupt: Any = None
+    folder: Path,
+    date: datetime.date,
+    families: Sequence[str] = ("lstm",),
+    market: Any = MARKET,
+    corrupt: Any = CorruptedMarket,
 ) -> Verdict:
     configs = {family: small_configs()[family] for family in families}
     [verdict] = prove_no_lookahead(
@@ -193,13 +195,6 @@ def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weekly, "_momentum", momentum)
 
 
-def after_close_news_on_the_same_day(patch: pytest.MonkeyPatch) -> None:
-    def by_day(published: pd.Series) -> np.ndarray:
-        return day_sessions(published.dt.tz_convert("America/New_York").dt.tz_localize(None).to_numpy())
-
-    patch.setattr(headlines, "news_sessions", by_day)
-
-
 LSTM_2019, LSTM_2020 = ("models/lstm/snapshot-2019-12-31", "models/lstm/snapshot-2020-12-31")
 FORECASTS = "forecasts/2020.parquet"
 
@@ -220,13 +215,7 @@ FORECASTS = "forecasts/2020.parquet"
     ],
 )
 def test_leak_is_caught_and_its_first_artifact_named(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    leak: Leak,
-    date: datetime.date,
-    artifact: str,
-    place: str,
-    column: str,
+    monkeypatch, tmp_path, leak, date, artifact, place, column
 ) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path, date)
@@ -276,7 +265,7 @@ def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ],
 )
 def test_leak_that_a_guard_catches_is_also_caught_without_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, leak: Leak, date: datetime.date, sentence: str, artifact: str
+    monkeypatch, tmp_path, leak, date, sentence, artifact
 ) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path / "guarded", date)
@@ -290,7 +279,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     assert verdict.first.artifact.startswith(artifact), verdict.words
 
 
-# News from files: changed below the reader
+# A user's files
 
 
 @pytest.fixture(scope="module")
@@ -311,28 +300,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> FilesMarket:
     return FilesMarket(folder)
 
 
-def change_files(market: FilesMarket, after: datetime.date, seed: int, folder: Path) -> FilesMarket:
-    return corrupted_files(market, folder, after, seed)
-
-
-def test_files_changed_below_the_reader_pass(files: FilesMarket, tmp_path: Path) -> None:
-    verdict = verdict_of(tmp_path, JULY, [], files, change_files)
+def test_files_pass(files: FilesMarket, tmp_path: Path) -> None:
+    once = FetchedOnce(files, datetime.date(2018, 1, 1), datetime.date(2021, 1, 1), datetime.date(2016, 12, 1))
+    verdict = verdict_of(tmp_path, JULY, [], once)
     assert verdict.result == PASSED, verdict.words
     assert verdict.comparison is not None
     assert verdict.comparison.later_changed["raw_news_sentiment"] > 0
-    assert {path.name for path in (tmp_path / f"another after {JULY}" / "files").iterdir()} == {
-        path.name for path in files.folder.iterdir()
-    }
-
-
-def test_after_close_news_on_the_same_day(monkeypatch: pytest.MonkeyPatch, files: FilesMarket, tmp_path: Path) -> None:
-    after_close_news_on_the_same_day(monkeypatch)
-    verdict = verdict_of(tmp_path, JULY, [], FilesMarket(files.folder), change_files)
-    assert verdict.result == LEAK
-    assert verdict.first is not None
-    assert verdict.first.artifact == "raw/news_sentiment/2020.parquet"
-    assert verdict.first.place.startswith("2020-07-02, ")
-    assert (verdict.first.known, verdict.first.stage) == (JULY, "raw_news_sentiment")
 
 
 # Policies and rules
@@ -365,9 +338,7 @@ def few_rules(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Baseline]:
 @pytest.mark.parametrize(
     ("leak", "strategy"), [(observation_scaler_fitted_again, "ppo"), (rule_that_looks_at_its_own_week, "momentum_top")]
 )
-def test_leak_into_weights(
-    monkeypatch: pytest.MonkeyPatch, few_rules: Mapping[str, Baseline], tmp_path: Path, leak: Leak, strategy: str
-) -> None:
+def test_leak_into_weights(monkeypatch, few_rules, tmp_path, leak, strategy) -> None:
     leak(monkeypatch)
     verdict = verdict_of(tmp_path, JULY, ["lstm", "ppo"])
     assert verdict.result == LEAK

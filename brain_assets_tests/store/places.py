@@ -17,6 +17,7 @@ from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.local import LocalStore
 from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
+from brain_assets.store.places import open_store
 from brain_assets.store.port import Store
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
@@ -52,6 +53,8 @@ class Place(Protocol):
     """A store and what lies under it."""
 
     kind: str
+    address: str
+    """What `open_at` opens it by, in any process."""
 
     def open(self, policy: RetryPolicy = QUICK) -> Store:
         """Open it as another process would."""
@@ -73,7 +76,7 @@ class Disk:
     kind = "disk"
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.address = folder, str(folder)
 
     def open(self, policy: RetryPolicy = QUICK) -> LocalStore:
         return LocalStore(self.folder)
@@ -91,6 +94,7 @@ class Disk:
 class Bucket:
     def __init__(self, folder: UPath, server: LoopbackS3 | None) -> None:
         self.folder, self.server, self.kind = folder, server, "s3" if server else "memory"
+        self.address = str(folder)
 
     def open(self, policy: RetryPolicy = QUICK) -> BucketStore:
         return BucketStore(self.folder)
@@ -126,10 +130,10 @@ class Hub:
     kind = "hub"
 
     def __init__(self, hub: WatchedHub) -> None:
-        self.hub = hub
+        self.hub, self.address = hub, hub.endpoint
 
     def open(self, policy: RetryPolicy = QUICK) -> HubStore:
-        return HubStore(HubAddress(REPO, SecretStr(TOKEN), self.hub.endpoint), policy)
+        return HubStore(HubAddress(REPO, SecretStr(TOKEN), self.address), policy)
 
     def put(self, files: Files) -> None:
         if ("model", REPO) not in self.hub.repos():
@@ -149,6 +153,13 @@ class Hub:
         self.hub.fail(Fault(str(fault), at=at, times=times, retry_after=0))
         yield
         self.hub.clear_faults()
+
+
+def open_at(address: str) -> Store:
+    """Open a place by its address."""
+    if address.startswith("http://"):
+        return HubStore(HubAddress(REPO, SecretStr(TOKEN), address), QUICK)
+    return open_store(parse_place(address))
 
 
 def memory_place() -> UPath:

@@ -271,9 +271,91 @@ def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     with pytest.raises(HubError, match="expected to replace a snapshot of market live, got one of 'simulator'"):
         live.upload_snapshot_to_hf(DATE)
     assert hub.files(REPO, BRANCH) == files
+    with pytest.raises(RefusedSnapshotError, match="expected market live"):
+        live.no_retry().download_snapshot_from_hf(DATE)
     same = SnapshotLocalStorage("lstm", tmp_path / "same", address, market="simulator")
     same.download_snapshot_from_hf(DATE)
     assert local_files(same) == files
+
+
+def test_what_was_pulled_stays_so_when_a_push_of_it_fails(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+    empty.download_snapshot_from_hf(DATE)
+    hub.fail(Fault("503", times=5))
+    with pytest.raises(HubUnavailableError):
+        empty.upload_snapshot_to_hf(DATE)
+    publish(hub, {DATE: other_files})  # another machine has pushed
+    assert empty.sync_all_hf_to_local() == [DATE]
+    assert local_files(empty) == other_files
+
+
+def test_a_repo_that_is_not_seen_is_no_empty_one(empty: SnapshotLocalStorage, three: Years) -> None:
+    """A forecast would fall back to an older model without a word."""
+    fill(empty, {next(iter(three)): three[next(iter(three))]})
+    with pytest.raises(HubError, match=REPO):
+        empty.list_candidates([DATE])
+
+
+def test_a_damaged_snapshot_here_is_fetched_again(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    fill(empty, {DATE: files})
+    (empty.path(DATE) / "weights.pt").write_bytes(b"half")
+    publish(hub, {DATE: other_files})
+    assert empty.fetch_snapshot(DATE).card == other_files["README.md"].decode()
+
+
+def test_what_another_machine_has_pushed_is_not_pushed_over_unasked(
+    storage: SnapshotLocalStorage, hub: WatchedHub, other_files: Files
+) -> None:
+    storage.upload_snapshot_to_hf(DATE)
+    publish(hub, {DATE: other_files})
+    (row,) = storage.compare()
+    assert (row.relation, row.to_complete) == (Relation.DIFFERENT, False)
+
+
+class Killed(BaseException):
+    """What a process does not survive."""
+
+
+def test_a_pull_that_was_killed_leaves_nothing_that_passes_for_a_snapshot_made_here(
+    empty: SnapshotLocalStorage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+
+    def kill_once_it_is_there(*_: object) -> None:
+        if os.path.exists(empty.path(DATE) / "metadata.json"):
+            raise Killed
+
+    sys.setprofile(kill_once_it_is_there)  # asked at every call of a function
+    try:
+        with pytest.raises(Killed):
+            empty.download_snapshot_from_hf(DATE)
+    finally:
+        sys.setprofile(None)
+    assert local_files(empty) == files
+    publish(hub, {DATE: other_files})  # another machine has pushed
+    again = bind(empty.folder.parent, hub)
+    assert not again.changed_here(DATE)
+    assert again.sync_all_hf_to_local() == [DATE]
+    assert local_files(again) == other_files
+
+
+def test_all_that_are_pending_are_listed_until_they_get_through(
+    storage: SnapshotLocalStorage, hub: WatchedHub, three: Years
+) -> None:
+    fill(storage, three)
+    hub.fail(Fault("503", times=None))
+    for date in (*three, DATE):
+        with pytest.raises(HubUnavailableError):
+            storage.no_retry().upload_snapshot_to_hf(date)
+    assert storage.list_pending() == sorted([*three, DATE])
+    hub.clear_faults()
+    storage.upload_snapshot_to_hf(DATE)
+    rmtree(storage.path(max(three)))
+    assert storage.list_pending() == sorted(three)[:-1]
 
 
 def test_pending_snapshot_is_kept_by_a_pull(

@@ -117,11 +117,11 @@ def test_main_versions_elsewhere(kind: str, snapshot: ModelSnapshot, request: py
     names = ["v2019-06-01-0123456789ab", "v2019-12-31-0123456789ab"]
     for name in names:
         versions.write(replace(snapshot, metadata={**snapshot.metadata, "version": name}))
-    replace_file(versions.folder / "current", lambda temporary: temporary.write_text(f"{names[1]}\n"))
+    replace_file(versions.folder / "current", f"{names[1]}\n")
     assert (versions.list_versions(), versions.current()) == (names, names[1])
     with pytest.raises(SnapshotError, match="expected a main version, but there is none"):
         versions.load("v2020-06-01-0123456789ab")
-    replace_file(versions.folder / "current", lambda temporary: temporary.write_text("v2020-06-01-0123456789ab\n"))
+    replace_file(versions.folder / "current", "v2020-06-01-0123456789ab\n")
     with pytest.raises(SnapshotError, match="expected the name of a main version that is there"):
         versions.current()
 

@@ -16,7 +16,7 @@ from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_spec
 from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import note_refusal, read_metadata
+from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
 from brain_assets.paths import DataPath
@@ -89,7 +89,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             )
         table = result.table
         if getattr(table_io, "data_dir", None):
-            _record_trials(year, result, walkforward_forecasts, snapshot_io, table_io.folder("trials"))
+            _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
         offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
@@ -134,13 +134,13 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
 
 
 def _record_trials(
-    year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshot_io: Any, folder: DataPath
+    year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
 ) -> None:
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
     for family, policy in result.latest.items():
         forecaster = registry.get(family).forecaster
         cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
-        metadata = read_metadata(snapshot_io, forecaster, cutoff_date) if cutoff_date else None
+        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = metadata["fingerprint"]["config"] if metadata else None
         trial = trial_of(family, year, net_return, policy.config, forecaster_config)

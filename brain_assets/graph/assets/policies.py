@@ -111,9 +111,9 @@ def _train(
         )
 
     others, force = range(1, config.n_seeds), config.force
-    if others and not hasattr(snapshot_io, "keep"):
+    if others and not isinstance(snapshot_io, SnapshotIOManager):
         raise ConfigError(f"n_seeds: expected 1, as this IO manager keeps one model, got {config.n_seeds}; correct it.")
-    if others and spread is not None and isinstance(snapshot_io, SnapshotIOManager):
+    if others and spread is not None:
         spread(others, partial(training.store, snapshot_io.storages[family], force))
         force = False
     other_seeds = [make(number, force) for number in others]  # each is kept at once; the policy itself by its output

@@ -62,7 +62,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
         page = report_page(built)
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
-        replace_file(path, lambda temporary: temporary.write_text(page.html, encoding="utf-8"))
+        replace_file(path, page.html)
         context.log.info(f"report of {len(backtested)} years: {path}")
         conclusion = conclude(built)
         return dg.MaterializeResult(

@@ -1,21 +1,20 @@
 """The current week: the rows of the market since the last complete year, and what each strategy would hold."""
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 import pandas as pd
 import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
-from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
-from brain_assets.graph.so_far import Clock, Known, read_known, read_so_far, recent_window
+from brain_assets.graph.so_far import Clock, read_known, read_so_far, recent_window
 from brain_assets.graph.sources import StoredSnapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import fetch_prices
@@ -193,7 +192,15 @@ def _weights_of(
     refusals: list[str] = []
     known = read_known(years, table_io.store, week.decided)
     forecasts = _stored_forecasts(years, table_io.store, week)
-    targets = _decide(years, known, week, forecasts, sources, config, note_refusal(context, refusals))
+    targets = decide_week(
+        until_decision(panel_of(known.tables), week, config.max_data_age_sessions),
+        week,
+        years.calendar_years(_partition(years, week)),
+        sources,
+        forecasts,
+        cutoff_of_year(years.first),
+        note_refusal(context, refusals),
+    )
     refuse_old_models(targets, config.max_model_age_days)
     paths = _write(targets, table_io.folder("weights"))
     closes = known.newest_prices.loc[known.newest_prices["date"] == pd.Timestamp(targets.last_session)]
@@ -225,26 +232,6 @@ def _stored_forecasts(years: Years, tables: TableStore, week: CalendarWeek) -> p
     return tables.read_year("walkforward_forecasts", year) if is_stored else None
 
 
-def _decide(
-    years: Years,
-    known: Known,
-    week: CalendarWeek,
-    forecasts: pd.DataFrame | None,
-    sources: Mapping[str, SnapshotSource],
-    config: WeightsRunConfig,
-    on_refusal: Callable[[str], None],
-) -> WeekTargets:
-    return decide_week(
-        until_decision(panel_of(known.tables), week, config.max_data_age_sessions),
-        week,
-        years.calendar_years(_partition(years, week)),
-        sources,
-        forecasts,
-        cutoff_of_year(years.first),
-        on_refusal,
-    )
-
-
 def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
     """Give the week of the first session on or after a day; None: today, in New York.
 
@@ -267,8 +254,8 @@ def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     table, stem = targets.table, folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    replace_file(parquet, lambda temporary: temporary.write_bytes(encode_table(table)))
-    replace_file(text, lambda temporary: table.to_csv(temporary, index=False))
+    replace_file(parquet, encode_table(table))
+    replace_file(text, table.to_csv(index=False))
     return {"path": parquet, "csv": text}
 
 
