@@ -26,9 +26,9 @@ from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_meta
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
 from brain_assets.store.scaler import check_scaler
-from brain_assets.store.tables import RAW
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot

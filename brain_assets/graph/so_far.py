@@ -16,8 +16,9 @@ from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import NEW_YORK, CalendarWeek, first_unfinished_day, sessions_between, week_from
 from brain_assets.market.finbert import FinBertScorer
+from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath
-from brain_assets.store.tables import RAW, SO_FAR, TableStore
+from brain_assets.store.tables import SO_FAR, TableStore
 
 Clock = Callable[[], datetime.datetime]
 """Gives the present moment with its time zone."""

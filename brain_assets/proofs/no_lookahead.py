@@ -24,6 +24,7 @@ import numpy as np
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
@@ -31,7 +32,6 @@ from brain_assets.proofs.differences import Comparison, Difference
 from brain_assets.proofs.pipeline import Run, Span, run_pipeline
 from brain_assets.registry import Families, families_of
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
 

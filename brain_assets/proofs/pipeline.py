@@ -20,12 +20,13 @@ from brain_assets.market import signals
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import FILED_BEFORE, Market, MarketNote
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio import backtest, policies
 from brain_assets.registry import Families
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.tables import FOLDERS, RAW, ParquetTableStore
+from brain_assets.store.tables import FOLDERS, ParquetTableStore
 
 
 def upstream_of(families: Families) -> dict[str, tuple[str, ...]]:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from brain_assets.arrays import Float32Array, FloatArray
-from brain_assets.store.checks import refused
-from brain_assets.store.manifest import MODEL
+from brain_assets.store.manifest import MODEL, refused
 
 LARGEST, SMALLEST_SCALE = 1e9, 1e-12
 """Of a feature's mean and scale; scaled features are clipped to a few units anyway."""

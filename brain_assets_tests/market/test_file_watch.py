@@ -14,8 +14,9 @@ from brain_assets.market.archive import fetch_prices
 from brain_assets.market.file_sums import Partitions, row_sum, sums_of_file, sums_of_table
 from brain_assets.market.file_watch import FileWatch, Memory, recall
 from brain_assets.market.files import FilesMarket
+from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.tables import RAW, MemoryTableStore
+from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import END, FIRST_DAY
 
 PARTITIONS = Partitions(2016, 2019)

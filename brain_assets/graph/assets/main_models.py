@@ -20,10 +20,10 @@ from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.tables import RAW
 from brain_assets.versions import MAIN_VERSIONS
 
 

@@ -18,6 +18,7 @@ from brain_assets.graph.so_far import Clock, chosen_week, fetch_so_far, read_kno
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import CalendarWeek, sessions_between
+from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import (
@@ -30,7 +31,7 @@ from brain_assets.portfolio.allocation import (
 )
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
+from brain_assets.store.tables import SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
