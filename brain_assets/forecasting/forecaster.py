@@ -74,10 +74,9 @@ class Forecaster(Family):
 
         Parameters
         ----------
-        train : Windows
-            Each with its `target`, in units of the training targets' standard deviation.
-        validation : Windows
-            Of later weeks; to stop the training or to choose by, not to learn from.
+        train, validation : Windows
+            Each with its `target`, in units of the training targets' standard deviation. Those of later weeks are to
+            stop the training or to choose by, not to learn from.
         config : ForecasterConfig
             Of the family's `Config`. The same windows, config and device must give the same bytes.
         progress : callable

@@ -63,7 +63,7 @@ class FinBertScorer:
     batch_size : int
         Most titles in one pass through the network; changes no score.
     cache : Path or UPath, optional
-        Folder of the scores of earlier runs; None: there are none, and none are kept.
+        Folder of the scores of earlier runs; None: none are kept.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: DataPath | None = None) -> None:
