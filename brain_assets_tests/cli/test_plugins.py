@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pytest
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import Project, open_project
 from brain_assets.settings import read_settings
-from brain_assets_tests.backfills import Finished, brain_assets, outcomes
+from brain_assets_tests.backfills import brain_assets
 from brain_assets_tests.conftest import FAMILIES
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 PLUGINS = "examples.ridge_forecaster,examples.momentum_policy"
 MADE = ("ridge_snapshot", "momentum_rank_policy")
@@ -88,41 +86,3 @@ def test_a_broken_one_is_one_sentence_everywhere(plugin: str, sentence: str, tmp
         [sys.executable, "-c", "import brain_assets.definitions"], env=environment, capture_output=True, text=True
     )
     assert f"{plugin}: {sentence}" in loaded.stderr.splitlines()[-1]
-
-
-@pytest.fixture
-def made(finished: Finished, tmp_path: Path) -> Iterator[tuple[Path, Any]]:
-    """A folder of finished years in which a stranger's models were made as well, and how to run commands on it."""
-    data = finished.copy(tmp_path)
-    hub_variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "BRAIN_PLUGINS": PLUGINS}
-    with WatchedHub() as hub:
-        hub_variables |= {"HF_ENDPOINT": hub.endpoint, **repos((*FAMILIES, "ridge", "momentum_rank"))}
-
-        def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-            done = brain_assets(folder, *arguments, **hub_variables)
-            assert done.returncode == 0, done.stdout + done.stderr
-            return done
-
-        yield data, run
-
-
-@pytest.mark.slow
-def test_theirs_go_through_years_a_report_the_hub_and_back(
-    made: tuple[Path, Any], finished: Finished, tmp_path: Path
-) -> None:
-    data, run = made
-    said = outcomes(run(data, "backfill", "2019-2021", "--config", str(finished.config)).stdout)
-    assert {name for year, name in said if year == 2021 and name in MADE} == set(MADE)
-    report = run(data, "report").stdout
-    assert "momentum, by" in report
-    assert "Ridge" in report
-    assert "done" in run(data, "status", "2021", "--config", str(finished.config)).stdout
-    assert "ridge_model" in run(data, "train", "ridge", "--skip-snapshots").stdout
-    assert "ridge" in run(data, "models").stdout
-    other = tmp_path / "other"
-    run(other, "sync", "pull", "--family", "ridge,momentum_rank")
-    for family in ("ridge", "momentum_rank"):
-        folder = f"models/{family}/snapshot-2021-12-31"
-        assert (other / folder / "metadata.json").read_bytes() == (data / folder / "metadata.json").read_bytes()
-    blind = run(tmp_path / "prove", "prove", "no-lookahead", "--years", "2019-2020", "--after", "2020-07-02")
-    assert "ridge_snapshot" in blind.stdout
