@@ -11,18 +11,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from brain_assets.cli_allocate import allocate
-from brain_assets.cli_models import check_family, models, promote
-from brain_assets.cli_prove import prove
-from brain_assets.cli_prune import prune
-from brain_assets.cli_report import report
-from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.adopt import adoptable
 from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, open_backfill
-from brain_assets.graph.instance import prepare_ui, session
+from brain_assets.graph.build import session
+from brain_assets.graph.instance import prepare_ui
 from brain_assets.graph.status import State, StatusReader, asset_names
-from brain_assets.registry import Families, label
+from brain_assets.registry import Families, label, load
 from brain_assets.results import YearResult, read_results
 from brain_assets.settings import Settings, read_settings
 from brain_assets.terminal import (
@@ -30,6 +25,7 @@ from brain_assets.terminal import (
     EngineOption,
     MarketOption,
     YearsArgument,
+    check_family,
     console,
     parse_years,
     print_error,
@@ -45,13 +41,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(sync, name="sync")
-app.add_typer(prove, name="prove")
-app.command()(models)
-app.command()(promote)
-app.command()(prune)
-app.command()(report)
-app.command()(allocate)
+
+COMMANDS = {
+    "cli_sync": ("sync",),
+    "cli_prove": ("prove",),
+    "cli_models": ("models", "promote"),
+    "cli_prune": ("prune",),
+    "cli_report": ("report",),
+    "cli_allocate": ("allocate",),
+}
+"""Module -> the commands that it brings."""
+
+
+def _add_commands() -> None:
+    for module, names in COMMANDS.items():
+        for name in names:
+            command = getattr(load(f"brain_assets.{module}"), name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command()(command)
+
+
+_add_commands()
 
 
 @app.callback()

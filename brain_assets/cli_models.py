@@ -7,20 +7,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from brain_assets.errors import HubError, SettingsError, SnapshotError
+from brain_assets.errors import HubError, SnapshotError
 from brain_assets.settings import read_settings
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.terminal import console, warnings_shown
+from brain_assets.terminal import check_family, console, warnings_shown
 
 FamilyArgument = Annotated[str, typer.Argument(help="A forecaster: lstm, patchtst or one of your own.")]
-
-
-def check_family(family: str) -> None:
-    """Refuse what has no main versions; raises `SettingsError`."""
-    known = read_settings().families.forecasters
-    if family not in known:
-        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")
 
 
 def models() -> None:

@@ -80,7 +80,7 @@ def no_lookahead(
         console.print(_opening(project.settings.market, span, options if not config else None))
         with _folder(keep) as folder, progress_shown() as live:
             source = frozen(project.market, span)
-            runs = GraphRuns(project.settings, span, options, _step_printer(live))
+            runs = GraphRuns(project, span, options, _step_printer(live))
             verdicts = prove_no_lookahead(
                 source, span, dates, folder, runs, seed, with_another_future, _print_verdict, console.print
             )

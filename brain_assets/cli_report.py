@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.instance import session
+from brain_assets.graph.build import session
 from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,

@@ -161,7 +161,7 @@ def label(name: str) -> str:
 
 
 def load(module: str) -> Any:
-    """Import a family's heavy module, such as one that derives from torch's classes, where it is used."""
+    """Import a module by its name: what derives from torch's classes, where it is used, and what brings commands."""
     return importlib.import_module(module)
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.years import Years
+from brain_assets.settings import read_settings
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -154,3 +155,10 @@ def progress_shown() -> Iterator[Any]:
             yield live
         finally:
             logger.removeHandler(handler)
+
+
+def check_family(family: str) -> None:
+    """Refuse what has no main versions; raises `SettingsError`."""
+    known = read_settings().families.forecasters
+    if family not in known:
+        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")

@@ -1,13 +1,16 @@
 """What a materialization of a model shows, whether it was trained in a run or adopted."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from brain_assets import registry
 from brain_assets.device import CPU
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
-from brain_assets.store.snapshot import ModelSnapshot
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 Evidence = dict[str, dg.MetadataValue | float | int | str | bool]
 
@@ -15,14 +18,14 @@ POLICY_EVIDENCE = ("action_spread", "mean_turnover", "distance_to_equal_weight",
 """What tells a policy that acts from one that does not; see `brain_assets.portfolio.evidence`."""
 
 
-def model_evidence(snapshot: ModelSnapshot) -> Evidence:
+def model_evidence(snapshot: "ModelSnapshot") -> Evidence:
     """Give the evidence of a model of any family."""
     of_family = _forecaster_evidence if registry.get(snapshot.family).role == "forecaster" else _policy_evidence
     device = snapshot.metadata.get("device", CPU)  # from when there was no other, it says nothing
     return {"device": device, **of_family(snapshot)}
 
 
-def version_evidence(snapshot: ModelSnapshot) -> Evidence:
+def version_evidence(snapshot: "ModelSnapshot") -> Evidence:
     """Give how a main version did on the weeks that were kept from it, beside zero and the version before."""
     scores = snapshot.metadata["scores"]
     return {
@@ -35,7 +38,7 @@ def version_evidence(snapshot: ModelSnapshot) -> Evidence:
     }
 
 
-def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
+def _forecaster_evidence(snapshot: "ModelSnapshot") -> Evidence:
     """Give a forecaster's losses beside those of zero, its rank correlation beside momentum's, its learning curve."""
     training = snapshot.metadata["training"]
     curve = training["curve"]
@@ -51,7 +54,7 @@ def _forecaster_evidence(snapshot: ModelSnapshot) -> Evidence:
     }
 
 
-def _epochs(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> Evidence:
+def _epochs(snapshot: "ModelSnapshot", curve: Sequence[Mapping[str, float]]) -> Evidence:
     """Give the learning curve of a family that has epochs."""
     training = snapshot.metadata["training"]
     return {
@@ -67,7 +70,7 @@ def _epochs(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> Ev
     }
 
 
-def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
+def _policy_evidence(snapshot: "ModelSnapshot") -> Evidence:
     """Give a policy's growth on the weeks it learned from beside equal weight's, and its learning curve."""
     training = snapshot.metadata["training"]
     return {
@@ -79,6 +82,6 @@ def _policy_evidence(snapshot: ModelSnapshot) -> Evidence:
     }
 
 
-def _rewards(snapshot: ModelSnapshot, curve: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
+def _rewards(snapshot: "ModelSnapshot", curve: Sequence[Mapping[str, float]]) -> dg.MarkdownMetadataValue:
     steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))
     return reward_curve(f"{snapshot.family} policy {snapshot.cutoff_date}", steps, rewards)

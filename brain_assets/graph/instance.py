@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -11,13 +11,9 @@ import sqlalchemy.exc
 from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
-from brain_assets.graph.build import Project, open_project
 from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.paths import folder_here
-from brain_assets.settings import Settings, read_settings
-
-Session = tuple[Project, dg.DagsterInstance]
-"""What a command works on."""
+from brain_assets.settings import Settings
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -38,42 +34,23 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
-@contextmanager
-def open_session(settings: Settings) -> Iterator[Session]:
-    """Open what the settings stand for, and the instance.
-
-    Raises
-    ------
-    StorageError
-        If the data folder is another market's, or the instance cannot be opened or its database not be written.
-    """
-    project = open_project(settings)
-    (project.definitions.resources or {})["table_io"].store.check_identity()
-    with _opened(dagster_home(settings)) as instance:
-        yield project, instance
-
-
-def session(market: str | None, engine: str | None = None) -> AbstractContextManager[Session]:
-    """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
-    return open_session(read_settings(market=market, engine=engine))
-
-
 def prepare_ui(settings: Settings) -> Path:
     """Give the DAGSTER_HOME, its instance ready for runs side by side: one on each core.
 
     Raises
     ------
     StorageError
-        As `open_session`.
+        As `open_instance`.
     """
     home = dagster_home(settings)
-    with _opened(home) as instance:
+    with open_instance(home) as instance:
         let_training_use_all_cores(instance)
     return home
 
 
 @contextmanager
-def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of a DAGSTER_HOME; raises `StorageError` if it cannot be opened, or not be written to."""
     try:
         with _open(home) as instance:
             yield instance

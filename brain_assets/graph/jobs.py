@@ -10,7 +10,7 @@ from brain_assets.errors import ConfigError
 from brain_assets.graph.checks import with_own_checks
 
 if TYPE_CHECKING:
-    from brain_assets.graph.assets import Assets
+    from brain_assets.graph.build import Assets
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""

@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from brain_assets.graph.assets import build_assets
 from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
-from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.schema import RAW
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.pipeline import Run, Span, upstream_of
 from brain_assets.registry import Families
-from brain_assets.settings import Settings
 from brain_assets.store.tables import ParquetTableStore
+
+if TYPE_CHECKING:
+    from brain_assets.graph.build import Project
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -35,7 +35,8 @@ class GraphRuns:
 
     Parameters
     ----------
-    settings : Settings
+    project : Project
+        Its market is not asked: each run has one of its own.
     span : Span
     options : mapping of str to mapping
         Asset -> its run configuration.
@@ -45,18 +46,17 @@ class GraphRuns:
 
     def __init__(
         self,
-        settings: Settings,
+        project: "Project",
         span: Span,
         options: Mapping[str, Mapping[str, Any]],
         on_step: Callable[[str, float], None] | None = None,
     ) -> None:
-        self._settings, self._span, self._options = settings, span, options
+        self._project, self._span, self._options = project, span, options
         self._on_step = on_step
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        families = self._settings.families
-        assets = build_assets(Years.of(self._settings, market), families)
+        families, assets = self._project.settings.families, self._project.assets
         tables = ParquetTableStore(folder, {"market": market.name})
         resources = build_resources(market, tables, folder / "models", families=families)
         defs = dg.Definitions(
@@ -79,7 +79,7 @@ class GraphRuns:
 
     @contextmanager
     def _instance(self, folder: Path) -> Iterator[dg.DagsterInstance]:
-        home = dagster_home(self._settings.model_copy(update={"data_dir": folder, "dagster_home": None}))
+        home = dagster_home(self._project.settings.model_copy(update={"data_dir": folder, "dagster_home": None}))
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield instance
 

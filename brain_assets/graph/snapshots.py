@@ -11,11 +11,11 @@ from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.graph.evidence import model_evidence
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
-from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.snapshot import ModelSnapshot
 
 if TYPE_CHECKING:
+    from brain_assets.store.hub import HubCopy
+    from brain_assets.store.snapshot import ModelSnapshot
     from brain_assets.store.storage import SnapshotLocalStorage
 
 Snapshots = Mapping[str, "SnapshotLocalStorage"]
@@ -46,7 +46,7 @@ class HubState:
     reason: str = ""
 
     @classmethod
-    def of(cls, copy: HubCopy) -> "HubState":
+    def of(cls, copy: "HubCopy") -> "HubState":
         """Tell what a push did."""
         return cls("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
 
@@ -67,7 +67,7 @@ class HubState:
 class SnapshotResult:
     """A snapshot, whether it was there already, and why it was not taken from the Hub if that was tried."""
 
-    snapshot: ModelSnapshot
+    snapshot: "ModelSnapshot"
     reused: bool
     not_from_hub: str
     place: str = ""
@@ -95,7 +95,7 @@ class SnapshotResult:
         )
 
 
-def snapshot_metadata(snapshot: ModelSnapshot) -> Metadata:
+def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
     """Give what a materialization shows of a snapshot of any family; what is long comes last."""
     return {
         "cutoff_date": snapshot.cutoff_date.isoformat(),
@@ -117,7 +117,7 @@ def make_snapshot(
     snapshot_io: Any,
     fingerprint: Fingerprint,
     force: bool,
-    train: Callable[[], ModelSnapshot],
+    train: "Callable[[], ModelSnapshot]",
     seed: int = 0,
 ) -> SnapshotResult:
     """Give the year's snapshot: the one with the same fingerprint, if the IO manager can find it, else a new one.
@@ -146,7 +146,7 @@ def make_snapshot(
     return SnapshotResult(snapshot, False, problem, place)
 
 
-def publish(storage: "SnapshotLocalStorage", push: Callable[[], HubCopy]) -> HubState | None:
+def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> HubState | None:
     """Push if there is a Hub; what does not get through stays pending, and fails nothing."""
     if storage.hub is None:
         return None

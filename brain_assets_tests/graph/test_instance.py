@@ -32,7 +32,7 @@ def test_dagsters_records_lie_on_this_machine(
 @pytest.mark.slow
 def test_processes_that_open_a_new_instance_at_once_make_one(tmp_path: Path) -> None:
     """Each finds no tables, and would make them: SQLite was left with two heads, and could not be opened again."""
-    imports = "from brain_assets.graph.instance import open_session; from brain_assets.settings import read_settings"
+    imports = "from brain_assets.graph.build import open_session; from brain_assets.settings import read_settings"
     code = f"{imports}\nwith open_session(read_settings()): pass"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], env=environment(tmp_path), stderr=subprocess.PIPE)

@@ -14,9 +14,8 @@ from brain_assets.portfolio import baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import Span, upstream_of
 from brain_assets.registry import families_of
-from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import TINY
-from brain_assets_tests.graph.worlds import DEFS
+from brain_assets_tests.graph.worlds import DEFS, PROJECT
 
 SPAN = Span(2016, 2019, 2020)
 JULY = datetime.date(2020, 7, 2)
@@ -25,7 +24,7 @@ JULY = datetime.date(2020, 7, 2)
 def prove(market: SimulatorMarket, folder: Path, date: datetime.date) -> tuple[Verdict, list[str]]:
     options = {name: each["config"] for name, each in TINY["ops"].items()}
     steps: list[str] = []
-    runs = GraphRuns(read_settings(), SPAN, options, lambda words, _: steps.append(words))
+    runs = GraphRuns(PROJECT, SPAN, options, lambda words, _: steps.append(words))
     [verdict] = prove_no_lookahead(frozen(market, SPAN), SPAN, [date], folder, runs, corrupt=with_another_future)
     return verdict, steps
 
