@@ -110,7 +110,7 @@ def test_settings_and_arguments(tmp_path, arguments, variables, sentence):
         ),
         pytest.param(
             {"ops": {"lstm_snapshot": {"config": {"hidden_size": -1}}}},
-            r"hidden_size: expected at least 1 unit, got -1; correct the run configuration\.",
+            r"hidden_size: expected an integer: at least 1, at most 1,024, got -1; correct the run configuration\.",
             id="impossible value",
         ),
         pytest.param(

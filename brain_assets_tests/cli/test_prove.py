@@ -64,4 +64,6 @@ def test_skill_quickly_of_one_family(tmp_path: Path) -> None:
 def test_skill_of_an_unknown_family_is_one_sentence(tmp_path: Path) -> None:
     run = brain_assets(tmp_path / "data", "prove", "skill", "arima")
     assert (run.returncode, run.stdout) == (2, "")
-    assert "families: expected some of lstm, patchtst, ppo, sac, got arima; choose among them." in run.stderr
+    assert (
+        "family: expected one of lstm, patchtst, ppo, sac, got 'arima'; correct it, or set BRAIN_PLUGINS." in run.stderr
+    )
