@@ -36,7 +36,7 @@ def test_assets_follow_and_are_of_their_own_settings_only(projects: tuple[Projec
     ridge, policy = (graph.get(dg.AssetKey(name)) for name in MADE)
     assert {key.to_user_string() for key in ridge.parent_keys} == {"raw_prices"}  # it sees returns alone
     assert dg.AssetKey("walkforward_forecasts") in policy.parent_keys
-    assert ridge.code_version == "1"
+    assert ridge.code_version == theirs.settings.families.forecasters["ridge"].code_version
     assert str(ridge.description).startswith("Ridge forecaster of weekly returns")
     assert {key.name for key in ridge.check_keys} == {
         key.name for key in graph.get(dg.AssetKey("lstm_snapshot")).check_keys

@@ -25,7 +25,7 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import RAW
-from brain_assets.registry import Family
+from brain_assets.registry import OURS, Family
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -34,12 +34,13 @@ from brain_assets.versions import CODE_VERSIONS
 def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
+    added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
 
     @dg.asset(
         partitions_def=years.definition,
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         check_specs=check_specs("walkforward_forecasts", FORECAST_CHECKS, years),
-        code_version=CODE_VERSIONS["walkforward_forecasts"],
+        code_version=".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         metadata=column_schema(forecast_columns(families)),
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
