@@ -10,7 +10,7 @@ def test_seeds_are_added_to_both_policies_and_win_over_the_file() -> None:
     given = {
         "ops": {"sac_policy": {"config": {"total_steps": 5, "n_seeds": 2}}, "lstm_snapshot": {"config": {"window": 9}}}
     }
-    assert with_seeds(given, 10) == {
+    assert with_seeds(given, 10, ("ppo", "sac")) == {
         "ops": {
             "ppo_policy": {"config": {"n_seeds": 10}},
             "sac_policy": {"config": {"total_steps": 5, "n_seeds": 10}},
