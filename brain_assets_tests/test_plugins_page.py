@@ -13,6 +13,7 @@ import pytest
 from brain_assets.registry import families_of
 from brain_assets_tests.backfills import REPOSITORY, parses
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.test_registry import forget_modules
 
 PAGE = (REPOSITORY / "docs" / "your-own-model.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
@@ -27,10 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / name).write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    modules = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    forget_modules(tmp_path)
 
 
 def pytest_passes(folder: Path) -> bool:

@@ -46,9 +46,14 @@ def as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     """Each test has a working directory and modules of its own."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    modules = set(sys.modules)
     yield
-    for name in set(sys.modules) - modules:
+    forget_modules(tmp_path)
+
+
+def forget_modules(folder: Path) -> None:
+    """Let modules of a folder be imported anew; others that a test has loaded stay, since more rests on them."""
+    files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+    for name in [name for name, file in files.items() if file.startswith(str(folder))]:
         del sys.modules[name]
 
 

@@ -116,7 +116,7 @@ class Broken(Ridge):
     ],
 )
 def test_what_it_learned_must_be_what_it_said(panel: PricePanel, wrong: dict, problem: str) -> None:
-    register(type("Mine", (Broken,), {"wrong": wrong}))
+    register(type("Mine", (Broken,), {"__module__": __name__, "wrong": wrong}))
     with pytest.raises(TrainingError, match=rf"^broken: {problem}.*; correct its fit or its layout\.$"):
         train_snapshot("broken", panel, CUTOFF, CONFIG, MADE_UP)
 
@@ -133,7 +133,7 @@ def test_what_it_learned_must_be_what_it_said(panel: PricePanel, wrong: dict, pr
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_what_it_predicts_must_be_a_finite_number_a_window(panel: PricePanel, predicted: object, problem: str) -> None:
-    register(type("Mine", (Broken,), {"predicted": staticmethod(predicted)}))
+    register(type("Mine", (Broken,), {"__module__": __name__, "predicted": staticmethod(predicted)}))
     with pytest.raises(ForecastError, match=rf"^broken: expected predict to give {problem}; correct it\.$"):
         train_snapshot("broken", panel, CUTOFF, CONFIG, MADE_UP)
 
@@ -149,7 +149,7 @@ def test_what_it_predicts_must_be_a_finite_number_a_window(panel: PricePanel, pr
 )
 def test_what_it_says_of_itself_must_make_sense(attributes: dict, problem: str) -> None:
     with pytest.raises(PluginError, match=rf"Mine: {problem}; correct the family\.$"):
-        register(type("Mine", (Ridge,), {"name": "mine", **attributes}))
+        register(type("Mine", (Ridge,), {"__module__": __name__, "name": "mine", **attributes}))
 
 
 def test_a_snapshot_of_other_arrays_or_options_is_refused_by_its_file(snapshot: ModelSnapshot) -> None:

@@ -109,7 +109,7 @@ def test_a_header_that_lies_is_refused_before_anything_is_made_of_it(data: bytes
 @pytest.mark.parametrize(
     ("offsets", "name"),
     [
-        (([0, 4], [0, 4]), "b"),  # the same bytes twice
+        (([0, 4], [0, 4]), ""),  # the same bytes twice: the library names the one or the other
         (([0, 4], [2, 6]), "b"),
         (([0, 4], [8, 12]), "b"),  # a gap
         (([4, 8], [8, 12]), "a"),
@@ -117,7 +117,7 @@ def test_a_header_that_lies_is_refused_before_anything_is_made_of_it(data: bytes
 )
 def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[list[int], list[int]], name: str) -> None:
     header = {name: {**ENTRY, "data_offsets": each} for name, each in zip("ab", offsets, strict=True)}
-    assert f"invalid offset for tensor `{name}`" in refusal(file_of(header, bytes(12)))
+    assert f"invalid offset for tensor `{name}" in refusal(file_of(header, bytes(12)))
 
 
 def test_many_arrays_of_one_memory_cannot_multiply_it() -> None:
