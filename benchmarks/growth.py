@@ -225,7 +225,7 @@ def _simulate() -> dict[str, int]:
     """Make the market and write its tables, the years as the raw assets leave them."""
     from brain_assets.graph.resources import table_store
     from brain_assets.market.archive import fetch_prices
-    from brain_assets.store.tables import RAW
+    from brain_assets.market.schema import RAW
 
     settings, market, years, *_ = _open()
     first, end = datetime.date(settings.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
@@ -274,11 +274,11 @@ def _prepare() -> dict[str, int]:
     from brain_assets.forecasting.walkforward import build_forecast_features
     from brain_assets.market.base import MarketNote
     from brain_assets.market.prices import PricePanel
+    from brain_assets.market.schema import RAW
     from brain_assets.market.signals import add_signals
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
-    from brain_assets.store.tables import RAW
 
     _, market, years, _, definitions = _open()
     given = definitions.resources or {}

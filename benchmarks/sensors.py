@@ -36,7 +36,8 @@ def measure() -> Ticks:
     from brain_assets.graph.io_managers import TableIOManager
     from brain_assets.market.calendar import utc_now
     from brain_assets.market.files import FilesMarket
-    from brain_assets.store.tables import RAW, ParquetTableStore
+    from brain_assets.market.schema import RAW
+    from brain_assets.store.tables import ParquetTableStore
 
     new_data = defs.get_repository_def().get_sensor_def("new_data")
     with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:

@@ -33,9 +33,9 @@ class Failure(NamedTuple):
     sentence: str
 
     @property
-    def line(self) -> str:
-        """One line of a message."""
-        return f"{self.asset}{f'[{self.year}]' if self.year else ''}: {self.sentence}"
+    def place(self) -> str:
+        """The asset, and its year if it has one."""
+        return f"{self.asset}[{self.year}]" if self.year else self.asset
 
 
 class Alert(NamedTuple):
@@ -48,13 +48,12 @@ class Alert(NamedTuple):
     @property
     def subject(self) -> str:
         """What failed."""
-        places = dict.fromkeys(f"{each.asset}{f'[{each.year}]' if each.year else ''}" for each in self.failures)
-        return f"brain_assets: failed: {', '.join(places)}"
+        return f"brain_assets: failed: {', '.join(dict.fromkeys(each.place for each in self.failures))}"
 
     @property
     def text(self) -> str:
         """A line for each asset that failed, then the link."""
-        return "\n".join([*(failure.line for failure in self.failures), self.url])
+        return "\n".join([*(f"{each.place}: {each.sentence}" for each in self.failures), self.url])
 
 
 def channels(settings: Settings) -> dict[str, Callable[[Alert], None]]:

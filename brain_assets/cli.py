@@ -19,9 +19,8 @@ from brain_assets.cli_report import report
 from brain_assets.cli_sync import sync
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.adopt import adoptable
-from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs
-from brain_assets.graph.engines import open_backfill
-from brain_assets.graph.instance import prepare_ui
+from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, open_backfill
+from brain_assets.graph.instance import prepare_ui, session
 from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.registry import Families, label
 from brain_assets.results import YearResult, read_results
@@ -36,7 +35,6 @@ from brain_assets.terminal import (
     print_error,
     progress_shown,
     read_config,
-    session,
     warnings_shown,
     with_seeds,
 )

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.instance import session
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.allocation import strategies_of
@@ -26,7 +27,6 @@ from brain_assets.terminal import (
     console,
     progress_shown,
     read_config,
-    session,
     warnings_shown,
 )
 

@@ -7,8 +7,9 @@ import typer
 from rich.markup import escape
 
 from brain_assets.graph import prune as runs
+from brain_assets.graph.instance import session
 from brain_assets.market.calendar import utc_now
-from brain_assets.terminal import console, session
+from brain_assets.terminal import console
 
 
 def prune(

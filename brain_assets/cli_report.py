@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.instance import session
 from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,
@@ -17,7 +18,6 @@ from brain_assets.terminal import (
     parse_years,
     print_error,
     progress_shown,
-    session,
     warnings_shown,
 )
 

@@ -42,16 +42,9 @@ def decode_table(data: bytes, path: object) -> pd.DataFrame:
 
 
 def read_table(path: DataPath) -> pd.DataFrame:
-    """Read a table's file.
+    """Read a table's file; raises `FileNotFoundError` if there is none, `DamagedTableError` if it is not as written.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    DamagedTableError
-        If it is not as it was written.
-    TableError, StorageError
-        If it cannot be read, on this machine and elsewhere.
+    If it cannot be read, it is a `TableError` on this machine, and a `StorageError` elsewhere.
     """
     try:
         data = read_bytes(path)

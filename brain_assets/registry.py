@@ -4,6 +4,7 @@ A family is a class in a file of its own, registered there. This module knows na
 is imported when somebody asks for the first one, and is light: torch waits until a model is trained or used.
 """
 
+import hashlib
 import importlib
 import inspect
 import keyword
@@ -14,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -39,8 +41,8 @@ ENTRY_POINTS = "brain_assets.plugins"
 
 # fmt: off
 RESERVED = frozenset((
-    "week_start", "symbol", "momentum", "realized", "strategy", "source", "cash", "raw", "main", "current", "target",
-    "backtest", "walkforward", "report", "equal_weight", "buy_and_hold", "risk_parity", "min_variance",
+    "week_start", "symbol", "momentum", "realized", "strategy", "source", "cash", "raw", "main", "current", "seeds",
+    "target", "backtest", "walkforward", "report", "equal_weight", "buy_and_hold", "risk_parity", "min_variance",
 ))
 # fmt: on
 """Names that mean something else in a table, a folder or a command."""
@@ -58,7 +60,8 @@ class Family(ABC):
     Config: ClassVar[type[ModelConfig]]
     """How it is trained, with a default for every field."""
     code_version: ClassVar[str]
-    """Raise it when the code would give other weights for the same data and configuration."""
+    """Raise it when the code would give other weights for the same data and configuration; default: a hash of the file
+    that defines the class, so that it trains anew whatever changes there."""
     kinds: ClassVar[frozenset[str]] = frozenset()
     """Libraries that Dagster's UI shows beside its assets."""
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
@@ -80,8 +83,9 @@ class Family(ABC):
     def check_fitted(self, arrays: Mapping[str, np.ndarray], config: Any) -> dict[str, np.ndarray]:
         """Give the arrays of a training in the order of the layout; raises `TrainingError` if they are others."""
         layout = self.layout(config)
-        if set(arrays) != set(layout):
-            raise self._misfit(f"arrays {', '.join(layout) or 'none'}", ", ".join(map(str, arrays)) or "none")
+        if not isinstance(arrays, Mapping) or set(arrays) != set(layout):
+            got = ", ".join(map(str, arrays)) or "none" if isinstance(arrays, Mapping) else describe(arrays)
+            raise self._misfit(f"arrays {', '.join(layout) or 'none'}", got)
         for name, shape in layout.items():
             if describe(arrays[name]) != f"float32 {tuple(shape)}":
                 raise self._misfit(f"{name} as float32 {tuple(shape)}", describe(arrays[name]))
@@ -131,6 +135,8 @@ def register(cls: F) -> F:
     The same class may come again, as when its module is loaded anew: the newest counts. Raises `PluginError` if the
     class lacks something, its name cannot be used, or another class has it.
     """
+    if inspect.isclass(cls) and "code_version" not in vars(cls):
+        cls.code_version = _file_hash(cls)
     problem = _problem(cls)
     known = None if problem else _REGISTERED.get(cls.name)
     if known is not None and _path(type(known)) != _path(cls):
@@ -169,7 +175,8 @@ def families_of(plugins: Sequence[str] = ()) -> Families:
     """Give our families, those of installed packages (`ENTRY_POINTS`), and those of modules that are named.
 
     Modules, such as ``examples.ridge_forecaster``, are found as Python finds them, or in the working directory. Raises
-    `PluginError` if one cannot be imported or registers no family, or a family cannot be used.
+    `PluginError` if one cannot be imported or registers no family, or a family cannot be used, as a policy that follows
+    a forecaster which is not among them.
     """
     _load_ours()
     found: dict[str, Family] = {}
@@ -180,7 +187,14 @@ def families_of(plugins: Sequence[str] = ()) -> Families:
         if not own:
             raise PluginError(f"{module}: expected a module that registers a family, got none; remove it.")
         found |= own
-    return Families.of(found.values())
+    families = Families.of(found.values())
+    for policy in families.policies.values():
+        if policy.forecaster not in families.forecasters:
+            raise PluginError(
+                f"{policy.name}: expected a forecaster to follow among {', '.join(families.forecasters)}, got "
+                f"{policy.forecaster}; correct it, or name its module in BRAIN_PLUGINS too."
+            )
+    return families
 
 
 def _load_ours() -> None:
@@ -196,7 +210,7 @@ def _load_plugin(module: str) -> dict[str, Family]:
         importlib.import_module(module)
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends the process is no module
         raise PluginError(
             f"{module}: expected a module that can be imported, got {type(error).__name__}: "
             f"{' '.join(str(error).split())}; correct it, or remove it from BRAIN_PLUGINS."
@@ -213,6 +227,13 @@ def _path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _file_hash(cls: type) -> str:
+    """Hash the file that defines a class, and the version that it inherits; empty: no file, as in a notebook."""
+    path = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    inherited = str(getattr(cls, "code_version", "")).encode()
+    return hashlib.sha256(Path(path).read_bytes() + inherited).hexdigest()[:12] if path else ""
+
+
 def _problem(cls: type[Family]) -> tuple[str, str] | None:
     """Say what is wrong with a class, as expected and got; None: nothing."""
     if not (inspect.isclass(cls) and issubclass(cls, Family) and hasattr(cls, "role")):
@@ -222,7 +243,7 @@ def _problem(cls: type[Family]) -> tuple[str, str] | None:
             return f"a text as {attribute}", repr(value)
     if not re.fullmatch("[a-z][a-z0-9_]{0,39}", cls.name) or keyword.iskeyword(cls.name):
         return "a name of at most 40 lower-case letters, digits and underscores", repr(cls.name)
-    if cls.name in RESERVED or cls.name.endswith(("_source", "_top")):
+    if cls.name in RESERVED or re.search(r"_source$|_top$|_seed_\d+$", cls.name):
         return "a name that means nothing else", repr(cls.name)
     config = getattr(cls, "Config", None)
     if not (inspect.isclass(config) and issubclass(config, ModelConfig)):

@@ -21,11 +21,10 @@ class RetryPolicy:
     Attributes
     ----------
     attempts : int or None
-        All of them, the first included; None: as many as `total_seconds` allow.
-    first_wait : float
-        Seconds; upper bound of the random wait before the second attempt, doubled before every further one.
-    longest_wait : float
-        Seconds; upper bound of any random wait. A server that asks for more (``Retry-After``) is left alone at once.
+        The first included; None: as many as `total_seconds` allow.
+    first_wait, longest_wait : float
+        Seconds; upper bounds of the random wait before the second attempt, which doubles before each further one, and
+        of any. A server that asks for more than the longest (``Retry-After``) is left alone at once.
     total_seconds : float
         From the start of the first attempt; none is begun after that.
     """

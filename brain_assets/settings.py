@@ -31,7 +31,6 @@ class Settings(BaseSettings):
     """Where data comes from."""
     data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
     """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
-    """Where snapshots are kept that were read from such a URL; None: ``brain_assets`` in the user's cache folder."""
     symbols: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_SYMBOLS")
     """The universe, separated by commas; empty: the market's default list."""
     first_year: int = Field(2016, alias="BRAIN_FIRST_YEAR", ge=FIRST_DATE.year + 1)
@@ -65,7 +64,6 @@ class Settings(BaseSettings):
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
 
-    """The user's cache folder; None: ``~/.cache``."""
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
 

@@ -1,10 +1,10 @@
-"""What the commands share: options, the console, how an error looks, how years and files are read, the session."""
+"""What the commands share: options, the console, how an error looks, how years and files are read."""
 
 import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.instance import Session, open_session
 from brain_assets.graph.years import Years
-from brain_assets.settings import read_settings
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -79,11 +77,6 @@ def warnings_shown() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-
-
-def session(market: str | None, engine: str | None = None) -> AbstractContextManager[Session]:
-    """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
-    return open_session(read_settings(market=market, engine=engine))
 
 
 def parse_years(text: str | None, years: Years) -> list[int]:

@@ -17,9 +17,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import SYMBOLS, TINY
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import NAMES as ASSETS
 
 REPOSITORY = Path(__file__).parents[1]

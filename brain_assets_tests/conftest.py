@@ -29,6 +29,7 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
+FAMILIES = ("lstm", "patchtst", "ppo", "sac")
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,
@@ -68,7 +69,7 @@ FIRST_DAY, END = datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)
 
 
 @pytest.fixture(autouse=True)
-def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """Start each test with our families and those that its module names, whatever other tests have registered."""
     named = {value for value in vars(request.module).values() if isinstance(value, type)}
     known = {name: registry.get(name) for name in registry.names()}
@@ -81,6 +82,10 @@ def only_known_families(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     for family in known.values():
         if type(family).__module__ not in {type(each).__module__ for each in kept.values()}:
             monkeypatch.delitem(sys.modules, type(family).__module__, raising=False)
+    yield
+    for name, family in kept.items():  # what the test has loaded registers anew in the next one
+        if name not in known and type(family).__module__ != request.module.__name__:
+            sys.modules.pop(type(family).__module__, None)
 
 
 @pytest.fixture(scope="session")

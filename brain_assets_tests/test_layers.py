@@ -1,50 +1,153 @@
-"""What may import what, and what loading the definitions costs."""
+"""What may import what, how deep and how large, and what loading the definitions costs."""
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 import brain_assets
 
 PACKAGE = Path(brain_assets.__file__).parent
-HEAVY = (
-    "torch",
-    "transformers",
-    "stable_baselines3",
-    "yfinance",
-    "huggingface_hub",
-    "skfolio",
-    "arch",
-    "plotly",
-    "matplotlib",
+MAX_DEPTH, MAX_LINES, MAX_OWN_IMPORTS_IN_FUNCTIONS = 12, 400, 10
+LOADER = "registry"
+"""The one module that imports own modules when they are asked for."""
+
+LAYERS = (
+    "arrays configuration device errors files memory objects parquet paths progress retry store.names verdict versions",
+    "market",
+    "registry",
+    "settings",
+    "store",
+    "forecasting",
+    "portfolio",
+    "results proofs alerts",
+    "graph",
+    "terminal definitions cli_*",
+    "cli",
 )
+"""Bottom up: a module imports none of a layer above its own. The longest name that fits a module decides."""
+
+WINGS = {
+    "adopt": "graph.adopt",
+    "alerts": "alerts",
+    "cluster": "graph.cluster* graph.spread",
+    "prove": "proofs graph.prove cli_prove",
+    "report": "portfolio.report* portfolio.charts portfolio.conclusion portfolio.*_figures portfolio.learning_curves "
+    "graph.assets.reports cli_report",
+}
+"""Features that the core does without; each gets a folder of its own."""
+
+COLLECTORS = ("definitions", "graph.build", "graph.assets", "graph.engines", "graph.failures", "cli")
+"""What puts core and wings together."""
+
+HEAVY = ("torch", "transformers", "stable_baselines3", "yfinance", "huggingface_hub", "skfolio", "sklearn", "arch")
+HEAVY += ("plotly", "matplotlib", "jinja2", "cvxpy", "ray")
+UNSAFE = ("pickle", "joblib", "dill", "torch", "cloudpickle")
+"""Packages whose ``load`` and ``loads`` can run what a file says."""
+
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
 
 
-def imported(path: Path) -> set[str]:
-    """Give the top-level packages that a module imports anywhere."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.split(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+@cache
+def imports(module: str) -> tuple[frozenset[str], tuple[str, ...], frozenset[str]]:
+    """Give the own modules imported at the top and in functions, and other packages; not those for type checkers."""
+    top, inside, others = set(), [], set()
+
+    def visit(node: ast.AST, in_function: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            names = [alias.name for alias in child.names] if isinstance(child, ast.Import) else []
+            if isinstance(child, ast.ImportFrom):
+                names = [f"{child.module}.{alias.name}" for alias in child.names]
+            for name in names:
+                package, _, rest = name.partition(".")
+                if package != "brain_assets":
+                    others.add(package)
+                elif own := rest if rest in MODULES else rest.rpartition(".")[0]:
+                    inside.append(own) if in_function else top.add(own)
+            visit(child, in_function or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+    visit(tree(module), False)
+    return frozenset(top - {module}), tuple(inside), frozenset(others)
+
+
+def fits(module: str, patterns: str) -> str:
+    """Give the longest pattern that a module, or a package that it lies in, fits; empty: none does."""
+    found = [each for each in patterns.split() if fnmatch(module, each) or fnmatch(module, f"{each}.*")]
+    return max(found, key=len, default="")
+
+
+def place(module: str, groups: dict[object, str]) -> object:
+    best = max(groups, key=lambda group: len(fits(module, groups[group])))
+    return best if fits(module, groups[best]) else None
+
+
+USES = {module: {*imports(module)[0], *imports(module)[1]} for module in MODULES}
+ARROWS = [(module, used) for module, below in USES.items() for used in sorted(below)]
+
+
+def test_no_module_imports_from_a_layer_above_it() -> None:
+    layers: dict[object, str] = dict(enumerate(LAYERS))
+    assert [module for module in MODULES if place(module, layers) is None] == []
+    wrong = [f"{a} -> {b}" for a, b in ARROWS if place(a, layers) < place(b, layers)]  # type: ignore[operator]
+    assert wrong == []
+
+
+def test_the_core_does_without_wings_and_wings_without_each_other() -> None:
+    wings: dict[object, str] = dict(WINGS.items())
+    wrong = [f"{a} -> {b}" for a, b in ARROWS if place(b, wings) not in (None, place(a, wings)) and a not in COLLECTORS]
+    assert wrong == []
+
+
+def test_there_is_no_circle_and_no_chain_is_too_deep() -> None:
+    chains: dict[str, tuple[str, ...]] = {}
+    for module in graphlib.TopologicalSorter(USES).static_order():  # raises `CycleError`, which names a circle
+        chains[module] = (module, *max((chains[used] for used in USES[module]), key=len, default=()))
+    deepest = max(chains.values(), key=len)
+    assert len(deepest) <= MAX_DEPTH, " -> ".join(deepest)
+
+
+def test_own_modules_are_imported_in_functions_by_the_loader_alone() -> None:
+    found = {module: imports(module)[1] for module in MODULES if imports(module)[1]}
+    assert [module for module in found if module != LOADER] == []
+    assert sum(map(len, found.values())) <= MAX_OWN_IMPORTS_IN_FUNCTIONS
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_only_graph_and_definitions_know_dagster() -> None:
-    modules = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
-    users = {name for name, path in modules.items() if "dagster" in imported(path)}
-    strangers = {name for name in users if not name.startswith("graph/") and name != "definitions.py"}
-    assert not strangers
-    assert "graph/build.py" in users
+    users = {module for module in MODULES if "dagster" in imports(module)[2]}
+    assert {module for module in users if not fits(module, "graph definitions")} == set()
+    assert "graph.checks" in users
 
 
-def test_definitions_load_without_the_heavy_libraries() -> None:
-    code = f"import sys, brain_assets.definitions; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_nothing_reads_what_can_run_code() -> None:
+    for module in MODULES:
+        assert not {"pickle", "joblib", "dill"} & imports(module)[2], module
+        for call in (node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)):
+            called = ast.unparse(call.func).split(".")
+            assert called[0] not in UNSAFE or called[-1] not in ("load", "loads"), f"{module}: {ast.unparse(call)}"
+            allowed = [keyword for keyword in call.keywords if keyword.arg == "allow_pickle"]
+            assert all(ast.unparse(keyword.value) == "False" for keyword in allowed), f"{module}: {ast.unparse(call)}"
 
 
 HUB = {
@@ -52,13 +155,23 @@ HUB = {
     "HF_TOKEN": "hf_secret",
     **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")},
 }
+PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
 
 
-def test_definitions_load_without_the_hub_client_even_if_there_is_a_hub() -> None:
-    code = f"import sys, brain_assets.definitions; print([name for name in {HEAVY} if name in sys.modules])"
-    environment = {**os.environ, **HUB}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+@pytest.mark.parametrize("module", ["brain_assets.definitions", "brain_assets.cli"])
+@pytest.mark.parametrize("environment", [{}, HUB, PLUGINS], ids=["plain", "hub", "plugins"])
+def test_definitions_and_commands_load_without_the_heavy_libraries(module: str, environment: dict[str, str]) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    given = {"cwd": PACKAGE.parent, "env": {**os.environ, **environment}}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **given)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    code = "import sys; known = set(sys.modules); import brain_assets; print(len(set(sys.modules) - known) < 30)"
+    code += "; from brain_assets import *; print({'numpy', 'dagster'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["True", "set()"]
 
 
 def test_asset_modules_keep_real_annotations() -> None:

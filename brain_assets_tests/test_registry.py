@@ -22,6 +22,7 @@ class Toy(Family):
     label = "Toy"
     Config = Plain
     code_version = "1"
+    forecaster = "lstm"
 
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:
         return {"weights": (config.size,)}
@@ -62,6 +63,14 @@ def test_plugins_come_after_ours_in_the_order_in_which_they_are_named() -> None:
     assert list(families_of([second, first]).policies) == [*ours.policies, "bbb", "aaa"]
     assert families_of([second, first]).forecasters == ours.forecasters
     assert registry.get("aaa").layout(Plain(size=2)) == {"weights": (2,)}
+
+
+def test_a_family_without_a_version_trains_anew_when_its_file_changes() -> None:
+    versions = []
+    for label in ("Old", "New and longer", "Old"):
+        sys.modules.pop("plug_a", None)
+        versions.append(families_of([write("plug_a", f"name, label = 'aaa', '{label}'")]).policies["aaa"].code_version)
+    assert versions[0] == versions[2] != versions[1]
 
 
 def test_two_lists_of_families_share_nothing() -> None:
@@ -112,6 +121,8 @@ def test_a_module_that_is_loaded_again_replaces_its_family() -> None:
         ("name = 'mine_source'", "plug.Mine: expected a name that means nothing else, got 'mine_source'"),
         ("label = 'No name'", "plug.Mine: expected a text as name, got None"),
         ("name, code_version = 'mine', 1", "plug.Mine: expected a text as code_version, got 1"),
+        ("name = 'mine_seed_2'", "plug.Mine: expected a name that means nothing else, got 'mine_seed_2'"),
+        ("raise SystemExit(3)", "plug: expected a module that can be imported, got SystemExit: 3; correct it"),
         ("name, Config = 'mine', dict", "plug.Mine: expected a subclass of ModelConfig as Config, got <class 'dict'>"),
         ("1 / 0", "plug: expected a module that can be imported, got ZeroDivisionError: division by zero; correct it"),
         ("name = 'mine", "plug: expected a module that can be imported, got SyntaxError: "),
@@ -156,6 +167,14 @@ def test_two_families_of_one_name_are_refused() -> None:
     write("plug_b", "name = 'same'")
     with pytest.raises(PluginError, match=r"^plug_b\.Mine: expected a name that no other family has, got same, that"):
         families_of(["plug_a", "plug_b"])
+
+
+def test_a_policy_that_follows_no_known_forecaster_is_refused() -> None:
+    write("plug", "name, forecaster = 'lost', 'gbm'")
+    with pytest.raises(
+        PluginError, match=r"^lost: expected a forecaster to follow among lstm, patchtst, got gbm; corr"
+    ):
+        families_of(["plug"])
 
 
 def test_an_unknown_family_is_named() -> None:

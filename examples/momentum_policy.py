@@ -1,7 +1,8 @@
 """A policy of your own in one file: it holds what rose most, and learns nothing.
 
-Try it: ``BRAIN_PLUGINS=examples.momentum_policy brain-assets demo``. There is a new asset ``momentum_rank_policy``, and
-a strategy ``momentum_rank`` beside the others in the backtest and the report.
+    BRAIN_PLUGINS=examples.momentum_policy brain-assets backfill 2019-2021
+
+There is an asset ``momentum_rank_policy``, and a strategy ``momentum_rank`` beside the others in backtest and report.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ class MomentumRankConfig(ModelConfig):
 class MomentumRank(Policy):
     """Weights by the rank of 4-week momentum, as steep as configured; cash has the lowest logit."""
 
-    name, label, code_version = "momentum_rank", "momentum, by rank", "1"
+    name, label = "momentum_rank", "momentum, by rank"
     Config = MomentumRankConfig
     forecaster = "lstm"  # whose forecasts it would find in weeks.forecast, and whose weeks it trades
 

@@ -1,6 +1,6 @@
 """A forecaster of your own in one file: ridge regression on the returns of a window.
 
-    BRAIN_PLUGINS=examples.ridge_forecaster brain-assets backfill
+    BRAIN_PLUGINS=examples.ridge_forecaster brain-assets backfill 2019-2021
 
 A family says what it is, which channels it sees, how it is trained (`Config`), what arrays a model of it has
 (`layout`), and how it learns and predicts. The platform does the rest: it cuts the data at the cut-off, finds the
@@ -27,7 +27,7 @@ class RidgeConfig(ForecasterConfig):
 class Ridge(Forecaster):
     """Predicts a number that is linear in the scaled returns of a window (Hoerl & Kennard 1970)."""
 
-    name, label, code_version = "ridge", "Ridge", "1"
+    name, label = "ridge", "Ridge"
     Config = RidgeConfig
     channels = RETURNS
     kinds = frozenset({"scikitlearn"})

@@ -26,7 +26,7 @@ N_ERRORS = 4
 
 
 def snapshot_verdicts(snapshot: "ModelSnapshot") -> dict[str, Verdict]:
-    """Check a forecaster; ``targets_before_cutoff``, ``validation_loss_finite``, ``beats_zero``."""
+    """Check a forecaster."""
     data, training = snapshot.metadata["data"], snapshot.metadata["training"]
     last = max(data["last_training_target"], data["last_validation_target"])
     cutoff, loss, zero = str(snapshot.cutoff_date), training["validation_loss"], training["zero_validation_loss"]

@@ -31,9 +31,8 @@ def main_version_name(
 ) -> str:
     """Name the main version that a panel and a configuration make.
 
-    It follows from the window of the data, the symbols, the market, the configuration, the versions of the code and of
-    the libraries, and the device if it is not the CPU; not from the bars themselves, which a later download may adjust
-    in their last digits.
+    It follows from the window of the data and all else that is hashed here, but not from the bars themselves, which a
+    later download may adjust in their last digits.
     """
     first, last = panel.sessions[0].item(), panel.sessions[-1].item()
     digest = hash_json(

@@ -26,9 +26,9 @@ from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_meta
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
 from brain_assets.store.scaler import check_scaler
-from brain_assets.store.tables import RAW
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -54,18 +54,11 @@ Progress = Callable[[EpochLosses], None]
 
 
 class Forecaster(Family):
-    """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`.
-
-    Attributes
-    ----------
-    channels : tuple of str
-        What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals.
-    Config : type
-        A subclass of `ForecasterConfig`.
-    """
+    """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`."""
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
     channels: ClassVar[tuple[str, ...]]
+    """What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals."""
     Config: ClassVar[type[ForecasterConfig]]
 
     @property
@@ -81,10 +74,9 @@ class Forecaster(Family):
 
         Parameters
         ----------
-        train : Windows
-            Each with its `target`, in units of the training targets' standard deviation.
-        validation : Windows
-            Of later weeks; to stop the training or to choose by, not to learn from.
+        train, validation : Windows
+            Each with its `target`, in units of the training targets' standard deviation. Those of later weeks are to
+            stop the training or to choose by, not to learn from.
         config : ForecasterConfig
             Of the family's `Config`. The same windows, config and device must give the same bytes.
         progress : callable
@@ -138,13 +130,7 @@ def fit(
 
 
 def predict(family: Forecaster, arrays: Mapping[str, np.ndarray], windows: Windows, config: ModelConfig) -> np.ndarray:
-    """Let a family predict on one thread, and check what it gives; (n_windows,).
-
-    Raises
-    ------
-    ForecastError
-        Naming the family, if it is not a finite number a window.
-    """
+    """Let a family predict on one thread, (n_windows,); raises `ForecastError` if not a finite number a window."""
     if len(windows) == 0:
         return np.empty(0)
     with _one_thread():

@@ -63,15 +63,8 @@ def train_version(
 
     `previous` is the version that is current (None: this one is the first); the rest is as in `train_snapshot`.
 
-    Returns
-    -------
-    ModelSnapshot
-        Its metadata has ``version``, its name, and ``scores`` (`VersionScores`).
-
-    Raises
-    ------
-    TrainingError
-        If there are no weeks to train, to validate or to score on, or the training diverges.
+    The metadata have ``version``, its name, and ``scores`` (`VersionScores`). Raises `TrainingError` if there are no
+    weeks to train, to validate or to score on, or the training diverges.
     """
     cutoff_date = panel.sessions[-1].item()
     snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_main, device)

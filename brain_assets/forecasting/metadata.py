@@ -19,9 +19,8 @@ from brain_assets.store.checks import (
     TEXT,
     check_dates,
     check_metadata,
-    refused,
 )
-from brain_assets.store.manifest import MANIFEST
+from brain_assets.store.manifest import MANIFEST, refused
 from brain_assets.store.names import parse_version_name
 
 if TYPE_CHECKING:

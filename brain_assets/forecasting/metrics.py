@@ -46,10 +46,9 @@ def known_mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> f
 
 
 def hit_rate(forecast: FloatArray, realized: FloatArray) -> float:
-    """Give the share of forecasts on the right side of their week's median; NaN if there are none.
+    """Give the share of forecasts on the same side of their week's median as what was realized; NaN if there are none.
 
-    A forecast hits if it lies on the same side of the median forecast of its week as the realized return does of the
-    median realized return. Weeks with fewer than `MIN_SYMBOLS` symbols, and symbols on a median, do not count.
+    Weeks with fewer than `MIN_SYMBOLS` symbols, and symbols on a median, do not count.
     """
     both = np.isfinite(forecast) & np.isfinite(realized)
     both &= both.sum(axis=1, keepdims=True) >= MIN_SYMBOLS

@@ -133,7 +133,8 @@ def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterCo
     if config.target != "ranked":
         return target_scale
     realized = bars.realized[train_rows]
-    ranked = realized[np.isfinite(realized).sum(axis=1) > 1]
+    listed = np.isfinite(realized).any(axis=0)  # how many symbols come later must not change the order of summation
+    ranked = realized[np.isfinite(realized).sum(axis=1) > 1][:, listed]
     if len(ranked) == 0:
         raise TrainingError(
             "target ranked: expected training weeks with two symbols or more, got none; add symbols or set target to "

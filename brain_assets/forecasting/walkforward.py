@@ -57,7 +57,7 @@ def build_forecast_features(
     first_cutoff : datetime.date, optional
         That of the first model there can be: nobody asks the Hub for an older one.
     on_refusal : callable, optional
-        Called with one sentence for every snapshot of the Hub that was refused; the next one took its place.
+        Called with one sentence for every snapshot of the Hub that was refused.
 
     Returns
     -------

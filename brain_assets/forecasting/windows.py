@@ -43,23 +43,15 @@ def window_index(known: BoolArray, weeks: Weeks, window: int) -> WindowIndex:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows with what is to be predicted of each; they lie in one array, and are copied out of it when asked for.
-
-    Attributes
-    ----------
-    features : ndarray of float32, shape (n_assets, n_sessions, n_channels)
-        Scaled, clipped, and free of NaN.
-    index : WindowIndex
-    window : int
-        Sessions in a window.
-    target : ndarray of float64, shape (n_windows,)
-        In standard deviations of the training targets; NaN where it is what is asked for.
-    """
+    """Windows with what is to be predicted of each; they lie in one array, and are copied out of it when asked for."""
 
     features: Float32Array
+    """(n_assets, n_sessions, n_channels), scaled, clipped, and free of NaN."""
     index: WindowIndex
     window: int
+    """Sessions in a window."""
     target: FloatArray
+    """(n_windows,), in standard deviations of the training targets; NaN where it is what is asked for."""
 
     def __len__(self) -> int:
         """Count the windows."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import dagster as dg
@@ -10,12 +11,12 @@ from dagster import AssetKey
 from dagster._config.errors import DagsterEvaluationErrorReason
 
 from brain_assets.errors import ConfigError, SettingsError
-from brain_assets.graph.assets.week import chosen_week
 from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.jobs import MAIN_VERSIONS, TEAR_SHEET, WALKFORWARD, WEEKLY_WEIGHTS
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
-from brain_assets.graph.so_far import Clock
+from brain_assets.graph.so_far import Clock, chosen_week
 from brain_assets.graph.status import State, StatusReader, asset_names, existing_years, parents_of
+from brain_assets.settings import Settings
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
@@ -270,6 +271,14 @@ class Backfill:
             if options:
                 ops[name] = {"config": options}
         return {"ops": ops, "loggers": QUIET}
+
+
+def open_backfill(settings: Settings, *arguments: Any) -> Backfill:
+    """Give what runs years on the engine of the settings; see `Backfill` for the other arguments."""
+    if settings.engine == "local":
+        return Backfill(*arguments)
+    backfill: Backfill = import_module("brain_assets.graph.cluster_backfill").ClusterBackfill(settings, *arguments)
+    return backfill
 
 
 def main_version_inputs(defs: dg.Definitions, family: str) -> list[str]:

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.assets.policies import Spread
-from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.cluster_config import read_cluster_config
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.spread import spread
 from brain_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from brain_assets.graph.assets.policies import Spread
 
 
 def executor_of(settings: Settings, pools: Mapping[str, str | None]) -> dg.ExecutorDefinition:
@@ -36,7 +37,7 @@ def executor_of(settings: Settings, pools: Mapping[str, str | None]) -> dg.Execu
     return executor
 
 
-def spread_of(settings: Settings, asset: str) -> Spread | None:
+def spread_of(settings: Settings, asset: str) -> "Spread | None":
     """Give what trains other seeds of a policy on several machines; None: nothing does."""
     if settings.engine == "local":
         return None
@@ -46,11 +47,3 @@ def spread_of(settings: Settings, asset: str) -> Spread | None:
 def _spread(settings: Settings, asset: str, *arguments: Any) -> None:
     config = read_cluster_config(settings.cluster_config, None)
     spread(config.resources_of(asset, TRAINING_POOL), *arguments)
-
-
-def open_backfill(settings: Settings, *arguments: Any) -> Backfill:
-    """Give what runs years on the engine of the settings; see `Backfill` for the other arguments."""
-    if settings.engine == "local":
-        return Backfill(*arguments)
-    backfill: Backfill = import_module("brain_assets.graph.cluster_backfill").ClusterBackfill(settings, *arguments)
-    return backfill

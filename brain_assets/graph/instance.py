@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from brain_assets.errors import StorageError
 from brain_assets.graph.build import Project, open_project
 from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.paths import folder_here
-from brain_assets.settings import Settings
+from brain_assets.settings import Settings, read_settings
 
 Session = tuple[Project, dg.DagsterInstance]
 """What a command works on."""
@@ -51,6 +51,11 @@ def open_session(settings: Settings) -> Iterator[Session]:
     (project.definitions.resources or {})["table_io"].store.check_identity()
     with _opened(dagster_home(settings)) as instance:
         yield project, instance
+
+
+def session(market: str | None, engine: str | None = None) -> AbstractContextManager[Session]:
+    """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
+    return open_session(read_settings(market=market, engine=engine))
 
 
 def prepare_ui(settings: Settings) -> Path:

@@ -1,25 +1,88 @@
 """What stands between assets and stores: tables and snapshots in and out, on disk or in memory."""
 
 import datetime
+import uuid
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+from upath import UPath
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError
+from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError, TableError
+from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
-from brain_assets.graph.sources import StoredSnapshots, memory_folder
 from brain_assets.paths import DataPath
 from brain_assets.progress import warn
 from brain_assets.registry import Families, families_of
-from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import TableStore
 
+THIS_MACHINE = "this machine"
 Found = tuple[ModelSnapshot | None, str]
 """The snapshot with a fingerprint, if there is one, and why it was not taken from the Hub, if that was tried."""
+
+
+class StoredSnapshots:
+    """Those of a storage, on this machine, else on the Hub: what an IO manager hands to an asset that takes them.
+
+    Parameters
+    ----------
+    storage : SnapshotLocalStorage
+    until : datetime.date, optional
+        Later ones are not looked at; None: all are.
+    """
+
+    def __init__(self, storage: SnapshotLocalStorage, until: datetime.date | None = None) -> None:
+        self._storage, self._until = storage, datetime.date.max if until is None else until
+        self._here: set[datetime.date] | None = None
+
+    def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
+        """Give the cut-offs of all snapshots; see `SnapshotSource`."""
+        self._here = set(self._storage.list_snapshots())  # before any is pulled
+        return [date for date in self._storage.list_candidates(wanted) if date <= self._until]
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        """Read one; see `SnapshotSource`."""
+        return self._storage.fetch_snapshot(cutoff_date)
+
+    def require(self, cutoff_date: datetime.date) -> None:
+        """Raise `SnapshotError` if one is not there, unless there is a Hub that may have it."""
+        if self._storage.hub is None:
+            self._storage.read_files(cutoff_date)
+
+    def locations(self, names: Iterable[str]) -> dict[str, str]:
+        """Tell for every snapshot that was used where it was."""
+        here, found = set(self._storage.list_snapshots()) if self._here is None else self._here, {}
+        for name in names:
+            cutoff_date = parse_snapshot_name(name)
+            if cutoff_date in here:
+                found[name] = THIS_MACHINE
+            elif cutoff_date is not None and (record := self._storage.hub_record(cutoff_date)).commit:
+                found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
+        return found
+
+    def other_seeds(self) -> Mapping[int, SnapshotSource]:
+        """Give by the number of a seed the same models trained with it."""
+        return {number: self._storage.of_seed(number) for number in self._storage.list_seeds()}
+
+
+def memory_folder() -> DataPath:
+    """Give a folder for models in the memory of this process, which nobody else has."""
+    return UPath(f"memory://{uuid.uuid4().hex}/models")
+
+
+def snapshot_input(value: Any) -> StoredSnapshots:
+    """Give what an IO manager handed over; Dagster's own in-memory one hands over what the same run has made."""
+    if isinstance(value, ModelSnapshot):
+        storage = SnapshotLocalStorage(value.family, memory_folder())
+        storage.write_snapshot(value)
+        value = StoredSnapshots(storage)
+    given: StoredSnapshots = value
+    return given
 
 
 class TableIOManager(dg.IOManager):
@@ -50,7 +113,13 @@ class TableIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
         """Write one year."""
-        place = self.store.write(context.asset_key.to_user_string(), int(context.asset_partition_key), obj)
+        name = context.asset_key.to_user_string()
+        if not (isinstance(obj, pd.DataFrame) and context.has_asset_partitions):
+            raise TableError(
+                f"{name}: expected a DataFrame for each year, got {type(obj).__name__}"
+                f"{'' if context.has_asset_partitions else ' of an asset without partitions'}; correct the asset."
+            )
+        place = self.store.write(name, int(context.asset_partition_key), obj)
         context.add_output_metadata({"path": place, "rows": len(obj)})
 
     def load_input(self, context: dg.InputContext) -> Any:

@@ -1,12 +1,16 @@
 """Jobs."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from brain_assets.errors import ConfigError
-from brain_assets.graph.assets import Assets
 from brain_assets.graph.checks import with_own_checks
+
+if TYPE_CHECKING:
+    from brain_assets.graph.assets import Assets
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
@@ -22,7 +26,7 @@ def no_second_try(context: dg.HookContext) -> None:
         context.instance.add_run_tags(context.run_id, {MAX_RETRIES_TAG: "0"})
 
 
-def walkforward_job(assets: Assets) -> UnresolvedAssetJobDefinition:
+def walkforward_job(assets: "Assets") -> UnresolvedAssetJobDefinition:
     """Define the job of every asset of a year.
 
     If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each,
@@ -37,7 +41,7 @@ def walkforward_job(assets: Assets) -> UnresolvedAssetJobDefinition:
     )
 
 
-def asset_jobs(assets: Assets) -> list[UnresolvedAssetJobDefinition]:
+def asset_jobs(assets: "Assets") -> list[UnresolvedAssetJobDefinition]:
     """Define the jobs that run assets."""
     return [
         walkforward_job(assets),

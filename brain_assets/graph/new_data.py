@@ -20,9 +20,10 @@ from brain_assets.market.calendar import sessions_after_year
 from brain_assets.market.file_sums import Partitions
 from brain_assets.market.file_watch import FileWatch, Look, Memory, Need, recall
 from brain_assets.market.files import FilesMarket, complete_year
+from brain_assets.market.schema import RAW
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.tables import RAW, TableStore
+from brain_assets.store.tables import TableStore
 
 GRACE_SESSIONS = 5
 """Sessions from the end of a year until `live` is asked for it: Yahoo corrects closes and volumes for some days, and a

@@ -17,11 +17,12 @@ from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market
+from brain_assets.market.schema import RAW
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.pipeline import Run, Span, upstream_of
 from brain_assets.registry import Families
 from brain_assets.settings import Settings
-from brain_assets.store.tables import RAW, ParquetTableStore
+from brain_assets.store.tables import ParquetTableStore
 
 DATA_VERSION_TAG = "dagster/data_version"
 

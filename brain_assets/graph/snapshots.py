@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -14,9 +14,11 @@ from brain_assets.store.fingerprint import Fingerprint, hash_json
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.storage import SnapshotLocalStorage
 
-Snapshots = Mapping[str, SnapshotLocalStorage]
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
+
+Snapshots = Mapping[str, "SnapshotLocalStorage"]
 """Family -> its storage."""
 Metadata = dict[str, dg.MetadataValue | float | int | str | bool]
 """Of a materialization."""
@@ -144,7 +146,7 @@ def make_snapshot(
     return SnapshotResult(snapshot, False, problem, place)
 
 
-def publish(storage: SnapshotLocalStorage, push: Callable[[], HubCopy]) -> HubState | None:
+def publish(storage: "SnapshotLocalStorage", push: Callable[[], HubCopy]) -> HubState | None:
     """Push if there is a Hub; what does not get through stays pending, and fails nothing."""
     if storage.hub is None:
         return None

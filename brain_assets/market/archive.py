@@ -86,20 +86,12 @@ def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join price tables of consecutive years, each put onto the level of the one before.
+    """Join price tables of consecutive years, in order, each put onto the level of the one before.
 
-    Parameters
-    ----------
-    frames : sequence of DataFrame
-        In year order; ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level.
-
-    Returns
-    -------
-    DataFrame
-        All rows in date order. A later year's prices of a symbol are multiplied by what the close on the common date
-        says, its volume by what the volume says (dividends move the level of prices, but not of volume, so one cannot
-        stand for the other); an earlier year is never touched, and returns stay as they are within each file. A symbol
-        that was never seen before keeps its level.
+    ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level: its prices of a symbol
+    are multiplied by what the close on the common date says, its volume by what the volume says (dividends move the
+    level of prices, but not of volume, so one cannot stand for the other). An earlier year is never touched, returns
+    stay as they are within each file, and a symbol that was never seen before keeps its level.
 
     Raises
     ------

@@ -32,18 +32,12 @@ class SourcedTable(NamedTuple):
 
 
 class Market(Protocol):
-    """A source of prices, news and fundamentals.
-
-    Attributes
-    ----------
-    name : str
-        The word in ``BRAIN_MARKET`` that picks it.
-    caveat : str
-        What a reader of results must know about this source, one sentence; shown beside what is made from it.
-    """
+    """A source of prices, news and fundamentals."""
 
     name: str
+    """The word in ``BRAIN_MARKET`` that picks it."""
     caveat: str
+    """What a reader of results must know about this source, one sentence; shown beside what is made from it."""
 
     def last_complete_year(self) -> int | None:
         """Give the last calendar year that this market has whole; None: whichever the clock has completed.

@@ -46,29 +46,15 @@ def _inside(start: datetime.date, end: datetime.date) -> slice:
 
 
 def sessions_between(start: datetime.date, end: datetime.date) -> DateArray:
-    """Give the sessions from `start` up to but not including `end`.
+    """Give the sessions from `start` up to but not including `end`; days in order, (n_sessions,).
 
-    Parameters
-    ----------
-    start, end : datetime.date
-        Bounds; `end` is exclusive. Known up to one year ahead of today, as far as the exchange has fixed its holidays.
-
-    Returns
-    -------
-    ndarray of datetime64[D], shape (n_sessions,)
-        In date order.
+    They are known up to one year ahead of today, as far as the exchange has fixed its holidays.
     """
     return _all_sessions()[_inside(start, end)]
 
 
 def closes_between(start: datetime.date, end: datetime.date) -> MomentArray:
-    """Give the close of each of ``sessions_between(start, end)``: 16:00 in New York, 13:00 on early days.
-
-    Returns
-    -------
-    ndarray of datetime64[us], shape (n_sessions,)
-        In UTC.
-    """
+    """Give the close of each of ``sessions_between(start, end)`` in UTC: 16:00 in New York, 13:00 on early days."""
     return _all_sessions_and_closes()[1][_inside(start, end)]
 
 
@@ -85,16 +71,7 @@ def iso_week_numbers(dates: DateArray) -> IntArray:
 
 
 def week_times(days: DateArray) -> tuple[DateArray, DateArray, DateArray]:
-    """Give for any day of an ISO week, by the calendar, the last session before, the first and the last session of it.
-
-    Parameters
-    ----------
-    days : ndarray of datetime64[D], shape (n,)
-
-    Returns
-    -------
-    decided, opened, closed : ndarray of datetime64[D], shape (n,)
-    """
+    """Give for any days the last session before their ISO week, the first and the last session of it; each (n,)."""
     sessions = _all_sessions()
     numbers, wanted = iso_week_numbers(sessions), iso_week_numbers(days)
     first = np.searchsorted(numbers, wanted, "left")
@@ -108,18 +85,12 @@ def years_of_weeks(days: DateArray) -> IntArray:
 
 @dataclass(frozen=True)
 class CalendarWeek:
-    """A week as the calendar has it, whether it has begun or not.
-
-    Attributes
-    ----------
-    decided : datetime.date
-        The session before it: its decision time is after that one's close.
-    sessions : ndarray of datetime64[D], shape (n_sessions,)
-        All of the ISO week's, one at least.
-    """
+    """A week as the calendar has it, whether it has begun or not."""
 
     decided: datetime.date
+    """The session before it: its decision time is after that one's close."""
     sessions: DateArray
+    """All of the ISO week's, one at least; days, (n_sessions,)."""
 
     @property
     def start(self) -> datetime.date:
@@ -172,21 +143,15 @@ def _date(session: np.datetime64) -> datetime.date:
 
 @dataclass(frozen=True)
 class Weeks:
-    """The complete weeks of a run of sessions.
-
-    Attributes
-    ----------
-    first, last : ndarray of int64, shape (n_weeks,)
-        Positions of each week's first and last session in the sessions they were cut from. ``first >= 1``: the close
-        before the week is there too, since that is when its decision is taken.
-    start, end : ndarray of datetime64[D], shape (n_weeks,)
-        The dates of the same sessions.
-    """
+    """The complete weeks of a run of sessions; all arrays are (n_weeks,)."""
 
     first: IntArray
     last: IntArray
+    """Positions of each week's first and last session in the sessions they were cut from. ``first >= 1``: the close
+    before the week is there too, since that is when its decision is taken."""
     start: DateArray
     end: DateArray
+    """The dates of the same sessions."""
 
     def __len__(self) -> int:
         """Count the weeks."""
@@ -208,15 +173,6 @@ def complete_weeks(sessions: DateArray) -> Weeks:
     A week is complete when every session that the exchange calendar has in it is among `sessions`: one that the
     calendar has not finished by the last date is not a week yet, and one cut off at the start never becomes one. Weeks
     of fewer than `MIN_WEEK_SESSIONS` sessions are dropped, and so is a week with no session before it.
-
-    Parameters
-    ----------
-    sessions : ndarray of datetime64[D], shape (n_sessions,)
-        Consecutive sessions of the exchange.
-
-    Returns
-    -------
-    Weeks
     """
     if len(sessions) == 0:
         empty = np.empty(0, dtype=np.int64)

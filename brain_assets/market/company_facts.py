@@ -68,10 +68,9 @@ class _Stated(NamedTuple):
 
 
 class _Computed(NamedTuple):
-    """What a quarter was computed from."""
+    """What a quarter was computed from: a period from `first` on, of which a part ends one quarter earlier."""
 
     first: datetime.date
-    """First day of the longer period; its last is the quarter's."""
     total: _Stated
     part: _Stated
 

@@ -85,9 +85,7 @@ class EdgarFundamentals:
                 f"plain ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
             )
         self._identity = identity
-        self._tickers_url = tickers_url
-        self._facts_url = facts_url
-        self._sleep = sleep
+        self._tickers_url, self._facts_url, self._sleep = tickers_url, facts_url, sleep
         shared = sleep is time.sleep and clock is time.monotonic
         self._pace = _PROCESS_PACE if shared else _Pace(sleep, clock)
         self._ciks: dict[str, int] | None = None

@@ -121,7 +121,7 @@ def _price_rows(path: Path) -> pd.DataFrame:
 def _news_rows(path: Path) -> pd.DataFrame:
     """Scores as a stored table has them; of headlines, the titles that a score stands for."""
     if is_headlines(path):
-        return read_headline_files([path], str(path))[["date", "symbol", "title"]]
+        return read_headline_files([path])[["date", "symbol", "title"]]
     return read_score_files([path])
 
 

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from brain_assets.errors import BrainAssetsError, TableError
+from brain_assets.errors import BrainAssetsError, MarketError, TableError
 from brain_assets.market.file_sums import TABLE_PATTERNS, Partitions, add_sums, sums_of_file, sums_of_table
-from brain_assets.market.headlines import NewsFiles, is_headlines
+from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.schema import NEWS_TABLE, SCHEMAS
 from brain_assets.market.table_files import find_files
 
@@ -153,13 +153,10 @@ class FileWatch:
                     found.counts[table] -= 1
                 except (BrainAssetsError, OSError) as error:
                     found.held[table] = f"{error} {path.name} is read again at the next look."
-        if (
-            len({is_headlines(path) for path in find_files(self._folder, TABLE_PATTERNS["raw_news_sentiment"], "data")})
-            > 1
-        ):
-            found.held["raw_news_sentiment"] = (
-                "expected news as scores or as headlines, got files of both; keep one sort."
-            )
+        try:
+            NewsFiles(self._folder).found()
+        except MarketError as error:
+            found.held["raw_news_sentiment"] = str(error)
         return found
 
     def _look_at(self, table: str, path: Path, memory: Memory, found: Look, late: bool) -> None:

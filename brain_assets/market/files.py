@@ -16,6 +16,7 @@ Rerun behaviour: an instance reads the files once and keeps the tables; later ch
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,30 @@ PATTERNS = ("prices*.csv", "prices*.parquet")
 FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
 _PRICES = list(PRICE_FIELDS[:-1])
+
+
+def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
+    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
+    refuse_unnamed(rows)
+    refuse_duplicates(rows, ["filed", "symbol", "period_end"])
+    refuse_values(rows, FUNDAMENTAL_TABLE.columns)
+    refuse_first(rows, rows["period_end"] > rows["filed"], "period_end", "a day on or before that of the filing")
+    return rows
+
+
+class FundamentalFiles(OptionalFiles):
+    """Quarterly ratios from CSV and Parquet files; see `OptionalFiles`."""
+
+    schema = FUNDAMENTAL_TABLE
+    sorts: ClassVar = {"ratios": (FUNDAMENTAL_PATTERNS, read_fundamental_files)}
+
+    def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the ratios filed from `start` up to but not including `end`; without rows if there is no file.
+
+        A row is known once its filing day is over. Raises as `FilesMarket.prices`.
+        """
+        return FUNDAMENTAL_TABLE.validate(self.select(start, end)[list(FUNDAMENTAL_TABLE.names)], str(self.folder))
 
 
 class FilesMarket:
@@ -95,15 +120,11 @@ class FilesMarket:
 
         Raises
         ------
-        MarketError
-            No folder, or no price file in it.
         TableError
             Naming the file, the line (Parquet: the row) and the column of the first thing wrong, or every symbol with
             no or too few bars.
-        UnknownSymbolError
-            Naming every symbol that was asked for and is in no file.
-        EmptyResponseError
-            No symbol has a bar in the range.
+        MarketError
+            No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
         """
         table = self._bars()
         dates = table["date"]
@@ -125,7 +146,7 @@ class FilesMarket:
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
-        universe = self.symbols or (self._bars()["symbol"].unique() if files.paths() else ())
+        universe = self.symbols or (self._bars()["symbol"].unique() if files.found()[1] else ())
         return SourcedTable(table, files.source, files.silent(sorted(universe)))
 
     def _bars(self) -> pd.DataFrame:
@@ -141,32 +162,6 @@ class FilesMarket:
                 f"columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
-
-
-class FundamentalFiles(OptionalFiles):
-    """Quarterly ratios from CSV and Parquet files; see `OptionalFiles`."""
-
-    schema = FUNDAMENTAL_TABLE
-    names = "fundamentals*"
-
-    def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the ratios filed from `start` up to but not including `end`; without rows if there is no file.
-
-        A row is known once its filing day is over. Raises as `FilesMarket.prices`.
-        """
-        return FUNDAMENTAL_TABLE.validate(self.select(start, end)[list(FUNDAMENTAL_TABLE.names)], str(self.folder))
-
-    def paths(self) -> list[Path]:
-        """Find the files."""
-        return [] if self.folder is None else find_files(self.folder, FUNDAMENTAL_PATTERNS, "data")
-
-    def content(self, paths: Sequence[Path]) -> str:  # noqa: ARG002 - there is one sort
-        """Say that they are ratios."""
-        return "ratios"
-
-    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Read the files."""
-        return read_fundamental_files(paths)
 
 
 def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
@@ -216,13 +211,3 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
             f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
         )
     return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(folder))
-
-
-def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
-    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_unnamed(rows)
-    refuse_duplicates(rows, ["filed", "symbol", "period_end"])
-    refuse_values(rows, FUNDAMENTAL_TABLE.columns)
-    refuse_first(rows, rows["period_end"] > rows["filed"], "period_end", "a day on or before that of the filing")
-    return rows

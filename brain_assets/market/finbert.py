@@ -63,15 +63,13 @@ class FinBertScorer:
     batch_size : int
         Most titles in one pass through the network; changes no score.
     cache : Path or UPath, optional
-        Folder of the scores of earlier runs; None: there are none, and none are kept.
+        Folder of the scores of earlier runs; None: none are kept.
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, batch_size: int = 32, cache: DataPath | None = None) -> None:
         if batch_size < 1:
             raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
-        self.model = model
-        self.batch_size = batch_size
-        self.cache = cache
+        self.model, self.batch_size, self.cache = model, batch_size, cache
         self._folder: Path | None = None
         self._identity = ""
         self._classifier: _Classifier | None = None
@@ -79,12 +77,8 @@ class FinBertScorer:
     def __call__(self, titles: Sequence[str]) -> FloatArray:
         """Score titles, each distinct one once: P(positive) - P(negative), from -1 to 1; (n_titles,).
 
-        Raises
-        ------
-        MarketError
-            If the model cannot be had, or is no classifier with the labels positive and negative.
-        StorageError
-            If the cache cannot be written.
+        Raises `MarketError` if the model cannot be had, or is no classifier with the labels positive and negative, and
+        `StorageError` if the cache cannot be written.
         """
         distinct = list(dict.fromkeys(titles))
         if not distinct:

@@ -18,6 +18,7 @@ Rerun behaviour: an instance reads the files once; files changed later are seen 
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,6 @@ from brain_assets.market.schema import NEWS_TABLE, TEXT
 from brain_assets.market.table_files import (
     MOMENT,
     OptionalFiles,
-    find_files,
     read_files,
     refuse_duplicates,
     refuse_first,
@@ -48,64 +48,6 @@ MIDNIGHT_SHARE = 0.5
 
 HEADLINE_LAYOUT = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
 _ZONES = ("UTC", "America/New_York")
-
-
-class NewsFiles(OptionalFiles):
-    """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
-
-    schema = NEWS_TABLE
-    names = "news_sentiment* or headlines*"
-
-    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
-        """Give the daily scores of sessions from `start` up to but not including `end`.
-
-        Parameters
-        ----------
-        start, end : datetime.date
-        score : callable
-            From distinct titles to scores in [-1, 1], in their order; only called if there are headlines in the range,
-            and with no others.
-
-        Returns
-        -------
-        DataFrame
-            Of `NEWS_TABLE`; without rows if there is no file or no news. Each is known at the close of its session.
-
-        Raises
-        ------
-        MarketError
-            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
-        TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
-        """
-        rows = self.select(start, end)
-        if rows.empty:
-            return NEWS_TABLE.empty()
-        scores = _score_titles(rows["title"], score) if "title" in rows else rows["sentiment_score"].to_numpy()
-        sessions = rows["date"].to_numpy().astype("datetime64[D]")
-        n_articles = rows["n_articles"].to_numpy().astype(np.int64)
-        return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
-
-    def paths(self) -> list[Path]:
-        """Find the files with scores, or those with headlines: never both."""
-        scores, headlines = (
-            [] if self.folder is None else find_files(self.folder, patterns, "data")
-            for patterns in (SCORE_PATTERNS, HEADLINE_PATTERNS)
-        )
-        if scores and headlines:
-            raise MarketError(
-                f"{self.folder}: expected news as scores or as headlines, got both ({scores[0].name} and "
-                f"{headlines[0].name}), and news that is in both would count twice; keep one sort."
-            )
-        return scores or headlines
-
-    def content(self, paths: Sequence[Path]) -> str:
-        """Tell scores from headlines."""
-        return "headlines" if is_headlines(paths[0]) else "scores"
-
-    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Read files of one sort: date, symbol, n_articles, and sentiment_score or title."""
-        return read_headline_files(paths, str(self.folder)) if is_headlines(paths[0]) else read_score_files(paths)
 
 
 def is_headlines(path: Path) -> bool:
@@ -128,7 +70,7 @@ def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     return rows.assign(date=sessions)[list(NEWS_TABLE.names)]
 
 
-def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
+def read_headline_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; each distinct headline once, in the order of publication."""
     rows = read_files(paths, HEADLINE_LAYOUT)
     refuse_unnamed(rows)
@@ -136,9 +78,40 @@ def read_headline_files(paths: Sequence[Path], place: str) -> pd.DataFrame:
     refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
     _refuse_outside_calendar(rows, rows["published"], "published")
     rows = rows.drop_duplicates(list(HEADLINE_LAYOUT)).sort_values(list(HEADLINE_LAYOUT))
-    _warn_of_midnights(rows["published"], place)
+    _warn_of_midnights(rows["published"], paths[0].parent)
     sessions = news_sessions(rows["published"]).astype("datetime64[us]")
     return rows.assign(date=sessions, n_articles=1)[["date", "symbol", "title", "n_articles"]]
+
+
+class NewsFiles(OptionalFiles):
+    """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
+
+    schema = NEWS_TABLE
+    sorts: ClassVar = {
+        "scores": (SCORE_PATTERNS, read_score_files),
+        "headlines": (HEADLINE_PATTERNS, read_headline_files),
+    }
+
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
+        """Give the daily scores of sessions from `start` up to but not including `end`.
+
+        Each is known at the close of its session. `score` gives scores in [-1, 1] of distinct titles, in their order;
+        it is only called if there are headlines in the range, and with no others.
+
+        Raises
+        ------
+        MarketError
+            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
+        TableError
+            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        """
+        rows = self.select(start, end)
+        if rows.empty:
+            return NEWS_TABLE.empty()
+        scores = _score_titles(rows["title"], score) if "title" in rows else rows["sentiment_score"].to_numpy()
+        sessions = rows["date"].to_numpy().astype("datetime64[D]")
+        n_articles = rows["n_articles"].to_numpy().astype(np.int64)
+        return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
 
 
 def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str) -> None:
@@ -147,7 +120,7 @@ def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str
     refuse_first(rows, (moments < first) | (moments > last), column, expected)
 
 
-def _warn_of_midnights(published: pd.Series, place: str) -> None:
+def _warn_of_midnights(published: pd.Series, place: Path) -> None:
     """Say so if times look like days: such headlines count at the close of a day that they may have come after."""
     for zone in _ZONES:
         local = published.dt.tz_convert(zone)

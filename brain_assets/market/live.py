@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -94,8 +95,7 @@ class LiveMarket:
         self._news = NewsFiles(files_dir, self.symbols)
         self._edgar_identity = edgar_identity
         self._edgar: EdgarFundamentals | None = None
-        self._clock = clock
-        self._sleep = sleep
+        self._clock, self._sleep = clock, sleep
 
     def last_complete_year(self) -> int | None:
         """Give None: Yahoo has every year that the clock has completed."""
@@ -178,23 +178,17 @@ class _Batch:
     unknown: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def _range(self) -> dict[str, Any]:
+        days = {"start": self.start.isoformat(), "end": self.end.isoformat(), "interval": "1d"}
+        return {**days, "auto_adjust": True, "actions": False}
+
     def ask(self) -> None:
         """Ask for all pending symbols at once, then for each that stayed empty by itself; may be called again."""
         import yfinance
 
-        wide = yfinance.download(
-            self.pending,
-            start=self.start.isoformat(),
-            end=self.end.isoformat(),
-            interval="1d",
-            auto_adjust=True,
-            actions=False,
-            ignore_tz=True,
-            group_by="column",
-            multi_level_index=True,
-            threads=N_THREADS,
-            progress=False,
-        )
+        layout = {"ignore_tz": True, "group_by": "column", "multi_level_index": True}
+        wide = yfinance.download(self.pending, **self._range, **layout, threads=N_THREADS, progress=False)
         if wide is not None:
             self.bars.append(long_bars(wide, self.pending))
             answered = set(self.bars[-1]["symbol"])
@@ -210,9 +204,7 @@ class _Batch:
         from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError, YFTzMissingError
 
         try:
-            frame = yfinance.Ticker(symbol).history(
-                start=self.start.isoformat(), end=self.end.isoformat(), interval="1d", auto_adjust=True, actions=False
-            )
+            frame = yfinance.Ticker(symbol).history(**self._range)
         except YFRateLimitError as error:
             raise TransientError(f"too many requests, {len(self.pending)} symbols left") from error
         except YFTzMissingError:  # yfinance first asks for a symbol's exchange; this one has none

@@ -64,13 +64,10 @@ class PlantedSignal:
         if self.channel not in PLANTED:
             raise MarketError(f"planted: expected one of {', '.join(PLANTED)}, got {self.channel}; choose one of them.")
         if not 0 <= self.strength < 1:
-            raise MarketError(
-                f"signal: expected a rank correlation in [0, 1), got {self.strength}; choose one below 1."
-            )
+            raise MarketError(f"signal: expected a rank correlation in [0, 1), got {self.strength}; choose one.")
         if not 0 <= self.half_life_weeks < math.inf:
-            raise MarketError(
-                f"half_life_weeks: expected 0 weeks or more, got {self.half_life_weeks}; choose a finite number."
-            )
+            weeks = self.half_life_weeks
+            raise MarketError(f"half_life_weeks: expected 0 weeks or more, got {weeks}; choose a finite number.")
         if self.change is not None and self.change not in CHANGES:
             raise MarketError(f"change: expected one of {', '.join(CHANGES)}, got {self.change}; choose one or none.")
         if (self.change is None) != (self.change_date is None):

@@ -19,25 +19,17 @@ OPEN, HIGH, LOW, CLOSE, VOLUME = range(len(PRICE_FIELDS))
 
 @dataclass(frozen=True)
 class PricePanel:
-    """Bars as one dense array; the layout that features, weeks and portfolios are computed on.
-
-    Attributes
-    ----------
-    sessions : ndarray of datetime64[D], shape (n_sessions,)
-        Every session of the exchange from the first bar to the last, with or without rows.
-    symbols : tuple of str, length n_assets
-        Sorted; each has at least one bar.
-    values : ndarray of float64, shape (n_assets, n_sessions, 5)
-        Channels as in `PRICE_FIELDS`. NaN: not traded, not listed, or not known; never filled.
-    signals : ndarray of float64, shape (n_assets, n_sessions, 7), optional
-        What news and filings said by the close of each session (`brain_assets.market.signals.add_signals`); None: not
-        asked for.
-    """
+    """Bars as one dense array; the layout that features, weeks and portfolios are computed on."""
 
     sessions: DateArray
+    """Every session of the exchange from the first bar to the last, with or without rows; days, (n_sessions,)."""
     symbols: tuple[str, ...]
+    """Sorted; each has at least one bar."""
     values: FloatArray
+    """(n_assets, n_sessions, 5), channels as in `PRICE_FIELDS`. NaN: not traded, not listed, or not known."""
     signals: FloatArray | None = None
+    """(n_assets, n_sessions, 7): what news and filings said by the close of each session
+    (`brain_assets.market.signals.add_signals`); None: not asked for."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "PricePanel":

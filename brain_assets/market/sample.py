@@ -21,10 +21,7 @@ CONSTANT_VOLUME = 1_000_000.0
 class SampleMarket:
     """Closes from `skfolio.datasets.load_sp500_dataset`, 1990-01-02 to 2022-12-28, adjusted, laid out as bars.
 
-    Parameters
-    ----------
-    symbols : tuple of str
-        A choice among the 20 symbols; empty: all of them.
+    `symbols` are a choice among the 20; empty: all of them.
     """
 
     name = "sample"

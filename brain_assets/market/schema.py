@@ -244,3 +244,6 @@ SCHEMAS: Mapping[str, TableSchema] = {
     "raw_fundamentals": FUNDAMENTAL_TABLE,
 }
 """Asset -> what is asked of its table, whenever it is read."""
+
+RAW = tuple(SCHEMAS)
+"""What comes from the market."""

@@ -54,11 +54,8 @@ def add_signals(
 def news_channel(panel: "PricePanel", news: pd.DataFrame) -> FloatArray:
     """Carry each symbol's last score forward, weaker with every session, and weaker where few articles speak for it.
 
-    Returns
-    -------
-    ndarray of float64, shape (n_assets, n_sessions)
-        score * n / (n + 1) * 0.5 ** (age / `NEWS_HALF_LIFE`), n the articles of the last session with news, age the
-        sessions since; known at the session's close. 0 before a symbol's first score: no news is no score.
+    That is score * n / (n + 1) * 0.5 ** (age / `NEWS_HALF_LIFE`), (n_assets, n_sessions), n the articles of the last
+    session with news, age the sessions since; known at the session's close. 0 before a symbol's first score.
     """
     score, n_articles = np.zeros((2, len(panel.symbols), len(panel.sessions)))
     asset, session = _positions(panel, news["symbol"], news["date"], side="left")

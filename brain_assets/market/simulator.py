@@ -72,7 +72,6 @@ class SimulatorMarket:
     symbols : tuple of str
         Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
     seed : int
-        Same seed, same bars.
     signal, planted, half_life_weeks, change, change_date
         The strength and the channel of the signal, and the rest of `brain_assets.market.planted.PlantedSignal`.
     listed_share, delisted_share : float

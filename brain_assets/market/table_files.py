@@ -8,8 +8,7 @@ record of several lines, with a quoted text in it, has the number of its last li
 
 import csv
 import datetime
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -44,7 +43,7 @@ _PARQUET_KINDS = {
 }
 
 
-class OptionalFiles(ABC):
+class OptionalFiles:
     """Files that a user may have; read once, when they are asked for.
 
     Parameters
@@ -56,38 +55,42 @@ class OptionalFiles(ABC):
     """
 
     schema: ClassVar[TableSchema]
-    names: ClassVar[str]
-    """What files are called, for messages."""
+    sorts: ClassVar[Mapping[str, tuple[Sequence[str], Callable[[Sequence[Path]], pd.DataFrame]]]]
+    """What files hold, in a word -> their names, and what reads and checks them, giving the day that decides first."""
 
     def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
         self.folder, self.symbols = folder, symbols
 
-    @abstractmethod
-    def paths(self) -> list[Path]:
-        """Find the files; raises `MarketError` if there is no folder."""
-
-    @abstractmethod
-    def content(self, paths: Sequence[Path]) -> str:
-        """Say in a word what files hold."""
-
-    @abstractmethod
-    def read(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Read and check all rows; their first column is the day that decides when they count."""
+    def found(self) -> tuple[str, list[Path]]:
+        """Give the word for what the files hold, and the files; raises `MarketError` if they are of two sorts."""
+        if self.folder is None:
+            return "", []
+        every = {word: find_files(self.folder, patterns, "data") for word, (patterns, _) in self.sorts.items()}
+        there = {word: paths for word, paths in every.items() if paths}
+        if len(there) > 1:
+            raise MarketError(
+                f"{self.folder}: expected news as {' or as '.join(there)}, got both "
+                f"({' and '.join(paths[0].name for paths in there.values())}), and news that is in both would count "
+                "twice; keep one sort."
+            )
+        return next(iter(there.items()), ("", []))
 
     @property
     def source(self) -> str:
         """Where the rows come from, in a few words; begins with ``none`` if there is no file."""
         if self.folder is None:
             return NO_FOLDER
-        paths = self.paths()
-        found = f"{self.content(paths)} from {len(paths)} file{'s' if len(paths) > 1 else ''}" if paths else ""
-        return found or f"none: no {self.names} file in BRAIN_FILES_DIR"
+        word, paths = self.found()
+        if not paths:
+            names = " or ".join(f"{patterns[0].removesuffix('.csv')}" for patterns, _ in self.sorts.values())
+            return f"none: no {names} file in BRAIN_FILES_DIR"
+        return f"{word} from {len(paths)} file{'s' if len(paths) > 1 else ''}"
 
     @cached_property
     def rows(self) -> pd.DataFrame:
         """All rows of all files."""
-        paths = [] if self.folder is None else self.paths()
-        return self.read(paths) if paths else self.schema.empty()
+        word, paths = self.found()
+        return self.sorts[word][1](paths) if paths else self.schema.empty()
 
     def select(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the rows of the universe from `start` up to but not including `end`."""
@@ -97,7 +100,7 @@ class OptionalFiles(ABC):
 
     def silent(self, universe: Sequence[str]) -> tuple[str, ...]:
         """Give the symbols of a universe that no file names; none of them if there is no file."""
-        found = set(self.rows["symbol"]) if self.paths() else set(universe)
+        found = set(self.rows["symbol"]) if self.found()[1] else set(universe)
         return tuple(symbol for symbol in universe if symbol not in found)
 
 

@@ -19,41 +19,29 @@ PAST_WEEKS = 52
 
 @dataclass(frozen=True)
 class WeeklyBars:
-    """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise.
-
-    Attributes
-    ----------
-    weeks : Weeks
-        Complete weeks, in order.
-    symbols : tuple of str, length n_assets
-    tradable : ndarray of bool
-        Whether there is a bar on the last session before the week. Known at decision time.
-    momentum : ndarray
-        (P[t] - P[t-4]) / P[t-4] over weekly closes, t the last one before the week. Known at decision time; NaN where
-        one of the two closes is not known. Weekly closes are those of every ISO week, short ones too.
-    volatility : ndarray
-        Standard deviation of the last 20 daily log returns before the week. Known at decision time; NaN if one is not.
-    realized : ndarray
-        Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not.
-    gap : ndarray
-        First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
-        nothing traded, since what is held keeps its last price.
-    held_return : ndarray
-        As `realized`, but a symbol without a bar keeps its last price; never NaN.
-    signals : ndarray of shape (n_weeks, n_assets, 7), optional
-        News and filings as known at the last close before the week (`brain_assets.market.signals.SIGNALS`); NaN: not
-        known. None: the panel came without.
-    """
+    """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise."""
 
     weeks: Weeks
+    """Complete weeks, in order."""
     symbols: tuple[str, ...]
     tradable: BoolArray
+    """Whether there is a bar on the last session before the week. Known at decision time."""
     momentum: FloatArray
+    """(P[t] - P[t-4]) / P[t-4] over weekly closes, t the last one before the week. Known at decision time; NaN where
+    one of the two closes is not known. Weekly closes are those of every ISO week, short ones too."""
     volatility: FloatArray
+    """Standard deviation of the last 20 daily log returns before the week. Known at decision time; NaN if one is not
+    known."""
     realized: FloatArray
+    """Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not."""
     gap: FloatArray
+    """First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
+    nothing traded, since what is held keeps its last price."""
     held_return: FloatArray
+    """As `realized`, but a symbol without a bar keeps its last price; never NaN."""
     signals: FloatArray | None = None
+    """(n_weeks, n_assets, 7): news and filings as known at the last close before the week
+    (`brain_assets.market.signals.SIGNALS`); NaN: not known. None: the panel came without."""
 
     @classmethod
     def from_panel(cls, panel: PricePanel) -> "WeeklyBars":

@@ -1,7 +1,10 @@
 """One policy's training with each of its seeds, in a form that can be sent to another machine."""
 
+from __future__ import annotations
+
 import datetime
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError
@@ -11,7 +14,9 @@ from brain_assets.portfolio.policies import policy_fingerprint, train_policy_sna
 from brain_assets.portfolio.policy import OnProgress
 from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.storage import SnapshotLocalStorage
+
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,7 @@ class CorruptedMarket:
 class FetchedOnce:
     """A market that is asked once for a whole range, so that two runs see the same answers of a source that changes.
 
-    Parameters
-    ----------
-    start, end : datetime.date
-        All that will be asked for; `end` is exclusive. Filings are fetched from `filed_from` on.
+    From `start` up to but not including `end`; filings from `filed_from` on.
     """
 
     def __init__(self, market: Market, start: datetime.date, end: datetime.date, filed_from: datetime.date) -> None:

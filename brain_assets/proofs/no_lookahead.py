@@ -24,6 +24,7 @@ import numpy as np
 from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
@@ -31,7 +32,6 @@ from brain_assets.proofs.differences import Comparison, Difference
 from brain_assets.proofs.pipeline import Run, Span, run_pipeline
 from brain_assets.registry import Families, families_of
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
 
@@ -186,18 +186,9 @@ def prove_no_lookahead(
 ) -> list[Verdict]:
     """Put a market and the code to the test at some dates; one run without and one with another future for each.
 
-    Raises `ProofError` if a date leaves nothing before or after it, or the run with another future fails.
-
-    Parameters
-    ----------
-    span : Span
-        The years that `make_run` runs.
-    folder : Path
-        Empty or absent.
-    on_verdict : callable, optional
-        Called with each verdict once it is known.
-    on_run : callable, optional
-        Called before each run with a few words on it.
+    `span` are the years that `make_run` runs; `folder` is empty or absent. `on_verdict` is called with each verdict
+    once it is known, `on_run` before each run with a few words on it. Raises `ProofError` if a date leaves nothing
+    before or after it, or the run with another future fails.
     """
     for after in dates:
         check_date(span, after)

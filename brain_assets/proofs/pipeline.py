@@ -7,7 +7,7 @@ Layout: as of a data folder of the graph (``raw/…``, ``forecasts/…``, ``back
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from brain_assets.market import signals
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import FILED_BEFORE, Market, MarketNote
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio import backtest, policies
 from brain_assets.registry import Families
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.tables import FOLDERS, RAW, ParquetTableStore
+from brain_assets.store.tables import FOLDERS, ParquetTableStore
 
 
 def upstream_of(families: Families) -> dict[str, tuple[str, ...]]:
@@ -79,6 +80,15 @@ class Run:
         """What each stage is made from."""
         return upstream_of(self.families)
 
+    @property
+    def first_cutoff(self) -> datetime.date:
+        """Cut-off of the first snapshots."""
+        return cutoff_of_year(self.span.first_partition)
+
+    def calendar_years(self, year: int) -> range:
+        """Give the years that a partition covers."""
+        return range(self.span.window(year)[0].year, year + 1)
+
     def table(self, stage: str, year: int) -> Path:
         """Give the file of a year of a table, whether it is there or not."""
         return self.folder / FOLDERS[stage] / f"{year}.parquet"
@@ -88,36 +98,22 @@ class Run:
         return SnapshotLocalStorage(family, self.folder / "models")
 
 
-def run_pipeline(
-    market: Market,
-    folder: Path,
-    span: Span,
-    configs: Mapping[str, Any],
-    on_step: Callable[[str], None] | None = None,
-) -> Run:
-    """Make the raw tables of all years, then models, forecasts and backtests year by year.
+def run_pipeline(market: Market, folder: Path, span: Span, configs: Mapping[str, Any]) -> Run:
+    """Make the raw tables of all years, then models, forecasts and backtests year by year, in an empty folder.
 
-    Parameters
-    ----------
-    market : Market
-        Of scores, not headlines, unless it is scored without a model.
-    folder : Path
-        Where everything is written; empty or absent.
-    configs : mapping of str to configuration
-        Family -> how it is trained; a family without an entry is left out, and so is the backtest without any policy.
-    on_step : callable, optional
-        Called with the name of a stage and a year before it is made.
+    Headlines are scored without a model. `configs` say by family how it is trained; a family without an entry is left
+    out, and so is the backtest without any policy.
     """
-    say = on_step or (lambda _: None)
     tables = ParquetTableStore(folder, {"market": market.name})
     for year in span.years:
-        say(f"{year} raw tables")
         _fetch(market, tables, span, year)
     run = Run(folder, span, Families.of(registry.get(name) for name in registry.names() if name in configs))
     whole = _panel(tables, list(span.years))
     for year in span.years:
         panel = whole if year == span.last_year else _panel(tables, list(range(span.first_partition, year + 1)))
-        _make_year(market, tables, run, configs, year, whole, panel, say)
+        _forecast_year(run, tables, configs, MarketNote.of(market), year, whole, panel)
+        if run.families.policies:
+            _trade_year(run, tables, configs, MarketNote.of(market), year, panel)
     return run
 
 
@@ -140,51 +136,36 @@ def score_by_length(titles: Any) -> Any:
     return np.array([(len(title) * 37 % 201 - 100) / 100 for title in titles], dtype=np.float64)
 
 
-def _make_year(
-    market: Market,
-    tables: ParquetTableStore,
+def _forecast_year(
     run: Run,
+    tables: ParquetTableStore,
     configs: Mapping[str, Any],
+    note: MarketNote,
     year: int,
     whole: PricePanel,
     panel: PricePanel,
-    say: Callable[[str], None],
 ) -> None:
-    """Make what follows from the raw tables: `whole` is of all years, `panel` up to this one."""
-    cutoff_date, note = cutoff_of_year(year), MarketNote.of(market)
+    """Make the forecasters and forecasts of a year: `whole` is of all years, `panel` up to this one."""
     sources = {name: run.storage(name) for name in run.families.forecasters}
     for name, storage in sources.items():
-        say(f"{year} {run.families.forecasters[name].asset}")
-        snapshot = training.train_snapshot(name, whole, cutoff_date, configs[name], note, split_by=training.split_weeks)
-        storage.write_snapshot(snapshot)
-    say(f"{year} walkforward_forecasts")
-    calendar_years = range(run.span.window(year)[0].year, year + 1)
-    first_cutoff = cutoff_of_year(run.span.first_partition)
-    forecasts = walkforward.build_forecast_features(panel, calendar_years, sources, first_cutoff)
+        split = training.split_weeks  # as it is now: a test may have planted another
+        storage.write_snapshot(
+            training.train_snapshot(name, whole, cutoff_of_year(year), configs[name], note, split_by=split)
+        )
+    forecasts = walkforward.build_forecast_features(panel, run.calendar_years(year), sources, run.first_cutoff)
     tables.write("walkforward_forecasts", year, forecasts)
-    if run.families.policies:
-        _trade_year(panel, tables, run, configs, year, note, say)
 
 
 def _trade_year(
-    panel: PricePanel,
-    tables: ParquetTableStore,
-    run: Run,
-    configs: Mapping[str, Any],
-    year: int,
-    note: MarketNote,
-    say: Callable[[str], None],
+    run: Run, tables: ParquetTableStore, configs: Mapping[str, Any], note: MarketNote, year: int, panel: PricePanel
 ) -> None:
+    """Make the policies and the backtest of a year."""
     cutoff_date = cutoff_of_year(year)
     forecasts = tables.read("walkforward_forecasts", [each for each in run.span.years if each <= year])
     traders = {name: run.storage(name) for name in run.families.policies}
     for name, storage in traders.items():
-        say(f"{year} {run.families.policies[name].asset}")
         weeks = policies.training_weeks(WeeklyBars.from_panel(panel), forecasts, name, cutoff_date)
         storage.write_snapshot(policies.train_policy_snapshot(name, weeks, cutoff_date, configs[name], note))
-    say(f"{year} backtest")
-    calendar_years = range(run.span.window(year)[0].year, year + 1)
     own = tables.read_year("walkforward_forecasts", year)
-    first_cutoff = cutoff_of_year(run.span.first_partition)
-    result = backtest.backtest(panel, own, calendar_years, traders, first_cutoff)
+    result = backtest.backtest(panel, own, run.calendar_years(year), traders, run.first_cutoff)
     tables.write("backtest", year, result.table)

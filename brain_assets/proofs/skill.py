@@ -205,24 +205,11 @@ class Finding:
 def prove_skill(
     families: Sequence[str], quick: bool = False, on_progress: Callable[[str], None] = report
 ) -> list[Finding]:
-    """Put all claims about some families to the test.
+    """Put all claims about some registered families to the test, and give what came of each, passed or not.
 
-    Raises `PluginError` if there is no such family.
-
-    Parameters
-    ----------
-    families : sequence of str
-        Names of registered families.
-    quick : bool
-        One seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45 seconds,
-        and there are 130 of them for ours: an hour or more on one core.
-    on_progress : callable, optional
-        Called with a line after every seed, and after every claim.
-
-    Returns
-    -------
-    list of Finding
-        One a claim, passed or not.
+    `quick`: one seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45
+    seconds, and there are 130 of them for ours: an hour or more on one core. `on_progress` is called with a line after
+    every seed, and after every claim. Raises `PluginError` if there is no such family.
     """
     history = QUICK if quick else FULL
     chosen = [registry.get(family) for family in families]
@@ -295,15 +282,7 @@ def measure_policy(claim: Claim, history: History, seed: int) -> SeedResult:
 def blurred(expectation: FloatArray, seed: int) -> FloatArray:
     """Make forecasts of a true expectation, as good as `FORECAST_SKILL`; where all is 0, of noise alone.
 
-    Parameters
-    ----------
-    expectation : ndarray of float64, shape (n_weeks, n_assets)
-        NaN: not known; so is the forecast.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_weeks, n_assets)
-        In the units of a weekly return.
+    Both are (n_weeks, n_assets), in the units of a weekly return; NaN where the expectation is not known.
     """
     noise = np.random.default_rng([seed, 7]).normal(size=expectation.shape)
     spread = np.nanstd(expectation, axis=1, keepdims=True)

@@ -12,12 +12,7 @@ from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
 from brain_assets.errors import DamagedSnapshotError, LateTrainingError, RefusedSnapshotError, SnapshotError
-from brain_assets.store.manifest import MANIFEST
-
-
-def refused(file: str, expected: str, got: str) -> SnapshotError:
-    """Make the error that says why a snapshot is not used."""
-    return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+from brain_assets.store.manifest import MANIFEST, refused
 
 
 @contextmanager
@@ -31,11 +26,6 @@ def believed(place: object) -> Iterator[None]:
         if isinstance(error, DamagedSnapshotError):
             error = refused(error.file, error.expected, error.got)
         raise RefusedSnapshotError(f"{place}/{error}") from error
-
-
-def shown(text: str) -> str:
-    """Give a stranger's words as they may stand in a sentence: short, and on one line."""
-    return text if text.isprintable() and len(text) <= 100 else repr(text[:100])
 
 
 class Kind(NamedTuple):

@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 
-from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import MANIFEST, parse
-from brain_assets.store.names import parse_snapshot_name
+from brain_assets.store.names import parse_snapshot_name, snapshot_name
 from brain_assets.store.places import open_store
-from brain_assets.store.snapshot import believe
+from brain_assets.store.snapshot import ModelSnapshot, believe
 
 N_CONNECTIONS = 8
 """Snapshots under way at once; almost all of the time is waiting for the Hub."""
@@ -153,6 +153,28 @@ class CopiedFolders:
         with ThreadPoolExecutor(N_LOOKS) as pool:
             return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
 
+    def write(self, snapshot: ModelSnapshot) -> DataPath:
+        """Write a model, whole or not at all, and give its folder; one of the same name is replaced."""
+        if snapshot.family != self.family:
+            raise SnapshotError(
+                f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
+        self.store.write(snapshot.name, snapshot.files)
+        return self.folder / snapshot.name
+
+    def load(self, name: str, advice: str) -> ModelSnapshot:
+        """Read a model; raises `SnapshotError`: there is none, with advice, or it is not what it or its name says."""
+        folder = self.folder / name
+        try:
+            snapshot = ModelSnapshot.load(folder)
+        except MissingSnapshotError as error:
+            raise MissingSnapshotError(f"{folder}: expected {advice}.") from error
+        if (snapshot.family, snapshot.name) != (self.family, name):
+            raise SnapshotError(
+                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+            )
+        return snapshot
+
     def record(self, name: str) -> HubRecord:
         """Give what this machine knows of a copy in the family's repo."""
         repo = self.hub.repo if self.hub else ""
@@ -174,10 +196,10 @@ class CopiedFolders:
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _FOLDER / f"{name}{_ENDING}"
 
-    def is_transferred(self, name: str) -> bool:
-        """Tell whether what is here was pushed or pulled before, as far as is known."""
-        record = self.record(name)
-        return self._hash(name) in (record.manifest, record.arriving)
+    def changed_here(self, cutoff_date: date) -> bool:
+        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
+        record = self.record(snapshot_name(cutoff_date))
+        return self._hash(snapshot_name(cutoff_date)) not in (record.manifest, record.arriving)
 
     def is_uploaded(self, branch: str, name: str) -> bool:
         """Tell whether a branch is known to have been given a folder as it is; asks no Hub."""
@@ -258,7 +280,7 @@ class CopiedFolders:
         """
 
         def one(row: Comparison) -> tuple[str, str]:
-            if row.relation is Relation.DIFFERENT and not force and not self.is_transferred(row.name):
+            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.cutoff_date):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download(row.name, row.commit)
             return "pulled", ""

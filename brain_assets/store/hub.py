@@ -136,10 +136,14 @@ class HubStore(Store):
         """List a branch, or a commit of it that is known, in one request; raises as `read_manifest`."""
         return self._read(name, f"list the files of {commit[:8] or name}", lambda: self._look(commit or name))
 
-    def _look(self, revision: str) -> Branch:
+    def _look(self, revision: str, writes: bool = False) -> Branch:
+        """List a revision; to be absent is for another look if it is written to, as in `HubClient.ask`."""
         if revision in self._seen:
             return self._seen[revision]
-        info = self._client.ask(lambda: self._client.api.model_info(self.repo, revision=revision, files_metadata=True))
+        api = self._client.api
+        info = self._client.ask(
+            lambda: api.model_info(self.repo, revision=revision, files_metadata=True), writes=writes
+        )
         files = {}
         for file in info.siblings or []:
             if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
@@ -217,14 +221,8 @@ class HubStore(Store):
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
         What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
 
-        Raises
-        ------
-        SnapshotError
-            If the files do not verify, or the card is not valid; nothing has been sent then.
-        HubUnavailableError
-            If the Hub went on failing.
-        HubError
-            If the Hub refuses it.
+        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid; `HubError` if
+        the Hub refuses it, and `HubUnavailableError` if it went on failing.
         """
         with located(name):
             verify(files)
@@ -262,25 +260,17 @@ class HubStore(Store):
 
     def _start(self, name: str) -> Branch:
         """Make a branch; it begins with what ``main`` holds."""
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
         if self._seems_absent:  # saves a look; to make one that is there does no harm
             self._create_repo()
         if name == MAIN_BRANCH:
-            return self._look(name)
+            return self._look(name, writes=True)
 
         def create() -> None:
             self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
 
         with ThreadPoolExecutor(1) as pool:  # if main moves meanwhile, the commit is refused: it is on top of this one
             made = pool.submit(create)
-            try:
-                main = self._look(MAIN_BRANCH)
-            except RepositoryNotFoundError:
-                self._seems_absent = True
-                raise TransientError("there is no such repo") from None
-            except RevisionNotFoundError:
-                raise TransientError(f"there is no branch {MAIN_BRANCH}") from None
+            main = self._look(MAIN_BRANCH, writes=True)
             made.result()
         return main
 

@@ -47,9 +47,8 @@ def _is_asking() -> bool:
 def _install() -> None:
     """Give `huggingface_hub` a connection pool that does not wait forever, once in a process.
 
-    The library has no time-out by default, retries some calls and not others, and obeys a ``Retry-After`` of any
-    length. For the calls of `HubClient.ask` a failure that may pass leaves it at once; for those of others in this
-    process, only the waits are bounded.
+    The library has no time-out, retries some calls and not others, and obeys a ``Retry-After`` of any length. For calls
+    of `HubClient.ask` a failure that may pass leaves it at once; for those of others, only the waits are bounded.
     """
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
@@ -86,16 +85,10 @@ def _install() -> None:
 
 @dataclass(frozen=True)
 class HubAddress:
-    """A model repo.
+    """A model repo, ``user/name``.
 
-    Attributes
-    ----------
-    repo : str
-        ``user/name``.
-    token : SecretStr or None
-        None: what the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored).
-    endpoint : str or None
-        None: ``HF_ENDPOINT``, else the Hub itself.
+    Without a token, the one that the Hub's library finds (``HF_TOKEN``, or what `hf auth login` has stored); without an
+    endpoint, ``HF_ENDPOINT``, else the Hub itself.
     """
 
     repo: str
@@ -142,7 +135,7 @@ class HubClient:
                 f"{self.repo}: expected the Hub ({self.api.endpoint}) to {action}, got: {error}; try again later."
             ) from None
 
-    def ask(self, question: Callable[[], T], *, writes: bool = False) -> T:
+    def ask(self, question: Callable[[], T], writes: bool = False) -> T:
         """Put one question to the Hub, and turn what goes wrong into our own errors.
 
         The original exceptions are cut off: a server may repeat the token in what it says. If it writes, a conflict is

@@ -6,15 +6,17 @@ the Hub, a version is a branch of its name, and ``main`` holds the files of the 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
+from brain_assets.errors import HubError, SnapshotError
 from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.progress import warn
-from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import MAIN_BRANCH, parse_version_name
-from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.storage import SnapshotLocalStorage
+
+if TYPE_CHECKING:
+    from brain_assets.store.hub import HubCopy
+    from brain_assets.store.snapshot import ModelSnapshot
+    from brain_assets.store.storage import SnapshotLocalStorage
 
 CURRENT = "current"
 
@@ -22,7 +24,7 @@ CURRENT = "current"
 class MainVersions:
     """The main versions of one family, in its storage and its repo, if it has one; they go by name."""
 
-    def __init__(self, storage: SnapshotLocalStorage) -> None:
+    def __init__(self, storage: "SnapshotLocalStorage") -> None:
         self.storage = storage
         self.family, self.folder = storage.family, storage.folder
 
@@ -43,31 +45,15 @@ class MainVersions:
         """Tell whether a version's folder verifies."""
         return self.storage.store.find(self.path(name).name) is not None
 
-    def write(self, snapshot: ModelSnapshot) -> DataPath:
+    def write(self, snapshot: "ModelSnapshot") -> DataPath:
         """Write a version, whole or not at all, and give its folder; it does not become current by that."""
-        folder = self.path(snapshot.name)
-        if snapshot.family != self.family:
-            raise SnapshotError(
-                f"expected a version of {self.family}, got one of {snapshot.family}; use its own storage."
-            )
-        self.storage.store.write(folder.name, snapshot.files)
-        return folder
+        self.path(snapshot.name)
+        return self.storage.write(snapshot)
 
-    def load(self, name: str) -> ModelSnapshot:
+    def load(self, name: str) -> "ModelSnapshot":
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
-        folder = self.path(name)
-        try:
-            snapshot = ModelSnapshot.load(folder)
-        except MissingSnapshotError as error:
-            raise MissingSnapshotError(
-                f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
-                f"`brain-assets train {self.family}`."
-            ) from error
-        if (snapshot.family, snapshot.name) != (self.family, name):
-            raise SnapshotError(
-                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
-            )
-        return snapshot
+        advice = f"see `brain-assets models`, or train one with `brain-assets train {self.family}`"
+        return self.storage.load(self.path(name).name, f"a main version, but there is none; {advice}")
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
@@ -94,7 +80,7 @@ class MainVersions:
         self.load(name)
         replace_file(self.folder / CURRENT, f"{name}\n")
 
-    def publish(self, branch: str) -> HubCopy:
+    def publish(self, branch: str) -> "HubCopy":
         """Push a version to the branch of its name, or the current one to ``main``.
 
         Raises `SnapshotError` if there is none, and `HubError` if it does not get through; why is remembered.
@@ -102,7 +88,7 @@ class MainVersions:
         name = branch if branch != MAIN_BRANCH else self.current() or ""
         return self.storage.upload(branch, self.storage.store.read(self.path(name).name))
 
-    def publish_current(self) -> HubCopy | None:
+    def publish_current(self) -> "HubCopy | None":
         """Let the Hub's ``main`` hold the files of the current version; None: there is none. Raises as `publish`."""
         return None if self.current() is None else self.publish(MAIN_BRANCH)
 
@@ -114,7 +100,7 @@ class MainVersions:
         folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
         return [branch for branch, name in folders.items() if not self.storage.is_uploaded(branch, name)]
 
-    def complete(self) -> Iterator[tuple[str, HubCopy]]:
+    def complete(self) -> "Iterator[tuple[str, HubCopy]]":
         """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""
         for branch in self.unpublished():
             try:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError
+from brain_assets.errors import DamagedSnapshotError, SnapshotError
 
 MODEL, WEIGHTS, SCALER = "model.safetensors", "weights.pt", "feature_scaler.pkl"
 """The model: the first is the only one that is ever read."""
@@ -129,3 +129,13 @@ def _parse_int(digits: str) -> int:
 
 def _hash_values(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
+
+
+def refused(file: str, expected: str, got: str) -> SnapshotError:
+    """Make the error that says why a snapshot is not used."""
+    return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+
+
+def shown(text: str) -> str:
+    """Give a stranger's words as they may stand in a sentence: short, and on one line."""
+    return text if text.isprintable() and len(text) <= 100 else repr(text[:100])

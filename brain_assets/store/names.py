@@ -1,18 +1,7 @@
-"""The one home of cut-off dates, families and folder names."""
+"""The one home of cut-off dates and folder names."""
 
 import datetime
 import re
-
-FORECASTER_FAMILIES = ("lstm", "patchtst")
-POLICY_FAMILIES = ("ppo", "sac")
-FAMILIES = FORECASTER_FAMILIES + POLICY_FAMILIES
-FAMILY_LABELS = {"lstm": "LSTM", "patchtst": "PatchTST", "ppo": "PPO", "sac": "SAC"}
-"""Family -> what a reader calls it."""
-SNAPSHOT_FAMILY = {
-    **{f"{family}_snapshot": family for family in FORECASTER_FAMILIES},
-    **{f"{family}_policy": family for family in POLICY_FAMILIES},
-}
-"""Yearly asset -> family of the snapshots that it makes."""
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]+")

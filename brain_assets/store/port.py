@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
-from brain_assets.paths import DataPath
 from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
+
+if TYPE_CHECKING:
+    from brain_assets.paths import DataPath
 
 
 class Store(ABC):
@@ -60,7 +62,7 @@ class Store(ABC):
 class FolderStore(Store):
     """A folder of snapshots, on a disk or elsewhere; it need not be there."""
 
-    folder: DataPath
+    folder: "DataPath"
 
     @abstractmethod
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:

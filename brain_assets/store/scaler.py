@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from brain_assets.arrays import Float32Array, FloatArray
-from brain_assets.store.checks import refused
-from brain_assets.store.manifest import MODEL
+from brain_assets.store.manifest import MODEL, refused
 
 LARGEST, SMALLEST_SCALE = 1e9, 1e-12
 """Of a feature's mean and scale; scaled features are clipped to a few units anyway."""
@@ -16,14 +15,9 @@ LARGEST, SMALLEST_SCALE = 1e9, 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """What a feature is scaled by, as `sklearn.preprocessing.StandardScaler` names it.
+    """What each feature is scaled by, as `sklearn.preprocessing.StandardScaler` names it.
 
-    Attributes
-    ----------
-    mean, scale, var : ndarray of float64, shape (n_features,)
-        A feature that was known nowhere has a mean of 0 and a scale of 1.
-    n_samples_seen : int
-        Of the feature that was known most often.
+    A feature that was known nowhere has a mean of 0 and a scale of 1; the samples are those of the best known one.
     """
 
     mean: FloatArray
@@ -57,13 +51,7 @@ NAMES = ("scaler.mean", "scaler.scale", "scaler.var", "scaler.n_samples_seen")
 
 
 def fit_scaler_by_column(values: FloatArray | Float32Array) -> Scaler:
-    """Fit a scaler to what is known of each feature.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (..., n_features)
-        NaN: not known, and left out of its own feature only.
-    """
+    """Fit a scaler to values of shape (..., n_features); NaN, not known, is left out of its own feature only."""
     from sklearn.preprocessing import StandardScaler
 
     n_features = values.shape[-1]

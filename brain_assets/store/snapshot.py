@@ -12,10 +12,21 @@ from brain_assets import registry
 from brain_assets.configuration import without_advice
 from brain_assets.errors import ConfigError, DamagedSnapshotError, LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import believed, check_identity, refused
+from brain_assets.store.checks import believed, check_identity
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, build, parse, parse_json, render_json, verify
+from brain_assets.store.manifest import (
+    CARD,
+    CONFIG,
+    MANIFEST,
+    MODEL,
+    build,
+    parse,
+    parse_json,
+    refused,
+    render_json,
+    verify,
+)
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import open_store, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES

@@ -89,33 +89,21 @@ class SnapshotLocalStorage(CopiedFolders):
 
     def write_snapshot(self, snapshot: ModelSnapshot) -> DataPath:
         """Write a snapshot, whole or not at all, and give its folder; one of the same date is replaced."""
-        if snapshot.family != self.family:
-            raise SnapshotError(
-                f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
-            )
-        self.store.write(snapshot_name(snapshot.cutoff_date), snapshot.files)
-        return self.path(snapshot.cutoff_date)
+        return self.write(snapshot)
 
     def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         """Read a snapshot; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
-        folder = self.path(cutoff_date)
-        snapshot = ModelSnapshot.from_files(str(folder), self.read_files(cutoff_date))
-        if (snapshot.family, snapshot.cutoff_date) != (self.family, cutoff_date):
-            raise SnapshotError(
-                f"{folder}: expected family {self.family} and cut-off {cutoff_date}, got {snapshot.family} and "
-                f"{snapshot.cutoff_date}; do not use this snapshot."
-            )
-        return snapshot
+        return self.load(snapshot_name(cutoff_date), self._absent(cutoff_date))
 
     def read_files(self, cutoff_date: datetime.date) -> dict[str, bytes]:
         """Read the files of a snapshot, which verify; raises `SnapshotError`."""
         try:
             return self.store.read(snapshot_name(cutoff_date))
         except MissingSnapshotError as error:
-            raise MissingSnapshotError(
-                f"{self.path(cutoff_date)}: expected a snapshot, but there is none; materialize {self.family} for "
-                f"{cutoff_date.year}."
-            ) from error
+            raise MissingSnapshotError(f"{self.path(cutoff_date)}: expected {self._absent(cutoff_date)}.") from error
+
+    def _absent(self, cutoff_date: datetime.date) -> str:
+        return f"a snapshot, but there is none; materialize {self.family} for {cutoff_date.year}"
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
@@ -270,10 +258,6 @@ class SnapshotLocalStorage(CopiedFolders):
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
         return self.record(snapshot_name(cutoff_date))
-
-    def changed_here(self, cutoff_date: datetime.date) -> bool:
-        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        return not self.is_transferred(snapshot_name(cutoff_date))
 
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""

@@ -20,7 +20,7 @@ from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import chain_prices
 from brain_assets.market.schema import SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
-from brain_assets.paths import DataPath, create_file, is_file, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, create_file, is_file, is_remote, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
 
 FOLDERS = {
@@ -33,9 +33,6 @@ FOLDERS = {
 """From the asset's name to its folder; that of any other asset is its name under ``tables``."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
-
-RAW = tuple(SCHEMAS)
-"""What comes from the market."""
 
 SO_FAR: Literal["so_far"] = "so_far"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
@@ -146,6 +143,7 @@ class ParquetTableStore(TableStore):
     def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
         self.data_dir = data_dir
         self._identity = dict(identity)
+        self._looks_once, self._is_claimed = is_remote(data_dir), False  # there, every look is a request
 
     def path(self, name: str, year: Part) -> DataPath:
         """Give the file of a year, whether it exists or not."""
@@ -189,6 +187,8 @@ class ParquetTableStore(TableStore):
 
     def check_identity(self) -> bool:
         """Raise `StorageError` if the folder holds another market's results; tells whether it holds any."""
+        if self._is_claimed:
+            return True
         path = self.data_dir / IDENTITY_FILE
         try:
             found = json.loads(read_bytes(path))
@@ -207,6 +207,7 @@ class ParquetTableStore(TableStore):
                 f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
                 "BRAIN_DATA_DIR to another folder, or the market back."
             )
+        self._is_claimed = self._looks_once
         return True
 
 

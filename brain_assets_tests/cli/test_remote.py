@@ -12,10 +12,10 @@ import pytest
 from brain_assets.objects import filesystem, read_object, write_object
 from brain_assets.paths import DataPath, read_bytes
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
-from brain_assets.store.names import FAMILIES
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
 from brain_assets_tests.cli.test_sync import REPOS
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 

@@ -9,8 +9,7 @@ import torch
 
 from brain_assets.graph.build import Project, open_project
 from brain_assets.settings import read_settings
-from brain_assets.store.tables import RAW
-from brain_assets_tests.graph.worlds import metadata_of
+from brain_assets_tests.graph.worlds import RAW, metadata_of
 
 
 @pytest.fixture

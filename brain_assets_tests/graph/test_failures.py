@@ -77,7 +77,7 @@ def test_run_that_died_without_a_failed_step_is_told_by_its_job(instance: dg.Dag
     run = instance.create_run_for_job(DEFS.resolve_job_def("walkforward"), tags={"dagster/partition": "2020"})
     event = instance.report_run_failed(run, "process 7 died")
     context = dg.build_run_status_sensor_context("failure_alert", event, instance, run, partition_key="2020")
-    assert alert_of(context.for_run_failure(), URL).failures[0].line.startswith("walkforward[2020]: ")
+    assert alert_of(context.for_run_failure(), URL).text.startswith("walkforward[2020]: ")
 
 
 def test_message_that_is_stuck_is_said_in_the_tick_and_the_next_run_is_told(

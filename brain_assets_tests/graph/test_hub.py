@@ -23,10 +23,11 @@ from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub

@@ -9,9 +9,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.errors import SnapshotError, StorageError
-from brain_assets.graph.io_managers import TableIOManager, memory_snapshot_io
-from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.errors import SnapshotError, StorageError, TableError
+from brain_assets.graph.io_managers import StoredSnapshots, TableIOManager, memory_snapshot_io
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
@@ -94,10 +93,19 @@ def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: Sim
     assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
 
 
-def test_what_is_no_snapshot_is_refused_by_name(market: SimulatorMarket, tmp_path: Path) -> None:
-    @dg.asset(io_manager_key="snapshot_io")
-    def no_model() -> Any:
+@pytest.mark.parametrize(
+    ("manager", "error", "sentence"),
+    [
+        ("snapshot_io", SnapshotError, r"^mine: expected it to return a ModelSnapshot, got str; return one"),
+        ("table_io", TableError, r"^mine: expected a DataFrame for each year, got str of an asset without partitions;"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_by_name(
+    manager: str, error: type[Exception], sentence: str, market: SimulatorMarket, tmp_path: Path
+) -> None:
+    @dg.asset(io_manager_key=manager)
+    def mine() -> Any:
         return "no model"
 
-    with pytest.raises(SnapshotError, match=r"^no_model: expected it to return a ModelSnapshot, got str; return one"):
-        dg.materialize([no_model], resources=dict(world(market, tmp_path / "models")))
+    with pytest.raises(error, match=sentence):
+        dg.materialize([mine], resources=dict(world(market, tmp_path / "models")))

@@ -21,8 +21,9 @@ from brain_assets.market import file_watch
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.live import LiveMarket
 from brain_assets.market.sample import SampleMarket
+from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.tables import RAW, MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
 from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, run_year, sensor, world
 

@@ -9,7 +9,7 @@ from brain_assets.errors import StorageError
 from brain_assets.graph.resources import resources_from, table_store
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
-from brain_assets.store.names import FAMILIES
+from brain_assets_tests.conftest import FAMILIES
 
 
 def test_a_data_folder_and_its_files_can_be_moved_and_symbols_named_in_any_order(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import FAMILIES, cutoff_of_year
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.conftest import FAMILIES, MADE_UP
 from brain_assets_tests.graph.worlds import DEFS
 from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill, publish
 

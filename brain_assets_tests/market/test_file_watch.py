@@ -14,8 +14,9 @@ from brain_assets.market.archive import fetch_prices
 from brain_assets.market.file_sums import Partitions, row_sum, sums_of_file, sums_of_table
 from brain_assets.market.file_watch import FileWatch, Memory, recall
 from brain_assets.market.files import FilesMarket
+from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.tables import RAW, MemoryTableStore
+from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import END, FIRST_DAY
 
 PARTITIONS = Partitions(2016, 2019)
@@ -251,9 +252,9 @@ def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:
     write(
         folder / "headlines.csv", pd.DataFrame({"published": ["2020-06-10T10:00:00Z"], "symbol": "AAA", "title": "x"})
     )
-    assert watch(folder).look(fresh(folder)).held == {
-        "raw_news_sentiment": "expected news as scores or as headlines, got files of both; keep one sort."
-    }
+    held = watch(folder).look(fresh(folder)).held
+    assert list(held) == ["raw_news_sentiment"]
+    assert "expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv)" in str(held)
 
 
 # The memory

@@ -202,17 +202,35 @@ def test_an_empty_file_has_no_columns(tmp_path):
     assert "prices.csv: expected the columns" in refusal(tmp_path)
 
 
+PRICES = ("open", "high", "low", "close")
+SPOILED = [
+    *((5, column, "abc", "expected a number, got abc;") for column in (*PRICES, "volume")),
+    (4, "symbol", "", "expected a bare symbol, got nothing;"),
+    (3, "date", "", "expected a day as YYYY-MM-DD, got nothing;"),
+    *((9, column, "-3.5", "expected a price > 0, got -3.5;") for column in PRICES),
+    *((9, column, "0", "expected a price > 0, got 0.0;") for column in PRICES),
+    (9, "volume", "-1", "expected a number >= 0, got -1.0;"),
+    *((6, column, "", "expected a number, since the row has a price, got nothing;") for column in ("open", "volume")),
+    *((6, column, "inf", "expected a number, since the row has a price, got inf;") for column in ("open", "volume")),
+    (2, "high", "9.5", "expected at least the row's low, got 9.5;"),  # 9.75
+    (2, "open", "9.7", "expected a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
+    (2, "close", "10.8", "expected a price between the row's low and high, got 10.8"),
+    (8, "date", "2020-01-04", "expected a day on which the NYSE was open, got 2020-01-04"),  # a Saturday
+    (8, "date", "2020-07-03", "expected a day on which the NYSE was open, got 2020-07-03"),  # Independence Day
+]
+
+
+@pytest.mark.parametrize(("line", "column", "text", "sentence"), SPOILED)
+def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path, line, column, text, sentence):
+    write_csv(tmp_path, bars())
+    spoil(tmp_path, line, column, text)
+    assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: {sentence}")
+
+
 def test_a_line_of_the_wrong_length(tmp_path):
     write_csv(tmp_path, bars())
     spoil(tmp_path, 7, "volume", "1,000")
     assert refusal(tmp_path).startswith("prices.csv, line 7: expected 7 values as in line 1, got 8")
-
-
-@pytest.mark.parametrize("column", ["open", "high", "low", "close", "volume"])
-def test_text_in_a_number(tmp_path, column):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 5, column, "abc")
-    assert refusal(tmp_path).startswith(f"prices.csv, line 5, column {column}: expected a number, got abc;")
 
 
 @pytest.mark.parametrize("text", ["06/10/2020", "2020-02-30", "20200610", "2020-06-10 16:00"])
@@ -223,55 +241,6 @@ def test_unparseable_date(tmp_path, text):
     assert refusal(tmp_path).startswith(expected)
     with pytest.raises(TableError, match="line 3, column date"):
         FilesMarket(tmp_path).last_complete_year()
-
-
-def test_missing_date_or_symbol(tmp_path):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 4, "symbol", "")
-    assert refusal(tmp_path).startswith("prices.csv, line 4, column symbol: expected a bare symbol, got nothing;")
-    spoil(tmp_path, 3, "date", "")
-    assert "prices.csv, line 3, column date: expected a day as YYYY-MM-DD, got nothing;" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["-3.5", "0"])
-@pytest.mark.parametrize("column", ["open", "high", "low", "close"])
-def test_price_that_is_not_positive(tmp_path, column, text):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 9, column, text)
-    message = refusal(tmp_path)
-    assert message.startswith(f"prices.csv, line 9, column {column}: expected a price > 0, got {float(text)};")
-
-
-def test_negative_volume(tmp_path):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 9, "volume", "-1")
-    assert "prices.csv, line 9, column volume: expected a number >= 0, got -1.0;" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize(("text", "got"), [("", "nothing"), ("inf", "inf")])
-@pytest.mark.parametrize("column", ["open", "volume"])
-def test_a_row_that_is_known_in_part(tmp_path, column, text, got):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 6, column, text)
-    message = refusal(tmp_path)
-    expected = f"prices.csv, line 6, column {column}: expected a number, since the row has a price, got {got};"
-    assert message.startswith(expected)
-
-
-def test_high_below_low(tmp_path):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 2, "high", "9.5")  # low: 9.75
-    assert "prices.csv, line 2, column high: expected at least the row's low, got 9.5;" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize(("column", "text"), [("open", "9.7"), ("close", "10.8")])
-def test_open_or_close_outside_the_day_s_range(tmp_path, column, text):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 2, column, text)  # low 9.75, high 10.75
-    message = refusal(tmp_path)
-    assert (
-        f"prices.csv, line 2, column {column}: expected a price between the row's low and high, got {text}" in message
-    )
 
 
 def test_open_and_close_may_be_off_by_rounding(tmp_path):
@@ -297,15 +266,6 @@ def test_duplicate_row_across_files(tmp_path):
     message = refusal(tmp_path)
     assert message.startswith("prices-b.parquet, row 1, columns date and symbol: expected one row a date and symbol")
     assert "(the first: prices-a.csv, line 41)" in message
-
-
-@pytest.mark.parametrize("day", ["2020-01-04", "2020-07-03"])  # a Saturday; Independence Day, kept on a Friday
-def test_a_day_when_the_exchange_was_closed(tmp_path, day):
-    write_csv(tmp_path, bars())
-    spoil(tmp_path, 8, "date", day)
-    message = refusal(tmp_path)
-    assert message.startswith("prices.csv, line 8, column date: expected a day on which the NYSE was open, got ")
-    assert day in message
 
 
 def test_a_symbol_without_any_price(tmp_path):

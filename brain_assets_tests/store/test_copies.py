@@ -27,7 +27,6 @@ from brain_assets_tests.store.hubs import (
     WatchedHub,
     bind,
     fill,
-    is_one_sentence,
     local_files,
     publish,
 )
@@ -79,17 +78,6 @@ def test_pull_into_an_empty_folder_is_byte_identical(
     assert sorted(path.name for path in empty.folder.iterdir()) == [".hub", BRANCH]
 
 
-def test_pull_of_what_is_not_there_is_one_sentence(empty: SnapshotLocalStorage, hub: WatchedHub) -> None:
-    with pytest.raises(HubError, match="expected a model repo that HF_TOKEN lets us read, got none") as unseen:
-        empty.download_snapshot_from_hf(DATE)
-    assert is_one_sentence(str(unseen.value))
-    hub.add_repo(REPO)
-    with pytest.raises(SnapshotError, match="there is no such branch; push it, or train it here") as caught:
-        empty.download_snapshot_from_hf(DATE)
-    assert is_one_sentence(str(caught.value), BRANCH)
-    assert not empty.folder.exists()
-
-
 def test_branches_are_listed_and_names_without_a_date_are_ignored_with_a_warning(
     empty: SnapshotLocalStorage, hub: WatchedHub, years: Years, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,14 +95,6 @@ def test_branches_are_listed_and_names_without_a_date_are_ignored_with_a_warning
         "snapshot-2015-12-31",
         "snapshot-2018-12-31",
     ]
-
-
-def test_absent_repo_has_no_snapshots_and_a_warning_says_so(
-    empty: SnapshotLocalStorage, hub: WatchedHub, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert empty.list_hf_snapshots() == []
-    assert f"{REPO}: there is no such model repo" in caplog.text
-    assert len(hub.requests) == 1
 
 
 def test_snapshot_is_made_available_by_a_pull_only_if_it_is_not_here(

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -297,25 +296,6 @@ def test_what_is_thought_of_a_branch_may_be_old(store: HubStore, hub: WatchedHub
         publish(hub, {DATE: {**THEIRS, "x": known.encode()}})
         store.push(BRANCH, OURS, known)
         assert hub.files(REPO, BRANCH) == OURS
-
-
-@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
-def test_two_pushers_at_once_leave_one_complete_snapshot(there: bool) -> None:
-    for _ in range(3):
-        with WatchedHub(latency=0.002) as hub:
-            if there:
-                publish(hub, {DATE: {**OURS, "old.txt": b"old"}})
-            stores = [open_store(hub, policy=RetryPolicy(20, 0.003)) for _ in range(2)]
-            threads = [
-                threading.Thread(target=store.push, args=(BRANCH, files))
-                for store, files in zip(stores, (OURS, THEIRS), strict=True)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert hub.files(REPO, BRANCH) in (OURS, THEIRS)
-            assert set(hub.branches(REPO)) == {"main", BRANCH}
 
 
 # Strangers

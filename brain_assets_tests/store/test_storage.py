@@ -155,7 +155,7 @@ def test_unknown_family_is_one_sentence(tmp_path: Path) -> None:
 def test_folder_of_another_date_or_family_is_refused(storage: SnapshotLocalStorage, snapshot: ModelSnapshot) -> None:
     storage.write_snapshot(snapshot)
     storage.path(DATE).rename(storage.path(cutoff_of_year(2020)))
-    with pytest.raises(SnapshotError, match="expected family lstm and cut-off 2020-12-31, got lstm and 2019-12-31"):
+    with pytest.raises(SnapshotError, match="expected lstm snapshot-2020-12-31, got lstm snapshot-2019-12-31; do"):
         storage.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         storage.write_snapshot(replace(snapshot, family="ppo"))

@@ -176,6 +176,8 @@ def test_of_writers_at_once_no_mixture_is_read(place: Place) -> None:
         assert place.get() in (OLD, NEW)
     place.open().write(NAME, NEW)
     assert place.open().read(NAME) == NEW
+    if isinstance(place, Disk):
+        assert os.listdir(place.folder) == [NAME]
 
 
 ACTS: dict[str, tuple[Files | None, Callable[[Store], object]]] = {

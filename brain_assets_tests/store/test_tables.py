@@ -392,12 +392,6 @@ def test_a_folder_that_notes_a_path_of_the_machine_it_was_made_on_still_opens(tm
     assert json.loads((tmp_path / "market.json").read_text()) == made_before
 
 
-def test_an_identity_that_is_no_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "market.json").write_text("{")
-    with pytest.raises(StorageError, match=r"market\.json: expected JSON, got .*; remove the file"):
-        ParquetTableStore(tmp_path, SIMULATED).check_identity()
-
-
 @pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"{"])
 def test_identity_of_another_shape_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "market.json").write_bytes(content)

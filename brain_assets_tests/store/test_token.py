@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from brain_assets.errors import BrainAssetsError, HubError, HubUnavailableError
+from brain_assets.graph.snapshots import publish as publish_snapshot
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.names import FAMILIES
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_hub import Answer, Fault, Refusal, Request
 from brain_assets_tests.store.hubs import (
     BRANCH,
@@ -184,10 +185,9 @@ def test_objects_that_know_the_token_do_not_show_it(storage: SnapshotLocalStorag
 
 
 def test_what_a_run_shows_of_a_push_holds_no_token(files: Files, tmp_path: Path, logs: Logs) -> None:
-    from brain_assets.graph.snapshots import publish as publish_snapshot
-
     with EchoingHub(403, at=4) as hub:
-        state = publish_snapshot(fill(bind(tmp_path, hub), {DATE: files}), DATE)
+        storage = fill(bind(tmp_path, hub), {DATE: files})
+        state = publish_snapshot(storage, lambda: storage.upload_snapshot_to_hf(DATE))
     assert state is not None
     assert state.metadata["hub"] == "pending"
     assert "we do not like Bearer ***" in str(state.metadata["hub_reason"])

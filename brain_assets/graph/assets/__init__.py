@@ -15,8 +15,8 @@ from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
 from brain_assets.graph.years import Years
+from brain_assets.market.schema import RAW
 from brain_assets.registry import Families
-from brain_assets.store.tables import RAW
 
 
 class Assets(NamedTuple):

@@ -14,11 +14,12 @@ from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
+from brain_assets.graph.io_managers import snapshot_input
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
-from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
+from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, growth
 from brain_assets.portfolio.backtest import backtest as run_backtest
@@ -30,7 +31,7 @@ from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.trials import record_trial, trial_of
 from brain_assets.registry import Family
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
-from brain_assets.store.tables import RAW, content_hash
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 

@@ -18,9 +18,9 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import make_snapshot, show_epochs
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.schema import RAW
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.tables import RAW
 
 
 def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:

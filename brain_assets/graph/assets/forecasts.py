@@ -19,14 +19,15 @@ from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import column_schema, forecast_columns
 from brain_assets.graph.configs import ForecastsConfig
+from brain_assets.graph.io_managers import snapshot_input
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
-from brain_assets.graph.sources import snapshot_input
 from brain_assets.graph.years import Years
+from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW, content_hash
+from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 

@@ -8,25 +8,13 @@ import pandas as pd
 
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.store.tables import TableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 
 
-class StoredYear:
-    """The year of a table that an asset made before, if the IO manager has a store.
-
-    Attributes
-    ----------
-    frame : DataFrame or None
-    """
-
-    def __init__(self, table_io: Any, name: str, year: int) -> None:
-        self._store: TableStore | None = getattr(table_io, "store", None)
-        self._name, self._year = name, year
-        self.frame = self._store.find(name, year) if self._store else None
-
-    def keep(self) -> str:
-        """Put it aside before it is replaced; gives where it lies then."""
-        return self._store.keep_replaced(self._name, self._year) if self._store else ""
+def store_of(table_io: Any) -> TableStore:
+    """Give the store of an IO manager; one that has none, as Dagster's own in memory, has nothing stored either."""
+    store: TableStore = getattr(table_io, "store", None) or MemoryTableStore()
+    return store
 
 
 def inputs(names: Sequence[str], mapping: dg.PartitionMapping) -> dict[str, dg.AssetIn]:

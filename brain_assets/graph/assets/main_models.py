@@ -1,6 +1,5 @@
 """Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
 
-import datetime
 from typing import Any
 
 import dagster as dg
@@ -17,28 +16,25 @@ from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
-from brain_assets.graph.so_far import Clock, recent_window
+from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import Market, MarketNote
-from brain_assets.market.finbert import FinBertScorer
 from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.tables import RAW
 from brain_assets.versions import MAIN_VERSIONS
 
 
 def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_model`` of a forecaster."""
     run_config = ModelRunConfig(family)
-    sees_news = family.tables == RAW
     description = (
         f"{family.label} main version: trained on all data until the last finished session; current if better than the "
         "last."
     )
-    if sees_news:
+    if family.tables == RAW:
         description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
 
     @dg.asset(
@@ -60,30 +56,17 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         **tables: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         window = recent_window(years, clock)
-        if window is not None:
-            tables["raw_prices"] = _with_recent_prices(tables["raw_prices"], market, window)
-        if window is not None and sees_news:
-            news = market.news_sentiment(*window, FinBertScorer(cache=table_io.headline_cache)).table
-            tables["raw_news_sentiment"] = pd.concat([tables["raw_news_sentiment"], news], ignore_index=True)
-            filings = market.fundamentals(*window).table
-            tables["raw_fundamentals"] = pd.concat([tables["raw_fundamentals"], filings], ignore_index=True)
+        try:
+            recent = fetch_so_far(market, window, table_io.headline_cache, family.tables) if window else {}
+        except EmptyResponseError as error:
+            report(f"no bars after the last complete year: {error}")
+            recent = {}
+        tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
         options, given = run_config.read(context.op_execution_context.op_config)
         versions = MainVersions(snapshot_io.storages[family.name])
         return _main_version(context, family.name, options, given, panel_of(tables), market, versions)
 
     return main_model
-
-
-def _with_recent_prices(
-    prices: pd.DataFrame, market: Market, window: tuple[datetime.date, datetime.date]
-) -> pd.DataFrame:
-    """Add the bars since the last partition, as far as the market has some; they are not stored."""
-    try:
-        recent = fetch_prices(market, *window, overlap=True)
-    except EmptyResponseError as error:
-        report(f"no bars after the last complete year: {error}")
-        return prices
-    return chain_prices([prices, recent])
 
 
 def _main_version(

@@ -19,6 +19,7 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.checks import weights_verdict
 from brain_assets.portfolio.evidence import degeneracy
@@ -28,7 +29,6 @@ from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.progress import report
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW
 from brain_assets.verdict import Verdict
 
 Spread = Callable[[Sequence[int], Callable[[int], None]], None]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
-from brain_assets.graph.assets.inputs import StoredYear
+from brain_assets.graph.assets.inputs import store_of
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results, check_specs
 from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig
@@ -52,8 +52,8 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
         metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
-        stored = StoredYear(table_io, "raw_prices", year)
-        old = stored.frame
+        store = store_of(table_io)
+        old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
         if old is not None and not config.force and not refused:
             prices, metadata["reused"] = old, True
@@ -75,7 +75,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                                 for row in changed.head(20).to_dict("records")
                             ]
                         )
-                    metadata["replaced_prices"] = stored.keep()
+                    metadata["replaced_prices"] = store.keep_replaced("raw_prices", year)
                     why = f"{len(changed)} daily returns changed since the last fetch"
                     if n_shapes:
                         why += f", and {n_shapes} bars in open, high, low or volume"

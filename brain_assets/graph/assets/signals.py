@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.assets.inputs import StoredYear
+from brain_assets.graph.assets.inputs import store_of
 from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.evidence import Evidence
@@ -98,8 +98,8 @@ def _fetch_once(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    stored = StoredYear(table_io, name, year)
-    old = stored.frame
+    store = store_of(table_io)
+    old = store.find(name, year)
     metadata: Evidence = {}
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
@@ -109,7 +109,7 @@ def _fetch_once(
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
-            metadata["replaced"] = stored.keep()
+            metadata["replaced"] = store.keep_replaced(name, year)
             context.log.warning(f"{name}[{year}]: the rows changed since the last fetch")
     metadata["symbols"] = int(table["symbol"].nunique())
     if table.empty:

@@ -7,20 +7,18 @@ import dagster as dg
 import pandas as pd
 import pydantic
 
-from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, SettingsError, TableError
+from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.evidence import Evidence
-from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
-from brain_assets.graph.so_far import Clock, read_known, read_so_far, recent_window
-from brain_assets.graph.sources import StoredSnapshots
+from brain_assets.graph.so_far import Clock, chosen_week, fetch_so_far, read_known, read_so_far, recent_window
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import fetch_prices
 from brain_assets.market.base import Market
-from brain_assets.market.calendar import NEW_YORK, CalendarWeek, sessions_between, week_from
-from brain_assets.market.finbert import FinBertScorer
+from brain_assets.market.calendar import CalendarWeek, sessions_between
+from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.allocation import (
@@ -33,7 +31,7 @@ from brain_assets.portfolio.allocation import (
 )
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import RAW, SO_FAR, TableStore, content_hash
+from brain_assets.store.tables import SO_FAR, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
 
 
@@ -118,11 +116,7 @@ def _refresh(
     That the market has no bars since the last complete year is none.
     """
     try:
-        frames = {  # all three, or none
-            "raw_prices": fetch_prices(market, *window, overlap=True),
-            "raw_news_sentiment": market.news_sentiment(*window, FinBertScorer(cache=table_io.headline_cache)).table,
-            "raw_fundamentals": market.fundamentals(*window).table,
-        }
+        frames = fetch_so_far(market, window, table_io.headline_cache)
     except (MarketError, TableError, HubError) as error:
         if read_so_far(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
             raise
@@ -230,24 +224,6 @@ def _stored_forecasts(years: Years, tables: TableStore, week: CalendarWeek) -> p
     year = _partition(years, week)
     is_stored = year <= years.last() and tables.exists("walkforward_forecasts", year)
     return tables.read_year("walkforward_forecasts", year) if is_stored else None
-
-
-def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
-    """Give the week of the first session on or after a day; None: today, in New York.
-
-    Raises
-    ------
-    SettingsError
-        If the text is no day.
-    MarketError
-        If the exchange's sessions of that time are not known.
-    """
-    if date is None:
-        return week_from(clock().astimezone(NEW_YORK).date())
-    try:
-        return week_from(datetime.date.fromisoformat(date))
-    except ValueError as error:
-        raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
 def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:

@@ -1,0 +1,88 @@
+"""Families that are not ours: what follows from their registration, and from nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from brain_assets.errors import SettingsError
+from brain_assets.graph.build import Project, open_project
+from brain_assets.settings import read_settings
+from brain_assets_tests.backfills import brain_assets
+from brain_assets_tests.conftest import FAMILIES
+
+PLUGINS = "examples.ridge_forecaster,examples.momentum_policy"
+MADE = ("ridge_snapshot", "momentum_rank_policy")
+
+
+@pytest.fixture
+def projects() -> tuple[Project, Project]:
+    """Ours alone, and with theirs, in one process."""
+    return open_project(read_settings()), open_project(read_settings(plugins=PLUGINS))
+
+
+def names(project: Project) -> set[str]:
+    return {asset.key.to_user_string() for asset in project.assets.every}
+
+
+def test_assets_follow_and_are_of_their_own_settings_only(projects: tuple[Project, Project]) -> None:
+    ours, theirs = projects
+    assert names(theirs) - names(ours) == {*MADE, "ridge_model"}
+    graph = theirs.definitions.resolve_asset_graph()
+    ridge, policy = (graph.get(dg.AssetKey(name)) for name in MADE)
+    assert {key.to_user_string() for key in ridge.parent_keys} == {"raw_prices"}  # it sees returns alone
+    assert dg.AssetKey("walkforward_forecasts") in policy.parent_keys
+    assert ridge.code_version == theirs.settings.families.forecasters["ridge"].code_version
+    assert str(ridge.description).startswith("Ridge forecaster of weekly returns")
+    assert {key.name for key in ridge.check_keys} == {
+        key.name for key in graph.get(dg.AssetKey("lstm_snapshot")).check_keys
+    }
+    for project, has in ((ours, False), (theirs, True)):
+        known = project.definitions.resolve_asset_graph()
+        schema = known.get(dg.AssetKey("walkforward_forecasts")).metadata["dagster/column_schema"]
+        columns = {column.name for column in schema.columns}
+        assert ({"ridge", "ridge_source"} <= columns) is has
+        for name, needed in (("walkforward_forecasts", MADE[0]), ("backtest", MADE[1]), ("target_weights", MADE[0])):
+            assert (dg.AssetKey(needed) in known.get(dg.AssetKey(name)).parent_keys) is has
+        assert project.definitions.resolve_job_def("walkforward").has_node_named(MADE[0]) is has
+        assert ("ridge" in (project.definitions.resources or {})["snapshot_io"].storages) is has
+
+
+def test_a_family_of_ones_own_needs_a_repo_of_its_own_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in repos((*FAMILIES, "ridge")).items():
+        monkeypatch.setenv(name, value)
+    assert read_settings(storage_backend="hf").families.by_name.keys() == set(FAMILIES)
+    with pytest.raises(SettingsError, match=r"^HF_MOMENTUM_RANK_MODEL_REPO: expected a model repo each"):
+        read_settings(storage_backend="hf", plugins=PLUGINS)
+    monkeypatch.setenv("HF_MOMENTUM_RANK_MODEL_REPO", "user/momentum_rank")
+    settings = read_settings(storage_backend="hf", plugins=PLUGINS)
+    assert settings.model_repo("momentum_rank") == "user/momentum_rank"
+    assert settings.differing_variables()["HF_RIDGE_MODEL_REPO"] == "user/ridge"
+
+
+def repos(families: Any) -> dict[str, str]:
+    return {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in families}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "sentence"),
+    [
+        ("nothing_of_that_name", "expected a module that can be imported, got ModuleNotFoundError"),
+        ("json", "expected a module that registers a family, got none"),
+    ],
+)
+def test_a_broken_one_is_one_sentence_everywhere(plugin: str, sentence: str, tmp_path: Path) -> None:
+    for command in (("status",), ("models",), ("sync", "status"), ("backfill", "2019"), ("prove", "skill")):
+        done = brain_assets(tmp_path, *command, BRAIN_PLUGINS=plugin)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {plugin}: {sentence}")
+        assert "\n" not in done.stderr.strip()
+    environment = {**os.environ, "BRAIN_PLUGINS": plugin}
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import brain_assets.definitions"], env=environment, capture_output=True, text=True
+    )
+    assert f"{plugin}: {sentence}" in loaded.stderr.splitlines()[-1]

@@ -1,0 +1,267 @@
+"""A model of one's own in one file: what follows from its registration, and what a broken one is told."""
+
+import dataclasses
+import datetime
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, TradingRules, registry
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.graph.build import Project, open_project
+from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.parquet import read_table
+from brain_assets.proofs.no_lookahead import assert_no_lookahead
+from brain_assets.proofs.pipeline import Span
+from brain_assets.settings import read_settings
+from brain_assets.store.places import read_files
+from brain_assets_tests import backfills
+from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, brain_assets, environment, shared_backfill
+from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from examples.momentum_policy import MomentumRank
+from examples.ridge_forecaster import Ridge
+
+PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
+OWN = (Ridge.name, MomentumRank.name)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return shared_backfill(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def mill(before: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished backfill, and the same years again with two models of a stranger."""
+    data_dir = before.copy(tmp_path_factory.mktemp("mill"))
+    run = brain_assets(data_dir, "backfill", "2019-2021", "--config", str(before.config), **PLUGINS)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return dataclasses.replace(before, data_dir=data_dir, output=run.stdout)
+
+
+def run(mill: Finished, *arguments: str, **variables: str) -> str:
+    done = brain_assets(mill.data_dir, *arguments, **{**PLUGINS, **variables})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# What follows from the registration
+
+
+def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(mill: Finished, before: Finished) -> None:
+    said = {tuple(line.split(maxsplit=2)[:2]): line for line in mill.output.splitlines() if line[:4].isdigit()}
+    for year in map(str, YEARS):
+        assert "done already, skipped" in said[year, "lstm_snapshot"]
+        assert "made in" in said[year, "ridge_snapshot"]
+        assert "made in" in said[year, "momentum_rank_policy"]
+    assert (
+        backfills.contents(backfills.weights(before.data_dir)).items()
+        <= backfills.contents(backfills.weights(mill.data_dir)).items()
+    )
+    for year in YEARS:
+        file = f"forecasts/{year}.parquet"
+        forecasts = read_table(mill.data_dir / file)
+        assert [name for name in forecasts if name.startswith("ridge")] == ["ridge", "ridge_source"]
+        assert forecasts.drop(columns=["ridge", "ridge_source"]).equals(read_table(before.data_dir / file))
+    assert set(forecasts["ridge_source"]) == {"snapshot-2019-12-31", "snapshot-2020-12-31"}  # a week over New Year
+    assert forecasts["ridge"].notna().all()
+    traded = read_table(mill.data_dir / "backtests/2021.parquet").groupby("strategy")["weights"].first()
+    assert {"ridge_top", "momentum_rank"} < set(traded.index)
+    weights = json.loads(traded["momentum_rank"])
+    assert sorted(weights.values())[0] < 0.02 < sorted(weights.values())[-1]  # as steep as its logits
+
+
+def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
+    run(mill, "report")
+    [page] = (mill.data_dir / "reports").glob("*.html")
+    first = page.read_text().split('<figure id="drawdowns"')[0]
+    swatches = dict(re.findall(r'data-series="([^"]*)"><span class="swatch[^"]*" style="border-color: (#\w+)"', first))
+    assert {"Ridge forecasts, top third", "momentum, by rank"} < swatches.keys()
+    assert len(set(swatches.values())) == len(swatches)
+
+
+def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: Path) -> None:
+    names = (*("lstm", "patchtst", "ppo", "sac"), *OWN)
+    with WatchedHub() as hub:
+        repos = {f"HF_{name.upper()}_MODEL_REPO": f"user/{name}" for name in names}
+        variables = {**PLUGINS, "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}
+        pushed = brain_assets(mill.data_dir, "sync", "push", "--family", ",".join(OWN), **variables)
+        pulled = brain_assets(tmp_path, "sync", "pull", "--family", ",".join(OWN), **variables)
+        assert pushed.returncode == pulled.returncode == 0, pushed.stderr + pulled.stderr
+        lacking = brain_assets(tmp_path, "status", **{**variables, "HF_RIDGE_MODEL_REPO": ""})
+    for name in OWN:
+        for year in YEARS:
+            folder = Path("models") / name / f"snapshot-{year}-12-31"
+            assert read_files(tmp_path / folder) == read_files(mill.data_dir / folder)
+    assert lacking.stderr.startswith("error: HF_RIDGE_MODEL_REPO: expected a model repo")
+
+
+def project(tmp_path: Path, plugins: str = "") -> Project:
+    return open_project(read_settings(data_dir=str(tmp_path), symbols="AAA,BBB", plugins=plugins or None))
+
+
+def asset_names(project: Project) -> list[str]:
+    return [asset.key.to_user_string() for asset in project.definitions.assets or [] if hasattr(asset, "key")]
+
+
+def test_two_settings_in_one_process_share_nothing_and_without_plugins_the_graph_is_ours(tmp_path: Path) -> None:
+    plain = project(tmp_path)
+    both = project(tmp_path, PLUGINS["BRAIN_PLUGINS"])
+    ours = asset_names(plain)
+    assert ours == [
+        *("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot", "patchtst_snapshot"),
+        *("walkforward_forecasts", "ppo_policy", "sac_policy", "backtest", "lstm_model", "patchtst_model", "report"),
+        *("raw_so_far", "target_weights"),
+    ]
+    assert asset_names(project(tmp_path)) == ours
+    added = {"ridge_snapshot", "ridge_model", "momentum_rank_policy"}
+    assert set(asset_names(both)) == {*ours, *added}
+    assert set(both.definitions.resources["snapshot_io"].storages) - set(  # type: ignore[index]
+        plain.definitions.resources["snapshot_io"].storages  # type: ignore[index]
+    ) == set(OWN)
+    graph = both.definitions.resolve_asset_graph()
+    for name, kind in (("ridge_snapshot", "scikitlearn"), ("momentum_rank_policy", None)):
+        node = graph.get(dg.AssetKey(name))
+        assert node.partitions_def == both.years.definition
+        assert kind is None or kind in node.kinds
+        assert node.description
+        assert graph.get_check_keys_for_assets({node.key})
+    columns = graph.get(dg.AssetKey("walkforward_forecasts")).metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns if column.name.startswith("ridge")] == ["ridge", "ridge_source"]
+    assert all(column.description for column in columns)
+
+
+# No look-ahead
+
+SPAN, JULY = Span(2018, 2019, 2020), datetime.date(2020, 7, 2)
+
+
+class Foreseeing(Policy):
+    """Holds what will rise most this week: rows of the past and rows of the future lie in one array."""
+
+    name, label = "foreseeing", "Foreseeing"
+    Config = ModelConfig
+    forecaster = "lstm"
+
+    def fit(
+        self, weeks: MarketWeeks, config: ModelConfig, rules: TradingRules, progress: OnProgress, device: str
+    ) -> Mapping[str, np.ndarray]:
+        return {}
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: MarketWeeks) -> Act:
+        return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
+
+
+def proof(folder: Path, *plugins: str) -> None:
+    families = registry.families_of(plugins)
+    configs = {name: family.Config() for name, family in families.by_name.items() if name in (*OWN, "foreseeing")}
+    market = SimulatorMarket(SYMBOLS, seed=1)
+    assert_no_lookahead(folder, market, span=SPAN, dates=[JULY], configs={"lstm": LstmConfig(**TINY_LSTM), **configs})
+
+
+def test_the_examples_see_nothing_of_the_future(tmp_path: Path) -> None:
+    proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(","))
+
+
+def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
+    registry.register(Foreseeing)
+    with pytest.raises(AssertionError, match=r"LOOK AHEAD.* backtests/2020.parquet, week of 2020-07-06, foreseeing"):
+        proof(tmp_path, __name__)
+
+
+# What a broken one is told
+
+RIDGE = (REPOSITORY / "examples" / "ridge_forecaster.py").read_text()
+TWICE = "examples.ridge_forecaster,broken"
+COMMAND = {
+    "status": [*backfills.COMMAND, "status"],
+    "backfill": [*backfills.COMMAND, "backfill", "2019"],
+    "ui": [*backfills.COMMAND, "ui"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "plugins", "change", "sentence"),
+    [
+        (
+            "status",
+            TWICE,
+            ('"Ridge"', '"Mine"'),
+            "broken.Ridge: expected a name that no other family has, got ridge, t",
+        ),
+        (
+            "backfill",
+            "broken",
+            ('name, label = "ridge"', 'name, label = "momentum"'),
+            "broken.Ridge: expected a name th",
+        ),
+        (
+            "ui",
+            "broken",
+            ("def predict(", "def predicts("),
+            "broken.Ridge: expected the methods predict, got none; cor",
+        ),
+        (
+            "status",
+            "borken",
+            ("", ""),
+            "borken: expected a module that can be imported, got ModuleNotFoundError: No mo",
+        ),
+    ],
+)
+def test_a_broken_module_gets_one_sentence(
+    tmp_path: Path, command: str, plugins: str, change: tuple[str, str], sentence: str
+) -> None:
+    (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
+    variables = environment(tmp_path / "data", BRAIN_PLUGINS=plugins)
+    done = subprocess.run(
+        COMMAND[command], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_dagster_says_the_same_sentence_of_definitions_that_it_cannot_load(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(RIDGE.replace("channels = RETURNS", 'channels = ("rumours",)'))
+    variables = environment(tmp_path / "data", BRAIN_PLUGINS="broken")
+    validate = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "brain_assets.definitions"]
+    done = subprocess.run(
+        validate, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "\nbrain_assets.errors.PluginError: broken.Ridge: expected a tuple of channels among " in done.stdout
+
+
+def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
+    before: Finished, tmp_path: Path
+) -> None:
+    data_dir = before.copy(tmp_path)
+    wrong: dict[str, tuple[Any, str]] = {
+        "shape": (
+            ("(np.float32),\n", "(np.float32)[1:],\n"),
+            "fit to give coef as float32 (100,), got float32 (99,); c",
+        ),
+        "nan": (
+            ("return predicted", "return predicted * np.nan"),
+            "predict to give finite numbers, got 312 of 312 that",
+        ),
+    }
+    for name, (change, sentence) in wrong.items():
+        (tmp_path / f"{name}.py").write_text(RIDGE.replace(*change))
+        variables = {"BRAIN_PLUGINS": name, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+        done = brain_assets(data_dir, "backfill", "2019", "--assets", "ridge_snapshot", **variables)
+        assert done.returncode == 1
+        assert f"ridge_snapshot         failed: ridge: expected {sentence}" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        assert not (data_dir / "models" / "ridge").exists()

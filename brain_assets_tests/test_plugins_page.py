@@ -1,0 +1,91 @@
+"""`docs/your-own-model.md` as a reader follows it: its files saved, its commands run in the order of the page."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brain_assets.registry import families_of
+from brain_assets_tests.backfills import REPOSITORY, parses
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+
+PAGE = (REPOSITORY / "docs" / "your-own-model.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+FILES = {code.split("\n")[0].removeprefix("# "): code for language, code in BLOCKS if language == "python"}
+COMMANDS = [code for language, code in BLOCKS if language == "bash"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh folder with the files of the page, where a stranger works."""
+    for name, code in FILES.items():
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    modules = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def pytest_passes(folder: Path) -> bool:
+    variables = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{folder}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_mine.py"], cwd=folder, env=variables, check=False
+    )
+    return done.returncode == 0
+
+
+def test_its_files_register_and_its_commands_exist(folder: Path) -> None:
+    assert list(FILES) == ["my_ridge.py", "my_momentum.py", "test_mine.py"]
+    families = families_of(["my_ridge", "my_momentum"])
+    assert families.forecasters["my_ridge"].layout(families.forecasters["my_ridge"].Config(window=20))["coef"] == (100,)
+    assert families.policies["my_momentum"].forecaster == "my_ridge"
+    lines = [line for block in COMMANDS for line in block.splitlines() if line.startswith("brain-assets ")]
+    assert len(lines) == 10
+    assert all(parses(line) for line in lines)
+    for link in re.findall(r"\]\((\.\./[^)#]+)", PAGE):
+        assert (REPOSITORY / "docs" / link).exists()
+
+
+def test_its_test_passes(folder: Path) -> None:
+    assert pytest_passes(folder)
+
+
+@pytest.mark.slow
+def test_its_commands_run_in_its_order(folder: Path) -> None:
+    command = folder / "bin" / "brain-assets"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "from brain_assets.cli import main; main()" "$@"\n'
+    )
+    command.chmod(0o755)
+    with WatchedHub() as hub:
+        repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in ("LSTM", "PATCHTST", "PPO", "SAC")}
+        repos |= {"HF_MY_RIDGE_MODEL_REPO": "user/my_ridge", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
+        script = ["set -e", COMMANDS[0], "export STORAGE_BACKEND=hf", *COMMANDS[1:]]
+        variables = {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos, "COLUMNS": "200"}
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(script)],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PATH": f"{command.parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(REPOSITORY),
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert set(hub.branches("user/my_ridge")) >= {f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)}
+    assert "My ridge forecasts, top third" in done.stdout
+    assert "after 2019-12-31: passed" in done.stdout
+    assert "at least 40% of the best possible" in done.stdout
+    assert (folder / "data/mine/models/my_momentum/snapshot-2021-12-31/metadata.json").exists()
