@@ -34,3 +34,6 @@ def test_each_family_goes_to_its_own_repo(tmp_path: Path, monkeypatch: pytest.Mo
     settings = read_settings(data_dir=str(tmp_path), storage_backend="hf", hf_token="hf_any")
     storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
     assert {family: storage.repo.repo for family, storage in storages.items()} == repos
+    settings = read_settings(data_dir=str(tmp_path), storage_backend="local")
+    storages = resources_from(settings, SimulatorMarket())["snapshot_io"].storages
+    assert {storage.hub for storage in storages.values()} == {None}
