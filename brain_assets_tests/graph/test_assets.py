@@ -4,8 +4,9 @@ import copy
 import datetime
 import hashlib
 import json
+import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,30 @@ import torch
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.device import resolve_device
-from brain_assets.errors import ConfigError
+from brain_assets.errors import ConfigError, SnapshotError
+from brain_assets.graph.assets import build_assets
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.registry import families_of
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
-from brain_assets_tests.graph.worlds import ASSETS, MODELS, NAMES, RAW, RUN_CONFIG, TABLES, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import (
+    ASSETS,
+    MODELS,
+    NAMES,
+    PROJECT,
+    RAW,
+    RUN_CONFIG,
+    TABLES,
+    metadata_of,
+    run_year,
+    world,
+)
+from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
 BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
@@ -85,6 +101,26 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
 
 
+def test_an_asset_is_offered_the_snapshots_of_the_years_that_it_asks_for_and_older_ones(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    _, folder, tables = three_years
+    shutil.copytree(folder / "lstm", tmp_path / "models" / "lstm")
+    tables = copy.deepcopy(tables)
+    resources = world(market, tmp_path / "models", tables)
+    storage = resources["snapshot_io"].storages["lstm"]
+    storage.write_snapshot(dated(storage.load_snapshot(cutoff_of_year(2019)), cutoff_of_year(2017)))
+    asked = dg.build_input_context(
+        asset_key=dg.AssetKey("lstm_snapshot"),
+        asset_partitions_def=PROJECT.years.definition,
+        asset_partition_key_range=dg.PartitionKeyRange("2020", "2020"),
+    )
+    offered = resources["snapshot_io"].load_input(asked).list_candidates([])
+    assert offered == [cutoff_of_year(year) for year in (2017, 2019, 2020)]
+    run_year(2019, resources, names=["walkforward_forecasts"])  # it asks for none, as there is none before
+    assert set(tables.read_year("walkforward_forecasts", 2019)["lstm_source"]) == {"momentum"}
+
+
 def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple) -> None:
     results, _, tables = three_years
     evidence = {year: metadata_of(results[year], "backtest") for year in YEARS}
@@ -143,6 +179,32 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 
 
+def test_other_seeds_may_be_trained_elsewhere(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> None:
+    results, folder, tables = three_years
+    shutil.copytree(folder, tmp_path / "models")
+    sent: list[int] = []
+
+    def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
+        for number in numbers:
+            pickle.loads(pickle.dumps(work))(number)
+            sent.append(number)
+
+    resources = world(market, tmp_path / "models", tables)
+    made = dg.materialize(
+        build_assets(PROJECT.years, families_of(), lambda _: spread).yearly,
+        selection=["ppo_policy"],
+        partition_key="2020",
+        resources=dict(resources),
+        run_config={"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}},
+    )
+    assert sent == [1, 2]
+    shown = metadata_of(made, "ppo_policy")
+    assert shown["reused"] is True  # what was trained there, and the policy itself, as it was before
+    assert shown["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]
+    seeds = [resources["snapshot_io"].storages["ppo"].of_seed(number) for number in sent]
+    assert [seed.load_snapshot(cutoff_of_year(2020)).config["training"]["seed"] for seed in seeds] == sent
+
+
 def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
     [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(name)]
     return str((event.materialization.tags or {})[DATA_VERSION_TAG])
@@ -159,6 +221,16 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
         [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
         metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
+
+
+def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trades(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    _, folder, tables = three_years
+    shutil.copytree(folder, tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "sac" / "snapshot-2020-12-31")
+    with pytest.raises(SnapshotError, match="sac/snapshot-2020-12-31: expected a snapshot, but there is none; mater"):
+        run_year(2021, world(market, tmp_path / "models", tables), names=["backtest"])
 
 
 def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:

@@ -12,10 +12,16 @@ from brain_assets_tests.conftest import MADE_UP
 from examples.ridge_forecaster import RidgeConfig
 
 
-def test_the_device_is_shown(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), tiny_lstm, MADE_UP)
+def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    config = tiny_lstm.replace(target="demeaned")  # so that the losses of zero are not the same
+    made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), config, MADE_UP)
     assert model_evidence(made)["device"] == "cpu"
     assert {"epochs", "best_epoch", "learning_curve"} <= set(model_evidence(made))
+    training = made.metadata["training"]
+    losses = {f"{name}/loss": training[f"{name}_loss"] for name in ("train", "validation")}
+    losses |= {f"{name}/loss_of_zero": training[f"zero_{name}_loss"] for name in ("train", "validation")}
+    assert len(set(losses.values())) == 4
+    assert {name: model_evidence(made)[name] for name in losses} == losses
     before_there_were_devices = {name: value for name, value in made.metadata.items() if name != "device"}
     assert model_evidence(replace(made, metadata=before_there_were_devices)) == model_evidence(made)
     assert model_evidence(replace(made, metadata={**made.metadata, "device": "cuda"}))["device"] == "cuda"

@@ -12,16 +12,21 @@ import pandas as pd
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from huggingface_hub import HfApi
+from pydantic import SecretStr
 
+from brain_assets.errors import RefusedSnapshotError
 from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
@@ -115,15 +120,32 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
     assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
 
 
+def test_each_policy_is_said_to_be_where_it_was(
+    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    second = {**machine(market, tmp_path, copied_hub), "table_io": world.resources["table_io"]}
+    shutil.copytree(storages_of(world.resources)["ppo"].folder, storages_of(second)["ppo"].folder)
+    before = world.table("backtest", 2021)
+    shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
+    commit = copied_hub.branches("user/sac")["snapshot-2020-12-31"][:8]
+    assert shown["ppo_places"] == {"snapshot-2020-12-31": "this machine"}
+    assert shown["sac_places"] == {"snapshot-2020-12-31": f"Hub user/sac, commit {commit}"}
+    pd.testing.assert_frame_equal(world.table("backtest", 2021), before)
+
+
 def test_absent_branch_gives_way_to_the_closest_earlier_one(
     market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:
     drop(copied_hub, "snapshot-2020-12-31")
     second = machine(market, tmp_path, copied_hub)
-    for year in YEARS:
-        run_year(year, second, names=(*RAW, "walkforward_forecasts"))
+    results = [run_year(year, second, names=(*RAW, "walkforward_forecasts")) for year in YEARS]
     sources = second["table_io"].store.read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
+    commit = copied_hub.branches("user/lstm")["snapshot-2019-12-31"][:8]
+    none, pulled, here = [metadata_of(result, "walkforward_forecasts")["lstm_places"] for result in results]
+    assert none == {}
+    assert pulled == {"snapshot-2019-12-31": f"Hub user/lstm, commit {commit}"}
+    assert here == {"snapshot-2019-12-31": "this machine"}
 
 
 def test_refused_branch_gives_way_too_and_the_materialization_says_so(
@@ -159,6 +181,17 @@ def test_model_that_the_hub_has_is_pulled_not_trained(
     assert not failed.success  # another configuration is another model
 
 
+class Elsewhere(SimulatorMarket):
+    name = "elsewhere"
+
+
+def test_models_of_another_market_are_not_taken(copied_hub: WatchedHub, tmp_path: Path) -> None:
+    hubs = {"lstm": HubAddress("user/lstm", SecretStr(TOKEN), copied_hub.endpoint)}
+    resources = build_resources(Elsewhere(), MemoryTableStore(), tmp_path / "models", hubs)
+    with pytest.raises(RefusedSnapshotError, match=r"metadata\.json: expected market elsewhere, got 'simulator'"):
+        storages_of(resources)["lstm"].download_snapshot_from_hf(cutoff_of_year(2020))
+
+
 def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training(
     market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +204,7 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
         assert shown["hub"] == "pending"
         assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
         assert "503" in shown["hub_reason"]
+        assert len(hub.requests) == 3  # it was asked twice for the model, and once to take it
         storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
         assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]
         reader = StatusReader(_definitions(resources), instance, OPTIONS)

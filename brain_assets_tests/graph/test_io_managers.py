@@ -1,5 +1,6 @@
 """Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
 
+import datetime
 import re
 import shutil
 from pathlib import Path
@@ -9,10 +10,14 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.errors import SnapshotError, StorageError, TableError
+from brain_assets.errors import BrainAssetsError, SnapshotError, StorageError, TableError
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import StoredSnapshots, TableIOManager, memory_snapshot_io
+from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.conftest import TINY_PPO
@@ -56,6 +61,18 @@ def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_tr
     assert made["reused"] is False
     assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
     assert metadata_of(run_year(2019, resources, names=names), "lstm_snapshot")["reused"] is True
+
+
+def test_a_model_of_other_data_than_it_was_to_be_of_is_not_kept(
+    market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_half_the_year(family: str, panel: PricePanel, *rest: Any, **options: Any) -> ModelSnapshot:
+        return train_snapshot(family, panel.until(datetime.date(2019, 6, 28)), *rest, **options)
+
+    monkeypatch.setattr(forecasters, "train_snapshot", of_half_the_year)
+    with pytest.raises(BrainAssetsError, match=r"lstm 2019-12-31: expected fingerprint .* changed under way: run it"):
+        run_year(2019, world(market, tmp_path / "models"), names=["raw_prices", "lstm_snapshot"])
+    assert not list(tmp_path.rglob("snapshot-*"))
 
 
 def test_the_readmes_example_runs_in_memory() -> None:

@@ -257,8 +257,9 @@ def test_older_data_may_be_allowed_and_the_sessions_between_are_passed_over(hist
 def test_a_symbol_without_a_last_bar_is_named_and_not_held(history: PricePanel, sources: Sources) -> None:
     week = week_of("2020-06-10")
     values = history.values.copy()
-    values[1, history.sessions == np.datetime64(week.decided)] = np.nan
-    values[2, history.sessions > np.datetime64("2020-04-01")] = np.nan  # long gone
+    last = np.searchsorted(history.sessions, np.datetime64(week.decided))
+    values[1, last - 19 :] = np.nan  # its last bar is one of the 20 sessions before
+    values[2, last - 20 :] = np.nan  # gone a session longer
     targets = decided(replace(history, values=values), week, sources)
     assert targets.unknown == (history.symbols[1],)
     assert not targets.table.iloc[[1, 2], 1:].to_numpy().any()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from brain_assets.errors import RefusedSnapshotError, SnapshotError
+from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.market.prices import PricePanel
@@ -168,6 +168,10 @@ def test_a_hub_in_trouble_leaves_versions_pending_and_a_later_call_completes(
     assert versions.current() == made[0].name  # promoted here all the same
     hub.clear_faults()
     assert [branch for branch, _ in versions.complete()] == [made[0].name, "main"]
+    hub.fail(fault("503", times=None))
+    with pytest.raises(HubError):
+        versions.publish(made[0].name)
+    assert versions.unpublished() == [made[0].name]  # the same files as before, but what became of them is not known
 
 
 def test_a_version_and_main_load_from_the_hub(
