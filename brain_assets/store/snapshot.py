@@ -1,6 +1,7 @@
 """A trained model as data: names, dates, configuration, arrays, card. It knows no family."""
 
 import datetime
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,10 @@ class ModelSnapshot:
         registry.get(self.family).check(self)
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Snapshots are pulled in threads, and transformers breaks where two import it at once to lay a network out."""
+
+
 def believe(
     place: str, name: str, files: Mapping[str, bytes], family: str | None = None, market: str | None = None
 ) -> ModelSnapshot:
@@ -227,7 +232,7 @@ def believe(
 
     Raises `RefusedSnapshotError` if they are not a model of that name, family and market; nothing of them has run.
     """
-    with believed(place):
+    with believed(place), _ONE_AT_A_TIME:
         check_named(parse(files[MANIFEST]), name, family, market)
         return ModelSnapshot._from_files(files)
 

@@ -162,13 +162,10 @@ class SnapshotLocalStorage(CopiedFolders):
 
     def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
         """Pull a snapshot if the Hub has it with this fingerprint; tells whether it did. Raises what pulling raises."""
-        try:
-            manifest = self.read_hf_manifest(cutoff_date)
-        except MissingSnapshotError:
+        commit = self.hf_commits().get(cutoff_date)
+        if commit is None or self.read_hf_manifest(cutoff_date, commit)["fingerprint"]["value"] != fingerprint:
             return False
-        if manifest["fingerprint"]["value"] != fingerprint:
-            return False
-        self.download_snapshot_from_hf(cutoff_date)
+        self.download_snapshot_from_hf(cutoff_date, commit)
         return True
 
     def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:

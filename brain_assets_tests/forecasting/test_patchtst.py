@@ -18,6 +18,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after, same_bytes
@@ -169,7 +170,7 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
         subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 5
+    assert len(hashes[0]) == len(FILES)
 
 
 def test_a_snapshot_loads_and_forecasts_the_same(panel: PricePanel, snapshot: ModelSnapshot, tmp_path: Path) -> None:

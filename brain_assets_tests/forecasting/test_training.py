@@ -20,6 +20,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP, TINY_LSTM, TINY_PATCHTST
 
@@ -152,7 +153,7 @@ def test_same_fingerprint_in_a_second_process_gives_the_same_bytes(tmp_path: Pat
         subprocess.run([sys.executable, "-c", SECOND_PROCESS, str(folder)], check=True)
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 5
+    assert len(hashes[0]) == len(FILES)
 
 
 def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:

@@ -377,7 +377,7 @@ def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
     commit = copied_hub.branches("user/ppo")["snapshot-2019-12-31"][:8]
     assert shown["ppo_places"] == {"snapshot-2019-12-31": f"Hub user/ppo, commit {commit}"}
     [sentence] = shown["refused_snapshots"]
-    assert sentence.startswith("user/ppo@snapshot-2020-12-31: expected files among")
+    assert sentence.startswith("user/ppo@snapshot-2020-12-31/'extra.py': expected no files but model.safetensors")
     copied_hub.put("user/ppo", "snapshot-2019-12-31", {"extra.py": b"!"}, "another")
     shutil.rmtree(storages_of(second)["ppo"].folder)
     result = run_year(2021, second, names=("backtest",), raise_on_error=False)

@@ -148,7 +148,7 @@ def test_snapshot_of_another_fingerprint_is_not_pulled(
     assert not empty.download_if(cutoff_of_year(2018), fingerprint)
     hub.forget()
     assert not empty.download_if(DATE, "0" * 64)
-    assert len(hub.requests) == 2  # a listing, the manifest
+    assert len(hub.requests) == 3  # its branches, a listing, the manifest
     assert empty.list_snapshots() == []
     assert empty.download_if(DATE, fingerprint)
     assert local_files(empty) == files
