@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 SAMPLE = {"BRAIN_MARKET": "sample", "BRAIN_SYMBOLS": "AAPL,JPM,KO,MSFT,PG,XOM", "BRAIN_LAST_YEAR": "2020"}
 URL = f"s3://{BUCKET}/prefix"
 SHORT_PATIENCE = (
-    "from brain_assets.store import objects; objects.PATIENCE = 3.0; from brain_assets.cli import main; main()"
+    "from dataclasses import replace; from brain_assets import objects; from brain_assets.cli import main;"
+    "objects.POLICY = replace(objects.POLICY, total_seconds=3.0); main()"
 )
 
 
