@@ -229,13 +229,28 @@ class CopiedFolders:
         self.store.write(name, files)
         self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
 
+    def hf_commits(self, must_exist: bool = False) -> dict[date, str]:
+        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request.
+
+        A branch whose name looks like a snapshot's but holds no date is left out, with a warning.
+        """
+        found = {}
+        for name, commit in self.repo.commits(must_exist).items():
+            cutoff_date = parse_snapshot_name(name)
+            if cutoff_date is not None:
+                found[cutoff_date] = commit
+            elif name.startswith("snapshot-"):
+                warn(f"{self.repo.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
+        return found
+
     def compare(self, cutoffs: Collection[date] | None = None) -> list[Comparison]:
         """Compare the snapshots here with those on the Hub, oldest first. Default: all cut-offs.
 
         One request lists the branches. A commit that this machine has pushed, pulled or compared before is known; for
         another one, one more request lists its files.
         """
-        commits, here = self.repo.commits(), self.list_existing(parse_snapshot_name)
+        commits = {snapshot_name(cutoff): commit for cutoff, commit in self.hf_commits().items()}
+        here = self.list_existing(parse_snapshot_name)
         dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
 
         def row(name: str) -> Comparison:

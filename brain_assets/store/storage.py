@@ -202,20 +202,6 @@ class SnapshotLocalStorage(CopiedFolders):
         report(f"{self.download_snapshot_from_hf(cutoff_date)}: pulled from {self.hub.repo}")
         return True
 
-    def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
-        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request.
-
-        A branch whose name looks like a snapshot's but holds no date is left out, with a warning.
-        """
-        found = {}
-        for name, commit in self.repo.commits(must_exist).items():
-            cutoff_date = parse_snapshot_name(name)
-            if cutoff_date is not None:
-                found[cutoff_date] = commit
-            elif name.startswith("snapshot-"):
-                warn(f"{self.repo.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
-        return found
-
     def list_hf_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
         return sorted(self.hf_commits())
