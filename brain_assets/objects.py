@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from upath import UPath
 
 from brain_assets.errors import StorageError
+from brain_assets.progress import warn
 from brain_assets.retry import RetryPolicy, TransientError, retry
 
 POLICY = RetryPolicy(attempts=None, first_wait=0.5, longest_wait=15.0, total_seconds=60.0)
@@ -168,6 +169,9 @@ def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) ->
             f"to {purpose} it in {time.monotonic() - started:.0f} s); run again once it does: what is done stays."
         ) from error.__cause__
     except Exception as error:
+        if type(error).__name__ == "FlexibleChecksumError":  # botocore's: half an object counts as none
+            warn(f"{path}: expected the bytes that were written, got others; taken as absent.")
+            raise FileNotFoundError(str(path)) from error
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
             raise
         if isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket":
