@@ -201,3 +201,19 @@ def test_a_process_that_was_forked_has_connections_of_its_own(place: UPath) -> N
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert read_object(place / "a") == b"1"
+
+
+def test_an_object_of_other_bytes_than_were_written_counts_as_absent_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a writer that is killed in the middle of a request may leave it."""
+    from botocore.exceptions import FlexibleChecksumError
+
+    class Halved:
+        def cat_file(self, path: str) -> bytes:
+            raise FlexibleChecksumError(error_msg="Expected checksum a did not match calculated checksum: b")
+
+    monkeypatch.setattr(object_store, "filesystem", lambda *_: Halved())
+    place = UPath("s3://results/prefix/weights.pt")
+    assert object_store.read_objects([place]) == [None]
+    assert f"{place}: expected the bytes that were written, got others; taken as absent." in caplog.text
