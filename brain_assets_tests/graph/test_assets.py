@@ -18,7 +18,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError, SnapshotError
-from brain_assets.graph.assets import build_assets
+from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import benchmark_strategies
