@@ -17,7 +17,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
-from brain_assets.portfolio import arithmetic, many_assets
+from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.strategy import Choose, follow
 
@@ -92,13 +92,10 @@ def minimum_variance(known: BaselineInputs, rules: TradingRules) -> Choose:
     from skfolio.prior import EmpiricalPrior
 
     def weigh(past: FloatArray) -> FloatArray:
-        budget = min(1.0 - rules.min_cash, rules.max_weight * past.shape[1])
-        if past.shape[1] > many_assets.MANY_ASSETS:
-            return many_assets.minimum_variance(past, budget, rules.max_weight)
         model = MeanRisk(  # minimizes the variance, unless told otherwise
             prior_estimator=EmpiricalPrior(covariance_estimator=LedoitWolf()),
             max_weights=rules.max_weight,
-            budget=budget,
+            budget=min(1.0 - rules.min_cash, rules.max_weight * past.shape[1]),
         )
         weights: FloatArray = model.fit(past).weights_
         return weights
@@ -121,8 +118,7 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: TradingRules) -> Choo
     )
 
     def weigh(past: FloatArray) -> FloatArray:
-        many = past.shape[1] > many_assets.MANY_ASSETS
-        weights: FloatArray = many_assets.hierarchical_risk_parity(past) if many else model.fit(past).weights_
+        weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)
