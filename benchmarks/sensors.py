@@ -47,7 +47,7 @@ def measure() -> Ticks:
         for path, frame in frames.items():
             _write(path, frame)
         tables = ParquetTableStore(Path(place) / "data", {"market": "files"})
-        resources = {"market": FilesMarket(folder), "table_io": TableIOManager(tables), "clock": utc_now}
+        resources = {"market": FilesMarket(folder), "table_io": TableIOManager(tables, folder), "clock": utc_now}
         cursor = None
 
         def tick() -> tuple[float, int]:

@@ -46,18 +46,6 @@ YEARS = (2019, 2020, 2021)
 BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
 
 
-def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
-    result = dg.materialize_to_memory(
-        ASSETS.yearly, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG
-    )
-    assert result.success
-    forecasts = result.output_for_node("walkforward_forecasts")
-    for family in ("lstm", "patchtst"):
-        assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
-    assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
-    assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
-
-
 @pytest.fixture(scope="module")
 def three_years(
     market: SimulatorMarket, tmp_path_factory: pytest.TempPathFactory

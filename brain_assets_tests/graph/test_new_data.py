@@ -248,7 +248,11 @@ def test_folder_that_is_gone_is_one_sentence(files: Files) -> None:
 
 
 def ask(instance: dg.DagsterInstance, market: Any, now: datetime.datetime, cursor: str | None = None) -> Any:
-    resources = {"market": market, "table_io": TableIOManager(MemoryTableStore()), "clock": lambda: now}
+    resources = {
+        "market": market,
+        "table_io": TableIOManager(MemoryTableStore(), Path()),
+        "clock": lambda: now,
+    }
     context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS)
     return sensor("new_data")(context), context
 

@@ -14,7 +14,7 @@ from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
-from brain_assets.graph.io_managers import snapshot_input
+from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
@@ -54,8 +54,8 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
     def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         walkforward_forecasts: pd.DataFrame,
-        table_io: dg.ResourceParam[Any],
-        snapshot_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
         **given: Any,
     ):
         """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
@@ -66,7 +66,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         weeks in which a model that others have is not there.
         """
         year = int(context.partition_key)
-        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in policies}
+        sources: dict[str, StoredSnapshots] = {family.name: given.pop(family.asset) for family in policies}
         if year > years.first:
             for source in sources.values():
                 source.require(cutoff_of_year(year - 1))
@@ -89,8 +89,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
                 f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
             )
         table = result.table
-        if getattr(table_io, "data_dir", None):
-            _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
+        _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
         offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]

@@ -19,7 +19,7 @@ from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results, check_specs
 from brain_assets.graph.columns import column_schema, forecast_columns
 from brain_assets.graph.configs import ForecastsConfig
-from brain_assets.graph.io_managers import snapshot_input
+from brain_assets.graph.io_managers import StoredSnapshots
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import note_refusal
@@ -60,7 +60,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         momentum.
         """
         year = int(context.partition_key)
-        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in forecasters}
+        sources: dict[str, StoredSnapshots] = {family.name: given.pop(family.asset) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(
             panel_of(given),

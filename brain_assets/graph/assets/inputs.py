@@ -1,20 +1,12 @@
 """Tables that assets take."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.store.tables import MemoryTableStore, TableStore
-
-
-def store_of(table_io: Any) -> TableStore:
-    """Give the store of an IO manager; one that has none, as Dagster's own in memory, has nothing stored either."""
-    store: TableStore = getattr(table_io, "store", None) or MemoryTableStore()
-    return store
 
 
 def inputs(names: Sequence[str], mapping: dg.PartitionMapping) -> dict[str, dg.AssetIn]:

@@ -12,10 +12,9 @@ from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.main_version import train_version
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
-from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
 from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
@@ -24,6 +23,7 @@ from brain_assets.market.schema import RAW
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.versions import MAIN_VERSIONS
 
 
@@ -105,9 +105,22 @@ def _main_version(
             "reused": reused,
             "version": name,
             "current_version": versions.current() or "none",
-            **version_evidence(snapshot),
+            **_scores(snapshot),
             **location_metadata(versions.path(name), publish(versions.storage, push)),
             **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),
     )
+
+
+def _scores(snapshot: ModelSnapshot) -> Metadata:
+    """Give how a version did on the weeks that were kept from it, beside zero and the version before."""
+    scores = snapshot.metadata["scores"]
+    return {
+        "held_out/loss": scores["loss"],
+        "held_out/loss_of_zero": scores["zero_loss"],
+        "held_out/loss_of_previous": "no version before" if scores["previous"] is None else scores["previous_loss"],
+        "held_out/weeks": scores["n_weeks"],
+        "promoted_when_made": scores["promoted"],
+        "verdict": scores["verdict"],
+    }

@@ -1,16 +1,14 @@
 """Daily bars by year."""
 
-from typing import Any
-
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
-from brain_assets.graph.assets.inputs import store_of
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results, check_specs
 from brain_assets.graph.columns import RAW_COLUMNS, column_schema
 from brain_assets.graph.configs import ForceConfig
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.years import Years
@@ -40,7 +38,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
     ):
         """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
@@ -52,7 +50,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
         metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
-        store = store_of(table_io)
+        store = table_io.store
         old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
         if old is not None and not config.force and not refused:
