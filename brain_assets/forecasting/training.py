@@ -7,7 +7,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.device import CPU
+from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.card import forecaster_card
@@ -115,7 +115,7 @@ def train_snapshot(
         "neutral_channels": uninformative,
         "market": market.name,
         "caveat": market.caveat,
-        "n_threads": forecaster.N_THREADS,
+        "n_threads": N_THREADS,
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)

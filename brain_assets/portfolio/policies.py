@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
-from brain_assets.device import CPU
+from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
@@ -16,7 +16,7 @@ from brain_assets.portfolio.card import policy_card
 from brain_assets.portfolio.evidence import neutral_signals, policy_evidence
 from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
 from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.portfolio.policy import N_THREADS, OnProgress, Policy, PolicyProgress, PolicyRunner
+from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.rules import RULES, policy_options
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json

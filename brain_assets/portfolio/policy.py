@@ -40,9 +40,6 @@ from brain_assets.store.scaler import check_scaler
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
 
-N_THREADS = 1
-"""Bits repeat at a fixed thread count only, and small networks are fastest at one."""
-
 
 class PolicyProgress(NamedTuple):
     """Where a training stands: a point of its learning curve."""

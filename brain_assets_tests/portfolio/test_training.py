@@ -1,7 +1,6 @@
 """What holds for the training of every policy family."""
 
 import hashlib
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,42 +89,12 @@ def reference(family: str) -> str:
     return sha256(train(family))
 
 
-@families
-def test_the_random_state_and_torch_settings_of_the_caller_stay(family: str) -> None:
-    def settings() -> tuple[object, ...]:
-        numpy_state = np.random.get_state()  # noqa: NPY002
-        return (
-            random.getstate(),
-            numpy_state[1].tolist(),
-            numpy_state[2],
-            torch.get_rng_state().tolist(),
-            torch.get_num_threads(),
-            torch.are_deterministic_algorithms_enabled(),
-        )
-
-    n_threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        before = settings()
-        train(family)
-        assert settings() == before
-        with pytest.raises(KeyboardInterrupt):
-            fit(family, toy_weeks(60, 3), TINY[family], interrupt)
-        assert settings() == before
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
 @families
 def test_a_gpu_repeats_itself(family: str) -> None:
     first, second = (fit(family, toy_weeks(60, 3), TINY[family], device="cuda") for _ in range(2))
     for name, weights in first.items():
         np.testing.assert_allclose(second[name], weights, rtol=1e-6, atol=1e-6)
-
-
-def interrupt(_: PolicyProgress) -> None:
-    raise KeyboardInterrupt
 
 
 @families
