@@ -29,13 +29,13 @@ from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
-    ASSETS,
     MODELS,
     NAMES,
     PROJECT,
     RAW,
     RUN_CONFIG,
     TABLES,
+    YEARLY,
     metadata_of,
     run_year,
     world,
@@ -179,7 +179,7 @@ def test_other_seeds_may_be_trained_elsewhere(market: SimulatorMarket, three_yea
 
     resources = world(market, tmp_path / "models", tables)
     made = dg.materialize(
-        build_assets(PROJECT.years, families_of(), lambda _: spread).yearly,
+        build_assets(PROJECT.years, families_of(), lambda _: spread),
         selection=["ppo_policy"],
         partition_key="2020",
         resources=dict(resources),
@@ -378,5 +378,4 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
 
 
 def test_names_cover_the_graph() -> None:
-    assert {key.to_user_string() for asset in ASSETS.yearly for key in asset.keys} == set(NAMES)
-    assert {asset.key.to_user_string() for asset in ASSETS.main_models} == {"lstm_model", "patchtst_model"}
+    assert {key.to_user_string() for asset in YEARLY for key in asset.keys} == set(NAMES)
