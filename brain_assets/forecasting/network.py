@@ -62,10 +62,7 @@ class NetworkForecaster(Forecaster):
     def fit(
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
-        """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights.
-
-        Raises `TrainingError` if the loss is no longer finite; see `Forecaster.fit`.
-        """
+        """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights."""
         with repeatable(config.seed, device):
             layers = self.layers(config).to(device)  # its first weights are the CPU's
             weights = self._train(layers, Batches(train, device), Batches(validation, device), config, progress)

@@ -1,9 +1,7 @@
 """What every policy has to beat: benchmark strategies, rules without learning, a line each in `BASELINES`.
 
-Besides them there is one for each forecaster, which holds the top third by its forecasts.
-
-A rule chooses as a policy does: from what is known at decision time, under the same trading rules. One function takes
-all of them through the weeks (`brain_assets.portfolio.strategy.run_strategy`).
+Besides them there is one for each forecaster, which holds the top third by its forecasts. A rule chooses as a policy
+does: from what is known at decision time, under the same trading rules.
 """
 
 from __future__ import annotations
@@ -48,9 +46,8 @@ def equal_weight(known: BaselineInputs, rules: TradingRules) -> Choose:
 def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
 
-    The order "trade nothing" is given at decision time; what it comes to is what the weights have drifted to by the
-    open. Where the drift breaks a rule (an asset above its cap, or no longer available), the nearest weights that keep
-    it are traded to.
+    The order "trade nothing" is given at decision time, and gives the weights that have drifted until the open. Where
+    these break a rule (an asset above its cap, or no longer available), the nearest that keep it are traded to.
     """
     start = arithmetic.equal_weight(known.weeks.available, rules)
 

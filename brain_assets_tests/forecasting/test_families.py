@@ -12,10 +12,10 @@ from brain_assets import registry
 from brain_assets.errors import ForecastError, PluginError, SnapshotError, TrainingError
 from brain_assets.forecasting.checks import forecast_verdicts, snapshot_verdicts
 from brain_assets.forecasting.forecaster import Forecaster
-from brain_assets.forecasting.main_version import train_version
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.forecasting.windows import Windows
+from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.registry import families_of, register

@@ -11,12 +11,11 @@ import torch
 
 from brain_assets import registry
 from brain_assets.errors import ConfigError, TrainingError
-from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import ForecasterConfig
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.store.fingerprint import hash_json
@@ -134,7 +133,7 @@ SECOND_PROCESS = """
 import datetime, sys
 from pathlib import Path
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets_tests.conftest import MADE_UP
@@ -249,6 +248,32 @@ def test_the_device_is_part_of_the_fingerprint_unless_it_is_the_cpu(panel: Price
     assert set(on_cpu.metadata) == {*before_there_were_devices, "value"}
     assert on_gpu.value != on_cpu.value
     assert on_gpu.metadata == {**on_cpu.metadata, "device": "cuda", "value": on_gpu.value}
+
+
+def with_another(panel: PricePanel, what: str) -> PricePanel:
+    """Give a panel of which one thing is another."""
+    assert panel.signals is not None
+    if what == "symbol":
+        return replace(panel, symbols=("ZZZ", *panel.symbols[1:]))
+    if what == "session":
+        return replace(panel, sessions=panel.sessions + np.timedelta64(7, "D"))
+    if what == "volume":
+        values = panel.values.copy()
+        values[2, 50, 4] += 1
+        return replace(panel, values=values)
+    signals = panel.signals.copy()
+    signals[2, 50, {"news": 0, "age of a filing": -1}[what]] += 0.001
+    return replace(panel, signals=signals)
+
+
+@pytest.mark.parametrize("what", ["symbol", "session", "volume", "news", "age of a filing"])
+def test_the_fingerprint_changes_with_what_the_family_sees(
+    panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig, what: str
+) -> None:
+    other = with_another(panel, what)
+    for family, config, sees in (("lstm", tiny_lstm, "symbol session volume"), ("patchtst", tiny_patchtst, what)):
+        before, after = (forecaster_fingerprint(family, each, config).value for each in (panel, other))
+        assert (before != after) == (what in sees), family
 
 
 def forecasts_of(family: str, panel: PricePanel, config: ForecasterConfig, device: str) -> np.ndarray:

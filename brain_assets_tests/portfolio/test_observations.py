@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brain_assets.errors import TableError
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import (
@@ -117,8 +116,6 @@ def test_scaler_sees_the_available_entries_only() -> None:
     logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
     np.testing.assert_allclose(scaler.mean[2], logs.mean())
     np.testing.assert_allclose(scaler.scale[2], logs.std())
-    with pytest.raises(TableError, match="expected an asset available"):
-        fit_observation_scaler(replace(weeks, available=np.zeros((2, 3), dtype=bool)))
 
 
 @pytest.mark.parametrize("n_known", [1, 7, 19])

@@ -15,13 +15,7 @@ from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.market_weeks import (
-    KNOWN_AT_CLOSE,
-    KNOWN_AT_DECISION,
-    MarketWeeks,
-    forecast_matrix,
-    market_weeks,
-)
+from brain_assets.portfolio.market_weeks import BY_WEEK_AND_ASSET, MarketWeeks, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -77,10 +71,12 @@ def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePa
     assert not weeks.available[week, 1]
 
 
-def test_bars_without_signals_are_refused(panel: PricePanel) -> None:
-    bars = WeeklyBars.from_panel(replace(panel, signals=None))
+def test_bars_without_signals_and_forecasts_of_other_weeks_are_refused(panel: PricePanel, bars: WeeklyBars) -> None:
+    without = WeeklyBars.from_panel(replace(panel, signals=None))
     with pytest.raises(TableError, match=r"expected bars with signals, got none; use .*add_signals on the panel"):
-        market_weeks(bars, bars.momentum)
+        market_weeks(without, without.momentum)
+    with pytest.raises(TableError, match=r"^forecast: expected shape \(n_weeks, n_assets\) = \(\d+, 6\), got \(5, 6\)"):
+        market_weeks(bars, bars.momentum[:5])
 
 
 def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel) -> None:
@@ -115,7 +111,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
 @families
 def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, forecasts, family) -> None:
     weeks = training_weeks(bars, forecasts, family, CUTOFF)
-    values = {name: np.copy(getattr(weeks, name)) for name in (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals")}
+    values = {name: np.copy(getattr(weeks, name)) for name in BY_WEEK_AND_ASSET if name != "available"}
     for value in values.values():
         value[3, 1] += 0.01
     unavailable = weeks.available.copy()

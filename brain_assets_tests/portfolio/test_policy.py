@@ -18,7 +18,7 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.checks import beats_equal_weight
-from brain_assets.portfolio.evidence import degeneracy
+from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import (
@@ -66,8 +66,9 @@ def test_ranks_of_momentum_become_weights_by_hand() -> None:
     weeks.available[1, 0] = False
     weeks.momentum[1] = [np.nan, 0.1, 0.2]
     rules = TradingRules(max_weight=1.0, min_cash=0.0)
-    run, logits = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules).rollout()
-    np.testing.assert_array_equal(logits[0], [2.0, 0.0, 1.0, 0.0])
+    ranker = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules)
+    run = ranker.rollout()
+    np.testing.assert_array_equal(ranker.logits[0], [2.0, 0.0, 1.0, 0.0])
     np.testing.assert_allclose(run.weights[0], np.exp([2.0, 0.0, 1.0, 0.0]) / (np.e**2 + np.e + 2))
     np.testing.assert_allclose(run.weights[1], np.exp([-np.inf, 1.0, 2.0, 0.0]) / (np.e**2 + np.e + 1))
 
@@ -90,7 +91,7 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks
     snapshot.save(tmp_path / snapshot.name)
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
     last = weeks.select(slice(-52, None))
-    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout()[0].weights)
+    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout().weights)
     result = backtest(panel, forecasts, [2019], {"momentum_rank": Stored(loaded)})
     assert result.used == {"momentum_rank": ("snapshot-2018-12-31",)}
     table = result.table[result.table["strategy"] == "momentum_rank"]

@@ -46,7 +46,7 @@ def train(family: str, weeks: MarketWeeks | None = None, config: ModelConfig | N
 
 
 def act(family: str, config: ModelConfig, arrays: dict[str, np.ndarray], weeks: MarketWeeks) -> StrategyRun:
-    return PolicyRunner(registry.get(family), arrays, config, weeks, RULES).rollout()[0]
+    return PolicyRunner(registry.get(family), arrays, config, weeks, RULES).rollout()
 
 
 def sha256(arrays: dict[str, np.ndarray]) -> str:

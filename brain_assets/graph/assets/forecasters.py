@@ -5,9 +5,8 @@ import pandas as pd
 
 from brain_assets.device import resolve_device
 from brain_assets.forecasting.checks import snapshot_verdicts
-from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster
-from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs

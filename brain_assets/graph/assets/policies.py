@@ -20,7 +20,7 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.checks import weights_verdict
-from brain_assets.portfolio.evidence import degeneracy
+from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import Policy, PolicyProgress, weights_on
 from brain_assets.portfolio.rules import RULES
