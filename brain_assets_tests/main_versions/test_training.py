@@ -14,7 +14,6 @@ from brain_assets.forecasting.features import training_target
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.main_versions.training import held_out_weeks, score_version, split_weeks, train_version, version_of
-from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.simulator import SimulatorMarket
@@ -165,9 +164,3 @@ def test_the_name_follows_from_window_symbols_market_and_configuration(
     ]
     assert len({name, *others}) == 7
     assert version_of("lstm", panel, tiny_lstm, "simulator", "cpu") == name
-
-
-def test_patchtst_versions_are_made_the_same_way(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> None:
-    version = train_version("patchtst", panel.until(LATER), tiny_patchtst, MarketNote("files", "Mine."))
-    assert version.metadata["scores"]["promoted"]
-    assert version.metadata["data"]["last_session"] == "2021-09-30"
