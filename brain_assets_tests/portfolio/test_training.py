@@ -196,38 +196,14 @@ def test_planted_signal_beats_equal_weight_out_of_sample(family: str, lead: floa
     assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + lead
 
 
-BOTH = (
-    ("total_steps", 0, "at least 1"),
-    ("n_envs", 0, "at least 1"),
-    ("episode_weeks", 0, "at least 1"),
-    ("learning_rate", 0.0, "more than 0"),
-    ("gamma", 1.1, "at least 0, at most 1"),
-    ("signal_scale", -0.1, "at least 0, at most 10"),
-    ("seed", -1, "at least 0, less than 4,294,967,296"),
-)
-REFUSED = {
-    "ppo": (
-        *BOTH,
-        ("batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
-        ("clip", 1.0, "less than 1"),
-        ("weight_decay", -0.1, "at least 0, at most 100"),
-        ("score_std", 11.0, "at most 10"),
-    ),
-    "sac": (
-        *BOTH,
-        ("batch_size", 1, "at least 2"),
-        ("gradient_steps", 0, "at least 1"),
-        ("warmup_steps", 0, "at least 1"),
-        ("buffer_steps", 51, "at least 52"),
-        ("tau", 0.0, "more than 0"),
-        ("target_entropy", 0.7, "at least -20, less than 0.693"),
-        ("score_limit", 11.0, "at most 10"),
-    ),
-}
-
-
 @pytest.mark.parametrize(
-    ("family", "name", "value", "expected"), [(family, *each) for family, rows in REFUSED.items() for each in rows]
+    ("family", "name", "value", "expected"),
+    [
+        ("ppo", "total_steps", 0, "at least 1"),
+        ("ppo", "batch_size", 27, "a divisor of n_envs \\* n_steps = 52"),
+        ("sac", "buffer_steps", 51, "at least 52"),
+        ("sac", "target_entropy", 0.7, "at least -20, less than 0.693"),
+    ],
 )
 def test_impossible_configs_are_refused_by_name(family: str, name: str, value: float, expected: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected .*{expected}"):
