@@ -1,7 +1,7 @@
 """Choose the LSTM's defaults on years before 2016: `python benchmarks/tune_lstm.py`, one line a configuration.
 
 The market `sample` is cut into seven blocks: five years to train and validate on, two years out of sample after them,
-the last ending in 2015. Beside it, the simulator's planted signal shows how much of what is there is found.
+the last ending in 2015. Beside it, the simulator's injected signal shows how much of what is there is found.
 """
 
 import datetime

@@ -299,7 +299,7 @@ def _config(family: str, seed: int) -> Any:
 
 
 def _market(claim: Claim, history: History, seed: int) -> tuple[SimulatorMarket, PricePanel]:
-    market = SimulatorMarket(seed=seed, signal=claim.signal, planted=claim.planted)
+    market = SimulatorMarket(seed=seed, signal=claim.signal, channel=claim.planted)
     days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     return market, add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)

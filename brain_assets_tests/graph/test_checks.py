@@ -117,7 +117,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
 
 @pytest.mark.slow
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
-    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, planted="news")
+    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, channel="news")
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     resources = world(strong, tmp_path / "models", tables)
     run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})
