@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
@@ -26,17 +25,8 @@ from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import NEW_YORK, sessions_between, utc_now
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, ohlc_rules
-from brain_assets.market.table_files import (
-    OptionalFiles,
-    find_files,
-    last_day,
-    read_files,
-    refuse_duplicates,
-    refuse_first,
-    refuse_unnamed,
-    refuse_values,
-)
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL, Rule
+from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
@@ -53,10 +43,8 @@ _PRICES = list(PRICE_FIELDS[:-1])
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
     rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_unnamed(rows)
-    refuse_duplicates(rows, ["filed", "symbol", "period_end"])
-    refuse_values(rows, FUNDAMENTAL_TABLE.columns)
-    refuse_first(rows, rows["period_end"] > rows["filed"], "period_end", "a day on or before that of the filing")
+    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
+    refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
     return rows
 
 
@@ -107,10 +95,10 @@ class FilesMarket:
         Reads only dates, once; those of all symbols count. Raises as `prices`.
         """
         if self._last_date is None:
-            found = [last for path in self._paths() if (last := last_day(path, PRICE_TABLE.types, "date"))]
-            if not found:
+            days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
+            if days.empty:
                 raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-            self._last_date = max(found).date()
+            self._last_date = days.max().date()
         return complete_year(self._last_date, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
@@ -138,16 +126,17 @@ class FilesMarket:
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.headlines.NewsFiles.news_sentiment`."""
-        return self._sourced(self._news, self._news.news_sentiment(start, end, score))
+        return self._news.sourced(self._news.news_sentiment(start, end, score), self._universe(self._news))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the quarterly ratios filed in a range; see `FundamentalFiles.fundamentals`."""
-        return self._sourced(self._fundamentals, self._fundamentals.fundamentals(start, end))
+        return self._fundamentals.sourced(
+            self._fundamentals.fundamentals(start, end), self._universe(self._fundamentals)
+        )
 
-    def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
-        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
-        universe = self.symbols or (self._bars()["symbol"].unique() if files.found()[1] else ())
-        return SourcedTable(table, files.source, files.silent(sorted(universe)))
+    def _universe(self, files: OptionalFiles) -> Sequence[str]:
+        """Give the symbols that files may be silent on; without a choice, those with prices."""
+        return sorted(self.symbols or (self._bars()["symbol"].unique() if files.found()[1] else ()))
 
     def _bars(self) -> pd.DataFrame:
         if self._table is None:
@@ -175,19 +164,10 @@ def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_TABLE.types)
-    refuse_unnamed(rows)
-    refuse_duplicates(rows, ["date", "symbol"])
+    refuse_broken(rows, [SYMBOL.rule])
+    refuse_duplicates(rows, PRICE_TABLE.order)
     bars = rows[rows[_PRICES].notna().any(axis=1)]
-    for column in PRICE_TABLE.columns[2:]:
-        values = bars[column.name]
-        refuse_first(bars, ~np.isfinite(values), column.name, "a number, since the row has a price")
-        refuse_first(bars, ~column.holds(values), column.name, column.rule.replace("finite ", ""))
-    for name, words, holds in ohlc_rules(bars):
-        refuse_first(bars, ~holds, name, words)
-    if not bars.empty:
-        days = bars["date"].to_numpy().astype("datetime64[D]")
-        open_days = sessions_between(days.min().item(), days.max().item() + datetime.timedelta(days=1))
-        refuse_first(bars, ~np.isin(days, open_days), "date", "a day on which the NYSE was open")
+    refuse_broken(bars, (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules))
     return rows
 
 
@@ -203,7 +183,9 @@ def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.Da
     known = rows[_PRICES].notna().any(axis=1)
     n_bars = known.groupby(rows["symbol"]).sum()
     blank = rows["symbol"].isin(n_bars.index[n_bars == 0])
-    refuse_first(rows, blank, "close", "a price in some row of each symbol", rows["symbol"] + " as an all-NaN symbol")
+    if blank.any():
+        got = f"{rows['symbol'][blank].iloc[0]} as an all-NaN symbol"
+        refuse_broken(rows, [Rule("close", "a price in some row of each symbol", lambda _: ~blank, got=got)])
     short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
     if short or rows.empty:
         raise TableError(

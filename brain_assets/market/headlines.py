@@ -28,16 +28,8 @@ from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
-from brain_assets.market.schema import NEWS_TABLE, TEXT
-from brain_assets.market.table_files import (
-    MOMENT,
-    OptionalFiles,
-    read_files,
-    refuse_duplicates,
-    refuse_first,
-    refuse_unnamed,
-    refuse_values,
-)
+from brain_assets.market.schema import NEWS_TABLE, SYMBOL, TEXT, Rule
+from brain_assets.market.table_files import MOMENT, OptionalFiles, read_files, refuse_broken, refuse_duplicates
 from brain_assets.progress import warn
 
 SCORE_PATTERNS = ("news_sentiment*.csv", "news_sentiment*.parquet")
@@ -58,14 +50,10 @@ def is_headlines(path: Path) -> bool:
 def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; days without a score are left out, each other day becomes a session."""
     rows = read_files(paths, NEWS_TABLE.types)
-    refuse_unnamed(rows)
-    refuse_duplicates(rows, ["date", "symbol"])
+    refuse_broken(rows, [SYMBOL.rule])
+    refuse_duplicates(rows, NEWS_TABLE.order)
     rows = rows[rows["sentiment_score"].notna()]
-    refuse_values(rows, NEWS_TABLE.columns[:-1])
-    counts = rows["n_articles"]
-    wrong = ~(np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts)))
-    refuse_first(rows, wrong, "n_articles", "a whole number >= 1, since the row has a score")
-    _refuse_outside_calendar(rows, rows["date"].dt.tz_localize("UTC"), "date")
+    refuse_broken(rows, (*(column.rule for column in NEWS_TABLE.columns), _inside_calendar("date")))
     sessions = day_sessions(rows["date"].to_numpy()).astype("datetime64[us]")
     return rows.assign(date=sessions)[list(NEWS_TABLE.names)]
 
@@ -73,14 +61,22 @@ def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
 def read_headline_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; each distinct headline once, in the order of publication."""
     rows = read_files(paths, HEADLINE_LAYOUT)
-    refuse_unnamed(rows)
     rows = rows.assign(title=rows["title"].str.strip())
-    refuse_first(rows, rows["title"].isna() | (rows["title"] == ""), "title", "a title")
-    _refuse_outside_calendar(rows, rows["published"], "published")
+    title = Rule("title", "a title", lambda rows: rows["title"].notna() & (rows["title"] != ""))
+    refuse_broken(rows, (SYMBOL.rule, title, _inside_calendar("published")))
     rows = rows.drop_duplicates(list(HEADLINE_LAYOUT)).sort_values(list(HEADLINE_LAYOUT))
     _warn_of_midnights(rows["published"], paths[0].parent)
     sessions = news_sessions(rows["published"]).astype("datetime64[us]")
     return rows.assign(date=sessions, n_articles=1)[["date", "symbol", "title", "n_articles"]]
+
+
+def _inside_calendar(column: str) -> Rule:
+    first, last = pd.Timestamp(FIRST_DATE), last_close()
+    return Rule(
+        column,
+        f"a time from {first:%Y-%m-%d} to {last:%Y-%m-%d}, as far as the exchange has fixed its sessions",
+        lambda rows: pd.to_datetime(rows[column], utc=True).dt.tz_localize(None).between(first, last),
+    )
 
 
 class NewsFiles(OptionalFiles):
@@ -112,12 +108,6 @@ class NewsFiles(OptionalFiles):
         sessions = rows["date"].to_numpy().astype("datetime64[D]")
         n_articles = rows["n_articles"].to_numpy().astype(np.int64)
         return NEWS_TABLE.validate(daily_sentiment(sessions, rows["symbol"], scores, n_articles), str(self.folder))
-
-
-def _refuse_outside_calendar(rows: pd.DataFrame, moments: pd.Series, column: str) -> None:
-    first, last = pd.Timestamp(FIRST_DATE, tz="UTC"), last_close()
-    expected = f"a time from {first:%Y-%m-%d} to {last:%Y-%m-%d}, as far as the exchange has fixed its sessions"
-    refuse_first(rows, (moments < first) | (moments > last), column, expected)
 
 
 def _warn_of_midnights(published: pd.Series, place: Path) -> None:

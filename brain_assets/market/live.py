@@ -145,8 +145,7 @@ class LiveMarket:
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores of the user's own files."""
-        table = self._news.news_sentiment(start, end, score)
-        return SourcedTable(table, self._news.source, self._news.silent(self.symbols))
+        return self._news.sourced(self._news.news_sentiment(start, end, score), self.symbols)
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give what was filed with SEC EDGAR; raises `SettingsError` if nobody is named who asks."""

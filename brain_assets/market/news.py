@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray, FloatArray, IntArray
-from brain_assets.errors import TableError
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
 from brain_assets.market.schema import NEWS_TABLE
 
@@ -20,32 +19,25 @@ def news_sessions(published: pd.Series) -> DateArray:
     """Give the session at whose close each piece of news is first known; (n,).
 
     That is the first session that closes (early ones at 13:00) at or after the moment: news after a close, on a weekend
-    or on a holiday belongs to the next session.
-
-    Raises
-    ------
-    TableError
-        If the moments have no zone, or one is not known or lies outside the exchange's calendar.
+    or on a holiday belongs to the next session. Moments have a zone, and lie inside the exchange's calendar.
     """
-    if not isinstance(published.dtype, pd.DatetimeTZDtype):
-        raise TableError(f"published: expected timestamps with a zone, got {published.dtype}; add the zone.")
     moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
     # a moment between two microseconds counts as the later one: earlier than it was would be too early
-    return _following(moments.dt.ceil("us").to_numpy(), closes_between(FIRST_DATE, datetime.date.max))
+    return _sessions()[np.searchsorted(_closes(), moments.dt.ceil("us").to_numpy())]
 
 
 def day_sessions(days: DateArray) -> DateArray:
     """Give the session of each daily score, (n,): its own day, or the next session if the exchange was closed on it.
 
     What was published after the close of a session must not be in that day's score: no time is known here that could
-    tell. Raises `TableError` as `news_sessions`.
+    tell.
     """
-    return _following(days.astype("datetime64[D]"), _sessions())
+    return _sessions()[np.searchsorted(_sessions(), days.astype("datetime64[D]"))]
 
 
 def last_close() -> pd.Timestamp:
-    """Give the last close that the exchange's calendar knows, about a year ahead; in UTC."""
-    return pd.Timestamp(closes_between(FIRST_DATE, datetime.date.max)[-1], tz="UTC")
+    """Give the last close that the exchange's calendar knows, about a year ahead; in UTC, without a zone."""
+    return pd.Timestamp(_closes()[-1])
 
 
 def daily_sentiment(sessions: DateArray, symbols: pd.Series, scores: FloatArray, n_articles: IntArray) -> pd.DataFrame:
@@ -82,13 +74,5 @@ def _sessions() -> DateArray:
     return sessions_between(FIRST_DATE, datetime.date.max)
 
 
-def _following(moments: DateArray, ends: DateArray) -> DateArray:
-    """Give the session of the first of `ends`, one for each session, at or after each moment."""
-    positions = np.searchsorted(ends, moments, side="left")
-    outside = np.flatnonzero(np.isnat(moments) | (moments < np.datetime64(FIRST_DATE)) | (positions == len(ends)))
-    if len(outside):
-        raise TableError(
-            f"news: expected moments from {FIRST_DATE} to {ends[-1]}, the last session that the exchange has fixed, "
-            f"got {moments[outside[0]]}; correct or remove it."
-        )
-    return _sessions()[positions]
+def _closes() -> DateArray:
+    return closes_between(FIRST_DATE, datetime.date.max)

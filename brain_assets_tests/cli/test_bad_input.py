@@ -161,8 +161,8 @@ SPOIL = {
     ),
     "negative price": (
         lambda frame: with_value(frame, 10, "low", -1.5),
-        r"raw_prices 2019, 2020: prices\.csv, line 12, column low: expected a price > 0, got -1\.5; correct the value "
-        r"or remove the row\.",
+        r"raw_prices 2019, 2020: prices\.csv, line 12, column low: expected a finite price > 0, got -1\.5; correct the "
+        r"value or remove the row\.",
     ),
     "text in a number": (
         lambda frame: with_value(frame, 10, "high", "abc"),

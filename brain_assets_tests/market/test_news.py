@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import TableError
-from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
+from brain_assets.market.news import daily_sentiment, day_sessions, news_sessions
 from brain_assets.market.schema import NEWS_TABLE
 
 
@@ -89,21 +88,6 @@ def test_no_session_is_before_its_headline():
     new_york = published.dt.tz_convert("America/New_York").dt.tz_localize(None).to_numpy()
     assert (found.astype("datetime64[s]") + np.timedelta64(16, "h") >= new_york).all()
     assert (found - new_york.astype("datetime64[D]")).max() <= np.timedelta64(5, "D")  # a long weekend at most
-
-
-def test_timestamps_without_a_zone_are_refused():
-    with pytest.raises(TableError, match=r"^published: expected timestamps with a zone, got datetime64\[us\]; add the"):
-        news_sessions(pd.Series(pd.to_datetime(["2024-06-14 16:00"])).dt.as_unit("us"))
-
-
-@pytest.mark.parametrize("text", ["1969-12-31 23:00", None, "2999-01-04 12:00"])
-def test_moments_outside_the_calendar_are_refused(text):
-    with pytest.raises(TableError, match="news: expected moments from 1970-01-01 to 20"):
-        news_sessions(pd.Series(pd.to_datetime([text]).as_unit("us")).dt.tz_localize("UTC"))
-
-
-def test_the_last_close_is_some_months_ahead():
-    assert last_close() > pd.Timestamp.now(tz="UTC") + pd.Timedelta(days=90)
 
 
 # Days without a time
