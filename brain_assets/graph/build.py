@@ -119,7 +119,7 @@ def open_project(settings: Settings) -> Project:
         asset_checks=[check],
         jobs=[*asset_jobs(assets), *SYNC_JOBS],
         schedules=[every_week, freshness_schedule(check)],
-        sensors=[adopt, dead_runs, new_data_sensor(settings, years, assets.raw), downstream, failure_sensor(settings)],
+        sensors=[adopt, dead_runs, new_data_sensor(years, assets.raw), downstream, failure_sensor(settings)],
         resources=resources_from(settings, market),
         executor=executor_of(settings, assets.pools),
     )
