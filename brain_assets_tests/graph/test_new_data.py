@@ -23,7 +23,7 @@ from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import END
 from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, metadata_of, run_year, sensor, world
+from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world
 
 COUNTER = itertools.count()
 NEW_DATA = sensor("new_data")
@@ -220,7 +220,7 @@ class UntilThen(SimulatorMarket):
 
 
 def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
-    loaded = new_data_sensor(Years.of(PROJECT.settings, UntilThen()), ASSETS.raw)
+    loaded = new_data_sensor(Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
     assert wanted(files.tick(loaded)) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (
         "the data are complete until 2021, but this code location was loaded when they were until 2020: reload it"
