@@ -14,15 +14,16 @@ Rerun behaviour: an instance reads the files once and keeps the tables; later ch
 """
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
-from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import NEW_YORK, sessions_between, utc_now
+from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.calendar import utc_now
+from brain_assets.market.file_watch import complete_year, observe_files
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL, Rule
@@ -30,9 +31,6 @@ from brain_assets.market.table_files import OptionalFiles, find_files, read_file
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
-
-MAX_LAG_SESSIONS = 5
-"""A year is complete when at most so many of its sessions follow the last date found: data often end at Christmas."""
 
 PATTERNS = ("prices*.csv", "prices*.parquet")
 FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
@@ -134,6 +132,10 @@ class FilesMarket:
             self._fundamentals.fundamentals(start, end), self._universe(self._fundamentals)
         )
 
+    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+        """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
+        return observe_files(self.folder, WATCHED, years, files, now)
+
     def _universe(self, files: OptionalFiles) -> Sequence[str]:
         """Give the symbols that files may be silent on; without a choice, those with prices."""
         return sorted(self.symbols or (self._bars()["symbol"].unique() if files.found()[1] else ()))
@@ -153,14 +155,6 @@ class FilesMarket:
         return paths
 
 
-def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
-    """Give the last year whose end is reached by data up to a day, up to `MAX_LAG_SESSIONS`, and that is over."""
-    after, next_year = last_date + datetime.timedelta(days=1), last_date.year + 1
-    lag = len(sessions_between(after, datetime.date(next_year, 1, 1)))
-    reached = last_date.year if lag <= MAX_LAG_SESSIONS else last_date.year - 1
-    return min(reached, now.astimezone(NEW_YORK).year - 1)
-
-
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_TABLE.types)
@@ -169,6 +163,17 @@ def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     bars = rows[rows[_PRICES].notna().any(axis=1)]
     refuse_broken(bars, (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules))
     return rows
+
+
+class PriceFiles(OptionalFiles):
+    """Daily bars from CSV and Parquet files; see `OptionalFiles`."""
+
+    schema = PRICE_TABLE
+    sorts: ClassVar = {"bars": (PATTERNS, read_price_files)}
+
+
+WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
+"""Raw table -> its files."""
 
 
 def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import datetime
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,18 @@ from typing import Any
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
-from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import NEW_YORK, first_unfinished_day, sessions_between, utc_now
+from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.calendar import (
+    NEW_YORK,
+    finished_after_year,
+    first_unfinished_day,
+    sessions_between,
+    utc_now,
+)
 from brain_assets.market.edgar import EdgarFundamentals
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
 from brain_assets.retry import RetryPolicy, TransientError, retry
 
 # fmt: off
@@ -48,6 +54,10 @@ NO_IDENTITY = "none"
 
 MAX_ATTEMPTS = 6
 """How often Yahoo is asked before a rate limit becomes an error."""
+
+GRACE_SESSIONS = 5
+"""Sessions from the end of a year until it counts as final: Yahoo corrects closes and volumes for some days, and a year
+is fetched once."""
 
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0)
 
@@ -100,6 +110,17 @@ class LiveMarket:
     def last_complete_year(self) -> int | None:
         """Give None: Yahoo has every year that the clock has completed."""
         return None
+
+    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:  # noqa: ARG002
+        """Tell which years are final, by the calendar alone; see `brain_assets.market.base.ObservableMarket`."""
+        final_since = {year: finished_after_year(year, GRACE_SESSIONS) for year in years}
+        due = [year for year in years if final_since[year] <= now]
+        span = f"{due[0]} to {due[-1]}" if due else "no year"
+        return Observation(
+            {table: dict.fromkeys(due, "final") for table in RAW},
+            sentences=[f"market live: {span} over for {GRACE_SESSIONS} sessions; each is there, or was asked for."],
+            final_since=final_since,
+        )
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range, in one batched download; see `brain_assets.market.base.Market.prices`.
