@@ -17,8 +17,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 
 CUTOFF_YEARS = (1995, 1998, 2001, 2004, 2007, 2010, 2013)
 

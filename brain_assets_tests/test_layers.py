@@ -27,7 +27,7 @@ LAYERS = (
     "store",
     "forecasting",
     "portfolio",
-    "results proofs alerts",
+    "results proofs alerts live simulator user_files",
     "graph",
     "terminal definitions cli_*",
     "cli",
@@ -36,6 +36,9 @@ LAYERS = (
 
 WINGS = {
     "adopt": "graph.adopt",
+    "live": "live",
+    "simulator": "simulator",
+    "user_files": "user_files",
     "alerts": "alerts",
     "cluster": "graph.cluster* graph.spread",
     "prove": "proofs graph.prove cli_prove",

@@ -10,7 +10,7 @@ import datetime
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray, IntArray
+from brain_assets.arrays import DateArray, FloatArray, IntArray, MomentArray
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
 from brain_assets.market.schema import NEWS_TABLE
 
@@ -23,7 +23,8 @@ def news_sessions(published: pd.Series) -> DateArray:
     """
     moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
     # a moment between two microseconds counts as the later one: earlier than it was would be too early
-    return _sessions()[np.searchsorted(_closes(), moments.dt.ceil("us").to_numpy())]
+    sessions: DateArray = _sessions()[np.searchsorted(_closes(), moments.dt.ceil("us").to_numpy())]
+    return sessions
 
 
 def day_sessions(days: DateArray) -> DateArray:
@@ -74,5 +75,5 @@ def _sessions() -> DateArray:
     return sessions_between(FIRST_DATE, datetime.date.max)
 
 
-def _closes() -> DateArray:
+def _closes() -> MomentArray:
     return closes_between(FIRST_DATE, datetime.date.max)

@@ -130,7 +130,7 @@ class TableSchema:
 
 def describe(value: object) -> str:
     """Show a value in a message: a day without its midnight, and what is not there as nothing."""
-    if value == "" or pd.isna(value):  # type: ignore[call-overload]
+    if value == "" or pd.isna(value):
         return "nothing"
     at_midnight = isinstance(value, pd.Timestamp) and value == value.normalize()
     return f"{value:%Y-%m-%d}" if at_midnight else str(value)

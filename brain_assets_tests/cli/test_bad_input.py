@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.backfills import assert_nothing_half, brain_assets, write_config
 from brain_assets_tests.conftest import TINY_LSTM
 

@@ -152,7 +152,7 @@ from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import MADE_UP, TINY_PATCHTST
 market, days = SimulatorMarket(("A", "B", "C"), seed=3), (datetime.date(2017, 1, 1), datetime.date(2020, 1, 1))
 news, filings = market.news_sentiment(*days, None).table, market.fundamentals(*days).table

@@ -136,7 +136,7 @@ from pathlib import Path
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import MADE_UP
 market = SimulatorMarket(("A", "B", "C"), seed=3)
 panel = PricePanel.from_frame(market.prices(datetime.date(2017, 1, 1), datetime.date(2020, 1, 1)))

@@ -12,7 +12,7 @@ import pytest
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECASTER_CHECKS, POLICY_CHECKS, PRICE_CHECKS
 from brain_assets.graph.status import State, StatusReader
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, run_year, world

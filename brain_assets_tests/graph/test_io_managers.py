@@ -15,8 +15,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import StoredSnapshots, TableIOManager, memory_snapshot_io
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.backfills import REPOSITORY

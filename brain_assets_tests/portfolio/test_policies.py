@@ -255,7 +255,7 @@ from pathlib import Path
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.registry import get
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks

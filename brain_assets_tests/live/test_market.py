@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
-from brain_assets.market.live import MAX_ATTEMPTS, PATIENCE, LiveMarket, long_bars
+from brain_assets.live.market import MAX_ATTEMPTS, PATIENCE, LiveMarket, long_bars
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.market import file_watch
 from brain_assets.market.base import ObservableMarket, Observation
-from brain_assets.market.files import FilesMarket
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.user_files import watch
+from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
 
 YEARS = (2019, 2020, 2021)
@@ -122,7 +122,7 @@ def test_only_a_file_of_another_size_or_time_is_read(folder: Path, monkeypatch: 
     age(folder / "prices-2020.csv", 9000)  # touched
     second = look(folder, first)
     assert (second.versions, "1 read" in second.sentences[0]) == (first.versions, True)
-    monkeypatch.setattr(file_watch, "sums_by_year", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(watch, "sums_by_year", lambda *_: pytest.fail("read again"))
     third = look(folder, second)
     assert (third.versions, third.files) == (second.versions, second.files)
     assert third.sentences == [
@@ -177,7 +177,7 @@ def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(f
 
 
 def test_many_new_files_are_read_over_several_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "READ_SECONDS", -1.0)
+    monkeypatch.setattr(watch, "READ_SECONDS", -1.0)
     first = look(folder)
     assert first.sentences[1] == "raw_prices waits: prices-2016.csv and those after it are read at the next look."
     monkeypatch.undo()

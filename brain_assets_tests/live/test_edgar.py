@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
-from brain_assets.market.edgar import MAX_ATTEMPTS, SECONDS_BETWEEN, EdgarFundamentals
+from brain_assets.live.edgar import MAX_ATTEMPTS, SECONDS_BETWEEN, EdgarFundamentals
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 
 IDENTITY = "Jane Doe jane@example.org"

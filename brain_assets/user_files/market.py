@@ -23,11 +23,12 @@ import pandas as pd
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
-from brain_assets.market.file_watch import complete_year, observe_files
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL, Rule
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
+from brain_assets.settings import Settings
+from brain_assets.user_files.watch import complete_year, observe_files
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
@@ -153,6 +154,13 @@ class FilesMarket:
                 f"columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
+
+
+def open_market(settings: Settings) -> FilesMarket:
+    """Open the market of some settings; nothing is read."""
+    if settings.files_dir is None:
+        raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
+    return FilesMarket(settings.files_dir, settings.symbols)
 
 
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:

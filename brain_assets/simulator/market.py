@@ -27,7 +27,7 @@ symbols become normal scores z, past scores count with them as long as the signa
 
 is the true conditional expectation of the week's log return. k is solved for every week, from the variances known
 at its decision, such that the expected rank correlation of the drift with the week's return is the stated strength
-(`brain_assets.market.injected_signal` has the formula). What is not exact: the noise of a week is taken as t with a
+(`brain_assets.simulator.injected_signal` has the formula). What is not exact: the noise of a week is taken as t with a
 fixed number of degrees, and a forecaster that knew volatilities too could rank by expected *rank* and gain a little.
 With a strength of zero, log prices are a martingale (so prices grow by half their variance).
 
@@ -49,10 +49,11 @@ from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import sessions_between, years_of
-from brain_assets.market.injected_signal import InjectedSignal
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.market.simulated import ORIGIN_YEAR, Recipe, draw_filings, draw_news, listed_sessions, simulate
+from brain_assets.settings import Settings
+from brain_assets.simulator.injected_signal import InjectedSignal
+from brain_assets.simulator.simulated import ORIGIN_YEAR, Recipe, draw_filings, draw_news, listed_sessions, simulate
 
 N_SYMBOLS = 20
 
@@ -66,7 +67,7 @@ class SimulatorMarket:
         Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
     seed : int
     signal, channel, half_life_weeks
-        The signal's strength and the rest of `brain_assets.market.injected_signal.InjectedSignal`.
+        The signal's strength and the rest of `brain_assets.simulator.injected_signal.InjectedSignal`.
     listed_share, delisted_share : float
         Probabilities, in [0, 1], that a symbol is listed later than the first session, and that it is delisted.
     """
@@ -162,3 +163,8 @@ class SimulatorMarket:
         return pd.DataFrame({name: values.astype("datetime64[us]") for name, values in days.items()}).assign(
             symbol=names
         )
+
+
+def open_market(settings: Settings) -> SimulatorMarket:
+    """Open the market of some settings, whatever the order of their symbols."""
+    return SimulatorMarket(tuple(sorted(settings.symbols)))

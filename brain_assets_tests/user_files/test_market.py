@@ -16,8 +16,8 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
+from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")

@@ -27,6 +27,7 @@ from typing import Any
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
+from brain_assets.live.edgar import EdgarFundamentals
 from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import (
     NEW_YORK,
@@ -35,11 +36,11 @@ from brain_assets.market.calendar import (
     sessions_between,
     utc_now,
 )
-from brain_assets.market.edgar import EdgarFundamentals
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
 from brain_assets.retry import RetryPolicy, TransientError, retry
+from brain_assets.settings import Settings
 
 # fmt: off
 DEFAULT_SYMBOLS = (
@@ -180,6 +181,12 @@ class LiveMarket:
         if self._edgar is None:
             self._edgar = EdgarFundamentals(self._edgar_identity)
         return self._edgar.fundamentals(self.symbols, start, end)
+
+
+def open_market(settings: Settings) -> LiveMarket:
+    """Open the market of some settings; without the network."""
+    symbols = settings.symbols or DEFAULT_SYMBOLS
+    return LiveMarket(symbols, files_dir=settings.files_dir, edgar_identity=settings.edgar_identity)
 
 
 @dataclass

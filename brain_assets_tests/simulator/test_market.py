@@ -17,10 +17,10 @@ from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
-from brain_assets.market.simulated import N_SECTORS
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.simulator.simulated import N_SECTORS
 
 N_MANY = 60
 MANY = tuple(f"S{i:02d}" for i in range(N_MANY))

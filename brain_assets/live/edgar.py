@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.company_facts import quarterly_ratios
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry

@@ -1,4 +1,4 @@
-"""Prices, news and filings of the simulated market; `brain_assets.market.simulator` tells what they are.
+"""Prices, news and filings of the simulated market; `brain_assets.simulator.market` tells what they are.
 
 Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market, the sectors, then each symbol's own.
 """
@@ -12,10 +12,10 @@ import numpy as np
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.market.calendar import iso_week_numbers, sessions_between, years_of
-from brain_assets.market.injected_signal import InjectedSignal, solve_scale, symbol_pairs
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
+from brain_assets.simulator.injected_signal import InjectedSignal, solve_scale, symbol_pairs
 
 ORIGIN_YEAR = 1990
 """The first simulated year: prices start at 100 dollars on its first session."""

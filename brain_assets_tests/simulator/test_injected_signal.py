@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, t
 
-from brain_assets.market.injected_signal import PAIR_DEGREES, solve_scale, symbol_pairs
+from brain_assets.simulator.injected_signal import PAIR_DEGREES, solve_scale, symbol_pairs
 
 
 @pytest.mark.parametrize("s", [0.05, 0.15, 0.6])
