@@ -98,6 +98,10 @@ class OptionalFiles:
         inside = (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
         return self.rows[inside & self.rows["symbol"].isin(self.symbols)] if self.symbols else self.rows[inside]
 
+    def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the same as a validated table."""
+        return self.schema.validate(self.select(start, end)[list(self.schema.names)], str(self.folder))
+
     def sourced(self, table: pd.DataFrame, universe: Sequence[str]) -> SourcedTable:
         """Put the source beside a table, and name the symbols of a universe that no file names, if there are files."""
         found = set(self.rows["symbol"]) if self.found()[1] else set(universe)

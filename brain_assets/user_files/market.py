@@ -15,6 +15,7 @@ Rerun behaviour: an instance reads the files once and keeps the tables; later ch
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from brain_assets.market.base import FileState, Observation, ScoreHeadlines, Sou
 from brain_assets.market.calendar import utc_now
 from brain_assets.market.headlines import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL, Rule
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
 from brain_assets.settings import Settings
 from brain_assets.user_files.watch import complete_year, observe_files
@@ -34,9 +35,16 @@ MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
 
 PATTERNS = ("prices*.csv", "prices*.parquet")
-FUNDAMENTAL_PATTERNS = ("fundamentals*.csv", "fundamentals*.parquet")
 
-_PRICES = list(PRICE_FIELDS[:-1])
+
+def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
+    rows = read_files(paths, PRICE_TABLE.types)
+    refuse_broken(rows, [SYMBOL.rule])
+    refuse_duplicates(rows, PRICE_TABLE.order)
+    rules = (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules)
+    refuse_broken(rows[_is_known(rows)], rules)
+    return rows
 
 
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
@@ -47,18 +55,22 @@ def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     return rows
 
 
+class PriceFiles(OptionalFiles):
+    """Daily bars from CSV and Parquet files."""
+
+    schema = PRICE_TABLE
+    sorts: ClassVar = {"bars": (PATTERNS, read_price_files)}
+
+
 class FundamentalFiles(OptionalFiles):
-    """Quarterly ratios from CSV and Parquet files; see `OptionalFiles`."""
+    """Quarterly ratios from CSV and Parquet files; each is known once its filing day is over."""
 
     schema = FUNDAMENTAL_TABLE
-    sorts: ClassVar = {"ratios": (FUNDAMENTAL_PATTERNS, read_fundamental_files)}
+    sorts: ClassVar = {"ratios": (("fundamentals*.csv", "fundamentals*.parquet"), read_fundamental_files)}
 
-    def fundamentals(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the ratios filed from `start` up to but not including `end`; without rows if there is no file.
 
-        A row is known once its filing day is over. Raises as `FilesMarket.prices`.
-        """
-        return FUNDAMENTAL_TABLE.validate(self.select(start, end)[list(FUNDAMENTAL_TABLE.names)], str(self.folder))
+WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
+"""Raw table -> its files."""
 
 
 class FilesMarket:
@@ -80,25 +92,23 @@ class FilesMarket:
     def __init__(
         self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
     ) -> None:
-        self.folder = folder
-        self.symbols = symbols
-        self.clock = clock
-        self._last_date: datetime.date | None = None
-        self._table: pd.DataFrame | None = None
-        self._news = NewsFiles(folder, symbols)
-        self._fundamentals = FundamentalFiles(folder, symbols)
+        self.folder, self.symbols, self.clock = folder, symbols, clock
+        self._news, self._fundamentals = NewsFiles(folder, symbols), FundamentalFiles(folder, symbols)
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
         Reads only dates, once; those of all symbols count. Raises as `prices`.
         """
-        if self._last_date is None:
-            days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
-            if days.empty:
-                raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-            self._last_date = days.max().date()
         return complete_year(self._last_date, self.clock())
+
+    @cached_property
+    def _last_date(self) -> datetime.date:
+        days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
+        if days.empty:
+            raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
+        last: datetime.date = days.max().date()
+        return last
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
@@ -113,9 +123,8 @@ class FilesMarket:
         MarketError
             No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
         """
-        table = self._bars()
-        dates = table["date"]
-        chosen = table[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
+        dates = self._bars["date"]
+        chosen = self._bars[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
         if chosen.empty:
             raise EmptyResponseError(
                 f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
@@ -125,26 +134,41 @@ class FilesMarket:
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.headlines.NewsFiles.news_sentiment`."""
-        return self._news.sourced(self._news.news_sentiment(start, end, score), self._universe(self._news))
+        return self._sourced(self._news, self._news.news_sentiment(start, end, score))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        """Give the quarterly ratios filed in a range; see `FundamentalFiles.fundamentals`."""
-        return self._fundamentals.sourced(
-            self._fundamentals.fundamentals(start, end), self._universe(self._fundamentals)
-        )
+        """Give the quarterly ratios filed in a range. Raises as `prices`."""
+        return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
 
     def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
         """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
         return observe_files(self.folder, WATCHED, years, files, now)
 
-    def _universe(self, files: OptionalFiles) -> Sequence[str]:
-        """Give the symbols that files may be silent on; without a choice, those with prices."""
-        return sorted(self.symbols or (self._bars()["symbol"].unique() if files.found()[1] else ()))
+    def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
+        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
+        universe = self.symbols or (self._bars["symbol"].unique() if files.found()[1] else ())
+        return files.sourced(table, sorted(universe))
 
+    @cached_property
     def _bars(self) -> pd.DataFrame:
-        if self._table is None:
-            self._table = _chosen(read_price_files(self._paths()), self.symbols, self.folder)
-        return self._table
+        """Every known bar of the chosen symbols, each of which must have enough of them."""
+        rows = read_price_files(self._paths())
+        unknown = sorted(set(self.symbols) - set(rows["symbol"]))
+        if unknown:
+            raise UnknownSymbolError(
+                f"{self.folder}: expected symbols that are in the files, got {', '.join(unknown)}, which are not; "
+                "correct or remove them, or add their data."
+            )
+        rows = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
+        known = _is_known(rows)
+        n_bars = known.groupby(rows["symbol"]).sum()
+        short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
+        if short or rows.empty:
+            raise TableError(
+                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
+                f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
+            )
+        return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, PATTERNS, "price")
@@ -163,46 +187,5 @@ def open_market(settings: Settings) -> FilesMarket:
     return FilesMarket(settings.files_dir, settings.symbols)
 
 
-def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
-    rows = read_files(paths, PRICE_TABLE.types)
-    refuse_broken(rows, [SYMBOL.rule])
-    refuse_duplicates(rows, PRICE_TABLE.order)
-    bars = rows[rows[_PRICES].notna().any(axis=1)]
-    refuse_broken(bars, (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules))
-    return rows
-
-
-class PriceFiles(OptionalFiles):
-    """Daily bars from CSV and Parquet files; see `OptionalFiles`."""
-
-    schema = PRICE_TABLE
-    sorts: ClassVar = {"bars": (PATTERNS, read_price_files)}
-
-
-WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
-"""Raw table -> its files."""
-
-
-def _chosen(rows: pd.DataFrame, symbols: tuple[str, ...], folder: Path) -> pd.DataFrame:
-    """Keep the known bars of the chosen symbols, each of which must have enough of them."""
-    unknown = sorted(set(symbols) - set(rows["symbol"]))
-    if unknown:
-        raise UnknownSymbolError(
-            f"{folder}: expected symbols that are in the files, got {', '.join(unknown)}, which are not; "
-            "correct or remove them, or add their data."
-        )
-    rows = rows[rows["symbol"].isin(symbols)] if symbols else rows
-    known = rows[_PRICES].notna().any(axis=1)
-    n_bars = known.groupby(rows["symbol"]).sum()
-    blank = rows["symbol"].isin(n_bars.index[n_bars == 0])
-    if blank.any():
-        got = f"{rows['symbol'][blank].iloc[0]} as an all-NaN symbol"
-        refuse_broken(rows, [Rule("close", "a price in some row of each symbol", lambda _: ~blank, got=got)])
-    short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
-    if short or rows.empty:
-        raise TableError(
-            f"{folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
-            f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
-        )
-    return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(folder))
+def _is_known(rows: pd.DataFrame) -> pd.Series:
+    return rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1)

@@ -250,19 +250,11 @@ def test_duplicate_row_across_files(tmp_path):
     assert "(the first: prices-a.csv, line 41)" in message
 
 
-def test_a_symbol_without_any_price(tmp_path):
-    blank = bars("BBB").assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan)
-    write_csv(tmp_path, pd.concat([bars("AAA"), blank]))
-    message = refusal(tmp_path)
-    assert message.startswith("prices.csv, line 72, column close: expected a price in some row of each symbol, got BBB")
-    assert "all-NaN symbol" in message
-    assert set(prices(tmp_path, "AAA")["symbol"]) == {"AAA"}  # not asked for: no matter
-
-
 def test_too_little_history(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1)]))
+    blank = bars("DDD").assign(**dict.fromkeys(PRICES, np.nan))
+    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1), blank]))
     message = refusal(tmp_path)
-    assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1); remove the symbols" in message
+    assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1), DDD (0); remove the symbols" in message
     assert len(prices(tmp_path, "AAA")) == MIN_HISTORY_SESSIONS
 
 
@@ -323,7 +315,7 @@ def write_fundamentals(folder, *lines, name="fundamentals.csv"):
 
 
 def fundamentals(folder, *symbols):
-    return FundamentalFiles(folder, symbols).fundamentals(FIRST, LAST)
+    return FundamentalFiles(folder, symbols).table(FIRST, LAST)
 
 
 def fundamental_refusal(folder, error=TableError):
@@ -354,9 +346,9 @@ def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
     write_fundamentals(tmp_path, *FILINGS)
     files = FundamentalFiles(tmp_path)
     # the end of February to the end of May: a quarter that ended before counts if it was filed then, and only then
-    chosen = files.fundamentals(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
+    chosen = files.table(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
     pd.testing.assert_frame_equal(chosen, ratios(FILINGS[2]))
-    assert len(files.fundamentals(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
+    assert len(files.table(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
     assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
 
 
