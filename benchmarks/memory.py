@@ -24,7 +24,7 @@ def measure() -> float:
 
 def make(folder: Path) -> None:
     """Write fifteen years of bars, as the asset raw_prices leaves them."""
-    from brain_assets.market.simulator import SimulatorMarket
+    from brain_assets.simulator.market import SimulatorMarket
     from brain_assets.store.tables import ParquetTableStore
 
     market = SimulatorMarket(tuple(f"S{i:03d}" for i in range(N_SYMBOLS)))
@@ -60,8 +60,8 @@ def run(folder: Path) -> float:
     from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import PRICE_TABLE
-    from brain_assets.market.simulator import SimulatorMarket
     from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.simulator.market import SimulatorMarket
     from brain_assets.store.tables import ParquetTableStore
 
     config = LstmConfig()

@@ -18,7 +18,7 @@ from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 
 N_SYMBOLS = 23
 DAYS = datetime.date(2010, 1, 1), datetime.date(2020, 1, 1)

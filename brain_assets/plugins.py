@@ -34,12 +34,7 @@ class Plugin:
 
 
 CORE = Plugin(
-    markets={
-        "live": "brain_assets.market.registry:live",
-        "sample": "brain_assets.market.registry:sample",
-        "files": "brain_assets.market.registry:files",
-        "simulator": "brain_assets.market.registry:simulator",
-    },
+    markets={"sample": "brain_assets.market.sample:open_market"},
     commands={
         "sync": "brain_assets.cli_sync:sync",
         "prove": "brain_assets.cli_prove:prove",

@@ -27,7 +27,7 @@ LAYERS = (
     "store",
     "forecasting",
     "portfolio main_versions.training",
-    "results proofs alerts",
+    "results proofs alerts live simulator user_files",
     "graph",
     "terminal definitions cli_* main_versions",
     "cli",
@@ -36,6 +36,9 @@ LAYERS = (
 
 WINGS = {
     "adopt": "graph.adopt",
+    "live": "live",
+    "simulator": "simulator",
+    "user_files": "user_files",
     "alerts": "alerts",
     "cluster": "graph.cluster* graph.spread",
     "main_versions": "main_versions",

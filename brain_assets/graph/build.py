@@ -110,7 +110,7 @@ def _automation(project: Project) -> dg.Definitions:
         asset_checks=[check],
         schedules=[freshness_schedule(check)],
         sensors=[
-            new_data_sensor(project.settings, project.years, raw),
+            new_data_sensor(project.years, raw),
             downstream,
             failure_sensor(project.settings),
         ],

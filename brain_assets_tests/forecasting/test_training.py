@@ -70,7 +70,7 @@ from pathlib import Path
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import CUTOFF, TINY
 market, days = SimulatorMarket(("A", "B", "C"), seed=3), (datetime.date(2017, 1, 1), datetime.date(2020, 1, 1))

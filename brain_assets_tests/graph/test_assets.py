@@ -19,11 +19,11 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from brain_assets.errors import ConfigError, SnapshotError
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.registry import families_of
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO

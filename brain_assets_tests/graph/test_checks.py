@@ -12,7 +12,7 @@ import pytest
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECASTER_CHECKS, POLICY_CHECKS, PRICE_CHECKS
 from brain_assets.graph.status import State, StatusReader
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, run_year, world
@@ -111,7 +111,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
 
 @pytest.mark.slow
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
-    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, planted="news")
+    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, channel="news")
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     resources = world(strong, tmp_path / "models", tables)
     run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})

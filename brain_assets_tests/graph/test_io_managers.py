@@ -17,8 +17,8 @@ from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import StoredSnapshots
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.backfills import REPOSITORY

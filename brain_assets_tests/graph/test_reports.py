@@ -11,9 +11,9 @@ import pytest
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.pictures import chart_picture
 from brain_assets.graph.resources import build_resources
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.charts import report_charts
 from brain_assets.portfolio.trials import Trial, record_trial
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brain_assets.market.files import FilesMarket
-from brain_assets.market.live import LiveMarket
+from brain_assets.live.market import LiveMarket
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
+from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.graph.worlds import metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 

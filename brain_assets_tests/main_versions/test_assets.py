@@ -11,7 +11,7 @@ import torch
 from brain_assets.errors import ConfigError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore

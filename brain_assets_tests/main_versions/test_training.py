@@ -16,8 +16,8 @@ from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.main_versions.training import held_out_weeks, score_version, split_weeks, train_version, version_of
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP

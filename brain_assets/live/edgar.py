@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.company_facts import quarterly_ratios
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
@@ -44,12 +44,35 @@ MAX_ATTEMPTS = 6
 
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
 
-PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+PASSING_STATUS = frozenset({408, 500, 502, 503, 504})
 """What may be over at the next attempt."""
 
 _IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
 _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
 _TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
+
+
+class Pace:
+    """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
+
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.sleep, self._clock = sleep, clock
+        self._lock, self._next = threading.Lock(), float("-inf")
+
+    def wait(self) -> None:
+        """Return when it is this request's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + SECONDS_BETWEEN
+        if turn > now:
+            self.sleep(turn - now)
+
+
+PACE = Pace()
+"""Of all that this process asks."""
 
 
 class EdgarFundamentals:
@@ -61,8 +84,7 @@ class EdgarFundamentals:
         Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
     tickers_url, facts_url : str, optional
         Addresses of the table of tickers and of a company's facts, with ``{cik:010d}`` where its number goes.
-    sleep, clock : callable, optional
-        Waits for so many seconds; gives seconds. An instance with its own keeps its own pace.
+    pace : Pace, optional
 
     Raises
     ------
@@ -71,23 +93,14 @@ class EdgarFundamentals:
     """
 
     def __init__(
-        self,
-        identity: str,
-        *,
-        tickers_url: str = TICKERS_URL,
-        facts_url: str = FACTS_URL,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        self, identity: str, *, tickers_url: str = TICKERS_URL, facts_url: str = FACTS_URL, pace: Pace = PACE
     ) -> None:
         if not _IDENTITY.fullmatch(identity):
             raise SettingsError(
                 "BRAIN_EDGAR_IDENTITY: expected your name and e-mail address, as in 'Jane Doe jane@example.org', in "
                 f"plain ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
             )
-        self._identity = identity
-        self._tickers_url, self._facts_url, self._sleep = tickers_url, facts_url, sleep
-        shared = sleep is time.sleep and clock is time.monotonic
-        self._pace = _PROCESS_PACE if shared else _Pace(sleep, clock)
+        self._identity, self._tickers_url, self._facts_url, self._pace = identity, tickers_url, facts_url, pace
         self._ciks: dict[str, int] | None = None
         self._rows: dict[str, pd.DataFrame] = {}
 
@@ -111,18 +124,14 @@ class EdgarFundamentals:
             It could not be reached, refuses to answer, or answered with something else; names the symbol and the
             address. Nothing partial is returned.
         """
-        asked = f"EDGAR, filings from {start} to {end} (exclusive)"
-        if start >= end:
-            raise MarketError(f"{asked}: expected a range of at least a day, got none; put an earlier day first.")
         symbols = tuple(dict.fromkeys(symbols))
         if any(symbol not in self._rows for symbol in symbols):
             self._ask_for(symbols)
-        parts = [rows for symbol in symbols if not (rows := self._rows[symbol]).empty]
-        table = pd.concat(parts, ignore_index=True) if parts else FUNDAMENTAL_TABLE.empty()
-        filed = table["filed"]
-        table = table[(filed >= pd.Timestamp(start)) & (filed < pd.Timestamp(end))]
+        table = pd.concat([FUNDAMENTAL_TABLE.empty(), *(self._rows[symbol] for symbol in symbols)], ignore_index=True)
+        table = table[(table["filed"] >= pd.Timestamp(start)) & (table["filed"] < pd.Timestamp(end))]
+        table = FUNDAMENTAL_TABLE.validate(table, f"EDGAR, filings from {start} to {end} (exclusive)")
         silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
-        return SourcedTable(FUNDAMENTAL_TABLE.validate(table, asked), "SEC EDGAR company facts", silent)
+        return SourcedTable(table, "SEC EDGAR company facts", silent)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""
@@ -131,49 +140,52 @@ class EdgarFundamentals:
         headers = {"User-Agent": self._identity, "Accept-Encoding": "gzip, deflate"}
         with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
             if self._ciks is None:
-                self._ciks = self._ask_for_numbers(client)
+                place = f"EDGAR, ticker table ({self._tickers_url})"
+                table = self._get(client, self._tickers_url, place)
+                if table is None:
+                    raise MarketError(_gone(place, "404 Not Found"))
+                self._ciks = _company_numbers(table, place)
             for position, symbol in enumerate(symbols, start=1):
                 if symbol not in self._rows:
                     report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
                     self._rows[symbol] = self._rows_of(client, symbol, self._ciks.get(_as_edgar_writes(symbol)))
 
-    def _ask_for_numbers(self, client: "httpx2.Client") -> dict[str, int]:
-        """Give the company number of every ticker in EDGAR's table."""
-        place = f"EDGAR, ticker table ({self._tickers_url})"
-        response = self._get(client, self._tickers_url, place)
-        if response.status_code == 404:
-            raise MarketError(_unexpected_status(place, response))
-        return _company_numbers(_parsed(response, place), place)
-
     def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
-        """Give all rows of a company; none if EDGAR has no number for it, or no figures."""
-        if cik is None:
+        """Give all rows of a company; none if EDGAR has no number for it, or no figures: a fund, for example."""
+        url = self._facts_url.format(cik=cik or 0)
+        facts = self._get(client, url, f"EDGAR, {symbol} ({url})") if cik is not None else None
+        if facts is None:
             return FUNDAMENTAL_TABLE.empty()
-        url = self._facts_url.format(cik=cik)
-        place = f"EDGAR, {symbol} ({url})"
-        response = self._get(client, url, place)
-        if response.status_code == 404:  # a fund, for example: it files, but no figures
-            return FUNDAMENTAL_TABLE.empty()
-        facts = _parsed(response, place)
         try:
             return quarterly_ratios(facts, symbol)
         except MarketError as error:
             raise MarketError(f"{url}: {error}") from error
 
-    def _get(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
-        """Ask until there is an answer, 200 or 404, a bounded number of times."""
+    def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
+        """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""
         try:
-            return retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._sleep)
-        except _PassingError as error:
-            if error.limits:
-                raise RateLimitedError(
-                    f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
-                    "again, with nothing else at this network's address asking the SEC."
-                ) from error
+            response = retry(
+                lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._pace.sleep
+            )
+        except _LimitedError as error:
+            raise RateLimitedError(
+                f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
+                "again, with nothing else at this network's address asking the SEC."
+            ) from error
+        except TransientError as error:
             raise MarketError(
                 f"{place}: expected an answer, got none ({error}) in {MAX_ATTEMPTS} attempts; check the connection and "
                 "whether the SEC's site is up, then run again."
             ) from error
+        if response.status_code == 404:
+            return None
+        try:
+            parsed = response.json()
+        except ValueError:
+            raise MarketError(_unlike(place, "JSON", response.text)) from None
+        if not isinstance(parsed, Mapping):
+            raise MarketError(_unlike(place, "a JSON object", parsed))
+        return parsed
 
     def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
         """Ask once, when it is time; give an answer of 200 or 404."""
@@ -182,65 +194,29 @@ class EdgarFundamentals:
         self._pace.wait()
         try:
             response = client.get(url)
-        except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL) as error:
-            raise MarketError(f"{place}: expected an address that can be asked, got: {error}; correct it.") from error
-        except httpx2.TimeoutException:
-            raise _PassingError(f"no answer within {TIMEOUT_SECONDS:.0f} s") from None
-        except httpx2.RequestError as error:  # the network, or half an answer
-            raise _PassingError(f"the connection failed: {error or type(error).__name__}") from error
+        except httpx2.RequestError as error:  # the network, silence, or half an answer
+            raise TransientError(f"the connection failed: {error or type(error).__name__}") from error
         if response.status_code in (200, 404):
             return response
-        status = _status(response)
-        page = response.text.lower()
-        limits = response.status_code == 429 or (
-            response.status_code == 403 and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
-        )
-        if limits or response.status_code in PASSING_STATUS:
-            raise _PassingError(status, limits=limits, wait=parse_retry_after(response.headers.get("Retry-After")))
-        if response.status_code == 403:
+        status, page = f"{response.status_code} {response.reason_phrase}".strip(), response.text.lower()
+        wait = parse_retry_after(response.headers.get("Retry-After"))
+        shown = status if wait is None else f"{status}, Retry-After {wait:.0f} s"
+        forbidden = response.status_code == 403
+        too_often = forbidden and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
+        if response.status_code == 429 or too_often:
+            raise _LimitedError(shown, wait)
+        if response.status_code in PASSING_STATUS:
+            raise TransientError(shown, wait)
+        if forbidden:
             raise MarketError(
                 f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
                 "does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
             )
-        raise MarketError(_unexpected_status(place, response))
+        raise MarketError(_gone(place, status))
 
 
-class _Pace:
-    """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
-
-    def __init__(self, sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
-        self._sleep, self._clock = sleep, clock
-        self._lock, self._next = threading.Lock(), float("-inf")
-
-    def wait(self) -> None:
-        """Return when it is this request's turn."""
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + SECONDS_BETWEEN
-        if turn > now:
-            self._sleep(turn - now)
-
-
-_PROCESS_PACE = _Pace(time.sleep, time.monotonic)
-
-
-class _PassingError(TransientError):
-    """No answer that counts; it `limits` the rate, or something else may be over at the next attempt."""
-
-    def __init__(self, reason: str, *, limits: bool = False, wait: float | None = None) -> None:
-        super().__init__(reason if wait is None else f"{reason}, Retry-After {wait:.0f} s", wait)
-        self.limits = limits
-
-
-def _parsed(response: "httpx2.Response", place: str) -> Mapping[str, Any]:
-    try:
-        parsed = response.json()
-    except ValueError:
-        raise MarketError(_unlike(place, "JSON", response.text)) from None
-    if not isinstance(parsed, Mapping):
-        raise MarketError(_unlike(place, "a JSON object", parsed))
-    return parsed
+class _LimitedError(TransientError):
+    """The SEC limits the rate."""
 
 
 def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
@@ -248,7 +224,7 @@ def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for row in table.values():
         ticker, cik = (row.get("ticker"), row.get("cik_str")) if isinstance(row, Mapping) else (None, None)
-        if not isinstance(ticker, str) or isinstance(cik, bool) or not isinstance(cik, int):
+        if not isinstance(ticker, str) or type(cik) is not int:
             raise MarketError(_unlike(place, "rows with a ticker and a cik_str", row))
         numbers.setdefault(_as_edgar_writes(ticker), cik)
     return numbers
@@ -259,12 +235,8 @@ def _as_edgar_writes(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-").replace("/", "-")
 
 
-def _status(response: "httpx2.Response") -> str:
-    return f"{response.status_code} {response.reason_phrase}".strip()
-
-
-def _unexpected_status(place: str, response: "httpx2.Response") -> str:
-    return f"{place}: expected an answer, got {_status(response)}; check that EDGAR still has this address."
+def _gone(place: str, status: str) -> str:
+    return f"{place}: expected an answer, got {status}; check that EDGAR still has this address."
 
 
 def _unlike(place: str, expected: str, got: object) -> str:

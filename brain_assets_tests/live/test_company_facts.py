@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import MarketError
-from brain_assets.market.company_facts import quarterly_ratios
+from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 from brain_assets_tests.backfills import REPOSITORY
 

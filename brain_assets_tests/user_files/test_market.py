@@ -16,8 +16,8 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.files import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
+from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
 REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -147,11 +147,6 @@ def test_symbols_are_chosen_by_name(tmp_path):
     assert "expected symbols that are in the files, got XXX, ZZZ, which are not" in message
 
 
-def test_a_symbol_may_be_called_like_a_missing_value(tmp_path):
-    write_csv(tmp_path, bars("NA"))
-    assert set(prices(tmp_path)["symbol"]) == {"NA"}
-
-
 def test_files_are_read_once(tmp_path):
     write_csv(tmp_path, bars())
     market = FilesMarket(tmp_path)
@@ -197,21 +192,17 @@ def test_missing_column(tmp_path, suffix):
         FilesMarket(tmp_path).last_complete_year()
 
 
-def test_an_empty_file_has_no_columns(tmp_path):
-    (tmp_path / "prices.csv").write_text("")
-    assert "prices.csv: expected the columns" in refusal(tmp_path)
-
-
 PRICES = ("open", "high", "low", "close")
 SPOILED = [
     *((5, column, "abc", "expected a number, got abc;") for column in (*PRICES, "volume")),
-    (4, "symbol", "", "expected a bare symbol, got nothing;"),
+    (4, "symbol", "", "expected a name without blanks around it, got nothing;"),
     (3, "date", "", "expected a day as YYYY-MM-DD, got nothing;"),
-    *((9, column, "-3.5", "expected a price > 0, got -3.5;") for column in PRICES),
-    *((9, column, "0", "expected a price > 0, got 0.0;") for column in PRICES),
-    (9, "volume", "-1", "expected a number >= 0, got -1.0;"),
-    *((6, column, "", "expected a number, since the row has a price, got nothing;") for column in ("open", "volume")),
-    *((6, column, "inf", "expected a number, since the row has a price, got inf;") for column in ("open", "volume")),
+    *((9, column, "-3.5", "expected a finite price > 0, got -3.5;") for column in PRICES),
+    *((9, column, "0", "expected a finite price > 0, got 0.0;") for column in PRICES),
+    (9, "volume", "-1", "expected a finite number >= 0, got -1.0;"),
+    (6, "open", "", "expected a finite price > 0, got nothing;"),
+    (6, "volume", "", "expected a finite number >= 0, got nothing;"),
+    (6, "open", "inf", "expected a finite price > 0, got inf;"),
     (2, "high", "9.5", "expected at least the row's low, got 9.5;"),  # 9.75
     (2, "open", "9.7", "expected a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
     (2, "close", "10.8", "expected a price between the row's low and high, got 10.8"),
@@ -250,15 +241,6 @@ def test_open_and_close_may_be_off_by_rounding(tmp_path):
     assert prices(tmp_path).loc[0, ["open", "close"]].tolist() == [9.741, 10.76]
 
 
-def test_duplicate_row_within_a_file(tmp_path):
-    frame = bars()
-    write_csv(tmp_path, pd.concat([frame[:10], frame[3:4], frame[10:]]))
-    assert refusal(tmp_path) == (
-        "prices.csv, line 12, columns date and symbol: expected one row a date and symbol, got a second for 2020-01-07 "
-        "AAA (the first: prices.csv, line 5); remove one of them."
-    )
-
-
 def test_duplicate_row_across_files(tmp_path):
     frame = bars()
     write_csv(tmp_path, frame[:40], "prices-a.csv")
@@ -268,27 +250,12 @@ def test_duplicate_row_across_files(tmp_path):
     assert "(the first: prices-a.csv, line 41)" in message
 
 
-def test_a_symbol_without_any_price(tmp_path):
-    blank = bars("BBB").assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan)
-    write_csv(tmp_path, pd.concat([bars("AAA"), blank]))
-    message = refusal(tmp_path)
-    assert message.startswith("prices.csv, line 72, column close: expected a price in some row of each symbol, got BBB")
-    assert "all-NaN symbol" in message
-    assert set(prices(tmp_path, "AAA")["symbol"]) == {"AAA"}  # not asked for: no matter
-
-
 def test_too_little_history(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1)]))
+    blank = bars("DDD").assign(**dict.fromkeys(PRICES, np.nan))
+    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1), blank]))
     message = refusal(tmp_path)
-    assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1); remove the symbols" in message
+    assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1), DDD (0); remove the symbols" in message
     assert len(prices(tmp_path, "AAA")) == MIN_HISTORY_SESSIONS
-
-
-def test_history_counts_known_bars_only(tmp_path):
-    write_csv(tmp_path, bars("AAA", 66))
-    for column in ("open", "high", "low", "close"):
-        spoil(tmp_path, 12, column, "")
-    assert "AAA (65)" in refusal(tmp_path)
 
 
 def test_a_range_without_bars_says_what_there_is(tmp_path):
@@ -329,13 +296,6 @@ def test_parquet_numbers_as_text(tmp_path):
     assert "prices.parquet, column close: expected numbers, got large_string;" in refusal(tmp_path)
 
 
-def test_parquet_rows_are_counted_from_one(tmp_path):
-    frame = bars()
-    frame.loc[4, "low"] = -1.0
-    frame.to_parquet(tmp_path / "prices.parquet")
-    assert refusal(tmp_path).startswith("prices.parquet, row 5, column low: expected a price > 0, got -1.0;")
-
-
 # News and fundamentals beside the prices
 
 
@@ -355,7 +315,7 @@ def write_fundamentals(folder, *lines, name="fundamentals.csv"):
 
 
 def fundamentals(folder, *symbols):
-    return FundamentalFiles(folder, symbols).fundamentals(FIRST, LAST)
+    return FundamentalFiles(folder, symbols).table(FIRST, LAST)
 
 
 def fundamental_refusal(folder, error=TableError):
@@ -386,9 +346,9 @@ def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
     write_fundamentals(tmp_path, *FILINGS)
     files = FundamentalFiles(tmp_path)
     # the end of February to the end of May: a quarter that ended before counts if it was filed then, and only then
-    chosen = files.fundamentals(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
+    chosen = files.table(datetime.date(2020, 2, 4), datetime.date(2020, 6, 1))
     pd.testing.assert_frame_equal(chosen, ratios(FILINGS[2]))
-    assert len(files.fundamentals(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
+    assert len(files.table(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
     assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
 
 
@@ -409,9 +369,9 @@ def test_a_ratio_may_be_unknown(tmp_path):
     [
         ("2020-02-03,2019-12-31,AAA,abc,0,0,1,1", "line 6, column gross_margin: expected a number, got abc;"),
         ("2020-02-03,2019-12-31,CCC,inf,0,0,1,1", "line 6, column gross_margin: expected a finite number, or none"),
-        ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "line 6, column period_end: expected a day on or before that of"),
+        ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "line 6, column period_end: expected a day on or before the"),
         ("2020-02-03,,AAA,0,0,0,1,1", "line 6, column period_end: expected a day as YYYY-MM-DD, got nothing;"),
-        ("2020-02-03,2019-12-31,,0,0,0,1,1", "line 6, column symbol: expected a bare symbol, got nothing;"),
+        ("2020-02-03,2019-12-31,,0,0,0,1,1", "line 6, column symbol: expected a name without blanks around it"),
         (FILINGS[1], "line 6, columns filed, symbol and period_end: expected one row a filed, symbol and period_end, "
          "got a second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them."),
     ],
@@ -419,21 +379,6 @@ def test_a_ratio_may_be_unknown(tmp_path):
 def test_a_wrong_filing_is_named_by_file_line_and_column(tmp_path, line, message):
     write_fundamentals(tmp_path, *FILINGS, line)
     assert fundamental_refusal(tmp_path).startswith(f"fundamentals.csv, {message}")
-
-
-def test_a_missing_ratio_is_named(tmp_path):
-    ratios(*FILINGS).drop(columns="current_ratio").to_parquet(tmp_path / "fundamentals.parquet")
-    assert "(missing: current_ratio); rename or add them." in fundamental_refusal(tmp_path)
-
-
-def test_without_fundamentals_files_there_are_none(tmp_path):
-    for folder, source in (
-        (None, "none: BRAIN_FILES_DIR is not set"),
-        (tmp_path, "none: no fundamentals* file in BRAIN_FILES_DIR"),
-    ):
-        pd.testing.assert_frame_equal(fundamentals(folder), FUNDAMENTAL_TABLE.empty())
-        assert FundamentalFiles(folder).source == source
-    assert "expected a folder with data files, got no such folder" in fundamental_refusal(tmp_path / "no", MarketError)
 
 
 def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path):

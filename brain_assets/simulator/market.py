@@ -1,4 +1,4 @@
-"""Market `simulator`: a market made up from a seed, with a planted signal of known strength, or none.
+"""Market `simulator`: a market made up from a seed, with an injected signal of known strength, or none.
 
 The log price of symbol i of sector g moves on session t by an overnight part (last close to open) and an intraday part
 (open to close), each the sum of a market, a sector and an own part of the same shape:
@@ -19,22 +19,22 @@ The log price of symbol i of sector g moves on session t by an overnight part (l
   no news and no filing outside, and no sign before. Both are 0 unless asked for: a universe of a handful stays whole,
   and what a strategy earns is not mixed with what a delisting does.
 
-The planted signal. What is planted in is seen at the close before a week: minus the return over the last five sessions
-(`planted` = reversal), the news or a ratio as `brain_assets.market.signals` has them (news, net_margin, ...). Its ranks
-over the symbols become normal scores z, past scores count with them as long as the signal lives, and
+The injected signal is seen in one channel at the close before a week: minus the return over the last five sessions
+(reversal), the news or a ratio as `brain_assets.market.signals` has them (news, net_margin, ...). Its ranks over the
+symbols become normal scores z, past scores count with them as long as the signal lives, and
 
     drift[i] = k z[i],    spread evenly over the intraday parts of the week
 
 is the true conditional expectation of the week's log return. k is solved for every week, from the variances known
 at its decision, such that the expected rank correlation of the drift with the week's return is the stated strength
-(`brain_assets.market.planted` has the formula). What is not exact: the noise of a week is taken as t with a fixed
-number of degrees, and a forecaster that knew volatilities too could rank by expected *rank* and gain 1 % of it.
+(`brain_assets.simulator.injected_signal` has the formula). What is not exact: the noise of a week is taken as t with a
+fixed number of degrees, and a forecaster that knew volatilities too could rank by expected *rank* and gain a little.
 With a strength of zero, log prices are a martingale (so prices grow by half their variance).
 
 News: on a session, a symbol has some with probability 0.4, 1 + Poisson(1) articles, and a score that is normal with a
 standard deviation of 0.5, cut off at -1 and 1. Filings: every quarter, 30 to 59 days after its end; each ratio is its
-symbol's level plus an AR(1) of coefficient 0.8. Unless planted in, neither says anything about returns. Since levels
-stay, prices of a market with a ratio planted in drift far apart.
+symbol's level plus an AR(1) of coefficient 0.8. Unless they carry the signal, neither says anything about returns.
+Since levels stay, prices of a market whose signal is in a ratio drift far apart.
 
 Prices and news of every year are drawn from its own random streams, seeded by (seed, year), session by session, filings
 quarter by quarter from one: asking for a longer range never changes an earlier row.
@@ -45,21 +45,15 @@ import datetime
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray
+from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import sessions_between, years_of
-from brain_assets.market.planted import PlantedSignal
+from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
-from brain_assets.market.simulated import (
-    N_SECTORS,
-    ORIGIN_YEAR,
-    Recipe,
-    draw_filings,
-    draw_news,
-    listed_sessions,
-    simulate,
-)
+from brain_assets.settings import Settings
+from brain_assets.simulator.injected_signal import InjectedSignal
+from brain_assets.simulator.simulated import ORIGIN_YEAR, Recipe, draw_filings, draw_news, listed_sessions, simulate
 
 N_SYMBOLS = 20
 
@@ -72,16 +66,10 @@ class SimulatorMarket:
     symbols : tuple of str
         Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
     seed : int
-    signal, planted, half_life_weeks, change, change_date
-        The strength and the channel of the signal, and the rest of `brain_assets.market.planted.PlantedSignal`.
+    signal, channel, half_life_weeks
+        The signal's strength and the rest of `brain_assets.simulator.injected_signal.InjectedSignal`.
     listed_share, delisted_share : float
         Probabilities, in [0, 1], that a symbol is listed later than the first session, and that it is delisted.
-
-    Attributes
-    ----------
-    planted_signal : PlantedSignal
-    sectors : ndarray of int64, shape (n_assets,)
-        The sector of each symbol.
     """
 
     name = "simulator"
@@ -92,15 +80,12 @@ class SimulatorMarket:
         symbols: tuple[str, ...] = (),
         seed: int = 0,
         signal: float = 0.15,
-        planted: str = "reversal",
+        channel: str = "reversal",
         *,
         half_life_weeks: float = 0.0,
-        change: str | None = None,
-        change_date: datetime.date | None = None,
         listed_share: float = 0.0,
         delisted_share: float = 0.0,
     ) -> None:
-        self.planted_signal = PlantedSignal(planted, signal, half_life_weeks, change, change_date)
         for name, share in (("listed_share", listed_share), ("delisted_share", delisted_share)):
             if not 0 <= share <= 1:
                 raise MarketError(f"{name}: expected a share in [0, 1], got {share}; choose one.")
@@ -110,9 +95,8 @@ class SimulatorMarket:
                 "add symbols or set signal to 0."
             )
         self._symbols = symbols or tuple(f"SIM{i:02d}" for i in range(N_SYMBOLS))
-        self._seed = seed
-        self._recipe = Recipe(seed, len(self._symbols), self.planted_signal, listed_share, delisted_share)
-        self.sectors = np.arange(len(self._symbols)) % N_SECTORS
+        injected = InjectedSignal(channel, signal, half_life_weeks)
+        self._recipe = Recipe(seed, len(self._symbols), injected, listed_share, delisted_share)
 
     def last_complete_year(self) -> None:
         """Give None: there is every year that the clock has completed."""
@@ -127,59 +111,42 @@ class SimulatorMarket:
         made = simulate(self._recipe, end.year)
         inside = (made.sessions >= np.datetime64(start)) & (made.sessions < np.datetime64(end))
         session, asset = np.nonzero(made.listed & inside[:, None])
-        frame = pd.DataFrame(
-            {
-                "date": made.sessions[session].astype("datetime64[us]"),
-                "symbol": self._names(asset),
-                "open": made.opening[session, asset],
-                "high": made.high[session, asset],
-                "low": made.low[session, asset],
-                "close": made.close[session, asset],
-                "volume": made.volume[session, asset],
-            }
-        )
+        bars = made.values[session, asset]
+        frame = self._table(asset, date=made.sessions[session])
+        frame = frame.assign(**{name: bars[:, field] for field, name in enumerate(PRICE_FIELDS)})
         return PRICE_TABLE.validate(frame, f"simulator from {start} to {end}")
 
-    def news_sentiment(
-        self,
-        start: datetime.date,
-        end: datetime.date,
-        score: ScoreHeadlines,  # noqa: ARG002 - it makes scores itself
-    ) -> SourcedTable:
-        """Give the made-up scores; see `brain_assets.market.base.Market.news_sentiment`."""
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
+        """Give the made-up scores; nothing is left to `score`. See `brain_assets.market.base.Market.news_sentiment`."""
+        del score
         sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), end)
-        scores, n_articles = draw_news(self._seed, len(self._symbols), sessions)
+        scores, n_articles = draw_news(self._recipe.seed, len(self._symbols), sessions)
         there = (n_articles > 0) & listed_sessions(self._recipe, sessions)
         session, asset = np.nonzero(there & (sessions >= np.datetime64(start))[:, None])
-        frame = pd.DataFrame(
-            {
-                "date": sessions[session].astype("datetime64[us]"),
-                "symbol": self._names(asset),
-                "sentiment_score": scores[session, asset],
-                "n_articles": n_articles[session, asset].astype(np.int64),
-            }
+        frame = self._table(asset, date=sessions[session]).assign(
+            sentiment_score=scores[session, asset], n_articles=n_articles[session, asset].astype(np.int64)
         )
         return SourcedTable(NEWS_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give the made-up filings; see `brain_assets.market.base.Market.fundamentals`."""
-        period_end, filed, ratios = draw_filings(self._seed, len(self._symbols), end.year)
+        period_end, filed, ratios = draw_filings(self._recipe.seed, len(self._symbols), end.year)
         # a symbol is listed on whole days: ask of the days of filing, one column each
         columns = [listed_sessions(self._recipe, days)[:, asset] for asset, days in enumerate(filed.T)]
         there = np.stack(columns, axis=1)
         quarter, asset = np.nonzero(there & (filed >= np.datetime64(start)) & (filed < np.datetime64(end)))
-        frame = pd.DataFrame(
-            {
-                "filed": filed[quarter, asset].astype("datetime64[us]"),
-                "period_end": period_end[quarter].astype("datetime64[us]"),
-                "symbol": self._names(asset),
-                **{name: ratios[quarter, asset, column] for column, name in enumerate(RATIOS)},
-            }
-        )
+        frame = self._table(asset, filed=filed[quarter, asset], period_end=period_end[quarter])
+        frame = frame.assign(**{name: ratios[quarter, asset, column] for column, name in enumerate(RATIOS)})
         return SourcedTable(FUNDAMENTAL_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
 
+    def with_signal(
+        self, seed: int, signal: float, channel: str = "reversal", half_life_weeks: float = 0.0
+    ) -> "SimulatorMarket":
+        """Give a market of the same symbols; see `brain_assets.market.base.KnownMarket.with_signal`."""
+        return SimulatorMarket(self._symbols, seed, signal, channel, half_life_weeks=half_life_weeks)
+
     def expected_return(self, week_starts: DateArray) -> FloatArray:
-        """Give the planted expectation of each week's log return, known at the close before the week.
+        """Give the injected expectation of each week's log return, known at the close before the week.
 
         Returns
         -------
@@ -190,5 +157,14 @@ class SimulatorMarket:
         made = simulate(self._recipe, int(years_of(week_starts).max()))
         return made.drift[np.searchsorted(made.sessions, week_starts)]
 
-    def _names(self, asset: np.ndarray) -> "pd.api.extensions.ExtensionArray":
-        return pd.array(np.array(self._symbols, dtype=object)[asset], dtype="str")
+    def _table(self, asset: IntArray, **days: DateArray) -> pd.DataFrame:
+        """Begin a table with its days and the names of its symbols."""
+        names = pd.array(np.array(self._symbols, dtype=object)[asset], dtype="str")
+        return pd.DataFrame({name: values.astype("datetime64[us]") for name, values in days.items()}).assign(
+            symbol=names
+        )
+
+
+def open_market(settings: Settings) -> SimulatorMarket:
+    """Open the market of some settings, whatever the order of their symbols."""
+    return SimulatorMarket(tuple(sorted(settings.symbols)))

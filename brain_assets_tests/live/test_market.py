@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
-from brain_assets.market.live import MAX_ATTEMPTS, PATIENCE, LiveMarket, long_bars
+from brain_assets.live.market import MAX_ATTEMPTS, PATIENCE, LiveMarket
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
 
@@ -209,45 +209,18 @@ def test_one_batch_gives_the_long_schema_in_date_and_symbol_order(yahoo):
     assert len(yahoo.charts_of("AAA")) == len(yahoo.charts_of("BBB")) == 1
 
 
-def test_downloads_once_a_range_and_says_what_it_wants(yahoo, monkeypatch):
-    import yfinance
-
-    calls, download = [], yfinance.download
-    monkeypatch.setattr(yfinance, "download", lambda *args, **kwargs: calls.append(kwargs) or download(*args, **kwargs))
+def test_asks_for_adjusted_days_of_the_range(yahoo):
     market("AAA").prices(MONDAY, WEDNESDAY)
-    (call,) = calls
-    assert call["auto_adjust"] is True
-    assert call["progress"] is False
-    assert call["threads"] == 4
-    assert "session" not in call
     (query,) = yahoo.charts_of("AAA")
     assert query["period1"] == [str(epoch(MONDAY, 0, 0))]
     assert query["period2"] == [str(epoch(WEDNESDAY, 0, 0))]
 
 
-def test_a_single_symbol_may_have_flat_columns(yahoo, monkeypatch):
-    import yfinance
-
-    download = yfinance.download
-    monkeypatch.setattr(
-        yfinance, "download", lambda *args, **kwargs: download(*args, **{**kwargs, "multi_level_index": False})
-    )
-    assert market("AAA").prices(MONDAY, WEDNESDAY)["close"].tolist() == [11.0, 12.0]
-
-
-def test_flat_columns_for_several_symbols_are_refused():
-    wide = pd.DataFrame({"Open": [1.0], "Close": [1.0]}, index=pd.DatetimeIndex([MONDAY]))
-    with pytest.raises(
-        MarketError, match="expected a column for each field and symbol of AAA, BBB, got only Open, Clo"
-    ):
-        long_bars(wide, ["AAA", "BBB"])
-
-
 def test_unadjusted_bars_are_refused(yahoo, monkeypatch):
     import yfinance
 
-    download = yfinance.download
-    monkeypatch.setattr(yfinance, "download", lambda *a, **k: download(*a, **{**k, "auto_adjust": False}))
+    history = yfinance.Ticker.history
+    monkeypatch.setattr(yfinance.Ticker, "history", lambda self, **k: history(self, **{**k, "auto_adjust": False}))
     with pytest.raises(MarketError, match=r"expected adjusted Open, High, Low, Close, Volume of AAA, got .*Adj Close"):
         market("AAA").prices(MONDAY, WEDNESDAY)
 
@@ -262,15 +235,6 @@ def test_dates_are_new_york_s_on_any_machine(yahoo, monkeypatch, zone):
     assert days_of(frame) == [TUESDAY, WEDNESDAY, THURSDAY]
     (query,) = yahoo.charts_of("AAA")
     assert query["period1"] == [str(epoch(TUESDAY, 0, 0))]
-
-
-def test_an_index_with_a_zone_becomes_new_york_s_days():
-    midnight = pd.DatetimeIndex(["2024-06-10 04:00"], tz="UTC")  # 00:00 in New York
-    tokyo = midnight.tz_convert("Asia/Tokyo")
-    evening = pd.DatetimeIndex(["2024-06-11 02:00"], tz="UTC")  # 22:00 in New York, the day before
-    for index in (midnight, tokyo, evening):
-        wide = pd.DataFrame(1.0, index=index, columns=["Open", "High", "Low", "Close", "Volume"])
-        assert days_of(long_bars(wide, ["AAA"])) == [MONDAY]
 
 
 def test_end_is_exclusive_even_if_yahoo_appends_its_latest_bar(yahoo):
@@ -395,12 +359,6 @@ def test_rate_limit_on_one_symbol_is_never_a_partial_answer(yahoo):
     assert days_of(frame, "BBB") == [MONDAY, TUESDAY]
     assert slept
     assert len(yahoo.charts_of("AAA")) == 1  # only what is missing is asked for again
-
-
-def test_rate_limit_that_passes_between_the_two_questions_needs_no_wait(yahoo):
-    yahoo.bars["BBB"] = PLAIN
-    yahoo.limits["BBB"] = 2  # both tries of the batch
-    assert days_of(market("AAA", "BBB").prices(MONDAY, WEDNESDAY), "BBB") == [MONDAY, TUESDAY]
 
 
 def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):

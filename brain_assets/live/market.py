@@ -1,13 +1,11 @@
 """Market `live`: prices by yfinance, which asks Yahoo; fundamentals from SEC EDGAR; news from the user's own files.
 
-Layout: yfinance answers with one wide table, a column for each field and symbol; `long_bars` turns it into rows (date,
-symbol, open, high, low, close, volume). Dates are the exchange's, never the machine's.
+Layout: each symbol is asked for by itself, some at a time; `long_bars` turns an answer into rows (date, symbol, open,
+high, low, close, volume). Dates are the exchange's, never the machine's.
 
-Failures: `yfinance.download` logs them and returns the rest, so a symbol that was rate limited looks like one that was
-never listed. Each symbol that a batch left empty is therefore asked for once more by itself, with exceptions on, and
-only Yahoo's own word decides: rate limited (wait, then ask for what is missing), unknown (an error), no prices in the
-range (no rows), or anything else (an error). yfinance keeps answers on past ranges in memory, so that second question
-mostly costs no request.
+Failures: yfinance raises, and only Yahoo's own word decides: rate limited (wait, then ask for what is missing), unknown
+(an error), no prices in the range (no rows), or anything else (an error). `yfinance.download` is of no use here: it
+logs failures and returns the rest, so a symbol that was rate limited looks like one that was never listed.
 
 Rerun behaviour: nothing is kept here. yfinance caches time zones and cookies in the user's cache folder
 (``py-yfinance``), and goes without where that is not writable. Not covered: a share that Yahoo dropped or renamed is
@@ -18,22 +16,28 @@ import datetime
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError, UnknownSymbolError
-from brain_assets.market.base import ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import NEW_YORK, first_unfinished_day, sessions_between, utc_now
-from brain_assets.market.edgar import EdgarFundamentals
-from brain_assets.market.headlines import NewsFiles
+from brain_assets.live.edgar import EdgarFundamentals
+from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.calendar import (
+    finished_after_year,
+    first_unfinished_day,
+    sessions_between,
+    utc_now,
+)
+from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
 from brain_assets.retry import RetryPolicy, TransientError, retry
+from brain_assets.settings import Settings
 
 # fmt: off
 DEFAULT_SYMBOLS = (
@@ -48,6 +52,10 @@ NO_IDENTITY = "none"
 
 MAX_ATTEMPTS = 6
 """How often Yahoo is asked before a rate limit becomes an error."""
+
+GRACE_SESSIONS = 5
+"""Sessions from the end of a year until it counts as final: Yahoo corrects closes and volumes for some days, and a year
+is fetched once."""
 
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0)
 
@@ -101,6 +109,17 @@ class LiveMarket:
         """Give None: Yahoo has every year that the clock has completed."""
         return None
 
+    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:  # noqa: ARG002
+        """Tell which years are final, by the calendar alone; see `brain_assets.market.base.ObservableMarket`."""
+        final_since = {year: finished_after_year(year, GRACE_SESSIONS) for year in years}
+        due = [year for year in years if final_since[year] <= now]
+        span = f"{due[0]} to {due[-1]}" if due else "no year"
+        return Observation(
+            {table: dict.fromkeys(due, "final") for table in RAW},
+            sentences=[f"market live: {span} over for {GRACE_SESSIONS} sessions; each is there, or was asked for."],
+            final_since=final_since,
+        )
+
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range, in one batched download; see `brain_assets.market.base.Market.prices`.
 
@@ -134,7 +153,7 @@ class LiveMarket:
                     f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
                 ) from error
         batch.refuse_failures()
-        bars = pd.concat(batch.bars, ignore_index=True)
+        bars = pd.concat([PRICE_TABLE.empty(), *batch.bars], ignore_index=True)
         bars = bars[(bars["date"] >= pd.Timestamp(start)) & (bars["date"] < pd.Timestamp(known_end))]
         if bars.empty:
             raise EmptyResponseError(
@@ -145,8 +164,7 @@ class LiveMarket:
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the scores of the user's own files."""
-        table = self._news.news_sentiment(start, end, score)
-        return SourcedTable(table, self._news.source, self._news.silent(self.symbols))
+        return self._news.sourced(self._news.news_sentiment(start, end, score), self.symbols)
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
         """Give what was filed with SEC EDGAR; raises `SettingsError` if nobody is named who asks."""
@@ -160,6 +178,12 @@ class LiveMarket:
         if self._edgar is None:
             self._edgar = EdgarFundamentals(self._edgar_identity)
         return self._edgar.fundamentals(self.symbols, start, end)
+
+
+def open_market(settings: Settings) -> LiveMarket:
+    """Open the market of some settings; without the network."""
+    symbols = settings.symbols or DEFAULT_SYMBOLS
+    return LiveMarket(symbols, files_dir=settings.files_dir, edgar_identity=settings.edgar_identity)
 
 
 @dataclass
@@ -178,36 +202,25 @@ class _Batch:
     unknown: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def _range(self) -> dict[str, Any]:
-        days = {"start": self.start.isoformat(), "end": self.end.isoformat(), "interval": "1d"}
-        return {**days, "auto_adjust": True, "actions": False}
-
     def ask(self) -> None:
-        """Ask for all pending symbols at once, then for each that stayed empty by itself; may be called again."""
-        import yfinance
-
+        """Ask for all pending symbols; raises `TransientError` if some are still pending. May be called again."""
         _open_zone_cache()
-        layout = {"ignore_tz": True, "group_by": "column", "multi_level_index": True}
-        wide = yfinance.download(self.pending, **self._range, **layout, threads=N_THREADS, progress=False)
-        if wide is not None:
-            self.bars.append(long_bars(wide, self.pending))
-            answered = set(self.bars[-1]["symbol"])
-            self.pending = [symbol for symbol in self.pending if symbol not in answered]
-        with _exceptions_on():
-            for symbol in list(self.pending):
-                self._ask_alone(symbol)
-                self.pending.remove(symbol)
+        with _exceptions_on(), ThreadPoolExecutor(N_THREADS) as threads:
+            answered = list(threads.map(self._ask_one, self.pending))
+        self.pending = [symbol for symbol, done in zip(self.pending, answered, strict=True) if not done]
+        if self.pending:
+            raise TransientError(f"too many requests, {len(self.pending)} symbols left")
 
-    def _ask_alone(self, symbol: str) -> None:
-        """Learn why a batch had no bar of `symbol`; raises `TransientError` at a rate limit."""
+    def _ask_one(self, symbol: str) -> bool:
+        """Ask for a symbol, and say whether that is settled: it is not at a rate limit."""
         import yfinance
         from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError, YFTzMissingError
 
+        days = {"start": self.start.isoformat(), "end": self.end.isoformat(), "interval": "1d"}
         try:
-            frame = yfinance.Ticker(symbol).history(**self._range)
-        except YFRateLimitError as error:
-            raise TransientError(f"too many requests, {len(self.pending)} symbols left") from error
+            frame = yfinance.Ticker(symbol).history(**days, auto_adjust=True, actions=False)
+        except YFRateLimitError:
+            return False
         except YFTzMissingError:  # yfinance first asks for a symbol's exchange; this one has none
             self.unknown.append(symbol)
         except YFTickerMissingError as error:
@@ -221,54 +234,38 @@ class _Batch:
             else:
                 self.failed[symbol] = f"{type(error).__name__}: {error}"
         else:
-            self.bars.append(long_bars(frame, [symbol]))
+            self.bars.append(long_bars(frame, symbol))
+        return True
 
     def refuse_failures(self) -> None:
         """Raise for what is unknown or failed, all of it by name."""
         if self.unknown:
+            names = ", ".join(sorted(self.unknown))
             raise UnknownSymbolError(
-                f"{self.asked}: expected symbols that Yahoo knows, got {', '.join(self.unknown)}, which it does not; "
+                f"{self.asked}: expected symbols that Yahoo knows, got {names}, which it does not; "
                 "correct or remove them (Yahoo writes BRK-B, not BRK.B)."
             )
         if self.failed:
-            symbol, reason = next(iter(self.failed.items()))
+            first = min(self.failed)
             raise MarketError(
-                f"{self.asked}: expected bars of {', '.join(self.failed)}, got no usable answer ({symbol}: {reason}); "
-                "check the connection and whether Yahoo is up, then run again."
+                f"{self.asked}: expected bars of {', '.join(sorted(self.failed))}, got no usable answer ({first}: "
+                f"{self.failed[first]}); check the connection and whether Yahoo is up, then run again."
             )
 
 
-def long_bars(wide: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
-    """Turn a table of yfinance's into rows.
+def long_bars(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
+    """Turn yfinance's table of a symbol into rows; a bar with NaN in a field has none.
 
-    Its dates are moved to New York if they have a zone. Its columns are (field, symbol) or, for a single symbol, just
-    fields, of adjusted prices; else `MarketError` is raised. Rows are not sorted; a bar with NaN in a field has none.
+    Raises `MarketError` if its columns are not those of adjusted prices.
     """
-    dates = pd.DatetimeIndex(wide.index)
-    if dates.tz is not None:
-        dates = dates.tz_convert(NEW_YORK).tz_localize(None)
-    dates = dates.normalize().as_unit("us")
-    parts = [pd.DataFrame({name: [] for name in PRICE_TABLE.names})]
-    if wide.columns.nlevels == 1 and len(symbols) > 1:
+    if not set(_YAHOO_FIELDS) <= set(frame) or "Adj Close" in frame:
         raise MarketError(
-            f"live market: expected a column for each field and symbol of {_some(symbols)}, got only "
-            f"{', '.join(map(str, wide.columns))}; install a release of yfinance that this package was tested with."
+            f"live market: expected adjusted {', '.join(_YAHOO_FIELDS)} of {symbol}, got "
+            f"{', '.join(map(str, frame))}; install a release of yfinance that this package was tested with."
         )
-    for symbol in symbols:
-        fields = wide if wide.columns.nlevels == 1 else wide.loc[:, wide.columns.get_level_values(1) == symbol]
-        fields = fields.set_axis(fields.columns.get_level_values(0), axis=1)
-        if fields.dropna(how="all").empty:
-            continue
-        got = [str(name) for name in fields]
-        if not set(_YAHOO_FIELDS) <= set(got) or "Adj Close" in got:
-            raise MarketError(
-                f"live market: expected adjusted {', '.join(_YAHOO_FIELDS)} of {symbol}, got {', '.join(got)}; "
-                "install a release of yfinance that this package was tested with."
-            )
-        rows = fields[_YAHOO_FIELDS].set_axis(list(PRICE_FIELDS), axis=1).astype("float64")
-        parts.append(rows.assign(date=dates, symbol=symbol).dropna())
-    types = {"date": "datetime64[us]", "symbol": "str", **dict.fromkeys(PRICE_FIELDS, "float64")}
-    return pd.concat([part[list(PRICE_TABLE.names)].astype(types) for part in parts], ignore_index=True)
+    dates = pd.DatetimeIndex(frame.index).tz_localize(None).normalize()
+    rows = frame[_YAHOO_FIELDS].set_axis(list(PRICE_FIELDS), axis=1).assign(date=dates, symbol=symbol)
+    return rows.dropna()[list(PRICE_TABLE.names)].astype(PRICE_TABLE.types)
 
 
 def _open_zone_cache() -> None:

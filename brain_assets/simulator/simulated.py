@@ -1,4 +1,4 @@
-"""Prices, news and filings of the simulated market; `brain_assets.market.simulator` tells what they are.
+"""Prices, news and filings of the simulated market; `brain_assets.simulator.market` tells what they are.
 
 Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market, the sectors, then each symbol's own.
 """
@@ -6,14 +6,16 @@ Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market
 import datetime
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.market.calendar import iso_week_numbers, sessions_between, years_of
-from brain_assets.market.planted import PlantedSignal, pull, symbol_pairs
+from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
+from brain_assets.simulator.injected_signal import InjectedSignal, solve_scale, symbol_pairs
 
 ORIGIN_YEAR = 1990
 """The first simulated year: prices start at 100 dollars on its first session."""
@@ -68,26 +70,33 @@ class Recipe:
 
     seed: int
     n_assets: int
-    planted: PlantedSignal
+    signal: InjectedSignal
     listed_share: float
     delisted_share: float
 
 
-@dataclass(frozen=True)
-class SimulatedPrices:
-    """A row a session from `ORIGIN_YEAR` on, a column a symbol; float64 of shape (n_sessions, n_assets) unless said."""
+class SimulatedPrices(NamedTuple):
+    """Bars from `ORIGIN_YEAR` on, and what could be expected of them."""
 
     sessions: DateArray
-    opening: FloatArray
-    high: FloatArray
-    low: FloatArray
-    close: FloatArray
-    volume: FloatArray
+    values: FloatArray
+    """(n_sessions, n_assets, 5), in the order of `PRICE_FIELDS`."""
     drift: FloatArray
-    """Planted expectation of the log return of the session's week; known at the close before the week, NaN where the
-    symbol is not listed then."""
+    """(n_sessions, n_assets): injected expectation of the log return of the session's week; known at the close before
+    the week, NaN where the symbol is not listed then."""
     listed: BoolArray
-    """Whether there is a bar."""
+    """(n_sessions, n_assets): whether there is a bar."""
+
+
+class _Noise(NamedTuple):
+    """What moves symbols without a signal; log returns of shape (n_sessions, n_assets)."""
+
+    overnight: FloatArray
+    intraday: FloatArray
+    variance: FloatArray
+    """State of each factor, known at the close before; (n_sessions, n_factors)."""
+    own: FloatArray
+    """Standard deviation of each symbol's own part; (n_assets,)."""
 
 
 @lru_cache(maxsize=4)
@@ -95,47 +104,35 @@ def simulate(recipe: Recipe, last_year: int) -> SimulatedPrices:
     """Make the prices up to the end of a year."""
     # two weeks more than the year: the week that straddles New Year is whole, whatever range was asked for
     sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), datetime.date(last_year + 1, 1, 15))
-    own = _own_volatilities(recipe)
-    overnight, intraday, variance = _noise(recipe, sessions, own)
-    listed = listed_sessions(recipe, sessions)
-    log_close, intraday, drift = _plant(recipe, sessions, own, variance, listed, overnight, intraday)
-    log_open = log_close[:-1] + overnight
-    rest, size = _draw(recipe.seed, sessions, OTHERS, 3 * recipe.n_assets), _sizes(recipe)
-    above, below, busy = np.split(rest, 3, axis=1)
-    deviation = np.sqrt(MARKET_VOLATILITY**2 + SECTOR_VOLATILITY**2 + own**2)
-    now = deviation * np.sqrt(variance[:, 1 + N_SECTORS :])
-    top, bottom = np.maximum(log_open, log_close[1:]), np.minimum(log_open, log_close[1:])
-    return SimulatedPrices(
-        sessions=sessions,
-        opening=100 * np.exp(log_open),
-        high=100 * np.exp(top + 1e-4 + 0.3 * now * np.abs(above)),
-        low=100 * np.exp(bottom - 1e-4 - 0.3 * now * np.abs(below)),
-        close=100 * np.exp(log_close[1:]),
-        volume=np.round(size * now * (0.5 + np.abs(overnight + intraday) / deviation) / deviation * np.exp(0.3 * busy)),
-        drift=drift,
-        listed=listed,
-    )
+    noise, listed = _noise(recipe, sessions), listed_sessions(recipe, sessions)
+    log_close, intraday, drift = _walk_weeks(recipe, sessions, noise, listed)
+    log_open, log_close = log_close[:-1] + noise.overnight, log_close[1:]
+    size = np.exp(_of_symbols(recipe, 1).normal(14, 0.5, recipe.n_assets))  # shares traded on an ordinary day
+    above, below, busy = np.split(_draw(recipe.seed, sessions, OTHERS, 3 * recipe.n_assets), 3, axis=1)
+    deviation = np.sqrt(MARKET_VOLATILITY**2 + SECTOR_VOLATILITY**2 + noise.own**2)
+    now = deviation * np.sqrt(noise.variance[:, 1 + N_SECTORS :])
+    moved = 0.5 + np.abs(noise.overnight + intraday) / deviation
+    bars = {
+        "open": 100 * np.exp(log_open),
+        "high": 100 * np.exp(np.maximum(log_open, log_close) + 1e-4 + 0.3 * now * np.abs(above)),
+        "low": 100 * np.exp(np.minimum(log_open, log_close) - 1e-4 - 0.3 * now * np.abs(below)),
+        "close": 100 * np.exp(log_close),
+        "volume": np.round(size * now * moved / deviation * np.exp(0.3 * busy)),
+    }
+    return SimulatedPrices(sessions, np.stack([bars[name] for name in PRICE_FIELDS], axis=2), drift, listed)
 
 
-def _own_volatilities(recipe: Recipe) -> FloatArray:
-    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 3])
-    return rng.uniform(*OWN_VOLATILITIES, recipe.n_assets)
-
-
-def _sizes(recipe: Recipe) -> FloatArray:
-    """Draw each symbol's shares traded on an ordinary day."""
-    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 1])
-    sizes: FloatArray = np.exp(rng.normal(14, 0.5, recipe.n_assets))
-    return sizes
+def _of_symbols(recipe: Recipe, stream: int) -> np.random.Generator:
+    """Draw what a symbol keeps for ever: 1 sizes, 3 volatilities, 4 listings (2: filings)."""
+    return np.random.default_rng([recipe.seed, ORIGIN_YEAR - stream])
 
 
 def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
     """Tell when each symbol is listed; (n_sessions, n_assets)."""
-    rng = np.random.default_rng([recipe.seed, ORIGIN_YEAR - 4])
+    rng = _of_symbols(recipe, 4)
     first_day, last_day = (np.datetime64(day, "D") for day in LIFETIMES)
-    n_days = int((last_day - first_day).astype(np.int64))
     draws = rng.random((2, recipe.n_assets))
-    days = np.sort(rng.integers(n_days, size=(2, recipe.n_assets)), axis=0)
+    days = np.sort(rng.integers((last_day - first_day).astype(np.int64), size=(2, recipe.n_assets)), axis=0)
     late, early = draws[0] < recipe.listed_share, draws[1] < recipe.delisted_share
     after_start = ~late | (sessions[:, None] >= first_day + days[0])
     listed: BoolArray = after_start & (~early | (sessions[:, None] < first_day + days[1]))
@@ -144,21 +141,18 @@ def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
 
 def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatArray:
     """Draw standard normal numbers, a stream a year, so that later sessions do not change earlier ones."""
-    years = years_of(sessions)
-    return np.concatenate(
-        [
-            np.random.default_rng([seed, year, stream]).normal(size=(n_mine, n_columns))
-            for year, n_mine in zip(*np.unique(years, return_counts=True), strict=True)
-        ]
-    )
+    years = zip(*np.unique(years_of(sessions), return_counts=True), strict=True)
+    parts = [np.random.default_rng([seed, year, stream]).normal(size=(count, n_columns)) for year, count in years]
+    return np.concatenate(parts)
 
 
-def _noise(recipe: Recipe, sessions: DateArray, own: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Draw the overnight and intraday noise (n_sessions, n_assets), and the variance states (…, n_factors).
+def _noise(recipe: Recipe, sessions: DateArray) -> _Noise:
+    """Draw the noise.
 
     A day's shock of a factor is t with `TAIL_DEGREES` degrees of freedom: a normal over the root of a
     chi-square over its degrees, the latter from squared normals.
     """
+    own = _of_symbols(recipe, 3).uniform(*OWN_VOLATILITIES, recipe.n_assets)
     n_factors = 1 + N_SECTORS + recipe.n_assets
     draws = _draw(recipe.seed, sessions, SHOCKS, n_factors * (2 + TAIL_DEGREES))
     draws = draws.reshape(len(sessions), 2 + TAIL_DEGREES, n_factors)
@@ -167,7 +161,7 @@ def _noise(recipe: Recipe, sessions: DateArray, own: FloatArray) -> tuple[FloatA
     day = np.sqrt(1 - OVERNIGHT) * draws[:, 1] * fat
     variance = _variances(night + day)
     scale = np.sqrt(variance)
-    return _by_symbol(night * scale, own), _by_symbol(day * scale, own), variance
+    return _Noise(_by_symbol(night * scale, own), _by_symbol(day * scale, own), variance, own)
 
 
 def _variances(shock: FloatArray) -> FloatArray:
@@ -191,41 +185,34 @@ def _by_symbol(factor: FloatArray, own: FloatArray) -> FloatArray:
     return moves
 
 
-def _plant(
-    recipe: Recipe,
-    sessions: DateArray,
-    own: FloatArray,
-    variance: FloatArray,
-    listed: BoolArray,
-    overnight: FloatArray,
-    intraday: FloatArray,
+def _walk_weeks(
+    recipe: Recipe, sessions: DateArray, noise: _Noise, listed: BoolArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Walk the weeks; give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts."""
-    planted, channel = recipe.planted, None
-    if planted.channel != "reversal" and planted.strength > 0:
-        channel = known_channel(recipe.seed, recipe.n_assets, sessions, planted.channel)
+    """Give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts, week by week."""
+    signal, channel = recipe.signal, None
+    if signal.channel != "reversal" and signal.strength > 0:
+        channel = known_channel(recipe.seed, recipe.n_assets, sessions, signal.channel)
     weeks = iso_week_numbers(sessions)
     first_of_week = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
     log_close = np.zeros((len(sessions) + 1, recipe.n_assets))  # row t + 1: the close of session t
-    drift, intraday = np.zeros((len(sessions), recipe.n_assets)), intraday.copy()
+    drift, intraday = np.zeros((len(sessions), recipe.n_assets)), noise.intraday.copy()
     memory = np.zeros(recipe.n_assets)
     for first, stop in zip(first_of_week, [*first_of_week[1:], len(sessions)], strict=True):
         if first >= LOOKBACK_SESSIONS:
-            known = np.logical_and.reduce(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
-            if planted.strength > 0:
-                seen = (
-                    log_close[first - LOOKBACK_SESSIONS] - log_close[first] if channel is None else channel[first - 1]
-                )
-                memory = planted.memory * memory + _scores(np.where(known, seen, np.nan))
-                drift[first:stop] = _drift(planted, sessions[first], memory, known, variance[first], own, stop - first)
+            known: BoolArray = np.all(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
+            if signal.strength > 0:
+                past = log_close[first - LOOKBACK_SESSIONS] - log_close[first]
+                seen = past if channel is None else channel[first - 1]
+                memory = signal.memory * memory + _normal_scores(np.where(known, seen, np.nan))
+                drift[first:stop] = _drift(signal.strength, memory, known, noise, slice(first, stop))
                 intraday[first:stop] += np.where(known, drift[first:stop], 0.0) / (stop - first)
             drift[first:stop, ~known] = np.nan
-        moves = overnight[first:stop] + intraday[first:stop]
+        moves = noise.overnight[first:stop] + intraday[first:stop]
         log_close[first + 1 : stop + 1] = log_close[first] + np.cumsum(moves, axis=0)
     return log_close, intraday, drift
 
 
-def _scores(seen: FloatArray) -> FloatArray:
+def _normal_scores(seen: FloatArray) -> FloatArray:
     """Turn what was seen into normal scores of its ranks (Blom 1958), mean 0; 0 where nothing was seen."""
     from scipy.special import ndtri
     from scipy.stats import rankdata
@@ -237,33 +224,24 @@ def _scores(seen: FloatArray) -> FloatArray:
     return scores
 
 
-def _drift(
-    planted: PlantedSignal,
-    week_start: np.datetime64,
-    seen: FloatArray,
-    known: BoolArray,
-    variance: FloatArray,
-    own: FloatArray,
-    n_sessions: int,
-) -> FloatArray:
+def _drift(strength: float, seen: FloatArray, known: BoolArray, noise: _Noise, week: slice) -> FloatArray:
     """Give the week's expectations of those symbols that are known, 0 for the others; (n_assets,)."""
     from scipy.stats import rankdata
 
-    drift = np.zeros(len(own))
+    drift = np.zeros(len(seen))
     who = np.flatnonzero(known)
     if len(who) < 2 or np.ptp(seen[who]) == 0:
         return drift
-    ahead = (ARCH + GARCH) ** np.arange(n_sessions)  # of a state's distance from 1 in the sessions to come
-    days = np.ones(n_sessions)
+    days = np.ones(week.stop - week.start)
+    ahead = (ARCH + GARCH) ** np.arange(len(days))  # of a state's distance from 1 in the sessions to come
     days[0] -= OVERNIGHT  # the week begins at its first open
-    expected = days.sum() + (days @ ahead) * (variance - 1)  # (n_factors,), variances of the week
+    expected = days.sum() + (days @ ahead) * (noise.variance[week.start] - 1)  # (n_factors,), variances of the week
     sector = SECTOR_VOLATILITY**2 * expected[1 : 1 + N_SECTORS][who % N_SECTORS]
-    alone = own[who] ** 2 * expected[1 + N_SECTORS :][who]
+    alone = noise.own[who] ** 2 * expected[1 + N_SECTORS :][who]
     first, second = pairs = symbol_pairs(len(who))
     apart = (who[first] - who[second]) % N_SECTORS != 0
     deviation = np.sqrt(alone[first] + alone[second] + apart * (sector[first] + sector[second]))
-    strength, z = planted.strength_of(week_start), seen[who]
-    drift[who] = np.sign(strength) * z * pull(z, rankdata(z), deviation, pairs, abs(strength))
+    drift[who] = seen[who] * solve_scale(seen[who], rankdata(seen[who]), deviation, pairs, strength)
     return drift
 
 

@@ -1,6 +1,6 @@
 """From the company facts of SEC EDGAR to quarterly ratios, dated by filing, as first reported.
 
-Layout: the facts are sorted back into filings (`brain_assets.market.filings`), and the filings are read once, in the
+Layout: the facts are sorted back into filings (`brain_assets.live.filings`), and the filings are read once, in the
 order of their days. Each changes what is known of the quarters that it states; a quarter whose ratios are then others
 than before gets a row with that day. So a row depends on the filings up to its day and on nothing later.
 
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from brain_assets.market.filings import (
+from brain_assets.live.filings import (
     COST,
     CURRENT_ASSETS,
     CURRENT_LIABILITIES,

@@ -16,8 +16,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
-from brain_assets.market.edgar import MAX_ATTEMPTS, SECONDS_BETWEEN, EdgarFundamentals
-from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
 
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
@@ -170,14 +169,11 @@ class Waits:
         self.now += seconds
 
     def options(self) -> dict[str, Any]:
-        return {"sleep": self.sleep, "clock": lambda: self.now}
+        return {"pace": Pace(self.sleep, lambda: self.now)}
 
     def backoffs(self) -> list[float]:
         """All waits but the ones that keep the pace."""
         return [seconds for seconds in self.slept if seconds > SECONDS_BETWEEN]
-
-
-REALLY = {"sleep": time.sleep, "clock": time.monotonic}
 
 
 def refusal(source: EdgarFundamentals, *symbols: str, kind: type[MarketError] = MarketError) -> str:
@@ -220,19 +216,6 @@ def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> No
     assert set(table["symbol"]) == {"AAPL"}
 
 
-def test_who_filed_only_outside_of_the_range_is_not_silent(edgar: LoopbackEdgar) -> None:
-    table, _, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
-    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
-    assert silent == ()
-
-
-@pytest.mark.parametrize("symbols", [(), ("NOPE",)])
-def test_no_rows_are_an_empty_table_of_the_right_types(edgar: LoopbackEdgar, symbols: tuple[str, ...]) -> None:
-    table, _, silent = edgar.ask().fundamentals(symbols, *YEAR)
-    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
-    assert silent == symbols
-
-
 @pytest.mark.parametrize("symbol", ["BRK.B", "BRK-B", "brk.b", "BRK/B"])
 def test_classes_of_shares_are_found_in_every_spelling_and_keep_it(edgar: LoopbackEdgar, symbol: str) -> None:
     edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
@@ -250,23 +233,10 @@ def test_each_symbol_is_asked_for_once(edgar: LoopbackEdgar) -> None:
     assert first.silent == again.silent == ("GLD",)
 
 
-def test_what_is_done_with_the_table_does_not_reach_the_next_one(edgar: LoopbackEdgar) -> None:
-    source = edgar.ask()
-    first, _, _ = source.fundamentals(["AAPL"], *YEAR)
-    first["net_margin"] = 99.0
-    assert source.fundamentals(["AAPL"], *YEAR).table["net_margin"].tolist() == [0.08, 0.09, 0.1]
-
-
 def test_the_progress_is_told(edgar: LoopbackEdgar, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="brain_assets"):
         edgar.ask().fundamentals(["GLD", "AAPL"], *YEAR)
     assert caplog.messages == ["fundamentals: 1 of 2 symbols, GLD", "fundamentals: 2 of 2 symbols, AAPL"]
-
-
-@pytest.mark.parametrize("end", [YEAR[0], YEAR[0] - datetime.timedelta(days=1)])
-def test_an_empty_range_is_refused(end: datetime.date) -> None:
-    with pytest.raises(MarketError, match=r"expected a range of at least a day, got none; put an earlier day first\.$"):
-        EdgarFundamentals(IDENTITY).fundamentals(["AAPL"], YEAR[0], end)
 
 
 # EDGAR's rules
@@ -311,7 +281,7 @@ def test_there_are_at_most_10_requests_in_any_second(edgar: LoopbackEdgar) -> No
     }
     symbols = [f"T{number}" for number in range(12)]
     threads = [
-        threading.Thread(target=edgar.ask(**REALLY).fundamentals, args=(part, *YEAR))
+        threading.Thread(target=edgar.ask(pace=PACE).fundamentals, args=(part, *YEAR))
         for part in (symbols[:5], symbols[5:])
     ]
     for thread in threads:
@@ -434,14 +404,6 @@ def test_a_server_that_cannot_be_reached_is_one_sentence() -> None:
     assert "connection failed" in message
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://127.0.0.1:x/", "no address"])
-def test_an_address_that_cannot_be_asked_is_one_sentence(url: str) -> None:
-    waits = Waits()
-    source = EdgarFundamentals(IDENTITY, tickers_url=url, **waits.options())
-    assert f"EDGAR, ticker table ({url}): expected an address that can be asked, got: " in refusal(source, "AAPL")
-    assert waits.slept == []
-
-
 @pytest.mark.parametrize(("status", "phrase"), [(301, "301 Moved Permanently"), (400, "400 Bad Request")])
 def test_an_answer_of_another_kind_is_not_followed(edgar: LoopbackEdgar, status: int, phrase: str) -> None:
     edgar.before[facts_path(320193)] = [page("", status, Location=f"{edgar.url}/elsewhere")]
@@ -491,11 +453,3 @@ def test_company_facts_of_another_shape_are_named_by_symbol_address_and_place(ed
 def test_a_broken_ticker_table_is_named_by_its_address(edgar: LoopbackEdgar, body: str, shown: str) -> None:
     edgar.before[TICKERS_PATH] = [page(body)]
     assert f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): {shown}" in refusal(edgar.ask(), "AAPL")
-
-
-def test_after_a_failure_the_next_call_asks_only_for_what_is_missing(edgar: LoopbackEdgar) -> None:
-    edgar.before[facts_path(1222333)] = [page("", 400)]
-    source = edgar.ask()
-    refusal(source, "AAPL", "GLD")
-    assert source.fundamentals(["AAPL", "GLD"], *YEAR).silent == ("GLD",)
-    assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1222333)]
