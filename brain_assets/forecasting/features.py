@@ -2,8 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -120,31 +119,11 @@ def training_target(realized: FloatArray, kind: Target) -> FloatArray:
     return np.where(known, uniform * np.sqrt(12), np.nan)
 
 
-@dataclass(frozen=True)
-class TrainingSplit:
-    """Rows of weeks to train on, to validate on and, of a main version, to score it on, split by date."""
+class TrainingSplit(NamedTuple):
+    """Rows of weeks to train on and to validate on, split by date."""
 
     train: IntArray
     validation: IntArray
-    held_out: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-
-HELD_OUT_WEEKS, VALIDATION_WEEKS = 26, 52
-"""Of a main version: the last weeks, which score it, and those before them, which stop its training."""
-
-
-def split_main(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
-    """Keep the last half year for scoring and the year before it for validation; see `split_weeks`.
-
-    What scores a version must lie after whatever it learned from. As every later version keeps its own last half year
-    apart, an older one has not learned from that either, so the two can be compared on it.
-    """
-    inside = np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))
-    held_out = inside[max(len(inside) - HELD_OUT_WEEKS, 0) :]
-    rest = inside[: len(inside) - len(held_out)]
-    validation = rest[max(len(rest) - VALIDATION_WEEKS, 0) :]
-    train = rest[: len(rest) - len(validation)]
-    return TrainingSplit(train, validation, held_out)
 
 
 def split_weeks(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:

@@ -13,6 +13,7 @@ import pydantic
 
 from brain_assets.arrays import FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
+from brain_assets.device import N_THREADS
 from brain_assets.errors import ForecastError
 from brain_assets.forecasting.features import (
     CHANNELS,
@@ -32,9 +33,6 @@ from brain_assets.store.scaler import check_scaler
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
-
-N_THREADS = 1
-"""Results repeat bit for bit at a fixed number of threads only, and small models are fastest at one."""
 
 
 class ForecasterConfig(ModelConfig):

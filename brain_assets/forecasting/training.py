@@ -7,7 +7,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.device import CPU
+from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.card import forecaster_card
@@ -16,12 +16,13 @@ from brain_assets.forecasting.features import (
     build_features,
     fit_scaler,
     known_returns,
+    require_signals,
     scale_features,
+    sees_signals,
     training_target,
     uninformative_features,
 )
 from brain_assets.forecasting.features import split_weeks as split_weeks
-from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
 from brain_assets.forecasting.metadata import EpochLosses, data_metadata, training_metadata, validation_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
@@ -29,9 +30,20 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
+
+
+def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig, device: str = CPU) -> Fingerprint:
+    """Tell what a forecaster's bytes follow from, without training it; `panel` ends at its cut-off."""
+    model: Forecaster = registry.get(family)
+    arrays = [panel.sessions, panel.values]
+    if sees_signals(model.channels):
+        arrays.append(require_signals(panel, family))
+    data = hash_arrays(panel.symbols, *arrays)
+    return Fingerprint(family, model.code_version, hash_json(config.model_dump()), data, device=device)
 
 
 def train_snapshot(
@@ -44,32 +56,11 @@ def train_snapshot(
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a forecaster on a panel up to the cut-off.
+    """Train a forecaster on a panel up to the cut-off; what is later is cut off first.
 
-    Parameters
-    ----------
-    family : str
-        Name of a registered forecaster.
-    panel : PricePanel
-        Any bars; those after the cut-off are cut off first.
-    cutoff_date : datetime.date
-    config : ForecasterConfig
-    market : MarketNote
-        Where the bars are from; goes into the metadata and onto the model card.
-    on_epoch, split_by : callable, optional
-        Called after every epoch, if there are any; tells which weeks to train and to validate on (the last year).
-    device : str, optional
-        From `brain_assets.device.resolve_device`.
-
-    Raises
-    ------
-    TableError
-        If the family sees news and fundamentals, and the panel came without.
-    TrainingError
-        If there are no windows to train or to validate on, the training diverges, or it gives something else than the
-        arrays of the family.
-    ForecastError
-        If the family predicts something else than a finite number a window.
+    `split_by` tells which weeks to train and to validate on. Raises `TableError` if the family sees news and
+    fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
+    other arrays than the family says; `ForecastError` if the family does not predict a finite number a window.
     """
     model: Forecaster = registry.get(family)
     panel = panel.until(cutoff_date)
@@ -115,7 +106,7 @@ def train_snapshot(
         "neutral_channels": uninformative,
         "market": market.name,
         "caveat": market.caveat,
-        "n_threads": forecaster.N_THREADS,
+        "n_threads": N_THREADS,
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)

@@ -11,7 +11,6 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
-    families_in,
     forecast_quality,
     weeks_by_source,
 )
@@ -74,22 +73,9 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
     assert not np.allclose(forecasts["lstm"], forecasts["momentum"])
 
 
-def test_columns_follow_the_sources_in_their_order(panel: PricePanel) -> None:
-    forecasts = build_forecast_features(panel, [2017], {"mine": Shelf(), "lstm": Shelf()})
-    assert families_in(forecasts) == ["mine", "lstm"]
-    assert list(forecasts.columns[2:6]) == ["mine", "mine_source", "lstm", "lstm_source"]
-
-
 def test_closest_earlier_snapshot_stands_in_and_says_so(panel: PricePanel, shelf: Shelf) -> None:
     forecasts = build_forecast_features(panel, [2021], {"lstm": shelf})
     assert set(forecasts["lstm_source"]) == {"snapshot-2019-12-31"}
-
-
-def test_without_a_snapshot_the_forecast_is_momentum(panel: PricePanel) -> None:
-    forecasts = build_forecast_features(panel, [2016, 2017], {"lstm": Shelf()})
-    assert set(forecasts["lstm_source"]) == {"momentum"}
-    pd.testing.assert_series_equal(forecasts["lstm"], forecasts["momentum"], check_names=False)
-    assert forecasts["week_start"].dt.year.isin([2016, 2017]).all()
 
 
 def test_rows_are_the_years_weeks_and_the_symbols_tradable_then(panel: PricePanel, shelf: Shelf) -> None:

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.main_version import train_version
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import cutoff_of_year

@@ -105,14 +105,7 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
     assert (np.diff(weights) < 0).all()
 
 
-def test_hierarchical_risk_parity_gives_the_calmer_asset_more(weeks: MarketWeeks) -> None:
-    past = np.random.default_rng(2).normal(size=(1, PAST_WEEKS, 6)) * np.array([1, 2, 1, 2, 1, 2]) * 0.01
-    weights = chosen("risk_parity", known(weeks, np.tile(past, (30, 1, 1))))
-    assert weights[:-1].sum() == pytest.approx(0.98)
-    assert weights[[0, 2, 4]].min() > weights[[1, 3, 5]].max()
-
-
-@pytest.mark.parametrize("n_assets", [2, 3, 6, 25])
+@pytest.mark.parametrize("n_assets", [2, 3, 25, 120])
 def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> None:
     from skfolio.optimization import HierarchicalRiskParity
 

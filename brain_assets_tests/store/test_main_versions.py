@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.main_version import train_version
+from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import parse_version_name
