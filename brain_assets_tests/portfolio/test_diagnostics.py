@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ import torch
 
 from brain_assets import registry
 from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
-from brain_assets.portfolio.diagnostics import degeneracy, neutral_signals, policy_diagnostics
+from brain_assets.portfolio.diagnostics import degeneracy, policy_diagnostics
 from brain_assets.portfolio.networks import LogitNetwork
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import PolicyRunner
@@ -99,14 +98,3 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)
-
-
-def test_signals_without_information_are_named() -> None:
-    weeks = toy_weeks(40, 4)
-    signals = weeks.signals.copy()
-    signals[:, :, 0] = 0.0  # no news
-    signals[:, :, 3] = np.nan  # not known
-    signals[:, :, 5] = np.arange(40)[:, None]  # the same for all
-    scaler = fit_observation_scaler(replace(weeks, signals=signals))
-    assert neutral_signals(scaler) == ["news_sentiment", "net_margin", "debt_to_equity"]
-    assert neutral_signals(fit_observation_scaler(weeks)) == []
