@@ -1,20 +1,30 @@
 """Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
 
-What is asked of a file looks the same for both: what differs is here, in `brain_assets.objects`, and, for the folders
-of snapshots, in the two stores of `brain_assets.store.places`.
+What is asked of a file or a folder looks the same for both: what differs is here, in `brain_assets.files` and in
+`brain_assets.objects`.
 """
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
-from brain_assets.files import replace_local_file
-from brain_assets.objects import create_object, list_children, object_exists, read_object, read_objects, write_object
+from brain_assets.errors import StorageError
+from brain_assets.files import replace_local_file, replace_local_folder
+from brain_assets.objects import (
+    create_object,
+    list_objects,
+    object_exists,
+    read_object,
+    read_objects,
+    remove_objects,
+    write_object,
+    write_objects,
+)
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -74,8 +84,17 @@ def is_remote(path: DataPath) -> TypeIs[UPath]:
 
 
 def read_bytes(path: DataPath) -> bytes:
-    """Read a file; raises `FileNotFoundError` if there is none, else `OSError` (this machine) or `StorageError`."""
-    return read_object(path) if is_remote(path) else path.read_bytes()
+    """Read a file; raises `FileNotFoundError` if there is none, `StorageError` if it cannot be read."""
+    if is_remote(path):
+        return read_object(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{path}: expected a file that can be read, got: {error.strerror}; correct BRAIN_DATA_DIR, or remove it."
+        ) from error
 
 
 def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
@@ -83,7 +102,7 @@ def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
     if any(is_remote(path) for path in paths):
         yield from read_objects([path for path in paths if is_remote(path)])
     else:
-        yield from (path.read_bytes() if path.exists() else None for path in paths if isinstance(path, Path))
+        yield from (read_bytes(path) if is_file(path) else None for path in paths)
 
 
 def is_file(path: DataPath) -> bool:
@@ -93,9 +112,18 @@ def is_file(path: DataPath) -> bool:
 
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
+    return list(_children(folder))
+
+
+def list_folders(folder: DataPath) -> list[str]:
+    """Name the folders that lie in a folder, in order; nothing if it is not there."""
+    return [name for name, is_folder in _children(folder).items() if is_folder]
+
+
+def _children(folder: DataPath) -> dict[str, bool]:
     if is_remote(folder):
-        return list_children(folder)
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        return list_objects(folder)
+    return {entry.name: entry.is_dir() for entry in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
 def replace_file(path: DataPath, data: bytes | str) -> None:
@@ -105,6 +133,21 @@ def replace_file(path: DataPath, data: bytes | str) -> None:
         write_object(path, content)
     else:
         replace_local_file(path, content)
+
+
+def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
+    """Write a folder of these files, of which the last tells whether all are there; raises `StorageError`.
+
+    Elsewhere there is no rename: the last file is removed first and written last, so that who reads meanwhile, or after
+    a writer that died, finds none, or files that do not belong together, and is told.
+    """
+    if not is_remote(folder):
+        replace_local_folder(folder, contents)
+        return
+    *others, last = contents
+    remove_objects([folder / last])
+    write_objects({folder / name: contents[name] for name in others})
+    write_object(folder / last, contents[last])
 
 
 def create_file(path: DataPath, text: str) -> None:

@@ -14,8 +14,7 @@ from brain_assets import objects as object_store
 from brain_assets.errors import StorageError
 from brain_assets.objects import (
     create_object,
-    list_children,
-    list_folders,
+    list_objects,
     object_exists,
     read_object,
     read_objects,
@@ -41,18 +40,17 @@ def anywhere(request: pytest.FixtureRequest) -> UPath:
 
 
 def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
-    assert list_children(anywhere) == []
+    assert list_objects(anywhere) == {}
     assert not object_exists(anywhere / "a" / "x")
     write_object(anywhere / "a" / "x", b"one")
     write_object(anywhere / "b", b"")
-    assert list_children(anywhere) == ["a", "b"]
+    assert list_objects(anywhere) == {"a": True, "b": False}
     assert (object_exists(anywhere / "a" / "x"), object_exists(anywhere / "a")) == (True, False)
     assert read_objects([anywhere / "a" / "x", anywhere / "none", anywhere / "b"]) == [b"one", None, b""]
     with pytest.raises(FileNotFoundError):
         read_object(anywhere / "none")
-    assert list_folders(anywhere) == ["a"]
     remove_objects([anywhere / "a" / "x", anywhere / "none"])
-    assert list_children(anywhere) == ["b"]
+    assert list(list_objects(anywhere)) == ["b"]
 
 
 def test_only_one_creates_an_object(anywhere: UPath) -> None:
@@ -83,9 +81,8 @@ def test_trouble_that_passes_is_waited_for(
     for operation in (
         lambda: read_object(place / "a"),
         lambda: write_object(place / "a", b"1"),
-        lambda: list_children(place),
+        lambda: list_objects(place),
         lambda: object_exists(place / "a"),
-        lambda: list_folders(place),
     ):
         left = iter([status] * 3)
         with s3.faulty(lambda request, left=left: next(left, None)), s3.counted() as requests:
@@ -115,8 +112,8 @@ def test_trouble_without_end_is_one_sentence(
         read_object(place / "a")
     assert len(requests) > 2
     assert re.fullmatch(
-        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up \({len(requests)} attempts to "
-        r"read it in \d s\); run again once it does: what is done stays\.",
+        rf"s3://results/prefix/a: expected a store that answers, got {code}, made up; run again once it does: what "
+        r"is done stays\.",
         str(caught.value),
     )
     assert read_object(place / "a") == b"1"
@@ -143,9 +140,7 @@ def test_a_server_that_is_not_there_is_waited_for_too(place: UPath, monkeypatch:
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01, total_seconds=1.0))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_connections()
-    with pytest.raises(
-        StorageError, match=r"expected a store that answers, got Could not connect .* attempts? to read"
-    ):
+    with pytest.raises(StorageError, match=r"expected a store that answers, got Could not connect .*; run"):
         read_object(place / "a")
 
 
@@ -155,23 +150,21 @@ def test_a_server_that_is_not_there_is_waited_for_too(place: UPath, monkeypatch:
         ("read", read_object),
         ("write", lambda path: write_object(path, b"")),
         ("write", lambda path: create_object(path, b"")),
-        ("list", list_children),
+        ("list", list_objects),
         ("look for", object_exists),
     ],
 )
 def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose: str, operation: object) -> None:
     with s3.faulty(lambda request: 403), pytest.raises(StorageError) as caught, s3.counted() as requests:
         operation(place / "a")  # type: ignore[operator]
-    assert str(caught.value).startswith(f"s3://results/prefix/a: expected to be allowed to {purpose} it, got: ")
+    assert str(caught.value).startswith(f"s3://results/prefix/a: expected to {purpose} it, got: ")
     assert "secret" not in str(caught.value)
     assert len(requests) == 1
 
 
-@pytest.mark.parametrize("operation", [read_object, lambda path: write_object(path, b""), list_children])
+@pytest.mark.parametrize("operation", [read_object, lambda path: write_object(path, b""), list_objects])
 def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, operation: object) -> None:
-    with pytest.raises(
-        StorageError, match=r"^s3://none/x: expected a bucket that exists, got none; make it, or correct"
-    ):
+    with pytest.raises(StorageError, match=r"^s3://none/x: expected to .* it, got: NoSuchBucket, .*; correct "):
         operation(parse_place("s3://none/x"))  # type: ignore[operator]
 
 
@@ -203,17 +196,26 @@ def test_a_process_that_was_forked_has_connections_of_its_own(place: UPath) -> N
     assert read_object(place / "a") == b"1"
 
 
-def test_an_object_of_other_bytes_than_were_written_counts_as_absent_and_is_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("n_bad", [1, 2])
+def test_other_bytes_than_were_written_are_asked_for_once_more_and_then_count_as_absent(
+    n_bad: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As a writer that is killed in the middle of a request may leave it."""
+    """They changed on the way, or a writer that was killed in the middle of a request has left half an object."""
     from botocore.exceptions import FlexibleChecksumError
 
-    class Halved:
-        def cat_file(self, path: str) -> bytes:
-            raise FlexibleChecksumError(error_msg="Expected checksum a did not match calculated checksum: b")
+    answers: list[bytes | Exception] = [FlexibleChecksumError(error_msg="a did not match b")] * n_bad + [b"whole"]
 
-    monkeypatch.setattr(object_store, "filesystem", lambda *_: Halved())
+    class Files:
+        def cat_file(self, path: str) -> bytes:
+            if isinstance(answer := answers.pop(0), Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01))
+    monkeypatch.setattr(object_store, "filesystem", lambda *_: Files())
     place = UPath("s3://results/prefix/weights.pt")
-    assert object_store.read_objects([place]) == [None]
+    assert object_store.read_objects([place]) == ([b"whole"] if n_bad == 1 else [None])
+    if n_bad == 1:
+        assert "absent" not in caplog.text
+        return
     assert f"{place}: expected the bytes that were written, got others; taken as absent." in caplog.text

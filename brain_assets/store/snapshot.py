@@ -29,7 +29,7 @@ from brain_assets.store.manifest import (
     verify,
 )
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
-from brain_assets.store.places import open_store, read_files
+from brain_assets.store.places import FolderStore, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.weights import Layout, check_arrays, read_arrays, write_model
@@ -121,7 +121,7 @@ class ModelSnapshot:
 
     def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        open_store(folder.parent).write(folder.name, self.files)
+        FolderStore(folder.parent).write(folder.name, self.files)
 
     @property
     def files(self) -> dict[str, bytes]:

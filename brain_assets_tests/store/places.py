@@ -9,15 +9,13 @@ from typing import Protocol
 from pydantic import SecretStr
 from upath import UPath
 
-from brain_assets.objects import list_children, read_object, remove_objects, write_objects
+from brain_assets.objects import list_objects, read_object, remove_objects, write_objects
 from brain_assets.paths import parse_place
 from brain_assets.retry import RetryPolicy
-from brain_assets.store.bucket import BucketStore
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.local import LocalStore
 from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
-from brain_assets.store.places import open_store
+from brain_assets.store.places import FolderStore
 from brain_assets.store.port import Store
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
@@ -78,8 +76,8 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder, self.address = folder, str(folder)
 
-    def open(self, policy: RetryPolicy = QUICK) -> LocalStore:
-        return LocalStore(self.folder)
+    def open(self, policy: RetryPolicy = QUICK) -> FolderStore:
+        return FolderStore(self.folder)
 
     def put(self, files: Files) -> None:
         shutil.rmtree(self.folder / NAME, ignore_errors=True)
@@ -96,15 +94,15 @@ class Bucket:
         self.folder, self.server, self.kind = folder, server, "s3" if server else "memory"
         self.address = str(folder)
 
-    def open(self, policy: RetryPolicy = QUICK) -> BucketStore:
-        return BucketStore(self.folder)
+    def open(self, policy: RetryPolicy = QUICK) -> FolderStore:
+        return FolderStore(self.folder)
 
     def put(self, files: Files) -> None:
-        remove_objects([self.folder / NAME / name for name in list_children(self.folder / NAME)])
+        remove_objects([self.folder / NAME / name for name in list_objects(self.folder / NAME)])
         write_objects({self.folder / NAME / name: data for name, data in files.items()})
 
     def get(self) -> Files:
-        return {name: read_object(self.folder / NAME / name) for name in list_children(self.folder / NAME)}
+        return {name: read_object(self.folder / NAME / name) for name in list_objects(self.folder / NAME)}
 
     def n_requests(self, work: Callable[[], object]) -> int:
         assert self.server is not None
@@ -159,7 +157,7 @@ def open_at(address: str) -> Store:
     """Open a place by its address."""
     if address.startswith("http://"):
         return HubStore(HubAddress(REPO, SecretStr(TOKEN), address), QUICK)
-    return open_store(parse_place(address))
+    return FolderStore(parse_place(address))
 
 
 def memory_place() -> UPath:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.errors import DamagedSnapshotError, StorageError
-from brain_assets.store.local import LocalStore
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
 from brain_assets.store.manifest import FILES, MANIFEST, PAYLOAD, build
+from brain_assets.store.places import FolderStore
 
 NAME = "snapshot-2019-12-31"
 DEAD = 2**22 + 1
@@ -27,8 +27,8 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    store = LocalStore(tmp_path / "lstm")
+def store(tmp_path: Path) -> FolderStore:
+    store = FolderStore(tmp_path / "lstm")
     store.write(NAME, content(1))
     return store
 
@@ -42,14 +42,11 @@ def harm(path: Path, how: str) -> None:
         path.mkdir()
     elif how == "a pipe":
         os.mkfifo(path)
-    elif how == "huge":
-        with path.open("wb") as file:
-            file.truncate(2**30)
 
 
-@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe", "huge"])
+@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_is_not_what_was_written_is_named(store: LocalStore, file: str, how: str) -> None:
+def test_a_file_that_is_not_what_was_written_is_named(store: FolderStore, file: str, how: str) -> None:
     harm(store.folder / NAME / file, how)
     with pytest.raises(
         DamagedSnapshotError, match=rf"{NAME}/{file}: expected .*; it is damaged: train it again"
@@ -64,7 +61,7 @@ def test_a_file_that_is_not_what_was_written_is_named(store: LocalStore, file: s
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_flipped_bit_on_the_disk_is_named(store: LocalStore, file: str) -> None:
+def test_a_flipped_bit_on_the_disk_is_named(store: FolderStore, file: str) -> None:
     path, places = store.folder / NAME / file, random.Random(file)
     data = path.read_bytes()
     for _ in range(200):
@@ -75,19 +72,20 @@ def test_a_flipped_bit_on_the_disk_is_named(store: LocalStore, file: str) -> Non
             store.read(NAME)
 
 
-def test_an_empty_folder_is_damaged(store: LocalStore) -> None:
-    (store.folder / "snapshot-2018-12-31").mkdir()
-    with pytest.raises(DamagedSnapshotError, match=r"snapshot-2018-12-31/model.safetensors: expected a file, got none"):
+def test_an_empty_folder_is_no_snapshot(store: FolderStore) -> None:
+    (store.folder / "snapshot-2018-12-31").mkdir()  # type: ignore[union-attr]
+    assert store.find("snapshot-2018-12-31") is None
+    with pytest.raises(MissingSnapshotError, match="snapshot-2018-12-31: expected a snapshot, got none"):
         store.read("snapshot-2018-12-31")
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(store: LocalStore, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_one_sentence(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="expected a folder with room to write to, got: File exists"):
-        LocalStore(tmp_path / "file").write(NAME, content(1))
+        FolderStore(tmp_path / "file").write(NAME, content(1))
 
 
-def write_and_die(store: LocalStore, steps: int) -> bool:
+def write_and_die(store: FolderStore, steps: int) -> bool:
     """Write in a process of its own that dies before it changes anything for the `steps`-th time; False: it did not."""
     child = os.fork()
     if child == 0:
@@ -118,7 +116,7 @@ def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none
     seen = set()
     died, steps = True, 0
     while died:
-        store = LocalStore(tmp_path / str(steps) / "lstm")
+        store = FolderStore(tmp_path / str(steps) / "lstm")
         if is_replaced:
             store.write(NAME, content(1))
         died = write_and_die(store, steps)
@@ -132,7 +130,7 @@ def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none
     assert len(seen) == n_ways
 
 
-def test_temporary_folders_of_running_processes_are_left_alone(store: LocalStore) -> None:
+def test_temporary_folders_of_running_processes_are_left_alone(store: FolderStore) -> None:
     mine = f".new-{os.getpid()}-0123abcd-snapshot-2018-12-31"
     (store.folder / mine).mkdir()
     (store.folder / f".old-{DEAD}-0123abcd-snapshot-2018-12-31").mkdir()

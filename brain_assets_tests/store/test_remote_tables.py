@@ -7,7 +7,7 @@ import pytest
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.market.archive import PREVIOUS_BARS
-from brain_assets.objects import list_children, read_object, write_object
+from brain_assets.objects import list_objects, read_object, write_object
 from brain_assets.registry import families_of
 from brain_assets.results import read_results
 from brain_assets.store.tables import ParquetTableStore, content_hash
@@ -71,7 +71,7 @@ def test_what_is_replaced_is_kept(store: ParquetTableStore) -> None:
     before = read_object(store.path("raw_prices", 2019))
     kept = store.keep_replaced("raw_prices", 2019)
     store.write("raw_prices", 2019, bars(("2019-12-30", "AAA", 9.0)))
-    [name] = list_children(store.data_dir / "raw" / "prices" / "replaced")
+    [name] = list_objects(store.data_dir / "raw" / "prices" / "replaced")
     assert kept.endswith(name)
     assert read_object(store.data_dir / "raw" / "prices" / "replaced" / name) == before
     assert len(store.read_year("raw_prices", 2019)) == 1
