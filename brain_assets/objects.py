@@ -3,14 +3,13 @@
 Everything goes through fsspec. Who may do what, and where an S3 server is, comes from the variables that its packages
 know (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``FSSPEC_S3_…``). s3fs would try five times, and botocore, below it,
 five times for each of those, in half a minute or in ten: both are told to try once, and what is tried again is decided
-here. Listings are not cached, as other machines write too. Every function raises `StorageError`.
+here. Listings are not cached, as other machines write too.
 """
 
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -33,75 +32,7 @@ _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "ad
 """Packages whose errors are about the store, and not about this program."""
 
 
-def read_object(path: UPath) -> bytes:
-    """Read an object; raises `FileNotFoundError` if there is none."""
-    return bytes(_patiently(path, "read", lambda files: files.cat_file(path.path)))
-
-
-def read_objects(paths: Sequence[UPath]) -> list[bytes | None]:
-    """Read objects at the same time; None: there is none."""
-
-    def read(path: UPath) -> bytes | None:
-        with suppress(FileNotFoundError):
-            return read_object(path)
-        return None
-
-    return _at_once(read, paths)
-
-
-def write_object(path: UPath, data: bytes) -> None:
-    """Write an object, in one step."""
-    _patiently(path, "write", lambda files: files.pipe_file(path.path, data))
-
-
-def write_objects(contents: Mapping[UPath, bytes]) -> None:
-    """Write objects at the same time."""
-    _at_once(lambda path: write_object(path, contents[path]), list(contents))
-
-
-def create_object(path: UPath, data: bytes) -> bool:
-    """Write an object unless there is one, in one step where the store can, as S3; tells whether it did.
-
-    After trouble it may say that there was one that it has written itself.
-    """
-
-    def create(files: Any) -> bool:
-        with suppress(FileExistsError):
-            files.pipe_file(path.path, data, mode="create")
-            return True
-        return False
-
-    return _patiently(path, "write", create)
-
-
-def object_exists(path: UPath) -> bool:
-    """Tell whether there is an object."""
-    try:
-        return str(_patiently(path, "look for", lambda files: files.info(path.path))["type"]) == "file"
-    except FileNotFoundError:
-        return False
-
-
-def list_objects(folder: UPath) -> dict[str, bool]:
-    """Name what lies directly in a folder, in order, and tell of each whether it is a folder; nothing if it is none."""
-    try:
-        found = _patiently(folder, "list", lambda files: files.ls(folder.path, detail=True))
-    except FileNotFoundError:
-        return {}
-    return dict(sorted((entry["name"].rstrip("/").rpartition("/")[2], entry["type"] == "directory") for entry in found))
-
-
-def remove_objects(paths: Sequence[UPath]) -> None:
-    """Remove objects, those that are there."""
-
-    def remove(path: UPath) -> None:
-        with suppress(FileNotFoundError):
-            _patiently(path, "remove", lambda files: files.rm_file(path.path))
-
-    _at_once(remove, paths)
-
-
-def _at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Answer]:
+def at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Answer]:
     """Do the same with every path; at the same time where the package can (it is not safe with others)."""
     if len(paths) < 2 or not getattr(filesystem(paths[0].protocol, os.getpid()), "async_impl", False):
         return [work(path) for path in paths]
@@ -126,8 +57,11 @@ def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec'
     return files
 
 
-def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
-    """Do something, again after failures that may pass; others, and the last, become a sentence."""
+def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
+    """Do something with a file system, again after failures that may pass; others, and the last, become a sentence.
+
+    Raises `StorageError`; `FileExistsError`; and `FileNotFoundError`, but not for the purpose ``write``.
+    """
     n_mismatches = 0
 
     def attempt() -> Answer:
@@ -152,7 +86,7 @@ def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) ->
         ) from error.__cause__
     except Exception as error:
         is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket"
-        if is_absent or not _is_of_store(error):
+        if is_absent or isinstance(error, FileExistsError) or not _is_of_store(error):
             raise
         raise StorageError(
             f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or the credentials that "

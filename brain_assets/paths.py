@@ -7,6 +7,7 @@ What is asked of a file or a folder looks the same for both: what differs is her
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,16 +16,7 @@ from upath import UPath
 
 from brain_assets.errors import StorageError
 from brain_assets.files import replace_local_file, replace_local_folder
-from brain_assets.objects import (
-    create_object,
-    list_objects,
-    object_exists,
-    read_object,
-    read_objects,
-    remove_objects,
-    write_object,
-    write_objects,
-)
+from brain_assets.objects import ask_store, at_once
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -86,7 +78,7 @@ def is_remote(path: DataPath) -> TypeIs[UPath]:
 def read_bytes(path: DataPath) -> bytes:
     """Read a file; raises `FileNotFoundError` if there is none, `StorageError` if it cannot be read."""
     if is_remote(path):
-        return read_object(path)
+        return bytes(ask_store(path, "read", lambda files: files.cat_file(path.path)))
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -99,40 +91,60 @@ def read_bytes(path: DataPath) -> bytes:
 
 def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
     """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
-    if any(is_remote(path) for path in paths):
-        yield from read_objects([path for path in paths if is_remote(path)])
-    else:
-        yield from (read_bytes(path) if is_file(path) else None for path in paths)
+
+    def read(path: DataPath) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return read_bytes(path) if is_remote(path) or path.is_file() else None
+        return None
+
+    remote = [path for path in paths if is_remote(path)]
+    yield from at_once(read, remote) if remote else map(read, paths)
 
 
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
-    return object_exists(path) if is_remote(path) else path.is_file()
+    if not is_remote(path):
+        return path.is_file()
+    with suppress(FileNotFoundError):
+        return bool(ask_store(path, "look for", lambda files: files.info(path.path))["type"] == "file")
+    return False
 
 
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
-    return list(_children(folder))
+    return sorted(_children(folder))
 
 
 def list_folders(folder: DataPath) -> list[str]:
     """Name the folders that lie in a folder, in order; nothing if it is not there."""
-    return [name for name, is_folder in _children(folder).items() if is_folder]
+    return sorted(name for name, is_folder in _children(folder).items() if is_folder)
 
 
 def _children(folder: DataPath) -> dict[str, bool]:
-    if is_remote(folder):
-        return list_objects(folder)
-    return {entry.name: entry.is_dir() for entry in sorted(folder.iterdir())} if folder.is_dir() else {}
+    if not is_remote(folder):
+        return {entry.name: entry.is_dir() for entry in folder.iterdir()} if folder.is_dir() else {}
+    with suppress(FileNotFoundError):
+        found = ask_store(folder, "list", lambda files: files.ls(folder.path, detail=True))
+        return {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] == "directory" for entry in found}
+    return {}
 
 
 def replace_file(path: DataPath, data: bytes | str) -> None:
     """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        write_object(path, content)
+        ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
     else:
         replace_local_file(path, content)
+
+
+def create_file(path: DataPath, text: str) -> None:
+    """Write a file, as `replace_file` does, unless there is one; in one step where a store can, as S3."""
+    if is_remote(path):
+        with suppress(FileExistsError):
+            ask_store(path, "write", lambda files: files.pipe_file(path.path, text.encode(), mode="create"))
+    elif not path.exists():
+        replace_local_file(path, text.encode())
 
 
 def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
@@ -144,18 +156,11 @@ def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
     if not is_remote(folder):
         replace_local_folder(folder, contents)
         return
-    *others, last = contents
-    remove_objects([folder / last])
-    write_objects({folder / name: contents[name] for name in others})
-    write_object(folder / last, contents[last])
-
-
-def create_file(path: DataPath, text: str) -> None:
-    """Write a file, as `replace_file` does, unless there is one."""
-    if is_remote(path):
-        create_object(path, text.encode())
-    elif not path.exists():
-        replace_local_file(path, text.encode())
+    *others, last = (folder / name for name in contents)
+    with suppress(FileNotFoundError):
+        ask_store(last, "remove", lambda files: files.rm_file(last.path))
+    at_once(lambda path: replace_file(path, contents[path.name]), others)
+    replace_file(last, contents[last.name])
 
 
 def copy_here(path: DataPath) -> Path:
@@ -163,7 +168,7 @@ def copy_here(path: DataPath) -> Path:
     if not is_remote(path):
         return path
     copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
-    copy.write_bytes(read_object(path))
+    copy.write_bytes(read_bytes(path))
     return copy
 
 

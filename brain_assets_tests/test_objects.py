@@ -2,8 +2,8 @@
 
 import os
 import re
-import threading
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +12,19 @@ from upath import UPath
 
 from brain_assets import objects as object_store
 from brain_assets.errors import StorageError
-from brain_assets.objects import (
-    create_object,
-    list_objects,
-    object_exists,
-    read_object,
-    read_objects,
-    remove_objects,
-    write_object,
+from brain_assets.paths import (
+    create_file,
+    is_file,
+    list_folders,
+    list_names,
+    parse_place,
+    read_all,
+    read_bytes,
+    replace_file,
+    replace_folder,
 )
-from brain_assets.paths import parse_place
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
+from brain_assets_tests.store.test_local import at_once
 
 
 @pytest.fixture
@@ -34,42 +36,40 @@ def place(s3: LoopbackS3) -> UPath:
 def anywhere(request: pytest.FixtureRequest) -> UPath:
     if request.param == "s3":
         return request.getfixturevalue("s3").place()
-    place = parse_place("memory://test-object-store")
-    remove_objects([place / name for name in ("a/x", "b", "claim")])
-    return place
+    return UPath(f"memory://{uuid.uuid4().hex}")
 
 
 def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
-    assert list_objects(anywhere) == {}
-    assert not object_exists(anywhere / "a" / "x")
-    write_object(anywhere / "a" / "x", b"one")
-    write_object(anywhere / "b", b"")
-    assert list_objects(anywhere) == {"a": True, "b": False}
-    assert (object_exists(anywhere / "a" / "x"), object_exists(anywhere / "a")) == (True, False)
-    assert read_objects([anywhere / "a" / "x", anywhere / "none", anywhere / "b"]) == [b"one", None, b""]
+    assert list_names(anywhere) == []
+    assert not is_file(anywhere / "a" / "x")
+    replace_file(anywhere / "a" / "x", b"one")
+    replace_file(anywhere / "b", b"")
+    assert (list_names(anywhere), list_folders(anywhere)) == (["a", "b"], ["a"])
+    assert (is_file(anywhere / "a" / "x"), is_file(anywhere / "a")) == (True, False)
+    assert list(read_all([anywhere / "a" / "x", anywhere / "none", anywhere / "b"])) == [b"one", None, b""]
     with pytest.raises(FileNotFoundError):
-        read_object(anywhere / "none")
-    remove_objects([anywhere / "a" / "x", anywhere / "none"])
-    assert list(list_objects(anywhere)) == ["b"]
+        read_bytes(anywhere / "none")
+    for contents in ({"1": b"1", "2": b"2", "last": b"3"}, {"1": b"one", "2": b"two", "last": b"three"}):
+        replace_folder(anywhere / "folder", contents)
+        assert list(read_all([anywhere / "folder" / name for name in contents])) == list(contents.values())
 
 
-def test_only_one_creates_an_object(anywhere: UPath) -> None:
-    assert create_object(anywhere / "claim", b"mine")
-    assert not create_object(anywhere / "claim", b"theirs")
-    assert read_object(anywhere / "claim") == b"mine"
+def test_what_is_there_is_not_created_again(anywhere: UPath) -> None:
+    for text in ("mine", "theirs"):
+        create_file(anywhere / "claim", text)
+        assert read_bytes(anywhere / "claim") == b"mine"
 
 
 def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
-    done: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda number=number: done.append(create_object(place / "claim", b"%d" % number)))
-        for number in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(done) == [False] * 7 + [True]
+    found: list[bytes] = []
+
+    def create(number: int) -> None:
+        create_file(place / "claim", str(number))
+        found.append(read_bytes(place / "claim"))
+
+    at_once(*(lambda number=number: create(number) for number in range(8)))
+    assert len(found) == 8
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, DROP])
@@ -77,12 +77,12 @@ def test_trouble_that_passes_is_waited_for(
     s3: LoopbackS3, place: UPath, status: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01))
-    write_object(place / "a", b"1")
+    replace_file(place / "a", b"1")
     for operation in (
-        lambda: read_object(place / "a"),
-        lambda: write_object(place / "a", b"1"),
-        lambda: list_objects(place),
-        lambda: object_exists(place / "a"),
+        lambda: read_bytes(place / "a"),
+        lambda: replace_file(place / "a", b"1"),
+        lambda: list_names(place),
+        lambda: is_file(place / "a"),
     ):
         left = iter([status] * 3)
         with s3.faulty(lambda request, left=left: next(left, None)), s3.counted() as requests:
@@ -95,10 +95,10 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 ) -> None:
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01))
     data = os.urandom(300_000)
-    write_object(place / "a", data)
+    replace_file(place / "a", data)
     left = iter([TRUNCATE, TRUNCATE])
     with s3.faulty(lambda request: next(left, None)), s3.counted() as requests:
-        assert read_object(place / "a") == data
+        assert read_bytes(place / "a") == data
     assert len(requests) == 3
 
 
@@ -106,17 +106,17 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 def test_trouble_without_end_is_one_sentence(
     s3: LoopbackS3, place: UPath, status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_object(place / "a", b"1")
+    replace_file(place / "a", b"1")
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01, total_seconds=3.0))
     with s3.faulty(lambda request: status), pytest.raises(StorageError) as caught, s3.counted() as requests:
-        read_object(place / "a")
+        read_bytes(place / "a")
     assert len(requests) > 2
     assert re.fullmatch(
         rf"s3://results/prefix/a: expected a store that answers, got {code}, made up; run again once it does: what "
         r"is done stays\.",
         str(caught.value),
     )
-    assert read_object(place / "a") == b"1"
+    assert read_bytes(place / "a") == b"1"
 
 
 def test_a_store_that_does_not_answer_is_left_after_a_time_out(
@@ -127,11 +127,11 @@ def test_a_store_that_does_not_answer_is_left_after_a_time_out(
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 1.0}})
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01))
     forget_connections()
-    write_object(place / "a", b"1")
+    replace_file(place / "a", b"1")
     left = iter([STALL, STALL])
     with s3.faulty(lambda request: next(left, None)), s3.counted() as requests:
         started = time.monotonic()
-        assert read_object(place / "a") == b"1"
+        assert read_bytes(place / "a") == b"1"
     assert len(requests) == 3
     assert time.monotonic() - started >= 2
 
@@ -141,17 +141,17 @@ def test_a_server_that_is_not_there_is_waited_for_too(place: UPath, monkeypatch:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_connections()
     with pytest.raises(StorageError, match=r"expected a store that answers, got Could not connect .*; run"):
-        read_object(place / "a")
+        read_bytes(place / "a")
 
 
 @pytest.mark.parametrize(
     ("purpose", "operation"),
     [
-        ("read", read_object),
-        ("write", lambda path: write_object(path, b"")),
-        ("write", lambda path: create_object(path, b"")),
-        ("list", list_objects),
-        ("look for", object_exists),
+        ("read", read_bytes),
+        ("write", lambda path: replace_file(path, b"")),
+        ("write", lambda path: create_file(path, "")),
+        ("list", list_names),
+        ("look for", is_file),
     ],
 )
 def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose: str, operation: object) -> None:
@@ -162,7 +162,7 @@ def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose
     assert len(requests) == 1
 
 
-@pytest.mark.parametrize("operation", [read_object, lambda path: write_object(path, b""), list_objects])
+@pytest.mark.parametrize("operation", [read_bytes, lambda path: replace_file(path, b""), list_names])
 def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, operation: object) -> None:
     with pytest.raises(StorageError, match=r"^s3://none/x: expected to .* it, got: NoSuchBucket, .*; correct "):
         operation(parse_place("s3://none/x"))  # type: ignore[operator]
@@ -176,24 +176,24 @@ def test_without_credentials_the_variables_are_named(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     forget_connections()
     with pytest.raises(StorageError, match=r"got: Unable to locate credentials; .*AWS_ACCESS_KEY_ID"):
-        read_object(place / "a")
+        read_bytes(place / "a")
 
 
 def test_a_mistake_of_this_program_stays_one(place: UPath) -> None:
     with pytest.raises(TypeError):
-        write_object(place / "a", 1)  # type: ignore[arg-type]
+        replace_file(place / "a", 1)  # type: ignore[arg-type]
 
 
 def test_a_process_that_was_forked_has_connections_of_its_own(place: UPath) -> None:
-    write_object(place / "a", b"1")
+    replace_file(place / "a", b"1")
     child = os.fork()
     if child == 0:
         try:
-            os._exit(0 if read_objects([place / "a", place / "b"]) == [b"1", None] else 1)
+            os._exit(0 if list(read_all([place / "a", place / "b"])) == [b"1", None] else 1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert read_object(place / "a") == b"1"
+    assert read_bytes(place / "a") == b"1"
 
 
 @pytest.mark.parametrize("n_bad", [1, 2])
@@ -214,7 +214,7 @@ def test_other_bytes_than_were_written_are_asked_for_once_more_and_then_count_as
     monkeypatch.setattr(object_store, "POLICY", replace(object_store.POLICY, first_wait=0.01))
     monkeypatch.setattr(object_store, "filesystem", lambda *_: Files())
     place = UPath("s3://results/prefix/weights.pt")
-    assert object_store.read_objects([place]) == ([b"whole"] if n_bad == 1 else [None])
+    assert list(read_all([place])) == ([b"whole"] if n_bad == 1 else [None])
     if n_bad == 1:
         assert "absent" not in caplog.text
         return

@@ -21,12 +21,8 @@ class Store(ABC):
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest, which verifies against itself; no other file is read.
 
-        Raises
-        ------
-        MissingSnapshotError
-            If there is nothing of that name.
-        DamagedSnapshotError, RefusedSnapshotError
-            If what is there is not a manifest, or not as it was written; the second where strangers write.
+        Raises `MissingSnapshotError` if there is nothing of that name; `DamagedSnapshotError`, where strangers write
+        `RefusedSnapshotError`, if what is there is not a manifest, or not as it was written.
         """
 
     @abstractmethod
@@ -37,10 +33,7 @@ class Store(ABC):
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
 
-        Raises
-        ------
-        DamagedSnapshotError
-            If the files do not verify; nothing is written.
+        Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
         """
 
     def find(self, name: str) -> dict[str, Any] | None:

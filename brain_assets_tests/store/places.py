@@ -9,8 +9,8 @@ from typing import Protocol
 from pydantic import SecretStr
 from upath import UPath
 
-from brain_assets.objects import list_objects, read_object, remove_objects, write_objects
-from brain_assets.paths import parse_place
+from brain_assets.objects import ask_store
+from brain_assets.paths import list_names, parse_place, read_bytes, replace_file
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
@@ -98,11 +98,13 @@ class Bucket:
         return FolderStore(self.folder)
 
     def put(self, files: Files) -> None:
-        remove_objects([self.folder / NAME / name for name in list_objects(self.folder / NAME)])
-        write_objects({self.folder / NAME / name: data for name, data in files.items()})
+        for path in [self.folder / NAME / name for name in list_names(self.folder / NAME)]:
+            ask_store(path, "remove", lambda store, path=path: store.rm_file(path.path))
+        for name, data in files.items():
+            replace_file(self.folder / NAME / name, data)
 
     def get(self) -> Files:
-        return {name: read_object(self.folder / NAME / name) for name in list_objects(self.folder / NAME)}
+        return {name: read_bytes(self.folder / NAME / name) for name in list_names(self.folder / NAME)}
 
     def n_requests(self, work: Callable[[], object]) -> int:
         assert self.server is not None

@@ -75,7 +75,7 @@ def test_a_flipped_bit_on_the_disk_is_named(store: FolderStore, file: str) -> No
 def test_an_empty_folder_is_no_snapshot(store: FolderStore) -> None:
     (store.folder / "snapshot-2018-12-31").mkdir()  # type: ignore[union-attr]
     assert store.find("snapshot-2018-12-31") is None
-    with pytest.raises(MissingSnapshotError, match="snapshot-2018-12-31: expected a snapshot, got none"):
+    with pytest.raises(MissingSnapshotError, match="snapshot-2018-12-31: expected a snapshot, but there is none"):
         store.read("snapshot-2018-12-31")
 
 

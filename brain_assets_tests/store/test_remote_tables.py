@@ -7,7 +7,7 @@ import pytest
 
 from brain_assets.errors import StorageError, TableError
 from brain_assets.market.archive import PREVIOUS_BARS
-from brain_assets.objects import list_objects, read_object, write_object
+from brain_assets.paths import list_names, read_bytes, replace_file
 from brain_assets.registry import families_of
 from brain_assets.results import read_results
 from brain_assets.store.tables import ParquetTableStore, content_hash
@@ -34,7 +34,7 @@ def test_a_table_comes_back_whole_and_has_the_bytes_that_it_has_on_disk(
     assert read.attrs[PREVIOUS_BARS]["AAA"] == ["2019-12-31", 26.0, 4000.0]
     assert content_hash(read) == content_hash(local.read_year("raw_prices", 2020))
     for name in ("raw/prices/2020.parquet", "market.json"):
-        assert read_object(store.data_dir / name) == (tmp_path / name).read_bytes()
+        assert read_bytes(store.data_dir / name) == (tmp_path / name).read_bytes()
 
 
 def test_years_are_read_at_the_same_time_and_chained(store: ParquetTableStore, s3: LoopbackS3) -> None:
@@ -57,7 +57,7 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
     with pytest.raises(TableError, match=r"walkforward_forecasts\[2019\] is not materialized"):
         store.read_year("walkforward_forecasts", 2019)
     assert not store.exists("walkforward_forecasts", 2019)
-    write_object(store.path("walkforward_forecasts", 2019), b"junk")
+    replace_file(store.path("walkforward_forecasts", 2019), b"junk")
     with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
         store.read_year("walkforward_forecasts", 2019)
     with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
@@ -68,12 +68,12 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
 
 def test_what_is_replaced_is_kept(store: ParquetTableStore) -> None:
     store.write("raw_prices", 2019, prices_2019())
-    before = read_object(store.path("raw_prices", 2019))
+    before = read_bytes(store.path("raw_prices", 2019))
     kept = store.keep_replaced("raw_prices", 2019)
     store.write("raw_prices", 2019, bars(("2019-12-30", "AAA", 9.0)))
-    [name] = list_objects(store.data_dir / "raw" / "prices" / "replaced")
+    [name] = list_names(store.data_dir / "raw" / "prices" / "replaced")
     assert kept.endswith(name)
-    assert read_object(store.data_dir / "raw" / "prices" / "replaced" / name) == before
+    assert read_bytes(store.data_dir / "raw" / "prices" / "replaced" / name) == before
     assert len(store.read_year("raw_prices", 2019)) == 1
 
 

@@ -296,7 +296,9 @@ def test_a_year_that_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "read_bytes", broken)
-    with pytest.raises(StorageError, match=r"expected a file that can be read, got: Input/output error; correct BRAIN_DATA_DIR"):
+    with pytest.raises(
+        StorageError, match=r"expected a file that can be read, got: Input/output error; correct BRAIN_DATA_DIR"
+    ):
         store.read_year("backtest", 2020)
 
 
