@@ -1,6 +1,8 @@
 """The places that the contract tests of a store run in: a disk, an S3 server, fsspec's memory, a Hub; each can fail."""
 
 import shutil
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,10 +165,26 @@ def open_at(address: str) -> Store:
 
 
 def memory_place() -> UPath:
-    """Give an empty prefix of fsspec's memory."""
-    place = parse_place("memory://test-stores")
-    assert isinstance(place, UPath)
-    files = place.fs
-    if files.exists(place.path):
-        files.rm(place.path, recursive=True)
-    return place
+    """Give a prefix of fsspec's memory that nobody else has."""
+    return UPath(f"memory://{uuid.uuid4().hex}")
+
+
+def at_once(*works: Callable[[], object]) -> None:
+    """Do all of it at once, each in a thread; raises what any of them raises."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
