@@ -228,7 +228,7 @@ def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trad
     _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     shutil.rmtree(tmp_path / "models" / "sac" / "snapshot-2020-12-31")
-    with pytest.raises(SnapshotError, match="sac/snapshot-2020-12-31: expected a snapshot, but there is none; mater"):
+    with pytest.raises(SnapshotError, match="sac/snapshot-2020-12-31: expected a snapshot, but there is none; train"):
         run_year(2021, world(market, tmp_path / "models", tables), names=["backtest"])
 
 

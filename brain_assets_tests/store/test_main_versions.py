@@ -80,7 +80,7 @@ def test_what_cannot_name_a_version_is_refused_in_one_sentence(versions: MainVer
 
 
 def test_a_version_that_is_not_there_is_one_sentence(versions: MainVersions) -> None:
-    with pytest.raises(SnapshotError, match="expected a main version, but there is none; see `brain-assets models`"):
+    with pytest.raises(SnapshotError, match="expected a snapshot, but there is none; train it"):
         versions.promote("v2021-06-15-0123456789ab")
 
 
