@@ -33,7 +33,7 @@ from brain_assets.market.calendar import (
     sessions_between,
     utc_now,
 )
-from brain_assets.market.headlines import NewsFiles
+from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
 from brain_assets.retry import RetryPolicy, TransientError, retry

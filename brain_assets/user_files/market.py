@@ -5,7 +5,7 @@ the columns named here (others are ignored):
 
 - ``prices*``: date, symbol, open, high, low, close, volume. A row with none of its four prices says that the bar is not
   known, and is left out; everything else that is not a sound bar is refused.
-- ``news_sentiment*`` or ``headlines*``: see `brain_assets.market.headlines`; may be absent.
+- ``news_sentiment*`` or ``headlines*``: see `brain_assets.market.news`; may be absent.
 - ``fundamentals*``: filed, period_end, symbol, and the ratios, empty where one is not known; may be absent.
 
 Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
@@ -24,7 +24,7 @@ import pandas as pd
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
-from brain_assets.market.headlines import NewsFiles
+from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
@@ -133,7 +133,7 @@ class FilesMarket:
         return chosen.reset_index(drop=True)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        """Give the daily news scores; see `brain_assets.market.headlines.NewsFiles.news_sentiment`."""
+        """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
         return self._sourced(self._news, self._news.news_sentiment(start, end, score))
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
