@@ -129,8 +129,8 @@ def _level_factors(history: Sequence[pd.DataFrame], frame: pd.DataFrame) -> dict
         if pd.notna(last):
             raise TableError(
                 f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
-                f"{date}, got {last:%Y-%m-%d}: the history was revised between two fetches; fetch both years again with "
-                "--force."
+                f"{date}, got {last:%Y-%m-%d}: the history was revised between two fetches; fetch both years again "
+                "with --force."
             )
     return factors
 
