@@ -19,18 +19,11 @@ CHANNELS = (*RETURNS, *SIGNALS)
 
 
 def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> Float32Array:
-    """Give what a family sees, some of `CHANNELS`: log returns of bars, and signals.
+    """Give what a family sees: log returns of bars, and signals; float32, (n_assets, n_sessions, n_channels).
 
-    Returns
-    -------
-    ndarray of float32, shape (n_assets, n_sessions, n_channels)
-        Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. A return is NaN
-        where the bar of t or t - 1 is not known; a signal is NaN where it is not known.
-
-    Raises
-    ------
-    TableError
-        If the family sees signals, and the panel came without; names the family.
+    Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. A return is NaN
+    where the bar of t or t - 1 is not known, a signal where it is not. Raises `TableError`, which names the family, if
+    it sees signals, and the panel came without.
     """
     features = np.full((*panel.values.shape[:2], len(channels)), np.nan, dtype=np.float32)
     # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come

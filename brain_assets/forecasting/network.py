@@ -16,8 +16,7 @@ import pydantic
 from brain_assets.arrays import Float32Array
 from brain_assets.device import CPU, repeatable
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig, Progress
-from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.windows import Windows
 
 if TYPE_CHECKING:

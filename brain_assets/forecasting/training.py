@@ -1,7 +1,9 @@
 """From a panel to a trained snapshot: one road for every forecaster family."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +25,8 @@ from brain_assets.forecasting.features import (
     uninformative_features,
 )
 from brain_assets.forecasting.features import split_weeks as split_weeks
-from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
-from brain_assets.forecasting.metadata import EpochLosses, data_metadata, training_metadata, validation_metadata
+from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig
+from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
@@ -97,10 +99,10 @@ def train_snapshot(
     forecasts = forecaster.by_week(predicted, validation.index, bars.realized.shape)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, panel, config, device).metadata,
-        "data": data_metadata(panel, bars, split, train, validation),
+        "data": _data_metadata(panel, bars, split, train, validation),
         "training": {
-            **training_metadata(train, validation, fitted, predicted, curve),
-            **validation_metadata(forecasts, bars),
+            **_training_metadata(train, validation, fitted, predicted, curve),
+            **_validation_metadata(forecasts, bars),
         },
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
         "neutral_channels": uninformative,
@@ -132,3 +134,52 @@ def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterCo
             "raw."
         )
     return float(np.mean(np.nanstd(ranked, axis=1)))
+
+
+def _data_metadata(
+    panel: PricePanel, bars: WeeklyBars, split: TrainingSplit, train: Windows, validation: Windows
+) -> dict[str, Any]:
+    """Name the window of the data."""
+    return {
+        "first_session": str(panel.sessions[0]),
+        "last_session": str(panel.sessions[-1]),
+        "last_training_target": str(bars.weeks.end[split.train[-1]]),
+        "first_validation_week": str(bars.weeks.start[split.validation[0]]),
+        "last_validation_target": str(bars.weeks.end[split.validation[-1]]),
+        "symbols": list(panel.symbols),
+        "n_training_windows": len(train),
+        "n_validation_windows": len(validation),
+    }
+
+
+def _training_metadata(
+    train: Windows, validation: Windows, fitted: np.ndarray, predicted: np.ndarray, curve: Sequence[EpochLosses]
+) -> dict[str, Any]:
+    """Give losses beside those of predicting zero, and the learning curve.
+
+    `fitted` and `predicted` are predictions of the windows that were learned from (not looked at if there is a curve)
+    and of the others; the weights are of the epoch of the curve with the lowest validation loss.
+    """
+    best = min(curve, key=lambda losses: losses.validation, default=None)
+    return {
+        "train_loss": best.train if best else _mean_square(fitted - train.target),
+        "validation_loss": _mean_square(predicted - validation.target),
+        "zero_train_loss": _mean_square(train.target),
+        "zero_validation_loss": _mean_square(validation.target),
+        "best_epoch": best.epoch if best else 0,
+        "curve": [asdict(losses) for losses in curve],
+    }
+
+
+def _validation_metadata(forecasts: FloatArray, bars: WeeklyBars) -> dict[str, float | None]:
+    """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
+    both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
+    realized = np.where(both, bars.realized, np.nan)
+    return {
+        "validation_rank_correlation": known_mean_rank_correlation(forecasts, realized),
+        "validation_momentum_rank_correlation": known_mean_rank_correlation(bars.momentum, realized),
+    }
+
+
+def _mean_square(values: np.ndarray) -> float:
+    return float(np.mean(values**2))

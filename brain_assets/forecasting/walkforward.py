@@ -61,10 +61,9 @@ def build_forecast_features(
     Returns
     -------
     DataFrame
-        A row a week and tradable symbol, in that order: week_start (first session), symbol, then for every forecaster
-        family its forecast (weekly return; known at decision time; NaN where the symbol has too little history) and
-        ``<family>_source``, then momentum (known at decision time) and realized (known at the week's last close; NaN
-        where it is not).
+        A row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
+        where the symbol has too little history) and ``<family>_source``, then momentum, all known at decision time, and
+        realized (known at the week's last close; NaN where it is not).
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))

@@ -9,7 +9,7 @@ import dagster as dg
 from brain_assets import registry
 from brain_assets.device import CPU
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
-from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json

@@ -16,8 +16,7 @@ from brain_assets.device import CPU
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.features import TrainingSplit, training_target
-from brain_assets.forecasting.forecaster import ForecasterConfig
-from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks

@@ -151,9 +151,9 @@ def all_cash(n_assets: int) -> FloatArray:
     return weights
 
 
-def drift(held_assets: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+def drift(held_assets: FloatArray, pre_open_return: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Give the weights of assets at the first open, (..., n_assets), and the portfolio's growth until then, (...)."""
-    at_open = held_assets * gap
+    at_open = held_assets * pre_open_return
     growth = 1.0 + at_open.sum(axis=-1)
     at_open += held_assets
     at_open /= growth[..., None]
@@ -166,16 +166,16 @@ def trading_cost(turnover: FloatArray, rules: TradingRules) -> FloatArray:
 
 
 def step(
-    held: FloatArray, gap: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
+    held: FloatArray, pre_open_return: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
 ) -> StepResult:
     """Take a portfolio through one week: drift to the open, trade there, earn the week.
 
     `held` are the weights at the last close before the week, `target` those traded to at its first open, as they are,
-    both (..., n_assets + 1); `gap` is the first open over that close, minus 1, and `weekly_return` the last close over
-    the first open, minus 1, both (..., n_assets), 0 where nothing is traded.
+    both (..., n_assets + 1); `pre_open_return` is the first open over that close, minus 1, and `weekly_return` the last
+    close over the first open, minus 1, both (..., n_assets), 0 where nothing is traded.
     """
     target_assets = target[..., :-1]
-    at_open, growth_to_open = drift(held[..., :-1], gap)
+    at_open, growth_to_open = drift(held[..., :-1], pre_open_return)
     turnover = np.abs(target_assets - at_open).sum(axis=-1)
     cost = trading_cost(turnover, rules)
     earned = target_assets * weekly_return

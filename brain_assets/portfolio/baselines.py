@@ -56,7 +56,7 @@ def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
             bought: FloatArray = start[week]
             return bought
         drifted = held.copy()
-        drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.gap[week])
+        drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.pre_open_return[week])
         drifted[-1] /= growth
         return arithmetic.project(drifted, known.weeks.available[week], rules)
 

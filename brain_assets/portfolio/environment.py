@@ -102,8 +102,11 @@ class VectorizedPortfolioEnv(VecEnv):
         week, weeks, rules = self._week, self._weeks, self._rules
         logits = self._actions.astype(np.float64) * self._logit_bound
         target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), rules)
-        gap, weekly_return = weeks.gap.take(week, axis=0), weeks.weekly_return.take(week, axis=0)
-        result = arithmetic.step(self._held, gap, target, weekly_return, rules)
+        pre_open_return, weekly_return = (
+            weeks.pre_open_return.take(week, axis=0),
+            weeks.weekly_return.take(week, axis=0),
+        )
+        result = arithmetic.step(self._held, pre_open_return, target, weekly_return, rules)
         reward = REWARD_SCALE * np.log1p(result.net_return)
         self._held = result.held_after
         self.week_before = week.copy()

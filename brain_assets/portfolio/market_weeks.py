@@ -9,7 +9,7 @@ from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.market.weekly import WeeklyBars
 
-BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "gap", "weekly_return")
+BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class MarketWeeks:
     Finite, or NaN: not known, which is neutral. Known at decision time."""
     available: BoolArray
     """Whether the asset may be held in the week; bool; known at decision time."""
-    gap: FloatArray
+    pre_open_return: FloatArray
     """First open over the last close before the week, minus 1; known at the first open. Always finite: 0 carries the
     last price forward where nothing was traded."""
     weekly_return: FloatArray
-    """Last close over first open, minus 1; known at the last close. Always finite, as `gap`."""
+    """Last close over first open, minus 1; known at the last close. Always finite, as `pre_open_return`."""
 
     def __len__(self) -> int:
         """Count the weeks."""
@@ -80,8 +80,8 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
         volatility=bars.volatility,
         signals=bars.signals,
         available=bars.tradable & known,
-        gap=bars.gap,
-        weekly_return=bars.held_return,
+        pre_open_return=bars.pre_open_return,
+        weekly_return=bars.return_ffill,
     )
 
 

@@ -26,7 +26,7 @@ from brain_assets.store.snapshot import ModelSnapshot
 def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
-    data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
+    data = hash_arrays(weeks.symbols, *arrays, weeks.pre_open_return, weeks.weekly_return)
     policy: Policy = registry.get(family)
     return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 

@@ -53,7 +53,7 @@ def run_strategy(
     held = arithmetic.all_cash(weeks.n_assets) if held is None else held
     for week in range(n_weeks):
         weights[week] = choose(week, held)
-        result = arithmetic.step(held, weeks.gap[week], weights[week], weeks.weekly_return[week], rules)
+        result = arithmetic.step(held, weeks.pre_open_return[week], weights[week], weeks.weekly_return[week], rules)
         net_return[week], held, turnover[week], cost[week] = result
     return StrategyRun(weights, net_return, turnover, cost, held)
 

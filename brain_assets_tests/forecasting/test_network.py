@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
 from brain_assets.forecasting.windows import WindowIndex, Windows
 

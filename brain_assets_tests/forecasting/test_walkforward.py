@@ -11,7 +11,6 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
-    forecast_quality,
     weeks_by_source,
 )
 from brain_assets.market.calendar import complete_weeks
@@ -121,20 +120,6 @@ def test_forecasts_do_not_move_when_the_future_does(panel: PricePanel, shelf: Sh
     known_then = ["week_start", "symbol", "lstm", "lstm_source", "momentum"]
     pd.testing.assert_frame_equal(forecasts.loc[past, known_then], changed.loc[past, known_then], check_exact=True)
     assert not forecasts.loc[~past, "lstm"].equals(changed.loc[~past, "lstm"])
-
-
-def test_quality_of_a_column_is_measured_against_what_was_realized() -> None:
-    table = pd.DataFrame(
-        {
-            "week_start": pd.to_datetime(["2020-01-06"] * 3 + ["2020-01-13"] * 3),
-            "symbol": ["A", "B", "C"] * 2,
-            "lstm": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0],
-            "realized": [0.1, 0.2, 0.3, 0.1, 0.2, 0.3],
-        }
-    )
-    quality = forecast_quality(table, "lstm")
-    assert quality.rank_correlation == pytest.approx(0)  # +1 and -1
-    assert quality.hit_rate == pytest.approx(0.5)
 
 
 def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(panel: PricePanel, shelf: Shelf) -> None:

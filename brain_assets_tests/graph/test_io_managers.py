@@ -106,37 +106,6 @@ def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: Sim
     assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
 
 
-def test_another_code_location_takes_what_this_one_keeps(market: SimulatorMarket, tmp_path: Path) -> None:
-    """It knows the asset by its key alone, and names the same IO manager on the same folder."""
-    resources = world(market, tmp_path / "models")
-    run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
-    theirs = dg.AssetSpec(
-        "lstm_snapshot",
-        partitions_def=PROJECT.years.definition,
-        metadata={"dagster/io_manager_key": "snapshot_io"},
-    )
-    seen = []
-
-    @dg.asset(
-        partitions_def=PROJECT.years.definition,
-        ins={"lstm_snapshot": dg.AssetIn(partition_mapping=PROJECT.years.previous)},
-    )
-    def mine(lstm_snapshot: StoredSnapshots) -> None:
-        [cutoff_date] = lstm_snapshot.list_candidates([])
-        seen.append(lstm_snapshot.fetch_snapshot(cutoff_date).cutoff_date)
-
-    elsewhere = world(market, tmp_path / "models")["snapshot_io"]
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            [theirs, mine],
-            selection=[mine],
-            partition_key="2020",
-            resources={"snapshot_io": elsewhere},
-            instance=instance,
-        )
-    assert seen == [datetime.date(2019, 12, 31)]
-
-
 @pytest.mark.parametrize(
     ("manager", "error", "sentence"),
     [

@@ -59,7 +59,7 @@ def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks
         forecast=np.where(later[:, None], -weeks.forecast, weeks.forecast),
         momentum=np.where(later[:, None], -weeks.momentum, weeks.momentum),
         weekly_return=np.where(later[:, None] | (np.arange(len(weeks)) == 15)[:, None], 0.5, weeks.weekly_return),
-        gap=np.where(not_yet[:, None], 0.1, weeks.gap),
+        pre_open_return=np.where(not_yet[:, None], 0.1, weeks.pre_open_return),
     )
     past = np.where(later[:, None, None], seen.past_returns * 3 + 0.01, seen.past_returns)
     first = run_strategy(weeks, RULES, STRATEGIES[name].rule(seen, RULES))
@@ -87,7 +87,7 @@ def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> Non
     run = run_strategy(weeks, free, STRATEGIES["buy_and_hold"].rule(known(weeks), free))
     assert run.turnover[0] == pytest.approx(1.0)
     np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
-    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.gap[1:], axis=0)
+    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.pre_open_return[1:], axis=0)
     assert np.prod(1 + run.net_return) == pytest.approx(0.999 * grown.mean())
 
 

@@ -38,7 +38,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
         for i, at in enumerate(week):
             logits = actions[i].astype(np.float64) * LOGIT_BOUND
             target = arithmetic.target_weights(logits, weeks.available[at], RULES)
-            found = arithmetic.step(held[i], weeks.gap[at], target, weeks.weekly_return[at], RULES)
+            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], RULES)
             held[i], week[i] = found.held_after, at + 1
             assert rewards[i] == 100.0 * np.log1p(found.net_return)
             sums[i] += rewards[i]

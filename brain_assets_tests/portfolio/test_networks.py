@@ -61,19 +61,12 @@ def test_any_number_of_assets_in_any_order(family: str, n_assets: int) -> None:
 def test_each_logit_looks_at_its_own_asset_and_at_the_others(family: str) -> None:
     network, observation = lively_network(family), random_observation(4)
     logits = network.act(observation.ravel())
-    changed = observation.copy()
-    changed[0, 0] += 1.0
-    moved = np.abs(network.act(changed.ravel()) - logits)
-    assert moved[0] > 1e-3
-    assert moved[1:].min() > 1e-6  # the others, and cash, through the mean
-
-
-@pytest.mark.parametrize("feature", range(N_MARKET_FEATURES + 1))
-def test_every_feature_can_matter(family: str, feature: int) -> None:
-    network, observation = lively_network(family), random_observation(4)
-    changed = observation.copy()
-    changed[0, feature] += 1.0
-    assert abs(network.act(changed.ravel()) - network.act(observation.ravel()))[0] > 1e-3
+    for feature in range(N_MARKET_FEATURES + 1):
+        changed = observation.copy()
+        changed[0, feature] += 1.0
+        moved = np.abs(network.act(changed.ravel()) - logits)
+        assert moved[0] > 1e-3, feature
+        assert moved[1:].min() > 1e-6, feature  # the others, and cash, through the mean
 
 
 def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:

@@ -30,7 +30,7 @@ def two_weeks() -> MarketWeeks:
         volatility=np.array([[0.01, 0.02, 0.0], [0.01, 0.04, np.nan]]),
         signals=signals,
         available=np.array([[True, True, True], [True, True, False]]),
-        gap=np.zeros((2, 3)),
+        pre_open_return=np.zeros((2, 3)),
         weekly_return=np.zeros((2, 3)),
     )
 
@@ -109,7 +109,7 @@ def test_future_blind(n_known: int) -> None:
             name: np.concatenate([getattr(weeks, name)[:n_known], getattr(other, name)[n_known:]])
             for name in ("forecast", "momentum", "volatility", "signals")
         },
-        gap=np.concatenate([weeks.gap[: n_known - 1], other.gap[n_known - 1 :]]),
+        pre_open_return=np.concatenate([weeks.pre_open_return[: n_known - 1], other.pre_open_return[n_known - 1 :]]),
         weekly_return=np.concatenate([weeks.weekly_return[: n_known - 1], other.weekly_return[n_known - 1 :]]),
     )
     before, after = market_observations(weeks, scaler, SIGNAL_SCALE), market_observations(changed, scaler, SIGNAL_SCALE)

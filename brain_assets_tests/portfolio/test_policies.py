@@ -62,7 +62,7 @@ def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePa
     weeks = market_weeks(changed, changed.momentum)
     assert weeks.available[week, 0]  # nobody could know
     assert weeks.weekly_return[week, 0] == 0
-    assert weeks.gap[week, 0] == 0
+    assert weeks.pre_open_return[week, 0] == 0
     assert not weeks.available[week + 1, 0]
     assert not weeks.available[week, 1]
 
@@ -91,8 +91,8 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, foreca
     after = bars.weeks.end > np.datetime64(CUTOFF)
     assert bars.signals is not None
     signals = np.where(after[:, None, None], 9.0, bars.signals)
-    held_return = np.where(after[:, None], 0.5, bars.held_return)
-    changed = replace(bars, signals=signals, held_return=held_return)
+    return_ffill = np.where(after[:, None], 0.5, bars.return_ffill)
+    changed = replace(bars, signals=signals, return_ffill=return_ffill)
     later = forecasts.copy()
     later.loc[later["week_start"] > pd.Timestamp(CUTOFF), registry.get(family).forecaster] = 9.0
     other = training_weeks(changed, later, family, CUTOFF)

@@ -138,7 +138,7 @@ def always_wins(n_weeks: int) -> MarketWeeks:
     weeks = toy_weeks(n_weeks, 5)
     weeks.weekly_return[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
     weeks.weekly_return[:] += np.random.default_rng(0).normal(0.0, 0.005, weeks.weekly_return.shape)
-    weeks.gap[:] = 0.0
+    weeks.pre_open_return[:] = 0.0
     weeks.forecast[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
     return weeks
 
@@ -149,7 +149,7 @@ def announced(n_weeks: int) -> MarketWeeks:
     winner = np.random.default_rng(1).integers(6, size=n_weeks)
     weeks.weekly_return[:] = -0.005
     weeks.weekly_return[np.arange(n_weeks), winner] = 0.02
-    weeks.gap[:] = 0.0
+    weeks.pre_open_return[:] = 0.0
     weeks.forecast[:] = np.sign(weeks.weekly_return) * 0.01
     return weeks
 
