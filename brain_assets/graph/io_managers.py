@@ -1,10 +1,13 @@
 """What stands between assets and stores: tables and snapshots, in and out."""
 
 import datetime
+import uuid
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import dagster as dg
 import pandas as pd
+from upath import UPath
 
 from brain_assets import registry
 from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, TableError
@@ -15,7 +18,7 @@ from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.tables import TableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 
 
 class StoredSnapshots:
@@ -55,6 +58,21 @@ class StoredSnapshots:
         return {number: self._storage.of_seed(number) for number in self._storage.list_seeds()}
 
 
+def stored(given: Any) -> StoredSnapshots:
+    """Give what an asset was handed; Dagster's own in-memory IO manager hands over what the same run has made."""
+    if isinstance(given, ModelSnapshot):
+        storage = SnapshotLocalStorage(given.family, memory_folder())
+        storage.write_snapshot(given)
+        return StoredSnapshots(storage)
+    source: StoredSnapshots = given
+    return source
+
+
+def memory_folder() -> DataPath:
+    """Give a folder in the memory of this process, which nobody else has."""
+    return UPath(f"memory://{uuid.uuid4().hex}/models")
+
+
 class TableIOManager(dg.IOManager):
     """Stores an asset's table under its name and partition year; follows partition mappings when it loads.
 
@@ -63,6 +81,11 @@ class TableIOManager(dg.IOManager):
 
     def __init__(self, store: TableStore, data_dir: DataPath) -> None:
         self.store, self.data_dir = store, data_dir
+
+    @classmethod
+    def of(cls, given: Any) -> "TableIOManager":
+        """Give an IO manager as it is if it is ours; in place of another, one that has nothing and forgets."""
+        return given if isinstance(given, cls) else cls(MemoryTableStore(), memory_folder())
 
     @property
     def headline_cache(self) -> DataPath:
@@ -96,6 +119,12 @@ class SnapshotIOManager(dg.IOManager):
     def __init__(self, storages: Snapshots) -> None:
         self.storages = storages
         self._in_trouble: set[str] = set()
+
+    @classmethod
+    def of(cls, given: Any, families: Iterable[str]) -> "SnapshotIOManager":
+        """Give an IO manager as it is if it is ours; in place of another, one that has nothing and forgets."""
+        folder = memory_folder()
+        return given if isinstance(given, cls) else cls({name: SnapshotLocalStorage(name, folder) for name in families})
 
     def storage(self, family: str, seed: int = 0) -> SnapshotLocalStorage:
         """Give the storage of a family, or of its trainings with another seed."""

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from brain_assets.live.filings import (
@@ -106,7 +107,7 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
             known.add(filing)
         for period_end in known.quarter_ends():
             ratios = known.ratios(period_end)
-            if not _same(ratios, told.get(period_end, [math.nan] * len(RATIOS))):
+            if not np.array_equal(ratios, told.get(period_end, [math.nan] * len(RATIOS)), equal_nan=True):
                 told[period_end] = ratios
                 rows.append((filed, period_end, symbol, *ratios))
     if not rows:
@@ -281,11 +282,6 @@ def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
 
 def _differ(one: _Stated, other: _Stated) -> bool:
     return one[1:] != other[1:]
-
-
-def _same(ratios: list[float], others: list[float]) -> bool:
-    """Compare, NaN being equal to NaN."""
-    return all(one == other or (one != one and other != other) for one, other in zip(ratios, others, strict=True))
 
 
 def _close(day: datetime.date) -> list[datetime.date]:

@@ -144,14 +144,13 @@ class LiveMarket:
                 f"{asked}: expected at least one finished session, got none before {known_end}; ask for earlier days."
             )
         batch = _Batch(start, end, asked, list(self.symbols))
-        with _library_quiet():
-            try:
-                retry(batch.ask, PATIENCE, asked, self._sleep)
-            except TransientError as error:
-                raise RateLimitedError(
-                    f"{asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
-                    f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
-                ) from error
+        try:
+            retry(batch.ask, PATIENCE, asked, self._sleep)
+        except TransientError as error:
+            raise RateLimitedError(
+                f"{asked}: expected bars of {_some(batch.pending)}, got 'too many requests' from Yahoo "
+                f"{MAX_ATTEMPTS} times in a row; wait an hour and run again, or ask for fewer symbols."
+            ) from error
         batch.refuse_failures()
         bars = pd.concat([PRICE_TABLE.empty(), *batch.bars], ignore_index=True)
         bars = bars[(bars["date"] >= pd.Timestamp(start)) & (bars["date"] < pd.Timestamp(known_end))]
@@ -205,7 +204,7 @@ class _Batch:
     def ask(self) -> None:
         """Ask for all pending symbols; raises `TransientError` if some are still pending. May be called again."""
         _open_zone_cache()
-        with _exceptions_on(), ThreadPoolExecutor(N_THREADS) as threads:
+        with _exceptions_alone(), ThreadPoolExecutor(N_THREADS) as threads:
             answered = list(threads.map(self._ask_one, self.pending))
         self.pending = [symbol for symbol, done in zip(self.pending, answered, strict=True) if not done]
         if self.pending:
@@ -288,27 +287,21 @@ def _some(symbols: Sequence[str], limit: int = 5) -> str:
 
 
 @contextmanager
-def _library_quiet() -> Iterator[None]:
-    """Keep yfinance from printing what we say in one sentence, and from warning users about its own use of pandas."""
-    logger = logging.getLogger("yfinance")
-    before = logger.level
+def _exceptions_alone() -> Iterator[None]:
+    """Let yfinance raise what it otherwise logs and forgets, and print nothing; its switches are global, so put back.
+
+    We say it in one sentence; and its own use of pandas is no matter of its users.
+    """
+    import yfinance
+
+    logger, switches = logging.getLogger("yfinance"), yfinance.config.debug
+    before = logger.level, switches.hide_exceptions
     logger.setLevel(logging.CRITICAL + 1)
+    switches.hide_exceptions = False
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
             yield
     finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def _exceptions_on() -> Iterator[None]:
-    """Let yfinance raise what it otherwise logs and forgets; its switch is global, so it is put back."""
-    import yfinance
-
-    before = yfinance.config.debug.hide_exceptions
-    yfinance.config.debug.hide_exceptions = False
-    try:
-        yield
-    finally:
-        yfinance.config.debug.hide_exceptions = before
+        logger.setLevel(before[0])
+        switches.hide_exceptions = before[1]

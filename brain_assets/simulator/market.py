@@ -6,18 +6,16 @@ The log price of symbol i of sector g moves on session t by an overnight part (l
     0.008 M[t] + 0.007 S[g, t] + o[i] E[i, t],    o[i] drawn from [0.010, 0.017]
 
 - Volatility clusters: each factor's shock is sqrt(h[t]) u[t], its state
-  h[t] = 0.03 + 0.08 h[t-1] u[t-1]^2 + 0.89 h[t-1] has mean 1 (GARCH(1, 1), Bollerslev 1986, "Generalized
-  autoregressive conditional heteroskedasticity"). Sectors and symbols take seven tenths of the market's
-  state and three of their own, so volatile times are shared.
+  h[t] = 0.03 + 0.08 h[t-1] u[t-1]^2 + 0.89 h[t-1] has mean 1 (GARCH(1, 1), Bollerslev 1986). Sectors and symbols take
+  seven tenths of the market's state and three of their own, so volatile times are shared.
 - Tails are fat: u[t] is Student's t with 5 degrees of freedom over its standard deviation (Bollerslev 1987). A
   symbol's volatility is about 23 to 32 % a year.
-- Nights: a quarter of a day's variance falls between last close and open. Sessions are those of the NYSE.
+- A quarter of a day's variance falls between last close and open. Sessions are those of the NYSE.
 - Volume is the symbol's size times the root of h, times 0.5 + |day's log return| over its long-run deviation, times
-  lognormal noise (the mixture of distributions of Clark 1973; Karpoff 1987). High and low lie beyond open and close
-  by half-normal steps.
-- Listings and delistings: given shares of the symbols begin, or end, on a day between 1995 and 2024. There is no bar,
-  no news and no filing outside, and no sign before. Both are 0 unless asked for: a universe of a handful stays whole,
-  and what a strategy earns is not mixed with what a delisting does.
+  lognormal noise (the mixture of distributions of Clark 1973). High and low lie beyond open and close by half-normal
+  steps.
+- Given shares of the symbols are listed, or delisted, on a day between 1995 and 2024. There is no bar, no news and no
+  filing outside, and no sign before. Both are 0 unless asked for: a universe of a handful stays whole.
 
 The injected signal is seen in one channel at the close before a week: minus the return over the last five sessions
 (reversal), the news or a ratio as `brain_assets.market.signals` has them (news, net_margin, ...). Its ranks over the

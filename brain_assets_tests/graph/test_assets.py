@@ -33,6 +33,7 @@ from brain_assets_tests.graph.worlds import (
     PROJECT,
     RAW,
     RUN_CONFIG,
+    YEARLY,
     metadata_of,
     run_year,
     world,
@@ -41,6 +42,19 @@ from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
 BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
+
+
+def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
+    """Dagster's own in-memory IO managers hand over what the same run has made; more than one seed they cannot keep."""
+    result = dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG)
+    forecasts = result.output_for_node("walkforward_forecasts")
+    for family in ("lstm", "patchtst"):
+        assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
+    assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
+    assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
+    twice = {"ops": {**RUN_CONFIG["ops"], "ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
+    with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
+        dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=twice)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +228,7 @@ def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trad
     _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     shutil.rmtree(tmp_path / "models" / "sac" / "snapshot-2020-12-31")
-    with pytest.raises(SnapshotError, match="sac/snapshot-2020-12-31: expected a snapshot, but there is none; mater"):
+    with pytest.raises(SnapshotError, match="sac/snapshot-2020-12-31: expected a snapshot, but there is none; train"):
         run_year(2021, world(market, tmp_path / "models", tables), names=["backtest"])
 
 

@@ -118,7 +118,7 @@ def test_a_push_that_does_not_get_through_fails_with_the_reasons(lstm: SnapshotL
     assert not result.success
     assert rows(result) == [("lstm", branch, "failed") for branch in BRANCHES]
     sentence = failure(result)
-    assert sentence.startswith("sync push: expected 2 to get through, got 2 that did not: lstm snapshot-2019-12-31: ")
+    assert sentence.startswith("sync_push: expected 2 to get through, got 2 that did not: lstm snapshot-2019-12-31: ")
     assert sentence.count("expected the right to write to it") == 2
 
 

@@ -1,6 +1,6 @@
 """The files market: what it reads, what it refuses and in which words, and which year it calls complete.
 
-News files have tests of their own: ``test_headlines.py``.
+News files have tests of their own: ``market/test_news.py``.
 """
 
 import datetime

@@ -13,7 +13,7 @@ from brain_assets.forecasting.walkforward import families_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
-from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
@@ -70,7 +70,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         weeks in which a model that others have is not there.
         """
         year = int(context.partition_key)
-        sources: dict[str, StoredSnapshots] = {family.name: given.pop(family.asset) for family in policies}
+        sources = {family.name: stored(given.pop(family.asset)) for family in policies}
         if year > years.first:
             for source in sources.values():
                 source.require(cutoff_of_year(year - 1))
@@ -93,7 +93,8 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
                 f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
             )
         table = result.table
-        _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
+        storages = SnapshotIOManager.of(snapshot_io, families).storages
+        _record_trials(year, result, walkforward_forecasts, storages, TableIOManager.of(table_io).folder("trials"))
         strategies = dict(iter(table.groupby("strategy")))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in strategies.items()}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}

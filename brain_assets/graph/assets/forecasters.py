@@ -61,7 +61,8 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
             return train_snapshot(family.name, panel, cutoff_date, options, note, show, device=device)
 
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
-        made = make_snapshot(context, snapshot_io, fingerprint, given.force, train)
+        kept = SnapshotIOManager.of(snapshot_io, [family.name])
+        made = make_snapshot(context, kept, fingerprint, given.force, train)
         return made.materialization(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
 
     return snapshot

@@ -18,7 +18,7 @@ from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, ye
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.configs import ForecastsConfig
-from brain_assets.graph.io_managers import StoredSnapshots
+from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Metadata, note_refusal
@@ -58,7 +58,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         momentum.
         """
         year = int(context.partition_key)
-        sources: dict[str, StoredSnapshots] = {family.name: given.pop(family.asset) for family in forecasters}
+        sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(
             panel_of(given),

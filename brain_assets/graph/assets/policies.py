@@ -8,6 +8,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.device import resolve_device
+from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
@@ -72,7 +73,12 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
         bars = WeeklyBars.from_panel(panel_of(tables))
         weeks = training_weeks(bars, tables["walkforward_forecasts"], family.name, cutoff_date)
         training = SeedTraining(family.name, weeks, cutoff_date, configured, MarketNote.of(market), device)
-        made, *other_seeds = _train(context, snapshot_io, training, given, spread)
+        kept = SnapshotIOManager.of(snapshot_io, [family.name])
+        if given.n_seeds > 1 and kept is not snapshot_io:
+            raise ConfigError(
+                f"n_seeds: expected 1, as this IO manager keeps one model, got {given.n_seeds}; correct it."
+            )
+        made, *other_seeds = _train(context, kept, training, given, spread)
         problem = degeneracy(made.snapshot.metadata["training"])
         if problem:
             context.log.warning(f"{family.name} {cutoff_date.year}: {problem}")

@@ -41,7 +41,8 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
         metadata: Metadata = {"reused": False}
-        old = table_io.store.find("raw_prices", year)
+        store = TableIOManager.of(table_io).store
+        old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
         if old is not None and not config.force and not refused:
             prices, metadata["reused"] = old, True
@@ -51,7 +52,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                 changes, why = _changes(old, prices, refused)
                 metadata |= changes
                 if why:
-                    metadata["replaced_prices"] = table_io.store.keep_replaced("raw_prices", year)
+                    metadata["replaced_prices"] = store.keep_replaced("raw_prices", year)
                     metadata["replaced_because"] = why
                     context.log.warning(f"raw_prices[{year}]: {why}")
                 else:

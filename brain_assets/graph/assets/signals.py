@@ -34,13 +34,13 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         """
 
         def fetch() -> SourcedTable:
-            scorer = FinBertScorer(config.model, config.batch_size, table_io.headline_cache)
+            scorer = FinBertScorer(config.model, config.batch_size, TableIOManager.of(table_io).headline_cache)
             return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
 
         def picture(table: pd.DataFrame) -> Metadata:
             return {"news": news_chart("news scores", table)}
 
-        return _fetch_once(context, config, table_io.store, fetch, picture)
+        return _fetch_once(context, config, TableIOManager.of(table_io).store, fetch, picture)
 
     return raw_news_sentiment
 
@@ -67,7 +67,8 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         def picture(table: pd.DataFrame) -> Metadata:
             return {"ratios": ratio_chart("filed ratios, median over the symbols", table)}
 
-        return _fetch_once(context, config, table_io.store, lambda: market.fundamentals(start, end), picture)
+        store = TableIOManager.of(table_io).store
+        return _fetch_once(context, config, store, lambda: market.fundamentals(start, end), picture)
 
     return raw_fundamentals
 
