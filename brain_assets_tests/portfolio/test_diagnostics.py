@@ -17,7 +17,7 @@ RULES = TradingRules()
 LIVELY = {"action_spread": 1.0, "mean_turnover": 0.1, "distance_to_equal_weight": 0.3, "saturation": 0.1}
 
 
-def test_evidence_by_hand() -> None:
+def test_metadata_by_hand() -> None:
     weeks = toy_weeks(3, 3)
     weeks.available[1, 2] = weeks.available[2, 1:] = False
     # Equal weight: 0.2 each, as the cap has it; what is not available goes to cash.
@@ -34,7 +34,7 @@ def test_evidence_by_hand() -> None:
     assert degeneracy({**LIVELY, **unbounded}) is None
 
 
-def test_one_week_and_one_asset_have_evidence_too() -> None:
+def test_one_week_and_one_asset_have_diagnostics_too() -> None:
     weeks = toy_weeks(1, 1)
     weights = equal_weight(weeks.available, RULES)
     run = StrategyRun(weights, np.zeros(1), np.array([0.2]), np.zeros(1), weights[-1])

@@ -87,8 +87,8 @@ def _fetch_once(
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
     else:
-        table, source, silent = fetch()
-        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(silent) or "none"}
+        table, source, missing = fetch()
+        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(missing) or "none"}
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
