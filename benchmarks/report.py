@@ -131,6 +131,9 @@ class _Curves:
     def __init__(self, family: str) -> None:
         self._family = family
 
+    def refuse_damaged(self, cutoff_date: datetime.date) -> None:
+        """Nothing is."""
+
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:  # noqa: ARG002
         if self._family in OURS.forecasters:
             points = [{"epoch": epoch, "validation": 1.0 / epoch} for epoch in range(1, N_POINTS + 1)]
