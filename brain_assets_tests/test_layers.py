@@ -38,7 +38,7 @@ WINGS = {
     "alerts": "alerts",
     "cluster": "graph.cluster* graph.spread",
     "prove": "proofs graph.prove cli_prove",
-    "report": "portfolio.report* portfolio.charts portfolio.conclusion portfolio.*_figures portfolio.learning_curves "
+    "report": "portfolio.report* portfolio.colors portfolio.conclusion portfolio.*_figures graph.report_pictures "
     "graph.assets.reports cli_report",
 }
 """Features that the core does without; each gets a folder of its own."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from brain_assets.forecasting.walkforward import MOMENTUM
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.forecast_figures import ForecasterFigures
     from brain_assets.portfolio.metrics import Estimate
-    from brain_assets.portfolio.report import Report, StrategyFigures
+    from brain_assets.portfolio.report import Report
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"
@@ -31,83 +30,72 @@ class Conclusion(NamedTuple):
     """What they leave open."""
 
 
+class _Claim(NamedTuple):
+    """What is asked of a policy or a forecaster, and the answers."""
+
+    shown: bool
+    """Whether the interval leaves zero out."""
+    finding: str
+    """If it does."""
+    doubt: str
+    """If it does not, or there are too few weeks for one."""
+    nothing: str
+    """What was then not told from what."""
+
+
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
-    policies = [each for each in report.strategies if each.is_policy]
-    forecasters = [each for each in report.forecasters if each.name != MOMENTUM]
-    shown = [*filter(None, map(_policy_finding, policies)), *filter(None, map(_forecaster_finding, forecasters))]
+    claims = list(_claims(report))
+    findings = [claim.finding for claim in claims if claim.shown]
+    if findings:
+        said = _list(findings)
+    elif claims:
+        said = f"nothing was found that tells {_list([claim.nothing for claim in claims], 'or')}"
+    else:
+        said = "only rules without learning traded, so there is nothing to say about any model"
+    doubts = [claim.doubt for claim in claims if not claim.shown]
     return Conclusion(
-        f"{_occasion(report)}{_list(shown) if shown else _nothing(policies, forecasters)}.",
-        f"It cannot be concluded {_list([*_open(policies, forecasters), *_limits(report, policies)], 'or')}.",
+        f"Over {len(report.returns):,} weeks ({report.span}) and after costs, {said}.",
+        f"It cannot be concluded {_list([*doubts, *_limits(report)], 'or')}.",
     )
 
 
-def _occasion(report: Report) -> str:
-    return f"Over {report.n_weeks:,} weeks ({report.span}) and after costs, "
+def _claims(report: Report) -> Iterator[_Claim]:
+    """Ask of each policy whether it differs from equal weight, and of each forecaster whether it does from chance."""
+    for label, found in report.policies[["label", "excess"]].to_numpy():
+        interval, side = _interval(found, 100, 1), "more" if found.above_zero else "less"
+        yield _Claim(
+            found.above_zero or found.below_zero,
+            f"{label} earned {_points(abs(found.value))} a year {side} than equal weight of the same symbols "
+            f"({interval})",
+            f"that {label} earns more or less than equal weight ({interval})",
+            f"{label}'s return from that of equal weight",
+        )
+    models = report.forecasts.skill.drop(MOMENTUM, errors="ignore")
+    for label, found in models[["label", "rank_correlation"]].to_numpy():
+        interval, side = _interval(found, 1, 3), "better" if found.above_zero else "worse"
+        yield _Claim(
+            found.above_zero or found.below_zero,
+            f"{label}'s forecasts ranked the symbols {side} than chance (mean rank correlation "
+            f"{signed(found.value, 3)}, {interval})",
+            f"that {label}'s forecasts rank better than chance ({interval})",
+            f"{label}'s forecasts from chance",
+        )
 
 
-def _nothing(policies: Sequence[StrategyFigures], forecasters: Sequence[ForecasterFigures]) -> str:
-    """Say that there is no finding, and among what."""
-    if not policies and not forecasters:
-        return "only rules without learning traded, so there is nothing to say about any model"
-    among = [f"{each.label}'s return from that of equal weight" for each in policies]
-    among += [f"{each.label}'s forecasts from chance" for each in forecasters]
-    return f"nothing was found that tells {_list(among, 'or')}"
-
-
-def _policy_finding(policy: StrategyFigures) -> str | None:
-    """Say that a policy differs from equal weight, if its interval leaves zero out."""
-    excess = policy.excess
-    if not (excess.above_zero or excess.below_zero):
-        return None
-    side = "more" if excess.above_zero else "less"
-    return (
-        f"{policy.label} earned {_points(abs(excess.value))} a year {side} than equal weight of the same symbols "
-        f"({_interval(excess, 100, 1)})"
-    )
-
-
-def _forecaster_finding(forecaster: ForecasterFigures) -> str | None:
-    """Say that forecasts rank better or worse than chance, if the interval leaves zero out."""
-    found = forecaster.rank_correlation
-    if not (found.above_zero or found.below_zero):
-        return None
-    side = "better" if found.above_zero else "worse"
-    return (
-        f"{forecaster.label}'s forecasts ranked the symbols {side} than chance (mean rank correlation "
-        f"{signed(found.value, 3)}, {_interval(found, 1, 3)})"
-    )
-
-
-def _open(policies: Sequence[StrategyFigures], forecasters: Sequence[ForecasterFigures]) -> list[str]:
-    """Name what the intervals leave open: zero lies inside, or there are too few weeks for one."""
-    said = [
-        f"that {policy.label} earns more or less than equal weight ({_range(policy.excess, 100, 1)})"
-        for policy in policies
-        if _policy_finding(policy) is None
-    ]
-    said += [
-        f"that {forecaster.label}'s forecasts rank better than chance ({_range(forecaster.rank_correlation, 1, 3)})"
-        for forecaster in forecasters
-        if _forecaster_finding(forecaster) is None
-    ]
-    return said
-
-
-def _limits(report: Report, policies: Sequence[StrategyFigures]) -> list[str]:
+def _limits(report: Report) -> list[str]:
     """Name what no figure of the report can show."""
-    said = []
-    if policies and report.n_trials == 0:
-        said.append(
+    luck = []
+    if len(report.policies) and report.n_trials == 0:
+        luck.append(
             "that the policies were not chosen for their luck, since how many configurations were tried is not recorded"
         )
-    elif report.n_trials > 1 and any(each.excess.above_zero for each in policies):
-        said.append(
-            f"that the lead is no luck of choice, since {report.n_trials} configurations were tried and the "
-            "intervals know of one"
+    elif report.n_trials > 1 and any(found.above_zero for found in report.policies["excess"]):
+        luck.append(
+            f"that the lead is no luck of choice, since {report.n_trials} configurations were tried and the intervals "
+            "know of one"
         )
-    said.append(MARKET_LIMITS.get(report.market.name, SURVIVORS))
-    return said
+    return [*luck, MARKET_LIMITS.get(report.market.name, SURVIVORS)]
 
 
 def _list(parts: Sequence[str], word: str = "and") -> str:
@@ -122,13 +110,10 @@ def _points(share: float) -> str:
     return f"{points} percentage point{'' if points == '1.0' else 's'}"
 
 
-def _range(found: Estimate, factor: float, digits: int) -> str:
-    return _interval(found, factor, digits) if found.known else "too few weeks for an interval"
-
-
 def _interval(found: Estimate, factor: float, digits: int) -> str:
-    low, high = (signed(factor * end, digits) for end in (found.low, found.high))
-    return f"95 % interval {low} to {high}"
+    if not found.known:
+        return "too few weeks for an interval"
+    return f"95 % interval {signed(factor * found.low, digits)} to {signed(factor * found.high, digits)}"
 
 
 def signed(value: float, digits: int) -> str:

@@ -1,133 +1,107 @@
 """How forecasts of a report's years turned out; every figure is known only after its weeks are over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices, forecast_weeks
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
+from brain_assets.portfolio.colors import FORECASTERS, NO_MODEL, OLDER, SOURCES, YEAR_BEFORE, colors_of
 from brain_assets.portfolio.metrics import Estimate
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 
 N_GROUPS = 10
 """Deciles."""
 
-YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
-SOURCE_KINDS = (YEAR_BEFORE, OLDER, NO_MODEL)
+
+class ForecastTables(NamedTuple):
+    """What forecasters' own forecasts were worth, momentum last; what momentum stood in for does not count."""
+
+    skill: pd.DataFrame
+    """By name: ``label``, ``color``, ``offset`` (where it stands beside the others, around 0), ``n_weeks`` that have a
+    rank correlation, and ``rank_correlation``, Spearman's over the symbols, the mean over those weeks."""
+    by_year: Mapping[str, pd.DataFrame]
+    """Of each, by year: ``value``, ``low`` and ``high`` of the year's mean rank correlation."""
+    deciles: Mapping[str, pd.DataFrame]
+    """Of each but momentum, by decile of each week's forecasts, 1 the lowest: ``forecast``, and ``value``,
+    ``low`` and ``high`` of what was realized; means of a week's returns less their week's mean.
+    Empty: no week has enough symbols."""
+    sources: Mapping[str, pd.DataFrame]
+    """Of the same, by year: the share of all forecasts that came from each kind of `SOURCES`."""
 
 
-class Decile(NamedTuple):
-    """Symbols that a forecaster ranked alike, week by week; returns are a week's, less their week's mean."""
-
-    number: int
-    """1: the lowest forecasts of their week; 10: the highest."""
-    forecast: float
-    """Mean."""
-    realized: Estimate
-    """Mean over the weeks."""
-
-
-@dataclass(frozen=True)
-class ForecasterFigures:
-    """What a forecaster's own forecasts were worth; what momentum stood in for it does not count."""
-
-    name: str
-    label: str
-    n_weeks: int
-    """Weeks with a rank correlation."""
-    rank_correlation: Estimate
-    """Mean over weeks of Spearman's, over the symbols."""
-    by_year: Mapping[int, Estimate]
-    deciles: tuple[Decile, ...]
-    """Empty for momentum, which forecasts no return."""
-    sources: Mapping[int, Mapping[str, float]]
-    """Year -> share of all forecasts by kind of source (`SOURCE_KINDS`); empty for momentum, which needs none."""
-
-
-def measure_forecasts(forecasts: pd.DataFrame) -> tuple[ForecasterFigures, ...]:
+def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
     """Measure forecasters and momentum on the weeks that a model forecast; where none did, momentum alone on all.
 
-    A forecaster that never had a model is left out; empty if there are no forecasts.
+    A forecaster that never had a model is left out; the tables are empty if there are no forecasts.
     """
     if forecasts.empty:
-        return ()
-    weeks, momentum, realized = forecast_matrices(forecasts, MOMENTUM)
-    years = years_of_weeks(weeks.astype("datetime64[D]"))
-    own = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in families_in(forecasts)}
-    by_model = {family: mask for family, mask in own.items() if mask.any()}
-    matrices = {family: forecast_matrices(forecasts, family)[1] for family in by_model}
-    counted = np.logical_or.reduce(list(by_model.values())) if by_model else np.ones(len(weeks), dtype=np.bool_)
-    masks = {**by_model, MOMENTUM: counted}
-    matrices[MOMENTUM] = momentum
-    skill = np.full((len(weeks), len(masks)), np.nan)
-    for position, (name, mask) in enumerate(masks.items()):
-        skill[mask, position] = weekly_rank_correlation(matrices[name][mask], realized[mask])
-    overall = metrics.mean_estimates(skill)
-    by_year = {int(year): metrics.mean_estimates(skill[years == year]) for year in np.unique(years)}
-    return tuple(
-        ForecasterFigures(
-            name=name,
-            label=registry.label(name),
-            n_weeks=int(np.isfinite(skill[:, position]).sum()),
-            rank_correlation=overall[position],
-            by_year={year: found[position] for year, found in by_year.items() if np.isfinite(found[position].value)},
-            deciles=() if name == MOMENTUM else _deciles(matrices[name][mask], realized[mask]),
-            sources={} if name == MOMENTUM else _sources(forecasts, name),
-        )
-        for position, (name, mask) in enumerate(masks.items())
-    )
-
-
-def _deciles(forecast: FloatArray, realized: FloatArray) -> tuple[Decile, ...]:
-    """Group the symbols of each week by forecast, and see what each group earned; ties go to the earlier symbol."""
-    both = np.isfinite(forecast) & np.isfinite(realized)
-    both &= both.sum(axis=1, keepdims=True) >= MIN_SYMBOLS
-    forecast, realized = (np.where(both, values, np.nan)[both.any(axis=1)] for values in (forecast, realized))
-    both = np.isfinite(forecast)
-    place = np.argsort(np.argsort(np.where(both, forecast, np.inf), axis=1, kind="stable"), axis=1, kind="stable")
-    group = np.where(both, place * N_GROUPS // np.maximum(both.sum(axis=1, keepdims=True), 1), -1)
-    forecast, realized = (
-        values - np.nanmean(values, axis=1, keepdims=True) if len(values) else values for values in (forecast, realized)
-    )
-    numbers = [number for number in range(N_GROUPS) if (group == number).any()]
-    if not numbers:
-        return ()
-    earned = np.column_stack([_row_means(realized, group == number) for number in numbers])
-    return tuple(
-        Decile(number + 1, float(forecast[group == number].mean()), found)
-        for number, found in zip(numbers, metrics.mean_estimates(earned), strict=True)
-    )
-
-
-def _row_means(values: FloatArray, chosen: BoolArray) -> FloatArray:
-    """Average what is chosen of each row, (n_weeks,); NaN: nothing is."""
-    count = chosen.sum(axis=1)
-    total = np.where(chosen, values, 0.0).sum(axis=1)
-    means: FloatArray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return means
-
-
-def _sources(forecasts: pd.DataFrame, family: str) -> dict[int, dict[str, float]]:
-    """Give by year which share of a family's forecasts came from which kind of source."""
-    starts = forecasts["week_start"].to_numpy().astype("datetime64[D]")
-    kinds = [_kind(str(source), start) for source, start in zip(forecasts[f"{family}_source"], starts, strict=True)]
-    counts = pd.crosstab(years_of_weeks(starts), np.array(kinds, dtype=object), normalize="index")
-    return {
-        int(year): {kind: float(counts.loc[year, kind]) for kind in SOURCE_KINDS if kind in counts}
-        for year in counts.index
+        return ForecastTables(pd.DataFrame(columns=["label", "n_weeks", "rank_correlation"]), {}, {}, {})
+    weeks, _, realized = forecast_matrices(forecasts, MOMENTUM)
+    masks = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in families_in(forecasts)}
+    masks = {family: mask for family, mask in masks.items() if mask.any()}
+    models = list(masks)
+    masks[MOMENTUM] = np.logical_or.reduce(list(masks.values())) if masks else np.ones(len(weeks), dtype=np.bool_)
+    correlations = {name: weekly_rank_correlation(forecast_matrices(forecasts, name)[1], realized) for name in masks}
+    weekly = pd.DataFrame({name: np.where(masks[name], found, np.nan) for name, found in correlations.items()})
+    years = weekly.groupby(years_of_weeks(weeks.astype("datetime64[D]")))
+    by_year = pd.concat({year: _estimates(rows) for year, rows in years})
+    columns = {
+        "label": [registry.label(name) for name in weekly],
+        "color": colors_of(weekly.columns, FORECASTERS),
+        "offset": 0.22 * (np.arange(len(weekly.columns)) - (len(weekly.columns) - 1) / 2),
+        "n_weeks": weekly.count(),
+        "rank_correlation": metrics.mean_estimates(weekly.to_numpy()),
     }
+    return ForecastTables(
+        skill=pd.DataFrame(columns, index=weekly.columns),
+        by_year={name: by_year.xs(name, level=1).dropna(subset="value") for name in weekly},
+        deciles={name: _deciles(forecasts[forecasts["week_start"].isin(weeks[masks[name]])], name) for name in models},
+        sources={name: _sources(forecasts, name) for name in models},
+    )
 
 
-def _kind(source: str, week_start: np.datetime64) -> str:
+def _estimates(weekly: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean of each column with its interval, a row a column."""
+    return pd.DataFrame(metrics.mean_estimates(weekly.to_numpy()), index=weekly.columns, columns=Estimate._fields)
+
+
+def _deciles(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Group the symbols of each week by forecast, and see what each group earned; ties go to the earlier symbol."""
+    rows = forecasts[["week_start", "symbol", family, "realized"]].sort_values(
+        ["week_start", "symbol"], ignore_index=True
+    )
+    rows = rows[np.isfinite(rows[[family, "realized"]]).all(axis=1)]
+    rows = rows[rows.groupby("week_start")["symbol"].transform("size") >= MIN_SYMBOLS]
+    if rows.empty:
+        return pd.DataFrame()
+    weeks = rows.groupby("week_start")
+    place = weeks[family].rank(method="first").astype(int) - 1
+    decile = place * N_GROUPS // weeks["symbol"].transform("size") + 1
+    centred = rows[[family, "realized"]] - weeks[[family, "realized"]].transform("mean")
+    earned = centred["realized"].groupby([rows["week_start"], decile.rename("decile")]).mean().unstack()
+    return _estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
+
+
+def _sources(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Give by year which share of a family's forecasts came from which kind of source."""
+    starts = forecasts["week_start"]
+    kinds = [
+        _kind(str(source), year) for source, year in zip(forecasts[f"{family}_source"], starts.dt.year, strict=True)
+    ]
+    years = years_of_weeks(starts.to_numpy().astype("datetime64[D]"))
+    shares = pd.crosstab(years, np.array(kinds, dtype=object), normalize="index")
+    return shares[[kind for kind in SOURCES if kind in shares]]
+
+
+def _kind(source: str, year: int) -> str:
     """Name the kind of a source: a week's own is the snapshot of the year before it begins."""
     cutoff_date = parse_snapshot_name(source)
     if cutoff_date is None:
         return NO_MODEL
-    return YEAR_BEFORE if cutoff_date == cutoff_of_year(week_start.astype(object).year - 1) else OLDER
+    return YEAR_BEFORE if cutoff_date == cutoff_of_year(year - 1) else OLDER

@@ -1,127 +1,76 @@
-"""What a report says: figures of every strategy, of the forecasts, and of how models learned, put together once.
+"""What a report says of strategies, forecasts, and how models learned: tables, put together once.
 
 Strategies are compared on the weeks that all of them traded. A backtest begins every year in cash, for all strategies
 alike, so years are chained: each January has the cost of buying in. A policy that was also trained from other seeds
 (``ppo_seed_1``, …) is one strategy; the seeds show how far it depends on luck in training.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.arrays import DateArray, FloatArray, IntArray
+from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
-from brain_assets.portfolio.forecast_figures import ForecasterFigures, measure_forecasts
-from brain_assets.portfolio.learning_curves import LearningCurve
-from brain_assets.portfolio.metrics import Estimate
+from brain_assets.portfolio.colors import STRATEGIES, colors_of
+from brain_assets.portfolio.forecast_figures import ForecastTables, measure_forecasts
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.store.names import cutoff_of_year
 
-
-class Weights(NamedTuple):
-    """What a strategy held at the first open of each week."""
-
-    names: tuple[str, ...]
-    """Symbols by mean weight, the largest first; cash last."""
-    values: FloatArray
-    """Shape (n_weeks, n_names)."""
-
-
-@dataclass(frozen=True, eq=False)
-class StrategyFigures:
-    """What a strategy did over all weeks of the report, after costs; figures a year have 52 weeks."""
-
-    name: str
-    label: str
-    is_policy: bool
-    """Whether it is that of a family of policies; else it is a benchmark strategy, or nobody knows it."""
-    net_returns: FloatArray
-    """(n_weeks,)"""
-    annual_return: Estimate
-    volatility: float
-    sharpe: Estimate
-    max_drawdown: float
-    """A positive share."""
-    calmar: float
-    """NaN if the value never fell."""
-    turnover: float
-    """Dollars traded a year over the value."""
-    cost_drag: float
-    """Annual return that the costs took."""
-    excess: Estimate
-    """Annual return above equal weight's, on the same resampled weeks."""
-    yearly: Mapping[int, float]
-    """Year -> return."""
-    weights: Weights
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyFigures:
-    """What is asked of a policy beyond what every strategy shows."""
-
-    name: str
-    label: str
-    probabilistic_sharpe: float
-    """Probability that the true Sharpe ratio is above 0."""
-    deflated_sharpe: float
-    """The same against the best of as many trials without skill; NaN: no trial is recorded."""
-    seed_returns: FloatArray
-    """Weekly net returns by training seed, (n_weeks, n_seeds); the first is the policy that the report shows."""
-
-    @property
-    def n_seeds(self) -> int:
-        """Count the training seeds."""
-        return int(self.seed_returns.shape[1])
-
-    @property
-    def seed_annual_returns(self) -> FloatArray:
-        """Annual return by seed, (n_seeds,)."""
-        return metrics.annual_return(self.seed_returns)
-
-    @property
-    def seed_sharpe_ratios(self) -> FloatArray:
-        """Sharpe ratio by seed, (n_seeds,)."""
-        return metrics.sharpe_ratio(self.seed_returns)
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything that a report shows; known after its last week."""
+    """Everything that a report shows; known after its last week. Figures a year have 52 weeks, returns are net."""
 
     market: MarketNote
-    weeks: DateArray
-    """First session of each week that strategies are compared on, (n_weeks,)."""
-    years: IntArray
-    """The year that each belongs to, (n_weeks,)."""
-    weeks_left_out: int
-    """Weeks that were traded by some strategies only."""
-    strategies: tuple[StrategyFigures, ...]
-    """Policies first."""
-    policies: tuple[PolicyFigures, ...]
+    strategies: pd.DataFrame
+    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight),
+    ``volatility``, ``max_drawdown`` (positive), ``calmar`` (NaN: it never fell), ``turnover`` (dollars a year over the
+    value), ``cost_drag`` (annual return that the costs took), and with intervals ``annual_return``, ``sharpe`` and
+    ``excess``, the annual return less equal weight's."""
+    returns: pd.DataFrame
+    """A row a week that all strategies traded, by its first session; a column a strategy."""
+    weights: Mapping[str, pd.DataFrame]
+    """What each strategy held from the first open of each week: symbols, the largest on average first, then cash."""
+    policies: pd.DataFrame
+    """By name: ``label``, ``excess`` as above; ``probabilistic_sharpe``, the probability that the true Sharpe ratio is
+    above 0; ``deflated_sharpe``, the same against the best of as many trials without skill (NaN: none is recorded)."""
+    seeds: Mapping[str, pd.DataFrame]
+    """Weekly returns of each policy by training seed; the first is the policy that the report shows."""
+    forecasts: ForecastTables
+    curves: Mapping[str, pd.DataFrame]
+    """How the models of each family learned, see `read_learning_curves`."""
     n_trials: int
     """Policy configurations tried, as recorded; 0: none is recorded."""
-    forecasters: tuple[ForecasterFigures, ...]
-    """Those that forecast, momentum last."""
-    curves: tuple[LearningCurve, ...]
-    cost_bps: float
+    weeks_left_out: int
+    """Weeks that were traded by some strategies only."""
     block_length: int
     """Mean length, in weeks, of the blocks that strategies were resampled in."""
 
     @property
-    def n_weeks(self) -> int:
-        """Count the weeks that strategies are compared on."""
-        return len(self.weeks)
+    def years(self) -> IntArray:
+        """The year that each week belongs to, (n_weeks,)."""
+        return years_of_weeks(self.returns.index.to_numpy().astype("datetime64[D]"))
+
+    @property
+    def on_top(self) -> pd.DataFrame:
+        """The strategies with equal weight and then policies last, so that their lines lie on top."""
+        return self.strategies.sort_values(["is_policy", "front"], kind="stable")
 
     @property
     def span(self) -> str:
@@ -133,42 +82,44 @@ class Report:
 def build_report(
     backtests: pd.DataFrame,
     forecasts: pd.DataFrame,
-    curves: Sequence[LearningCurve],
+    curves: Mapping[str, pd.DataFrame],
     trials: Sequence[Trial],
     market: MarketNote,
 ) -> Report:
-    """Put the figures together, of `backtests` and `forecasts` of the years of the report, in any order.
+    """Put the tables together, of `backtests` and `forecasts` of the years of the report, in any order.
 
     `trials` are every policy configuration tried, whatever its years. Raises `TableError` if no week was traded by all
     strategies, or none of them is equal weight.
     """
-    returns = _wide(backtests, "net_return")
-    labels = _labels(returns.columns, families_in(forecasts))
-    names = list(labels)
-    shared = returns[names].notna().all(axis=1)
-    if EQUAL_WEIGHT not in names or not shared.any():
+    everyone = _wide(backtests, "net_return")
+    labels = _labels(everyone.columns, families_in(forecasts))
+    shared = everyone[list(labels)].notna().all(axis=1)
+    if EQUAL_WEIGHT not in labels or not shared.any():
         raise TableError(
             f"report: expected weeks that all strategies traded, {EQUAL_WEIGHT} among them, got none; materialize the "
             "backtests of these years again."
         )
-    returns = returns[shared]
-    turnover = _wide(backtests, "turnover").loc[returns.index]
-    weeks = returns.index.to_numpy().astype("datetime64[D]")
-    years = years_of_weeks(weeks)
-    strategies = _strategies(backtests, returns[names], turnover[names], years, labels)
+    everyone = everyone[shared]
+    returns = everyone[list(labels)]
+    strategies = _strategies(returns, _wide(backtests, "turnover").loc[returns.index, returns.columns], labels)
     ratios = metrics.weekly_sharpe_ratios(trials)
+    policies = _policies(strategies[strategies["is_policy"]], returns, ratios)
     return Report(
         market=market,
-        weeks=weeks,
-        years=years,
-        weeks_left_out=int((~shared).sum()),
         strategies=strategies,
-        policies=tuple(_policy(each, returns, ratios) for each in strategies if each.is_policy),
+        returns=returns,
+        weights={
+            name: held_weights(rows.set_index("week_start").loc[returns.index, "weights"])
+            for name, rows in backtests.groupby("strategy")
+            if name in labels
+        },
+        policies=policies,
+        seeds={name: _seeds(name, everyone) for name in policies.index},
+        forecasts=measure_forecasts(forecasts),
+        curves=curves,
         n_trials=len(ratios),
-        forecasters=measure_forecasts(forecasts),
-        curves=tuple(curves),
-        cost_bps=RULES.cost_bps,
-        block_length=metrics.block_length(returns[names].to_numpy()) if len(returns) >= metrics.MIN_WEEKS else 1,
+        weeks_left_out=int((~shared).sum()),
+        block_length=metrics.block_length(returns.to_numpy()) if len(returns) >= metrics.MIN_WEEKS else 1,
     )
 
 
@@ -193,57 +144,67 @@ def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, 
     return {**known, **{name: name for name in main if name not in known}}
 
 
-def _strategies(
-    backtests: pd.DataFrame,
-    returns: pd.DataFrame,
-    turnover: pd.DataFrame,
-    years: IntArray,
-    labels: Mapping[str, str],
-) -> tuple[StrategyFigures, ...]:
+def _strategies(returns: pd.DataFrame, turnover: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """Measure the strategies, all on the same weeks."""
-    values = returns.to_numpy()
+    values, traded = returns.to_numpy(), turnover.to_numpy()
     found = metrics.performance(values, returns.columns.get_loc(EQUAL_WEIGHT))
-    volatility = metrics.volatility(values)
-    weights = {name: rows for name, rows in backtests.groupby("strategy") if name in returns}
-    figures = []
-    for position, name in enumerate(returns.columns):
-        net, traded = values[:, position], turnover[name].to_numpy()
-        figures.append(
-            StrategyFigures(
-                name=name,
-                label=labels[name],
-                is_policy=_is_policy(name),
-                net_returns=net,
-                annual_return=found.annual_return[position],
-                volatility=float(volatility[position]),
-                sharpe=found.sharpe[position],
-                max_drawdown=metrics.max_drawdown(net),
-                calmar=metrics.calmar_ratio(net),
-                turnover=metrics.annual_turnover(traded),
-                cost_drag=metrics.cost_drag(net, traded, RULES.cost_bps),
-                excess=found.excess[position],
-                yearly={int(year): float(np.prod(1.0 + net[years == year]) - 1.0) for year in np.unique(years)},
-                weights=read_weights(weights[name].set_index("week_start").loc[returns.index, "weights"]),
-            )
-        )
-    return tuple(figures)
+    columns = {
+        "label": list(labels.values()),
+        "color": colors_of(labels, STRATEGIES),
+        "is_policy": [_is_policy(name) for name in labels],
+        "front": [_is_policy(name) or name == EQUAL_WEIGHT for name in labels],
+        "annual_return": found.annual_return,
+        "volatility": metrics.volatility(values),
+        "sharpe": found.sharpe,
+        "max_drawdown": [metrics.max_drawdown(net) for net in values.T],
+        "calmar": [metrics.calmar_ratio(net) for net in values.T],
+        "turnover": [metrics.annual_turnover(each) for each in traded.T],
+        "cost_drag": [
+            metrics.cost_drag(net, each, RULES.cost_bps) for net, each in zip(values.T, traded.T, strict=True)
+        ],
+        "excess": found.excess,
+    }
+    return pd.DataFrame(columns, index=returns.columns)
 
 
-def read_weights(texts: pd.Series) -> Weights:
+def held_weights(texts: pd.Series) -> pd.DataFrame:
     """Read weights as a backtest stores them, what was held most first, cash last."""
-    table = weights_table(texts)
+    table = weights_table(texts).set_axis(texts.index)
     symbols = table.drop(columns=CASH).mean().sort_values(ascending=False, kind="stable").index
-    names = (*symbols, CASH)
-    return Weights(names, table[list(names)].to_numpy())
+    return table[[*symbols, CASH]]
 
 
-def _policy(figures: StrategyFigures, returns: pd.DataFrame, trial_ratios: FloatArray) -> PolicyFigures:
-    """Add what is asked of a policy; a further seed counts only if it traded every week of the report."""
-    seeds = [name for name in returns.columns if family_of_seed(name) == figures.name and returns[name].notna().all()]
-    return PolicyFigures(
-        name=figures.name,
-        label=figures.label,
-        probabilistic_sharpe=metrics.probabilistic_sharpe_ratio(figures.net_returns),
-        deflated_sharpe=metrics.deflated_sharpe_ratio(figures.net_returns, trial_ratios),
-        seed_returns=returns[[figures.name, *seeds]].to_numpy(),
+def _policies(policies: pd.DataFrame, returns: pd.DataFrame, trial_ratios: FloatArray) -> pd.DataFrame:
+    nets = [returns[name].to_numpy() for name in policies.index]
+    return policies[["label", "excess"]].assign(
+        probabilistic_sharpe=[metrics.probabilistic_sharpe_ratio(net) for net in nets],
+        deflated_sharpe=[metrics.deflated_sharpe_ratio(net, trial_ratios) for net in nets],
     )
+
+
+def _seeds(policy: str, returns: pd.DataFrame) -> pd.DataFrame:
+    """Give a policy's returns by seed; a further seed counts only if it traded every week of the report."""
+    whole = [name for name in returns if family_of_seed(name) == policy and returns[name].notna().all()]
+    return returns[[policy, *whole]]
+
+
+def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> dict[str, pd.DataFrame]:
+    """Read how the snapshots of some partition years learned, a point a row, by family; who did not learn has none.
+
+    ``year``, and of forecasters ``epoch`` and ``value``, the validation loss over that of predicting zero, below 1 is
+    better than nothing; of policies ``environment steps`` and ``value``, the mean reward of an episode, 100 x log
+    growth.
+    """
+    curves: dict[str, list[pd.DataFrame]] = {}
+    for family, storage in storages.items():
+        for year in years:
+            training = (storage.read_metadata(cutoff_of_year(year)) or {}).get("training", {})
+            if not training.get("curve"):
+                continue
+            points = pd.DataFrame(training["curve"])
+            if "epoch" in points:
+                step, values = {"epoch": points["epoch"]}, points["validation"] / training["zero_validation_loss"]
+            else:
+                step, values = {"environment steps": points["steps"]}, points["reward"]
+            curves.setdefault(family, []).append(pd.DataFrame({"year": year, **step, "value": values}))
+    return {family: pd.concat(found, ignore_index=True) for family, found in curves.items()}

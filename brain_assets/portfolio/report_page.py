@@ -7,72 +7,39 @@ import gzip
 import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from brain_assets.portfolio.charts import BLACK, ChartGroup, report_charts
+from brain_assets.portfolio import report_tables as tables
+from brain_assets.portfolio.colors import BLACK
 from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.plotly_figures import plotly_figure
-from brain_assets.portfolio.report_tables import (
-    forecaster_table,
-    glossary,
-    policy_table,
-    seeds_sentence,
-    strategy_table,
-    trials_sentence,
-    yearly_table,
-)
+from brain_assets.portfolio.report_figures import report_figures
+from brain_assets.portfolio.rules import RULES
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.report import Report
 
-WIDE = ("equity", "drawdowns", "rank_correlation")
-"""Charts that take the whole width."""
 
-
-class Page(NamedTuple):
-    """A finished page, and the pictures that are on it."""
-
-    html: str
-    groups: tuple[ChartGroup, ...]
-
-
-def report_page(report: Report) -> Page:
+def report_page(report: Report) -> str:
     """Write a report's page; equal figures and library versions give equal bytes."""
     from jinja2 import Environment, StrictUndefined
 
-    groups = report_charts(report)
-    charts = [chart for group in groups for chart in (*group.charts, *group.folded)]
+    figures = report_figures(report)
     template = (resources.files("brain_assets.portfolio") / "report_page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html = environment.from_string(template).render(
-        title=f"Backtest of {report.span}, market {report.market.name}",
-        subtitle=_subtitle(report),
-        caveat=report.market.caveat,
+    return environment.from_string(template).render(
+        report=report,
+        tables=tables,
         conclusion=conclude(report),
-        cost=f"{report.cost_bps:g} basis points",
-        strategies=strategy_table(report),
-        policies=policy_table(report),
-        trials=trials_sentence(report),
-        seeds=seeds_sentence(report),
-        yearly=yearly_table(report),
-        forecasters=forecaster_table(report),
-        groups=groups,
-        wide=WIDE,
-        glossary=glossary(report),
+        cost=f"{RULES.cost_bps:g} basis points",
+        figures=figures,
         ink_color=BLACK,
-        ink=lambda color: "var(--ink)" if color == BLACK else color,
         plotly=_plotly_library(),
-        figures=_packed(json.dumps({chart.key: plotly_figure(chart) for chart in charts}, separators=(",", ":"))),
+        packed=_packed(_json({name: figure for group in figures.values() for name, figure in group.items()})),
     )
-    return Page(html, groups)
 
 
-def _subtitle(report: Report) -> str:
-    said = f"Out of sample: {report.n_weeks:,} weeks, the first beginning on {report.weeks[0]}, the last on "
-    left_out = f"; {report.weeks_left_out:,} that only some strategies traded are left out" * bool(
-        report.weeks_left_out
-    )
-    return f"{said}{report.weeks[-1]}{left_out}."
+def _json(figures: dict[str, Any]) -> str:
+    return f"{{{','.join(f'{json.dumps(name)}:{figure.to_json()}' for name, figure in figures.items())}}}"
 
 
 @cache

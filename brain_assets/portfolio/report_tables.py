@@ -1,13 +1,13 @@
-"""The tables and sentences of a report, as text."""
+"""The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import metrics
@@ -24,39 +24,6 @@ ENOUGH_SEEDS = 3
 
 FULL_TINT, FULL_RETURN = 0.45, 0.40
 """Opacity of a year's cell whose return is as large as the second, or larger."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure, and its interval or spread."""
-
-    text: str
-    detail: str = ""
-    tint: float = 0.0
-    """Opacity of the background, with the sign of the figure."""
-
-    @property
-    def words(self) -> str:
-        """Both in one line."""
-        return f"{self.text} {self.detail}".strip()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table."""
-
-    name: str
-    cells: tuple[Cell, ...]
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Head and lines; the first head is that of the lines' names."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[Row, ...]
 
 
 def number(value: float, digits: int = 2, unit: str = "") -> str:
@@ -76,133 +43,119 @@ def probability(value: float) -> str:
     return percent(value)
 
 
-def points(value: float) -> str:
-    """Write a difference of two shares in percentage points."""
-    return f"{signed(100 * value, 1)} pp" if math.isfinite(value) else NOTHING
-
-
 def _between(found: Estimate, factor: float, digits: int) -> str:
-    return f"[{signed(factor * found.low, digits)}, {signed(factor * found.high, digits)}]" if found.known else ""
+    return f"\n[{signed(factor * found.low, digits)}, {signed(factor * found.high, digits)}]" if found.known else ""
 
 
-def strategy_table(report: Report) -> Table:
-    """Give the headline figures, a line a strategy."""
-    heads = (
-        *("strategy", "return a year", "volatility", "Sharpe ratio", "maximum drawdown", "Calmar ratio"),
-        *("turnover a year", "cost drag a year", "return less equal weight's"),
-    )
-    rows = tuple(
-        Row(
-            each.label,
-            (
-                Cell(percent(each.annual_return.value), _between(each.annual_return, 100, 1)),
-                Cell(percent(each.volatility)),
-                Cell(number(each.sharpe.value), _between(each.sharpe, 1, 2)),
-                Cell(percent(each.max_drawdown)),
-                Cell(number(each.calmar)),
-                Cell(f"{each.turnover:.1f} ×"),
-                Cell(percent(each.cost_drag, 2)),
-                Cell(NOTHING) if each.excess == (0.0, 0.0, 0.0) else _excess(each.excess),
-            ),
-            each.is_policy,
-        )
-        for each in report.strategies
-    )
-    return Table("Figures by strategy", heads, rows)
+def points(found: Estimate) -> str:
+    """Write a difference of two shares in percentage points; that of a strategy to itself is none."""
+    if found == (0.0, 0.0, 0.0) or not math.isfinite(found.value):
+        return NOTHING
+    return f"{signed(100 * found.value, 1)} pp{_between(found, 100, 1)}"
 
 
-def _excess(found: Estimate) -> Cell:
-    return Cell(points(found.value), _between(found, 100, 1))
+def strategy_table(report: Report) -> pd.DataFrame:
+    """Give the headline figures, a line a strategy, policies first."""
+    found = report.strategies
+    columns = {
+        "strategy": found["label"],
+        "return a year": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
+        "volatility": found["volatility"].map(percent),
+        "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "maximum drawdown": found["max_drawdown"].map(percent),
+        "Calmar ratio": found["calmar"].map(number),
+        "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
+        "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
+        "return less equal weight's": found["excess"].map(points),
+    }
+    return pd.DataFrame(columns)
 
 
-def policy_table(report: Report) -> Table:
+def policy_table(report: Report) -> pd.DataFrame:
     """Give what is asked of policies beyond that: how sure, after how many trials, from how many seeds."""
-    excess = {each.name: each.excess for each in report.strategies}
+    found, seeds = report.policies, [returns.to_numpy() for returns in report.seeds.values()]
     tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
-    heads = (
-        *("policy", "return less equal weight's", "probabilistic Sharpe ratio", "deflated Sharpe ratio"),
-        *("training seeds", "return a year over seeds", "Sharpe ratio over seeds"),
-    )
-    rows = tuple(
-        Row(
-            each.label,
-            (
-                _excess(excess[each.name]),
-                Cell(probability(each.probabilistic_sharpe)),
-                Cell(probability(each.deflated_sharpe), tried),
-                Cell(str(each.n_seeds)),
-                _spread(each.seed_annual_returns, percent),
-                _spread(each.seed_sharpe_ratios, number),
-            ),
-            strong=True,
-        )
-        for each in report.policies
-    )
-    return Table("Figures of the policies", heads, rows)
+    columns = {
+        "policy": found["label"],
+        "return less equal weight's": found["excess"].map(points),
+        "probabilistic Sharpe ratio": found["probabilistic_sharpe"].map(probability),
+        "deflated Sharpe ratio": [f"{probability(each)}\n{tried}" for each in found["deflated_sharpe"]],
+        "training seeds": [str(returns.shape[1]) for returns in seeds],
+        "return a year over seeds": [_spread(metrics.annual_return(returns), percent) for returns in seeds],
+        "Sharpe ratio over seeds": [_spread(metrics.sharpe_ratio(returns), number) for returns in seeds],
+    }
+    return pd.DataFrame(columns)
 
 
-def _spread(values: FloatArray, write: Callable[[float], str]) -> Cell:
+def _spread(values: FloatArray, write: Callable[[float], str]) -> str:
     """Give the mean over seeds, and the worst and best of them."""
-    detail = f"{write(float(values.min()))} to {write(float(values.max()))}" if len(values) > 1 else ""
-    return Cell(write(float(values.mean())), detail)
+    ends = f"\n{write(float(values.min()))} to {write(float(values.max()))}" if len(values) > 1 else ""
+    return write(float(values.mean())) + ends
+
+
+def yearly_returns(report: Report) -> pd.DataFrame:
+    """Give the return of each strategy in each year, by year and label."""
+    yearly = (1.0 + report.returns).groupby(report.years).prod() - 1.0
+    return yearly.set_axis(report.strategies["label"], axis=1)
+
+
+def yearly_table(report: Report) -> pd.DataFrame:
+    """Give the same as text, a line a year, with the number of its weeks."""
+    years, counts = np.unique(report.years, return_counts=True)
+    lines = yearly_returns(report).map(percent)
+    lines.insert(0, "weeks", counts.astype(str))
+    lines.insert(0, "year", years.astype(str))
+    return lines
+
+
+def tint(value: float) -> str:
+    """Give the background of a year's return."""
+    opacity = min(abs(value) / FULL_RETURN, 1.0) * FULL_TINT
+    return f"rgba(var(--{'up' if value > 0 else 'down'}), {opacity:.2f})"
+
+
+def forecaster_table(report: Report) -> pd.DataFrame:
+    """Give the rank correlation over all weeks, a line a forecaster."""
+    found = report.forecasts.skill
+    columns = {
+        "forecaster": found["label"],
+        "weeks": [f"{count:,}" for count in found["n_weeks"]],
+        "mean rank correlation": [signed(each.value, 3) + _between(each, 1, 3) for each in found["rank_correlation"]],
+    }
+    return pd.DataFrame(columns)
 
 
 def trials_sentence(report: Report) -> str:
     """Say how many configurations were tried."""
-    few = (
-        "How many configurations were tried is not recorded, so nothing is deflated.",
-        "One configuration was tried, so both are the same.",
-    )
+    few = {
+        0: "How many configurations were tried is not recorded, so nothing is deflated.",
+        1: "One configuration was tried, so both are the same.",
+    }
     return (
         "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
         "without skill. "
-    ) + (few[report.n_trials] if report.n_trials < 2 else f"{report.n_trials} configurations were tried, as recorded.")
+    ) + few.get(report.n_trials, f"{report.n_trials} configurations were tried, as recorded.")
 
 
 def seeds_sentence(report: Report) -> str:
     """Say what the seeds allow to say, and what to do where there are too few."""
-    few = [each for each in report.policies if each.n_seeds < ENOUGH_SEEDS]
+    few = [
+        f"{label} was trained from {'one seed' if count == 1 else f'{count} seeds'} only"
+        for name, label in report.policies["label"].items()
+        if (count := report.seeds[name].shape[1]) < ENOUGH_SEEDS
+    ]
     if not few:
         return "Mean over training seeds, and the worst and best of them; the tables and charts show the first seed."
-    counts = " and ".join(
-        f"{each.label} was trained from {'one seed' if each.n_seeds == 1 else f'{each.n_seeds} seeds'} only"
-        for each in few
-    )
     return (
-        f"{counts}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the policy's run "
-        "configuration."
+        f"{' and '.join(few)}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the "
+        "policy's run configuration."
     )
 
 
-def yearly_table(report: Report) -> Table:
-    """Give the return of each year, a line a year."""
-    years, counts = np.unique(report.years, return_counts=True)
-    rows = []
-    for year, count in zip(years, counts, strict=True):
-        returns = [each.yearly[int(year)] for each in report.strategies]
-        cells = [Cell(percent(value), tint=_tint(value)) for value in returns]
-        rows.append(Row(str(year), (Cell(str(count)), *cells)))
-    return Table("Returns by year", ("year", "weeks", *(each.label for each in report.strategies)), tuple(rows))
-
-
-def _tint(value: float) -> float:
-    return round(math.copysign(min(abs(value) / FULL_RETURN, 1.0) * FULL_TINT, value), 2)
-
-
-def forecaster_table(report: Report) -> Table:
-    """Give the rank correlation over all weeks, a line a forecaster."""
-    rows = []
-    for each in report.forecasters:
-        found = each.rank_correlation
-        skill = Cell(signed(found.value, 3), _between(found, 1, 3))
-        rows.append(Row(each.label, (Cell(f"{each.n_weeks:,}"), skill)))
-    return Table("Rank correlation of the forecasts", ("forecaster", "weeks", "mean rank correlation"), tuple(rows))
-
-
-def glossary(report: Report) -> Sequence[tuple[str, str]]:
+def glossary(report: Report) -> dict[str, str]:
     """Explain every figure, with what was assumed."""
     left_out = f" {report.weeks_left_out} weeks that only some strategies traded are left out."
-    meanings = {
+    return {
         "weeks": "All strategies trade the same weeks and symbols under the same rules."
         f"{left_out if report.weeks_left_out else ''} Every year starts in cash, for all of them, so each January has "
         "the cost of buying in.",
@@ -218,4 +171,3 @@ def glossary(report: Report) -> Sequence[tuple[str, str]]:
         "stood in for a model do not count.",
         "this market": report.market.caveat,
     }
-    return tuple(meanings.items())

@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from brain_assets.portfolio import metrics
+from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.report_tables import (
     forecaster_table,
     glossary,
@@ -14,6 +17,7 @@ from brain_assets.portfolio.report_tables import (
     probability,
     seeds_sentence,
     strategy_table,
+    tint,
     trials_sentence,
     yearly_table,
 )
@@ -22,39 +26,38 @@ from brain_assets_tests.portfolio.toy_results import toy_report
 NAN = float("nan")
 
 
-def cells(table, name: str) -> dict[str, str]:
-    [row] = [row for row in table.rows if row.name == name]
-    return dict(zip(table.heads[1:], (cell.words for cell in row.cells), strict=True))
+def cells(table: pd.DataFrame, name: str) -> dict[str, str]:
+    [row] = table[table.iloc[:, 0] == name].to_dict("records")
+    return {str(head): cell for head, cell in row.items()}
 
 
 def test_numbers_in_words() -> None:
     assert [percent(0.1234), percent(-0.05), percent(NAN)] == ["12.3 %", "−5.0 %", "–"]
-    assert [points(0.012), points(-0.012), points(NAN)] == ["+1.2 pp", "−1.2 pp", "–"]
+    assert [points(Estimate(value, NAN, NAN)) for value in (0.012, -0.012, NAN)] == ["+1.2 pp", "−1.2 pp", "–"]
+    assert points(Estimate(0.012, -0.01, 0.03)) == "+1.2 pp\n[−1.0, +3.0]"
     assert [probability(value) for value in (0.5, 0.9999, 0.0001, NAN)] == ["50.0 %", "> 99.9 %", "< 0.1 %", "–"]
+    assert [tint(value) for value in (0.2, -0.9)] == ["rgba(var(--up), 0.23)", "rgba(var(--down), 0.45)"]
 
 
 def test_headline_figures() -> None:
-    table, policy = strategy_table(toy_report()), toy_report().strategies[0]
+    table, policy = strategy_table(toy_report()), toy_report().strategies.loc["ppo"]
     found = cells(table, "PPO")
-    assert found["return a year"].startswith(percent(policy.annual_return.value) + " [")
-    assert found["Sharpe ratio"] == (
-        f"{policy.sharpe.value:.2f} [{policy.sharpe.low:+.2f}, {policy.sharpe.high:+.2f}]".replace("-", "−")
-    )
+    assert found["return a year"].startswith(percent(policy["annual_return"].value) + "\n[")
+    value, low, high = policy["sharpe"]
+    assert found["Sharpe ratio"] == f"{value:.2f}\n[{low:+.2f}, {high:+.2f}]".replace("-", "−")
     assert found["turnover a year"] == "5.2 ×"
-    assert found["return less equal weight's"].startswith(points(policy.excess.value))
+    assert found["return less equal weight's"] == points(policy["excess"])
     assert cells(table, "equal weight")["return less equal weight's"] == "–"
-    assert [row.strong for row in table.rows] == [True, True, False, False]
 
 
 def test_policies_show_seeds_and_trials() -> None:
-    found = cells(policy_table(toy_report()), "PPO")
-    policy = toy_report().policies[0]
+    found, policy = cells(policy_table(toy_report()), "PPO"), toy_report().policies.loc["ppo"]
+    annual = metrics.annual_return(toy_report().seeds["ppo"].to_numpy())
     assert found["training seeds"] == "3"
-    annual = policy.seed_annual_returns
     assert found["return a year over seeds"] == (
-        f"{percent(annual.mean())} {percent(annual.min())} to {percent(annual.max())}"
+        f"{percent(annual.mean())}\n{percent(annual.min())} to {percent(annual.max())}"
     )
-    assert found["deflated Sharpe ratio"] == f"{probability(policy.deflated_sharpe)} 2 tried"
+    assert found["deflated Sharpe ratio"] == f"{probability(policy['deflated_sharpe'])}\n2 tried"
     assert cells(policy_table(toy_report()), "SAC")["training seeds"] == "1"
 
 
@@ -71,29 +74,27 @@ def test_the_number_of_trials_is_said(n_trials: int, words: str) -> None:
 
 
 def test_too_few_seeds_are_said_and_what_to_do() -> None:
-    assert seeds_sentence(toy_report()) == (
+    report = toy_report()
+    assert seeds_sentence(report) == (
         "SAC was trained from one seed only, which does not tell skill from luck in training: set n_seeds: 3 in the "
         "policy's run configuration."
     )
-    enough = replace(toy_report(), policies=toy_report().policies[:1])
+    enough = replace(report, policies=report.policies.loc[["ppo"]])
     assert seeds_sentence(enough).startswith("Mean over training seeds")
-    two = replace(toy_report().policies[0], seed_returns=toy_report().policies[0].seed_returns[:, :2])
-    assert "PPO was trained from 2 seeds only" in seeds_sentence(replace(toy_report(), policies=(two,)))
+    two = replace(enough, seeds={"ppo": report.seeds["ppo"].iloc[:, :2]})
+    assert "PPO was trained from 2 seeds only" in seeds_sentence(two)
 
 
 def test_years_with_their_weeks() -> None:
     table = yearly_table(toy_report())
-    assert [row.name for row in table.rows] == ["2020", "2021"]
+    assert table["year"].tolist() == ["2020", "2021"]
     found = cells(table, "2021")
     assert found["weeks"] == "7"
-    value = np.prod(1 + toy_report().strategies[0].net_returns[53:]) - 1
-    assert found["PPO"] == percent(value)
-    [cell] = [cell for head, cell in zip(table.heads[1:], table.rows[1].cells, strict=True) if head == "PPO"]
-    assert np.sign(cell.tint) == np.sign(value)
+    assert found["PPO"] == percent(np.prod(1 + toy_report().returns["ppo"][53:]) - 1)
 
 
 def test_forecasters_and_words() -> None:
     assert cells(forecaster_table(toy_report()), "momentum")["mean rank correlation"].startswith("−1.000")
-    assert dict(glossary(toy_report()))["this market"] == toy_report().market.caveat
-    assert "left out" not in dict(glossary(toy_report()))["weeks"]
-    assert "208 weeks" in dict(glossary(replace(toy_report(), weeks_left_out=208)))["weeks"]
+    assert glossary(toy_report())["this market"] == toy_report().market.caveat
+    assert "left out" not in glossary(toy_report())["weeks"]
+    assert "208 weeks" in glossary(replace(toy_report(), weeks_left_out=208))["weeks"]

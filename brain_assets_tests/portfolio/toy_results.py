@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.learning_curves import LearningCurve
 from brain_assets.portfolio.report import Report, build_report
 from brain_assets.portfolio.trials import Trial
 from brain_assets.store.snapshot import ModelSnapshot
@@ -112,11 +111,10 @@ def toy_report() -> Report:
         "sac": equal + random.normal(0.0, 0.005, TOY_WEEKS),
         "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
     }
-    curves = [
-        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95), family in ("lstm", "patchtst"))
-        for family in ("lstm", "patchtst", "ppo", "sac")
-        for year in (2019, 2020)
-    ]
+    curves = {
+        family: pd.DataFrame({"year": np.repeat([2019, 2020], 3), step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2})
+        for family, step in (("lstm", "epoch"), ("patchtst", "epoch"), ("ppo", "step"), ("sac", "step"))
+    }
     trials = [
         Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
         for name, mean in (("a", 0.001), ("b", 0.003))
