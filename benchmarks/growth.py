@@ -353,7 +353,7 @@ def _materialize(stage: str) -> dict[str, int]:
     asset, given = TABLES.get(stage, stage), project.definitions.resources or {}
     config = {"ops": {asset: {"config": {"force": True}}}} if stage in MODELS else None
     done = dg.materialize(
-        project.assets.every,
+        project.definitions.assets,
         selection=[asset],
         partition_key=str(LAST_YEAR),
         resources=given,

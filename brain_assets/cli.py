@@ -17,9 +17,10 @@ from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, 
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
 from brain_assets.graph.status import State, StatusReader, asset_names
-from brain_assets.registry import Families, label, load
+from brain_assets.plugins import resolve
+from brain_assets.registry import Families, label
 from brain_assets.results import YearResult, read_results
-from brain_assets.settings import Settings, read_settings
+from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
@@ -42,28 +43,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = {
-    "cli_sync": ("sync",),
-    "cli_prove": ("prove",),
-    "cli_models": ("models", "promote"),
-    "cli_prune": ("prune",),
-    "cli_report": ("report",),
-    "cli_allocate": ("allocate",),
-}
-"""Module -> the commands that it brings."""
 
-
-def _add_commands() -> None:
-    for module, names in COMMANDS.items():
-        for name in names:
-            command = getattr(load(f"brain_assets.{module}"), name)
-            if isinstance(command, typer.Typer):
-                app.add_typer(command, name=name)
-            else:
-                app.command()(command)
-
-
-_add_commands()
+def command_line() -> typer.Typer:
+    """Give all commands: those below and what plug-ins bring. Raises `PluginError`."""
+    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    for name, text in brought_commands().items():
+        if name in known:
+            continue
+        command = resolve(text)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 @app.callback()
@@ -218,7 +210,7 @@ def ui(
 def main() -> None:
     """Run the command line; an error that a user can act on is one sentence and exit code 2."""
     try:
-        app()
+        command_line()()
     except BrainAssetsError as error:
         _fail(str(error))
     except OSError as error:

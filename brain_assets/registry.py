@@ -8,13 +8,11 @@ import hashlib
 import importlib
 import inspect
 import keyword
-import os
 import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -24,6 +22,7 @@ import numpy as np
 from brain_assets.arrays import LARGEST_WEIGHT, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import PluginError, TrainingError
+from brain_assets.plugins import Plugin, load_plugins
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -35,9 +34,6 @@ OURS: tuple[str, ...] = (
     "brain_assets.portfolio.sac",
 )
 """The modules of our own families, in the order in which they are shown."""
-
-ENTRY_POINTS = "brain_assets.plugins"
-"""The group of entry points by which an installed package brings families: each names a module."""
 
 # fmt: off
 RESERVED = frozenset((
@@ -171,20 +167,24 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTERED)
 
 
-def families_of(plugins: Sequence[str] = ()) -> Families:
-    """Give our families, those of installed packages (`ENTRY_POINTS`), and those of modules that are named.
+def families_of(named: Sequence[str] = ()) -> Families:
+    """Give our families and those of the plug-ins; see `load_plugins`. Raises as `gather` does."""
+    return gather(load_plugins(named))
 
-    Modules, such as ``examples.ridge_forecaster``, are found as Python finds them, or in the working directory. Raises
-    `PluginError` if one cannot be imported or registers no family, or a family cannot be used, as a policy that follows
-    a forecaster which is not among them.
+
+def gather(plugins: Mapping[str, Plugin]) -> Families:
+    """Give our families and those that plug-ins have registered.
+
+    Raises `PluginError` if a plug-in brings nothing, or a family cannot be used, as a policy that follows a forecaster
+    which is not among them.
     """
     _load_ours()
     found: dict[str, Family] = {}
     for module in OURS:
         found |= _registered_by(module)
-    for module in dict.fromkeys((*(point.module for point in entry_points(group=ENTRY_POINTS)), *plugins)):
-        own = _load_plugin(module)
-        if not own:
+    for module, plugin in plugins.items():
+        own = _registered_by(module)
+        if not own and plugin == Plugin():
             raise PluginError(f"{module}: expected a module that registers a family, got none; remove it.")
         found |= own
     families = Families.of(found.values())
@@ -200,22 +200,6 @@ def families_of(plugins: Sequence[str] = ()) -> Families:
 def _load_ours() -> None:
     for module in OURS:
         importlib.import_module(module)
-
-
-def _load_plugin(module: str) -> dict[str, Family]:
-    """Import a module, and give the families that it or its submodules have registered."""
-    if os.getcwd() not in sys.path:  # a console script does not have it, `python -m` and Dagster do
-        sys.path.append(os.getcwd())
-    try:
-        importlib.import_module(module)
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:  # a script that ends the process is no module
-        raise PluginError(
-            f"{module}: expected a module that can be imported, got {type(error).__name__}: "
-            f"{' '.join(str(error).split())}; correct it, or remove it from BRAIN_PLUGINS."
-        ) from error
-    return _registered_by(module)
 
 
 def _registered_by(module: str) -> dict[str, Family]:

@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PlainValidator, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from brain_assets.errors import SettingsError
-from brain_assets.market.base import MARKETS
 from brain_assets.market.calendar import FIRST_DATE
 from brain_assets.paths import DataPath, parse_place
-from brain_assets.registry import Families, families_of
+from brain_assets.plugins import CORE, Brought, Plugin, join, load_plugins
+from brain_assets.registry import Families, gather
 from brain_assets.store.names import is_repo_name, is_token
 
 
@@ -27,8 +36,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
-    market: Literal[MARKETS] = Field("live", alias="BRAIN_MARKET")  # type: ignore[valid-type]
-    """Where data comes from."""
+    plugins: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_PLUGINS")
+    """Modules that bring families of models, or something else of their own, beside ours, separated by commas."""
+    market: str = Field("live", alias="BRAIN_MARKET", validate_default=True)
+    """Where data comes from: ``sample``, or a market that a plug-in brings, as our own live, files and simulator."""
     data_dir: Annotated[DataPath, PlainValidator(_place)] = Field(Path("data"), alias="BRAIN_DATA_DIR")
     """Root of everything written at run time: a folder, or a URL of anything that fsspec knows."""
     symbols: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_SYMBOLS")
@@ -43,14 +54,12 @@ class Settings(BaseSettings):
     """Folder of the market ``files``."""
     edgar_identity: str | None = Field(None, alias="BRAIN_EDGAR_IDENTITY")
     """Who asks SEC EDGAR, ``Name mail@example.org``, as its rules want; ``none``: market `live` has no fundamentals."""
-    plugins: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_PLUGINS")
-    """Modules that register families of models beside ours, separated by commas."""
     storage_backend: Literal["local", "hf"] = Field("local", alias="STORAGE_BACKEND")
     """Where snapshots are kept: on this machine, or on the Hugging Face Hub as well."""
     hf_token: SecretStr | None = Field(None, alias="HF_TOKEN")
     """Token of the Hub; None: what `hf auth login` has stored, if anything. Never printed."""
 
-    engine: Literal["local", "ray"] = Field("local", alias="BRAIN_ENGINE")
+    engine: str = Field("local", alias="BRAIN_ENGINE")
     """Where steps run: in the process of their run, or each as a job of a Ray cluster."""
     cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
     """YAML file that says what steps ask of the cluster; None: see `brain_assets.graph.cluster.ClusterConfig`."""
@@ -67,6 +76,7 @@ class Settings(BaseSettings):
     dagster_home: Path | None = Field(None, alias="DAGSTER_HOME")
     """Dagster's instance; None: the command line keeps a persistent one in the data folder."""
 
+    _brought: Brought = PrivateAttr()
     _families: Families = PrivateAttr()
     _model_repos: Mapping[str, str] = PrivateAttr()
 
@@ -84,9 +94,23 @@ class Settings(BaseSettings):
             raise ValueError("expected each symbol once")
         return value
 
+    @field_validator("market", "engine")
+    @classmethod
+    def _is_brought(cls, value: str, info: ValidationInfo) -> str:
+        brought = _joined(load_plugins(info.data.get("plugins", ())))
+        known = brought.markets if info.field_name == "market" else {"local": "", **brought.engines}
+        if value not in known:
+            raise ValueError(f"expected one of {', '.join(sorted(known))}")
+        return value
+
     @model_validator(mode="after")
-    def _knows_families(self) -> "Settings":
-        self._families = families_of(self.plugins)
+    def _knows_what_plugins_bring(self) -> "Settings":
+        plugins = load_plugins(self.plugins)
+        self._families, self._brought = gather(plugins), _joined(plugins)
+        return self
+
+    @model_validator(mode="after")
+    def _knows_repos(self) -> "Settings":
         given = {name: os.environ.get(_repo_variable(name)) for name in self._families.by_name}
         self._model_repos = {name: repo for name, repo in given.items() if repo}
         for name, repo in self._model_repos.items():
@@ -166,6 +190,11 @@ class Settings(BaseSettings):
         """The families of models: ours, and those of the plug-ins."""
         return self._families
 
+    @property
+    def brought(self) -> Brought:
+        """What plug-ins bring beside families."""
+        return self._brought
+
     def model_repo(self, family: str) -> str | None:
         """Give the Hub repo of a family, ``HF_<FAMILY>_MODEL_REPO``; needed for each if snapshots go to the Hub."""
         return self._model_repos.get(family)
@@ -225,6 +254,16 @@ def read_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(detail)) for detail in error.errors())) from error
+
+
+def brought_commands() -> Mapping[str, str]:
+    """Give the commands that plug-ins bring, whatever else the environment says; raises `PluginError`."""
+    named = os.environ.get(str(Settings.model_fields["plugins"].alias), "")
+    return _joined(load_plugins(Settings._split(named))).commands
+
+
+def _joined(plugins: Mapping[str, Plugin]) -> Brought:
+    return join({"brain_assets": CORE, **plugins})
 
 
 def _repo_variable(family: str) -> str:

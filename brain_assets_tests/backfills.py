@@ -171,6 +171,6 @@ def parses(command: str) -> bool:
     """Tell whether a command of a page, ``brain-assets …``, is one that there is, with such options; it is not run."""
     from typer.testing import CliRunner
 
-    from brain_assets.cli import app
+    from brain_assets.cli import command_line
 
-    return CliRunner().invoke(app, [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0
+    return CliRunner().invoke(command_line(), [*shlex.split(command, comments=True)[1:], "--help"]).exit_code == 0

@@ -19,7 +19,8 @@ LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory objects parquet paths progress retry store.names verdict versions",
+    "arrays configuration device errors files memory objects parquet paths plugins progress retry store.names verdict "
+    "versions",
     "market",
     "registry",
     "settings",

@@ -176,8 +176,8 @@ def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("BRAIN_MARKET", "nyse", "input should be 'live', 'sample', 'files' or 'simulator'"),
-        ("BRAIN_MARKET", "Sample", "input should be 'live', 'sample', 'files' or 'simulator'"),
+        ("BRAIN_MARKET", "nyse", "expected one of files, live, sample, simulator, got"),
+        ("BRAIN_MARKET", "Sample", "expected one of files, live, sample, simulator, got"),
         ("BRAIN_FIRST_YEAR", "soon", "input should be a valid integer"),
         ("BRAIN_FIRST_YEAR", "2016.5", "input should be a valid integer"),
         ("BRAIN_FIRST_YEAR", "1970", "input should be greater than or equal to 1971"),
@@ -233,7 +233,7 @@ def test_two_wrong_values_are_two_sentences(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BRAIN_MARKET", "nyse")
     monkeypatch.setenv("BRAIN_FIRST_YEAR", "soon")
     message = refusal()
-    assert "BRAIN_MARKET: input should be " in message
+    assert "BRAIN_MARKET: expected one of " in message
     assert "; BRAIN_FIRST_YEAR: input should be " in message
 
 
@@ -279,7 +279,7 @@ def test_a_variable_without_the_prefix_is_not_ours(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_override_nobody_knows_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"expected settings among market, .* got nonsense"):
+    with pytest.raises(SettingsError, match=r"expected settings among plugins, market, .* got nonsense"):
         read_settings(nonsense=3)
 
 

@@ -1,8 +1,8 @@
 """From settings to everything that Dagster is told: nothing is opened before somebody asks for it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from dataclasses import replace
 
 import dagster as dg
 
@@ -21,46 +21,24 @@ from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.failures import failure_sensor
 from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import asset_jobs
+from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job, weekly_weights_job
 from brain_assets.graph.new_data import new_data_sensor
+from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.sync import SYNC_JOBS
 from brain_assets.graph.weekly import every_week
 from brain_assets.graph.years import Years
-from brain_assets.market.base import Market
-from brain_assets.market.registry import open_market
 from brain_assets.market.schema import RAW
+from brain_assets.plugins import resolve
 from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
 
 
-class Assets(NamedTuple):
-    """All assets, by what runs them together; those of `yearly` alone have a partition a year."""
-
-    yearly: Sequence[dg.AssetsDefinition]
-    main_models: Sequence[dg.AssetsDefinition]
-    reports: Sequence[dg.AssetsDefinition]
-    this_week: Sequence[dg.AssetsDefinition]
-
-    @property
-    def raw(self) -> list[dg.AssetsDefinition]:
-        """What comes from the market."""
-        return [asset for asset in self.yearly if asset.key.to_user_string() in RAW]
-
-    @property
-    def every(self) -> list[dg.AssetsDefinition]:
-        """All of them."""
-        return [asset for group in self for asset in group]
-
-    @property
-    def pools(self) -> dict[str, str | None]:
-        """Give the pool of each; None: it is in none."""
-        return {asset.key.to_user_string(): asset.op.pool for asset in self.every}
-
-
-def build_assets(years: Years, families: Families, spread_of: Callable[[str], Spread | None] | None = None) -> Assets:
-    """Define the assets of some years and families.
+def build_assets(
+    years: Years, families: Families, spread_of: Callable[[str], Spread | None] | None = None
+) -> list[dg.AssetsDefinition]:
+    """Define the assets that have a partition a year, each after what it depends on.
 
     Parameters
     ----------
@@ -70,8 +48,7 @@ def build_assets(years: Years, families: Families, spread_of: Callable[[str], Sp
         From the name of a policy's asset to what trains its other seeds; see `policy_asset`.
     """
     forecasters, policies = families.forecasters.values(), families.policies.values()
-    models = [family.asset for family in families.by_name.values()]
-    yearly = [
+    return [
         raw_prices_asset(years),
         news_asset(years),
         fundamentals_asset(years),
@@ -80,22 +57,6 @@ def build_assets(years: Years, families: Families, spread_of: Callable[[str], Sp
         *(policy_asset(family, years, spread_of(family.asset) if spread_of else None) for family in policies),
         backtest_asset(policies, years),
     ]
-    return Assets(
-        yearly,
-        [main_model_asset(family, years) for family in forecasters],
-        [report_asset(years)],
-        [so_far_asset(years), target_weights_asset(models, years)],
-    )
-
-
-class Project(NamedTuple):
-    """What some settings stand for; a process may have several."""
-
-    settings: Settings
-    market: Market
-    years: Years
-    assets: Assets
-    definitions: dg.Definitions
 
 
 Session = tuple[Project, dg.DagsterInstance]
@@ -110,25 +71,64 @@ def open_project(settings: Settings) -> Project:
     SettingsError, MarketError
         If what the settings name does not fit together, or is not there.
     """
-    market = open_market(settings.market, settings.symbols, settings.files_dir, settings.edgar_identity)
+    market = resolve(settings.brought.markets[settings.market])(settings)
     years = Years.of(settings, market)
-    assets = build_assets(years, settings.families, lambda asset: spread_of(settings, asset))
-    check = freshness_check(years)
-    definitions = dg.Definitions(
-        assets=assets.every,
-        asset_checks=[check],
-        jobs=[*asset_jobs(assets), *SYNC_JOBS],
-        schedules=[every_week, freshness_schedule(check)],
-        sensors=[adopt, dead_runs, new_data_sensor(settings, years, assets.raw), downstream, failure_sensor(settings)],
+    yearly = build_assets(years, settings.families, lambda asset: spread_of(settings, asset))
+    project = Project(settings, market, years, yearly)
+    core = dg.Definitions(
+        assets=yearly,
+        jobs=[walkforward_job(yearly), *SYNC_JOBS],
+        sensors=[dead_runs],
         resources=resources_from(settings, market),
-        executor=executor_of(settings, assets.pools),
     )
-    return Project(settings, market, years, assets, definitions)
+    added = [resolve(text)(project) for text in settings.brought.definitions]
+    definitions = dg.Definitions.merge(core, *(wing(project) for wing in WINGS), *added)
+    assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    executor = executor_of(settings, {asset.key.to_user_string(): asset.op.pool for asset in assets})
+    return replace(project, definitions=dg.Definitions.merge(definitions, dg.Definitions(executor=executor)))
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Give what Dagster is told of some settings; see `open_project`."""
     return open_project(settings).definitions
+
+
+def _main_versions(project: Project) -> dg.Definitions:
+    assets = [main_model_asset(family, project.years) for family in project.settings.families.forecasters.values()]
+    return dg.Definitions(assets, jobs=[main_versions_job(assets)])
+
+
+def _report(project: Project) -> dg.Definitions:
+    assets = [report_asset(project.years)]
+    return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
+
+
+def _allocate(project: Project) -> dg.Definitions:
+    models = [family.asset for family in project.settings.families.by_name.values()]
+    assets = [so_far_asset(project.years), target_weights_asset(models, project.years)]
+    return dg.Definitions(assets, jobs=[weekly_weights_job(assets)], schedules=[every_week])
+
+
+def _automation(project: Project) -> dg.Definitions:
+    check = freshness_check(project.years)
+    raw = [asset for asset in project.yearly if asset.key.to_user_string() in RAW]
+    return dg.Definitions(
+        asset_checks=[check],
+        schedules=[freshness_schedule(check)],
+        sensors=[
+            new_data_sensor(project.settings, project.years, raw),
+            downstream,
+            failure_sensor(project.settings),
+        ],
+    )
+
+
+def _adopt(_: Project) -> dg.Definitions:
+    return dg.Definitions(sensors=[adopt])
+
+
+WINGS = (_main_versions, _report, _allocate, _automation, _adopt)
+"""What is still defined here, and not by a plug-in."""
 
 
 @contextmanager

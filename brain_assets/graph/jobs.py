@@ -1,6 +1,6 @@
 """Jobs."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -9,8 +9,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_ON_ASSET_OR_OP_FAI
 from brain_assets.errors import ConfigError
 from brain_assets.graph.checks import with_own_checks
 
-if TYPE_CHECKING:
-    from brain_assets.graph.build import Assets
+Assets = Sequence[dg.AssetsDefinition]
 
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
@@ -26,7 +25,7 @@ def no_second_try(context: dg.HookContext) -> None:
         context.instance.add_run_tags(context.run_id, {MAX_RETRIES_TAG: "0"})
 
 
-def walkforward_job(assets: "Assets") -> UnresolvedAssetJobDefinition:
+def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
     """Define the job of every asset of a year.
 
     If the process of a year dies, the years after it come first and fail, for what it has not made. One more try each,
@@ -34,32 +33,37 @@ def walkforward_job(assets: "Assets") -> UnresolvedAssetJobDefinition:
     """
     return dg.define_asset_job(
         WALKFORWARD,
-        selection=with_own_checks(assets.yearly),
+        selection=with_own_checks(yearly),
         tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
         hooks={no_second_try},
         description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
     )
 
 
-def asset_jobs(assets: "Assets") -> list[UnresolvedAssetJobDefinition]:
-    """Define the jobs that run assets."""
-    return [
-        walkforward_job(assets),
-        dg.define_asset_job(
-            MAIN_VERSIONS,
-            selection=dg.AssetSelection.assets(*assets.main_models),
-            description="Trains the forecasters on all data until the last finished session; what is better becomes "
-            "current.",
-        ),
-        dg.define_asset_job(
-            TEAR_SHEET,
-            selection=dg.AssetSelection.assets(*assets.reports),
-            description="Writes the report over the years that were backtested.",
-        ),
-        dg.define_asset_job(
-            WEEKLY_WEIGHTS,
-            selection=dg.AssetSelection.assets(*assets.this_week),
-            description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
-            "week.",
-        ),
-    ]
+def main_versions_job(assets: Assets) -> UnresolvedAssetJobDefinition:
+    """Define the job that trains on all data."""
+    return dg.define_asset_job(
+        MAIN_VERSIONS,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Trains the forecasters on all data until the last finished session; what is better becomes "
+        "current.",
+    )
+
+
+def tear_sheet_job(assets: Assets) -> UnresolvedAssetJobDefinition:
+    """Define the job that writes the report."""
+    return dg.define_asset_job(
+        TEAR_SHEET,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Writes the report over the years that were backtested.",
+    )
+
+
+def weekly_weights_job(assets: Assets) -> UnresolvedAssetJobDefinition:
+    """Define the job that decides the weights of a week."""
+    return dg.define_asset_job(
+        WEEKLY_WEIGHTS,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
+        "week.",
+    )

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
+from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.schema import RAW
@@ -20,9 +21,6 @@ from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
 from brain_assets.proofs.pipeline import Run, Span, upstream_of
 from brain_assets.registry import Families
 from brain_assets.store.tables import ParquetTableStore
-
-if TYPE_CHECKING:
-    from brain_assets.graph.build import Project
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -46,7 +44,7 @@ class GraphRuns:
 
     def __init__(
         self,
-        project: "Project",
+        project: Project,
         span: Span,
         options: Mapping[str, Mapping[str, Any]],
         on_step: Callable[[str, float], None] | None = None,
@@ -56,12 +54,12 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        families, assets = self._project.settings.families, self._project.assets
+        families, yearly = self._project.settings.families, self._project.yearly
         tables = ParquetTableStore(folder, {"market": market.name})
         resources = build_resources(market, tables, folder / "models", families=families)
         defs = dg.Definitions(
-            assets=assets.yearly,
-            jobs=[walkforward_job(assets)],
+            assets=yearly,
+            jobs=[walkforward_job(yearly)],
             resources=resources,
             executor=dg.in_process_executor,
         )

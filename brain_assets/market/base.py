@@ -8,9 +8,6 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 
-MARKETS = ("live", "sample", "files", "simulator")
-"""The words in ``BRAIN_MARKET``; see `brain_assets.market.registry.open_market`."""
-
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
 

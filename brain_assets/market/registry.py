@@ -1,33 +1,34 @@
-"""From the word in ``BRAIN_MARKET`` to a market."""
+"""From settings to a market."""
 
-from pathlib import Path
+from typing import Any
 
 from brain_assets.errors import MarketError
-from brain_assets.market.base import MARKETS, Market
+from brain_assets.market.base import Market
 from brain_assets.market.files import FilesMarket
 from brain_assets.market.live import DEFAULT_SYMBOLS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.simulator import SimulatorMarket
 
 
-def open_market(
-    name: str, symbols: tuple[str, ...] = (), files_dir: Path | None = None, edgar_identity: str | None = None
-) -> Market:
-    """Construct the market of a name; cheap, and without the network.
+def sample(settings: Any) -> Market:
+    """Open the market of real closes that come along."""
+    return SampleMarket(settings.symbols)
 
-    Raises
-    ------
-    MarketError
-        If the name is unknown, or `files` has no folder.
-    """
-    if name == "sample":
-        return SampleMarket(symbols)
-    if name == "simulator":
-        return SimulatorMarket(tuple(sorted(symbols)))  # there, what a symbol does depends on its position
-    if name == "live":
-        return LiveMarket(symbols or DEFAULT_SYMBOLS, files_dir=files_dir, edgar_identity=edgar_identity)
-    if name == "files":
-        if files_dir is None:
-            raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-        return FilesMarket(files_dir, symbols)
-    raise MarketError(f"BRAIN_MARKET: expected one of {', '.join(MARKETS)}, got {name}; choose one of them.")
+
+def simulator(settings: Any) -> Market:
+    """Open a market made up from a seed."""
+    return SimulatorMarket(tuple(sorted(settings.symbols)))  # there, what a symbol does depends on its position
+
+
+def live(settings: Any) -> Market:
+    """Open the market of Yahoo and EDGAR."""
+    return LiveMarket(
+        settings.symbols or DEFAULT_SYMBOLS, files_dir=settings.files_dir, edgar_identity=settings.edgar_identity
+    )
+
+
+def files(settings: Any) -> Market:
+    """Open the market of a user's files."""
+    if settings.files_dir is None:
+        raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
+    return FilesMarket(settings.files_dir, settings.symbols)

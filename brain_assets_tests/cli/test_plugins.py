@@ -26,7 +26,7 @@ def projects() -> tuple[Project, Project]:
 
 
 def names(project: Project) -> set[str]:
-    return {asset.key.to_user_string() for asset in project.assets.every}
+    return {asset.key.to_user_string() for asset in project.definitions.assets}
 
 
 def test_assets_follow_and_are_of_their_own_settings_only(projects: tuple[Project, Project]) -> None:

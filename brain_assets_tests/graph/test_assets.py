@@ -29,13 +29,13 @@ from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
-    ASSETS,
     MODELS,
     NAMES,
     PROJECT,
     RAW,
     RUN_CONFIG,
     TABLES,
+    YEARLY,
     metadata_of,
     run_year,
     world,
@@ -47,9 +47,7 @@ BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
 
 
 def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
-    result = dg.materialize_to_memory(
-        ASSETS.yearly, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG
-    )
+    result = dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG)
     assert result.success
     forecasts = result.output_for_node("walkforward_forecasts")
     for family in ("lstm", "patchtst"):
@@ -191,7 +189,7 @@ def test_other_seeds_may_be_trained_elsewhere(market: SimulatorMarket, three_yea
 
     resources = world(market, tmp_path / "models", tables)
     made = dg.materialize(
-        build_assets(PROJECT.years, families_of(), lambda _: spread).yearly,
+        build_assets(PROJECT.years, families_of(), lambda _: spread),
         selection=["ppo_policy"],
         partition_key="2020",
         resources=dict(resources),
@@ -390,5 +388,4 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
 
 
 def test_names_cover_the_graph() -> None:
-    assert {key.to_user_string() for asset in ASSETS.yearly for key in asset.keys} == set(NAMES)
-    assert {asset.key.to_user_string() for asset in ASSETS.main_models} == {"lstm_model", "patchtst_model"}
+    assert {key.to_user_string() for asset in YEARLY for key in asset.keys} == set(NAMES)

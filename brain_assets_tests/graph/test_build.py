@@ -67,7 +67,7 @@ def test_families_of_plug_ins_are_trained_where_their_runs_say(tmp_path: Path, m
     for names, year in ((yearly, "2019"), (["ridge_model"], None)):
         trained = [name for name in names if name.startswith(("ridge", "momentum"))]
         result = dg.materialize(
-            project.assets.every,
+            project.definitions.assets,
             selection=names,
             partition_key=year,
             resources=dict(project.definitions.resources or {}),

@@ -11,12 +11,11 @@ import pytest
 
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECASTER_CHECKS, POLICY_CHECKS, PRICE_CHECKS
-from brain_assets.graph.jobs import asset_jobs
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import ASSETS, RAW, run_year, world
+from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, run_year, world
 
 CHECKS = {
     "raw_prices": PRICE_CHECKS,
@@ -91,7 +90,7 @@ def test_a_jump_from_one_year_to_the_next_is_seen_in_the_later(market: Simulator
 
 
 def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
-    return dg.Definitions(assets=ASSETS.every, jobs=asset_jobs(ASSETS), resources=resources)
+    return dg.Definitions(assets=EVERY, jobs=DEFS.jobs, resources=resources)
 
 
 def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
@@ -132,6 +131,6 @@ def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: Simulat
 
 
 def test_the_graph_has_these_checks() -> None:
-    declared = {(spec.asset_key.to_user_string(), spec.name) for asset in ASSETS.yearly for spec in asset.check_specs}
+    declared = {(spec.asset_key.to_user_string(), spec.name) for asset in YEARLY for spec in asset.check_specs}
     assert declared == {(asset, name) for asset, checks in CHECKS.items() for name in checks}
-    assert all(spec.partitions_def is not None for asset in ASSETS.yearly for spec in asset.check_specs)
+    assert all(spec.partitions_def is not None for asset in YEARLY for spec in asset.check_specs)

@@ -14,7 +14,7 @@ from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import TINY_LSTM
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, run_year, world
+from brain_assets_tests.graph.worlds import DEFS, YEARLY, run_year, world
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class Unreachable(SimulatorMarket):
 
 def fail(instance: dg.DagsterInstance, resources: Any, asset: str, config: dict[str, Any] | None = None) -> str:
     """Fail a run of the job `walkforward`; tells whether Dagster will try it again."""
-    defs = dg.Definitions(ASSETS.yearly, jobs=[walkforward_job(ASSETS)], resources=resources)
+    defs = dg.Definitions(YEARLY, jobs=[walkforward_job(YEARLY)], resources=resources)
     result = defs.resolve_job_def(WALKFORWARD).execute_in_process(
         run_config={"ops": {asset: {"config": config}}} if config else {},
         instance=instance,

@@ -16,7 +16,7 @@ from graphql import parse, validate
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW
+from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
@@ -68,8 +68,8 @@ def test_every_line_names_what_it_makes(number: int) -> None:
     [query] = queries(COMMANDS[number])
     yearly, alone = TRAINED[number]
     assert set(re.findall(r'path: "(\w+)"', query)) == yearly | alone
-    assert yearly <= {asset.key.to_user_string() for asset in ASSETS.yearly}
-    assert alone <= {asset.key.to_user_string() for asset in ASSETS.every}
+    assert yearly <= {asset.key.to_user_string() for asset in YEARLY}
+    assert alone <= {asset.key.to_user_string() for asset in EVERY}
 
 
 def test_the_configurations_are_those_of_the_jobs() -> None:
@@ -117,7 +117,7 @@ def made(server: Server) -> dict[str, list[tuple[str, str | None]]]:
             (event["runId"], event["partition"])
             for event in server.ask(MADE, path=[name])["assetNodeOrError"]["assetMaterializations"]
         ]
-        for name in (asset.key.to_user_string() for asset in ASSETS.every)
+        for name in (asset.key.to_user_string() for asset in EVERY)
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from brain_assets.graph.freshness import LATE_SESSIONS, freshness_check, freshness_schedule
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, sensor, world
+from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, sensor, world
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
 
@@ -24,9 +24,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def ask(instance: dg.DagsterInstance, now: datetime.datetime, folder: Path) -> Any:
     resources = {**world(SimulatorMarket(), folder), "clock": lambda: now}
     check = freshness_check(PROJECT.years)
-    mine = dg.Definitions(
-        ASSETS.every, schedules=[freshness_schedule(check)], asset_checks=[check], resources=resources
-    )
+    mine = dg.Definitions(EVERY, schedules=[freshness_schedule(check)], asset_checks=[check], resources=resources)
     job = mine.resolve_job_def(mine.get_repository_def().get_schedule_def("freshness").job_name)
     result = job.execute_in_process(instance=instance)
     assert result.success  # a year that is late fails nothing

@@ -28,7 +28,7 @@ from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import FAMILIES
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
+from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, RUN_CONFIG, TABLES, metadata_of, run_year
 from brain_assets_tests.graph.worlds import world as plain_world
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub, bind, fault
@@ -222,7 +222,7 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
 
 
 def _definitions(resources: Mapping[str, Any]) -> dg.Definitions:
-    return dg.Definitions(ASSETS.every, resources=dict(resources))
+    return dg.Definitions(EVERY, resources=dict(resources))
 
 
 def _pulled(world: World, market: SimulatorMarket, root: Path, hub: LoopbackHub) -> dict[str, Any]:

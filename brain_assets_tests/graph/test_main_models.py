@@ -16,7 +16,7 @@ from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
-from brain_assets_tests.graph.worlds import ASSETS, PROJECT, RAW, metadata_of
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, metadata_of
 from brain_assets_tests.store.hubs import WatchedHub, bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
@@ -32,7 +32,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
     store = MemoryTableStore()
     resources = resources_at(tmp_path_factory.mktemp("raw"), store, datetime.datetime.now(datetime.UTC))
     for year in PROJECT.years.existing():
-        assert dg.materialize(ASSETS.yearly, selection=list(RAW), partition_key=str(year), resources=resources).success
+        assert dg.materialize(YEARLY, selection=list(RAW), partition_key=str(year), resources=resources).success
     return store
 
 
@@ -40,7 +40,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
     config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
     name = f"{family}_model"
     result = dg.materialize(
-        [*ASSETS.yearly, *ASSETS.main_models],
+        EVERY,
         selection=[name],
         resources=resources,
         run_config={"ops": {name: {"config": config}}},
@@ -128,9 +128,7 @@ def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: Memor
 
 def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
     resources = resources_at(tmp_path, MemoryTableStore(), this_year(2, 11, 12))
-    result = dg.materialize(
-        [*ASSETS.yearly, *ASSETS.main_models], selection=["lstm_model"], resources=resources, raise_on_error=False
-    )
+    result = dg.materialize(EVERY, selection=["lstm_model"], resources=resources, raise_on_error=False)
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)
 

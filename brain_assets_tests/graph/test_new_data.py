@@ -25,7 +25,7 @@ from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
-from brain_assets_tests.graph.worlds import ASSETS, DEFS, PROJECT, run_year, sensor, world
+from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, run_year, sensor, world
 
 COUNTER = itertools.count()
 NEW_DATA = sensor("new_data")
@@ -228,7 +228,7 @@ class UntilThen(SimulatorMarket):
 
 
 def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
-    loaded = new_data_sensor(PROJECT.settings, Years.of(PROJECT.settings, UntilThen()), ASSETS.raw)
+    loaded = new_data_sensor(PROJECT.settings, Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
     requests = files.tick(loaded)
     assert wanted(requests) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (

@@ -18,7 +18,7 @@ from brain_assets.portfolio.trials import Trial, record_trial
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
-from brain_assets_tests.graph.worlds import ASSETS, metadata_of
+from brain_assets_tests.graph.worlds import EVERY, metadata_of
 from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
@@ -43,7 +43,7 @@ def tables() -> MemoryTableStore:
 def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
     resources = build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root / "models")
     return dg.materialize(
-        ASSETS.every,
+        EVERY,
         selection=["report"],
         resources=dict(resources),
         run_config={"ops": {"report": {"config": config}}},

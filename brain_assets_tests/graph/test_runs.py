@@ -12,7 +12,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL, let_training_use_all_cores
 from brain_assets.graph.runs import close_dead_runs, dead_runs
-from brain_assets_tests.graph.worlds import ASSETS, DEFS
+from brain_assets_tests.graph.worlds import DEFS, EVERY
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: in
 
 
 def test_whatever_asks_a_source_or_computes_waits_in_a_pool() -> None:
-    pools = {asset.key.to_user_string(): asset.op.pool for asset in ASSETS.every if asset not in ASSETS.reports}
+    pools = {asset.key.to_user_string(): asset.op.pool for asset in EVERY if "report" not in asset.key.path}
     assert {name for name, pool in pools.items() if pool == MARKET_POOL} == {
         "raw_prices",
         "raw_news_sentiment",

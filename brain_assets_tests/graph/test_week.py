@@ -22,7 +22,7 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.store.tables import SO_FAR, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import ASSETS, PROJECT, metadata_of, run_year
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
 STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
@@ -72,7 +72,7 @@ class World:
         **options: Any,
     ) -> dg.ExecuteInProcessResult:
         return dg.materialize(
-            ASSETS.every,
+            EVERY,
             selection=list(names),
             resources=self.resources(**options),
             run_config={"ops": {"target_weights": {"config": dict(config or {})}}} if "target_weights" in names else {},

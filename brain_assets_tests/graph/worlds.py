@@ -14,7 +14,8 @@ from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
 PROJECT = open_project(read_settings())
-DEFS, ASSETS = PROJECT.definitions, PROJECT.assets
+DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
+EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefinition)]
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
@@ -35,7 +36,7 @@ def run_year(
     """Materialize a year of some assets."""
     ops = {name: options for name, options in (run_config or RUN_CONFIG)["ops"].items() if name in names}
     return dg.materialize(
-        ASSETS.yearly,
+        YEARLY,
         selection=list(names),
         partition_key=str(year),
         instance=instance,

@@ -12,13 +12,14 @@ from scipy.stats import rankdata
 
 from brain_assets.errors import MarketError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.graph.build import open_project
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
-from brain_assets.market.registry import open_market
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.settings import read_settings
 
 N_MANY = 60
 MANY = tuple(f"S{i:02d}" for i in range(N_MANY))
@@ -108,7 +109,9 @@ def test_a_symbol_moves_by_its_position_and_not_its_name() -> None:
 
 def test_the_market_of_the_settings_does_not_depend_on_the_order_of_its_symbols() -> None:
     start, end = day("2019-01-01"), day("2019-03-01")
-    one, other = (open_market("simulator", symbols) for symbols in (("AAA", "BBB"), ("BBB", "AAA")))
+    one, other = (
+        open_project(read_settings(market="simulator", symbols=symbols)).market for symbols in ("AAA,BBB", "BBB,AAA")
+    )
     pd.testing.assert_frame_equal(one.prices(start, end), other.prices(start, end), check_exact=True)
 
 

@@ -1,0 +1,120 @@
+"""Plug-ins: modules that bring families of models, and what else is named here; our own wings come by the same door.
+
+A plug-in is a module that an installed package names as an entry point, or that ``BRAIN_PLUGINS`` names. It registers
+families (`brain_assets.registry.register`), or holds a `Plugin` called ``PLUGIN``, or both. It is imported whenever
+settings are read, so it should be light: what it brings otherwise is named by texts, and imported when it is used.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from brain_assets.errors import PluginError
+
+ENTRY_POINTS = "brain_assets.plugins"
+"""The group of entry points by which an installed package brings plug-ins: each names a module."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a module brings beside families. Each text is ``module:name``, imported when it is first used."""
+
+    definitions: str = ""
+    """From a `brain_assets.graph.project.Project` to the `dagster.Definitions` that are added to ours."""
+    commands: Mapping[str, str] = field(default_factory=dict)
+    """A name on the command line -> a function, or a `typer.Typer`."""
+    markets: Mapping[str, str] = field(default_factory=dict)
+    """A name in ``BRAIN_MARKET`` -> from settings to a `brain_assets.market.base.Market`."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """A name in ``BRAIN_ENGINE`` -> from settings to what runs steps."""
+
+
+CORE = Plugin(
+    markets={
+        "live": "brain_assets.market.registry:live",
+        "sample": "brain_assets.market.registry:sample",
+        "files": "brain_assets.market.registry:files",
+        "simulator": "brain_assets.market.registry:simulator",
+    },
+    commands={
+        "sync": "brain_assets.cli_sync:sync",
+        "prove": "brain_assets.cli_prove:prove",
+        "models": "brain_assets.cli_models:models",
+        "promote": "brain_assets.cli_models:promote",
+        "prune": "brain_assets.cli_prune:prune",
+        "report": "brain_assets.cli_report:report",
+        "allocate": "brain_assets.cli_allocate:allocate",
+    },
+    engines={"ray": "brain_assets.graph.cluster:cluster_executor"},
+)
+"""What the core itself brings."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What all plug-ins bring together."""
+
+    definitions: tuple[str, ...]
+    commands: Mapping[str, str]
+    markets: Mapping[str, str]
+    engines: Mapping[str, str]
+
+
+def load_plugins(named: Sequence[str] = ()) -> dict[str, Plugin]:
+    """Import the plug-ins of installed packages and those that are named, and give what each brings.
+
+    Modules, such as ``examples.ridge_forecaster``, are found as Python finds them, or in the working directory. Raises
+    `PluginError` if one cannot be imported.
+    """
+    installed = sorted(point.module for point in entry_points(group=ENTRY_POINTS))
+    return {module: _load(module) for module in dict.fromkeys((*installed, *named))}
+
+
+def join(plugins: Mapping[str, Plugin]) -> Brought:
+    """Join what plug-ins bring; raises `PluginError` if two bring something of the same name."""
+    definitions = tuple(plugin.definitions for plugin in plugins.values() if plugin.definitions)
+    joined = [_join(kind, plugins) for kind in ("commands", "markets", "engines")]
+    return Brought(definitions, *joined)
+
+
+def resolve(text: str) -> Any:
+    """Import what a text ``module:name`` names; raises `PluginError` if that is not there."""
+    module, _, name = text.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{text}: expected a module and a name in it, got {type(error).__name__}: {' '.join(str(error).split())}; "
+            "correct the plug-in, or install what it needs."
+        ) from error
+
+
+def _join(kind: str, plugins: Mapping[str, Plugin]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for module, plugin in plugins.items():
+        known = sorted(joined.keys() & getattr(plugin, kind))
+        if known:
+            raise PluginError(f"{module}: expected {kind} of other names, got {', '.join(known)}; rename them.")
+        joined |= getattr(plugin, kind)
+    return joined
+
+
+def _load(module: str) -> Plugin:
+    if os.getcwd() not in sys.path:  # a console script does not have it, `python -m` and Dagster do
+        sys.path.append(os.getcwd())
+    try:
+        plugin = getattr(importlib.import_module(module), "PLUGIN", Plugin())
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # a script that ends the process is no module
+        raise PluginError(
+            f"{module}: expected a module that can be imported, got {type(error).__name__}: "
+            f"{' '.join(str(error).split())}; correct it, or remove it from BRAIN_PLUGINS."
+        ) from error
+    if not isinstance(plugin, Plugin):
+        raise PluginError(f"{module}: expected a Plugin as PLUGIN, got {type(plugin).__name__}; correct it.")
+    return plugin

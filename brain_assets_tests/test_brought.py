@@ -1,0 +1,110 @@
+"""What plug-ins bring beside families: definitions, commands, markets, engines."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brain_assets.errors import PluginError, SettingsError
+from brain_assets.graph.build import open_project
+from brain_assets.plugins import resolve
+from brain_assets.settings import brought_commands, read_settings
+
+BODY = """
+from brain_assets.plugins import Plugin
+
+PLUGIN = Plugin(
+    definitions="plug_graph:definitions",
+    commands={"hello": "plug_graph:hello"},
+    markets={"flat": "plug_graph:market"},
+    engines={"elsewhere": "plug_graph:engine"},
+)
+"""
+GRAPH = """
+import dagster as dg
+from brain_assets.market.simulator import SimulatorMarket
+
+def definitions(project):
+    @dg.asset(deps=["backtest"], description=f"of {project.market.name} since {project.years.first}")
+    def summary(): ...
+    return dg.Definitions([summary], jobs=[dg.define_asset_job("summaries", [summary])])
+
+def market(settings):
+    return SimulatorMarket(settings.symbols or ("AAA",))
+
+def hello():
+    '''Say hello.'''
+    print("hello")
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    write("plug", BODY)
+    write("plug_graph", GRAPH)
+    yield
+    for name in set(sys.modules) - known:
+        if name.startswith("plug"):
+            del sys.modules[name]
+
+
+def write(name: str, body: str) -> str:
+    Path(f"{name}.py").write_text(body)
+    return name
+
+
+def test_assets_jobs_and_a_market_join_ours() -> None:
+    project = open_project(read_settings(plugins="plug", market="flat", symbols="AAA,BBB"))
+    asset = project.definitions.get_assets_def("summary")
+    assert asset.descriptions_by_key[asset.key] == "of simulator since 2019"
+    assert project.definitions.resolve_job_def("summaries").name == "summaries"
+    assert project.definitions.resolve_job_def("walkforward").name == "walkforward"
+
+
+def test_another_process_without_the_plug_in_sees_nothing_of_it() -> None:
+    read_settings(plugins="plug", market="flat")
+    with pytest.raises(SettingsError, match=r"^BRAIN_MARKET: expected one of .*sample.*, got 'flat'; correct it\.$"):
+        read_settings(market="flat")
+    assert "summary" not in str(open_project(read_settings()).definitions.resolve_all_asset_keys())
+
+
+def test_what_it_brings_is_imported_when_it_is_used() -> None:
+    assert read_settings(plugins="plug", engine="elsewhere").engine == "elsewhere"
+    assert "plug_graph" not in sys.modules
+
+
+def test_a_command_is_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_PLUGINS", "plug")
+    monkeypatch.setenv("BRAIN_MARKET", "nowhere")  # commands are known whatever else is wrong
+    assert brought_commands()["hello"] == "plug_graph:hello"
+    assert resolve(brought_commands()["hello"]).__doc__ == "Say hello."
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("PLUGIN = 3", "plug: expected a Plugin as PLUGIN, got int; correct it."),
+        (
+            "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(markets={'sample': 'x:y'})",
+            "plug: expected markets of other names, got sample; rename them.",
+        ),
+        ("", "plug: expected a module that registers a family, got none; remove it."),
+    ],
+)
+def test_a_broken_one_is_refused_in_one_sentence(body: str, problem: str) -> None:
+    write("plug", body)
+    with pytest.raises(PluginError, match=f"^{re.escape(problem)}$"):
+        read_settings(plugins="plug")
+
+
+@pytest.mark.parametrize("text", ["plug_graph:nothing", "no_such:market", "plug_needs:market"])
+def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
+    write("plug_needs", "import no_such_library")
+    write("plug", f"from brain_assets.plugins import Plugin\nPLUGIN = Plugin(markets={{'flat': '{text}'}})")
+    with pytest.raises(PluginError, match=f"^{text}: expected a module and a name in it, got .*; correct the plug-in"):
+        open_project(read_settings(plugins="plug", market="flat"))
