@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_assets.graph.assets.reports import report_of
 from brain_assets.graph.build import open_project
-from brain_assets.graph.report_pictures import report_pictures
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.report_tables import forecaster_table, policy_table, strategy_table, trials_sentence
+from brain_assets.report.assets import report_of
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.tables import forecaster_table, policy_table, strategy_table, trials_sentence
 from brain_assets.settings import read_settings
 from brain_assets.terminal import parse_years
 

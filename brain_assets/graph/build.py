@@ -13,7 +13,6 @@ from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.main_models import main_model_asset
 from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
 from brain_assets.graph.automation import downstream
@@ -21,7 +20,7 @@ from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.failures import failure_sensor
 from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job, weekly_weights_job
+from brain_assets.graph.jobs import main_versions_job, walkforward_job, weekly_weights_job
 from brain_assets.graph.new_data import new_data_sensor
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
@@ -98,11 +97,6 @@ def _main_versions(project: Project) -> dg.Definitions:
     return dg.Definitions(assets, jobs=[main_versions_job(assets)])
 
 
-def _report(project: Project) -> dg.Definitions:
-    assets = [report_asset(project.years)]
-    return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
-
-
 def _allocate(project: Project) -> dg.Definitions:
     models = [family.asset for family in project.settings.families.by_name.values()]
     assets = [so_far_asset(project.years), target_weights_asset(models, project.years)]
@@ -127,7 +121,7 @@ def _adopt(_: Project) -> dg.Definitions:
     return dg.Definitions(sensors=[adopt])
 
 
-WINGS = (_main_versions, _report, _allocate, _automation, _adopt)
+WINGS = (_main_versions, _allocate, _automation, _adopt)
 """What is still defined here, and not by a plug-in."""
 
 

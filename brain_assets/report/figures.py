@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.portfolio import colors, metrics
+from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.rules import RULES
+from brain_assets.report import colors
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from brain_assets.portfolio.report import Report
+    from brain_assets.report.report import Report
 
 Options = dict[str, Any]
 

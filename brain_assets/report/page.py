@@ -9,14 +9,14 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.portfolio import report_tables as tables
-from brain_assets.portfolio.colors import BLACK
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.report_figures import report_figures
 from brain_assets.portfolio.rules import RULES
+from brain_assets.report import tables
+from brain_assets.report.colors import BLACK
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.figures import report_figures
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.report import Report
+    from brain_assets.report.report import Report
 
 
 def report_page(report: Report) -> str:
@@ -24,7 +24,7 @@ def report_page(report: Report) -> str:
     from jinja2 import Environment, StrictUndefined
 
     figures = report_figures(report)
-    template = (resources.files("brain_assets.portfolio") / "report_page.html").read_text(encoding="utf-8")
+    template = (resources.files("brain_assets.report") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         report=report,

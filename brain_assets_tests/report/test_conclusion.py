@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.conclusion import conclude
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.portfolio.report import Report
-from brain_assets_tests.portfolio.toy_results import toy_report
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.report import Report
+from brain_assets_tests.report.toy_results import toy_report
 
 NAN = float("nan")
 ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from brain_assets.graph.pictures import new_figure
-from brain_assets.portfolio.report_figures import wealth
+from brain_assets.report.figures import wealth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from brain_assets.portfolio.report import Report
+    from brain_assets.report.report import Report
 
 WIDE_TICKS, NARROW_TICKS = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """Of a log scale, in each power of ten."""

@@ -10,17 +10,19 @@ import pydantic
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.automation import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.jobs import TEAR_SHEET
 from brain_assets.graph.pictures import picture
-from brain_assets.graph.report_pictures import report_pictures
+from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath, replace_file
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.report import Report, build_report, read_learning_curves
-from brain_assets.portfolio.report_page import report_page
-from brain_assets.portfolio.report_tables import policy_table, strategy_table
 from brain_assets.portfolio.trials import read_trials
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.page import report_page
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import Report, build_report, read_learning_curves
+from brain_assets.report.tables import policy_table, strategy_table
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
@@ -31,6 +33,14 @@ class ReportRunConfig(dg.Config):
 
     first_year: int | None = pydantic.Field(None, description="First partition; default: the first backtested.")
     last_year: int | None = pydantic.Field(None, description="Last partition; default: the last backtested.")
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define the asset ``report`` and the job that makes it."""
+    report = report_asset(project.years)
+    description = "Writes the report over the years that were backtested."
+    job = dg.define_asset_job(TEAR_SHEET, dg.AssetSelection.assets(report), description=description)
+    return dg.Definitions([report], jobs=[job])
 
 
 def report_asset(years: Years) -> dg.AssetsDefinition:

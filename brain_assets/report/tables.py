@@ -11,11 +11,11 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import metrics
-from brain_assets.portfolio.conclusion import signed
+from brain_assets.report.conclusion import signed
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.metrics import Estimate
-    from brain_assets.portfolio.report import Report
+    from brain_assets.report.report import Report
 
 NOTHING = "–"
 """Where there is no figure."""

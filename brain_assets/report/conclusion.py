@@ -9,7 +9,7 @@ from brain_assets.forecasting.walkforward import MOMENTUM
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.metrics import Estimate
-    from brain_assets.portfolio.report import Report
+    from brain_assets.report.report import Report
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"

@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.portfolio.report_tables import (
+from brain_assets.report.tables import (
     forecaster_table,
     glossary,
     percent,
@@ -21,7 +21,7 @@ from brain_assets.portfolio.report_tables import (
     trials_sentence,
     yearly_table,
 )
-from brain_assets_tests.portfolio.toy_results import toy_report
+from brain_assets_tests.report.toy_results import toy_report
 
 NAN = float("nan")
 

@@ -10,16 +10,16 @@ import pytest
 
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.pictures import picture
-from brain_assets.graph.report_pictures import report_pictures
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.portfolio.report import build_report
 from brain_assets.portfolio.trials import Trial, record_trial
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import build_report
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
 from brain_assets_tests.graph.worlds import EVERY, metadata_of
-from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, toy_report
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
@@ -73,7 +73,7 @@ def test_years_can_be_chosen_and_holes_are_left_out(
     tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
-    monkeypatch.setattr("brain_assets.graph.assets.reports.picture", lambda figure, name: undrawn)
+    monkeypatch.setattr("brain_assets.report.assets.picture", lambda figure, name: undrawn)
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
             figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}

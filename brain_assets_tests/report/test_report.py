@@ -11,13 +11,13 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
-from brain_assets.portfolio.colors import NO_MODEL, OLDER, YEAR_BEFORE
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.forecast_figures import measure_forecasts
-from brain_assets.portfolio.report import Report, build_report, held_weights, read_learning_curves
-from brain_assets.portfolio.report_tables import yearly_returns
 from brain_assets.portfolio.trials import Trial
-from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, mondays
+from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.forecasts import measure_forecasts
+from brain_assets.report.report import Report, build_report, held_weights, read_learning_curves
+from brain_assets.report.tables import yearly_returns
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, mondays
 from examples.momentum_policy import MomentumRank
 
 N_WEEKS = 60

@@ -1,7 +1,5 @@
 """The page of a report, as text and in a real browser without a network."""
 
-import base64
-import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -10,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.report_figures import report_figures
-from brain_assets.portfolio.report_page import report_page
-from brain_assets_tests.portfolio.toy_results import toy_report
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.figures import report_figures
+from brain_assets.report.page import report_page
+from brain_assets_tests.report.toy_results import toy_report, unpacked
 
 CHROMIUM = Path("/usr/bin/chromium")
 MIB = 1024 * 1024
@@ -22,12 +20,6 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def page() -> str:
     return report_page(toy_report())
-
-
-def unpacked(html: str, name: str) -> str:
-    found = re.search(rf'id="{name}">([^<]+)<', html)
-    assert found
-    return gzip.decompress(base64.b64decode(found[1])).decode()
 
 
 def test_it_begins_with_the_conclusion(page: str) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.portfolio.colors import AREAS, STRATEGIES, colors_of
-from brain_assets.portfolio.report import Report, build_report
-from brain_assets.portfolio.report_figures import MAX_SYMBOLS, report_figures, wealth
-from brain_assets_tests.portfolio.toy_results import NOTE, backtest_table, forecast_table, toy_report
+from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
+from brain_assets.report.figures import MAX_SYMBOLS, report_figures, wealth
+from brain_assets.report.report import Report, build_report
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 
 def figures(report: Report | None = None) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
-from brain_assets.portfolio.colors import STRATEGIES, colors_of
-from brain_assets.portfolio.forecast_figures import ForecastTables, measure_forecasts
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.report.colors import STRATEGIES, colors_of
+from brain_assets.report.forecasts import ForecastTables, measure_forecasts
 from brain_assets.store.names import cutoff_of_year
 
 if TYPE_CHECKING:
