@@ -1,39 +1,32 @@
 """The sensor on new data: asks for the years of the raw tables that are new or have changed; all else follows them.
 
-What a tick asks for is a run a year, of those raw tables alone whose rows are not the stored ones. Nothing is
-downloaded in a tick, and no run is asked for twice: the cursor remembers, and a run key is made of the year, of the
-rows that are wanted and of the materialization that they shall replace.
+What a tick asks for is a run a year, of those raw tables alone whose data version is another than the one that was last
+asked for. Nothing is downloaded in a tick. Without a cursor, all years of a market are asked for whose rows may not be
+the stored ones; a forced fetch that gives the same rows changes nothing.
 """
 
-import datetime
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+import pydantic
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.so_far import Clock
 from brain_assets.graph.years import Years
-from brain_assets.market.base import Market
-from brain_assets.market.calendar import sessions_after_year
-from brain_assets.market.file_sums import Partitions
-from brain_assets.market.file_watch import FileWatch, Look, Memory, Need, recall
-from brain_assets.market.files import FilesMarket, complete_year
+from brain_assets.market.base import FileState, Market, ObservableMarket, Observation
 from brain_assets.market.schema import RAW
-from brain_assets.settings import Settings
-from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.tables import TableStore
-
-GRACE_SESSIONS = 5
-"""Sessions from the end of a year until `live` is asked for it: Yahoo corrects closes and volumes for some days, and a
-year is fetched once."""
-
-COMPLETE = "complete"
-"""Fingerprint of a year of the market `live`."""
 
 
-def new_data_sensor(settings: Settings, years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.SensorDefinition:
+class Cursor(pydantic.BaseModel, extra="forbid"):
+    """What is known from one tick to the next."""
+
+    asked: dict[str, dict[int, str]] = {}
+    """Raw table -> year -> the data version that was last asked for, or found to be stored."""
+    files: dict[str, FileState] = {}
+
+
+def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.SensorDefinition:
     """Define the sensor ``new_data`` on the raw tables."""
 
     @dg.sensor(
@@ -41,137 +34,82 @@ def new_data_sensor(settings: Settings, years: Years, raw: Sequence[dg.AssetsDef
         target=with_own_checks(raw),
         description=(
             "Asks for the raw tables of years that are new or whose rows have changed: in BRAIN_FILES_DIR, or, for the "
-            f"market live, years that were over {GRACE_SESSIONS} sessions ago. Downloads nothing itself."
+            "market live, years that are final. Downloads nothing itself."
         ),
         minimum_interval_seconds=60,
     )
     def new_data(
-        context: dg.SensorEvaluationContext,
-        market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[TableIOManager],
-        clock: dg.ResourceParam[Clock],
+        context: dg.SensorEvaluationContext, market: dg.ResourceParam[Market], clock: dg.ResourceParam[Clock]
     ) -> dg.SensorResult | dg.SkipReason:
-        """Compare what there is with what is stored."""
-        if isinstance(market, FilesMarket):
-            try:
-                needs, memory, sentences = _needs_of_files(settings, years, context, market, table_io.store, clock)
-            except MarketError as error:  # no folder: what is remembered stays
-                return dg.SkipReason(str(error))
-        elif market.name == "live":
-            needs, memory, sentences = _needs_of_live(settings, years, context, clock)
-        else:
+        """Compare what there is with what was asked for."""
+        if not isinstance(market, ObservableMarket):
             return dg.SkipReason(f"market {market.name}: nothing new to come, its data is always the same")
-        for sentence in sentences[1:]:  # the first says what was looked at
+        cursor, begun_anew = read_cursor(context.cursor)
+        existing = years.existing()
+        try:
+            found = market.observe(existing, cursor.files, clock())
+        except MarketError as error:  # no folder: what is remembered stays
+            return dg.SkipReason(str(error))
+        first, *warnings = [*found.sentences, *begun_anew, *_later_years(years, existing, found)]
+        for sentence in warnings:
             context.log.warning(sentence)
-        cursor = memory.model_dump_json()
-        if not needs:
-            context.update_cursor(cursor)
-            return dg.SkipReason(" ".join(sentences))
-        return dg.SensorResult(run_requests=[*_requests(context.instance, needs)], cursor=cursor)
+        requests = _requests(_wanted(context.instance, cursor.asked, found))
+        kept = Cursor(asked=cursor.asked, files=dict(found.files)).model_dump_json()
+        return dg.SensorResult(requests, skip_reason=None if requests else " ".join([first, *warnings]), cursor=kept)
 
     return new_data
 
 
-def _needs_of_files(
-    settings: Settings,
-    years: Years,
-    context: dg.SensorEvaluationContext,
-    market: FilesMarket,
-    tables: TableStore,
-    clock: Clock,
-) -> tuple[list[Need], Memory, list[str]]:
-    watch = FileWatch(market.folder, Partitions(settings.first_year, years.first, market.symbols), tables, clock)
-    memory, begun_anew = recall(context.cursor, watch.made_for)
-    look = watch.look(memory)
-    last = complete_year(look.last_day, clock()) if look.last_day else years.first - 1
-    existing = years.existing()
-    needs = watch.needs(look, [year for year in existing if year <= last], _materialized(context.instance))
-    return (
-        needs,
-        look.memory,
-        [_looked_at(market, look), *filter(None, [begun_anew, _later_years(years, existing, last)]), *_held(look)],
-    )
+def read_cursor(text: str | None) -> tuple[Cursor, list[str]]:
+    """Read a cursor; one that is damaged, or of another version, is begun anew, and a sentence says so."""
+    try:
+        return Cursor.model_validate_json(text or "{}"), []
+    except pydantic.ValidationError as error:
+        return Cursor(), [f"the cursor cannot be read ({error.errors()[0]['msg']}): it is begun anew"]
 
 
-def _looked_at(market: FilesMarket, look: Look) -> str:
-    counts = ", ".join(f"{count} of {table}" for table, count in look.counts.items())
-    return f"{market.folder}: looked at {counts}; {look.n_read or 'none'} with other content than at the last look."
-
-
-def _held(look: Look) -> list[str]:
-    return [f"{table} waits: {why}" for table, why in look.held.items()]
-
-
-def _later_years(years: Years, existing: Sequence[int], last: int) -> str:
-    """Name a year that is complete in the files, but no partition yet: which there are was read when this began."""
-    newest = existing[-1] if existing else years.first - 1
-    if last <= newest or years.last_asked is not None:
-        return ""
-    return (
-        f"the files are complete until {last}, but this code location was loaded when they were until {newest}: reload "
-        "it (Deployment in the UI) or restart Dagster."
-    )
-
-
-def _needs_of_live(
-    settings: Settings, years: Years, context: dg.SensorEvaluationContext, clock: Clock
-) -> tuple[list[Need], Memory, list[str]]:
-    memory, begun_anew = recall(context.cursor, {"market": "live", "symbols": ",".join(settings.symbols)})
-    due = [year for year in years.existing() if sessions_after_year(year, clock()) >= GRACE_SESSIONS]
-    needs = []
-    for year in due:
-        for table in RAW:
-            handled = memory.handled.setdefault(table, {})
-            if year not in handled:
-                handled[year] = COMPLETE
-                why = _why_of_live(context.instance, table, year)
-                needs += [Need(table, year, COMPLETE, why)] if why else []
-    span = f"{due[0]} to {due[-1]}" if due else "no year"
-    said = (
-        f"market live: {span} over for {GRACE_SESSIONS} sessions; looked at the materializations of "
-        f"{', '.join(RAW)}: each year is there, or was asked for."
-    )
-    return needs, memory, [said, *filter(None, [begun_anew])]
-
-
-def _why_of_live(instance: dg.DagsterInstance, table: str, year: int) -> str:
-    """Tell why a year that is over shall be fetched; empty: it was, when corrections were in."""
-    record = instance.get_latest_data_version_record(dg.AssetKey(table), partition_key=str(year))
-    if record is None:
-        return "not materialized"
-    made = datetime.datetime.fromtimestamp(record.timestamp, datetime.UTC)
-    return "" if sessions_after_year(year, made) >= GRACE_SESSIONS else "made before corrections were in"
-
-
-def _materialized(instance: dg.DagsterInstance) -> Mapping[str, set[int]]:
-    return {name: {int(key) for key in instance.get_materialized_partitions(dg.AssetKey(name))} for name in RAW}
-
-
-def _requests(instance: dg.DagsterInstance, needs: Sequence[Need]) -> Sequence[dg.RunRequest]:
-    """Put together what is needed of a year; the oldest first."""
-    by_year: dict[int, list[Need]] = {}
-    for need in needs:
-        by_year.setdefault(need.year, []).append(need)
+def _later_years(years: Years, existing: Sequence[int], found: Observation) -> list[str]:
+    """Name a year that is complete, but no partition yet: which there are was read when this began."""
+    newest, last = existing[-1] if existing else years.first - 1, found.complete_until
+    if last is None or last <= newest or years.last_asked is not None:
+        return []
     return [
-        dg.RunRequest(
-            run_key=_run_key(instance, year, wanted),
-            partition_key=str(year),
-            asset_selection=[dg.AssetKey(need.table) for need in wanted],
-            run_config={"ops": {need.table: {"config": {"force": True}} for need in wanted}},
-            tags={"brain_assets/new_data": "; ".join(f"{need.table}: {need.why}" for need in wanted)},
-        )
-        for year, wanted in sorted(by_year.items())
+        f"the data are complete until {last}, but this code location was loaded when they were until {newest}: reload "
+        "it (Deployment in the UI) or restart Dagster."
     ]
 
 
-def _run_key(instance: dg.DagsterInstance, year: int, wanted: Sequence[Need]) -> str:
-    """Name a request by its year, the rows that are wanted, and the materializations that they shall replace.
+def _wanted(
+    instance: dg.DagsterInstance, asked: dict[str, dict[int, str]], found: Observation
+) -> dict[int, dict[str, str]]:
+    """Tell which raw tables of which years shall be fetched, and why; it is remembered as asked for."""
+    wanted: dict[int, dict[str, str]] = {}
+    for table, versions in found.versions.items():
+        before = asked.setdefault(table, {})
+        for year, version in versions.items():
+            if year in before and before[year] != version:
+                wanted.setdefault(year, {})[table] = "rows changed"
+            elif year not in before and not _is_final(instance, table, year, found):
+                wanted.setdefault(year, {})[table] = "not asked for before"
+        before.update(versions)
+    return wanted
 
-    The last tell a change from its second coming: rows that are corrected, put back, and corrected again.
-    """
-    replaced = {}
-    for need in wanted:
-        record = instance.get_latest_data_version_record(dg.AssetKey(need.table), partition_key=str(year))
-        replaced[need.table] = record.storage_id if record else 0
-    content = {"rows": {need.table: need.fingerprint for need in wanted}, "replaced": replaced}
-    return f"{year}-{hash_json(content)[:16]}"
+
+def _is_final(instance: dg.DagsterInstance, table: str, year: int, found: Observation) -> bool:
+    """Tell whether what is stored of a year is known to be what the market has."""
+    record = instance.get_latest_data_version_record(dg.AssetKey(table), partition_key=str(year))
+    since = found.final_since.get(year)
+    return record is not None and since is not None and record.timestamp >= since.timestamp()
+
+
+def _requests(wanted: Mapping[int, Mapping[str, str]]) -> list[dg.RunRequest]:
+    """Ask for a run a year, the oldest first."""
+    return [
+        dg.RunRequest(
+            partition_key=str(year),
+            asset_selection=[dg.AssetKey(table) for table in RAW if table in reasons],
+            run_config={"ops": {table: {"config": {"force": True}} for table in reasons}},
+            tags={"brain_assets/new_data": "; ".join(f"{table}: {why}" for table, why in reasons.items())},
+        )
+        for year, reasons in sorted(wanted.items())
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.test_ui import Server, serving, states, wait_until
 from brain_assets_tests.graph.worlds import RAW
 
@@ -82,7 +82,7 @@ def test_files_are_taken_in_and_followed_once_the_switches_are_on(market: Simula
         assert len(list((tmp_path / "data" / "raw" / "prices" / "replaced").iterdir())) == 1
         seen = len(ticks(server, "new_data"))
         wait_until(lambda: len(ticks(server, "new_data")) > seen, 200, pause=2.0)
-        assert "none with other content than at the last look" in str(ticks(server, "new_data")[0]["skipReason"])
+        assert "none read, new or changed since the last look" in str(ticks(server, "new_data")[0]["skipReason"])
         assert len(runs(server)) == 3
 
         switch_on(server, "downstream")

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from brain_assets.graph.failures import alert_of, failure_sensor
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import Settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.test_checks import Swapped
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, run_year, sensor, world
 from brain_assets_tests.test_alerts import Slack, closed_port, serving, settings

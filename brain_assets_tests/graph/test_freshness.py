@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from brain_assets.graph.freshness import LATE_SESSIONS, freshness_check, freshness_schedule
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, sensor, world
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))

@@ -2,7 +2,6 @@
 
 import datetime
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,18 +13,17 @@ import pandas as pd
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.new_data import GRACE_SESSIONS, new_data_sensor
+from brain_assets.graph.new_data import new_data_sensor
 from brain_assets.graph.years import Years
-from brain_assets.market import file_watch
-from brain_assets.market.files import FilesMarket
-from brain_assets.market.live import LiveMarket
+from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.schema import RAW
-from brain_assets.market.simulator import SimulatorMarket
-from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import ParquetTableStore
+from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.conftest import END
 from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
-from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, run_year, sensor, world
+from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world
 
 COUNTER = itertools.count()
 NEW_DATA = sensor("new_data")
@@ -58,20 +56,31 @@ class Files:
 
     def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        chosen = {name: self.resources[name] for name in ("market", "table_io", "clock")}
-        context = dg.build_sensor_context(self.instance, self.cursor, resources=chosen, definitions=DEFS)
-        result = asked(context)
-        if isinstance(result, dg.SkipReason):
-            self.cursor = context.cursor
-            return str(result.skip_message)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        return list(result.run_requests or [])
+        result, self.cursor = ask(self.instance, FilesMarket(self.folder), NOW, self.cursor, asked)
+        return result
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Execute a request as the daemon does."""
         names = [key.to_user_string() for key in request.asset_selection or ()]
         return run_year(int(request.partition_key or 0), self.resources, self.instance, names, request.run_config)
+
+
+def ask(
+    instance: dg.DagsterInstance,
+    market: Any,
+    now: datetime.datetime = NOW,
+    cursor: str | None = None,
+    asked: dg.SensorDefinition = NEW_DATA,
+) -> tuple[list[dg.RunRequest] | str, str | None]:
+    """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
+    resources = {"market": market, "clock": lambda: now}
+    result = asked(dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS))
+    if isinstance(result, dg.SkipReason):
+        return str(result.skip_message), cursor
+    assert isinstance(result, dg.SensorResult)
+    if result.run_requests:
+        return list(result.run_requests), result.cursor
+    return str(result.skip_reason.skip_message), result.cursor
 
 
 def wanted(requests: list[dg.RunRequest] | str) -> list[tuple[int, set[str]]]:
@@ -88,14 +97,18 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-@pytest.fixture
-def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
-    """Price files, and nothing made of them."""
-    made = Files(tmp_path, instance)
+def write_all(root: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
+    """Write price files, and make nothing of them."""
+    made = Files(root, instance)
     made.folder.mkdir()
     for year, rows in prices.groupby(prices["date"].dt.year):
         made.write(f"prices-{year}.csv", rows)
     return made
+
+
+@pytest.fixture
+def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
+    return write_all(tmp_path, prices, instance)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +117,7 @@ def filled_once(tmp_path_factory: pytest.TempPathFactory, prices: pd.DataFrame) 
     root = tmp_path_factory.mktemp("filled")
     (root / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
-        made = Files(root, instance)
-        made.folder.mkdir()
-        for year, rows in prices.groupby(prices["date"].dt.year):
-            made.write(f"prices-{year}.csv", rows)
+        made = write_all(root, prices, instance)
         for request in made.tick():
             assert made.run(request).success
     return root
@@ -119,7 +129,7 @@ def filled(filled_once: Path, tmp_path: Path) -> Iterator[Files]:
     root = Path(shutil.copytree(filled_once, tmp_path / "copy"))
     with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
         made = Files(root, instance)
-        assert "6 with other content" in made.tick()  # it is another folder
+        made.tick()  # it is another folder, and there is no cursor: all is asked for
         yield made
 
 
@@ -133,28 +143,24 @@ def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> 
 def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
     requests = files.tick()
     assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
-    keys = [request.run_key for request in requests]
-    assert [key[:5] for key in keys] == ["2019-", "2020-", "2021-"]
-    assert len(set(keys)) == 3
     assert requests[0].run_config == {"ops": {name: {"config": {"force": True}} for name in RAW}}
-    said = files.tick()
-    assert said == (
-        f"{files.folder}: looked at 6 of raw_prices, 0 of raw_news_sentiment, 0 of raw_fundamentals; "
-        "none with other content than at the last look."
+    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not asked for before; ")
+    assert files.tick() == (  # asked for once, though nothing ran: Dagster and the failure alert know
+        f"{files.folder}: looked at files, 6 of raw_prices, 0 of raw_news_sentiment, 0 of raw_fundamentals; "
+        "none read, new or changed since the last look."
     )
+    files.change(2020)
+    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
 
 
-def test_unchanged_world_is_skipped_also_when_the_cursor_is_lost(filled: Files) -> None:
-    assert "none with other content" in filled.tick()
+def test_without_a_cursor_all_years_are_asked_for_and_come_out_the_same(filled: Files) -> None:
+    before = filled.tables.read_year("raw_prices", 2020)
     filled.cursor = None
-    assert "6 with other content" in filled.tick()
-
-
-def test_other_bytes_with_the_same_rows_ask_for_nothing(filled: Files, prices: pd.DataFrame) -> None:
-    (filled.folder / "prices-2020.csv").unlink()
-    rows = prices[prices["date"].dt.year == 2020].sample(frac=1.0, random_state=0)
-    filled.write("prices-2020.parquet", rows)
-    assert "1 with other content" in filled.tick()
+    requests = filled.tick()
+    assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
+    result = filled.run(requests[1])
+    assert [metadata_of(result, name)["reused"] for name in RAW] == [True] * 3
+    pd.testing.assert_frame_equal(filled.tables.read_year("raw_prices", 2020), before)
 
 
 def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
@@ -162,53 +168,39 @@ def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fe
     filled.change(2020)
     first = filled.tick()
     assert wanted(first) == [(2020, {"raw_prices"})]
-    assert "none with other content" in filled.tick()  # asked for once, though it has not run
+    assert first[0].tags["brain_assets/new_data"] == "raw_prices: rows changed"
+    assert "none read" in filled.tick()  # asked for once, though it has not run
     assert filled.run(first[0]).success
     after = filled.tables.read_year("raw_prices", 2020)
     assert (after["close"] != before["close"]).sum() == 1
     [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
     pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
-    filled.change(2020, 1 / 1.01)
-    second = filled.tick()
-    assert wanted(second) == [(2020, {"raw_prices"})]
-    assert filled.run(second[0]).success
-    filled.change(2020)
-    third = filled.tick()
-    assert wanted(third) == [(2020, {"raw_prices"})]
-    keys = [requests[0].run_key for requests in (first, second, third)]
-    assert len(set(keys)) == 3  # the third wants the rows of the first: Dagster would skip it under the same key
+    for factor in (1 / 1.01, 1.01):  # put back, and corrected again
+        filled.change(2020, factor)
+        [request] = filled.tick()
+        assert request.run_key is None  # under the same key, Dagster would skip the second
+        assert filled.run(request).success
 
 
-def test_change_that_no_close_shows_is_stored_too(filled: Files) -> None:
-    frame = pd.read_csv(filled.folder / "prices-2021.csv")
-    frame.loc[7, "volume"] *= 2
-    filled.write("prices-2021.csv", frame)
-    [request] = filled.tick()
-    assert filled.run(request).success
-    assert filled.tables.read_year("raw_prices", 2021).loc[7, "volume"] == frame.loc[7, "volume"]
+def test_year_after_a_corrected_last_close_is_fetched_and_joined_to_it(filled: Files) -> None:
+    frame = pd.read_csv(filled.folder / "prices-2020.csv")
+    frame.loc[len(frame) - 1, ["high", "close"]] *= 1.01
+    filled.write("prices-2020.csv", frame)
+    requests = filled.tick()
+    assert wanted(requests) == [(2020, {"raw_prices"}), (2021, {"raw_prices"})]
+    assert all(filled.run(request).success for request in requests)
+    symbol = frame.loc[len(frame) - 1, "symbol"]
+    joined = filled.tables.read("raw_prices", YEARS).set_index(["symbol", "date"])["close"][symbol]
+    expected = FilesMarket(filled.folder).prices(joined.index[0].date(), END).set_index(["symbol", "date"])["close"]
+    pd.testing.assert_series_equal(joined, expected[symbol])
 
 
-def test_same_tick_evaluated_twice_has_the_same_run_key(filled: Files) -> None:
-    filled.change(2021)
-    cursor = filled.cursor
-    first = filled.tick()
-    filled.cursor = cursor  # the daemon died before it could store the new one
-    assert [request.run_key for request in filled.tick()] == [request.run_key for request in first]
-
-
-def test_year_that_fails_is_not_asked_for_again_until_its_rows_change(files: Files) -> None:
-    files.tick()
-    assert "none with other content" in files.tick()  # nothing ran; Dagster and the failure alert know
-    files.change(2020)
-    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
-
-
-def test_damaged_cursor_is_said_and_begun_anew(filled: Files, caplog: pytest.LogCaptureFixture) -> None:
-    for cursor in ("{", json.dumps({"version": 1}), "[]"):
-        filled.cursor = cursor
-        said = filled.tick()
-        assert "all files are read anew" in said
-        assert json.loads(filled.cursor)["version"] == file_watch.VERSION
+@pytest.mark.parametrize("cursor", ["{", '{"version": 1, "handled": {}}', '{"files": {"prices.csv": ["?"]}}'])
+def test_damaged_cursor_is_said_and_begun_anew(filled: Files, cursor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    filled.cursor = cursor
+    assert wanted(filled.tick()) == [(year, set(RAW)) for year in YEARS]
+    assert "the cursor cannot be read (" in capsys.readouterr().err
+    assert "none read" in filled.tick()
 
 
 def test_broken_file_is_named_and_the_other_table_goes_on(filled: Files, market: SimulatorMarket) -> None:
@@ -228,35 +220,29 @@ class UntilThen(SimulatorMarket):
 
 
 def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
-    loaded = new_data_sensor(PROJECT.settings, Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
-    requests = files.tick(loaded)
-    assert wanted(requests) == [(2019, set(RAW)), (2020, set(RAW))]
+    loaded = new_data_sensor(Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
+    assert wanted(files.tick(loaded)) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (
-        "the files are complete until 2021, but this code location was loaded when they were until 2020: reload it"
+        "the data are complete until 2021, but this code location was loaded when they were until 2020: reload it"
         in files.tick(loaded)
     )
 
 
-def test_folder_that_is_gone_is_one_sentence(files: Files) -> None:
-    for path in files.folder.iterdir():
-        path.unlink()
-    files.folder.rmdir()
+def test_folder_that_is_gone_is_one_sentence_and_what_is_remembered_stays(files: Files) -> None:
+    files.tick()
+    cursor = files.cursor
+    files.folder.rename(files.folder.with_name("elsewhere"))
     assert files.tick() == f"{files.folder}: expected a folder with data files, got no such folder; create it."
+    assert files.cursor == cursor
 
 
 # Other markets
 
 
-def ask(instance: dg.DagsterInstance, market: Any, now: datetime.datetime, cursor: str | None = None) -> Any:
-    resources = {"market": market, "table_io": TableIOManager(MemoryTableStore()), "clock": lambda: now}
-    context = dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS)
-    return sensor("new_data")(context), context
-
-
 @pytest.mark.parametrize("market", [SampleMarket(), SimulatorMarket()])
 def test_market_that_never_changes_says_so(instance: dg.DagsterInstance, market: Any) -> None:
-    result, _ = ask(instance, market, NOW)
-    assert result.skip_message == f"market {market.name}: nothing new to come, its data is always the same"
+    said, _ = ask(instance, market)
+    assert said == f"market {market.name}: nothing new to come, its data is always the same"
 
 
 def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstance) -> None:
@@ -269,19 +255,13 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
         instance.report_runless_asset_event(dg.AssetMaterialization("raw_news_sentiment", partition="2024"))
     # sessions of January 2025: 2, 3, 6, 7, 8; the 9th was a day of mourning
     early = datetime.datetime(2025, 1, 8, 16, 0, tzinfo=new_york)
-    result, context = ask(instance, LiveMarket(), early)
-    assert result.skip_message == (
-        f"market live: 2019 to 2023 over for {GRACE_SESSIONS} sessions; looked at the materializations of "
-        "raw_prices, raw_news_sentiment, raw_fundamentals: each year is there, or was asked for."
-    )
+    said, cursor = ask(instance, LiveMarket(), early)
+    assert said == f"market live: 2019 to 2023 over for {GRACE_SESSIONS} sessions; each is there, or was asked for."
     due = datetime.datetime(2025, 1, 8, 16, 30, tzinfo=new_york)
-    result, _ = ask(instance, LiveMarket(), due, context.cursor)
-    assert wanted(result.run_requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]
-    assert result.run_requests[0].tags["brain_assets/new_data"] == (
-        "raw_prices: not materialized; raw_news_sentiment: made before corrections were in"
-    )
-    again, _ = ask(instance, LiveMarket(), due, result.cursor)
-    assert isinstance(again, dg.SkipReason)
+    requests, cursor = ask(instance, LiveMarket(), due, cursor)
+    assert wanted(requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]  # these scores came too early
+    again, _ = ask(instance, LiveMarket(), due, cursor)
+    assert isinstance(again, str)
 
 
 # From a changed row to all that depends on it
@@ -296,8 +276,8 @@ def test_changed_year_goes_through_the_graph_and_no_further(filled: Files) -> No
     assert filled.run(request).success
     asked = history.follow("from changed rows")
     assert set.union(*asked) == everything(DOWNSTREAM, (2020, 2021))
-    assert "none with other content" in filled.tick()
+    assert "none read" in filled.tick()
     assert history.tick() == set()
     filled.write("prices-2020.csv", pd.read_csv(filled.folder / "prices-2020.csv")[::-1])
-    assert "1 with other content" in filled.tick()
+    assert "1 read" in filled.tick()
     assert history.tick() == set()
