@@ -140,9 +140,7 @@ def test_no_file_is_too_long() -> None:
 
 def test_only_graph_and_definitions_know_dagster() -> None:
     users = {module for module in MODULES if "dagster" in imports(module)[2]}
-    assert {
-        module for module in users if not fits(module, "graph definitions *.assets")
-    } == set()
+    assert {module for module in users if not fits(module, "graph definitions *.assets")} == set()
     assert "graph.checks" in users
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from brain_assets.forecasting.walkforward import MOMENTUM
@@ -30,57 +30,33 @@ class Conclusion(NamedTuple):
     """What they leave open."""
 
 
-class _Claim(NamedTuple):
-    """What is asked of a policy or a forecaster, and the answers."""
-
-    shown: bool
-    """Whether the interval leaves zero out."""
-    finding: str
-    """If it does."""
-    doubt: str
-    """If it does not, or there are too few weeks for one."""
-    nothing: str
-    """What was then not told from what."""
-
-
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
-    claims = list(_claims(report))
-    findings = [claim.finding for claim in claims if claim.shown]
-    if findings:
-        said = _list(findings)
-    elif claims:
-        said = f"nothing was found that tells {_list([claim.nothing for claim in claims], 'or')}"
-    else:
-        said = "only rules without learning traded, so there is nothing to say about any model"
-    doubts = [claim.doubt for claim in claims if not claim.shown]
+    findings, doubts, asked = [], [], []
+    for label, found in report.policies[["label", "excess"]].to_numpy():
+        interval, side = _interval(found, 100, 1), "more" if found.above_zero else "less"
+        asked.append(f"{label}'s return from that of equal weight")
+        if found.above_zero or found.below_zero:
+            points = _points(abs(found.value))
+            findings.append(f"{label} earned {points} a year {side} than equal weight of the same symbols ({interval})")
+        else:
+            doubts.append(f"that {label} earns more or less than equal weight ({interval})")
+    models = report.forecasts.skill.drop(MOMENTUM, errors="ignore")
+    for label, found in models[["label", "rank_correlation"]].to_numpy():
+        interval, side = _interval(found, 1, 3), "better" if found.above_zero else "worse"
+        asked.append(f"{label}'s forecasts from chance")
+        if found.above_zero or found.below_zero:
+            mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
+            findings.append(f"{label}'s forecasts ranked the symbols {side} than chance ({mean})")
+        else:
+            doubts.append(f"that {label}'s forecasts rank better than chance ({interval})")
+    said = "only rules without learning traded, so there is nothing to say about any model"
+    if asked:
+        said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
     return Conclusion(
         f"Over {len(report.returns):,} weeks ({report.span}) and after costs, {said}.",
         f"It cannot be concluded {_list([*doubts, *_limits(report)], 'or')}.",
     )
-
-
-def _claims(report: Report) -> Iterator[_Claim]:
-    """Ask of each policy whether it differs from equal weight, and of each forecaster whether it does from chance."""
-    for label, found in report.policies[["label", "excess"]].to_numpy():
-        interval, side = _interval(found, 100, 1), "more" if found.above_zero else "less"
-        yield _Claim(
-            found.above_zero or found.below_zero,
-            f"{label} earned {_points(abs(found.value))} a year {side} than equal weight of the same symbols "
-            f"({interval})",
-            f"that {label} earns more or less than equal weight ({interval})",
-            f"{label}'s return from that of equal weight",
-        )
-    models = report.forecasts.skill.drop(MOMENTUM, errors="ignore")
-    for label, found in models[["label", "rank_correlation"]].to_numpy():
-        interval, side = _interval(found, 1, 3), "better" if found.above_zero else "worse"
-        yield _Claim(
-            found.above_zero or found.below_zero,
-            f"{label}'s forecasts ranked the symbols {side} than chance (mean rank correlation "
-            f"{signed(found.value, 3)}, {interval})",
-            f"that {label}'s forecasts rank better than chance ({interval})",
-            f"{label}'s forecasts from chance",
-        )
 
 
 def _limits(report: Report) -> list[str]:

@@ -47,11 +47,7 @@ def report_figures(report: Report) -> dict[str, dict[str, Figure]]:
         "costs": {"turnover": _turnover(report), "costs": _costs(report)},
         "forecasts": {
             **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
-            **{
-                f"calibration_{name}": _calibration(report, name)
-                for name, table in forecasts.deciles.items()
-                if len(table)
-            },
+            **{f"calibration_{name}": _calibration(report, name) for name in forecasts.deciles},
             **{f"sources_{name}": _sources(report, name) for name in forecasts.sources},
         },
         "learning": {f"learning_{family}": _learning(family, curve) for family, curve in report.curves.items()},
@@ -148,15 +144,15 @@ def _weights(report: Report, strategy: str) -> Figure:
 
 def _turnover(report: Report) -> Figure:
     note = "Dollars bought and sold in a year, over the value."
-    return _flat_bars(report, "turnover", "How much each strategy trades", note, "times the value, a year", NUMBER, {})
+    return _flat_bars(report, "turnover", "How much each strategy trades", note, "times the value, a year", NUMBER)
 
 
 def _costs(report: Report) -> Figure:
     note = f"At {RULES.cost_bps:g} basis points of every dollar traded."
-    return _flat_bars(report, "cost_drag", "What costs take", note, "annual return lost", PERCENT, SHARE)
+    return _flat_bars(report, "cost_drag", "What costs take", note, "annual return lost", PERCENT, **SHARE)
 
 
-def _flat_bars(report: Report, column: str, title: str, note: str, unit: str, shown: str, axis: Options) -> Figure:
+def _flat_bars(report: Report, column: str, title: str, note: str, unit: str, shown: str, **axis: Any) -> Figure:
     """Draw a bar a strategy; it lies flat, so that the names can be read on a phone."""
     table = report.strategies
     look = {"type": "bar", "orientation": "h", "marker": {"color": table["color"].tolist()}}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.arrays import DateArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices, forecast_weeks
 from brain_assets.market.calendar import years_of_weeks
@@ -29,8 +30,7 @@ class ForecastTables(NamedTuple):
     """Of each, by year: ``value``, ``low`` and ``high`` of the year's mean rank correlation."""
     deciles: Mapping[str, pd.DataFrame]
     """Of each but momentum, by decile of each week's forecasts, 1 the lowest: ``forecast``, and ``value``,
-    ``low`` and ``high`` of what was realized; means of a week's returns less their week's mean.
-    Empty: no week has enough symbols."""
+    ``low`` and ``high`` of what was realized; means of a week's returns less their week's mean."""
     sources: Mapping[str, pd.DataFrame]
     """Of the same, by year: the share of all forecasts that came from each kind of `SOURCES`."""
 
@@ -61,7 +61,7 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
     return ForecastTables(
         skill=pd.DataFrame(columns, index=weekly.columns),
         by_year={name: by_year.xs(name, level=1).dropna(subset="value") for name in weekly},
-        deciles={name: _deciles(forecasts[forecasts["week_start"].isin(weeks[masks[name]])], name) for name in models},
+        deciles={name: found for name in models if len(found := _deciles(forecasts, name, weeks[masks[name]]))},
         sources={name: _sources(forecasts, name) for name in models},
     )
 
@@ -71,19 +71,19 @@ def _estimates(weekly: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(metrics.mean_estimates(weekly.to_numpy()), index=weekly.columns, columns=Estimate._fields)
 
 
-def _deciles(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:
+def _deciles(forecasts: pd.DataFrame, family: str, weeks: DateArray) -> pd.DataFrame:
     """Group the symbols of each week by forecast, and see what each group earned; ties go to the earlier symbol."""
     rows = forecasts[["week_start", "symbol", family, "realized"]].sort_values(
         ["week_start", "symbol"], ignore_index=True
     )
-    rows = rows[np.isfinite(rows[[family, "realized"]]).all(axis=1)]
+    rows = rows[rows["week_start"].isin(weeks) & np.isfinite(rows[[family, "realized"]]).all(axis=1)]
     rows = rows[rows.groupby("week_start")["symbol"].transform("size") >= MIN_SYMBOLS]
     if rows.empty:
         return pd.DataFrame()
-    weeks = rows.groupby("week_start")
-    place = weeks[family].rank(method="first").astype(int) - 1
-    decile = place * N_GROUPS // weeks["symbol"].transform("size") + 1
-    centred = rows[[family, "realized"]] - weeks[[family, "realized"]].transform("mean")
+    by_week = rows.groupby("week_start")
+    place = by_week[family].rank(method="first").astype(int) - 1
+    decile = place * N_GROUPS // by_week["symbol"].transform("size") + 1
+    centred = rows[[family, "realized"]] - by_week[[family, "realized"]].transform("mean")
     earned = centred["realized"].groupby([rows["week_start"], decile.rename("decile")]).mean().unstack()
     return _estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
 

@@ -39,17 +39,13 @@ class Report:
 
     market: MarketNote
     strategies: pd.DataFrame
-    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight),
-    ``volatility``, ``max_drawdown`` (positive), ``calmar`` (NaN: it never fell), ``turnover`` (dollars a year over the
-    value), ``cost_drag`` (annual return that the costs took), and with intervals ``annual_return``, ``sharpe`` and
-    ``excess``, the annual return less equal weight's."""
+    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight); figures of
+    `brain_assets.portfolio.metrics`, of which ``annual_return``, ``sharpe`` and ``excess``, the annual return less
+    equal weight's, have intervals; ``deflated_sharpe`` is NaN where no trial is recorded."""
     returns: pd.DataFrame
     """A row a week that all strategies traded, by its first session; a column a strategy."""
     weights: Mapping[str, pd.DataFrame]
     """What each strategy held from the first open of each week: symbols, the largest on average first, then cash."""
-    policies: pd.DataFrame
-    """By name: ``label``, ``excess`` as above; ``probabilistic_sharpe``, the probability that the true Sharpe ratio is
-    above 0; ``deflated_sharpe``, the same against the best of as many trials without skill (NaN: none is recorded)."""
     seeds: Mapping[str, pd.DataFrame]
     """Weekly returns of each policy by training seed; the first is the policy that the report shows."""
     forecasts: ForecastTables
@@ -66,6 +62,11 @@ class Report:
     def years(self) -> IntArray:
         """The year that each week belongs to, (n_weeks,)."""
         return years_of_weeks(self.returns.index.to_numpy().astype("datetime64[D]"))
+
+    @property
+    def policies(self) -> pd.DataFrame:
+        """The strategies that are a policy's."""
+        return self.strategies[self.strategies["is_policy"]]
 
     @property
     def on_top(self) -> pd.DataFrame:
@@ -101,20 +102,15 @@ def build_report(
         )
     everyone = everyone[shared]
     returns = everyone[list(labels)]
-    strategies = _strategies(returns, _wide(backtests, "turnover").loc[returns.index, returns.columns], labels)
     ratios = metrics.weekly_sharpe_ratios(trials)
-    policies = _policies(strategies[strategies["is_policy"]], returns, ratios)
+    turnover = _wide(backtests, "turnover").loc[returns.index, returns.columns]
+    held = {name: rows.set_index("week_start")["weights"] for name, rows in backtests.groupby("strategy")}
     return Report(
         market=market,
-        strategies=strategies,
+        strategies=_strategies(returns, turnover, labels, ratios),
         returns=returns,
-        weights={
-            name: held_weights(rows.set_index("week_start").loc[returns.index, "weights"])
-            for name, rows in backtests.groupby("strategy")
-            if name in labels
-        },
-        policies=policies,
-        seeds={name: _seeds(name, everyone) for name in policies.index},
+        weights={name: held_weights(held[name].loc[returns.index]) for name in labels},
+        seeds={name: _seeds(name, everyone) for name in labels if _is_policy(name)},
         forecasts=measure_forecasts(forecasts),
         curves=curves,
         n_trials=len(ratios),
@@ -138,15 +134,17 @@ def _is_foreign(family: str) -> bool:
 def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, str]:
     """Label strategies, further seeds left out, in the order of the report: policies, benchmarks, unknown ones."""
     main = sorted(name for name in strategies if family_of_seed(name) is None)
-    benchmarks = {name: each.label for name, each in benchmark_strategies(forecasters).items() if name in main}
-    policies = {name: registry.label(name) for name in sorted(filter(_is_policy, main), key=_is_foreign)}
-    known = {**policies, **benchmarks}
-    return {**known, **{name: name for name in main if name not in known}}
+    labels = {name: registry.label(name) for name in sorted(filter(_is_policy, main), key=_is_foreign)}
+    labels |= {name: each.label for name, each in benchmark_strategies(forecasters).items() if name in main}
+    return labels | {name: name for name in main if name not in labels}
 
 
-def _strategies(returns: pd.DataFrame, turnover: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def _strategies(
+    returns: pd.DataFrame, turnover: pd.DataFrame, labels: Mapping[str, str], trial_ratios: FloatArray
+) -> pd.DataFrame:
     """Measure the strategies, all on the same weeks."""
-    values, traded = returns.to_numpy(), turnover.to_numpy()
+    values = returns.to_numpy()
+    each = list(zip(values.T, turnover.to_numpy().T, strict=True))
     found = metrics.performance(values, returns.columns.get_loc(EQUAL_WEIGHT))
     columns = {
         "label": list(labels.values()),
@@ -156,12 +154,12 @@ def _strategies(returns: pd.DataFrame, turnover: pd.DataFrame, labels: Mapping[s
         "annual_return": found.annual_return,
         "volatility": metrics.volatility(values),
         "sharpe": found.sharpe,
-        "max_drawdown": [metrics.max_drawdown(net) for net in values.T],
-        "calmar": [metrics.calmar_ratio(net) for net in values.T],
-        "turnover": [metrics.annual_turnover(each) for each in traded.T],
-        "cost_drag": [
-            metrics.cost_drag(net, each, RULES.cost_bps) for net, each in zip(values.T, traded.T, strict=True)
-        ],
+        "max_drawdown": [metrics.max_drawdown(net) for net, _ in each],
+        "calmar": [metrics.calmar_ratio(net) for net, _ in each],
+        "turnover": [metrics.annual_turnover(traded) for _, traded in each],
+        "cost_drag": [metrics.cost_drag(net, traded, RULES.cost_bps) for net, traded in each],
+        "probabilistic_sharpe": [metrics.probabilistic_sharpe_ratio(net) for net, _ in each],
+        "deflated_sharpe": [metrics.deflated_sharpe_ratio(net, trial_ratios) for net, _ in each],
         "excess": found.excess,
     }
     return pd.DataFrame(columns, index=returns.columns)
@@ -172,14 +170,6 @@ def held_weights(texts: pd.Series) -> pd.DataFrame:
     table = weights_table(texts).set_axis(texts.index)
     symbols = table.drop(columns=CASH).mean().sort_values(ascending=False, kind="stable").index
     return table[[*symbols, CASH]]
-
-
-def _policies(policies: pd.DataFrame, returns: pd.DataFrame, trial_ratios: FloatArray) -> pd.DataFrame:
-    nets = [returns[name].to_numpy() for name in policies.index]
-    return policies[["label", "excess"]].assign(
-        probabilistic_sharpe=[metrics.probabilistic_sharpe_ratio(net) for net in nets],
-        deflated_sharpe=[metrics.deflated_sharpe_ratio(net, trial_ratios) for net in nets],
-    )
 
 
 def _seeds(policy: str, returns: pd.DataFrame) -> pd.DataFrame:

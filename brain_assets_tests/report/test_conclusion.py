@@ -21,7 +21,9 @@ def report(
     ppo: Estimate | None = None, lstm: Estimate | None = None, n_trials: int = 1, market: str = "sample"
 ) -> Report:
     """A report of three weeks whose policy and forecaster, if there are any, have these figures."""
-    policies = pd.DataFrame({"label": ["PPO"], "excess": [ppo]}, ["ppo"])
+    strategies = pd.DataFrame(
+        {"label": ["PPO", "momentum, top third"], "excess": [ppo, ABOVE]}, ["ppo", "momentum_top"]
+    )
     names = ["lstm", "momentum"]
     skill = pd.DataFrame({"label": ["LSTM", "momentum"], "rank_correlation": [lstm, ABOVE]}, names)
     forecasts = toy_report().forecasts._replace(skill=skill if lstm else skill.drop("lstm"))
@@ -29,7 +31,7 @@ def report(
         toy_report(),
         market=MarketNote(market, "Closes only."),
         returns=toy_report().returns.iloc[[0, 1, -1]],
-        policies=policies if ppo else policies.drop("ppo"),
+        strategies=(strategies if ppo else strategies.drop("ppo")).assign(is_policy=lambda table: table.index == "ppo"),
         forecasts=forecasts,
         n_trials=n_trials,
     )

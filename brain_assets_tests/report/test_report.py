@@ -37,13 +37,15 @@ NET = {
 }
 
 
+TRIALS = [
+    Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+    for name, mean in (("a", 0.001), ("b", 0.003))
+]
+
+
 @pytest.fixture(scope="module")
 def report() -> Report:
-    trials = [
-        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
-        for name, mean in (("a", 0.001), ("b", 0.003))
-    ]
-    return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), {}, trials, NOTE)
+    return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), {}, TRIALS, NOTE)
 
 
 def test_a_week_belongs_to_the_year_of_its_last_session() -> None:
@@ -124,7 +126,7 @@ def test_strategies_are_compared_on_the_weeks_that_all_traded() -> None:
 
 def test_the_order_of_rows_does_not_matter(report: Report) -> None:
     shuffled = [table.sample(frac=1.0, random_state=1) for table in (backtest_table(NET), forecast_table(N_WEEKS, 0.5))]
-    found = build_report(*shuffled, {}, [], NOTE)
+    found = build_report(*shuffled, {}, TRIALS, NOTE)
     pd.testing.assert_frame_equal(found.strategies, report.strategies, check_exact=True)
     for one, other in zip(found.forecasts, report.forecasts, strict=True):
         assert repr(one) == repr(other)  # NaN is equal to itself in words only

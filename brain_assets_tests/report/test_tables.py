@@ -79,7 +79,7 @@ def test_too_few_seeds_are_said_and_what_to_do() -> None:
         "SAC was trained from one seed only, which does not tell skill from luck in training: set n_seeds: 3 in the "
         "policy's run configuration."
     )
-    enough = replace(report, policies=report.policies.loc[["ppo"]])
+    enough = replace(report, strategies=report.strategies.loc[["ppo"]])
     assert seeds_sentence(enough).startswith("Mean over training seeds")
     two = replace(enough, seeds={"ppo": report.seeds["ppo"].iloc[:, :2]})
     assert "PPO was trained from 2 seeds only" in seeds_sentence(two)
