@@ -12,7 +12,6 @@ from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
 from brain_assets.graph.automation import downstream
@@ -20,7 +19,7 @@ from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.failures import failure_sensor
 from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import tear_sheet_job, walkforward_job, weekly_weights_job
+from brain_assets.graph.jobs import walkforward_job, weekly_weights_job
 from brain_assets.graph.new_data import new_data_sensor
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
@@ -92,11 +91,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return open_project(settings).definitions
 
 
-def _report(project: Project) -> dg.Definitions:
-    assets = [report_asset(project.years)]
-    return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
-
-
 def _allocate(project: Project) -> dg.Definitions:
     models = [family.asset for family in project.settings.families.by_name.values()]
     assets = [so_far_asset(project.years), target_weights_asset(models, project.years)]
@@ -121,7 +115,7 @@ def _adopt(_: Project) -> dg.Definitions:
     return dg.Definitions(sensors=[adopt])
 
 
-WINGS = (_report, _allocate, _automation, _adopt)
+WINGS = (_allocate, _automation, _adopt)
 """What is still defined here, and not by a plug-in."""
 
 

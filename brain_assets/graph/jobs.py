@@ -40,15 +40,6 @@ def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
     )
 
 
-def tear_sheet_job(assets: Assets) -> UnresolvedAssetJobDefinition:
-    """Define the job that writes the report."""
-    return dg.define_asset_job(
-        TEAR_SHEET,
-        selection=dg.AssetSelection.assets(*assets),
-        description="Writes the report over the years that were backtested.",
-    )
-
-
 def weekly_weights_job(assets: Assets) -> UnresolvedAssetJobDefinition:
     """Define the job that decides the weights of a week."""
     return dg.define_asset_job(
