@@ -16,20 +16,15 @@ from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
-from brain_assets.graph.automation import downstream
 from brain_assets.graph.engines import executor_of, spread_of
-from brain_assets.graph.failures import failure_sensor
-from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
 from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job, weekly_weights_job
-from brain_assets.graph.new_data import new_data_sensor
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.sync import SYNC_JOBS
 from brain_assets.graph.weekly import every_week
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
 from brain_assets.plugins import resolve
 from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
@@ -109,25 +104,11 @@ def _allocate(project: Project) -> dg.Definitions:
     return dg.Definitions(assets, jobs=[weekly_weights_job(assets)], schedules=[every_week])
 
 
-def _automation(project: Project) -> dg.Definitions:
-    check = freshness_check(project.years)
-    raw = [asset for asset in project.yearly if asset.key.to_user_string() in RAW]
-    return dg.Definitions(
-        asset_checks=[check],
-        schedules=[freshness_schedule(check)],
-        sensors=[
-            new_data_sensor(project.years, raw),
-            downstream,
-            failure_sensor(project.settings),
-        ],
-    )
-
-
 def _adopt(_: Project) -> dg.Definitions:
     return dg.Definitions(sensors=[adopt])
 
 
-WINGS = (_main_versions, _report, _allocate, _automation, _adopt)
+WINGS = (_main_versions, _report, _allocate, _adopt)
 """What is still defined here, and not by a plug-in."""
 
 

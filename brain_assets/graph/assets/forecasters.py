@@ -11,8 +11,8 @@ from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import make_snapshot, show_epochs
