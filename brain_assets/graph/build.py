@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import dagster as dg
 
-from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
@@ -104,11 +103,7 @@ def _allocate(project: Project) -> dg.Definitions:
     return dg.Definitions(assets, jobs=[weekly_weights_job(assets)], schedules=[every_week])
 
 
-def _adopt(_: Project) -> dg.Definitions:
-    return dg.Definitions(sensors=[adopt])
-
-
-WINGS = (_main_versions, _report, _allocate, _adopt)
+WINGS = (_main_versions, _report, _allocate)
 """What is still defined here, and not by a plug-in."""
 
 

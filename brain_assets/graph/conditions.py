@@ -104,7 +104,7 @@ class InputsChanged(_OurCondition):
         """Compare with what it was made from."""
         key, year = candidate.asset_key, candidate.partition_key
         parents = view.asset_graph.get(key).parent_keys
-        provenance = record.made_from(key).get(year)
+        provenance = record.made_from(key).get(year) if parents else None
         if provenance is None:
             return False
         for parent in parents:
