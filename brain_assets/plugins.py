@@ -47,7 +47,6 @@ CORE = Plugin(
         "promote": "brain_assets.cli_models:promote",
         "prune": "brain_assets.cli_prune:prune",
         "report": "brain_assets.cli_report:report",
-        "allocate": "brain_assets.cli_allocate:allocate",
     },
     engines={"ray": "brain_assets.graph.cluster:cluster_executor"},
 )

@@ -14,15 +14,13 @@ from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
-from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
 from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job, weekly_weights_job
+from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.sync import SYNC_JOBS
-from brain_assets.graph.weekly import every_week
 from brain_assets.graph.years import Years
 from brain_assets.plugins import resolve
 from brain_assets.registry import Families
@@ -97,13 +95,7 @@ def _report(project: Project) -> dg.Definitions:
     return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
 
 
-def _allocate(project: Project) -> dg.Definitions:
-    models = [family.asset for family in project.settings.families.by_name.values()]
-    assets = [so_far_asset(project.years), target_weights_asset(models, project.years)]
-    return dg.Definitions(assets, jobs=[weekly_weights_job(assets)], schedules=[every_week])
-
-
-WINGS = (_main_versions, _report, _allocate)
+WINGS = (_main_versions, _report)
 """What is still defined here, and not by a plug-in."""
 
 

@@ -57,13 +57,3 @@ def tear_sheet_job(assets: Assets) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*assets),
         description="Writes the report over the years that were backtested.",
     )
-
-
-def weekly_weights_job(assets: Assets) -> UnresolvedAssetJobDefinition:
-    """Define the job that decides the weights of a week."""
-    return dg.define_asset_job(
-        WEEKLY_WEIGHTS,
-        selection=dg.AssetSelection.assets(*assets),
-        description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
-        "week.",
-    )
