@@ -21,10 +21,10 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 

@@ -34,7 +34,7 @@ def measure() -> Ticks:
 
     from brain_assets.definitions import defs
     from brain_assets.market.calendar import utc_now
-    from brain_assets.market.files import FilesMarket
+    from brain_assets.user_files.market import FilesMarket
 
     new_data = defs.get_repository_def().get_sensor_def("new_data")
     with tempfile.TemporaryDirectory() as place, dg.DagsterInstance.ephemeral() as instance:

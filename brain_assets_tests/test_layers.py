@@ -26,11 +26,11 @@ LAYERS = (
     "settings",
     "store",
     "forecasting",
-    "portfolio",
-    "results proofs",
+    "portfolio main_versions.training",
+    "results proofs live simulator user_files",
     "graph",
     "terminal definitions cli_*",
-    "adopt allocate automation",
+    "adopt allocate automation main_versions",
     "cli",
 )
 """Bottom up: a module imports none of a layer above its own. The longest name that fits a module decides."""
@@ -39,7 +39,11 @@ WINGS = {
     "adopt": "adopt",
     "allocate": "allocate",
     "automation": "automation",
+    "live": "live",
+    "simulator": "simulator",
+    "user_files": "user_files",
     "cluster": "graph.cluster* graph.spread",
+    "main_versions": "main_versions",
     "prove": "proofs graph.prove cli_prove",
     "report": "portfolio.report* portfolio.charts portfolio.conclusion portfolio.*_figures portfolio.learning_curves "
     "graph.assets.reports cli_report",

@@ -16,11 +16,11 @@ import pytest
 from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, TradingRules, registry
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.graph.build import Project, open_project
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
 from brain_assets.proofs.no_lookahead import assert_no_lookahead
 from brain_assets.proofs.pipeline import Span
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, brain_assets, environment, shared_backfill

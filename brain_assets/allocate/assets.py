@@ -17,13 +17,12 @@ from brain_assets.allocate.allocation import (
 )
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
 from brain_assets.graph.assets.inputs import panel_of
-from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.jobs import WEEKLY_WEIGHTS
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
-from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.year_to_date import chosen_week, fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
@@ -246,7 +245,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
     return target_weights
 
 
-def _write(targets: WeekTargets, folder: DataPath) -> Evidence:
+def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
     """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
     stem = folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
@@ -255,7 +254,7 @@ def _write(targets: WeekTargets, folder: DataPath) -> Evidence:
     return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
 
 
-def _ages(targets: WeekTargets) -> Evidence:
+def _ages(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
     models = {

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import DateArray, FloatArray
 
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
@@ -76,6 +76,29 @@ class Market(Protocol):
         SourcedTable
             Of `brain_assets.market.schema.FUNDAMENTAL_TABLE`.
         """
+
+
+class KnownMarket(Market, Protocol):
+    """A market made up around a signal, so that the best possible forecast is known: what proofs are made on."""
+
+    def with_signal(
+        self, seed: int, signal: float, channel: str = "reversal", half_life_weeks: float = 0.0
+    ) -> "KnownMarket":
+        """Give another market of the same symbols.
+
+        Parameters
+        ----------
+        seed : int
+        signal : float
+            The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
+        channel : str
+            Where the signal can be seen: ``reversal`` (past returns), ``news``, or a ratio.
+        half_life_weeks : float
+            What was seen before a week still counts half this many weeks later; 0: for one week only.
+        """
+
+    def expected_return(self, week_starts: DateArray) -> FloatArray:
+        """Give the expectation of each week's log return, known at the close before it; (n_weeks, n_assets)."""
 
 
 class FileState(NamedTuple):

@@ -25,12 +25,13 @@ from brain_assets.errors import BrainAssetsError, LookAheadError, ProofError
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.schema import RAW
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.plugins import resolve
 from brain_assets.proofs.comparison import compare_runs
 from brain_assets.proofs.corruption import DAY, CorruptedMarket
 from brain_assets.proofs.differences import Comparison, Difference
 from brain_assets.proofs.pipeline import Run, Span, run_pipeline
 from brain_assets.registry import Families, families_of
+from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 PASSED, LEAK, GUARDED, VOID = "passed", "leak", "caught by a guard", "no verdict"
@@ -247,7 +248,8 @@ def assert_no_lookahead(
     seed : int
         Of the changes.
     """
-    chosen = market or SimulatorMarket(tuple(f"SIM{i}" for i in range(6)))
+    settings = read_settings(market="simulator", symbols=tuple(f"SIM{i}" for i in range(6)))
+    chosen = market or resolve(settings.brought.markets["simulator"])(settings)
     options = small_configs() if configs is None else configs
     verdicts = prove_no_lookahead(
         chosen,

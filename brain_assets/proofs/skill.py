@@ -1,6 +1,6 @@
 """Proof that models find what is there, and nothing where nothing is.
 
-Every claim is put to markets made from seeds (`brain_assets.market.simulator`), with the families' default
+Every claim is put to markets made from seeds (market `simulator`), with the families' default
 configurations; the models learn up to a cut-off and are measured on the years after it. A *share of the best possible*
 is the mean weekly rank correlation (with what came) of the forecasts over that of the true expectation, on the same
 weeks, means over all seeds: the noise of those weeks is in both.
@@ -28,17 +28,18 @@ from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.market.base import MarketNote
+from brain_assets.market.base import KnownMarket, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.plugins import resolve
 from brain_assets.portfolio.market_weeks import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot
 from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.progress import report
+from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 FORECAST_SKILL = 0.85
@@ -298,8 +299,10 @@ def _config(family: str, seed: int) -> Any:
     return config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
 
 
-def _market(claim: Claim, history: History, seed: int) -> tuple[SimulatorMarket, PricePanel]:
-    market = SimulatorMarket(seed=seed, signal=claim.signal, planted=claim.planted)
+def _market(claim: Claim, history: History, seed: int) -> tuple[KnownMarket, PricePanel]:
+    settings = read_settings(market="simulator", symbols=())
+    simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
+    market = simulator.with_signal(seed, claim.signal, claim.planted)
     days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     return market, add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)

@@ -17,9 +17,9 @@ from brain_assets.errors import EmptyResponseError, MarketError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.schema import RAW
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year

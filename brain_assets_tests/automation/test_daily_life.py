@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.test_ui import Server, serving, states, wait_until
 from brain_assets_tests.graph.worlds import RAW
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 
 from brain_assets.automation.failure_sensor import alert_of, failure_sensor
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import Settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.automation.test_alerts import Slack, closed_port, serving, settings
 from brain_assets_tests.graph.test_checks import Swapped
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, run_year, sensor, world

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.automation.freshness_check import LATE_SESSIONS, freshness_check, freshness_schedule
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, sensor, world
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))

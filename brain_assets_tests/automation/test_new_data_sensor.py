@@ -15,12 +15,12 @@ from dagster._core.test_utils import freeze_time
 
 from brain_assets.automation.new_data_sensor import new_data_sensor
 from brain_assets.graph.years import Years
-from brain_assets.market.files import FilesMarket
-from brain_assets.market.live import GRACE_SESSIONS, LiveMarket
+from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.schema import RAW
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
+from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END
 from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, everything
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world

@@ -21,7 +21,7 @@ from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files

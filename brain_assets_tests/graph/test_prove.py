@@ -9,11 +9,11 @@ import pytest
 from brain_assets.forecasting import walkforward
 from brain_assets.graph.assets import forecasts
 from brain_assets.graph.prove import GraphRuns, frozen, with_another_future
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import baselines
 from brain_assets.proofs.no_lookahead import LEAK, PASSED, Verdict, default_dates, prove_no_lookahead
 from brain_assets.proofs.pipeline import Span, upstream_of
 from brain_assets.registry import families_of
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import TINY
 from brain_assets_tests.graph.worlds import DEFS, PROJECT
 

@@ -19,9 +19,7 @@ from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
 from brain_assets.market import signals, weekly
 from brain_assets.market.calendar import Weeks
-from brain_assets.market.files import FilesMarket
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -39,7 +37,9 @@ from brain_assets.proofs.no_lookahead import (
 )
 from brain_assets.proofs.pipeline import Span, run_pipeline, upstream_of
 from brain_assets.registry import families_of
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import SYMBOLS
 from examples.ridge_forecaster import Ridge, RidgeConfig
 
