@@ -92,21 +92,6 @@ def test_a_headline_belongs_to_the_first_session_that_closes_at_or_after_it(publ
 
 
 @pytest.mark.parametrize(
-    ("close_in_utc", "session"),
-    [
-        ("2024-03-08 21:00:00", "2024-03-08"),  # Friday, winter time
-        ("2024-03-11 20:00:00", "2024-03-11"),  # Monday, summer time
-        ("2024-11-01 20:00:00", "2024-11-01"),  # Friday, summer time
-        ("2024-11-04 21:00:00", "2024-11-04"),  # Monday, winter time
-    ],
-)
-def test_closes_move_with_daylight_saving_time(close_in_utc, session):
-    after = pd.Timestamp(close_in_utc) + pd.Timedelta(seconds=1)
-    assert sessions(close_in_utc, zone="UTC") == [session]
-    assert sessions(after, zone="UTC") > [session]
-
-
-@pytest.mark.parametrize(
     ("zone", "at_close", "after"),
     [
         ("UTC", "2024-06-14 20:00:00", "2024-06-14 20:00:01"),
@@ -292,14 +277,6 @@ def test_parquet_times_need_a_zone_and_no_gaps(tmp_path):
     assert "column published: expected timestamps with a zone, got large_string;" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("moment", ["1969-12-31T23:00:00Z", "2999-01-01T12:00:00Z"])
-def test_times_outside_the_calendar_are_refused(tmp_path, moment):
-    headlines(tmp_path, f"{moment},AAA,up")
-    assert refusal(tmp_path).startswith(
-        "headlines.csv, line 2, column published: expected a time from 1970-01-01 to 20"
-    )
-
-
 def test_missing_columns_symbols_and_titles_are_named(tmp_path):
     (tmp_path / "headlines.csv").write_text("date,symbol,title\n")
     assert refusal(tmp_path) == (
@@ -431,14 +408,6 @@ def test_scores_and_headlines_at_once_are_refused(tmp_path):
         f"{tmp_path}: expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv), and "
         "news that is in both would count twice; keep one sort."
     )
-
-
-def test_files_are_read_once(tmp_path):
-    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up")
-    market = NewsFiles(tmp_path)
-    first = market.news_sentiment(FIRST, LAST, Scorer())
-    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,down")
-    pd.testing.assert_frame_equal(market.news_sentiment(FIRST, LAST, Scorer()), first)
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data are not beside this repository")

@@ -132,14 +132,6 @@ def test_blank_lines_are_skipped_but_counted(tmp_path):
     assert refusal(tmp_path).startswith("prices.csv, line 9, column close: expected a number, got abc")
 
 
-def test_ragged_symbols_keep_their_own_days(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("OLD", 80), bars("NEW", 90, n_skipped=60)]))
-    frame = prices(tmp_path)
-    assert frame["symbol"].value_counts().to_dict() == {"NEW": 90, "OLD": 80}
-    first_days = FilesMarket(tmp_path).prices(FIRST, datetime.date(2020, 2, 1))
-    assert set(first_days["symbol"]) == {"OLD"}
-
-
 def test_symbols_are_chosen_by_name(tmp_path):
     write_csv(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("TINY", 3)]))
     assert set(prices(tmp_path, "BBB")["symbol"]) == {"BBB"}
@@ -446,13 +438,6 @@ def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
     assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020
-
-
-def test_the_newest_file_decides(tmp_path):
-    frame = bars(n_bars=400)
-    write_csv(tmp_path, frame[frame["date"] >= "2020-07-01"], "prices-1.csv")
-    write_csv(tmp_path, frame[frame["date"] < "2020-07-01"], "prices-2.csv")
-    assert complete_year(tmp_path) == 2020
 
 
 def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path):
