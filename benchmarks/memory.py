@@ -45,6 +45,7 @@ def run(folder: Path) -> float:
     import sklearn.preprocessing  # noqa: F401
     import torch
 
+    from brain_assets.device import repeatable
     from brain_assets.forecasting.features import (
         RETURNS,
         build_features,
@@ -55,7 +56,7 @@ def run(folder: Path) -> float:
         training_target,
     )
     from brain_assets.forecasting.lstm import Lstm, LstmConfig
-    from brain_assets.forecasting.network import Batches, repeatable
+    from brain_assets.forecasting.network import Batches
     from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import PRICE_TABLE

@@ -9,9 +9,8 @@ import torch
 from transformers import PatchTSTConfig, PatchTSTForRegression
 
 from brain_assets.forecasting.features import CHANNELS
-from brain_assets.forecasting.forecaster import ForecasterConfig
+from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.windows import WindowIndex, Windows

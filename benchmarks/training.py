@@ -17,8 +17,8 @@ from brain_assets.forecasting.features import (
     split_weeks,
     training_target,
 )
+from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.lstm import Lstm, LstmConfig
-from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars

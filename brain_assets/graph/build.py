@@ -10,7 +10,6 @@ from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
-from brain_assets.graph.assets.main_models import main_model_asset
 from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.reports import report_asset
@@ -21,7 +20,7 @@ from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.failures import failure_sensor
 from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import main_versions_job, tear_sheet_job, walkforward_job, weekly_weights_job
+from brain_assets.graph.jobs import tear_sheet_job, walkforward_job, weekly_weights_job
 from brain_assets.graph.new_data import new_data_sensor
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
@@ -93,11 +92,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return open_project(settings).definitions
 
 
-def _main_versions(project: Project) -> dg.Definitions:
-    assets = [main_model_asset(family, project.years) for family in project.settings.families.forecasters.values()]
-    return dg.Definitions(assets, jobs=[main_versions_job(assets)])
-
-
 def _report(project: Project) -> dg.Definitions:
     assets = [report_asset(project.years)]
     return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
@@ -127,7 +121,7 @@ def _adopt(_: Project) -> dg.Definitions:
     return dg.Definitions(sensors=[adopt])
 
 
-WINGS = (_main_versions, _report, _allocate, _automation, _adopt)
+WINGS = (_report, _allocate, _automation, _adopt)
 """What is still defined here, and not by a plug-in."""
 
 

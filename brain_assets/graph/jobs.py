@@ -40,16 +40,6 @@ def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
     )
 
 
-def main_versions_job(assets: Assets) -> UnresolvedAssetJobDefinition:
-    """Define the job that trains on all data."""
-    return dg.define_asset_job(
-        MAIN_VERSIONS,
-        selection=dg.AssetSelection.assets(*assets),
-        description="Trains the forecasters on all data until the last finished session; what is better becomes "
-        "current.",
-    )
-
-
 def tear_sheet_job(assets: Assets) -> UnresolvedAssetJobDefinition:
     """Define the job that writes the report."""
     return dg.define_asset_job(

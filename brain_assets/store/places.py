@@ -1,16 +1,70 @@
-"""Opens the store that a place is: the one spot that tells a disk from a bucket."""
+"""Snapshots in a folder, on this machine or elsewhere: a folder each."""
 
-from brain_assets.paths import DataPath, is_remote
-from brain_assets.store.bucket import BucketStore
-from brain_assets.store.local import LocalStore
-from brain_assets.store.port import FolderStore
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
+from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
+from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
+from brain_assets.store.port import Store
 
 
-def open_store(folder: DataPath) -> FolderStore:
-    """Give the store of the snapshots in a folder, on this machine or elsewhere."""
-    return BucketStore(folder) if is_remote(folder) else LocalStore(folder)
+class FolderStore(Store):
+    """A folder with folders of snapshots; it need not be there. See `brain_assets.store.port.Store`."""
+
+    def __init__(self, folder: DataPath) -> None:
+        self.folder = folder
+
+    def list(self) -> list[str]:
+        """Name the folders, in order, whole or not."""
+        return [name for name in list_folders(self.folder) if not name.startswith(".")]
+
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """Read a manifest alone."""
+        with located(self.folder / name):
+            return parse(self._fetch(name, MANIFEST)[MANIFEST])
+
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, which verify."""
+        with located(self.folder / name):
+            verify(files := self._fetch(name, *FILES))
+        return files
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder that verifies; one of that name is replaced."""
+        with located(self.folder / name):
+            verify(files)
+        replace_folder(self.folder / name, {file: files[file] for file in FILES})
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole; on this machine, all of it is read."""
+        try:
+            return self.read_manifest(name) if is_remote(self.folder) else parse(self.read(name)[MANIFEST])
+        except SnapshotError:
+            return None
+
+    def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
+        folder = self.folder / name
+        contents = zip(files, read_all([folder / file for file in files]), strict=True)
+        found = {file: data for file, data in contents if data is not None}
+        for file in reversed(files):
+            if file not in found:
+                if found or list_names(folder):
+                    raise DamagedSnapshotError(file, "a file", "none")
+                raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
+        return found
+
+
+@contextmanager
+def located(place: object) -> Iterator[None]:
+    """Let errors about damage name the place of the snapshot too."""
+    try:
+        yield
+    except DamagedSnapshotError as error:
+        raise error.at(place) from error
 
 
 def read_files(folder: DataPath) -> dict[str, bytes]:
     """Read the files of one snapshot's folder, which verify; raises `SnapshotError`."""
-    return open_store(folder.parent).read(folder.name)
+    return FolderStore(folder.parent).read(folder.name)

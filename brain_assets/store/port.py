@@ -1,15 +1,10 @@
 """What every place of snapshots can do: a disk, a bucket, a repo of the Hugging Face Hub."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
-from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
-
-if TYPE_CHECKING:
-    from brain_assets.paths import DataPath
+from brain_assets.errors import SnapshotError
 
 
 class Store(ABC):
@@ -26,12 +21,8 @@ class Store(ABC):
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest, which verifies against itself; no other file is read.
 
-        Raises
-        ------
-        MissingSnapshotError
-            If there is nothing of that name.
-        DamagedSnapshotError, RefusedSnapshotError
-            If what is there is not a manifest, or not as it was written; the second where strangers write.
+        Raises `MissingSnapshotError` if there is nothing of that name; `DamagedSnapshotError`, where strangers write
+        `RefusedSnapshotError`, if what is there is not a manifest, or not as it was written.
         """
 
     @abstractmethod
@@ -42,10 +33,7 @@ class Store(ABC):
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
 
-        Raises
-        ------
-        DamagedSnapshotError
-            If the files do not verify; nothing is written.
+        Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
         """
 
     def find(self, name: str) -> dict[str, Any] | None:
@@ -57,46 +45,3 @@ class Store(ABC):
             return self.read_manifest(name)
         except SnapshotError:
             return None
-
-
-class FolderStore(Store):
-    """A folder of snapshots, on a disk or elsewhere; it need not be there."""
-
-    folder: "DataPath"
-
-    @abstractmethod
-    def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
-        """Read files of a folder, not larger than they may be."""
-
-    @abstractmethod
-    def _put(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder, whole or not at all."""
-
-    def read_manifest(self, name: str) -> dict[str, Any]:
-        """Read a manifest alone."""
-        with located(self.folder / name):
-            return parse(self._fetch(name, MANIFEST)[MANIFEST])
-
-    def read(self, name: str) -> dict[str, bytes]:
-        """Read all files, which verify."""
-        with located(self.folder / name):
-            verify(files := self._fetch(name, *FILES))
-        return files
-
-    def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder that verifies; one of that name is replaced."""
-        with located(self.folder / name):
-            verify(files)
-        self._put(name, files)
-
-    def _missing(self, name: str) -> MissingSnapshotError:
-        return MissingSnapshotError(f"{self.folder / name}: expected a snapshot, got none; train it, or pull it.")
-
-
-@contextmanager
-def located(place: object) -> Iterator[None]:
-    """Let errors about damage name the place of the snapshot too."""
-    try:
-        yield
-    except DamagedSnapshotError as error:
-        raise error.at(place) from error

@@ -6,8 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.objects import write_object
-from brain_assets.paths import copy_here
+from brain_assets.paths import copy_here, replace_file
 from brain_assets_tests.backfills import Finished, brain_assets
 from brain_assets_tests.loopback_s3 import LoopbackS3
 
@@ -43,7 +42,7 @@ def test_report_without_a_backtest_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_report_that_is_elsewhere_is_opened_as_a_copy(s3: LoopbackS3) -> None:
     path = s3.place() / "reports" / "sample-2019-2020.html"
-    write_object(path, b"<!doctype html>")
+    replace_file(path, b"<!doctype html>")
     copy = copy_here(path)
     assert (copy.name, copy.read_bytes()) == (path.name, b"<!doctype html>")
     assert copy.resolve().as_uri().startswith("file:///")

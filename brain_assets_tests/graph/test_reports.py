@@ -81,7 +81,7 @@ def test_years_can_be_chosen_and_holes_are_left_out(
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
     assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()
-    del tables._frames["walkforward_forecasts", 2021]
+    tables.path("walkforward_forecasts", 2021).unlink()
     metadata = metadata_of(make(tables, tmp_path, first_year=2021), "report")
     assert "rank_correlation" not in metadata
 

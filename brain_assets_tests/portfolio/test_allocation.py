@@ -211,8 +211,8 @@ def test_a_week_to_come_has_its_sessions_and_no_bar(history: PricePanel) -> None
     bars = WeeklyBars.from_panel(longer)
     assert bars.weeks.start[-1] == np.datetime64("2020-11-23")
     assert bars.tradable[-1].all()
-    assert not bars.gap[-1].any()
-    assert not bars.held_return[-1].any()
+    assert not bars.pre_open_return[-1].any()
+    assert not bars.return_ffill[-1].any()
 
 
 def test_old_data_are_refused_with_the_week_that_they_reach(history: PricePanel) -> None:

@@ -10,7 +10,6 @@ from brain_assets.errors import DamagedSnapshotError, SnapshotError
 from brain_assets.store.checks import check_identity
 from brain_assets.store.manifest import (
     CONFIG,
-    DEEPEST,
     FILES,
     MANIFEST,
     PAYLOAD,
@@ -18,7 +17,6 @@ from brain_assets.store.manifest import (
     check_listing,
     parse,
     parse_json,
-    render_json,
     verify,
 )
 from brain_assets.store.names import cutoff_of_year
@@ -104,11 +102,9 @@ HOSTILE = {
     "a list": b"[]\n",
     "deep": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
-    "deep as we write it": render_json({"a": json.loads("[" * DEEPEST + "]" * DEEPEST)}),
     "NaN": b'{\n  "a": NaN\n}\n',
     "infinity": b'{\n  "a": Infinity\n}\n',
     "beyond floats": b'{\n  "a": 1e400\n}\n',
-    "400 digits": b'{\n  "a": 1' + b"0" * 400 + b"\n}\n",
     "5,000 digits": b'{\n  "a": 1' + b"0" * 5000 + b"\n}\n",
     "a key twice": b'{\n  "a": 1,\n  "a": 2\n}\n',
     "other spacing": b'{"a": 1}',

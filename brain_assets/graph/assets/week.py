@@ -9,11 +9,10 @@ import pydantic
 
 from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
 from brain_assets.graph.assets.inputs import panel_of
-from brain_assets.graph.evidence import Evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
-from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.so_far import Clock, chosen_week, fetch_so_far, read_known, read_so_far, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
@@ -235,7 +234,7 @@ def _write(targets: WeekTargets, folder: DataPath) -> dict[str, DataPath]:
     return {"path": parquet, "csv": text}
 
 
-def _ages(targets: WeekTargets) -> Evidence:
+def _ages(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
     models = {

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,7 +99,7 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
             ("promote", "lstm", "best"),
             "expected the name of a main version, such as v2024-01-02-0123456789ab, got 'best'",
         ),
-        (("promote", "lstm", "v2021-12-31-0123456789ab"), "expected a main version, but there is none"),
+        (("promote", "lstm", "v2021-12-31-0123456789ab"), "expected a snapshot, but there is none"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
@@ -110,34 +109,17 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tu
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_promote_moves_main_of_the_hub(trained: tuple[Path, str], tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
+    version = (data / "models" / "lstm" / "current").read_text().strip()
+    with WatchedHub() as hub:
+        moved = run(data, "promote", "lstm", version, hub=hub)
+        assert moved.returncode == 0, moved.stderr
+        assert "hub: main of user/lstm holds it" in moved.stdout
+        files = read_files(data / "models" / "lstm" / version)
+        assert hub.files("user/lstm", version) == files == hub.files("user/lstm", "main")
+
+
 def test_no_version_yet_says_what_to_do(tmp_path: Path) -> None:
     assert brain_assets(tmp_path, "models").stdout.strip() == "no main version yet: brain-assets train lstm"
-
-
-@pytest.fixture
-def hub() -> Iterator[WatchedHub]:
-    with WatchedHub() as opened:
-        yield opened
-
-
-@pytest.mark.slow
-def test_sync_push_brings_versions_to_the_hub_and_promote_moves_main(
-    trained: tuple[Path, str], hub: WatchedHub, tmp_path: Path
-) -> None:
-    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
-    for folder in (data / "models").glob("*/snapshot-*"):
-        shutil.rmtree(folder)
-    version = (data / "models" / "lstm" / "current").read_text().strip()
-    dry = run(data, "sync", "push", "--family", "lstm", "--dry-run", hub=hub)
-    assert f"would push lstm {version}" in dry.stdout
-    assert hub.repos() == []
-    pushed = run(data, "sync", "push", "--family", "lstm", hub=hub)
-    assert pushed.returncode == 0, pushed.stderr
-    files = read_files(data / "models" / "lstm" / version)
-    assert hub.files("user/lstm", version) == files == hub.files("user/lstm", "main")
-    (data / "models" / "lstm" / "current").unlink()
-    hub.put("user/lstm", "main", {"README.md": b"!"}, "somebody")
-    moved = run(data, "promote", "lstm", version, hub=hub)
-    assert moved.returncode == 0, moved.stderr
-    assert "hub: main of user/lstm holds it" in moved.stdout
-    assert hub.files("user/lstm", "main") == files

@@ -10,12 +10,10 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.features import HELD_OUT_WEEKS, VALIDATION_WEEKS, split_main, training_target
-from brain_assets.forecasting.fingerprint import main_version_name
+from brain_assets.forecasting.features import training_target
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.main_version import score_version, train_version
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.market.base import MarketNote
+from brain_assets.main_versions.training import held_out_weeks, score_version, split_weeks, train_version, version_of
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
@@ -24,6 +22,7 @@ from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after
+from examples.ridge_forecaster import RidgeConfig
 
 LATER = datetime.date(2021, 9, 30)
 EARLIER = datetime.date(2021, 6, 15)
@@ -41,16 +40,33 @@ def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
     return dataclasses.replace(snapshot, arrays={**snapshot.arrays, **weights}, metadata=metadata)
 
 
+def loss_of(version: ModelSnapshot, panel: PricePanel) -> float:
+    """Give the loss of a version's forecasts on the last half year of a panel, from the definition."""
+    bars = WeeklyBars.from_panel(panel)
+    rows = held_out_weeks(bars.weeks, panel.sessions[-1].item())
+    target = training_target(bars.realized[rows], "ranked")
+    forecasts = registry.get("lstm").forecast(version, panel, bars.weeks.select(rows))
+    return float(np.mean((forecasts / version.metadata["forecast_scale"] - target / target.std()) ** 2))
+
+
 def test_the_last_half_year_scores_and_the_year_before_it_validates() -> None:
     weeks = complete_weeks(sessions_between(datetime.date(2018, 1, 1), datetime.date(2022, 1, 1)))
-    split = split_main(weeks, LATER)
-    assert weeks.end[split.held_out[-1]] == np.datetime64("2021-09-24")  # the week of the 30th is not over
-    assert len(split.held_out) == HELD_OUT_WEEKS == 26
-    assert weeks.start[split.held_out[0]] == np.datetime64("2021-03-29")
-    assert len(split.validation) == VALIDATION_WEEKS == 52
-    assert split.train[-1] + 1 == split.validation[0]
-    assert split.validation[-1] + 1 == split.held_out[0]
-    assert split.train[0] == 0
+    train, validation = split_weeks(weeks, LATER)
+    held_out = held_out_weeks(weeks, LATER)
+    assert weeks.end[held_out[-1]] == np.datetime64("2021-09-24")  # the week of the 30th is not over
+    assert weeks.start[held_out[0]] == np.datetime64("2021-03-29")
+    assert (len(validation), len(held_out)) == (52, 26)
+    rows = np.concatenate([train, validation, held_out])
+    np.testing.assert_array_equal(rows, np.arange(len(rows)))
+
+
+@pytest.mark.parametrize("n_weeks", [0, 26, 30, 78])
+def test_a_short_history_scores_first_then_validates(n_weeks: int) -> None:
+    weeks = complete_weeks(sessions_between(datetime.date(2018, 1, 1), datetime.date(2022, 1, 1)))
+    short = weeks.select(np.arange(n_weeks))
+    train, validation = split_weeks(short, LATER)
+    assert len(held_out_weeks(short, LATER)) == min(n_weeks, 26)
+    assert (len(train), len(validation)) == (0, max(n_weeks - 26, 0))
 
 
 def test_held_out_weeks_reach_nothing_but_the_scores(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -76,34 +92,17 @@ def test_the_first_version_is_promoted_and_says_so(first: ModelSnapshot) -> None
     assert "which neither training nor early stopping saw" in first.card
 
 
-def test_losses_are_of_the_held_out_weeks_in_units_of_the_target(
+def test_both_versions_are_scored_on_the_same_weeks_in_units_of_the_target(
     panel: PricePanel, first: ModelSnapshot, tiny_lstm: LstmConfig
 ) -> None:
-    until = panel.until(EARLIER)
-    bars = WeeklyBars.from_panel(until)
-    rows = split_main(bars.weeks, EARLIER).held_out
-    target = training_target(bars.realized[rows], "ranked")
-    made = registry.get("lstm").forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
-    expected = np.mean((made - target / target.std()) ** 2)
-    assert first.metadata["scores"]["loss"] == pytest.approx(expected)
-    assert first.metadata["scores"]["zero_loss"] == pytest.approx(1.0)
-
-
-def test_both_versions_are_scored_on_the_same_weeks(
-    panel: PricePanel, first: ModelSnapshot, tiny_lstm: LstmConfig
-) -> None:
-    second = train_version("lstm", panel.until(LATER), tiny_lstm, MADE_UP, first)
-    alone = score_version(second, None, panel.until(LATER))
-    scores = second.metadata["scores"]
-    assert scores["previous"] == first.name
-    assert scores["loss"] == alone.loss  # no week had to be left out: the older one has learned from none of them
-    assert scores["n_weeks"] == alone.n_weeks == 26
     until = panel.until(LATER)
-    bars = WeeklyBars.from_panel(until)
-    rows = split_main(bars.weeks, LATER).held_out
-    target = training_target(bars.realized[rows], "ranked")
-    made = registry.get("lstm").forecast(first, until, bars.weeks.select(rows)) / first.metadata["forecast_scale"]
-    assert scores["previous_loss"] == pytest.approx(np.mean((made - target / target.std()) ** 2))
+    second = train_version("lstm", until, tiny_lstm, MADE_UP, first)
+    alone, scores = score_version(second, None, until), second.metadata["scores"]
+    assert scores["previous"] == first.name
+    assert scores["loss"] == alone.loss == pytest.approx(loss_of(second, until))
+    assert scores["previous_loss"] == pytest.approx(loss_of(first, until))
+    assert scores["zero_loss"] == pytest.approx(1.0)
+    assert scores["n_weeks"] == alone.n_weeks == 26  # the older one has learned from none of them
 
 
 @pytest.mark.parametrize(
@@ -154,25 +153,20 @@ def test_weeks_that_the_current_version_has_learned_from_do_not_count(
 def test_the_name_follows_from_window_symbols_market_and_configuration(
     panel: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig
 ) -> None:
-    name = main_version_name("lstm", panel, tiny_lstm, "simulator")
-    assert name == main_version_name(
-        "lstm", dataclasses.replace(panel, values=panel.values * 1.01), tiny_lstm, "simulator"
-    )
+    name = version_of("lstm", panel, tiny_lstm, "simulator")
+    assert name == version_of("lstm", dataclasses.replace(panel, values=panel.values * 1.01), tiny_lstm, "simulator")
     others = [
-        main_version_name("lstm", panel.until(LATER), tiny_lstm, "simulator"),
-        main_version_name(
-            "lstm", PricePanel(panel.sessions, panel.symbols[1:], panel.values[1:]), tiny_lstm, "simulator"
-        ),
-        main_version_name("lstm", panel, tiny_lstm.replace(seed=1), "simulator"),
-        main_version_name("lstm", panel, tiny_lstm, "live"),
-        main_version_name("patchtst", panel, tiny_patchtst, "simulator"),
-        main_version_name("lstm", panel, tiny_lstm, "simulator", "cuda"),
+        version_of("lstm", panel.until(LATER), tiny_lstm, "simulator"),
+        version_of("lstm", PricePanel(panel.sessions, panel.symbols[1:], panel.values[1:]), tiny_lstm, "simulator"),
+        version_of("lstm", panel, tiny_lstm.replace(seed=1), "simulator"),
+        version_of("lstm", panel, tiny_lstm, "live"),
+        version_of("patchtst", panel, tiny_patchtst, "simulator"),
+        version_of("lstm", panel, tiny_lstm, "simulator", "cuda"),
     ]
     assert len({name, *others}) == 7
-    assert main_version_name("lstm", panel, tiny_lstm, "simulator", "cpu") == name
+    assert version_of("lstm", panel, tiny_lstm, "simulator", "cpu") == name
 
 
-def test_patchtst_versions_are_made_the_same_way(panel: PricePanel, tiny_patchtst: PatchTstConfig) -> None:
-    version = train_version("patchtst", panel.until(LATER), tiny_patchtst, MarketNote("files", "Mine."))
-    assert version.metadata["scores"]["promoted"]
-    assert version.metadata["data"]["last_session"] == "2021-09-30"
+def test_a_family_of_ones_own_has_main_versions_too(panel: PricePanel) -> None:
+    registry.families_of(["examples.ridge_forecaster"])
+    assert train_version("ridge", panel.until(LATER), RidgeConfig(), MADE_UP).metadata["scores"]["promoted"]

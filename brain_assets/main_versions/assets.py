@@ -1,4 +1,4 @@
-"""Main versions of the forecasters: one of each, no partitions, from all data until the last finished session."""
+"""The assets ``<forecaster>_model``, without partitions, and the job that makes them all."""
 
 from typing import Any
 
@@ -7,24 +7,37 @@ import pandas as pd
 
 from brain_assets.device import resolve_device
 from brain_assets.errors import EmptyResponseError
-from brain_assets.forecasting.fingerprint import main_version_name
 from brain_assets.forecasting.forecaster import Forecaster
-from brain_assets.forecasting.main_version import train_version
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
-from brain_assets.graph.evidence import version_evidence
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.jobs import MAIN_VERSIONS as JOB
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import location_metadata, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.project import Project
+from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
 from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
 from brain_assets.graph.years import Years
+from brain_assets.main_versions.training import train_version, version_of
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.versions import MAIN_VERSIONS
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define a main version of each forecaster, and their job."""
+    assets = [main_model_asset(family, project.years) for family in project.settings.families.forecasters.values()]
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Trains the forecasters on all data until the last finished session; what is better becomes "
+        "current.",
+    )
+    return dg.Definitions(assets, jobs=[job])
 
 
 def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
@@ -64,14 +77,13 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
         options, given = run_config.read(context.op_execution_context.op_config)
         versions = MainVersions(snapshot_io.storages[family.name])
-        return _main_version(context, family.name, options, given, panel_of(tables), market, versions)
+        return _main_version(context, options, given, panel_of(tables), market, versions)
 
     return main_model
 
 
 def _main_version(
     context: dg.AssetExecutionContext,
-    family: str,
     options: Any,
     given: TrainingConfig,
     panel: PricePanel,
@@ -79,8 +91,8 @@ def _main_version(
     versions: MainVersions,
 ) -> dg.MaterializeResult[None]:
     """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
-    device, note = resolve_device(given.device), MarketNote.of(market)
-    name = main_version_name(family, panel, options, note.name, device)
+    family, device, note = versions.family, resolve_device(given.device), MarketNote.of(market)
+    name = version_of(family, panel, options, note.name, device)
     reused = versions.exists(name) and not given.force
     if reused:
         context.log.info(f"{versions.path(name)} is there already: not trained again")
@@ -105,9 +117,22 @@ def _main_version(
             "reused": reused,
             "version": name,
             "current_version": versions.current() or "none",
-            **version_evidence(snapshot),
+            **_scores(snapshot),
             **location_metadata(versions.path(name), publish(versions.storage, push)),
             **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),
     )
+
+
+def _scores(snapshot: ModelSnapshot) -> Metadata:
+    """Give how a version did on the weeks that were kept from it, beside zero and the version before."""
+    scores = snapshot.metadata["scores"]
+    return {
+        "held_out/loss": scores["loss"],
+        "held_out/loss_of_zero": scores["zero_loss"],
+        "held_out/loss_of_previous": "no version before" if scores["previous"] is None else scores["previous_loss"],
+        "held_out/weeks": scores["n_weeks"],
+        "promoted_when_made": scores["promoted"],
+        "verdict": scores["verdict"],
+    }

@@ -32,7 +32,7 @@ MIN_TURNOVER = 1e-3
 """Of the value, a week. Fixed weights take several times as much, only to undo the drift."""
 
 
-def policy_evidence(
+def policy_diagnostics(
     run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: MarketWeeks, rules: TradingRules
 ) -> dict[str, float]:
     """Measure what a policy did, from its run and the logits, (n_weeks, n_assets + 1), from which it decided.
@@ -45,17 +45,17 @@ def policy_evidence(
     """
     available = weeks.available
     apart = np.abs(run.weights - equal_weight(available, rules)).sum(axis=1) / 2
-    evidence = {
+    diagnostics = {
         "mean_turnover": float(run.turnover[1:].mean()) if len(weeks) > 1 else 0.0,
         "distance_to_equal_weight": float(apart.mean()),
     }
     if logit_bound is None:
-        return evidence
+        return diagnostics
     given = np.where(available, logits[:, :-1], np.nan)
     several = given[available.sum(axis=1) >= 2]
     return {
         "action_spread": float(np.nanstd(several, axis=1).mean()) if len(several) else 0.0,
-        **evidence,
+        **diagnostics,
         "saturation": float((np.abs(given[available]) >= AT_BOUND * logit_bound).mean()),
     }
 

@@ -1,4 +1,4 @@
-"""The commands about main versions: `brain-assets train`, `models`, `promote`."""
+"""The commands `brain-assets models` and `promote`."""
 
 from typing import Annotated
 
@@ -13,33 +13,19 @@ from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import check_family, console, warnings_shown
 
-FamilyArgument = Annotated[str, typer.Argument(help="A forecaster: lstm, patchtst or one of your own.")]
+HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of the one\nbefore", "weeks,\nthe last")
 
 
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
-    table = Table(
-        "family",
-        Column("version", no_wrap=True),
-        "",
-        "loss",
-        "of zero",
-        "of the one\nbefore",
-        "weeks,\nthe last",
-        "when made",
-        title="Main versions, scored on weeks that none had learned from",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-    )
+    title = "Main versions, scored on weeks that none had learned from"
+    table = Table(*HEADS, "when made", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     problems = []
-    count = 0
     for family in read_settings().families.forecasters:
-        versions = open_versions(family)
+        versions, current = MainVersions(SnapshotLocalStorage(family)), None
         try:
             current = versions.current()
         except SnapshotError as error:
-            current = None
             problems.append(str(error))
         for name in versions.list_versions():
             scores = versions.read_metadata(name)["scores"]
@@ -54,21 +40,18 @@ def models() -> None:
                 f"{scores['n_weeks']}, {scores['last_week']}",
                 "promoted" if scores["promoted"] else "not promoted",
             )
-            count += 1
-    if count:
-        console.print(table)
-    else:
-        console.print("no main version yet: brain-assets train lstm")
+    console.print(table if table.row_count else "no main version yet: brain-assets train lstm")
     for problem in problems:
         console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True)
 
 
 def promote(
-    family: FamilyArgument, version: Annotated[str, typer.Argument(help="As `brain-assets models` names it.")]
+    family: Annotated[str, typer.Argument(help="A forecaster: lstm, patchtst or one of your own.")],
+    version: Annotated[str, typer.Argument(help="As `brain-assets models` names it.")],
 ) -> None:
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
     check_family(family)
-    versions = open_versions(family)
+    versions = MainVersions(SnapshotLocalStorage(family))
     before = versions.current()
     versions.promote(version)
     console.print(f"{family}: current is {version} (before: {before or 'none'})")
@@ -82,8 +65,3 @@ def promote(
             console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
         else:
             console.print(f"hub: main of {versions.storage.repo.repo} holds it")
-
-
-def open_versions(family: str) -> MainVersions:
-    """Open the main versions of a family where the environment says they are."""
-    return MainVersions(SnapshotLocalStorage(family))
