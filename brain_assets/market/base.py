@@ -24,7 +24,7 @@ class SourcedTable(NamedTuple):
     source: str
     """In a few words; begins with ``none`` if the market has no such data."""
 
-    silent: tuple[str, ...] = ()
+    missing_symbols: tuple[str, ...] = ()
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
 
 

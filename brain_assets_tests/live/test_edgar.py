@@ -155,18 +155,18 @@ def refusal(source: EdgarFundamentals, *symbols: str, kind: type[MarketError] = 
 
 
 def test_rows_are_those_filed_in_the_range(edgar: LoopbackEdgar) -> None:
-    table, _, silent = edgar.ask().fundamentals(["AAPL"], *YEAR)
+    table, _, missing = edgar.ask().fundamentals(["AAPL"], *YEAR)
     assert table["filed"].dt.strftime("%Y-%m-%d").tolist() == ["2019-01-01", "2019-05-01", "2019-12-31"]
     assert table["period_end"].dt.strftime("%Y-%m-%d").tolist() == ["2018-12-31", "2019-03-31", "2019-09-30"]
     assert table["net_margin"].tolist() == [0.08, 0.09, 0.1]
     assert set(table["symbol"]) == {"AAPL"}
-    assert silent == ()
+    assert missing == ()
 
 
-def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> None:
+def test_who_files_nothing_is_named_and_has_no_rows(edgar: LoopbackEdgar) -> None:
     """A fund without figures (404), a foreign company (IFRS), a symbol that EDGAR does not know."""
-    table, _, silent = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
-    assert silent == ("GLD", "TSM", "NOPE")
+    table, _, missing = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
+    assert missing == ("GLD", "TSM", "NOPE")
     assert set(table["symbol"]) == {"AAPL"}
 
 
@@ -184,7 +184,7 @@ def test_each_symbol_is_asked_for_once(edgar: LoopbackEdgar) -> None:
     source.fundamentals(["GLD", "TSM"], datetime.date(2010, 1, 1), datetime.date(2021, 1, 1))
     assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1046179)]
     pd.testing.assert_frame_equal(first.table, again.table)
-    assert first.silent == again.silent == ("GLD",)
+    assert first.missing_symbols == again.missing_symbols == ("GLD",)
 
 
 # EDGAR's rules

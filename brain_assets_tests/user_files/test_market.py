@@ -390,7 +390,7 @@ def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path)
     chosen = FilesMarket(tmp_path, ("AAA", "CCC"))
     assert chosen.fundamentals(FIRST, LAST).table["symbol"].unique().tolist() == ["AAA"]
     assert chosen.news_sentiment(FIRST, LAST, nobody).table.empty
-    assert chosen.news_sentiment(FIRST, LAST, nobody).silent == ("AAA", "CCC")
+    assert chosen.news_sentiment(FIRST, LAST, nobody).missing_symbols == ("AAA", "CCC")
 
 
 def test_a_market_of_prices_alone_says_so(tmp_path):
