@@ -11,8 +11,8 @@ from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL

@@ -15,8 +15,8 @@ from brain_assets.forecasting.walkforward import (
     weeks_by_source,
 )
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
