@@ -11,11 +11,10 @@ from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
 from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import tear_sheet_job, walkforward_job
+from brain_assets.graph.jobs import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
@@ -73,7 +72,7 @@ def open_project(settings: Settings) -> Project:
         resources=resources_from(settings, market),
     )
     added = [resolve(text)(project) for text in settings.brought.definitions]
-    definitions = dg.Definitions.merge(core, *(wing(project) for wing in WINGS), *added)
+    definitions = dg.Definitions.merge(core, *added)
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
     executor = executor_of(settings, {asset.key.to_user_string(): asset.op.pool for asset in assets})
     return replace(project, definitions=dg.Definitions.merge(definitions, dg.Definitions(executor=executor)))
@@ -82,15 +81,6 @@ def open_project(settings: Settings) -> Project:
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Give what Dagster is told of some settings; see `open_project`."""
     return open_project(settings).definitions
-
-
-def _report(project: Project) -> dg.Definitions:
-    assets = [report_asset(project.years)]
-    return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
-
-
-WINGS = (_report,)
-"""What is still defined here, and not by a plug-in."""
 
 
 @contextmanager

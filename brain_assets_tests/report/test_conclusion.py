@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.forecast_figures import ForecasterFigures
 from brain_assets.portfolio.metrics import Estimate
-from brain_assets.portfolio.report import Report, StrategyFigures, Weights
-from brain_assets_tests.portfolio.toy_results import NOTE
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.report import Report
+from brain_assets_tests.report.toy_results import toy_report
 
 NAN = float("nan")
 ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)
@@ -18,41 +17,23 @@ SHORT = Estimate(0.02, NAN, NAN)
 SURVIVORS = "the list of symbols was made with knowledge of who survived"
 
 
-def strategy(name: str, label: str, excess: Estimate) -> StrategyFigures:
-    none = Estimate(NAN, NAN, NAN)
-    weights = Weights(("cash",), np.ones((3, 1)))
-    is_policy = name == "ppo"
-    return StrategyFigures(
-        name, label, is_policy, np.zeros(3), none, 0.1, none, 0.1, 1.0, 1.0, 0.0, excess, {2020: 0.0}, weights
-    )
-
-
-def forecaster(name: str, label: str, found: Estimate) -> ForecasterFigures:
-    return ForecasterFigures(name, label, 3, found, {}, (), {})
-
-
 def report(
     ppo: Estimate | None = None, lstm: Estimate | None = None, n_trials: int = 1, market: str = "sample"
 ) -> Report:
-    return Report(
-        market=MarketNote(market, NOTE.caveat),
-        weeks=np.array(["2020-01-06", "2020-01-13", "2021-01-04"], dtype="datetime64[D]"),
-        years=np.array([2020, 2020, 2021]),
-        weeks_left_out=0,
-        strategies=(
-            *([strategy("ppo", "PPO", ppo)] if ppo else []),
-            strategy("equal_weight", "equal weight", Estimate(0.0, 0.0, 0.0)),
-            strategy("momentum_top", "momentum, top third", ABOVE),
-        ),
-        policies=(),
+    """A report of three weeks whose policy and forecaster, if there are any, have these figures."""
+    strategies = pd.DataFrame(
+        {"label": ["PPO", "momentum, top third"], "excess": [ppo, ABOVE]}, ["ppo", "momentum_top"]
+    )
+    names = ["lstm", "momentum"]
+    skill = pd.DataFrame({"label": ["LSTM", "momentum"], "rank_correlation": [lstm, ABOVE]}, names)
+    forecasts = toy_report().forecasts._replace(skill=skill if lstm else skill.drop("lstm"))
+    return replace(
+        toy_report(),
+        market=MarketNote(market, "Closes only."),
+        returns=toy_report().returns.iloc[[0, 1, -1]],
+        strategies=(strategies if ppo else strategies.drop("ppo")).assign(is_policy=lambda table: table.index == "ppo"),
+        forecasts=forecasts,
         n_trials=n_trials,
-        forecasters=(
-            *([forecaster("lstm", "LSTM", lstm)] if lstm else []),
-            forecaster("momentum", "momentum", ABOVE),
-        ),
-        curves=(),
-        cost_bps=10.0,
-        block_length=1,
     )
 
 

@@ -1,7 +1,6 @@
 """The report over all years that were backtested: a page, and its pictures."""
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import dagster as dg
@@ -11,17 +10,19 @@ import pydantic
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pictures import chart_picture
+from brain_assets.graph.jobs import TEAR_SHEET
+from brain_assets.graph.pictures import picture
+from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath, replace_file
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.learning_curves import read_learning_curves
-from brain_assets.portfolio.report import Report, build_report
-from brain_assets.portfolio.report_page import report_page
-from brain_assets.portfolio.report_tables import Table, policy_table, strategy_table
 from brain_assets.portfolio.trials import read_trials
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.page import report_page
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import Report, build_report, read_learning_curves
+from brain_assets.report.tables import policy_table, strategy_table
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import TableStore
 from brain_assets.versions import CODE_VERSIONS
@@ -32,6 +33,14 @@ class ReportRunConfig(dg.Config):
 
     first_year: int | None = pydantic.Field(None, description="First partition; default: the first backtested.")
     last_year: int | None = pydantic.Field(None, description="Last partition; default: the last backtested.")
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define the asset ``report`` and the job that makes it."""
+    report = report_asset(project.years)
+    description = "Writes the report over the years that were backtested."
+    job = dg.define_asset_job(TEAR_SHEET, dg.AssetSelection.assets(report), description=description)
+    return dg.Definitions([report], jobs=[job])
 
 
 def report_asset(years: Years) -> dg.AssetsDefinition:
@@ -56,13 +65,14 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
-        It is one HTML file that opens offline; its pictures are here as well. Years without a backtest are left out.
+        It is one HTML file that opens offline; its main pictures are here as well. Years without a backtest are left
+        out.
         """
         backtested = _backtested(config, years, table_io.store)
         built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
         page = report_page(built)
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
-        replace_file(path, page.html)
+        replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
         conclusion = conclude(built)
         return dg.MaterializeResult(
@@ -72,18 +82,14 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
                 "cannot_be_concluded": conclusion.cannot,
                 "caveat": built.market.caveat,
                 "years": ", ".join(map(str, backtested)),
-                "weeks": built.n_weeks,
+                "weeks": len(built.returns),
                 "configurations_tried": built.n_trials or "not recorded",
-                "bytes": len(page.html.encode()),
+                "bytes": len(page.encode()),
                 "figures": _table(strategy_table(built)),
-                **({"policies": _table(policy_table(built))} if built.policies else {}),
-                **{f"eval/{each.name}_annual_return": each.annual_return.value for each in built.strategies},
-                **{
-                    f"eval/{each.name}_sharpe_ratio": each.sharpe.value
-                    for each in built.strategies
-                    if math.isfinite(each.sharpe.value)  # JSON does not know NaN
-                },
-                **{chart.key: chart_picture(chart) for group in page.groups for chart in group.charts},
+                **({"policies": _table(policy_table(built))} if len(built.policies) else {}),
+                **_figures(built, "annual_return"),
+                **_figures(built, "sharpe", "sharpe_ratio"),
+                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
             }
         )
 
@@ -121,10 +127,13 @@ def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> li
     return found
 
 
-def _table(table: Table) -> dg.TableMetadataValue:
+def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
+    """Give a figure of each strategy; JSON does not know NaN."""
+    found = built.strategies[column].map(lambda estimate: estimate.value).dropna()
+    return {f"eval/{strategy}_{name or column}": value for strategy, value in found.items()}
+
+
+def _table(table: pd.DataFrame) -> dg.TableMetadataValue:
     """Give a table of the page as the UI shows it, a figure and its interval in one cell."""
-    records = [
-        dg.TableRecord(dict(zip(table.heads, (row.name, *(cell.words for cell in row.cells)), strict=True)))
-        for row in table.rows
-    ]
-    return dg.MetadataValue.table(records)
+    lines = table.map(lambda cell: cell.replace("\n", " ")).to_dict("records")
+    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines])

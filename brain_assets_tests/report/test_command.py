@@ -30,7 +30,7 @@ def test_report_prints_the_conclusion_and_the_figures_and_where_it_lies(finished
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["path"].value == str(path)
-    assert "learning_sac" in event.asset_materialization.metadata
+    assert "rank_correlation" in event.asset_materialization.metadata
 
 
 @pytest.mark.slow

@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.graph.pictures import chart_picture
+from brain_assets.graph.pictures import picture
 from brain_assets.graph.resources import build_resources
-from brain_assets.portfolio.charts import report_charts
 from brain_assets.portfolio.trials import Trial, record_trial
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import build_report
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
 from brain_assets_tests.graph.worlds import EVERY, metadata_of
-from brain_assets_tests.portfolio.toy_results import backtest_table, forecast_table, toy_report
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
@@ -63,16 +64,16 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
     assert metadata["eval/ppo_annual_return"] == pytest.approx(np.prod(1.001 + equal) ** 0.5 - 1)
     assert metadata["figures"].records[0].data["strategy"] == "PPO"
     assert metadata["policies"].records[0].data["training seeds"] == "1"
-    for key in ("equity", "drawdowns", "weights_ppo", "costs", "rank_correlation", "calibration_lstm", "sources_lstm"):
-        assert metadata[key].startswith("![")
-        assert f'id="{key}"' in html
+    for name in ("equity", "rank_correlation"):
+        assert metadata[name].startswith("![")
+        assert f'id="{name}"' in html
 
 
 def test_years_can_be_chosen_and_holes_are_left_out(
     tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
-    monkeypatch.setattr("brain_assets.graph.assets.reports.chart_picture", lambda chart: undrawn)
+    monkeypatch.setattr("brain_assets.report.assets.picture", lambda figure, name: undrawn)
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
             figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
@@ -94,13 +95,22 @@ def test_without_a_backtest_it_says_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize(
-    "key", ["equity", "weights_ppo", "turnover", "rank_correlation", "sources_lstm", "learning_ppo"]
-)
-def test_pictures_have_something_of_every_series(key: str) -> None:
-    [chart] = [chart for group in report_charts(toy_report()) for chart in group.charts if chart.key == key]
-    image = pixels(chart_picture(chart))[:, :, :3]
-    for series in chart.series:
-        wanted = np.array([int(series.color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
-        if series.kind != "band":
-            assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), series.name
+@pytest.mark.parametrize("name", ["equity", "rank_correlation"])
+def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> None:
+    image = pixels(picture(report_pictures(toy_report())[name], name))[:, :, :3]
+    table = toy_report().strategies if name == "equity" else toy_report().forecasts.skill
+    for label, color in table[["label", "color"]].itertuples(index=False):
+        wanted = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+        assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), label
+
+
+@pytest.mark.parametrize(("gain", "ticks"), [(0.013, "1, 1.5, 2"), (0.07, "1, 2, 5, 10, 20, 50")])
+def test_ticks_of_the_log_scale_have_room(gain: float, ticks: str) -> None:
+    table = backtest_table({"equal_weight": np.full(60, gain)})
+    figure = report_pictures(build_report(table, pd.DataFrame(), {}, [], NOTE))["equity"]
+    figure.canvas.draw()
+    [axes] = figure.axes
+    low, high = axes.get_ylim()
+    shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
+    assert ", ".join(label.get_text() for place, label in shown if low <= place <= high) == ticks
+    assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))

@@ -34,7 +34,7 @@ def report(
 ) -> None:
     """Write the report of the backtests: what can be concluded, figures with intervals, charts; one HTML file.
 
-    It is a Dagster run, so the UI has the same pictures. The exit code is 1 if it failed.
+    It is a Dagster run, so the UI has its figures too. The exit code is 1 if it failed.
     """
     with session(market) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
