@@ -28,6 +28,13 @@ LONG = (datetime.date(1999, 12, 1), datetime.date(2022, 1, 1))
 """Twenty-two years: the weeks of 2000 to 2021."""
 
 
+CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
+
+
+def score_nothing(titles: Sequence[str]) -> np.ndarray:
+    raise AssertionError(f"asked to score {titles}")
+
+
 def slow(*values: object) -> object:
     """Keep a variant for the longer tests."""
     return pytest.param(*values, marks=pytest.mark.slow)
@@ -69,20 +76,18 @@ def test_the_same_seed_gives_the_same_bars_in_any_order_of_asking() -> None:
     pd.testing.assert_frame_equal(SimulatorMarket(seed=3).prices(start, end), once, check_exact=True)
 
 
-@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-02", "2020-06-15"])
-def test_a_longer_range_never_changes_an_earlier_bar(end: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"channel": "net_margin", **CHANGING}, {"channel": "news"}])
+def test_a_longer_range_never_changes_what_is_earlier(options: dict[str, Any]) -> None:
+    market = SimulatorMarket(seed=2, signal=0.3, **options)
+    ask = (market.prices, lambda *days: market.news_sentiment(*days, score_nothing).table)
+    ask += (lambda *days: market.fundamentals(*days).table,)
+    whole = [table(day("2019-03-01"), day("2024-01-01")) for table in ask]
     # ends around the week 2019-12-30 to 2020-01-03, which straddles New Year, and in the middle of a week
-    market = SimulatorMarket(seed=2, signal=0.3)
-    short = market.prices(day("2019-11-01"), day(end))
-    assert short["date"].max() >= pd.Timestamp("2019-12-30")
-    for later in ("2021-01-01", "2024-01-01"):
-        long = market.prices(day("2005-03-08"), day(later))
-        same = long[(long["date"] >= pd.Timestamp("2019-11-01")) & (long["date"] < pd.Timestamp(end))]
-        pd.testing.assert_frame_equal(same.reset_index(drop=True), short, check_exact=True)
-
-
-def test_a_longer_range_never_changes_an_earlier_expectation() -> None:
-    market = SimulatorMarket(seed=2, signal=0.3)
+    for end in ("2019-12-31", "2020-01-02", "2020-01-04", "2020-06-15"):
+        for table, long in zip(ask, whole, strict=True):
+            known = long[long.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
+            pd.testing.assert_frame_equal(table(day("2019-03-01"), day(end)), known, check_exact=True)
+            assert len(known) > 20
     starts = complete_weeks(sessions_between(day("2018-12-03"), day("2022-01-15"))).start
     every = market.expected_return(starts)
     # the Mondays 10, 17, 24 and 31 December 2018; 52 weeks later, 30 December 2019
@@ -206,8 +211,6 @@ def test_volume_moves_with_volatility(panel: PricePanel) -> None:
 
 # Listings and delistings
 
-CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
-
 
 def test_symbols_are_listed_and_delisted_once_and_nothing_is_known_outside() -> None:
     market, always = SimulatorMarket(MANY, seed=3, **CHANGING), SimulatorMarket(MANY, seed=3)
@@ -244,13 +247,6 @@ def test_a_market_with_another_signal_keeps_its_symbols() -> None:
     same = SimulatorMarket(("AAA", "BBB", "CCC"), seed=4, signal=0.3, channel="news")
     start, end = day("2019-01-01"), day("2019-03-01")
     pd.testing.assert_frame_equal(market.prices(start, end), same.prices(start, end), check_exact=True)
-
-
-def test_a_longer_range_never_changes_an_earlier_bar_with_listings_and_a_signal_in_filings() -> None:
-    market = SimulatorMarket(seed=2, signal=0.3, channel="net_margin", **CHANGING)
-    short = market.prices(day("2018-01-01"), day("2020-01-03"))
-    long = market.prices(day("2018-01-01"), day("2023-01-01"))
-    pd.testing.assert_frame_equal(long[: len(short)], short, check_exact=True)
 
 
 # The injected signal
@@ -338,23 +334,6 @@ def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: st
         found = rank_correlations(np.where(np.isfinite(other), other, 0.0), bars.realized)
         # a ratio stays for a quarter and more, and so does its rank correlation with that of the signal
         assert abs(found.mean()) < (3.5 * found.std() / np.sqrt(len(found)) if channel == "news" else 0.06)
-
-
-def score_nothing(titles: Sequence[str]) -> np.ndarray:
-    raise AssertionError(f"asked to score {titles}")
-
-
-@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-04", "2021-01-01"])
-def test_a_longer_range_never_changes_earlier_news_or_filings(end: str) -> None:
-    market = SimulatorMarket(seed=2)
-    start = day("2019-03-01")
-    for short, long in (
-        (market.news_sentiment(start, day(end), score_nothing), market.news_sentiment(start, LONG[1], score_nothing)),
-        (market.fundamentals(start, day(end)), market.fundamentals(start, LONG[1])),
-    ):
-        known = long.table[long.table.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
-        pd.testing.assert_frame_equal(short.table, known, check_exact=True)
-        assert len(known) > 20
 
 
 def test_news_and_filings_are_what_the_docstring_says() -> None:
