@@ -33,13 +33,6 @@ def test_report_prints_the_conclusion_and_the_figures_and_where_it_lies(finished
     assert "rank_correlation" in event.asset_materialization.metadata
 
 
-@pytest.mark.slow
-def test_report_without_a_backtest_says_what_to_do(tmp_path: Path) -> None:
-    done = brain_assets(tmp_path / "data", "report")
-    assert done.returncode == 1
-    assert "expected a backtest of a year from 2019 to 2021, got none; materialize backtest" in done.stderr
-
-
 def test_a_report_that_is_elsewhere_is_opened_as_a_copy(s3: LoopbackS3) -> None:
     path = s3.place() / "reports" / "sample-2019-2020.html"
     replace_file(path, b"<!doctype html>")
