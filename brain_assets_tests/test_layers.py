@@ -27,7 +27,7 @@ LAYERS = (
     "store",
     "forecasting",
     "portfolio main_versions.training",
-    "results proofs alerts live simulator user_files",
+    "proofs alerts live simulator user_files",
     "graph",
     "terminal definitions cli_* main_versions report",
     "cli",
