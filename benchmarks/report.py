@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.allocate.allocation import strategies_of
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.simulator.market import SimulatorMarket

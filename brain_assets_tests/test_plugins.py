@@ -127,7 +127,7 @@ def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(t
                 "patchtst_model",
                 "report",
             ),
-            *("raw_so_far", "target_weights"),
+            *("raw_year_to_date", "target_weights"),
         ]
     )
 

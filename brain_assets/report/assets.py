@@ -8,7 +8,7 @@ import pandas as pd
 import pydantic
 
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.graph.automation import FOLLOWS_YEARS
+from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
 from brain_assets.graph.jobs import TEAR_SHEET
 from brain_assets.graph.pictures import picture

@@ -1,25 +1,17 @@
 """What the failure sensor tells of real runs that failed, and that a message which gets stuck stops nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
-from brain_assets.graph.failures import alert_of, failure_sensor
+from brain_assets.automation.failure_sensor import alert_of, failure_sensor
 from brain_assets.settings import Settings
 from brain_assets.simulator.market import SimulatorMarket
+from brain_assets_tests.automation.test_alerts import Slack, closed_port, serving, settings
 from brain_assets_tests.graph.test_checks import Swapped
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, run_year, sensor, world
-from brain_assets_tests.test_alerts import Slack, closed_port, serving, settings
 
 URL = "http://127.0.0.1:3000"
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as opened:
-        yield opened
 
 
 def tick(
@@ -69,8 +61,8 @@ def test_check_that_blocks_is_told_with_what_it_found(
     ).for_run_failure()
     alert = alert_of(context, URL)
     assert alert.subject == "brain_assets: failed: raw_prices[2019]"
-    assert alert.failures[0].sentence.startswith("ohlc_in_order: ")
-    assert "2019-03-05" in alert.failures[0].sentence
+    assert alert.text.startswith("raw_prices[2019]: ohlc_in_order: ")
+    assert "2019-03-05" in alert.text
 
 
 def test_run_that_died_without_a_failed_step_is_told_by_its_job(instance: dg.DagsterInstance) -> None:

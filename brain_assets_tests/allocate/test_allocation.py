@@ -10,6 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.allocate.allocation import (
+    WeekTargets,
+    decide_week,
+    refuse_old_models,
+    strategies_of,
+    until_decision,
+    with_week_to_come,
+)
 from brain_assets.errors import AllocationError, RefusedSnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
@@ -18,14 +26,6 @@ from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_
 from brain_assets.market.calendar import CalendarWeek, week_from
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.allocation import (
-    WeekTargets,
-    decide_week,
-    refuse_old_models,
-    strategies_of,
-    until_decision,
-    with_week_to_come,
-)
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
@@ -261,7 +261,7 @@ def test_a_symbol_without_a_last_bar_is_named_and_not_held(history: PricePanel, 
     values[1, last - 19 :] = np.nan  # its last bar is one of the 20 sessions before
     values[2, last - 20 :] = np.nan  # gone a session longer
     targets = decided(replace(history, values=values), week, sources)
-    assert targets.unknown == (history.symbols[1],)
+    assert targets.missing_symbols == (history.symbols[1],)
     assert not targets.table.iloc[[1, 2], 1:].to_numpy().any()
     np.testing.assert_allclose(targets.table["equal_weight"], [0.2, 0, 0, 0.2, 0.2, 0.4], atol=1e-12)
 

@@ -1,9 +1,8 @@
 """What each strategy would hold in one week: the backtest of its year, ended by the decision.
 
-A target is no second way to decide. The week is given its place in the calendar and no bar, the year is forecast and
-traded up to it as in any backtest, and the last row is the target: what is held before it is the model portfolio that
-began the year in cash. So the target of a week that has passed is what the backtest traded in it: to the bit with the
-forecasts that are stored; forecasts made anew differ in their last digits, as 32-bit sums do with the size of a batch.
+The week is given its place in the calendar and no bar, the year is forecast and traded up to it as in any backtest, and
+the last row is the target. So the target of a week that has passed is what the backtest traded in it: to the bit with
+the stored forecasts; forecasts made anew differ in their last digits, as 32-bit sums do with the size of a batch.
 """
 
 import datetime
@@ -54,15 +53,15 @@ class WeekTargets:
     sources: Mapping[str, str]
     """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
     without an entry had none."""
-    unknown: tuple[str, ...]
-    """Symbols without a bar on `last_session` that had one in the `RECENT_SESSIONS` before: nobody can hold them."""
+    missing_symbols: tuple[str, ...]
+    """Without a bar on `last_session`, but with one in the `RECENT_SESSIONS` before: nobody can hold them."""
     left_out: tuple[str, ...]
     """Strategies without a target."""
 
     @property
     def data_age(self) -> int:
         """Sessions that have passed by the decision and have no bar."""
-        return data_age_sessions(self.last_session, self.week)
+        return _data_age(self.last_session, self.week)
 
     @property
     def model_ages(self) -> Mapping[str, int]:
@@ -71,8 +70,7 @@ class WeekTargets:
         return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
 
 
-def data_age_sessions(last_session: datetime.date, week: CalendarWeek) -> int:
-    """Count the sessions after one of them, up to and including the last before a week."""
+def _data_age(last_session: datetime.date, week: CalendarWeek) -> int:
     return len(sessions_between(last_session + ONE_DAY, week.decided + ONE_DAY))
 
 
@@ -95,9 +93,10 @@ def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MA
             "choose a later date."
         )
     last = known.sessions[with_bars[-1]].item()
-    age = data_age_sessions(last, week)
+    age = _data_age(last, week)
     if age > max_data_age:
-        newest = _newest_week(last)
+        reached = week_from(last + ONE_DAY)
+        newest = (reached if reached.is_long_enough else week_from(reached.decided)).start
         raise AllocationError(
             f"target_weights: expected bars until {week.decided}, the last close before the week of {week.start}, or "
             f"until at most {max_data_age} sessions before, got bars until {last}, {age} sessions before; get newer "
@@ -107,23 +106,16 @@ def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MA
     return known.until(last)
 
 
-def _newest_week(last_session: datetime.date) -> datetime.date:
-    """Give the start of the newest week that bars until a session reach the decision of."""
-    week = week_from(last_session + ONE_DAY)
-    return (week if week.is_long_enough else week_from(week.decided)).start
-
-
 def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
     """Add the sessions of a week without a bar: what is known at its decision is computed as for any other week.
 
     Sessions that are not known at the end of the panel are passed over as if the exchange had been closed: the week is
     decided from the last bars there are.
     """
-    unknown = np.full((len(panel.symbols), len(week.sessions)), np.nan)
 
     def longer(values: np.ndarray) -> np.ndarray:
-        added = np.broadcast_to(unknown[:, :, None], (*unknown.shape, values.shape[2]))
-        return np.concatenate([values, added], axis=1)
+        unknown = np.full((len(panel.symbols), len(week.sessions), values.shape[2]), np.nan)
+        return np.concatenate([values, unknown], axis=1)
 
     signals = None if panel.signals is None else longer(panel.signals)
     return PricePanel(np.concatenate([panel.sessions, week.sessions]), panel.symbols, longer(panel.values), signals)
@@ -160,12 +152,12 @@ def decide_week(
         {family: source for family, source in sources.items() if registry.get(family).role == role}
         for role in ("forecaster", "policy")
     )
-    panel = with_week_to_come(known, week)
-    forecasts = _forecasts_until(week, stored)
-    if forecasts is None:
+    panel, start = with_week_to_come(known, week), pd.Timestamp(week.start)
+    if stored is not None and (stored["week_start"] == start).any():
+        forecasts = stored[stored["week_start"] <= start]
+    else:
         forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
-    start = pd.Timestamp(week.start)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
     missing = [family for family in policies if family not in rows.index]
     if missing:
@@ -176,42 +168,27 @@ def decide_week(
             f"{first}, and choose a week after that year."
         )
     weights = weights_table(rows["weights"]).set_axis(rows.index)
-    offered = strategies_of(policies, families_in(forecasts))
+    families = families_in(forecasts)
+    offered = strategies_of(policies, families)
     strategies = [name for name in offered if name in rows.index]
     table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
     forecast = forecasts[forecasts["week_start"] == start].iloc[0]
+    has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
     return WeekTargets(
         week=week,
         last_session=known.sessions[-1].item(),
         table=table.rename_axis(index="symbol", columns=None).reset_index().astype({"symbol": "str"}),
         sources={
-            **{family: str(forecast[f"{family}_source"]) for family in families_in(forecasts)},
+            **{family: str(forecast[f"{family}_source"]) for family in families},
             **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
         },
-        unknown=_silent(known),
+        missing_symbols=tuple(np.array(known.symbols)[has_bar.any(axis=1) & ~has_bar[:, -1]].tolist()),
         left_out=tuple(name for name in offered if name not in rows.index),
     )
 
 
-def _forecasts_until(week: CalendarWeek, stored: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Keep the stored forecasts up to a week; None: there are none of the week itself."""
-    if stored is None or not (stored["week_start"] == pd.Timestamp(week.start)).any():
-        return None
-    return stored[stored["week_start"] <= pd.Timestamp(week.start)]
-
-
-def _silent(known: PricePanel) -> tuple[str, ...]:
-    """Name the symbols that have just ceased to have bars."""
-    has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
-    silent = has_bar.any(axis=1) & ~has_bar[:, -1]
-    return tuple(symbol for symbol, gone in zip(known.symbols, silent, strict=True) if gone)
-
-
 def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
-    """Refuse targets that rest on a model that is older than so many days, or on momentum in the place of one.
-
-    Raises `AllocationError` naming each of them.
-    """
+    """Raise `AllocationError` naming each model that is older than so many days, or momentum in the place of one."""
     ages = targets.model_ages
     old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]
     old += [f"{family} none ({MOMENTUM} in its place)" for family, name in targets.sources.items() if name == MOMENTUM]

@@ -12,9 +12,9 @@ import pydantic
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.so_far import Clock
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FileState, Market, ObservableMarket, Observation
+from brain_assets.market.calendar import Clock
 from brain_assets.market.schema import RAW
 
 

@@ -12,7 +12,7 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
-from brain_assets.graph.automation import downstream
+from brain_assets.automation.definitions import downstream
 from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)

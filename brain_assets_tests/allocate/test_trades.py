@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brain_assets.allocate.trades import check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError
 from brain_assets.portfolio.arithmetic import TradingRules, step
-from brain_assets.portfolio.trades import check_cash, plan_trades, read_holdings
 
 TARGET = {"AAA": 0.5, "BBB": 0.25, "CCC": 0.0, "DDD": 0.0, "cash": 0.25}
 CLOSES = {"AAA": 10.0, "BBB": 40.0, "CCC": 5.0}

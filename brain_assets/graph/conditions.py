@@ -1,6 +1,6 @@
-"""What follows by itself once new data is there: Dagster's declarative automation of all that is made from raw tables.
+"""When a year of an asset is asked for by itself: conditions of Dagster's declarative automation, which assets carry.
 
-One switch, the sensor `downstream`, which is off by default. At each of its ticks, a year of an asset is requested if
+A year of an asset is requested if
 
 - it is missing, or an input's *data version* is another than the one that it was made from: an input that was made
   again and came out the same changes nothing; and
@@ -16,7 +16,6 @@ Not covered: runs have the default configuration of each asset, since Dagster pa
 itself. Main versions are not requested: they fetch data up to yesterday, which is for a command or a schedule to ask.
 """
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
@@ -33,17 +32,9 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.years import is_needed
 
-MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
-
 
 class _Record:
-    """What a Dagster instance has on record, read once a tick.
-
-    Parameters
-    ----------
-    instance : DagsterInstance
-    graph : BaseAssetGraph
-    """
+    """What a Dagster instance has on record of an asset graph, read once a tick."""
 
     def __init__(self, instance: dg.DagsterInstance, graph: BaseAssetGraph[Any]) -> None:
         self._instance = instance
@@ -53,7 +44,8 @@ class _Record:
 
     def _latest(self, key: dg.AssetKey) -> Mapping[str, int]:
         """Give the number of the newest materialization of each partition of an asset; numbers grow with time."""
-        return self._instance.event_log_storage.get_latest_storage_id_by_partition(key, MATERIALIZATION)
+        event_type = dg.DagsterEventType.ASSET_MATERIALIZATION
+        return self._instance.event_log_storage.get_latest_storage_id_by_partition(key, event_type)
 
     def _made_from(self, key: dg.AssetKey) -> Mapping[str | None, DataProvenance]:
         """Tell from what each partition of an asset was made when it was last made; None: it has no partitions."""
@@ -82,6 +74,11 @@ class _OurCondition(dg.AutomationCondition[dg.AssetKey]):
         """It remembers nothing."""
         return False
 
+    @property
+    def description(self) -> str:
+        """What the UI shows."""
+        return (type(self).__doc__ or "").partition("\n")[0]
+
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Tell for which of the candidates it is true."""
         view = context.asset_graph_view
@@ -100,18 +97,8 @@ class InputsChanged(_OurCondition):
 
     Dagster's own `data_version_changed` tells of changes since the last tick: one that came while a training was under
     way would be forgotten when that training ends. This one compares what a materialization says that it was made from
-    with what there is, so it holds until the year was made again. Of what was adopted nobody knows.
+    with what there is, so it holds until the year was made again. Of what came from elsewhere nobody knows.
     """
-
-    @property
-    def name(self) -> str:
-        """What Dagster calls it."""
-        return "inputs_changed"
-
-    @property
-    def description(self) -> str:
-        """What the UI shows."""
-        return "An input has another data version than the one that it was made from"
 
     def is_true(self, candidate: AssetKeyPartitionKey, record: _Record, view: AssetGraphView) -> bool:
         """Compare with what it was made from."""
@@ -130,16 +117,6 @@ class InputsChanged(_OurCondition):
 
 class Refused(_OurCondition):
     """True for what did not pass a check that blocks when it was last asked: the rule of ``brain-assets status``."""
-
-    @property
-    def name(self) -> str:
-        """What Dagster calls it."""
-        return "refused"
-
-    @property
-    def description(self) -> str:
-        """What the UI shows."""
-        return "It did not pass a check that blocks"
 
     def is_true(self, candidate: AssetKeyPartitionKey, record: _Record, view: AssetGraphView) -> bool:  # noqa: ARG002
         """Look up the checks."""
@@ -168,17 +145,3 @@ FOLLOWS_YEARS = _follows(
     label="follows the years that are there",
 )
 """Of the report: it leaves out years that are missing, so it does not wait for them, only for what is under way."""
-
-with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the last argument is still called beta
-    downstream = dg.AutomationConditionSensorDefinition(
-        name="downstream",
-        target=dg.AssetSelection.all(),
-        description=(
-            "Makes every year that is missing and whose inputs are there, and makes again what was made from data that "
-            "has changed since; with the default configuration of each asset."
-        ),
-        minimum_interval_seconds=30,
-        emit_backfills=False,  # a run a year: what one tick asks for does not depend on itself
-        use_user_code_server=True,  # the daemon does not know `InputsChanged`
-    )
-"""Off until somebody switches it on."""

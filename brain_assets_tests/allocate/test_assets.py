@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.allocate.allocation import strategies_of
 from brain_assets.errors import EmptyResponseError, MarketError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.schema import RAW
-from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.proofs.corruption import CorruptedMarket
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.tables import SO_FAR, MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore, ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
@@ -178,32 +178,32 @@ def test_what_cannot_be_decided_is_one_sentence(history: World, config: dict[str
 # The year so far
 
 
-def test_the_year_so_far_ends_with_the_last_finished_session_and_is_no_year(history: World, tmp_path: Path) -> None:
+def test_the_year_to_date_ends_with_the_last_finished_session_and_is_no_year(history: World, tmp_path: Path) -> None:
     world = World(history.tables, tmp_path)
-    shown = metadata_of(world.run("raw_so_far"), "raw_so_far")
+    shown = metadata_of(world.run("raw_year_to_date"), "raw_year_to_date")
     assert shown["first_date"].startswith(f"{THIS_YEAR}-01-0")
     assert (shown["last_date"], shown["sessions_old"], shown["fetched"]) == (str(FRIDAY), 0, "yes")
     assert set(shown["rows"]) == set(RAW)
     assert min(shown["rows"].values()) > 0
     assert shown["prices"].startswith("![")
     for name in RAW:
-        assert world.tables.exists(name, SO_FAR)
+        assert world.tables.exists(name, YEAR_TO_DATE)
         assert not world.tables.exists(name, THIS_YEAR)
     # a week later it is fetched anew
     later = MONDAY + datetime.timedelta(days=7)
-    shown = metadata_of(world.run("raw_so_far", day=later), "raw_so_far")
+    shown = metadata_of(world.run("raw_year_to_date", day=later), "raw_year_to_date")
     assert shown["last_date"] == str(later - datetime.timedelta(days=3))
 
 
 def test_a_fetch_that_fails_keeps_what_there_is_and_says_how_old_it_is(history: World, tmp_path: Path) -> None:
     world = World(history.tables, tmp_path)
-    world.run("raw_so_far")
-    before = world.tables.read_year("raw_prices", SO_FAR)
+    world.run("raw_year_to_date")
+    before = world.tables.read_year("raw_prices", YEAR_TO_DATE)
     later = MONDAY + datetime.timedelta(days=7)
-    shown = metadata_of(world.run("raw_so_far", market=Offline(SYMBOLS, seed=1), day=later), "raw_so_far")
+    shown = metadata_of(world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), day=later), "raw_year_to_date")
     assert shown["fetched"] == "no, what was fetched before stays: simulator: expected an answer, got none; wait."
     assert (shown["last_date"], shown["sessions_old"]) == (str(FRIDAY), 5)
-    pd.testing.assert_frame_equal(world.tables.read_year("raw_prices", SO_FAR), before)
+    pd.testing.assert_frame_equal(world.tables.read_year("raw_prices", YEAR_TO_DATE), before)
     # and weights of that week are refused, since they would rest on them
     config = {"max_model_age_days": 100_000}
     dated = {**config, "date": str(later)}
@@ -219,19 +219,19 @@ def test_a_fetch_that_fails_keeps_what_there_is_and_says_how_old_it_is(history: 
 
 def test_without_anything_fetched_before_a_failure_is_one(history: World, tmp_path: Path) -> None:
     world = World(MemoryTableStore(), tmp_path)
-    failed = world.run("raw_so_far", market=Offline(SYMBOLS, seed=1), raise_on_error=False)
+    failed = world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), raise_on_error=False)
     assert "expected an answer, got none" in reason(failed)
-    nothing = metadata_of(world.run("raw_so_far", market=Silent(SYMBOLS, seed=1)), "raw_so_far")
+    nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
     assert nothing == {"none_because": "simulator: expected bars, got none."}
-    holiday = metadata_of(world.run("raw_so_far", day=datetime.date(THIS_YEAR, 1, 1)), "raw_so_far")
+    holiday = metadata_of(world.run("raw_year_to_date", day=datetime.date(THIS_YEAR, 1, 1)), "raw_year_to_date")
     assert holiday["none_because"].startswith("no session since the last complete year is finished")
-    assert not world.tables.exists("raw_prices", SO_FAR)
+    assert not world.tables.exists("raw_prices", YEAR_TO_DATE)
 
 
 def test_rows_of_a_year_that_is_complete_by_now_are_passed_over(history: World, tmp_path: Path) -> None:
     world = World(MemoryTableStore(), tmp_path)
-    world.tables.write("raw_prices", SO_FAR, history.tables.read_year("raw_prices", LAST_YEAR))
-    nothing = metadata_of(world.run("raw_so_far", market=Silent(SYMBOLS, seed=1)), "raw_so_far")
+    world.tables.write("raw_prices", YEAR_TO_DATE, history.tables.read_year("raw_prices", LAST_YEAR))
+    nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
     assert "none_because" in nothing
 
 
@@ -239,17 +239,17 @@ def test_it_lies_beside_the_years_on_disk_and_comes_back_whole(tmp_path: Path) -
     store = ParquetTableStore(tmp_path, {"market": "simulator"})
     frame = MARKET.prices(datetime.date(2021, 1, 1), datetime.date(2021, 1, 9))
     frame.attrs["previous_bars"] = {"AAA": ["2020-12-31", 1.0, 2.0]}
-    assert store.write("raw_prices", SO_FAR, frame) == str(tmp_path / "raw" / "prices" / "so_far.parquet")
-    found = store.read_year("raw_prices", SO_FAR)
+    assert store.write("raw_prices", YEAR_TO_DATE, frame) == str(tmp_path / "raw" / "prices" / "year_to_date.parquet")
+    found = store.read_year("raw_prices", YEAR_TO_DATE)
     pd.testing.assert_frame_equal(found, frame)
     assert found.attrs == frame.attrs
 
 
-def test_this_week_is_decided_on_its_first_morning_from_the_year_so_far(history: World, tmp_path: Path) -> None:
+def test_this_week_is_decided_on_its_first_morning_from_the_year_to_date(history: World, tmp_path: Path) -> None:
     world = World(history.tables, tmp_path)
     (tmp_path / "models").symlink_to(history.root / "models")
     config = {"max_model_age_days": 100_000}  # the newest models here are of 2020
-    shown = metadata_of(world.run("raw_so_far", "target_weights", config=config), "target_weights")
+    shown = metadata_of(world.run("raw_year_to_date", "target_weights", config=config), "target_weights")
     assert shown["week"] == f"{MONDAY}, 5 sessions"
     assert (shown["data_until"], shown["data_age_sessions"]) == (str(FRIDAY), 0)
     assert shown["forecasts"] == "made now"
@@ -258,18 +258,20 @@ def test_this_week_is_decided_on_its_first_morning_from_the_year_so_far(history:
     # six symbols, all with a bar on Friday: 0.98 / 6 each
     table = pd.read_parquet(shown["path"]).set_index("symbol")
     np.testing.assert_allclose(table["equal_weight"], [0.98 / 6] * 6 + [0.02], atol=1e-12)
-    so_far = world.tables.read_year("raw_prices", SO_FAR)
-    friday = so_far[so_far["date"] == pd.Timestamp(FRIDAY)].set_index("symbol")["close"].to_dict()
+    this_year = world.tables.read_year("raw_prices", YEAR_TO_DATE)
+    friday = this_year[this_year["date"] == pd.Timestamp(FRIDAY)].set_index("symbol")["close"].to_dict()
     assert shown["closes"] == friday
     # on Thursday there are newer bars, and the weights are the same
     thursday = MONDAY + datetime.timedelta(days=3)
-    again = metadata_of(world.run("raw_so_far", "target_weights", config=config, day=thursday), "target_weights")
+    again = metadata_of(world.run("raw_year_to_date", "target_weights", config=config, day=thursday), "target_weights")
     assert again["week"] == shown["week"]
-    assert world.tables.read_year("raw_prices", SO_FAR)["date"].max() == pd.Timestamp(thursday - datetime.timedelta(1))
+    assert world.tables.read_year("raw_prices", YEAR_TO_DATE)["date"].max() == pd.Timestamp(
+        thursday - datetime.timedelta(1)
+    )
     assert world.files() == monday
     # on Saturday it is the week to come
     saturday = MONDAY + datetime.timedelta(days=5)
-    coming = metadata_of(world.run("raw_so_far", "target_weights", config=config, day=saturday), "target_weights")
+    coming = metadata_of(world.run("raw_year_to_date", "target_weights", config=config, day=saturday), "target_weights")
     assert coming["week"] == f"{MONDAY + datetime.timedelta(days=7)}, 5 sessions"
     # the week after that, nothing newer was fetched: five sessions are missing, and as many may
     old = {**config, "date": str(MONDAY + datetime.timedelta(days=14))}

@@ -6,9 +6,8 @@ would make it pass. Nor its check by partition and cron, which knows no sessions
 
 import dagster as dg
 
-from brain_assets.graph.so_far import Clock
 from brain_assets.graph.years import TIMEZONE, Years
-from brain_assets.market.calendar import sessions_after_year
+from brain_assets.market.calendar import Clock, sessions_after_year
 
 LATE_SESSIONS = 10
 """Sessions after its end until a year is late: the grace of the sensor `new_data`, and a week to notice."""

@@ -2,12 +2,12 @@
 
 Prices are the last closes before the week, so dollars are estimates: the trade itself is at the first open. Shares may
 be fractions of one; who can trade whole shares only has the targets rounded down, and the rest stays in cash. Costs are
-paid from cash, of which the trading rules hold back more than any trade costs.
+paid from cash, of which the portfolio constraints hold back more than any trade costs.
 """
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from brain_assets.errors import AllocationError
 from brain_assets.portfolio.arithmetic import TradingRules, trading_cost
 from brain_assets.portfolio.weights_table import CASH
 
-HOLDINGS_COLUMNS = ("symbol", "shares")
+HOLDINGS_COLUMNS = ["symbol", "shares"]
 
 SHOWN = 20
 """Symbols that an error names; a universe may have hundreds."""
@@ -62,39 +62,37 @@ def read_holdings(path: Path) -> dict[str, float]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise AllocationError(f"{path}: expected a CSV file of holdings, got: {reason}; correct --holdings.") from error
-    head = tuple(lines[0]) if lines else ()
+    head, *rows = lines or [[]]
     if head != HOLDINGS_COLUMNS:
-        got = ", ".join(head) or "nothing"
         raise AllocationError(
-            f"{path}: expected a first line with the columns symbol, shares, got {got}; correct the file."
+            f"{path}: expected a first line with the columns symbol, shares, got {', '.join(head) or 'nothing'}; "
+            "correct the file."
         )
     holdings: dict[str, float] = {}
-    for number, row in enumerate(lines[1:], start=2):
-        if not any(row):
-            continue
-        place = f"{path}, line {number}"
-        if len(row) != len(HOLDINGS_COLUMNS):
-            raise AllocationError(f"{place}: expected a symbol and its shares, got {len(row)} cells; correct it.")
-        symbol, shares = row[0], _shares(row[1], place)
-        if symbol in ("", CASH):
-            raise AllocationError(f"{place}: expected a symbol, got {symbol or 'none'}; cash is what --cash says.")
-        if symbol in holdings:
-            raise AllocationError(f"{place}: expected each symbol once, got {symbol} again; add its rows up.")
-        holdings[symbol] = shares
+    for number, row in enumerate(rows, start=2):
+        if any(row):
+            problem = _problem(row, holdings)
+            if problem:
+                raise AllocationError(f"{path}, line {number}: {problem}.")
+            holdings[row[0]] = float(row[1])
     return holdings
 
 
-def _shares(text: str, place: str) -> float:
+def _problem(row: list[str], before: Mapping[str, float]) -> str:
+    """Say what is wrong with a row of holdings; empty: nothing."""
+    if len(row) != len(HOLDINGS_COLUMNS):
+        return f"expected a symbol and its shares, got {len(row)} cells; correct it"
+    symbol, shares = row
+    if symbol in ("", CASH):
+        return f"expected a symbol, got {symbol or 'none'}; cash is what --cash says"
+    if symbol in before:
+        return f"expected each symbol once, got {symbol} again; add its rows up"
     try:
-        shares = float(text)
+        is_amount = math.isfinite(float(shares)) and float(shares) >= 0
     except ValueError:
-        shares = math.nan
-    if not (math.isfinite(shares) and shares >= 0):
-        raise AllocationError(
-            f"{place}: expected a number of shares from 0 up (nothing is sold short), got {text or 'nothing'}; correct "
-            "it."
-        )
-    return shares
+        is_amount = False
+    got = "" if is_amount else shares or "nothing"
+    return f"expected a number of shares from 0 up (nothing is sold short), got {got}; correct it" if got else ""
 
 
 def check_cash(dollars: float) -> None:
@@ -117,9 +115,21 @@ def plan_trades(
     used. `whole_shares` rounds targets down to whole shares. Raises `AllocationError` if a symbol that is held is not
     known or has no close, cash is negative, or nothing is held at all.
     """
-    _refuse_strangers(target, holdings)
-    symbols = [name for name in target if name != CASH and (holdings.get(name, 0.0) > 0 or target[name] > 0)]
-    _refuse_priceless(symbols, closes)
+    known = [symbol for symbol in target if symbol != CASH]
+    symbols = [name for name in known if holdings.get(name, 0.0) > 0 or target[name] > 0]
+    strangers = [symbol for symbol in holdings if symbol not in target]
+    if strangers:
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        raise AllocationError(
+            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
+            "no strategy trades out of the file."
+        )
+    priceless = [symbol for symbol in symbols if symbol not in closes]
+    if priceless:
+        raise AllocationError(
+            f"holdings: expected a close of each symbol before the week, got none of {', '.join(priceless)}; take what "
+            "cannot be priced out of the file."
+        )
     check_cash(cash)
     price: FloatArray = np.array([closes[symbol] for symbol in symbols])
     held: FloatArray = np.array([holdings.get(symbol, 0.0) for symbol in symbols])
@@ -131,35 +141,5 @@ def plan_trades(
     shares = (np.floor(wanted + ROUNDING) if whole_shares else wanted) - held
     dollars = shares * price
     cost = trading_cost(np.abs(dollars), rules)
-    table = pd.DataFrame(
-        {
-            "symbol": symbols,
-            "price": price,
-            "held": held,
-            "target": weight,
-            "shares": shares,
-            "dollars": dollars,
-            "cost": cost,
-        }
-    )
-    return Trades(table, value, cash - float(dollars.sum()) - float(cost.sum()))
-
-
-def _refuse_strangers(target: Mapping[str, float], holdings: Mapping[str, float]) -> None:
-    strangers = [symbol for symbol in holdings if symbol not in target]
-    if strangers:
-        known = [symbol for symbol in target if symbol != CASH]
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        raise AllocationError(
-            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
-            "no strategy trades out of the file."
-        )
-
-
-def _refuse_priceless(symbols: Sequence[str], closes: Mapping[str, float]) -> None:
-    priceless = [symbol for symbol in symbols if symbol not in closes]
-    if priceless:
-        raise AllocationError(
-            f"holdings: expected a close of each symbol before the week, got none of {', '.join(priceless)}; take what "
-            "cannot be priced out of the file."
-        )
+    columns = {"price": price, "held": held, "target": weight, "shares": shares, "dollars": dollars, "cost": cost}
+    return Trades(pd.DataFrame({"symbol": symbols, **columns}), value, cash - float(dollars.sum()) - float(cost.sum()))

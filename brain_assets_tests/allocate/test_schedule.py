@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from brain_assets.graph.weekly import every_week
+from brain_assets.allocate.assets import every_week
 from brain_assets_tests.graph.worlds import DEFS
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -91,4 +91,6 @@ def test_it_is_off_until_it_is_switched_on_and_runs_both_assets() -> None:
     schedule = DEFS.resolve_schedule_def("every_week")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     job = DEFS.resolve_job_def(schedule.job_name)
-    assert {dg.AssetKey("raw_so_far"), dg.AssetKey("target_weights")} == set(job.asset_layer.executable_asset_keys)
+    assert {dg.AssetKey("raw_year_to_date"), dg.AssetKey("target_weights")} == set(
+        job.asset_layer.executable_asset_keys
+    )

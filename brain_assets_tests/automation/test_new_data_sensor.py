@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from brain_assets.graph.new_data import new_data_sensor
+from brain_assets.automation.new_data_sensor import new_data_sensor
 from brain_assets.graph.years import Years
 from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
@@ -22,7 +22,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END
-from brain_assets_tests.graph.test_automation import DOWNSTREAM, NOW, YEARS, History, everything
+from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, everything
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world
 
 COUNTER = itertools.count()
@@ -89,12 +89,6 @@ def wanted(requests: list[dg.RunRequest] | str) -> list[tuple[int, set[str]]]:
         (int(request.partition_key or 0), {key.to_user_string() for key in request.asset_selection or ()})
         for request in requests
     ]
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as opened:
-        yield opened
 
 
 def write_all(root: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:

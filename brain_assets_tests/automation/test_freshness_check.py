@@ -1,24 +1,16 @@
 """When the newest complete year counts as late, by a real run of the check."""
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
-from brain_assets.graph.freshness import LATE_SESSIONS, freshness_check, freshness_schedule
+from brain_assets.automation.freshness_check import LATE_SESSIONS, freshness_check, freshness_schedule
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, sensor, world
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as opened:
-        yield opened
 
 
 def ask(instance: dg.DagsterInstance, now: datetime.datetime, folder: Path) -> Any:

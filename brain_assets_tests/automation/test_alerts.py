@@ -15,23 +15,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brain_assets import alerts
-from brain_assets.alerts import Alert, Failure, deliver
+from brain_assets.automation import alerts
+from brain_assets.automation.alerts import Alert, deliver
 from brain_assets.errors import SettingsError
 from brain_assets.settings import Settings, read_settings
 
-ALERT = Alert(
-    (
-        Failure("lstm_snapshot", "2020", "raw_prices[2020] is not materialized: expected … first."),
-        Failure("report", "", "expected a backtest, got none."),
-    ),
-    "http://127.0.0.1:3000/runs/abc",
-)
-TEXT = (
-    "lstm_snapshot[2020]: raw_prices[2020] is not materialized: expected … first.\n"
-    "report: expected a backtest, got none.\n"
-    "http://127.0.0.1:3000/runs/abc"
-)
+TEXT = "lstm_snapshot[2020]: raw_prices[2020] is not materialized: expected … first.\nhttp://127.0.0.1:3000/runs/abc"
+ALERT = Alert("brain_assets: failed: lstm_snapshot[2020]", TEXT)
 
 
 @contextlib.contextmanager
@@ -131,7 +121,7 @@ def test_mail_goes_to_everybody_who_is_named() -> None:
         chosen = settings(alert_smtp=f"smtp://127.0.0.1:{port}", alert_email="ada@example.org, bob@example.org")
         assert deliver(ALERT, chosen) == []
     [mail] = box.mails
-    assert mail["Subject"] == "brain_assets: failed: lstm_snapshot[2020], report"
+    assert mail["Subject"] == ALERT.subject
     assert (mail["From"], mail["To"]) == ("ada@example.org", "ada@example.org, bob@example.org")
     assert mail.get_content().splitlines() == TEXT.splitlines()
     assert [line for line in box.lines if line.startswith("rcpt")] == [
