@@ -135,9 +135,7 @@ def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose
 
 @pytest.mark.parametrize("act", ["read", "write", "list"])
 def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, act: str) -> None:
-    with pytest.raises(
-        StorageError, match=rf"^s3://none/x: expected to {act} it, got: NoSuchBucket, .*; correct "
-    ):
+    with pytest.raises(StorageError, match=rf"^s3://none/x: expected to {act} it, got: NoSuchBucket, .*; correct "):
         ACTS[act](parse_place("s3://none/x"))  # type: ignore[arg-type]
 
 
