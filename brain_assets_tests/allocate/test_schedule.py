@@ -42,12 +42,9 @@ def runs(start: str, n_days: int = 7) -> list[str]:
     [
         pytest.param("2022-06-06", ["2022-06-06"], id="an ordinary week"),
         pytest.param("2022-09-05", ["2022-09-06"], id="Labor Day"),
-        pytest.param("2022-11-21", ["2022-11-21"], id="Thanksgiving"),
-        pytest.param("2022-12-26", ["2022-12-27"], id="Christmas on a Sunday, observed on Monday"),
         pytest.param("2023-01-02", ["2023-01-03"], id="New Year observed on Monday"),
         pytest.param("2018-12-31", ["2018-12-31"], id="New Year on a Tuesday: the week straddles it"),
         pytest.param("2001-09-10", [], id="one session before 11 September 2001"),
-        pytest.param("2001-09-17", ["2001-09-17"], id="the week after"),
         pytest.param("2012-10-29", ["2012-10-31"], id="Hurricane Sandy: three sessions from Wednesday on"),
     ],
 )
