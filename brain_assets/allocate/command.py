@@ -10,13 +10,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from brain_assets.allocate.allocation import strategies_of
+from brain_assets.allocate.allocation import chosen_week, strategies_of
 from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.work import run_alone
-from brain_assets.graph.year_to_date import chosen_week
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
