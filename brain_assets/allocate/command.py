@@ -52,7 +52,7 @@ def allocate(
     market: MarketOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Print what each policy and each rule would hold in a week, decided after the last close before it.
+    """Print what each strategy would hold in a week, decided after the last close before it.
 
     With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
