@@ -64,7 +64,7 @@ def observe_files(
     now: datetime.datetime,
 ) -> Observation:
     """Look at the files of some raw tables, prices among them; see `brain_assets.market.base.ObservableMarket`."""
-    find_files(folder, (), "data")  # raises if there is no folder
+    find_files(folder, "prices", "data")  # raises if there is no folder
     deadline = time.monotonic() + READ_SECONDS
     looks = {table: _look(table, kind(folder), known, now, deadline) for table, kind in tables.items()}
     days = [file.last_day for file in looks["raw_prices"].files.values() if file.last_day]
