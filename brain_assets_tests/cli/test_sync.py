@@ -136,9 +136,7 @@ def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished
         failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub)
         assert failed.returncode == 1
         words = "expected the right to write to it, got 403 (we do not like Bearer ***)"
-        assert [words in line for line in failed.stdout.splitlines() if " failed" in line and "snapshot-" in line] == [
-            True
-        ] * 3
+        assert failed.stdout.count(words) == failed.stdout.count(" failed: user/lstm: ") == 3
     with WatchedHub() as hub:
         status = run(data_dir, "sync", "status", "--family", "lstm", hub=hub)
         assert status.stdout.count("push pending") == 3
