@@ -70,7 +70,6 @@ class Fault:
                          HEAD's ETags are others. Of a PUT the body received has the byte flipped, so it is refused.
     ``"silence"``        The request is read, then nothing for `seconds` (None: until the hub closes), then a close.
     ``"echo token"``     A 500 whose message repeats the Authorization header it got.
-    ``"xet"``            Not of one request: sets `LoopbackHub.offer_xet` until `LoopbackHub.clear_faults`.
     ===================  ============================================================================================
 
     `times` is how many of the requests it befalls, None for all.
@@ -86,7 +85,7 @@ class Fault:
     seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        kinds = {"drop", "truncate", "wrong bytes", "silence", "echo token", "xet"}
+        kinds = {"drop", "truncate", "wrong bytes", "silence", "echo token"}
         if self.kind not in kinds and not re.fullmatch(r"[45]\d\d", self.kind):
             raise ValueError(f"no such fault: {self.kind!r}")
 
@@ -435,16 +434,8 @@ class LoopbackHub:
     requests
         All requests so far, in order of arrival, recorded before any fault.
     offer_xet
-        The client (2.4) never asks the server whether to use Xet for an upload: it does wherever ``hf_xet`` is there
-        and not disabled, by ``GET /api/models/REPO/xet-write-token/REVISION``. When False that is a 404; when True it
-        yields a token for a storage on this hub, which always answers 500.
-        What the client then does, measured with hf_xet 1.8: ``create_commit`` raises the builtin `ConnectionError` (an
-        `OSError`, not an `HfHubHTTPError`) out of ``_commit_api._upload_xet_files``, before anything is committed;
-        after 0.05 s where the token is refused (401, 403, 404), 95 s where asking for it gets 500s (6 requests), and
-        340 s where the storage gives 500s (12 requests). With ``HF_XET_CLIENT_RETRY_MAX_ATTEMPTS=1`` and
-        ``HF_XET_CLIENT_RETRY_BASE_DELAY=10ms`` in `os.environ` before the process's first upload that is 0.1 s. Once
-        ``huggingface_hub.constants.HF_HUB_DISABLE_XET`` is True, which is read at each call, the same operations go
-        by plain LFS.
+        Whether a client that asks for a token of Xet's storage gets one; that storage always answers 500. The client
+        (2.4) asks wherever ``hf_xet`` is there and not disabled, and goes on for minutes.
     """
 
     def __init__(self, latency: float = 0.0, tokens: dict[str, str] | None = None) -> None:
@@ -515,14 +506,12 @@ class LoopbackHub:
     def fail(self, *faults: Fault) -> None:
         """Arm faults; where several befall a request the first armed is applied."""
         with self._lock:
-            self.offer_xet |= any(fault.kind == "xet" for fault in faults)
-            self._faults += [fault for fault in faults if fault.kind != "xet"]
+            self._faults += faults
 
     def clear_faults(self) -> None:
         """Disarm all faults."""
         with self._lock:
             self._faults.clear()
-            self.offer_xet = False
 
     def before(self, match: Match, callback: Callable[[], object]) -> None:
         """Call something once, right before the next request that matches is served."""

@@ -291,27 +291,3 @@ def test_latency() -> None:
         start = time.monotonic()
         client(hub).list_repo_refs(REPO)
         assert time.monotonic() - start >= 0.2
-
-
-@pytest.mark.parametrize("offered", [False, True])
-def test_xet_fails_and_plain_lfs_works(
-    snapshot: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offered: bool
-) -> None:
-    from huggingface_hub import constants
-    from huggingface_hub.utils._xet import abort_xet_session
-
-    monkeypatch.setenv("HF_XET_LOG_DEST", str(tmp_path / "xet.log"))  # read when hf_xet is imported
-    pytest.importorskip("hf_xet")
-    abort_xet_session()  # the next one reads the environment
-    monkeypatch.setenv("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "10ms")
-    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
-    snapshot.offer_xet = offered
-    with pytest.raises(ConnectionError):
-        push(snapshot, {"weights.pt": b"\0new"})
-    assert any("/cas/" in line for line in lines(snapshot)) == offered
-    assert snapshot.files(REPO, BRANCH) == FILES
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    push(snapshot, {"weights.pt": b"\0new"})
-    assert snapshot.files(REPO, BRANCH)["weights.pt"] == b"\0new"
