@@ -1,12 +1,12 @@
 """The pictures of a report that Dagster's UI shows, by matplotlib; the page draws the same tables, and more."""
 
+import math
 from typing import TYPE_CHECKING
 
 from brain_assets.graph.pictures import new_figure
 from brain_assets.report.figures import wealth
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from brain_assets.report.report import Report
@@ -37,7 +37,7 @@ def _equity(report: "Report") -> "Figure":
     axes.yaxis.set_major_locator(LogLocator(subs=WIDE_TICKS if high > 15 * low else NARROW_TICKS))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    return _with_legend(figure, axes)
+    return _with_legend(figure)
 
 
 def _rank_correlations(report: "Report") -> "Figure":
@@ -49,12 +49,11 @@ def _rank_correlations(report: "Report") -> "Figure":
         years = found.index + each.offset
         axes.errorbar(years, found["value"], ends, fmt="o", color=each.color, capsize=2, label=each.label)
     axes.axhline(0.0, color="gray", linewidth=0.8, linestyle=":")
-    return _with_legend(figure, axes)
+    return _with_legend(figure)
 
 
-def _with_legend(figure: "Figure", axes: "Axes") -> "Figure":
+def _with_legend(figure: "Figure") -> "Figure":
     """Name the lines below the axes, where they hide nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize="x-small", frameon=False)
-    figure.subplots_adjust(bottom=0.09 + 0.045 * -(-len(labels) // 4))
+    legend = figure.legend(loc="lower center", ncols=4, fontsize="x-small", frameon=False)
+    figure.subplots_adjust(bottom=0.09 + 0.045 * math.ceil(len(legend.get_texts()) / 4))
     return figure
