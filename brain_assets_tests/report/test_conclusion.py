@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.metrics import Estimate
 from brain_assets.report.conclusion import conclude
+from brain_assets.report.metrics import Estimate
 from brain_assets.report.report import Report
 from brain_assets_tests.report.toy_results import toy_report
 

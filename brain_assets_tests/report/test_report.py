@@ -9,7 +9,7 @@ import pytest
 from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import weekly_rank_correlation
-from brain_assets.portfolio import metrics
+from brain_assets.report import metrics
 from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.forecasts import measure_forecasts

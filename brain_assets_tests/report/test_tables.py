@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from brain_assets.portfolio import metrics
-from brain_assets.portfolio.metrics import Estimate
+from brain_assets.report import metrics
+from brain_assets.report.metrics import Estimate
 from brain_assets.report.tables import (
     forecaster_table,
     glossary,
