@@ -4,15 +4,12 @@ import math
 from typing import TYPE_CHECKING
 
 from brain_assets.graph.pictures import new_figure
-from brain_assets.report.figures import wealth
+from brain_assets.report.metrics import wealth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from brain_assets.report.report import Report
-
-WIDE_TICKS, NARROW_TICKS = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-"""Of a log scale, in each power of ten."""
 
 
 def report_pictures(report: "Report") -> "dict[str, Figure]":
@@ -33,8 +30,7 @@ def _equity(report: "Report") -> "Figure":
         width, style = (1.8, "-") if each["front"] else (1.0, "--")
         axes.plot(values[name], color=each["color"], label=each["label"], linewidth=width, linestyle=style)
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=WIDE_TICKS if high > 15 * low else NARROW_TICKS))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     return _with_legend(figure)
