@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -13,16 +14,20 @@ from rich.table import Column, Table
 
 from brain_assets.cli_results import print_results
 from brain_assets.errors import BrainAssetsError, StorageError
-from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, open_backfill
+from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
-from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.graph.options import read_options
+from brain_assets.graph.status import State, StatusReader, asset_names, needs_of
+from brain_assets.graph.tasks import BAD, Event, Pool, Task
+from brain_assets.graph.workers import open_pool
 from brain_assets.plugins import resolve
 from brain_assets.registry import label
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
+    JobsOption,
     MarketOption,
     YearsArgument,
     check_family,
@@ -31,6 +36,7 @@ from brain_assets.terminal import (
     print_error,
     progress_shown,
     read_config,
+    shown_live,
     warnings_shown,
     with_seeds,
 )
@@ -71,6 +77,7 @@ def backfill(
     ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
+    jobs: JobsOption = None,
     engine: EngineOption = None,
     seeds: Annotated[
         int | None,
@@ -78,20 +85,21 @@ def backfill(
     ] = None,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
-    """Run years, each as a Dagster run on your instance; what is done is skipped.
+    """Run years of assets, each as a Dagster run on your instance, as soon as what they are made from is there.
 
-    A failed year does not stop what does not depend on it. The exit code is 1 if anything failed.
+    What is done is skipped. A failed year does not stop what does not depend on it. The exit code is 1 if anything
+    failed. Ctrl-C stops at once; run it again to go on.
     """
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
         options = with_seeds(read_config(config), seeds, project.settings.families.policies)
-        job = open_backfill(project.settings, project.definitions, instance, names, options, force)
-        outcomes = _run(job, chosen)
+        job = Backfill(project.definitions, instance, names, options, force)
+        outcomes = _run(job, chosen, open_pool(project, instance, jobs))
         print_results(project.settings.data_dir, chosen, project.settings.families)
         _print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
-    if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
+    if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -104,6 +112,7 @@ def train(
     ] = False,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Train the main version again even if it is there.")] = False,
+    jobs: JobsOption = None,
 ) -> None:
     """Train forecasters on all data until the last finished session, and every yearly snapshot that is missing.
 
@@ -114,35 +123,32 @@ def train(
         check_family(family)
     with session(market) as (project, instance), warnings_shown():
         defs = project.definitions
-        inputs = sorted({name for family in families for name in main_version_inputs(defs, family)})
+        inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
         job = Backfill(defs, instance, [*inputs, *snapshots], read_config(config))
-        outcomes = _run(job, parse_years(None, project.years), quiet=True)
-        _print_summary(outcomes)
-        failed = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
-        for family in families:
-            lacking = {outcome.asset for outcome in failed} & set(main_version_inputs(defs, family))
-            if lacking:
-                print_error(f"{family}_model: not trained, since {', '.join(sorted(lacking))} failed")
-                continue
-            with progress_shown() as live:
-                live.update(f"{family} main version")
-                made = job.run_main_version(family, force)
-            console.print(_main_version_line(made), soft_wrap=True)
-            failed += [made] if made.result == "failed" else []
-    if failed:
+        last = [_main_version(family, job.options, force) for family in families]
+        outcomes = _run(job, parse_years(None, project.years), open_pool(project, instance, jobs), last)
+        _print_summary([outcome for outcome in outcomes if outcome.year])
+    if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
 
 
-def _main_version_line(made: Outcome) -> str:
+def _main_version(family: str, options: Mapping[str, Mapping[str, Any]], force: bool) -> Task:
+    """Give the training of a main version; without options of its own it takes those of the yearly snapshots."""
+    own = options.get(f"{family}_model") or options.get(f"{family}_snapshot", {})
+    return Task(f"{family}_model", 0, {**own, "force": force})
+
+
+def _main_version_line(made: Event) -> str:
     said = {
         "made": f"[green]trained[/] in {made.seconds:.1f} s",
         "reused": "[green]there already, not trained again[/]",
         "failed": "[red]failed[/]",
+        "blocked": "[yellow]not trained[/]",
     }
     head = f"{made.asset} {made.metadata.get('version', '')}".strip()
     detail = str(made.metadata.get("verdict", made.detail))
-    return f"{head} {said[made.result]}: {escape(detail)}{_hub_words(made.metadata)}"
+    return f"{head} {said[made.kind]}: {escape(detail)}{_hub_words(made.metadata)}"
 
 
 @app.command()
@@ -150,7 +156,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
     """Show years by asset: done, missing, damaged, or stale with the reason."""
     with session(market) as (project, instance), warnings_shown():
         defs, chosen = project.definitions, parse_years(years, project.years)
-        options = Backfill(defs, instance, run_config=read_config(config)).options
+        options = read_options(defs, read_config(config))
         reader = StatusReader(defs, instance, options)
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
@@ -199,25 +205,33 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _run(job: Any, years: list[int], quiet: bool = False) -> list[Outcome]:
-    """Run the years with a live status line, and print a line for every year and asset; quiet: not for what is done."""
-    outcomes = []
-    with progress_shown() as live:
-        for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
-            if not (quiet and outcome.result == "done"):
-                console.print(_line(outcome), soft_wrap=True)
-            outcomes.append(outcome)
+def _run(job: Backfill, years: list[int], pool: Pool, last: Sequence[Task] = ()) -> list[Event]:
+    """Run the years, with a live line of what is under way, and print a line for whatever ends.
+
+    With `last`, that of what was done before is left out.
+    """
+    outcomes: list[Event] = []
+    console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
+    try:
+        with progress_shown() as live, closing(job.run(years, pool, last)) as events:
+            for event in shown_live(events, live):
+                outcomes.append(event)
+                if not (last and event.kind == "done"):
+                    console.print(_line(event) if event.year else _main_version_line(event), soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print(f"stopped; {job.unfinished} unfinished; run again to go on")
+        raise typer.Exit(130) from None
     return outcomes
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: Event) -> str:
     colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
-    color = colors[outcome.result]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.result, outcome.result)}[/]"
+    color = colors[outcome.kind]
+    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     metadata = outcome.metadata
-    if outcome.result in ("failed", "blocked"):
+    if outcome.kind in ("failed", "blocked"):
         detail = f": {outcome.detail}"
     elif "validation/loss" in metadata:
         epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
@@ -251,16 +265,16 @@ def _hub_words(metadata: Mapping[str, Any]) -> str:
     return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 
-def _print_summary(outcomes: list[Outcome]) -> None:
-    counts = {name: sum(outcome.result == name for outcome in outcomes) for name in ("made", "reused", "done")}
-    bad = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
+def _print_summary(outcomes: list[Event]) -> None:
+    counts = {name: sum(outcome.kind == name for outcome in outcomes) for name in ("made", "reused", "done")}
+    bad = [outcome for outcome in outcomes if outcome.kind in ("failed", "blocked")]
     console.print(
         f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
         f"{len(bad)} not done"
     )
     years_by_cause: dict[str, dict[str, list[str]]] = {}
     for outcome in bad:
-        if outcome.result == "failed":  # what is blocked has its cause in its own line
+        if outcome.kind == "failed":  # what is blocked has its cause in its own line
             years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, []).append(str(outcome.year))
     for cause, failed in years_by_cause.items():
         places = "; ".join(f"{asset} {', '.join(years)}" for asset, years in failed.items())

@@ -10,11 +10,12 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
+from brain_assets.graph.options import read_options
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
+from brain_assets.graph.tasks import QUIET
 from brain_assets.market.base import FILED_BEFORE, Market
 from brain_assets.market.schema import RAW
 from brain_assets.proofs.corruption import CorruptedMarket, FetchedOnce
@@ -122,8 +123,7 @@ def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
 
 def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        return Backfill(defs, instance, run_config=run_config).options
+    return read_options(defs, run_config)
 
 
 def frozen(market: Market, span: Span) -> Market:
