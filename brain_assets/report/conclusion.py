@@ -1,15 +1,11 @@
 """What can be concluded from a report and what cannot, a sentence each, made from its figures alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from brain_assets.forecasting.walkforward import MOMENTUM
-
-if TYPE_CHECKING:
-    from brain_assets.report.metrics import Estimate
-    from brain_assets.report.report import Report
+from brain_assets.report.metrics import Estimate
+from brain_assets.report.report import Report
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"

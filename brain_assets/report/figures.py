@@ -12,11 +12,10 @@ import pandas as pd
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.report import colors
 from brain_assets.report.metrics import drawdowns, wealth
+from brain_assets.report.report import Report
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-    from brain_assets.report.report import Report
 
 Options = dict[str, Any]
 

@@ -72,7 +72,7 @@ def measure(
         The strategy that the others are compared with, on the same resampled weeks, so that differences are paired.
     cost_bps : float
     trial_ratios : ndarray
-        See `weekly_sharpe_ratios`.
+        Of `weekly_sharpe_ratios`.
 
     Returns
     -------

@@ -1,13 +1,10 @@
 """A report as one HTML file: tables, and charts by plotly, which it carries along; it opens without a network."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
 
 from brain_assets import registry
 from brain_assets.portfolio.rules import RULES
@@ -15,9 +12,7 @@ from brain_assets.report import metrics, tables
 from brain_assets.report.colors import BLACK
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.figures import report_figures
-
-if TYPE_CHECKING:
-    from brain_assets.report.report import Report
+from brain_assets.report.report import Report
 
 
 def report_page(report: Report) -> str:
@@ -46,8 +41,7 @@ def report_page(report: Report) -> str:
 def _plotly_library() -> str:
     from plotly.offline import get_plotlyjs
 
-    library: Any = get_plotlyjs()
-    return _packed(library)
+    return _packed(get_plotlyjs())
 
 
 def _packed(text: str) -> str:

@@ -5,20 +5,19 @@ from typing import TYPE_CHECKING
 
 from brain_assets.graph.pictures import new_figure
 from brain_assets.report.metrics import wealth
+from brain_assets.report.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from brain_assets.report.report import Report
 
-
-def report_pictures(report: "Report") -> "dict[str, Figure]":
+def report_pictures(report: Report) -> "dict[str, Figure]":
     """Draw what a dollar became, and the rank correlations of forecasts, if there are any."""
     ranks = {"rank_correlation": _rank_correlations(report)} if report.forecasts.by_year else {}
     return {"equity": _equity(report), **ranks}
 
 
-def _equity(report: "Report") -> "Figure":
+def _equity(report: Report) -> "Figure":
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, axes = new_figure("What one dollar became", "", "value of one dollar", 4.2)
@@ -36,7 +35,7 @@ def _equity(report: "Report") -> "Figure":
     return _with_legend(figure)
 
 
-def _rank_correlations(report: "Report") -> "Figure":
+def _rank_correlations(report: Report) -> "Figure":
     figure, axes = new_figure("How well forecasts rank the symbols, by year", "", "mean rank correlation", 4.2)
     axes.locator_params(axis="x", integer=True)
     for each in report.forecasts.skill.itertuples():

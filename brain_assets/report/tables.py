@@ -1,10 +1,7 @@
 """The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +9,8 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
 from brain_assets.report.conclusion import signed
-
-if TYPE_CHECKING:
-    from brain_assets.report.metrics import Estimate
-    from brain_assets.report.report import Report
+from brain_assets.report.metrics import Estimate
+from brain_assets.report.report import Report
 
 NOTHING = "–"
 """Where there is no figure."""
