@@ -38,7 +38,6 @@ from brain_assets.terminal import (
     read_config,
     shown_live,
     warnings_shown,
-    with_seeds,
 )
 
 app = typer.Typer(
@@ -93,7 +92,9 @@ def backfill(
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        options = with_seeds(read_config(config), seeds, project.settings.families.policies)
+        options = read_options(project.definitions, read_config(config))
+        for family in project.settings.families.policies.values() if seeds else ():
+            options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
         job = Backfill(project.definitions, instance, names, options, force)
         outcomes = _run(job, chosen, open_pool(project, instance, jobs))
         families = project.settings.families
@@ -126,8 +127,9 @@ def train(
         defs = project.definitions
         inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
-        job = Backfill(defs, instance, [*inputs, *snapshots], read_config(config))
-        last = [_main_version(family, job.options, force) for family in families]
+        options = read_options(defs, read_config(config))
+        job = Backfill(defs, instance, [*inputs, *snapshots], options)
+        last = [_main_version(family, options, force) for family in families]
         outcomes = _run(job, parse_years(None, project.years), open_pool(project, instance, jobs), last)
         _print_summary([outcome for outcome in outcomes if outcome.year])
     if any(outcome.kind in BAD for outcome in outcomes):
