@@ -12,6 +12,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
+from brain_assets.cli_results import print_results
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
@@ -21,8 +22,7 @@ from brain_assets.graph.status import State, StatusReader, asset_names, needs_of
 from brain_assets.graph.tasks import BAD, Event, Pool, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.plugins import resolve
-from brain_assets.registry import Families, label
-from brain_assets.results import YearResult, read_results
+from brain_assets.registry import label
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.terminal import (
     ConfigOption,
@@ -97,8 +97,7 @@ def backfill(
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
         job = Backfill(project.definitions, instance, names, options, force)
         outcomes = _run(job, chosen, open_pool(project, instance, jobs))
-        families = project.settings.families
-        _print_results(read_results(project.settings.data_dir, chosen, families), families)
+        print_results(project.settings.data_dir, chosen, project.settings.families)
         _print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
     if any(outcome.kind in BAD for outcome in outcomes):
@@ -268,49 +267,9 @@ def _hub_words(metadata: Mapping[str, Any]) -> str:
     return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 
-def _print_results(results: list[YearResult], families: Families) -> None:
-    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
-    forecasters = Table(
-        "year",
-        "snapshot",
-        "model",
-        "train\nloss",
-        "valid.\nloss",
-        "loss\nof zero",
-        "rank\ncorrelation",
-        "that of\nmomentum",
-        title="Forecasters, by year",
-        caption=(
-            "Losses: mean squared error over the targets' variance. Rank correlation: out of sample, forecasts of the "
-            "year by the snapshot of the year before (momentum itself in the bootstrap window)."
-        ),
-        **style,
-    )
-    policies = Table(
-        "year",
-        *(family.label for family in families.policies.values()),
-        "equal weight",
-        title="Portfolios, out of sample",
-        caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
-        **style,
-    )
-    for row in results:
-        for found in row.forecasters:
-            losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
-            ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
-            forecasters.add_row(str(row.year), found.snapshot or "-", label(found.family), *losses, *ranks)
-        policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
-    console.print(forecasters)
-    console.print(policies)
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
 def _print_summary(outcomes: list[Event]) -> None:
     counts = {name: sum(outcome.kind == name for outcome in outcomes) for name in ("made", "reused", "done")}
-    bad = [outcome for outcome in outcomes if outcome.kind in ("failed", "blocked")]
+    bad = [outcome for outcome in outcomes if outcome.kind in BAD]
     console.print(
         f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
         f"{len(bad)} not done"

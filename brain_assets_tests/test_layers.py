@@ -27,7 +27,7 @@ LAYERS = (
     "store",
     "forecasting",
     "portfolio main_versions.training",
-    "results proofs live simulator user_files",
+    "proofs live simulator user_files",
     "graph",
     "terminal definitions cli_*",
     "adopt allocate automation cluster main_versions report",

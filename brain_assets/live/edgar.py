@@ -22,6 +22,7 @@ import pandas as pd
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.company_facts import quarterly_ratios
+from brain_assets.live.filings import shorten
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
@@ -243,6 +244,6 @@ def _unlike(place: str, expected: str, got: object) -> str:
     """Say that an answer is not one of EDGAR's, showing how it begins."""
     shown = " ".join((got if isinstance(got, str) else repr(got)).split())
     return (
-        f"{place}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
-        "browser what this address answers, then run again."
+        f"{place}: expected {expected}, got {shorten(shown)!r}; check in a browser what this address answers, then run "
+        "again."
     )

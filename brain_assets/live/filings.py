@@ -150,11 +150,13 @@ def _amount(value: object) -> float:
 
 
 def _refusal(symbol: str, where: list[str], expected: str, got: object) -> MarketError:
-    shown = repr(got)
-    return MarketError(
-        f"company facts of {symbol}: expected {expected} at {'/'.join(where) or 'the top'}, got "
-        f"{shown[:100]}{'…' if len(shown) > 100 else ''}; use an unchanged answer of EDGAR's companyfacts API."
-    )
+    place = f"company facts of {symbol}: expected {expected} at {'/'.join(where) or 'the top'}"
+    return MarketError(f"{place}, got {shorten(repr(got))}; use an unchanged answer of EDGAR's companyfacts API.")
+
+
+def shorten(text: str) -> str:
+    """Show how a text begins."""
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def concepts_of(definitions: Iterable[Definition]) -> list[str]:

@@ -131,11 +131,7 @@ def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -
 def refuse_broken(rows: pd.DataFrame, rules: Iterable[Rule]) -> None:
     """Raise `TableError` for the first row that breaks the first of some rules, naming its file, line and column."""
     for rule in rules:
-        if (broken := rule.first_broken(rows)) is not None:
-            row, got = broken
-            raise TableError(
-                f"{_place(rows, row)}, column {rule.column}: expected {rule.expected}, got {got}; {rule.advice}."
-            )
+        rule.refuse_broken(rows, lambda row: f"{_place(row)}, ", lambda _: "")
 
 
 def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
@@ -144,16 +140,16 @@ def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
     if len(again) == 0:
         return
     second = rows.iloc[again[0]]
-    first = np.flatnonzero((rows[list(key)] == second[list(key)]).all(axis=1))[0]
+    first = rows[(rows[list(key)] == second[list(key)]).all(axis=1)].iloc[0]
     names = f"{', '.join(key[:-1])} and {key[-1]}"
     raise TableError(
-        f"{_place(rows, again[0])}, columns {names}: expected one row a {names}, got a second for "
-        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(rows, first)}); remove one of them."
+        f"{_place(second)}, columns {names}: expected one row a {names}, got a second for "
+        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(first)}); remove one of them."
     )
 
 
-def _place(rows: pd.DataFrame, row: int) -> str:
-    return f"{rows['source'].iloc[row]} {rows['position'].iloc[row]}"
+def _place(row: pd.Series) -> str:
+    return f"{row['source']} {row['position']}"
 
 
 def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from brain_assets.forecasting.walkforward import MOMENTUM
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.metrics import Estimate
+    from brain_assets.report.metrics import Estimate
     from brain_assets.report.report import Report
 
 SURVIVORS = (

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.rules import RULES
-from brain_assets.report import colors
+from brain_assets.report import colors, metrics
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

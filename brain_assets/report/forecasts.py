@@ -11,9 +11,9 @@ from brain_assets.arrays import DateArray
 from brain_assets.forecasting.metrics import MIN_SYMBOLS, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices, forecast_weeks
 from brain_assets.market.calendar import years_of_weeks
-from brain_assets.portfolio import metrics
-from brain_assets.portfolio.metrics import Estimate
+from brain_assets.report import metrics
 from brain_assets.report.colors import FORECASTERS, NO_MODEL, OLDER, SOURCES, YEAR_BEFORE, colors_of
+from brain_assets.report.metrics import Estimate
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 
 N_GROUPS = 10

@@ -19,12 +19,12 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
-from brain_assets.portfolio import metrics
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.report import metrics
 from brain_assets.report.colors import STRATEGIES, colors_of
 from brain_assets.report.forecasts import ForecastTables, measure_forecasts
 from brain_assets.store.names import cutoff_of_year
@@ -40,7 +40,7 @@ class Report:
     market: MarketNote
     strategies: pd.DataFrame
     """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight); figures of
-    `brain_assets.portfolio.metrics`, of which ``annual_return``, ``sharpe`` and ``excess``, the annual return less
+    `brain_assets.report.metrics`, of which ``annual_return``, ``sharpe`` and ``excess``, the annual return less
     equal weight's, have intervals; ``deflated_sharpe`` is NaN where no trial is recorded."""
     returns: pd.DataFrame
     """A row a week that all strategies traded, by its first session; a column a strategy."""

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.portfolio import metrics
+from brain_assets.report import metrics
 from brain_assets.report.conclusion import signed
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.metrics import Estimate
+    from brain_assets.report.metrics import Estimate
     from brain_assets.report.report import Report
 
 NOTHING = "–"

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from brain_assets.portfolio import metrics
-from brain_assets.portfolio.metrics import Estimate
+from brain_assets.report import metrics
+from brain_assets.report.metrics import Estimate
 from brain_assets.report.tables import (
     forecaster_table,
     glossary,
@@ -61,18 +60,6 @@ def test_policies_show_seeds_and_trials() -> None:
     assert cells(policy_table(toy_report()), "SAC")["training seeds"] == "1"
 
 
-@pytest.mark.parametrize(
-    ("n_trials", "words"),
-    [
-        (0, "How many configurations were tried is not recorded, so nothing is deflated."),
-        (1, "One configuration was tried, so both are the same."),
-        (7, "7 configurations were tried, as recorded."),
-    ],
-)
-def test_the_number_of_trials_is_said(n_trials: int, words: str) -> None:
-    assert trials_sentence(replace(toy_report(), n_trials=n_trials)).endswith(words)
-
-
 def test_too_few_seeds_are_said_and_what_to_do() -> None:
     report = toy_report()
     assert seeds_sentence(report) == (
@@ -95,6 +82,9 @@ def test_years_with_their_weeks() -> None:
 
 def test_forecasters_and_words() -> None:
     assert cells(forecaster_table(toy_report()), "momentum")["mean rank correlation"].startswith("−1.000")
+    assert trials_sentence(toy_report()).endswith("2 configurations were tried, as recorded.")
+    assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
+    assert trials_sentence(replace(toy_report(), n_trials=1)).endswith("was tried, so both are the same.")
     assert glossary(toy_report())["this market"] == toy_report().market.caveat
     assert "left out" not in glossary(toy_report())["weeks"]
     assert "208 weeks" in glossary(replace(toy_report(), weeks_left_out=208))["weeks"]

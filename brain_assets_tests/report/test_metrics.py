@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from brain_assets.portfolio import metrics
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash, equal_weight
-from brain_assets.portfolio.metrics import Estimate
 from brain_assets.portfolio.strategy import follow, run_strategy
 from brain_assets.portfolio.trials import Trial
+from brain_assets.report import metrics
+from brain_assets.report.metrics import Estimate
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 UP_AND_DOWN = np.array([0.10, -0.50, 0.20, 0.25])
