@@ -20,14 +20,13 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.assets.policies import SEEDS_TRAINED_TAG
 from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.options import takes_force
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.runs import close_dead_runs, end_runs_of
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
-from brain_assets.graph.tasks import BAD, Event, Lost, Message, Pool, Said, Task
+from brain_assets.graph.tasks import BAD, SEEDS_TRAINED_TAG, Event, Lost, Message, Pool, Said, Task
 from brain_assets.progress import warn
 
 Unit = tuple[str, int]
