@@ -42,7 +42,6 @@ CORE = Plugin(
     },
     commands={
         "sync": "brain_assets.cli_sync:sync",
-        "prove": "brain_assets.cli_prove:prove",
         "models": "brain_assets.cli_models:models",
         "promote": "brain_assets.cli_models:promote",
         "prune": "brain_assets.cli_prune:prune",

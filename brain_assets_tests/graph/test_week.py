@@ -19,9 +19,9 @@ from brain_assets.market.schema import RAW
 from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.store.tables import SO_FAR, MemoryTableStore, ParquetTableStore
-from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
@@ -144,7 +144,7 @@ def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, t
     before = {name: data for name, data in history.files().items() if name.startswith("2020-06-08")}
     other = World(MemoryTableStore(), tmp_path)
     (tmp_path / "models").symlink_to(history.root / "models")
-    changed = CorruptedMarket(MARKET, datetime.date(2020, 6, 5))
+    changed = RecordedMarket(MARKET, FIRST_DAY, END).perturbed(datetime.date(2020, 6, 5))
     for year in (2019, 2020):
         run_year(year, other.resources(changed), names=RAW)  # type: ignore[arg-type]
         other.tables.write("walkforward_forecasts", year, history.tables.read_year("walkforward_forecasts", year))
