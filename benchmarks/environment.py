@@ -39,7 +39,7 @@ def random_weeks(seed: int = 0) -> MarketWeeks:
         volatility=random.uniform(0.01, 0.03, shape),
         signals=random.normal(size=(*shape, len(SIGNALS))),
         available=random.random(shape) > 0.05,
-        gap=random.normal(0.0, 0.01, shape),
+        pre_open_return=random.normal(0.0, 0.01, shape),
         weekly_return=random.normal(0.0, 0.04, shape),
     )
 

@@ -12,8 +12,8 @@ from brain_assets.forecasting.lstm import Lstm, LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 
 N_SYMBOLS = 23
 REPEATS = 5

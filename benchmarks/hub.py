@@ -163,7 +163,7 @@ def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float,
     dates = set(DATES[:n_snapshots])
     with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
         storage = bind(local.folder.parent, hub)
-        ours = median_seconds(1, lambda: storage.push(storage.compare(dates)))
+        ours = median_seconds(1, lambda: list(storage.push(storage.compare(dates))))
         if len(hub.branches(f"user/{FAMILY}")) != 1 + n_snapshots:
             raise RuntimeError(f"expected {n_snapshots} snapshots to be pushed, got {hub.branches(f'user/{FAMILY}')}")
 

@@ -24,7 +24,7 @@ def measure() -> float:
 
 def make(folder: Path) -> None:
     """Write fifteen years of bars, as the asset raw_prices leaves them."""
-    from brain_assets.market.simulator import SimulatorMarket
+    from brain_assets.simulator.market import SimulatorMarket
     from brain_assets.store.tables import ParquetTableStore
 
     market = SimulatorMarket(tuple(f"S{i:03d}" for i in range(N_SYMBOLS)))
@@ -45,6 +45,7 @@ def run(folder: Path) -> float:
     import sklearn.preprocessing  # noqa: F401
     import torch
 
+    from brain_assets.device import repeatable
     from brain_assets.forecasting.features import (
         RETURNS,
         build_features,
@@ -55,12 +56,12 @@ def run(folder: Path) -> float:
         training_target,
     )
     from brain_assets.forecasting.lstm import Lstm, LstmConfig
-    from brain_assets.forecasting.network import Batches, repeatable
+    from brain_assets.forecasting.network import Batches
     from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import PRICE_TABLE
-    from brain_assets.market.simulator import SimulatorMarket
     from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.simulator.market import SimulatorMarket
     from brain_assets.store.tables import ParquetTableStore
 
     config = LstmConfig()

@@ -9,16 +9,15 @@ import torch
 from transformers import PatchTSTConfig, PatchTSTForRegression
 
 from brain_assets.forecasting.features import CHANNELS
-from brain_assets.forecasting.forecaster import ForecasterConfig
+from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 
 N_SYMBOLS = 23
 DAYS = datetime.date(2010, 1, 1), datetime.date(2020, 1, 1)

@@ -28,7 +28,7 @@ def made_up_weeks(n_weeks: int = N_WEEKS, n_assets: int = N_ASSETS, seed: int = 
         volatility=random.uniform(0.01, 0.03, shape),
         signals=random.normal(size=(*shape, len(SIGNALS))),
         available=random.random(shape) > 0.05,
-        gap=random.normal(0.0, 0.01, shape),
+        pre_open_return=random.normal(0.0, 0.01, shape),
         weekly_return=2.0 * forecast + random.normal(0.002, 0.04, shape),
     )
 

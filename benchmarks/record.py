@@ -73,7 +73,7 @@ def run(variables: Mapping[str, str], *arguments: str) -> None:
 
 def write_input(folder: Path) -> None:
     """Write the files of a market: one symbol lists in mid-year, one stops, one has a hole and one has no news."""
-    from brain_assets.market.simulator import SimulatorMarket
+    from brain_assets.simulator.market import SimulatorMarket
 
     market = SimulatorMarket(tuple("ABCDEFGH"), seed=7, signal=0.15)
     start, end = (pd.Timestamp(year, 1, 1).date() for year in (FILES_YEARS[0], FILES_YEARS[1] + 1))

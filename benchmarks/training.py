@@ -17,12 +17,12 @@ from brain_assets.forecasting.features import (
     split_weeks,
     training_target,
 )
+from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.lstm import Lstm, LstmConfig
-from brain_assets.forecasting.metadata import EpochLosses
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 
 CUTOFF = datetime.date(2019, 12, 31)
 PLAIN_BATCH = 32

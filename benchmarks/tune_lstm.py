@@ -1,7 +1,7 @@
 """Choose the LSTM's defaults on years before 2016: `python benchmarks/tune_lstm.py`, one line a configuration.
 
 The market `sample` is cut into seven blocks: five years to train and validate on, two years out of sample after them,
-the last ending in 2015. Beside it, the simulator's planted signal shows how much of what is there is found.
+the last ending in 2015. Beside it, the simulator's injected signal shows how much of what is there is found.
 """
 
 import datetime
@@ -17,8 +17,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 
 CUTOFF_YEARS = (1995, 1998, 2001, 2004, 2007, 2010, 2013)
 

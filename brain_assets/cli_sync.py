@@ -1,7 +1,6 @@
 """The commands `brain-assets sync`: snapshots between this machine and the Hub, without Dagster."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
-from brain_assets.store.copies import Comparison, Relation, Transfer
+from brain_assets.store.copies import Relation
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import console, read_years, warnings_shown
 
@@ -24,8 +23,9 @@ FamilyOption = Annotated[
 ]
 YearOption = Annotated[str | None, typer.Option("--year", help="A year or a range: 2021, 2019-2022. Default: all.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
-COLORS = {"failed": "red", "refused": "red", "kept": "yellow"}
-"""Of a result; any other is green."""
+COLORS = {"equal": "green", "different": "yellow", "failed": "red", "refused": "red", "kept": "yellow"}
+COLORS |= {"pushed": "green", "pulled": "green", "unchanged": "green"}
+"""Of a relation or a result; any other is cyan."""
 
 
 @sync.command()
@@ -33,7 +33,12 @@ def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
     with warnings_shown():
         rows = transfers.compare(_storages(family), _cutoffs(year))
-    console.print(_table(rows))
+    table = Table("family", "snapshot", "here", "Hub", "")
+    for row in rows:
+        relation, note = row.relation.value, " (push pending)" if row.pending else ""
+        here = "-" if row.relation is Relation.HUB_ONLY else "yes"
+        table.add_row(row.family, row.name, here, row.commit[:8] or "-", f"{_colored(relation)}{note}")
+    console.print(table)
     for row in rows:
         if row.pending:
             console.print(f"{row.family} {row.name}: hub: pending: {escape(row.pending)}")
@@ -67,31 +72,28 @@ def pull(
 
 def _run(plan: transfers.Plan, dry_run: bool) -> None:
     """Transfer what differs, and say what became of it."""
-    if dry_run:
-        console.print(_table(plan.chosen))
-        console.print(f"would {plan.verb} {len(plan.chosen)} of {len(plan.rows)} snapshots; nothing was done")
-        for versions, branch in plan.versions:
-            console.print(f"would {plan.verb} {versions.family} {branch}")
-        return
+    counts = Counter[str]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(plan.verb, total=len(plan.chosen) + len(plan.versions))
-
-        def show(transfer: Transfer) -> None:
+        task = progress.add_task(plan.verb, total=len(plan.chosen))
+        for transfer in plan.preview() if dry_run else plan.run():
             detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-            progress.console.print(
-                f"{transfer.family:<8} {transfer.name} [{COLORS.get(transfer.result, 'green')}]{transfer.result}[/]"
-                f"{detail}",
-                soft_wrap=True,
-            )
+            line = f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}"
+            progress.console.print(line, soft_wrap=True)
             progress.advance(task)
-
-        counts = Counter(transfer.result for transfer in plan.run(show))
+            counts[transfer.result] += 1
+    if dry_run:
+        console.print(f"would {plan.verb} {len(plan.chosen)} of {len(plan.rows)} snapshots; nothing was done")
+        return
     words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
     rest = len(plan.rows) - len(plan.chosen)
     console.print(f"{words or f'nothing to {plan.verb}'}; {rest} equal or only on the other side")
     if counts["failed"] or counts["refused"]:
         raise typer.Exit(1)
+
+
+def _colored(word: str) -> str:
+    return f"[{COLORS.get(word, 'cyan')}]{word}[/]"
 
 
 def _storages(family: str | None) -> transfers.Storages:
@@ -102,24 +104,3 @@ def _storages(family: str | None) -> transfers.Storages:
 
 def _cutoffs(year: str | None) -> transfers.Cutoffs:
     return transfers.cutoffs_of(() if year is None else read_years(year))
-
-
-def _table(rows: Sequence[Comparison]) -> Table:
-    colors = {
-        Relation.EQUAL: "green",
-        Relation.DIFFERENT: "yellow",
-        Relation.LOCAL_ONLY: "cyan",
-        Relation.HUB_ONLY: "cyan",
-    }
-    table = Table("family", "snapshot", "here", "Hub", "")
-    for row in rows:
-        here = "-" if row.relation is Relation.HUB_ONLY else "yes"
-        note = " (push pending)" if row.pending else ""
-        table.add_row(
-            row.family,
-            row.name,
-            here,
-            row.commit[:8] or "-",
-            f"[{colors[row.relation]}]{row.relation.value}[/]{note}",
-        )
-    return table

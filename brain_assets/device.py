@@ -7,9 +7,12 @@ Not covered: two GPUs of different kinds have the same fingerprint, as two kinds
 """
 
 import os
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
+
+import numpy as np
 
 from brain_assets.errors import ConfigError
 
@@ -17,6 +20,9 @@ Device = Literal["auto", "cpu", "cuda"]
 """What a run may ask for; auto: a GPU where there is one."""
 
 CPU, CUDA = "cpu", "cuda"
+
+N_THREADS = 1
+"""Bits repeat at a fixed number of threads only, and small models are fastest at one."""
 
 _WORKSPACE, _WORKSPACE_THAT_REPEATS = "CUBLAS_WORKSPACE_CONFIG", ":16:8"
 """cuBLAS repeats with a workspace of this form; of the two that torch admits it is the one that cuDNN's LSTM admits."""
@@ -39,28 +45,45 @@ def resolve_device(asked: Device) -> str:
 
 
 @contextmanager
-def repeatable_gpu(device: str) -> Iterator[None]:
-    """Let a GPU repeat itself: kernels that always add in the same order, float32 in full; nothing on the CPU.
+def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
+    """Let a training repeat to the bit: one thread, kernels that always add in the same order, all draws from a seed.
 
-    Two trainings on one GPU must be within 1e-6 of each other, in their forecasts' spread and in a policy's weights;
-    tests ask for it where there is a GPU. Settings and the GPUs' random numbers are as before
-    afterwards. torch raises `RuntimeError` where it has no such kernel.
+    Python, numpy and torch draw from it; all is as before afterwards. Two trainings on one GPU must be within 1e-6 of
+    each other, in their forecasts' spread and in a policy's weights; tests ask for it where there is a GPU.
     """
-    if device == CPU:
-        yield
-        return
+    import torch
+
+    python_state, n_threads = random.getstate(), torch.get_num_threads()
+    numpy_state = np.random.get_state()  # noqa: NPY002 - stable-baselines3 draws with the legacy generator
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.set_num_threads(N_THREADS)
+        torch.use_deterministic_algorithms(True)
+        with torch.random.fork_rng(devices=[]), nullcontext() if device == CPU else _repeatable_gpu():
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def _repeatable_gpu() -> Iterator[None]:
+    """Let a GPU repeat itself, with float32 in full; torch raises `RuntimeError` where it has no such kernel."""
     import torch
 
     cudnn = torch.backends.cudnn
     multiplying: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.rnn, cudnn.conv)  # type: ignore[attr-defined]
     precisions = [part.fp32_precision for part in multiplying]
     choice = cudnn.deterministic, cudnn.benchmark
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     workspace, states = os.environ.get(_WORKSPACE), torch.cuda.get_rng_state_all()
     try:
         os.environ[_WORKSPACE] = _WORKSPACE_THAT_REPEATS
-        torch.use_deterministic_algorithms(True)
         cudnn.deterministic, cudnn.benchmark = True, False
         for part in multiplying:
             part.fp32_precision = "ieee"  # TF32 off
@@ -69,7 +92,6 @@ def repeatable_gpu(device: str) -> Iterator[None]:
         for part, precision in zip(multiplying, precisions, strict=True):
             part.fp32_precision = precision
         cudnn.deterministic, cudnn.benchmark = choice
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.cuda.set_rng_state_all(states)
         if workspace is None:
             del os.environ[_WORKSPACE]

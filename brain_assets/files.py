@@ -1,14 +1,17 @@
 """Files and folders on this machine that are written whole or not at all.
 
 Everything goes to a hidden temporary sibling first, is flushed to disk, and renamed. A process that dies leaves what
-stood there, what it wrote, or a sibling that nothing reads and that the next write beside it removes.
+stood there, what it wrote, nothing, or a sibling that nothing reads and that the next write beside it removes.
 """
 
+import errno
+import itertools
 import os
 import re
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from brain_assets.errors import StorageError
@@ -18,26 +21,51 @@ _TEMPORARY = re.compile(r"\.(?:new|old)-(?P<process>\d+)-[0-9a-f]{8}-.+")
 
 def replace_local_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
-    temporary = temporary_sibling(path)
+    with _beside(path) as temporary:
+        _write(temporary, data)
+        temporary.replace(path)
+
+
+def replace_local_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write a folder of exactly these files; as `replace_local_file`, but for a moment nothing stands there."""
+    with _beside(path) as temporary:
+        new = temporary / "new"
+        new.mkdir(parents=True)
+        for name, data in contents.items():
+            _write(new / name, data)
+        _flush(new)
+        for attempt in itertools.count():  # others may write the same folder at the same time: the last one's stands
+            with suppress(FileNotFoundError):
+                path.rename(temporary / f"old-{attempt}")
+            try:
+                new.rename(path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a name beside a path for what shall replace it; what is left under it is removed."""
+    temporary = path.parent / f".new-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent)
-        write_flushed(temporary, data)
-        temporary.replace(path)
-        flush(path.parent)
+        _remove_leftovers(path.parent)
+        yield temporary
+        _flush(path.parent)
     except OSError as error:
         raise StorageError.unwritable(path, error.strerror or error) from error
     finally:
-        remove(temporary)
+        _remove(temporary)
 
 
-def write_flushed(path: Path, data: bytes) -> None:
-    """Write a file that survives a power cut once the name of it is flushed too."""
+def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    flush(path)
+    _flush(path)
 
 
-def flush(path: Path) -> None:
+def _flush(path: Path) -> None:
     """Make a file's content, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -46,21 +74,15 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def temporary_sibling(path: Path) -> Path:
-    """Give a name beside a file or a folder that `remove_leftovers` knows."""
-    return path.parent / f".new-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
-
-
-def remove_leftovers(parent: Path) -> None:
+def _remove_leftovers(parent: Path) -> None:
     """Remove the temporary siblings that dead processes left in a folder."""
     for entry in parent.iterdir():
         match = _TEMPORARY.fullmatch(entry.name)
         if match and not is_running(int(match["process"])):
-            remove(entry)
+            _remove(entry)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there and can be removed."""
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -8,10 +8,8 @@ here. Listings are not cached, as other machines write too.
 
 import errno
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -27,102 +25,14 @@ N_CONNECTIONS = 16
 
 Answer = TypeVar("Answer")
 
-_LASTING_ERRNO = {
-    getattr(errno, name, None)
-    for name in ("EINVAL", "EPERM", "ENOSYS", "ENAMETOOLONG", "EMSGSIZE", "EREMCHG", "ENOTEMPTY", "EROFS")
-} - {None}
-"""What s3fs gives for requests that are wrong, and will be at the next attempt."""
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-_PASSING_NAMES = {
-    *("ConnectionError", "HTTPClientError", "ResponseParserError"),  # botocore: no connection, no answer in time
-    *("IncompleteRead", "IncompleteReadError"),
-    *("ClientPayloadError", "ClientConnectionError"),  # aiohttp: the answer broke off
-    "TransportError",  # google.auth
-}
+_LASTING_ERRNO = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, getattr(errno, "EREMCHG", errno.EINVAL)}
+"""What s3fs gives for requests that are wrong, and will be at the next attempt."""
 _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"}
 """Packages whose errors are about the store, and not about this program."""
 
 
-def read_object(path: UPath) -> bytes:
-    """Read an object; raises `FileNotFoundError` if there is none, else `StorageError`."""
-    return bytes(_patiently(path, "read", lambda files: files.cat_file(path.path)))
-
-
-def read_objects(paths: Sequence[UPath]) -> list[bytes | None]:
-    """Read objects at the same time; None: there is none. Raises `StorageError`."""
-
-    def read(path: UPath) -> bytes | None:
-        try:
-            return read_object(path)
-        except FileNotFoundError:
-            return None
-
-    return _at_once(read, paths)
-
-
-def write_object(path: UPath, data: bytes) -> None:
-    """Write an object, in one step; raises `StorageError`."""
-    _patiently(path, "write", lambda files: files.pipe_file(path.path, data))
-
-
-def write_objects(contents: Mapping[UPath, bytes]) -> None:
-    """Write objects at the same time; raises `StorageError`, when some of them may be there."""
-    _at_once(lambda path: write_object(path, contents[path]), list(contents))
-
-
-def create_object(path: UPath, data: bytes) -> bool:
-    """Write an object unless there is one, in one step where the store can, as S3; tells whether it did.
-
-    After trouble it may say that there was one that it has written itself. Raises `StorageError`.
-    """
-
-    def create(files: Any) -> bool:
-        with suppress(FileExistsError):
-            files.pipe_file(path.path, data, mode="create")
-            return True
-        return False
-
-    return _patiently(path, "write", create)
-
-
-def object_exists(path: UPath) -> bool:
-    """Tell whether there is an object; raises `StorageError`."""
-    try:
-        return str(_patiently(path, "look for", lambda files: files.info(path.path))["type"]) == "file"
-    except FileNotFoundError:
-        return False
-
-
-def list_children(folder: UPath) -> list[str]:
-    """Name what lies directly in a folder, in order; nothing if there is none. Raises `StorageError`."""
-    return list(_children(folder))
-
-
-def list_folders(folder: UPath) -> list[str]:
-    """Name the folders that lie directly in a folder, in order; nothing if there is none. Raises `StorageError`."""
-    return [name for name, kind in _children(folder).items() if kind == "directory"]
-
-
-def _children(folder: UPath) -> dict[str, str]:
-    """Give name -> kind of what lies directly in a folder, in order."""
-    try:
-        found = _patiently(folder, "list", lambda files: files.ls(folder.path, detail=True))
-    except FileNotFoundError:
-        return {}
-    return dict(sorted((str(entry["name"]).rstrip("/").rpartition("/")[2], str(entry["type"])) for entry in found))
-
-
-def remove_objects(paths: Sequence[UPath]) -> None:
-    """Remove objects; raises `StorageError`."""
-
-    def remove(path: UPath) -> None:
-        with suppress(FileNotFoundError):
-            _patiently(path, "remove", lambda files: files.rm_file(path.path))
-
-    _at_once(remove, paths)
-
-
-def _at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Answer]:
+def at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Answer]:
     """Do the same with every path; at the same time where the package can (it is not safe with others)."""
     if len(paths) < 2 or not getattr(filesystem(paths[0].protocol, os.getpid()), "async_impl", False):
         return [work(path) for path in paths]
@@ -147,16 +57,23 @@ def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec'
     return files
 
 
-def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
-    """Do something, again after failures that may pass; others, and the last, become a sentence."""
-    started, n_attempts = time.monotonic(), 0
+def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
+    """Do something with a file system, again after failures that may pass; others, and the last, become a sentence.
+
+    Raises `StorageError`; `FileExistsError`; and `FileNotFoundError`, but not for the purpose ``write``.
+    """
+    n_mismatches = 0
 
     def attempt() -> Answer:
-        nonlocal n_attempts
-        n_attempts += 1
+        nonlocal n_mismatches
         try:
             return operation(filesystem(path.protocol, os.getpid()))
         except Exception as error:
+            if type(error).__name__ == "FlexibleChecksumError":  # botocore's: in transit, or half an object lies there
+                n_mismatches += 1
+                if n_mismatches > 1:
+                    warn(f"{path}: expected the bytes that were written, got others; taken as absent.")
+                    raise FileNotFoundError(str(path)) from error
             if _is_passing(error):
                 raise TransientError(_said(error)) from error
             raise
@@ -165,43 +82,27 @@ def _patiently(path: UPath, purpose: str, operation: Callable[[Any], Answer]) ->
         return retry(attempt, POLICY, f"{path}: {purpose} it")
     except TransientError as error:
         raise StorageError(
-            f"{path}: expected a store that answers, got {error} ({n_attempts} attempt{'s' if n_attempts > 1 else ''} "
-            f"to {purpose} it in {time.monotonic() - started:.0f} s); run again once it does: what is done stays."
+            f"{path}: expected a store that answers, got {error}; run again once it does: what is done stays."
         ) from error.__cause__
     except Exception as error:
-        if type(error).__name__ == "FlexibleChecksumError":  # botocore's: half an object counts as none
-            warn(f"{path}: expected the bytes that were written, got others; taken as absent.")
-            raise FileNotFoundError(str(path)) from error
-        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
+        is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket"
+        if is_absent or isinstance(error, FileExistsError) or not _is_of_store(error):
             raise
-        if isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket":
-            raise
-        raise _explained(path, purpose, error) from error
+        raise StorageError(
+            f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or the credentials that "
+            "the store's package finds (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and their rights."
+        ) from error
+
+
+def _is_of_store(error: BaseException) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
 
 
 def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, _LASTING):
-        return False
-    if isinstance(error, OSError):
-        return error.errno not in _LASTING_ERRNO
-    code = getattr(error, "code", None)
-    is_busy = isinstance(code, int) and (code == 429 or 500 <= code < 600)
-    return is_busy or any(base.__name__ in _PASSING_NAMES for base in type(error).__mro__)
-
-
-def _explained(path: UPath, purpose: str, error: Exception) -> StorageError:
-    """Say what will not pass by itself."""
-    if isinstance(error, FileNotFoundError):
-        return StorageError(f"{path}: expected a bucket that exists, got none; make it, or correct BRAIN_DATA_DIR.")
-    if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
-        return StorageError(
-            f"{path}: expected to be allowed to {purpose} it, got: {_said(error)}; correct the credentials that the "
-            "store's package finds (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or the rights that they give."
-        )
-    return StorageError(
-        f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or what the environment says "
-        "of the store."
-    )
+    code = getattr(error, "code", None)  # an HTTP status, of Google's package
+    is_lasting = isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_ERRNO
+    is_refused = isinstance(code, int) and 400 <= code < 500 and code not in (408, 429)
+    return _is_of_store(error) and not (is_lasting or is_refused or "Credential" in type(error).__name__)
 
 
 def _code(error: BaseException) -> str:

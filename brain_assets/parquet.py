@@ -10,7 +10,7 @@ from io import BytesIO
 
 import pandas as pd
 
-from brain_assets.errors import DamagedTableError, TableError
+from brain_assets.errors import DamagedTableError
 from brain_assets.paths import DataPath, read_bytes
 
 CHECKSUM = "brain_assets.sha256"
@@ -42,17 +42,8 @@ def decode_table(data: bytes, path: object) -> pd.DataFrame:
 
 
 def read_table(path: DataPath) -> pd.DataFrame:
-    """Read a table's file; raises `FileNotFoundError` if there is none, `DamagedTableError` if it is not as written.
-
-    If it cannot be read, it is a `TableError` on this machine, and a `StorageError` elsewhere.
-    """
-    try:
-        data = read_bytes(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
-    return decode_table(data, path)
+    """Read a table's file; raises `FileNotFoundError` if there is none, `DamagedTableError` if it is not as written."""
+    return decode_table(read_bytes(path), path)
 
 
 def _place(data: bytes, mark: bytes) -> tuple[int, int]:

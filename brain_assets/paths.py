@@ -1,20 +1,22 @@
 """Places of the data folder: a folder on this machine, or a URL of anything that fsspec knows, such as ``s3://``.
 
-What is asked of a file looks the same for both: what differs is here, in `brain_assets.objects`, and, for the folders
-of snapshots, in the two stores of `brain_assets.store.places`.
+What is asked of a file or a folder looks the same for both: what differs is here, in `brain_assets.files` and in
+`brain_assets.objects`.
 """
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeIs
 from upath import UPath
 
-from brain_assets.files import replace_local_file
-from brain_assets.objects import create_object, list_children, object_exists, read_object, read_objects, write_object
+from brain_assets.errors import StorageError
+from brain_assets.files import replace_local_file, replace_local_folder
+from brain_assets.objects import ask_store, at_once
 
 DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
@@ -55,17 +57,16 @@ def parse_place(text: str) -> DataPath:
 
 def _require_package(scheme: str) -> None:
     from fsspec import get_filesystem_class
-    from fsspec.registry import known_implementations
 
     try:
         get_filesystem_class(scheme)
     except ImportError as error:
-        is_s3 = scheme in ("s3", "s3a")
-        hint = "pip install brain-assets[cluster]" if is_s3 else " ".join(str(error).split()).rstrip(".")
+        hint = (
+            "pip install brain-assets[cluster]" if scheme.startswith("s3") else " ".join(str(error).split()).rstrip(".")
+        )
         raise ValueError(f"expected a URL whose package is installed, got {scheme}://; {hint}") from error
     except ValueError as error:
-        known = ", ".join(sorted({"file", *known_implementations} & {"abfs", "az", "file", "gs", "memory", "s3"}))
-        raise ValueError(f"expected a path, or a URL of a scheme such as {known}, got {scheme}://") from error
+        raise ValueError(f"expected a path, or a URL of a scheme such as s3, gs, az, file, got {scheme}://") from error
 
 
 def is_remote(path: DataPath) -> TypeIs[UPath]:
@@ -74,45 +75,91 @@ def is_remote(path: DataPath) -> TypeIs[UPath]:
 
 
 def read_bytes(path: DataPath) -> bytes:
-    """Read a file; raises `FileNotFoundError` if there is none, else `OSError` (this machine) or `StorageError`."""
-    return read_object(path) if is_remote(path) else path.read_bytes()
+    """Read a file; raises `FileNotFoundError` if there is none, `StorageError` if it cannot be read."""
+    if is_remote(path):
+        return bytes(ask_store(path, "read", lambda files: files.cat_file(path.path)))
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{path}: expected a file that can be read, got: {error.strerror}; correct BRAIN_DATA_DIR, or remove it."
+        ) from error
 
 
 def read_all(paths: Sequence[DataPath]) -> Iterator[bytes | None]:
     """Read files, those that are elsewhere at the same time; None: it is not there. Raises as `read_bytes`."""
-    if any(is_remote(path) for path in paths):
-        yield from read_objects([path for path in paths if is_remote(path)])
-    else:
-        yield from (path.read_bytes() if path.exists() else None for path in paths if isinstance(path, Path))
+
+    def read(path: DataPath) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return read_bytes(path) if is_remote(path) or path.is_file() else None
+        return None
+
+    remote = [path for path in paths if is_remote(path)]
+    yield from at_once(read, remote) if remote else map(read, paths)
 
 
 def is_file(path: DataPath) -> bool:
     """Tell whether a file is there."""
-    return object_exists(path) if is_remote(path) else path.is_file()
+    if not is_remote(path):
+        return path.is_file()
+    with suppress(FileNotFoundError):
+        return bool(ask_store(path, "look for", lambda files: files.info(path.path))["type"] == "file")
+    return False
 
 
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
-    if is_remote(folder):
-        return list_children(folder)
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    return sorted(_children(folder))
+
+
+def list_folders(folder: DataPath) -> list[str]:
+    """Name the folders that lie in a folder, in order; nothing if it is not there."""
+    return sorted(name for name, is_folder in _children(folder).items() if is_folder)
+
+
+def _children(folder: DataPath) -> dict[str, bool]:
+    if not is_remote(folder):
+        return {entry.name: entry.is_dir() for entry in folder.iterdir()} if folder.is_dir() else {}
+    with suppress(FileNotFoundError):
+        found = ask_store(folder, "list", lambda files: files.ls(folder.path, detail=True))
+        return {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] == "directory" for entry in found}
+    return {}
 
 
 def replace_file(path: DataPath, data: bytes | str) -> None:
     """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        write_object(path, content)
+        ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
     else:
         replace_local_file(path, content)
 
 
 def create_file(path: DataPath, text: str) -> None:
-    """Write a file, as `replace_file` does, unless there is one."""
+    """Write a file, as `replace_file` does, unless there is one; in one step where a store can, as S3."""
     if is_remote(path):
-        create_object(path, text.encode())
+        with suppress(FileExistsError):
+            ask_store(path, "write", lambda files: files.pipe_file(path.path, text.encode(), mode="create"))
     elif not path.exists():
         replace_local_file(path, text.encode())
+
+
+def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
+    """Write a folder of these files, of which the last tells whether all are there; raises `StorageError`.
+
+    Elsewhere there is no rename: the last file is removed first and written last, so that who reads meanwhile, or after
+    a writer that died, finds none, or files that do not belong together, and is told.
+    """
+    if not is_remote(folder):
+        replace_local_folder(folder, contents)
+        return
+    *others, last = (folder / name for name in contents)
+    with suppress(FileNotFoundError):
+        ask_store(last, "remove", lambda files: files.rm_file(last.path))
+    at_once(lambda path: replace_file(path, contents[path.name]), others)
+    replace_file(last, contents[last.name])
 
 
 def copy_here(path: DataPath) -> Path:
@@ -120,7 +167,7 @@ def copy_here(path: DataPath) -> Path:
     if not is_remote(path):
         return path
     copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
-    copy.write_bytes(read_object(path))
+    copy.write_bytes(read_bytes(path))
     return copy
 
 

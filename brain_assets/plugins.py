@@ -34,19 +34,10 @@ class Plugin:
 
 
 CORE = Plugin(
-    markets={
-        "live": "brain_assets.market.registry:live",
-        "sample": "brain_assets.market.registry:sample",
-        "files": "brain_assets.market.registry:files",
-        "simulator": "brain_assets.market.registry:simulator",
-    },
+    markets={"sample": "brain_assets.market.sample:open_market"},
     commands={
         "sync": "brain_assets.cli_sync:sync",
-        "models": "brain_assets.cli_models:models",
-        "promote": "brain_assets.cli_models:promote",
         "prune": "brain_assets.cli_prune:prune",
-        "report": "brain_assets.cli_report:report",
-        "allocate": "brain_assets.cli_allocate:allocate",
     },
     engines={"ray": "brain_assets.graph.cluster:cluster_executor"},
 )

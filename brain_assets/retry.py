@@ -18,15 +18,9 @@ T = TypeVar("T")
 class RetryPolicy:
     """How long to go on with something that fails for reasons that may pass.
 
-    Attributes
-    ----------
-    attempts : int or None
-        The first included; None: as many as `total_seconds` allow.
-    first_wait, longest_wait : float
-        Seconds; upper bounds of the random wait before the second attempt, which doubles before each further one, and
-        of any. A server that asks for more than the longest (``Retry-After``) is left alone at once.
-    total_seconds : float
-        From the start of the first attempt; none is begun after that.
+    The number of attempts counts the first; None: as many as begin in `total_seconds`. The waits, in seconds, are upper
+    bounds of the random one before the second attempt, which doubles before each further one, and of any. A server that
+    asks for more than the longest (``Retry-After``) is left alone at once.
     """
 
     attempts: int | None = 5
@@ -41,12 +35,7 @@ NO_RETRY = RetryPolicy(attempts=1)
 class TransientError(Exception):
     """Something that may be over at the next attempt.
 
-    Parameters
-    ----------
-    reason : str
-        In words for the user; must not hold a secret.
-    wait : float, optional
-        Seconds that the server asks to wait at the least (``Retry-After``).
+    The reason is shown to the user; `wait` is how many seconds the server asks to wait at the least (``Retry-After``).
     """
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -57,17 +46,10 @@ class TransientError(Exception):
 def retry(
     operation: Callable[[], T], policy: RetryPolicy, action: str, sleep: Callable[[float], None] | None = None
 ) -> T:
-    """Do something again as long as it raises `TransientError` and the policy allows; says so before each wait.
+    """Do something again, from its start, while it raises `TransientError` and the policy allows; tells of each wait.
 
-    Parameters
-    ----------
-    operation : callable
-        May be called again from its start. Any other exception is raised at once, and so is the last one.
-    policy : RetryPolicy
-    action : str
-        In words for the report of progress: "user/lstm: push snapshot-2020-12-31".
-    sleep : callable, optional
-        Waits for so many seconds; default: `time.sleep`.
+    Any other exception is raised at once, and so is the last one. The action is words for the report of progress, such
+    as "user/lstm: push snapshot-2020-12-31"; `sleep` waits for so many seconds, and is `time.sleep` if left out.
     """
     draw = tenacity.wait_random_exponential(policy.first_wait, policy.longest_wait)
 

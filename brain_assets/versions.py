@@ -8,10 +8,10 @@ CODE_VERSIONS = {
     "raw_news_sentiment": "1",
     "raw_fundamentals": "1",
     "walkforward_forecasts": "2",
-    "backtest": "6",
+    "backtest": "7",
     "report": "1",
-    "raw_so_far": "1",
-    "target_weights": "2",
+    "raw_year_to_date": "1",
+    "target_weights": "3",
 }
 
 MAIN_VERSIONS = "3"

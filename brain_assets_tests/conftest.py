@@ -26,7 +26,7 @@ from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
 FAMILIES = ("lstm", "patchtst", "ppo", "sac")

@@ -24,7 +24,7 @@ PLUGIN = Plugin(
 """
 GRAPH = """
 import dagster as dg
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 
 def definitions(project):
     @dg.asset(deps=["backtest"], description=f"of {project.market.name} since {project.years.first}")

@@ -1,11 +1,14 @@
 """Devices: how one is chosen, and what a GPU is told; here most of it without a GPU."""
+# ruff: noqa: NPY002 - stable-baselines3 draws with the legacy generator
 
 import os
+import random
 
+import numpy as np
 import pytest
 import torch
 
-from brain_assets.device import Device, repeatable_gpu, resolve_device
+from brain_assets.device import Device, repeatable, resolve_device
 from brain_assets.errors import ConfigError
 
 
@@ -55,15 +58,32 @@ def test_a_gpu_repeats_in_full_float32_and_the_settings_of_the_caller_come_back(
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     before = settings()
     assert before[0] == workspace
-    with repeatable_gpu("cuda"):
+    with repeatable(7, "cuda"):
         assert settings() == IN_FORCE
     assert settings() == before
-    with pytest.raises(KeyboardInterrupt), repeatable_gpu("cuda"):
+    with pytest.raises(KeyboardInterrupt), repeatable(7, "cuda"):
         raise KeyboardInterrupt
     assert settings() == before
 
 
-def test_nothing_is_set_for_the_cpu() -> None:
-    before = settings()
-    with repeatable_gpu("cpu"):
-        assert settings() == before
+def test_the_cpu_repeats_and_the_process_is_as_it_was_before() -> None:
+    def state() -> tuple[object, ...]:
+        return *settings(), torch.get_num_threads(), torch.rand(1).item(), np.random.rand(), random.random()
+
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    before = state()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    drawn = []
+    for _ in range(2):
+        with repeatable(7):
+            assert torch.get_num_threads() == 1
+            assert torch.are_deterministic_algorithms_enabled()
+            drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))
+    assert drawn[0] == drawn[1]
+    with pytest.raises(KeyboardInterrupt), repeatable(7):
+        raise KeyboardInterrupt
+    assert state() == before

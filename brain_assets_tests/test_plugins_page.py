@@ -1,5 +1,6 @@
 """`docs/your-own-model.md` as a reader follows it: its files saved, its commands run in the order of the page."""
 
+import importlib
 import os
 import re
 import shlex
@@ -8,9 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from brain_assets.graph.build import open_project
 from brain_assets.registry import families_of
+from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import REPOSITORY, parses
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 from brain_assets_tests.test_registry import forget_modules
@@ -41,7 +45,7 @@ def pytest_passes(folder: Path) -> bool:
 
 
 def test_its_files_register_and_its_commands_exist(folder: Path) -> None:
-    assert list(FILES) == ["my_ridge.py", "my_momentum.py", "test_mine.py"]
+    assert list(FILES) == [*("my_ridge.py", "my_momentum.py", "my_extras.py", "my_extras_assets.py", "test_mine.py")]
     families = families_of(["my_ridge", "my_momentum"])
     assert families.forecasters["my_ridge"].layout(families.forecasters["my_ridge"].Config(window=20))["coef"] == (100,)
     assert families.policies["my_momentum"].forecaster == "my_ridge"
@@ -50,6 +54,14 @@ def test_its_files_register_and_its_commands_exist(folder: Path) -> None:
     assert all(parses(line) for line in lines)
     for link in re.findall(r"\]\((\.\./[^)#]+)", PAGE):
         assert (REPOSITORY / "docs" / link).exists()
+
+
+def test_its_table_is_made_of_a_years_backtest(folder: Path) -> None:
+    [asset] = importlib.import_module("my_extras_assets").definitions(open_project(read_settings())).assets
+    assert "mean_returns" in str(open_project(read_settings(plugins="my_extras")).definitions.resolve_all_asset_keys())
+    backtest = pd.DataFrame({"strategy": ["ppo", "sac", "ppo"], "net_return": [0.01, 0.5, 0.03]})
+    found = asset(backtest)
+    assert found.to_dict("list") == {"strategy": ["ppo", "sac"], "net_return": [0.02, 0.5]}
 
 
 def test_its_test_passes(folder: Path) -> None:

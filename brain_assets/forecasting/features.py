@@ -2,8 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,18 +19,11 @@ CHANNELS = (*RETURNS, *SIGNALS)
 
 
 def build_features(panel: PricePanel, channels: Sequence[str], family: str) -> Float32Array:
-    """Give what a family sees, some of `CHANNELS`: log returns of bars, and signals.
+    """Give what a family sees: log returns of bars, and signals; float32, (n_assets, n_sessions, n_channels).
 
-    Returns
-    -------
-    ndarray of float32, shape (n_assets, n_sessions, n_channels)
-        Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. A return is NaN
-        where the bar of t or t - 1 is not known; a signal is NaN where it is not known.
-
-    Raises
-    ------
-    TableError
-        If the family sees signals, and the panel came without; names the family.
+    Entry t is known at the close of session t. Volume enters as log(1 + volume), since it may be 0. A return is NaN
+    where the bar of t or t - 1 is not known, a signal where it is not. Raises `TableError`, which names the family, if
+    it sees signals, and the panel came without.
     """
     features = np.full((*panel.values.shape[:2], len(channels)), np.nan, dtype=np.float32)
     # whoever is not listed yet has no news score of 0 either: else a scaler would count symbols that are to come
@@ -120,31 +112,11 @@ def training_target(realized: FloatArray, kind: Target) -> FloatArray:
     return np.where(known, uniform * np.sqrt(12), np.nan)
 
 
-@dataclass(frozen=True)
-class TrainingSplit:
-    """Rows of weeks to train on, to validate on and, of a main version, to score it on, split by date."""
+class TrainingSplit(NamedTuple):
+    """Rows of weeks to train on and to validate on, split by date."""
 
     train: IntArray
     validation: IntArray
-    held_out: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-
-HELD_OUT_WEEKS, VALIDATION_WEEKS = 26, 52
-"""Of a main version: the last weeks, which score it, and those before them, which stop its training."""
-
-
-def split_main(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
-    """Keep the last half year for scoring and the year before it for validation; see `split_weeks`.
-
-    What scores a version must lie after whatever it learned from. As every later version keeps its own last half year
-    apart, an older one has not learned from that either, so the two can be compared on it.
-    """
-    inside = np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))
-    held_out = inside[max(len(inside) - HELD_OUT_WEEKS, 0) :]
-    rest = inside[: len(inside) - len(held_out)]
-    validation = rest[max(len(rest) - VALIDATION_WEEKS, 0) :]
-    train = rest[: len(rest) - len(validation)]
-    return TrainingSplit(train, validation, held_out)
 
 
 def split_weeks(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:

@@ -6,6 +6,7 @@ turns that into weekly returns.
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import pydantic
 
 from brain_assets.arrays import FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
+from brain_assets.device import N_THREADS
 from brain_assets.errors import ForecastError
 from brain_assets.forecasting.features import (
     CHANNELS,
@@ -22,19 +24,45 @@ from brain_assets.forecasting.features import (
     scale_features,
     sees_signals,
 )
-from brain_assets.forecasting.metadata import EpochLosses, check_forecaster_metadata
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
+from brain_assets.store.checks import (
+    COUNT,
+    DATE,
+    NAMES,
+    NUMBER,
+    NUMBER_OR_NULL,
+    RETURN_SCALE,
+    TEXT,
+    check_dates,
+    check_metadata,
+)
+from brain_assets.store.manifest import MANIFEST, refused
+from brain_assets.store.names import parse_version_name
 from brain_assets.store.scaler import check_scaler
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
 
-N_THREADS = 1
-"""Results repeat bit for bit at a fixed number of threads only, and small models are fastest at one."""
+
+@dataclass(frozen=True)
+class EpochLosses:
+    """Mean squared errors after one epoch, in units of the training targets' variance."""
+
+    epoch: int
+    """From 1."""
+    train: float
+    """Mean over the epoch's batches, as the model was while it learned from them."""
+    validation: float
+    """Over all validation windows."""
+
+    def words(self, max_epochs: int | None = None) -> str:
+        """Say where the training stands."""
+        at_most = f" of at most {max_epochs}" if max_epochs else ""
+        return f"epoch {self.epoch}{at_most}, training loss {self.train:.4f}, validation loss {self.validation:.4f}"
 
 
 class ForecasterConfig(ModelConfig):
@@ -48,6 +76,33 @@ class ForecasterConfig(ModelConfig):
         5.0, gt=0, description="Scaled features are cut off at plus and minus this many standard deviations."
     )
     seed: int = pydantic.Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers.")
+
+
+LEARNED = ("last_training_target", "last_validation_target")
+DATA = {
+    **dict.fromkeys(("first_session", "last_session", "last_training_target"), DATE),
+    **dict.fromkeys(("first_validation_week", "last_validation_target"), DATE),
+    **dict.fromkeys(("n_training_windows", "n_validation_windows"), COUNT),
+    "symbols": NAMES,
+}
+TRAINING = {
+    **dict.fromkeys(("train_loss", "validation_loss", "zero_train_loss", "zero_validation_loss"), NUMBER),
+    **dict.fromkeys(("validation_rank_correlation", "validation_momentum_rank_correlation"), NUMBER_OR_NULL),
+    "best_epoch": COUNT,
+    "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
+}
+OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "neutral_channels": [TEXT]}
+"""Besides what every family's says. Of a family without epochs, the curve is empty and the best epoch 0."""
+
+SCORES = {
+    **dict.fromkeys(("first_week", "last_week"), DATE),
+    **dict.fromkeys(("loss", "zero_loss"), NUMBER),
+    "n_weeks": COUNT,
+    "previous_loss": NUMBER_OR_NULL,
+    "verdict": TEXT,
+}
+VERSION = {"version": TEXT, "scores": SCORES}
+"""What a main version's says besides."""
 
 
 Progress = Callable[[EpochLosses], None]
@@ -70,24 +125,12 @@ class Forecaster(Family):
     def fit(
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
     ) -> Mapping[str, np.ndarray]:
-        """Learn to predict the targets of windows.
+        """Learn to predict the targets of windows, and give the float32 arrays that `layout` names.
 
-        Parameters
-        ----------
-        train, validation : Windows
-            Each with its `target`, in units of the training targets' standard deviation. Those of later weeks are to
-            stop the training or to choose by, not to learn from.
-        config : ForecasterConfig
-            Of the family's `Config`. The same windows, config and device must give the same bytes.
-        progress : callable
-            To be called after each epoch, if there are epochs.
-        device : str
-            ``cpu`` or ``cuda``.
-
-        Returns
-        -------
-        mapping of str to ndarray of float32
-            As `layout` says.
+        Targets are in units of the training targets' standard deviation. The validation windows, of later weeks, are to
+        stop the training or to choose by, not to learn from. `config` is of the family's `Config`; `progress` is to be
+        called after each epoch, if there are epochs; `device` is ``cpu`` or ``cuda``. The same windows, config and
+        device must give the same bytes.
         """
 
     @abstractmethod
@@ -105,7 +148,13 @@ class Forecaster(Family):
 
     def check(self, snapshot: "ModelSnapshot") -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
-        check_forecaster_metadata(snapshot.metadata, snapshot.cutoff_date)
+        metadata, cutoff_date = snapshot.metadata, snapshot.cutoff_date
+        check_metadata(metadata, OWN)
+        if "version" in metadata:
+            check_metadata(metadata, VERSION)
+            if parse_version_name(metadata["version"]) != cutoff_date:
+                raise refused(MANIFEST, f"the name of a version of {cutoff_date}", metadata["version"])
+        check_dates(metadata["data"], ("last_session", *LEARNED), cutoff_date)
         check_scaler(snapshot.arrays, len(self.channels))
 
     @classmethod

@@ -7,18 +7,16 @@ holds every window; a batch is gathered from it, time first, and nothing of size
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pydantic
 
 from brain_assets.arrays import Float32Array
-from brain_assets.device import CPU, repeatable_gpu
+from brain_assets.device import CPU, repeatable
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.forecaster import N_THREADS, Forecaster, ForecasterConfig, Progress
-from brain_assets.forecasting.metadata import EpochLosses
+from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.windows import Windows
 
 if TYPE_CHECKING:
@@ -63,10 +61,7 @@ class NetworkForecaster(Forecaster):
     def fit(
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
-        """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights.
-
-        Raises `TrainingError` if the loss is no longer finite; see `Forecaster.fit`.
-        """
+        """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights."""
         with repeatable(config.seed, device):
             layers = self.layers(config).to(device)  # its first weights are the CPU's
             weights = self._train(layers, Batches(train, device), Batches(validation, device), config, progress)
@@ -163,18 +158,3 @@ class Batches:
         """Copy the windows `which` (B,) into a batch (T, B, F)."""
         rows = self._first_row[which.to(self._rows.device)] + self._steps  # (T, B)
         return self._rows.index_select(0, rows.flatten()).view(*rows.shape, -1)
-
-
-@contextmanager
-def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
-    """Run torch at one thread from a seed, a GPU so that it repeats, and put the process back as it was."""
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(N_THREADS)
-    try:
-        with torch.random.fork_rng(devices=[]), repeatable_gpu(device):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(n_threads)

@@ -1,13 +1,15 @@
 """From a panel to a trained snapshot: one road for every forecaster family."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.device import CPU
+from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.card import forecaster_card
@@ -16,22 +18,34 @@ from brain_assets.forecasting.features import (
     build_features,
     fit_scaler,
     known_returns,
+    require_signals,
     scale_features,
+    sees_signals,
     training_target,
     uninformative_features,
 )
 from brain_assets.forecasting.features import split_weeks as split_weeks
-from brain_assets.forecasting.fingerprint import forecaster_fingerprint
-from brain_assets.forecasting.forecaster import Forecaster, ForecasterConfig
-from brain_assets.forecasting.metadata import EpochLosses, data_metadata, training_metadata, validation_metadata
+from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig
+from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
+
+
+def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterConfig, device: str = CPU) -> Fingerprint:
+    """Tell what a forecaster's bytes follow from, without training it; `panel` ends at its cut-off."""
+    model: Forecaster = registry.get(family)
+    arrays = [panel.sessions, panel.values]
+    if sees_signals(model.channels):
+        arrays.append(require_signals(panel, family))
+    data = hash_arrays(panel.symbols, *arrays)
+    return Fingerprint(family, model.code_version, hash_json(config.model_dump()), data, device=device)
 
 
 def train_snapshot(
@@ -44,32 +58,11 @@ def train_snapshot(
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a forecaster on a panel up to the cut-off.
+    """Train a forecaster on a panel up to the cut-off; what is later is cut off first.
 
-    Parameters
-    ----------
-    family : str
-        Name of a registered forecaster.
-    panel : PricePanel
-        Any bars; those after the cut-off are cut off first.
-    cutoff_date : datetime.date
-    config : ForecasterConfig
-    market : MarketNote
-        Where the bars are from; goes into the metadata and onto the model card.
-    on_epoch, split_by : callable, optional
-        Called after every epoch, if there are any; tells which weeks to train and to validate on (the last year).
-    device : str, optional
-        From `brain_assets.device.resolve_device`.
-
-    Raises
-    ------
-    TableError
-        If the family sees news and fundamentals, and the panel came without.
-    TrainingError
-        If there are no windows to train or to validate on, the training diverges, or it gives something else than the
-        arrays of the family.
-    ForecastError
-        If the family predicts something else than a finite number a window.
+    `split_by` tells which weeks to train and to validate on. Raises `TableError` if the family sees news and
+    fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
+    other arrays than the family says; `ForecastError` if the family does not predict a finite number a window.
     """
     model: Forecaster = registry.get(family)
     panel = panel.until(cutoff_date)
@@ -106,16 +99,16 @@ def train_snapshot(
     forecasts = forecaster.by_week(predicted, validation.index, bars.realized.shape)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, panel, config, device).metadata,
-        "data": data_metadata(panel, bars, split, train, validation),
+        "data": _data_metadata(panel, bars, split, train, validation),
         "training": {
-            **training_metadata(train, validation, fitted, predicted, curve),
-            **validation_metadata(forecasts, bars),
+            **_training_metadata(train, validation, fitted, predicted, curve),
+            **_validation_metadata(forecasts, bars),
         },
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
         "neutral_channels": uninformative,
         "market": market.name,
         "caveat": market.caveat,
-        "n_threads": forecaster.N_THREADS,
+        "n_threads": N_THREADS,
         "device": device,
     }
     card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)
@@ -141,3 +134,52 @@ def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterCo
             "raw."
         )
     return float(np.mean(np.nanstd(ranked, axis=1)))
+
+
+def _data_metadata(
+    panel: PricePanel, bars: WeeklyBars, split: TrainingSplit, train: Windows, validation: Windows
+) -> dict[str, Any]:
+    """Name the window of the data."""
+    return {
+        "first_session": str(panel.sessions[0]),
+        "last_session": str(panel.sessions[-1]),
+        "last_training_target": str(bars.weeks.end[split.train[-1]]),
+        "first_validation_week": str(bars.weeks.start[split.validation[0]]),
+        "last_validation_target": str(bars.weeks.end[split.validation[-1]]),
+        "symbols": list(panel.symbols),
+        "n_training_windows": len(train),
+        "n_validation_windows": len(validation),
+    }
+
+
+def _training_metadata(
+    train: Windows, validation: Windows, fitted: np.ndarray, predicted: np.ndarray, curve: Sequence[EpochLosses]
+) -> dict[str, Any]:
+    """Give losses beside those of predicting zero, and the learning curve.
+
+    `fitted` and `predicted` are predictions of the windows that were learned from (not looked at if there is a curve)
+    and of the others; the weights are of the epoch of the curve with the lowest validation loss.
+    """
+    best = min(curve, key=lambda losses: losses.validation, default=None)
+    return {
+        "train_loss": best.train if best else _mean_square(fitted - train.target),
+        "validation_loss": _mean_square(predicted - validation.target),
+        "zero_train_loss": _mean_square(train.target),
+        "zero_validation_loss": _mean_square(validation.target),
+        "best_epoch": best.epoch if best else 0,
+        "curve": [asdict(losses) for losses in curve],
+    }
+
+
+def _validation_metadata(forecasts: FloatArray, bars: WeeklyBars) -> dict[str, float | None]:
+    """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
+    both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
+    realized = np.where(both, bars.realized, np.nan)
+    return {
+        "validation_rank_correlation": known_mean_rank_correlation(forecasts, realized),
+        "validation_momentum_rank_correlation": known_mean_rank_correlation(bars.momentum, realized),
+    }
+
+
+def _mean_square(values: np.ndarray) -> float:
+    return float(np.mean(values**2))

@@ -2,8 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -50,22 +49,21 @@ def build_forecast_features(
     Parameters
     ----------
     panel : PricePanel
-        Bars of the years and of the history that forecasts need.
+        Bars of the years, to which a week belongs by its last session, and of the history that forecasts need.
     years : sequence of int
     sources : mapping of str to SnapshotSource
-        Forecaster family -> its snapshots; columns come in this order.
+        Family -> its snapshots; columns come in this order.
     first_cutoff : datetime.date, optional
         That of the first model there can be: nobody asks the Hub for an older one.
     on_refusal : callable, optional
-        Called with one sentence for every snapshot of the Hub that was refused.
+        Called with one sentence for every snapshot of the Hub that was refused; default: a warning.
 
     Returns
     -------
     DataFrame
-        A row a week and tradable symbol, in that order: week_start (first session), symbol, then for every forecaster
-        family its forecast (weekly return; known at decision time; NaN where the symbol has too little history) and
-        ``<family>_source``, then momentum (known at decision time) and realized (known at the week's last close; NaN
-        where it is not).
+        A row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
+        where the symbol has too little history) and ``<family>_source``, then momentum, all known at decision time, and
+        realized (known at the week's last close; NaN where it is not).
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
@@ -109,12 +107,10 @@ def fetch_snapshots(
 ) -> "tuple[IntArray, list[ModelSnapshot]]":
     """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
 
-    Returns
-    -------
-    ndarray of int64, shape (n_weeks,)
-        Position of the week's snapshot in the list, which has those that are used, oldest first; -1: there is none.
+    Gives the position of the week's snapshot in the list, (n_weeks,), -1: none; the list has those that are used,
+    oldest first.
     """
-    wanted = wanted_cutoffs(weeks)
+    wanted = {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
     candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
     while True:
         choice = choose_snapshots(weeks, candidates)
@@ -131,23 +127,17 @@ def fetch_snapshots(
             return np.where(choice >= 0, np.searchsorted(used, choice), -1), snapshots
 
 
-def wanted_cutoffs(weeks: Weeks) -> set[datetime.date]:
-    """Give the cut-offs of the snapshots that should forecast some weeks: of the year before each begins."""
-    return {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
-
-
 def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:
     """Give for every week the position of the newest of `cutoffs`, oldest first, before its start; -1: none."""
     dates: DateArray = np.array(cutoffs, dtype="datetime64[D]")
     return np.searchsorted(dates, weeks.start, "left") - 1
 
 
-@dataclass(frozen=True)
-class ForecastQuality:
-    """How a year's forecasts turned out; known after the year."""
+class ForecastQuality(NamedTuple):
+    """How a year's forecasts turned out; known after the year, and NaN where there is nothing to tell."""
 
     rank_correlation: float
-    """Mean over weeks of Spearman's rank correlation over the symbols; NaN if there is none."""
+    """Mean over weeks of Spearman's rank correlation over the symbols."""
     hit_rate: float
     """Share of forecasts on the realized side of their week's median."""
 

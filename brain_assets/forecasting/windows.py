@@ -11,10 +11,7 @@ from brain_assets.market.calendar import Weeks
 
 @dataclass(frozen=True)
 class WindowIndex:
-    """Where windows lie in a features array; the windows themselves are never materialized.
-
-    Window i is ``features[asset[i], start[i] : start[i] + window]``; its last session is the one before its week.
-    """
+    """Where windows lie in a features array; window i is ``features[asset[i], start[i] : start[i] + window]``."""
 
     asset: IntArray
     start: IntArray
@@ -29,8 +26,8 @@ class WindowIndex:
 def window_index(known: BoolArray, weeks: Weeks, window: int) -> WindowIndex:
     """Find every week, then symbol, whose last `window` sessions before the week are all `known`.
 
-    A window that touches a return that is not known (`brain_assets.forecasting.features.known_returns`) is left out:
-    the symbol is masked in that week. A signal that is not known leaves nothing out.
+    A symbol is masked in a week whose window touches a return that is not known (`known_returns`); a signal that is not
+    known leaves nothing out.
     """
     n_known = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
     start = weeks.first - window

@@ -65,17 +65,11 @@ class ForecastsConfig(dg.Config):
 
 
 class ModelRunConfig(dg.Shape):
-    """What the launchpad knows of the run configuration of an asset that trains: its fields, and what is refused.
+    """What the launchpad knows of the run configuration of an asset that trains a family; `base`: what else it is told.
 
     A value that a family's configuration refuses, alone or beside the others, is refused before a run begins: by the
     launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
     with bounds is checked in the run only.)
-
-    Parameters
-    ----------
-    family : Family
-    base : type
-        What the asset is told beside it.
     """
 
     def __new__(cls, *_: Any) -> "ModelRunConfig":
@@ -105,12 +99,6 @@ class ModelRunConfig(dg.Shape):
         return value
 
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Give the family's configuration that some values mean, and what the asset is told beside it.
-
-        Raises
-        ------
-        ConfigError
-            On values that are impossible.
-        """
+        """Give the family's configuration, and all that the asset is told; raises `ConfigError`."""
         given = self._run_config(**values)
         return self._config_class.of(given), given

@@ -1,4 +1,4 @@
-"""What stands between assets and stores: tables and snapshots in and out, on disk or in memory."""
+"""What stands between assets and stores: tables and snapshots, in and out."""
 
 import datetime
 import uuid
@@ -10,34 +10,22 @@ import pandas as pd
 from upath import UPath
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, StorageError, TableError
+from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, TableError
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.paths import DataPath
 from brain_assets.progress import warn
-from brain_assets.registry import Families, families_of
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.tables import TableStore
-
-THIS_MACHINE = "this machine"
-Found = tuple[ModelSnapshot | None, str]
-"""The snapshot with a fingerprint, if there is one, and why it was not taken from the Hub, if that was tried."""
+from brain_assets.store.tables import MemoryTableStore, TableStore
 
 
 class StoredSnapshots:
-    """Those of a storage, on this machine, else on the Hub: what an IO manager hands to an asset that takes them.
+    """What an asset that takes snapshots is given: those up to a cut-off, here or on the Hub, each read when used."""
 
-    Parameters
-    ----------
-    storage : SnapshotLocalStorage
-    until : datetime.date, optional
-        Later ones are not looked at; None: all are.
-    """
-
-    def __init__(self, storage: SnapshotLocalStorage, until: datetime.date | None = None) -> None:
-        self._storage, self._until = storage, datetime.date.max if until is None else until
+    def __init__(self, storage: SnapshotLocalStorage, until: datetime.date = datetime.date.max) -> None:
+        self._storage, self._until = storage, until
         self._here: set[datetime.date] | None = None
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
@@ -60,7 +48,7 @@ class StoredSnapshots:
         for name in names:
             cutoff_date = parse_snapshot_name(name)
             if cutoff_date in here:
-                found[name] = THIS_MACHINE
+                found[name] = "this machine"
             elif cutoff_date is not None and (record := self._storage.hub_record(cutoff_date)).commit:
                 found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
         return found
@@ -70,45 +58,42 @@ class StoredSnapshots:
         return {number: self._storage.of_seed(number) for number in self._storage.list_seeds()}
 
 
+def stored(given: Any) -> StoredSnapshots:
+    """Give what an asset was handed; Dagster's own in-memory IO manager hands over what the same run has made."""
+    if isinstance(given, ModelSnapshot):
+        storage = SnapshotLocalStorage(given.family, memory_folder())
+        storage.write_snapshot(given)
+        return StoredSnapshots(storage)
+    source: StoredSnapshots = given
+    return source
+
+
 def memory_folder() -> DataPath:
-    """Give a folder for models in the memory of this process, which nobody else has."""
+    """Give a folder in the memory of this process, which nobody else has."""
     return UPath(f"memory://{uuid.uuid4().hex}/models")
-
-
-def snapshot_input(value: Any) -> StoredSnapshots:
-    """Give what an IO manager handed over; Dagster's own in-memory one hands over what the same run has made."""
-    if isinstance(value, ModelSnapshot):
-        storage = SnapshotLocalStorage(value.family, memory_folder())
-        storage.write_snapshot(value)
-        value = StoredSnapshots(storage)
-    given: StoredSnapshots = value
-    return given
 
 
 class TableIOManager(dg.IOManager):
     """Stores an asset's table under its name and partition year; follows partition mappings when it loads.
 
-    Parameters
-    ----------
-    store : TableStore
-        On disk, or in memory for tests (Dagster's own in-memory IO manager ignores partitions).
-    data_dir : Path or UPath, optional
-        Where assets keep what is no table: scores of headlines, records of trials, reports, weekly weights; None:
-        nowhere.
+    Under `data_dir` assets keep what is no table: scores of headlines, records of trials, reports, weekly weights.
     """
 
-    def __init__(self, store: TableStore, data_dir: DataPath | None = None) -> None:
+    def __init__(self, store: TableStore, data_dir: DataPath) -> None:
         self.store, self.data_dir = store, data_dir
 
+    @classmethod
+    def of(cls, given: Any) -> "TableIOManager":
+        """Give an IO manager as it is if it is ours; in place of another, one that has nothing and forgets."""
+        return given if isinstance(given, cls) else cls(MemoryTableStore(), memory_folder())
+
     @property
-    def headline_cache(self) -> DataPath | None:
+    def headline_cache(self) -> DataPath:
         """Where scores of headlines are kept."""
-        return self.data_dir / "cache" / "headlines" if self.data_dir else None
+        return self.data_dir / "cache" / "headlines"
 
     def folder(self, name: str) -> DataPath:
-        """Give a folder of what is no table, such as ``reports``; raises `StorageError` if there is none."""
-        if self.data_dir is None:
-            raise StorageError(f"{name}: expected a folder to write it to, got none; give TableIOManager a data_dir.")
+        """Give a folder of what is no table, such as ``reports``."""
         return self.data_dir / name
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
@@ -122,30 +107,38 @@ class TableIOManager(dg.IOManager):
         place = self.store.write(name, int(context.asset_partition_key), obj)
         context.add_output_metadata({"path": place, "rows": len(obj)})
 
-    def load_input(self, context: dg.InputContext) -> Any:
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """Read the years that the mapping asks for; one that is absent is an error that names it."""
         years = [int(key) for key in context.asset_partition_keys]
         return self.store.read(context.asset_key.to_user_string(), years)
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Keeps the snapshot that an asset returns as a folder and, if there is a Hub, as a branch: those of its family.
-
-    What it hands to an asset that takes snapshots is not read before it is used (`StoredSnapshots`).
-
-    Parameters
-    ----------
-    storages : mapping of str to SnapshotLocalStorage
-        By family.
-    """
+    """Keeps the snapshot that an asset returns as a folder and, if there is a Hub, as a branch, by family."""
 
     def __init__(self, storages: Snapshots) -> None:
         self.storages = storages
         self._in_trouble: set[str] = set()
 
-    def find(self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int = 0) -> Found:
+    @classmethod
+    def of(cls, given: Any, families: Iterable[str]) -> "SnapshotIOManager":
+        """Give an IO manager as it is if it is ours; in place of another, one that has nothing and forgets."""
+        folder = memory_folder()
+        return given if isinstance(given, cls) else cls({name: SnapshotLocalStorage(name, folder) for name in families})
+
+    def storage(self, family: str, seed: int = 0) -> SnapshotLocalStorage:
+        """Give the storage of a family, or of its trainings with another seed."""
+        if family not in self.storages:
+            raise SnapshotError(
+                f"family: expected one of {', '.join(self.storages)}, got {family}; name its module in BRAIN_PLUGINS."
+            )
+        return self.storages[family].of_seed(seed) if seed else self.storages[family]
+
+    def find(
+        self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int
+    ) -> tuple[ModelSnapshot | None, str]:
         """Give the snapshot of a date if it has a fingerprint; one on the Hub is pulled, or it is said why not."""
-        storage = self._storage_of(family, seed)
+        storage = self.storage(family, seed)
         found = storage.read_metadata(cutoff_date)
         if found is not None and found["fingerprint"]["value"] == fingerprint:
             try:
@@ -161,14 +154,6 @@ class SnapshotIOManager(dg.IOManager):
             self._in_trouble.add(family)
             return None, str(error)
 
-    def keep(self, snapshot: ModelSnapshot, seed: int) -> None:
-        """Write one that was trained with another seed; it is not pushed."""
-        self._storage_of(snapshot.family, seed).write_snapshot(snapshot)
-
-    def place(self, family: str, cutoff_date: datetime.date, seed: int) -> str:
-        """Tell where one that was trained with another seed is kept."""
-        return str(self._storage_of(family, seed).path(cutoff_date))
-
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
         """Write the folder and push the branch; a push that does not get through stays pending, and fails nothing.
 
@@ -179,7 +164,7 @@ class SnapshotIOManager(dg.IOManager):
                 f"{context.asset_key.to_user_string()}: expected it to return a ModelSnapshot, got "
                 f"{type(obj).__name__}; return one, or name another IO manager."
             )
-        storage = self._storage_of(obj.family)
+        storage = self.storage(obj.family)
         if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
             storage.write_snapshot(obj)
         # a Hub that has just failed is asked once more only
@@ -192,7 +177,11 @@ class SnapshotIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> StoredSnapshots:
         """Give the snapshots of the years that the mapping asks for, or the closest earlier ones."""
-        return StoredSnapshots(self._storage_of(self._family_of(context)), _newest(context))
+        if not context.has_asset_partitions:
+            return StoredSnapshots(self.storage(self._family_of(context)), datetime.date.max)
+        years = [int(key) for key in context.asset_partition_keys]
+        until = cutoff_of_year(max(years)) if years else datetime.date.min
+        return StoredSnapshots(self.storage(self._family_of(context)), until)
 
     def _family_of(self, context: dg.InputContext) -> str:
         """Tell whose snapshots an asset makes: by its name, or, of an asset of the user's own, by what it has made."""
@@ -205,24 +194,3 @@ class SnapshotIOManager(dg.IOManager):
         if made is None:
             raise SnapshotError(f"{asset}: expected a snapshot that it has made, but there is none; materialize it.")
         return str(made.value)
-
-    def _storage_of(self, family: str, seed: int = 0) -> SnapshotLocalStorage:
-        if family not in self.storages:
-            raise SnapshotError(
-                f"family: expected one of {', '.join(self.storages)}, got {family}; name its module in BRAIN_PLUGINS."
-            )
-        return self.storages[family].of_seed(seed) if seed else self.storages[family]
-
-
-def memory_snapshot_io(families: Families | None = None) -> SnapshotIOManager:
-    """Give an IO manager that keeps snapshots in the memory of this process; default: of our families."""
-    folder = memory_folder()
-    return SnapshotIOManager({name: SnapshotLocalStorage(name, folder) for name in (families or families_of()).by_name})
-
-
-def _newest(context: dg.InputContext) -> datetime.date:
-    """Give the last cut-off that an input may have; none, before the first year there is."""
-    if not context.has_asset_partitions:
-        return datetime.date.max
-    years = [int(key) for key in context.asset_partition_keys]
-    return cutoff_of_year(max(years)) if years else datetime.date.min

@@ -1,4 +1,4 @@
-"""What every asset that makes a model snapshot does: keep one with the same fingerprint, else train."""
+"""What every asset that makes a model does: keep one with the same fingerprint, else train; and what it shows of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from brain_assets import registry
+from brain_assets.device import CPU
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
-from brain_assets.forecasting.metadata import EpochLosses
-from brain_assets.graph.evidence import model_evidence
+from brain_assets.forecasting.forecaster import EpochLosses
+from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
 from brain_assets.store.names import cutoff_of_year
 
 if TYPE_CHECKING:
+    from brain_assets.graph.io_managers import SnapshotIOManager
     from brain_assets.store.hub import HubCopy
     from brain_assets.store.snapshot import ModelSnapshot
     from brain_assets.store.storage import SnapshotLocalStorage
@@ -23,27 +26,22 @@ Snapshots = Mapping[str, "SnapshotLocalStorage"]
 Metadata = dict[str, dg.MetadataValue | float | int | str | bool]
 """Of a materialization."""
 
+POLICY_DIAGNOSTICS = ("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation")
+"""What tells a policy that acts from one that does not; see `brain_assets.portfolio.diagnostics`."""
+
 
 @dataclass(frozen=True)
 class HubState:
-    """How a snapshot's copy on the Hub stands.
-
-    Attributes
-    ----------
-    state : str
-        ``pushed``, ``unchanged`` (the branch held these files already) or ``pending`` (a later sync completes it);
-        of one that was adopted, ``copied`` or ``on the Hub only``.
-    branch : str
-        Its page; empty: not known.
-    commit : str
-    reason : str
-        Why it is pending.
-    """
+    """How a snapshot's copy on the Hub stands."""
 
     state: str
+    """``pushed``, ``unchanged`` (the branch held these files already) or ``pending`` (a later sync completes it); of
+    one that was adopted, ``copied`` or ``on the Hub only``."""
     branch: str = ""
+    """Its page; empty: not known."""
     commit: str = ""
     reason: str = ""
+    """Why it is pending."""
 
     @classmethod
     def of(cls, copy: "HubCopy") -> "HubState":
@@ -53,14 +51,9 @@ class HubState:
     @property
     def metadata(self) -> Metadata:
         """What a materialization shows."""
-        shown: Metadata = {"hub": self.state}
-        if self.branch:
-            shown["hub_branch"] = dg.MetadataValue.url(self.branch)
-        if self.commit:
-            shown["hub_commit"] = self.commit
-        if self.reason:
-            shown["hub_reason"] = self.reason
-        return shown
+        branch: Metadata = {"hub_branch": dg.MetadataValue.url(self.branch)} if self.branch else {}
+        others = {"hub_commit": self.commit, "hub_reason": self.reason}
+        return {"hub": self.state, **branch, **{name: value for name, value in others.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,8 @@ class SnapshotResult:
     snapshot: "ModelSnapshot"
     reused: bool
     not_from_hub: str
-    place: str = ""
-    """Of one of another seed: where it is kept."""
+    place: str
+    """Where it is kept."""
 
     def materialization(
         self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[SnapshotResult]" = ()
@@ -85,36 +78,18 @@ class SnapshotResult:
             metadata["not_from_hub"] = self.not_from_hub
         if other_seeds:
             metadata["other_seeds"] = dg.MetadataValue.json([each.place for each in other_seeds])
-        metadata |= snapshot_metadata(self.snapshot)
         fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
         return dg.MaterializeResult(
             value=self.snapshot,
-            metadata=metadata,
+            metadata=metadata | snapshot_metadata(self.snapshot),
             data_version=dg.DataVersion(hash_json({"fingerprints": fingerprints}) if other_seeds else fingerprints[0]),
             check_results=checks,
         )
 
 
-def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
-    """Give what a materialization shows of a snapshot of any family; what is long comes last."""
-    return {
-        "cutoff_date": snapshot.cutoff_date.isoformat(),
-        "fingerprint": snapshot.fingerprint,
-        **model_evidence(snapshot),
-        "training_data": dg.MetadataValue.json(dict(snapshot.metadata["data"])),
-        "model_card": dg.MetadataValue.md(snapshot.card),
-        "configuration": dg.MetadataValue.json(dict(snapshot.config)),
-    }
-
-
-def location_metadata(path: object, hub: HubState | None) -> Metadata:
-    """Give where a snapshot is kept."""
-    return {"snapshot": dg.MetadataValue.path(str(path)), **(hub.metadata if hub else {})}
-
-
 def make_snapshot(
     context: dg.AssetExecutionContext,
-    snapshot_io: Any,
+    snapshot_io: "SnapshotIOManager",
     fingerprint: Fingerprint,
     force: bool,
     train: "Callable[[], ModelSnapshot]",
@@ -125,8 +100,9 @@ def make_snapshot(
     One of another seed than the first is kept at once, as no output is; `seed`: its number.
     """
     family, cutoff_date = fingerprint.family, cutoff_of_year(int(context.partition_key))
-    problem, place = "", snapshot_io.place(family, cutoff_date, seed) if seed else ""
-    if hasattr(snapshot_io, "find") and not force:
+    storage, problem = snapshot_io.storage(family, seed), ""
+    place = str(storage.path(cutoff_date))
+    if not force:
         found, problem = snapshot_io.find(family, cutoff_date, fingerprint.value, seed)
         if found is not None:
             context.log.info(
@@ -142,7 +118,7 @@ def make_snapshot(
             "training data changed under way: run it again."
         )
     if seed:
-        snapshot_io.keep(snapshot, seed)
+        storage.write_snapshot(snapshot)
     return SnapshotResult(snapshot, False, problem, place)
 
 
@@ -170,3 +146,62 @@ def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Call
         refusals.append(sentence)
 
     return note
+
+
+def location_metadata(path: object, hub: HubState | None) -> Metadata:
+    """Give where a snapshot is kept."""
+    return {"snapshot": dg.MetadataValue.path(str(path)), **(hub.metadata if hub else {})}
+
+
+def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
+    """Give what a materialization shows of a snapshot, whether a run trained it or not; what is long comes last."""
+    of_role = _forecaster_metadata if registry.get(snapshot.family).role == "forecaster" else _policy_metadata
+    return {
+        "cutoff_date": snapshot.cutoff_date.isoformat(),
+        "fingerprint": snapshot.fingerprint,
+        "device": snapshot.metadata.get("device", CPU),  # from when there was no other, it says nothing
+        **of_role(snapshot),
+        "training_data": dg.MetadataValue.json(dict(snapshot.metadata["data"])),
+        "model_card": dg.MetadataValue.md(snapshot.card),
+        "configuration": dg.MetadataValue.json(dict(snapshot.config)),
+    }
+
+
+def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
+    """Give losses beside those of zero, the rank correlation beside momentum's, and of epochs the learning curve."""
+    training = snapshot.metadata["training"]
+    metadata: Metadata = {
+        "train/loss": training["train_loss"],
+        "train/loss_of_zero": training["zero_train_loss"],
+        "validation/loss": training["validation_loss"],
+        "validation/loss_of_zero": training["zero_validation_loss"],
+        "validation/rank_correlation": known_or_words(training["validation_rank_correlation"]),
+        "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
+        "neutral_channels": ", ".join(snapshot.metadata["neutral_channels"]) or "none",
+    }
+    if curve := training["curve"]:
+        metadata |= {"best_epoch": training["best_epoch"], "epochs": len(curve)}
+        metadata["learning_curve"] = loss_curve(
+            f"{snapshot.family} snapshot {snapshot.cutoff_date}",
+            [losses["train"] for losses in curve],
+            [losses["validation"] for losses in curve],
+            training["zero_validation_loss"],
+            training["best_epoch"],
+        )
+    return metadata
+
+
+def _policy_metadata(snapshot: "ModelSnapshot") -> Metadata:
+    """Give the growth on the weeks that it learned from beside equal weight's, and the learning curve."""
+    training = snapshot.metadata["training"]
+    metadata: Metadata = {
+        "train/annual_growth": training["annual_growth"],
+        "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
+        **{f"train/{name}": training[name] for name in POLICY_DIAGNOSTICS if name in training},
+        "neutral_signals": ", ".join(snapshot.metadata["neutral_signals"]) or "none",
+    }
+    if curve := training["curve"]:
+        steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))
+        title = f"{snapshot.family} policy {snapshot.cutoff_date}"
+        metadata["learning_curve"] = reward_curve(title, steps, rewards)
+    return metadata

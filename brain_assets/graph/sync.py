@@ -1,15 +1,14 @@
 """What `brain-assets sync` does, as jobs: for those who ask Dagster from another machine, or by its UI."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import astuple
 
 import dagster as dg
 import pydantic
 
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.store import sync
-
-Row = dict[str, str]
-"""What is said of one branch: family, branch, result, detail."""
+from brain_assets.store.copies import Transfer
 
 
 class SyncConfig(dg.Config):
@@ -37,8 +36,7 @@ def status_op(
 ) -> None:
     """List every snapshot: here, on the Hub, equal or not."""
     rows = sync.compare(_chosen(config, snapshot_io), sync.cutoffs_of(config.years))
-    shown = [_row(row.family, row.name, row.relation.value, row.pending) for row in rows]
-    context.add_output_metadata({"snapshots": _table(shown)})
+    _show(context, [Transfer(row.family, row.name, row.relation.value, row.pending) for row in rows])
 
 
 @dg.op(name="push")
@@ -46,7 +44,8 @@ def push_op(
     context: dg.OpExecutionContext, config: PushConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> None:
     """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."""
-    _run(context, config, sync.plan_push(_chosen(config, snapshot_io), sync.cutoffs_of(config.years)))
+    plan = sync.plan_push(_chosen(config, snapshot_io), sync.cutoffs_of(config.years))
+    _show(context, plan.preview() if config.dry_run else plan.run())
 
 
 @dg.op(name="pull")
@@ -54,7 +53,8 @@ def pull_op(
     context: dg.OpExecutionContext, config: PullConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> None:
     """Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."""
-    _run(context, config, sync.plan_pull(_chosen(config, snapshot_io), sync.cutoffs_of(config.years), config.force))
+    plan = sync.plan_pull(_chosen(config, snapshot_io), sync.cutoffs_of(config.years), config.force)
+    _show(context, plan.preview() if config.dry_run else plan.run())
 
 
 @dg.job(description="Compares the snapshots on this machine with those on the Hub; the run's output lists them.")
@@ -79,33 +79,20 @@ SYNC_JOBS = [sync_status, sync_push, sync_pull]
 
 
 def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:
-    storages = snapshot_io.storages
-    chosen = sync.choose(storages, config.families, "families: expected some of")
-    return {family: storages[family] for family in chosen}
+    chosen = sync.choose(snapshot_io.storages, config.families, "families: expected some of")
+    return {family: snapshot_io.storages[family] for family in chosen}
 
 
-def _run(context: dg.OpExecutionContext, config: PushConfig, plan: sync.Plan) -> None:
-    """Run a plan and show what became of each; one that failed or was refused fails the run, once all are through."""
-    if config.dry_run:
-        rows = [_row(row.family, row.name, f"would {plan.verb}", row.relation.value) for row in plan.chosen]
-        rows += [_row(versions.family, branch, f"would {plan.verb}") for versions, branch in plan.versions]
-    else:
-        rows = [_row(one.family, one.name, one.result, one.detail) for one in plan.run()]
-    bad = [row for row in rows if row["result"] in ("failed", "refused")]
+def _show(context: dg.OpExecutionContext, transfers: Iterable[Transfer]) -> None:
+    """Show what became of each; one that failed or was refused fails the run, once all are through."""
+    rows, columns = list(transfers), ("family", "branch", "result", "detail")
+    records = [dg.TableRecord(dict(zip(columns, astuple(row), strict=True))) for row in rows]
+    table = dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+    bad = [f"{row.family} {row.name}: {row.detail}" for row in rows if row.result in ("failed", "refused")]
     if bad:
-        words = "; ".join(f"{row['family']} {row['branch']}: {row['detail'] or 'see the log'}" for row in bad)
         raise dg.Failure(
-            f"sync {plan.verb}: expected {len(rows)} to get through, got {len(bad)} that did not: {words}",
-            metadata={"snapshots": _table(rows)},
+            f"{context.job_name}: expected {len(rows)} to get through, got {len(bad)} that did not: {'; '.join(bad)}",
+            metadata={"snapshots": table},
             allow_retries=False,
         )
-    context.add_output_metadata({"snapshots": _table(rows)})
-
-
-def _row(family: str, branch: str, result: str, detail: str = "") -> Row:
-    return {"family": family, "branch": branch, "result": result, "detail": detail}
-
-
-def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
-    columns = [dg.TableColumn(name) for name in ("family", "branch", "result", "detail")]
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
+    context.add_output_metadata({"snapshots": table})

@@ -21,43 +21,28 @@ SPARE_YEARS = 10
 
 @dataclass(frozen=True)
 class Years:
-    """The years of a market.
-
-    Attributes
-    ----------
-    first_calendar_year : int
-        Of the data.
-    first : int
-        The first partition: it holds the whole bootstrap window.
-    last_asked : int or None
-        The last year that is wanted, though the market may go on; None: all.
-    definition : TimeWindowPartitionsDefinition
-        Of every asset with a partition a year.
-    up_to_year : TimeWindowPartitionMapping
-        From a year to itself and all years before.
-    previous : TimeWindowPartitionMapping
-        From a year to the two before: its weeks go to the snapshot of the year before, but one that straddles New Year
-        goes to the one before that.
-    """
+    """The years of a market."""
 
     first_calendar_year: int
+    """Of the data."""
     first: int
+    """The first partition: it holds the whole bootstrap window."""
     last_asked: int | None
+    """The last year that is wanted, though the market may go on; None: all."""
     definition: dg.TimeWindowPartitionsDefinition
+    """Of every asset with a partition a year."""
     up_to_year: dg.TimeWindowPartitionMapping
+    """From a year to itself and all years before."""
     previous: dg.TimeWindowPartitionMapping
+    """From a year to the two before: a week that straddles New Year goes to the older of these snapshots."""
 
     @classmethod
     def of(cls, settings: Settings, market: Market) -> "Years":
         """Give the years from the one that holds the whole bootstrap window to the last complete one of a market.
 
         A year that has not ended is never a partition, whatever ``BRAIN_LAST_YEAR`` says; where neither the settings
-        nor the market name a last year, a new one appears when the clock has completed it.
-
-        Raises
-        ------
-        SettingsError
-            If the market ends before the bootstrap window.
+        nor the market name a last year, a new one appears when the clock has completed it. Raises `SettingsError` if
+        the market ends before the bootstrap window.
         """
         first = settings.first_partition_year
         ends = [year for year in (settings.last_year, market.last_complete_year()) if year is not None]

@@ -1,8 +1,7 @@
 """Fetching a closed year once, telling what changed if it is fetched again, and joining years on one level."""
 
 import datetime
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -99,59 +98,48 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         If the bar before a year that it remembers is not in the history: it was revised between two fetches.
     """
     chained = [frames[0]]
-    last_known = _last_bars(frames[0])
     for frame in frames[1:]:
-        factors = _level_factors(chained, last_known, frame)
-        by_symbol = (
-            pd.DataFrame(factors, index=["price", "volume"], dtype=np.float64).T.reindex(frame["symbol"]).fillna(1.0)
-        )
+        factors = _level_factors(chained, frame)
+        by_symbol = pd.DataFrame(factors, index=["price", "volume"], dtype=np.float64).T
+        by_symbol = by_symbol.reindex(frame["symbol"]).fillna(1.0)
         of_field = dict.fromkeys(PRICE_FIELDS[:-1], "price") | {"volume": "volume"}
-        frame = frame.assign(
-            **{name: frame[name].to_numpy() * by_symbol[of].to_numpy() for name, of in of_field.items()}
-        )
-        chained.append(frame)
-        last_known = _last_bars(pd.concat([last_known, frame]))
+        leveled = {name: frame[name].to_numpy() * by_symbol[of].to_numpy() for name, of in of_field.items()}
+        chained.append(frame.assign(**leveled))
     joined = pd.concat(chained, ignore_index=True)
     joined.attrs = dict(frames[0].attrs)
     return joined
 
 
-def _last_bars(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.drop_duplicates("symbol", keep="last")
-
-
-def _level_factors(
-    history: Sequence[pd.DataFrame], last_known: pd.DataFrame, frame: pd.DataFrame
-) -> dict[str, tuple[float, float]]:
+def _level_factors(history: Sequence[pd.DataFrame], frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history.
 
     What it remembers is the last bar of the history, or an earlier one if the year between came later: any date in
     common tells the level.
     """
-    last_bars: dict[str, Any] = {bar["symbol"]: bar for bar in last_known.to_dict("records")}
+    remembered = frame.attrs.get(PREVIOUS_BARS, {})
+    common = _common_bars(history, {symbol: date for symbol, (date, _, _) in remembered.items()})
     factors = {}
-    for symbol, (date, close, volume) in frame.attrs.get(PREVIOUS_BARS, {}).items():
-        if symbol not in last_bars:
+    for symbol, (date, close, volume) in remembered.items():
+        if symbol in common:
+            known_close, known_volume = common[symbol]
+            price = known_close / close
+            factors[symbol] = (price, known_volume / volume if volume > 0 and known_volume > 0 else 1 / price)
             continue
-        known = last_bars[symbol]
-        if f"{known['date']:%Y-%m-%d}" > date:
-            known = _bar_on(history, symbol, date) or known
-        if f"{known['date']:%Y-%m-%d}" != date:
+        last = pd.Series([year.loc[year["symbol"] == symbol, "date"].max() for year in history]).max()
+        if pd.notna(last):
             raise TableError(
                 f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
-                f"{date}, got {known['date']:%Y-%m-%d}: the history was revised between two fetches; fetch both years "
-                "again with --force."
+                f"{date}, got {last:%Y-%m-%d}: the history was revised between two fetches; fetch both years again "
+                "with --force."
             )
-        price_factor = float(known["close"]) / close
-        volumes_known = volume > 0 and known["volume"] > 0
-        factors[symbol] = (price_factor, float(known["volume"]) / volume if volumes_known else 1 / price_factor)
     return factors
 
 
-def _bar_on(history: Sequence[pd.DataFrame], symbol: str, date: str) -> dict[str, Any] | None:
-    """Find a symbol's bar of a day; None: there is none."""
-    for frame in reversed(history):
-        found = frame[(frame["symbol"] == symbol) & (frame["date"] == pd.Timestamp(date))]
-        if len(found):
-            return {str(name): value for name, value in found.iloc[0].items()}
-    return None
+def _common_bars(history: Sequence[pd.DataFrame], dates: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Find close and volume of each symbol on its date; a symbol without that bar is left out."""
+    found: dict[str, tuple[float, float]] = {}
+    for year in reversed(history):
+        missing = {symbol: pd.Timestamp(date) for symbol, date in dates.items() if symbol not in found}
+        bars = year[year["date"].isin(list(missing.values()))].itertuples(index=False)
+        found |= {bar.symbol: (bar.close, bar.volume) for bar in bars if missing.get(bar.symbol) == bar.date}
+    return found

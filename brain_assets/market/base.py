@@ -1,12 +1,12 @@
 """What every market offers."""
 
 import datetime
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
-from brain_assets.arrays import FloatArray
+from brain_assets.arrays import DateArray, FloatArray
 
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
@@ -24,7 +24,7 @@ class SourcedTable(NamedTuple):
     source: str
     """In a few words; begins with ``none`` if the market has no such data."""
 
-    silent: tuple[str, ...] = ()
+    missing_symbols: tuple[str, ...] = ()
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
 
 
@@ -75,6 +75,73 @@ class Market(Protocol):
         -------
         SourcedTable
             Of `brain_assets.market.schema.FUNDAMENTAL_TABLE`.
+        """
+
+
+class KnownMarket(Market, Protocol):
+    """A market made up around a signal, so that the best possible forecast is known: what proofs are made on."""
+
+    def with_signal(self, seed: int, signal: float, channel: str = "reversal") -> "KnownMarket":
+        """Give another market of the same symbols.
+
+        Parameters
+        ----------
+        seed : int
+        signal : float
+            The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
+        channel : str
+            Where the signal can be seen: ``reversal`` (past returns), ``news``, or a ratio.
+        """
+
+    def expected_return(self, week_starts: DateArray) -> FloatArray:
+        """Give the expectation of each week's log return, known at the close before it; (n_weeks, n_assets)."""
+
+
+class FileState(NamedTuple):
+    """What is remembered of a file of a market's from one look to the next."""
+
+    size: int
+    changed: int
+    """Nanoseconds since 1970."""
+    sums: Mapping[int, int] | None = None
+    """Calendar year -> the sum of its rows' hashes; None: the file may still be written, and was not read."""
+    last_day: datetime.date | None = None
+
+
+class Observation(NamedTuple):
+    """What a look at a market tells of its closed years, without fetching them."""
+
+    versions: Mapping[str, Mapping[int, str]]
+    """Raw table -> partition year -> data version: with another, the rows are others. What nothing can be said of yet
+    is left out."""
+    files: Mapping[str, FileState] = {}
+    """By path; to be kept for the next look."""
+    sentences: Sequence[str] = ()
+    """What was looked at, then what could not be told, and why."""
+    complete_until: int | None = None
+    """The last year that is there whole; None: whichever the clock has completed."""
+    final_since: Mapping[int, datetime.datetime] = {}
+    """Year -> what was fetched later has the rows of this version; a year without an entry: that is not known."""
+
+
+@runtime_checkable
+class ObservableMarket(Market, Protocol):
+    """A market whose closed years may come to be, or have other rows than before."""
+
+    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+        """Look at what there is of some partition years, the first of which holds all before it.
+
+        Cheap: it is called every minute, so it reads only what has changed, and never the network. Raises `MarketError`
+        if there is nothing to look at.
+
+        Parameters
+        ----------
+        years : sequence of int
+            In order.
+        files : mapping of str to FileState
+            What the last look gave to be kept; empty: it is the first.
+        now : datetime
+            The present moment with its time zone.
         """
 
 

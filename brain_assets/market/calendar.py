@@ -5,6 +5,7 @@ belongs to the year of its *last* session, and its decision time is after the la
 """
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -22,6 +23,9 @@ MIN_WEEK_SESSIONS = 3
 
 
 NEW_YORK = ZoneInfo("America/New_York")
+
+Clock = Callable[[], datetime.datetime]
+"""Gives the present moment with its time zone."""
 
 SETTLED = datetime.time(16, 30, tzinfo=NEW_YORK)
 """When a daily bar is taken as final: half an hour after the close, as quotes lag by up to 15 minutes; early closes
@@ -201,3 +205,9 @@ def first_unfinished_day(now: datetime.datetime) -> datetime.date:
 def sessions_after_year(year: int, now: datetime.datetime) -> int:
     """Count the sessions that have finished since a year was over, at a moment with its time zone."""
     return len(sessions_between(datetime.date(year + 1, 1, 1), first_unfinished_day(now)))
+
+
+def finished_after_year(year: int, n_sessions: int) -> datetime.datetime:
+    """Give the moment from which on so many sessions have finished since a year was over."""
+    days = sessions_between(datetime.date(year + 1, 1, 1), datetime.date(year + 2, 1, 1))
+    return datetime.datetime.combine(days[n_sessions - 1].item(), SETTLED)

@@ -9,8 +9,8 @@ Layout of the cache: one Parquet file a model, ``<name>-<identity>.parquet``, wi
 those of the same name trained anew.
 
 Rerun behaviour: what is in the cache is not scored again. It is written every `CHUNK` titles, whole or not at all: a
-process that is killed loses the titles since. Two processes that score at the same time may overwrite each other's
-titles, which are then scored again.
+process that is killed loses the titles since. Of two processes that score at the same time, the last to write keeps
+its titles, and the other's are scored again.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,9 +71,6 @@ class FinBertScorer:
         if batch_size < 1:
             raise MarketError(f"batch_size: expected at least 1 headline, got {batch_size}; set a larger one.")
         self.model, self.batch_size, self.cache = model, batch_size, cache
-        self._folder: Path | None = None
-        self._identity = ""
-        self._classifier: _Classifier | None = None
 
     def __call__(self, titles: Sequence[str]) -> FloatArray:
         """Score titles, each distinct one once: P(positive) - P(negative), from -1 to 1; (n_titles,).
@@ -80,40 +78,36 @@ class FinBertScorer:
         Raises `MarketError` if the model cannot be had, or is no classifier with the labels positive and negative, and
         `StorageError` if the cache cannot be written.
         """
-        distinct = list(dict.fromkeys(titles))
-        if not distinct:
+        keys = {title: hashlib.sha256(title.encode()).hexdigest() for title in titles}
+        if not keys:
             return np.empty(0)
-        folder = self._find()
-        path = self._cache_path()
-        scores = _read_scores(path)
-        keys = {title: hashlib.sha256(title.encode()).hexdigest() for title in distinct}
-        missing = [title for title in distinct if keys[title] not in scores]
+        scores = _read_scores(self._cache_path)
+        missing = [title for title, key in keys.items() if key not in scores]
         if missing:
-            self._classifier = self._classifier or _load(folder, self.model)
-            n_done = len(distinct) - len(missing)
+            n_done = len(keys) - len(missing)
             with closing(self._classifier.score(missing, self.batch_size)) as chunks:  # torch has its threads back
                 for chunk, chunk_scores in chunks:
-                    new = dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
-                    if path is not None:
-                        _write_scores(path, _read_scores(path) | new)
-                    scores |= new
-                    n_done += len(new)
-                    report(f"news: {n_done:,} of {len(distinct):,} headlines scored")
+                    scores |= dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
+                    if self._cache_path is not None:
+                        _write_scores(self._cache_path, scores)
+                    n_done += len(chunk)
+                    report(f"news: {n_done:,} of {len(keys):,} headlines scored")
         return np.array([scores[keys[title]] for title in titles])
 
-    def _find(self) -> Path:
-        """Give the model's folder and note its identity; fetches it from the Hub if need be."""
-        if self._folder is None:
-            folder = Path(self.model) if Path(self.model).is_dir() else _fetch(self.model)
-            self._identity = _identity(folder)
-            self._folder = folder
-        return self._folder
+    @cached_property
+    def _folder(self) -> Path:
+        return Path(self.model) if Path(self.model).is_dir() else _fetch(self.model)
 
+    @cached_property
+    def _classifier(self) -> "_Classifier":
+        return _load(self._folder, self.model)
+
+    @cached_property
     def _cache_path(self) -> DataPath | None:
         if self.cache is None:
             return None
         name = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
-        return self.cache / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:100]}-{self._identity[:16]}.parquet"
+        return self.cache / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:100]}-{_identity(self._folder)[:16]}.parquet"
 
 
 def _read_scores(path: DataPath | None) -> dict[str, float]:
@@ -274,10 +268,9 @@ def _fetch(name: str) -> Path:
 
 def _identity(folder: Path) -> str:
     """Hash what a model's scores depend on: its configuration, its tokenizer, its weights."""
-    safe = list(folder.glob(_SAFE_WEIGHTS))
-    weights = safe or list(folder.glob(_PICKLED_WEIGHTS))
+    patterns = (*_FILES, _SAFE_WEIGHTS if any(folder.glob(_SAFE_WEIGHTS)) else _PICKLED_WEIGHTS)
     digest = hashlib.sha256(_METHOD.encode())
-    for path in sorted({*weights, *(path for pattern in _FILES for path in folder.glob(pattern))}):
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
         with path.open("rb") as file:
             digest.update(f"\n{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
     return digest.hexdigest()

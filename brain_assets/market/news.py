@@ -1,94 +1,167 @@
-"""News sentiment: which session a piece of news belongs to.
+"""News from the user's own files: daily scores, or headlines that somebody else scores.
 
-Layout: one row a session and symbol with news: the mean score of its articles and how many they are, known at the
-session's close. A day without news has no row. A headline belongs to the first session that closes at or after the
-moment it was published; a daily score, which has no time, to its own day, or to the next session if its day is none.
+Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
+the columns named here (others are ignored), and of one sort only:
+
+- ``news_sentiment*``: date, symbol, sentiment_score in [-1, 1], and n_articles, which may be absent: then a row counts
+  as one article. One row a date and symbol; a row without a score says that there was no news, and is left out. A score
+  may rest on nothing that was published after the close of its day.
+- ``headlines*``: published (a time with its zone), symbol, title. The same title at the same moment for the same symbol
+  counts once, however often it is there.
+
+Both sorts at once are refused: news that stands in both would count twice, and two scorers do not mean the same by 0.5.
+
+A headline belongs to the first session that closes (early ones at 13:00) at or after the moment it was published, so
+news after a close, on a weekend or on a holiday to the next session; a daily score, which has no time, to its own day,
+or to the next session if its day is none. What a row is worth depends on the news of its own session alone: news that
+comes later changes no earlier row.
+
+Rerun behaviour: an instance reads the files once; files changed later are seen by the next process.
 """
 
 import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray, IntArray
-from brain_assets.errors import TableError
+from brain_assets.arrays import FloatArray, MomentArray
+from brain_assets.errors import MarketError
+from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
-from brain_assets.market.schema import NEWS_TABLE
+from brain_assets.market.schema import NEWS_TABLE, SYMBOL, TEXT, Rule
+from brain_assets.market.table_files import MOMENT, OptionalFiles, read_files, refuse_broken, refuse_duplicates
+from brain_assets.progress import warn
+
+MIDNIGHT_SHARE = 0.5
+"""From this share of headlines at midnight sharp on, midnight is taken for a time that nobody knew, with a warning."""
+
+_HEADLINES = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
+_ZONES = ("UTC", "America/New_York")
 
 
-def news_sessions(published: pd.Series) -> DateArray:
-    """Give the session at whose close each piece of news is first known; (n,).
+def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; days without a score are left out, each other day becomes a session."""
+    rows = read_files(paths, NEWS_TABLE.types)
+    refuse_broken(rows, [SYMBOL.rule])
+    refuse_duplicates(rows, NEWS_TABLE.order)
+    rows = rows[rows["sentiment_score"].notna()]
+    refuse_broken(rows, (*(column.rule for column in NEWS_TABLE.columns), _inside_calendar("date")))
+    return rows.assign(date=day_sessions(rows["date"]), n_articles=rows["n_articles"].astype("int64"))[
+        list(NEWS_TABLE.names)
+    ]
 
-    That is the first session that closes (early ones at 13:00) at or after the moment: news after a close, on a weekend
-    or on a holiday belongs to the next session.
 
-    Raises
-    ------
-    TableError
-        If the moments have no zone, or one is not known or lies outside the exchange's calendar.
-    """
-    if not isinstance(published.dtype, pd.DatetimeTZDtype):
-        raise TableError(f"published: expected timestamps with a zone, got {published.dtype}; add the zone.")
+def read_headline_files(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read every file and check every row; each distinct headline once, in the order of publication."""
+    rows = read_files(paths, _HEADLINES)
+    rows = rows.assign(title=rows["title"].str.strip())
+    title = Rule("title", "a title", lambda rows: rows["title"].notna() & (rows["title"] != ""))
+    refuse_broken(rows, (SYMBOL.rule, title, _inside_calendar("published")))
+    rows = rows.drop_duplicates(list(_HEADLINES)).sort_values(list(_HEADLINES))
+    _warn_of_midnights(rows["published"], paths[0].parent)
+    return rows.assign(date=news_sessions(rows["published"]), n_articles=1)[["date", "symbol", "title", "n_articles"]]
+
+
+class NewsFiles(OptionalFiles):
+    """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
+
+    schema = NEWS_TABLE
+    sorts: ClassVar = {
+        "scores": (("news_sentiment*.csv", "news_sentiment*.parquet"), read_score_files),
+        "headlines": (("headlines*.csv", "headlines*.parquet"), read_headline_files),
+    }
+
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
+        """Give the daily scores of sessions from `start` up to but not including `end`.
+
+        Each is known at the close of its session. `score` gives scores in [-1, 1] of distinct titles, in their order;
+        it is only called if there are headlines in the range, and with no others.
+
+        Raises
+        ------
+        MarketError
+            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
+        TableError
+            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        """
+        rows = self.select(start, end)
+        if rows.empty:
+            return NEWS_TABLE.empty()
+        if "title" in rows:
+            rows = rows.assign(sentiment_score=_score_titles(rows["title"], score))
+        return NEWS_TABLE.validate(daily_sentiment(rows), str(self.folder))
+
+
+def news_sessions(published: pd.Series) -> MomentArray:
+    """Give the session at whose close each piece of news is first known; of moments with a zone, (n,)."""
     moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
     # a moment between two microseconds counts as the later one: earlier than it was would be too early
-    return _following(moments.dt.ceil("us").to_numpy(), closes_between(FIRST_DATE, datetime.date.max))
+    return _sessions_from(moments.dt.ceil("us"), closes_between(FIRST_DATE, datetime.date.max))
 
 
-def day_sessions(days: DateArray) -> DateArray:
-    """Give the session of each daily score, (n,): its own day, or the next session if the exchange was closed on it.
+def day_sessions(days: pd.Series) -> MomentArray:
+    """Give the session of each daily score, (n,)."""
+    return _sessions_from(days, sessions_between(FIRST_DATE, datetime.date.max))
 
-    What was published after the close of a session must not be in that day's score: no time is known here that could
-    tell. Raises `TableError` as `news_sessions`.
+
+def _sessions_from(moments: pd.Series, ends: MomentArray) -> MomentArray:
+    """Give the session of the first of `ends`, one for each session, at or after each moment inside the calendar."""
+    position = np.searchsorted(ends.astype("datetime64[us]"), moments.to_numpy())
+    sessions: MomentArray = sessions_between(FIRST_DATE, datetime.date.max)[position].astype("datetime64[us]")
+    return sessions
+
+
+def _inside_calendar(column: str) -> Rule:
+    first, last = pd.Timestamp(FIRST_DATE), pd.Timestamp(closes_between(FIRST_DATE, datetime.date.max)[-1])
+    return Rule(
+        column,
+        f"a time from {first:%Y-%m-%d} to {last:%Y-%m-%d}, as far as the exchange has fixed its sessions",
+        lambda rows: pd.to_datetime(rows[column], utc=True).dt.tz_localize(None).between(first, last),
+    )
+
+
+def daily_sentiment(rows: pd.DataFrame) -> pd.DataFrame:
+    """Gather scores, each of some articles, into one row a session and symbol: the mean over articles, their number.
+
+    Both are of `NEWS_TABLE`. A row depends on the scores of its own session and symbol alone, and not on their order.
     """
-    return _following(days.astype("datetime64[D]"), _sessions())
-
-
-def last_close() -> pd.Timestamp:
-    """Give the last close that the exchange's calendar knows, about a year ahead; in UTC."""
-    return pd.Timestamp(closes_between(FIRST_DATE, datetime.date.max)[-1], tz="UTC")
-
-
-def daily_sentiment(sessions: DateArray, symbols: pd.Series, scores: FloatArray, n_articles: IntArray) -> pd.DataFrame:
-    """Gather scores, each of some articles, into one row a session and symbol.
-
-    Returns
-    -------
-    DataFrame
-        Of `NEWS_TABLE`, in date and symbol order: the mean over articles, and their number. A row depends on the
-        scores of its own session and symbol alone, and not on their order.
-    """
-    rows = pd.DataFrame(
-        {
-            "date": sessions.astype("datetime64[us]"),
-            "symbol": symbols.to_numpy(dtype=object),
-            "sentiment_score": scores,
-            "n_articles": n_articles,
-            "total": scores * n_articles,
-        }
-    ).astype({"symbol": "str"})
-    rows = rows.sort_values(list(NEWS_TABLE.names))  # one order of summation, whichever file a row came from
-    groups = rows.groupby(["date", "symbol"], as_index=False).agg(
+    rows = rows[list(NEWS_TABLE.names)].sort_values(list(NEWS_TABLE.names))  # one order of summation, whatever file
+    groups = rows.assign(total=rows["sentiment_score"] * rows["n_articles"]).groupby(["date", "symbol"], as_index=False)
+    found = groups.agg(
         sentiment_score=("sentiment_score", "first"),
         n_rows=("sentiment_score", "size"),
         n_articles=("n_articles", "sum"),
         total=("total", "sum"),
     )
-    mean = groups["total"] / groups["n_articles"]
-    groups["sentiment_score"] = groups["sentiment_score"].where(groups["n_rows"] == 1, mean)  # alone: to the last bit
-    return groups[list(NEWS_TABLE.names)]
+    mean = found["total"] / found["n_articles"]
+    found["sentiment_score"] = found["sentiment_score"].where(found["n_rows"] == 1, mean)  # alone: to the last bit
+    return found[list(NEWS_TABLE.names)]
 
 
-def _sessions() -> DateArray:
-    return sessions_between(FIRST_DATE, datetime.date.max)
+def _warn_of_midnights(published: pd.Series, place: Path) -> None:
+    """Say so if times look like days: such headlines count at the close of a day that they may have come after."""
+    for zone in _ZONES:
+        local = published.dt.tz_convert(zone)
+        n_midnight = int((local == local.dt.normalize()).sum())
+        if n_midnight > MIDNIGHT_SHARE * len(published):
+            warn(
+                f"{place}: {n_midnight:,} of {len(published):,} headlines were published at midnight sharp ({zone}); "
+                "if their time is not known, set it to the end of the day, or they count before they were published."
+            )
 
 
-def _following(moments: DateArray, ends: DateArray) -> DateArray:
-    """Give the session of the first of `ends`, one for each session, at or after each moment."""
-    positions = np.searchsorted(ends, moments, side="left")
-    outside = np.flatnonzero(np.isnat(moments) | (moments < np.datetime64(FIRST_DATE)) | (positions == len(ends)))
-    if len(outside):
-        raise TableError(
-            f"news: expected moments from {FIRST_DATE} to {ends[-1]}, the last session that the exchange has fixed, "
-            f"got {moments[outside[0]]}; correct or remove it."
+def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
+    """Have each distinct title scored once; (n,) in the order of `titles`."""
+    codes, distinct = pd.factorize(titles)
+    scores: FloatArray = np.asarray(score(list(map(str, distinct))), dtype=np.float64)
+    if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1
+        raise MarketError(
+            f"headlines: expected a score from -1 to 1 for each of {len(distinct)} titles, got an array of shape "
+            f"{scores.shape} with values from {scores.min(initial=np.inf)} to {scores.max(initial=-np.inf)}; correct "
+            "the scorer."
         )
-    return _sessions()[positions]
+    each: FloatArray = scores[codes]
+    return each

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray
-from brain_assets.market.schema import NUMBER, PRICE_TABLE, ohlc_rules
+from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE
 from brain_assets.verdict import Verdict, listed
 
 JUMP = 0.4
@@ -44,7 +44,7 @@ def _positive(prices: pd.DataFrame) -> Verdict:
 
 
 def _ohlc_in_order(prices: pd.DataFrame) -> Verdict:
-    good = np.logical_and.reduce([holds for _, _, holds in ohlc_rules(prices)])
+    good = np.logical_and.reduce([rule.holds(prices) for rule in OHLC_RULES])
     return _each(prices, good, "open and close between low and high", "correct or remove them")
 
 

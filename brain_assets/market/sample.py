@@ -1,6 +1,7 @@
 """Market `sample`: real daily closes of 20 S&P 500 stocks that come inside the skfolio package; no network."""
 
 import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,9 @@ import pandas as pd
 from brain_assets.errors import UnknownSymbolError
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE
+
+if TYPE_CHECKING:
+    from brain_assets.settings import Settings
 
 LAST_YEAR = 2022
 """The closes end on 2022-12-28, two sessions before the year does."""
@@ -77,3 +81,8 @@ class SampleMarket:
     def fundamentals(self, *_: object) -> SourcedTable:
         """Give no fundamentals: the data set has closes only."""
         return SourcedTable(FUNDAMENTAL_TABLE.empty(), NOTHING_ELSE)
+
+
+def open_market(settings: "Settings") -> SampleMarket:
+    """Open the market of some settings."""
+    return SampleMarket(settings.symbols)

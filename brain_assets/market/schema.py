@@ -1,7 +1,7 @@
 """The schemas of the raw tables: columns with types and meaning, what a sound row is, what to say if it is none."""
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,28 @@ cents, one by one, puts them there."""
 
 
 @dataclass(frozen=True)
+class Rule:
+    """What is asked of each row of a table."""
+
+    column: str
+    """The column that a message names."""
+    expected: str
+    """In the words of a message."""
+    holds: Callable[[pd.DataFrame], pd.Series | BoolArray]
+    """From a table to whether each row is so, shape (n_rows,)."""
+    advice: str = "correct the value or remove the row"
+    got: str = ""
+    """What to call it if it is not so; empty: the value in the column."""
+
+    def first_broken(self, frame: pd.DataFrame) -> tuple[int, str] | None:
+        """Give the position of the first row that is not so, and what it has instead, in words; None: all are so."""
+        wrong = np.flatnonzero(~np.asarray(self.holds(frame), dtype=bool))
+        if len(wrong) == 0:
+            return None
+        return int(wrong[0]), self.got or describe(frame[self.column].iloc[wrong[0]])
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a table."""
 
@@ -27,20 +49,15 @@ class Column:
     """The type that pandas gives it."""
     meaning: str
     """With its unit and when it is known, as the UI shows it."""
-    rule: str
+    expected: str
     """What each value is, in the words of a message."""
     holds: Callable[[pd.Series], pd.Series]
     """From values to whether each is so."""
 
-
-@dataclass(frozen=True)
-class RowRule:
-    """What is asked of whole rows."""
-
-    holds: Callable[[pd.DataFrame], pd.Series | BoolArray]
-    """From a table to whether each row is so, shape (n_rows,)."""
-    message: str
-    """What to say of the first that is not: ``{place}`` names it, other names in braces are its columns."""
+    @property
+    def rule(self) -> Rule:
+        """What is asked of each value."""
+        return Rule(self.name, self.expected, lambda frame: self.holds(frame[self.name]))
 
 
 @dataclass(frozen=True)
@@ -49,10 +66,10 @@ class TableSchema:
 
     columns: tuple[Column, ...]
     order: tuple[str, ...]
-    """The columns that rows are sorted by."""
+    """The columns that rows are sorted by; no two rows are equal in all of them."""
     place: str
     """How a message names a row, its columns in braces."""
-    rules: tuple[RowRule, ...]
+    rules: tuple[Rule, ...]
     """Asked in this order, after the rule of each column."""
 
     @property
@@ -85,10 +102,10 @@ class TableSchema:
         for column in self.columns:
             self._check_type(frame, column, origin)
         frame = frame.sort_values(list(self.order), ignore_index=True)
-        for column in self.columns:
-            self._refuse_values(frame, column, ~column.holds(frame[column.name]), origin)
-        for rule in self.rules:
-            self._refuse_rows(frame, ~rule.holds(frame), f"{origin}: ", rule.message)
+        expected = f"one row a {', '.join(self.order[:-1])} and {self.order[-1]}"
+        one_row = Rule(self.order[0], expected, lambda rows: ~rows.duplicated(list(self.order)), "keep one", "several")
+        for rule in (*(column.rule for column in self.columns), one_row, *self.rules):
+            self._refuse_broken(frame, rule, origin)
         return frame
 
     def _check_type(self, frame: pd.DataFrame, column: Column, origin: str) -> None:
@@ -96,32 +113,51 @@ class TableSchema:
         if values.dtype == column.kind:
             return
         if values.dtype == object and column.kind == NUMBER:  # a text among numbers is named with its row
-            self._refuse_values(frame, column, pd.to_numeric(values, errors="coerce").isna() & values.notna(), origin)
+            number = pd.to_numeric(values, errors="coerce").notna() | values.isna()
+            self._refuse_broken(frame, Rule(column.name, column.expected, lambda _: number), origin)
         raise TableError(
             f"{origin}: column {column.name}: expected the type {column.kind}, got {values.dtype}; convert it."
         )
 
-    def _refuse_values(self, frame: pd.DataFrame, column: Column, wrong: pd.Series, origin: str) -> None:
-        for value in frame.loc[wrong, column.name].iloc[:1]:
-            start = f"{origin}: column {column.name}: expected {column.rule}, got {value}"
-            self._refuse_rows(frame, wrong, start, " for {place}; correct the value or remove the row.")
-
-    def _refuse_rows(self, frame: pd.DataFrame, wrong: pd.Series | BoolArray, start: str, message: str) -> None:
-        for row in frame[wrong].iloc[:1].to_dict("records"):
-            shown = {name: value.date() if isinstance(value, pd.Timestamp) else value for name, value in row.items()}
-            raise TableError(start + message.format(place=self.place.format(**shown), **shown))
+    def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
+        if (broken := rule.first_broken(frame)) is not None:
+            row, got = broken
+            place = self.place.format(**{name: describe(value) for name, value in frame.iloc[row].items()})
+            raise TableError(
+                f"{origin}: column {rule.column}: expected {rule.expected}, got {got} for {place}; {rule.advice}."
+            )
 
 
-def ohlc_rules(bars: pd.DataFrame) -> list[tuple[str, str, pd.Series]]:
-    """Give a column, what a session's prices must be in it, in words, and whether each bar's is so; NaN is not."""
-    low, high = bars["low"] * (1 - ROUNDING), bars["high"] * (1 + ROUNDING)
-    return [
-        ("high", "at least the row's low", bars["high"] >= bars["low"]),
-        *(
-            (name, "a price between the row's low and high", (bars[name] >= low) & (bars[name] <= high))
-            for name in ("open", "close")
-        ),
-    ]
+def describe(value: object) -> str:
+    """Show a value in a message: a day without its midnight, and what is not there as nothing."""
+    if value == "" or pd.isna(value):
+        return "nothing"
+    at_midnight = isinstance(value, pd.Timestamp) and value == value.normalize()
+    return f"{value:%Y-%m-%d}" if at_midnight else str(value)
+
+
+def _inside(name: str) -> Rule:
+    def holds(bars: pd.DataFrame) -> pd.Series:
+        return bars[name].between(bars["low"] * (1 - ROUNDING), bars["high"] * (1 + ROUNDING))
+
+    return Rule(name, "a price between the row's low and high", holds)
+
+
+OHLC_RULES = (
+    Rule("high", "at least the row's low", lambda bars: bars["high"] >= bars["low"]),
+    _inside("open"),
+    _inside("close"),
+)
+"""What a session's prices must be beside each other; NaN is not."""
+
+ON_SESSION = Rule(
+    "date",
+    "a day on which the NYSE was open",
+    lambda frame: np.isin(
+        frame["date"].to_numpy().astype("datetime64[D]"), sessions_between(FIRST_DATE, datetime.date.max)
+    ),
+    "correct the date, or move the row to the session at whose close it is known",
+)
 
 
 def _day(name: str, meaning: str) -> Column:
@@ -134,21 +170,17 @@ def _price(name: str, words: str) -> Column:
 
 
 def _ratio(name: str, words: str) -> Column:
-    rule = "a finite number, or none where it is not known"
-    return Column(name, NUMBER, f"{words}; empty: not filed.", rule, lambda ratios: ~np.isinf(ratios))
+    expected = "a finite number, or none where it is not known"
+    return Column(name, NUMBER, f"{words}; empty: not filed.", expected, lambda ratios: ~np.isinf(ratios))
 
 
-def _one_row(words: str, key: Sequence[str], advice: str) -> RowRule:
-    message = f"expected one row a {words}, got several for {{place}}; {advice}."
-    return RowRule(lambda frame: ~frame.duplicated(list(key)), message)
-
-
-def _on_sessions(frame: pd.DataFrame) -> BoolArray:
-    days = frame["date"].to_numpy().astype("datetime64[D]")
-    return np.isin(days, sessions_between(FIRST_DATE, datetime.date.max))
-
-
-SYMBOL = Column("symbol", TEXT, "Ticker, as the market spells it.", "a name", lambda symbols: symbols.str.len() > 0)
+SYMBOL = Column(
+    "symbol",
+    TEXT,
+    "Ticker, as the market spells it.",
+    "a name without blanks around it",
+    lambda symbols: symbols.isin([name for name in symbols.dropna().unique() if name and name == name.strip()]),
+)
 
 PRICE_TABLE = TableSchema(
     columns=(
@@ -168,14 +200,7 @@ PRICE_TABLE = TableSchema(
     ),
     order=("date", "symbol"),
     place="{date} {symbol}",
-    rules=(
-        _one_row("date and symbol", ("date", "symbol"), "remove the duplicates"),
-        RowRule(
-            _on_sessions,
-            "expected trading days of the NYSE, got a bar on {date}, when it was closed; remove the row or correct its "
-            "date.",
-        ),
-    ),
+    rules=(ON_SESSION,),
 )
 """Daily bars. A bar that is not known is an absent row, never NaN."""
 
@@ -190,18 +215,17 @@ NEWS_TABLE = TableSchema(
             "a score from -1 to 1",
             lambda scores: scores.between(-1, 1),
         ),
-        Column("n_articles", COUNT, "Articles that it rests on.", "a whole number >= 1", lambda counts: counts >= 1),
+        Column(
+            "n_articles",
+            COUNT,
+            "Articles that it rests on.",
+            "a whole number >= 1",
+            lambda counts: (counts >= 1) & (counts % 1 == 0),
+        ),
     ),
     order=("date", "symbol"),
     place="{date} {symbol}",
-    rules=(
-        _one_row("date and symbol", ("date", "symbol"), "put them into one"),
-        RowRule(
-            _on_sessions,
-            "column date: expected a day on which the NYSE was open, got {place}, when it was closed; move the row to "
-            "the session at whose close it is known.",
-        ),
-    ),
+    rules=(ON_SESSION,),
 )
 """News sentiment: one row a session and symbol with news; a day without has none."""
 
@@ -225,14 +249,7 @@ FUNDAMENTAL_TABLE = TableSchema(
     ),
     order=("filed", "symbol", "period_end"),
     place="{symbol}, filed {filed}, quarter to {period_end}",
-    rules=(
-        _one_row("filing day, quarter and symbol", ("filed", "period_end", "symbol"), "keep one"),
-        RowRule(
-            lambda frame: frame["period_end"] <= frame["filed"],
-            "column period_end: expected a day on or before the filing's, got {period_end} for {place}; correct the "
-            "dates.",
-        ),
-    ),
+    rules=(Rule("period_end", "a day on or before the filing's", lambda frame: frame["period_end"] <= frame["filed"]),),
 )
 """Quarterly ratios: one row a version of a quarter. The first version is dated by the filing that first told its
 ratios; a later filing that changes one is a further row, at its own filing date. A row is known once its day is over: a

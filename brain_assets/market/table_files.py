@@ -8,20 +8,20 @@ record of several lines, with a quoted text in it, has the number of its last li
 
 import csv
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from brain_assets.errors import MarketError, TableError
-from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Column, TableSchema
+from brain_assets.market.base import SourcedTable
+from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Rule, TableSchema, describe
 
 MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
@@ -82,7 +82,7 @@ class OptionalFiles:
             return NO_FOLDER
         word, paths = self.found()
         if not paths:
-            names = " or ".join(f"{patterns[0].removesuffix('.csv')}" for patterns, _ in self.sorts.values())
+            names = " or ".join(patterns[0].removesuffix(".csv") for patterns, _ in self.sorts.values())
             return f"none: no {names} file in BRAIN_FILES_DIR"
         return f"{word} from {len(paths)} file{'s' if len(paths) > 1 else ''}"
 
@@ -98,10 +98,14 @@ class OptionalFiles:
         inside = (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
         return self.rows[inside & self.rows["symbol"].isin(self.symbols)] if self.symbols else self.rows[inside]
 
-    def silent(self, universe: Sequence[str]) -> tuple[str, ...]:
-        """Give the symbols of a universe that no file names; none of them if there is no file."""
+    def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        """Give the same as a validated table."""
+        return self.schema.validate(self.select(start, end)[list(self.schema.names)], str(self.folder))
+
+    def sourced(self, table: pd.DataFrame, universe: Sequence[str]) -> SourcedTable:
+        """Put the source beside a table, and name the symbols of a universe that no file names, if there are files."""
         found = set(self.rows["symbol"]) if self.found()[1] else set(universe)
-        return tuple(symbol for symbol in universe if symbol not in found)
+        return SourcedTable(table, self.source, tuple(symbol for symbol in universe if symbol not in found))
 
 
 def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path]:
@@ -111,51 +115,27 @@ def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path
     return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
-def read_files(paths: Sequence[Path], layout: Layout) -> pd.DataFrame:
-    """Read files into one table, in their order.
+def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -> pd.DataFrame:
+    """Read files into one table, in their order; `only` one column of them, if so asked.
 
     Raises
     ------
     TableError
         If a file is none of its kind or lacks a column, or a value is not of its column's kind.
     """
+    wanted = layout if only is None else {only: layout[only]}
     readers = [_read_csv if path.suffix == ".csv" else _read_parquet for path in paths]
-    return pd.concat([read(p, layout, layout) for read, p in zip(readers, paths, strict=True)], ignore_index=True)
+    return pd.concat([read(p, layout, wanted) for read, p in zip(readers, paths, strict=True)], ignore_index=True)
 
 
-def last_day(path: Path, layout: Layout, name: str) -> pd.Timestamp | None:
-    """Give the last day in a column of days, reading nothing else; None: it has no rows."""
-    only = {name: layout[name]}
-    rows = _read_csv(path, layout, only) if path.suffix == ".csv" else _read_parquet(path, layout, only)
-    return None if rows.empty else rows[name].max()
-
-
-def refuse_first(
-    rows: pd.DataFrame, wrong: npt.ArrayLike, column: str, expected: str, got: pd.Series | None = None
-) -> None:
-    """Raise `TableError` for the first row that is wrong, naming its file, line and column."""
-    places = np.flatnonzero(wrong)
-    if len(places) == 0:
-        return
-    row = rows.iloc[places[0]]
-    value = (rows[column] if got is None else got).iloc[places[0]]
-    words = "nothing" if pd.isna(value) or value == "" else value
-    raise TableError(
-        f"{row['source']} {row['position']}, column {column}: expected {expected}, got {words}; "
-        "correct the value or remove the row."
-    )
-
-
-def refuse_unnamed(rows: pd.DataFrame) -> None:
-    """Raise `TableError` for the first row whose symbol is empty or has blanks around it."""
-    symbols = rows["symbol"]
-    refuse_first(rows, symbols.isna() | (symbols == "") | (symbols != symbols.str.strip()), "symbol", "a bare symbol")
-
-
-def refuse_values(rows: pd.DataFrame, columns: Sequence[Column]) -> None:
-    """Raise `TableError` for the first row of the first column whose value is not what the schema says."""
-    for column in columns:
-        refuse_first(rows, ~column.holds(rows[column.name]), column.name, column.rule)
+def refuse_broken(rows: pd.DataFrame, rules: Iterable[Rule]) -> None:
+    """Raise `TableError` for the first row that breaks the first of some rules, naming its file, line and column."""
+    for rule in rules:
+        if (broken := rule.first_broken(rows)) is not None:
+            row, got = broken
+            raise TableError(
+                f"{_place(rows, row)}, column {rule.column}: expected {rule.expected}, got {got}; {rule.advice}."
+            )
 
 
 def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
@@ -164,13 +144,16 @@ def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
     if len(again) == 0:
         return
     second = rows.iloc[again[0]]
-    first = rows[(rows[list(key)] == second[list(key)]).all(axis=1)].iloc[0]
+    first = np.flatnonzero((rows[list(key)] == second[list(key)]).all(axis=1))[0]
     names = f"{', '.join(key[:-1])} and {key[-1]}"
-    values = (f"{second[name]:%Y-%m-%d}" if isinstance(second[name], pd.Timestamp) else second[name] for name in key)
     raise TableError(
-        f"{second['source']} {second['position']}, columns {names}: expected one row a {names}, got a second for "
-        f"{' '.join(map(str, values))} (the first: {first['source']} {first['position']}); remove one of them."
+        f"{_place(rows, again[0])}, columns {names}: expected one row a {names}, got a second for "
+        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(rows, first)}); remove one of them."
     )
+
+
+def _place(rows: pd.DataFrame, row: int) -> str:
+    return f"{rows['source'].iloc[row]} {rows['position'].iloc[row]}"
 
 
 def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
@@ -190,9 +173,7 @@ def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
         cells.append([line[place] for place in places])
     rows = pd.DataFrame(cells, columns=names, dtype="str")
     rows = rows.assign(source=f"{path.name}, line", position=np.array(positions, dtype=np.int64))
-    readers = {DAY: _csv_days, MOMENT: _csv_moments, NUMBER: _csv_numbers, COUNT: _csv_numbers}
-    parsed = {name: readers[wanted[name]](rows, name) for name in names if wanted[name] in readers}
-    return _complete(rows.assign(**parsed), wanted)
+    return _complete(rows.assign(**{name: _parse(rows, name, wanted[name]) for name in names}), wanted)
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -206,25 +187,24 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise TableError(f"{path.name}: expected comma-separated text in UTF-8, got {error}; save it so.") from error
 
 
-def _csv_days(rows: pd.DataFrame, name: str) -> pd.Series:
-    days = pd.to_datetime(rows[name].str.strip(), format="%Y-%m-%d", errors="coerce").dt.as_unit("us")
-    refuse_first(rows, days.isna(), name, "a day as YYYY-MM-DD")
-    return days
-
-
-def _csv_moments(rows: pd.DataFrame, name: str) -> pd.Series:
+def _parse(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
+    """Turn a column of text into its kind; refuses the first value that is none."""
+    if kind == TEXT:
+        return rows[name]
     text = rows[name].str.strip()
-    zoned = text.where(text.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
-    moments = pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce")
-    refuse_first(rows, moments.isna(), name, "a time with its zone, as 2024-06-10T16:00:00-04:00")
-    return _in_utc(moments)
-
-
-def _csv_numbers(rows: pd.DataFrame, name: str) -> pd.Series:
-    nothing = rows[name].str.strip().str.lower().isin(_NOTHING)
-    numbers = pd.to_numeric(rows[name].mask(nothing), errors="coerce").astype("float64")
-    refuse_first(rows, numbers.isna() & ~nothing, name, "a number")
-    return numbers
+    if kind == DAY:
+        values = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("us")
+        known, expected = values.notna(), "a day as YYYY-MM-DD"
+    elif kind == MOMENT:
+        zoned = text.where(text.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
+        values = _in_utc(pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce"))
+        known, expected = values.notna(), "a time with its zone, as 2024-06-10T16:00:00-04:00"
+    else:
+        nothing = text.str.lower().isin(_NOTHING)
+        values = pd.to_numeric(rows[name].mask(nothing), errors="coerce").astype("float64")
+        known, expected = values.notna() | nothing, "a number"
+    refuse_broken(rows, [Rule(name, expected, lambda _: known)])
+    return values
 
 
 def _read_parquet(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
@@ -244,19 +224,13 @@ def _read_parquet(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
         raise TableError(f"{path.name}: expected a Parquet file, got {error}; write it again.") from error
     rows = pd.DataFrame({name: _from_parquet(table[name], kind) for name, kind in kinds.items()})
     rows = rows.assign(source=f"{path.name}, row", position=np.arange(1, len(rows) + 1))
-    for name, kind in kinds.items():
-        if kind == DAY:
-            refuse_first(rows, rows[name] != rows[name].dt.normalize(), name, "a day without a time")
-        elif kind == MOMENT:
-            refuse_first(rows, rows[name].isna(), name, "a time with its zone")
     return _complete(rows, wanted)
 
 
 def _is_of_kind(found: pa.DataType, kind: str) -> bool:
-    if kind == DAY:
-        return bool(pat.is_date(found) or (pat.is_timestamp(found) and found.tz is None))
-    if kind == MOMENT:
-        return bool(pat.is_timestamp(found) and found.tz is not None)
+    if kind in (DAY, MOMENT):
+        zoned = found.tz is not None if pat.is_timestamp(found) else None
+        return zoned is (kind == MOMENT) or (kind == DAY and bool(pat.is_date(found)))
     if kind == TEXT:
         text = found.value_type if pat.is_dictionary(found) else found
         return bool(pat.is_string(text) or pat.is_large_string(text))

@@ -34,10 +34,10 @@ class WeeklyBars:
     known."""
     realized: FloatArray
     """Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not."""
-    gap: FloatArray
+    pre_open_return: FloatArray
     """First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
     nothing traded, since what is held keeps its last price."""
-    held_return: FloatArray
+    return_ffill: FloatArray
     """As `realized`, but a symbol without a bar keeps its last price; never NaN."""
     signals: FloatArray | None = None
     """(n_weeks, n_assets, 7): news and filings as known at the last close before the week
@@ -60,14 +60,14 @@ class WeeklyBars:
             momentum=_momentum(panel, weeks),
             volatility=_volatility(close, weeks),
             realized=last_close / first_open - 1,
-            gap=_zero_if_unknown(entry / base - 1),
-            held_return=_zero_if_unknown(end / entry - 1),
+            pre_open_return=_zero_if_unknown(entry / base - 1),
+            return_ffill=_zero_if_unknown(end / entry - 1),
             signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),
         )
 
     def select(self, mask: np.ndarray) -> "WeeklyBars":
         """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
-        of_weeks = ("tradable", "momentum", "volatility", "realized", "gap", "held_return")
+        of_weeks = ("tradable", "momentum", "volatility", "realized", "pre_open_return", "return_ffill")
         kept = {name: getattr(self, name)[mask] for name in of_weeks}
         signals = None if self.signals is None else self.signals[mask]
         return replace(self, weeks=self.weeks.select(mask), signals=signals, **kept)

@@ -69,15 +69,12 @@ class StepResult(NamedTuple):
 def project(weights: FloatArray, available: BoolArray, rules: TradingRules) -> FloatArray:
     """Give the nearest weights, in Euclidean distance, that the rules allow; (..., n_assets + 1), cash last.
 
-    The exact projection onto {w >= 0, sum w = 1, cash >= min_cash, each asset <= max_weight, unavailable = 0}. Its
-    optimality conditions are w_i = clip(v_i - tau, lower_i, upper_i) with the one tau that makes the sum 1. The sum
-    falls piecewise linearly in tau, so Newton's method, kept inside a bracket, ends in finitely many steps: Cominetti,
-    Mascarenhas & Silva (2014), "A Newton's method for the continuous quadratic knapsack problem", Mathematical
-    Programming Computation 6, 151-169.
+    The exact projection onto {w >= 0, sum w = 1, cash >= min_cash, each asset <= max_weight, unavailable = 0}: w_i =
+    clip(v_i - tau, lower_i, upper_i) with the one tau that makes the sum 1. The sum falls piecewise linearly in tau, so
+    Newton's method, kept inside a bracket, ends in finitely many steps (Cominetti, Mascarenhas & Silva 2014).
 
-    `weights` are of order 1, and come back unchanged where they obey the rules already; `available` is (..., n_assets),
-    and broadcasts. Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)``. A solution always exists, since cash has
-    no upper bound. Raises `BrainAssetsError` when a weight is not finite.
+    Weights that obey the rules come back unchanged. Bounds hold exactly, the sum to ``1e-15 * (n_assets + 1)``. There
+    is always a solution, since cash has no upper bound. Raises `BrainAssetsError` when a weight is not finite.
     """
     n_columns = weights.shape[-1]
     values = weights.reshape(-1, n_columns)
@@ -154,12 +151,9 @@ def all_cash(n_assets: int) -> FloatArray:
     return weights
 
 
-def drift(held_assets: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give the weights of assets at the first open, (..., n_assets), and the growth of the portfolio until then, (...).
-
-    Both arguments are (..., n_assets), those of `step`; held weights without cash.
-    """
-    at_open = held_assets * gap
+def drift(held_assets: FloatArray, pre_open_return: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give the weights of assets at the first open, (..., n_assets), and the portfolio's growth until then, (...)."""
+    at_open = held_assets * pre_open_return
     growth = 1.0 + at_open.sum(axis=-1)
     at_open += held_assets
     at_open /= growth[..., None]
@@ -172,25 +166,16 @@ def trading_cost(turnover: FloatArray, rules: TradingRules) -> FloatArray:
 
 
 def step(
-    held: FloatArray, gap: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
+    held: FloatArray, pre_open_return: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
 ) -> StepResult:
     """Take a portfolio through one week: drift to the open, trade there, earn the week.
 
-    Parameters
-    ----------
-    held : ndarray of float64, shape (..., n_assets + 1)
-        Weights at the last close before the week.
-    gap : ndarray of float64, shape (..., n_assets)
-        First open of the week over the last close before it, minus 1; 0 where nothing is traded.
-    target : ndarray of float64, shape (..., n_assets + 1)
-        Weights traded to at the first open.
-    weekly_return : ndarray of float64, shape (..., n_assets)
-        Last close of the week over its first open, minus 1; 0 where nothing is traded.
-    rules : TradingRules
-        Only `cost_bps` is used: `target` is taken as it is.
+    `held` are the weights at the last close before the week, `target` those traded to at its first open, as they are,
+    both (..., n_assets + 1); `pre_open_return` is the first open over that close, minus 1, and `weekly_return` the last
+    close over the first open, minus 1, both (..., n_assets), 0 where nothing is traded.
     """
     target_assets = target[..., :-1]
-    at_open, growth_to_open = drift(held[..., :-1], gap)
+    at_open, growth_to_open = drift(held[..., :-1], pre_open_return)
     turnover = np.abs(target_assets - at_open).sum(axis=-1)
     cost = trading_cost(turnover, rules)
     earned = target_assets * weekly_return

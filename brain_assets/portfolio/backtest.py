@@ -65,24 +65,9 @@ def backtest(
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
     its own. Where no policy trades there is nothing to compare: only equal weight is there.
 
-    Raises `TableError` if the years have no complete week, or a policy follows a forecaster that the forecasts do not
-    have.
-
-    Parameters
-    ----------
-    panel : PricePanel
-        Bars and signals up to the last year.
-    forecasts : DataFrame
-        Walk-forward forecasts of the years.
-    years : sequence of int
-        A week belongs to the year of its last session.
-    sources : mapping of str to SnapshotSource
-        Policy family -> its snapshots. Each week is traded by the newest whose cut-off lies before its first session.
-    first_cutoff, on_refusal
-        See `brain_assets.forecasting.walkforward.build_forecast_features`.
-    other_seeds : mapping of str to mapping, optional
-        Policy family -> number of a seed -> the trainings with it, each a strategy of its own (see
-        `brain_assets.portfolio.seeds`). A seed is left out unless it has a training beside each snapshot that trades.
+    Arguments are as in `build_forecast_features`; `sources` and `other_seeds` are of policies, the latter by the number
+    of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. Raises
+    `TableError` if the years have no complete week, or the forecasts lack a forecaster that a policy follows.
     """
     bars = WeeklyBars.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
@@ -153,15 +138,10 @@ def _policies(
 
 
 def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
-    """Cut weeks where an asset is available for the first time, and give the assets that were by then.
+    """Cut weeks where an asset is available for the first time, and give the positions of assets that were by then.
 
-    Whoever is yet to come is not in the arrays, as if never heard of: sums over longer rows round otherwise, and the
-    last digits of a week would tell how many symbols are listed after it.
-
-    Returns
-    -------
-    list of (slice, ndarray of int64)
-        Consecutive weeks, and positions of assets; one that never is available where there is no other.
+    One that is listed later is not in the arrays: sums over longer rows round otherwise, and the last digits of a week
+    would tell how many symbols are listed after it. One that never is available, where there is no other.
     """
     seen = np.logical_or.accumulate(available, axis=0)
     starts = np.flatnonzero(np.append(True, (seen[1:] != seen[:-1]).any(axis=1)))

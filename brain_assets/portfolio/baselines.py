@@ -1,9 +1,7 @@
 """What every policy has to beat: benchmark strategies, rules without learning, a line each in `BASELINES`.
 
-Besides them there is one for each forecaster, which holds the top third by its forecasts.
-
-A rule chooses as a policy does: from what is known at decision time, under the same trading rules. One function takes
-all of them through the weeks (`brain_assets.portfolio.strategy.run_strategy`).
+Besides them there is one for each forecaster, which holds the top third by its forecasts. A rule chooses as a policy
+does: from what is known at decision time, under the same trading rules.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
-from brain_assets.portfolio import arithmetic, many_assets
+from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.strategy import Choose, follow
 
@@ -48,9 +46,8 @@ def equal_weight(known: BaselineInputs, rules: TradingRules) -> Choose:
 def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
     """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
 
-    The order "trade nothing" is given at decision time; what it comes to is what the weights have drifted to by the
-    open. Where the drift breaks a rule (an asset above its cap, or no longer available), the nearest weights that keep
-    it are traded to.
+    The order "trade nothing" is given at decision time, and gives the weights that have drifted until the open. Where
+    these break a rule (an asset above its cap, or no longer available), the nearest that keep it are traded to.
     """
     start = arithmetic.equal_weight(known.weeks.available, rules)
 
@@ -59,7 +56,7 @@ def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
             bought: FloatArray = start[week]
             return bought
         drifted = held.copy()
-        drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.gap[week])
+        drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.pre_open_return[week])
         drifted[-1] /= growth
         return arithmetic.project(drifted, known.weeks.available[week], rules)
 
@@ -92,13 +89,10 @@ def minimum_variance(known: BaselineInputs, rules: TradingRules) -> Choose:
     from skfolio.prior import EmpiricalPrior
 
     def weigh(past: FloatArray) -> FloatArray:
-        budget = min(1.0 - rules.min_cash, rules.max_weight * past.shape[1])
-        if past.shape[1] > many_assets.MANY_ASSETS:
-            return many_assets.minimum_variance(past, budget, rules.max_weight)
         model = MeanRisk(  # minimizes the variance, unless told otherwise
             prior_estimator=EmpiricalPrior(covariance_estimator=LedoitWolf()),
             max_weights=rules.max_weight,
-            budget=budget,
+            budget=min(1.0 - rules.min_cash, rules.max_weight * past.shape[1]),
         )
         weights: FloatArray = model.fit(past).weights_
         return weights
@@ -121,8 +115,7 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: TradingRules) -> Choo
     )
 
     def weigh(past: FloatArray) -> FloatArray:
-        many = past.shape[1] > many_assets.MANY_ASSETS
-        weights: FloatArray = many_assets.hierarchical_risk_parity(past) if many else model.fit(past).weights_
+        weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)

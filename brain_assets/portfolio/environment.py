@@ -25,15 +25,12 @@ REWARD_SCALE = 100.0
 
 
 class VectorizedPortfolioEnv(VecEnv):
-    """`n_envs` portfolios in the same market, each in an episode of its own.
+    """`n_envs` portfolios in the same market, each in an episode of `episode_weeks` (all, where there are fewer).
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
     asset and one for cash (last), each over their bound `logit_bound`. Reward: 100 * log(1 + net return of the week).
     ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
     true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
-
-    `scaler` is from `fit_observation_scaler`, on the training weeks; `signal_scale` is the standard deviation of the
-    signals in an observation. An episode has `episode_weeks`; all weeks, where there are fewer.
     """
 
     render_mode: str | None = None
@@ -105,8 +102,11 @@ class VectorizedPortfolioEnv(VecEnv):
         week, weeks, rules = self._week, self._weeks, self._rules
         logits = self._actions.astype(np.float64) * self._logit_bound
         target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), rules)
-        gap, weekly_return = weeks.gap.take(week, axis=0), weeks.weekly_return.take(week, axis=0)
-        result = arithmetic.step(self._held, gap, target, weekly_return, rules)
+        pre_open_return, weekly_return = (
+            weeks.pre_open_return.take(week, axis=0),
+            weeks.weekly_return.take(week, axis=0),
+        )
+        result = arithmetic.step(self._held, pre_open_return, target, weekly_return, rules)
         reward = REWARD_SCALE * np.log1p(result.net_return)
         self._held = result.held_after
         self.week_before = week.copy()

@@ -7,20 +7,14 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyBars
 
-KNOWN_AT_DECISION = ("forecast", "momentum", "volatility")
-KNOWN_AT_CLOSE = ("gap", "weekly_return")
-BY_WEEK_AND_ASSET = (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "signals", "available")
+BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")
 
 
 @dataclass(frozen=True, eq=False)
 class MarketWeeks:
-    """Consecutive weeks of a market, one row a week; arrays are float64 of shape (n_weeks, n_assets) unless said.
-
-    Raises `TableError` on construction, when shapes, types or values are not as described here.
-    """
+    """Consecutive weeks of a market, one row a week; arrays are float64 of shape (n_weeks, n_assets) unless said."""
 
     week_start: DateArray
     """First session of each week, ascending; datetime64[D], shape (n_weeks,)."""
@@ -34,50 +28,14 @@ class MarketWeeks:
     """Standard deviation of the last 20 daily log returns, >= 0. Finite where available; known at decision time."""
     signals: FloatArray
     """What news and filings said, in the order of `brain_assets.market.signals.SIGNALS`; shape (n_weeks, n_assets, 7).
-    NaN: not known, which is neutral. Known at decision time."""
+    Finite, or NaN: not known, which is neutral. Known at decision time."""
     available: BoolArray
     """Whether the asset may be held in the week; bool; known at decision time."""
-    gap: FloatArray
+    pre_open_return: FloatArray
     """First open over the last close before the week, minus 1; known at the first open. Always finite: 0 carries the
     last price forward where nothing was traded."""
     weekly_return: FloatArray
-    """Last close over first open, minus 1; known at the last close. Always finite, as `gap`."""
-
-    def __post_init__(self) -> None:
-        shape = (len(self.week_start), len(self.symbols))
-        if 0 in shape:
-            raise TableError(f"expected at least one week and one asset, got {shape[0]} weeks and {shape[1]} assets.")
-        for name in (*KNOWN_AT_DECISION, *KNOWN_AT_CLOSE, "available"):
-            got = getattr(self, name).shape
-            if got != shape:
-                raise TableError(f"{name}: expected shape (n_weeks, n_assets) = {shape}, got {got}.")
-        if self.signals.shape != (*shape, len(SIGNALS)):
-            raise TableError(
-                f"signals: expected shape (n_weeks, n_assets, {len(SIGNALS)}) = {(*shape, len(SIGNALS))}, got "
-                f"{self.signals.shape}."
-            )
-        if self.available.dtype != np.bool_:
-            raise TableError(f"available: expected bool, got {self.available.dtype}.")
-        if np.any(self.week_start[1:] <= self.week_start[:-1]):
-            raise TableError("week_start: expected ascending dates, got them out of order; sort the weeks.")
-        for name in KNOWN_AT_DECISION:
-            values = getattr(self, name)
-            self._refuse(name, values, "a finite number where available", self.available & ~np.isfinite(values))
-        self._refuse("volatility", self.volatility, "0 or more", self.available & (self.volatility < 0.0))
-        for position, name in enumerate(SIGNALS):
-            values = self.signals[:, :, position]
-            self._refuse(name, values, "a finite number, or NaN where not known", np.isinf(values))
-        for name in KNOWN_AT_CLOSE:
-            values = getattr(self, name)
-            self._refuse(name, values, "a return above -1", ~(np.isfinite(values) & (values > -1.0)))
-
-    def _refuse(self, name: str, values: FloatArray, expected: str, wrong: BoolArray) -> None:
-        if wrong.any():
-            week, asset = np.argwhere(wrong)[0]
-            raise TableError(
-                f"{name}: expected {expected}, got {values[week, asset]} for {self.symbols[asset]} in the week of "
-                f"{self.week_start[week]}."
-            )
+    """Last close over first open, minus 1; known at the last close. Always finite, as `pre_open_return`."""
 
     def __len__(self) -> int:
         """Count the weeks."""
@@ -104,13 +62,15 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
 
     A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
     volatility are known then: nothing about the week itself decides it, and no signal does. Raises `TableError` when
-    the panel of the bars came without signals.
+    the panel of the bars came without signals, or the forecast is of another shape.
     """
     if bars.signals is None:
         raise TableError(
             "market_weeks: expected bars with signals, got none; use brain_assets.market.signals.add_signals on the "
             "panel."
         )
+    if forecast.shape != bars.momentum.shape:
+        raise TableError(f"forecast: expected shape (n_weeks, n_assets) = {bars.momentum.shape}, got {forecast.shape}.")
     known = np.isfinite(forecast) & np.isfinite(bars.momentum) & np.isfinite(bars.volatility)
     return MarketWeeks(
         week_start=bars.weeks.start,
@@ -120,8 +80,8 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
         volatility=bars.volatility,
         signals=bars.signals,
         available=bars.tradable & known,
-        gap=bars.gap,
-        weekly_return=bars.held_return,
+        pre_open_return=bars.pre_open_return,
+        weekly_return=bars.return_ffill,
     )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR
+from brain_assets.portfolio.strategy import annual_return as annual_return
+from brain_assets.portfolio.strategy import sharpe_ratio as sharpe_ratio
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.trials import Trial
@@ -58,29 +60,12 @@ class Estimate(NamedTuple):
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
-def annual_return(net_returns: FloatArray) -> FloatArray:
-    """Give the geometric mean return a year of weekly returns above -1, (n_weeks, ...); shape (...)."""
-    growth: FloatArray = np.expm1(np.log1p(net_returns).mean(axis=0) * WEEKS_PER_YEAR)
-    return growth
-
-
 def volatility(net_returns: FloatArray) -> FloatArray:
     """Give the sample standard deviation of weekly returns, (n_weeks, ...), times the root of 52; shape (...)."""
     from skfolio.measures import standard_deviation
 
     spread: FloatArray = standard_deviation(net_returns) * math.sqrt(WEEKS_PER_YEAR)
     return spread
-
-
-def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
-    """Give weekly mean over sample standard deviation, times the root of 52, risk-free rate 0 (Sharpe 1994).
-
-    From (n_weeks, ...) to (...); NaN where returns do not differ from week to week.
-    """
-    spread = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
-    moves = spread > 1e-12  # below is what rounding leaves of equal returns
-    ratio = net_returns.mean(axis=0) / np.where(moves, spread, np.nan) * math.sqrt(WEEKS_PER_YEAR)
-    return np.asarray(ratio)
 
 
 def drawdowns(net_returns: FloatArray) -> FloatArray:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from brain_assets.errors import TableError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.store.scaler import Scaler, fit_scaler_by_column
@@ -33,12 +32,7 @@ WEIGHT_HELD, AVAILABLE = N_MARKET_FEATURES, N_MARKET_FEATURES + 1
 
 SIGNAL_SCALE = 0.3
 """Less than 1, as a policy has a few hundred weeks to learn from, and signals that say little but tell assets apart (a
-margin is its company's for years) invite it to learn which asset did well in them.
-
-Smaller inputs need larger weights to do the same harm, and PatchTST's forecasts have the signals in them already. Over
-equal weight, in later weeks of toy markets whose signals say nothing: PPO 0.157 a year at 1, 0.176 at 0.3 (mean of
-three), SAC 0.06 and 0.16 (of two). The price is paid where only the news says something: both earn 0.04 there.
-"""
+margin is its company's for years) invite it to learn which asset did well in them. Measured in benchmarks/README.md."""
 
 CLIP = 5.0
 """Bound of the scaled features; farther out is a data error more often than news."""
@@ -55,11 +49,11 @@ def _standardize_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     kept = np.where(known, values, 0.0)
     centered = np.where(known, kept - kept.sum(axis=1, keepdims=True) / count, 0.0)
-    spread = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)
-    # A spread of rounding errors is none: equal values do not always give their own mean back.
+    deviation = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)
+    # A deviation of rounding errors is none: equal values do not always give their own mean back.
     largest = np.abs(kept).max(axis=1, keepdims=True)
-    varied = spread > 1e-12 * largest
-    standardized: FloatArray = np.divide(centered, spread, out=np.zeros_like(centered), where=varied)
+    varied = deviation > 1e-12 * largest
+    standardized: FloatArray = np.divide(centered, deviation, out=np.zeros_like(centered), where=varied)
     return np.where(known, standardized, np.nan)
 
 
@@ -80,13 +74,7 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
 
 
 def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
-    """Fit the scaler of `MARKET_FEATURES`, on what is known of available assets in the training weeks.
-
-    A signal that is known nowhere has a mean of 0 and a scale of 1. Raises `TableError` when no asset is available in
-    any week.
-    """
-    if not weeks.available.any():
-        raise TableError("expected an asset available in some training week, got none; check the years and symbols.")
+    """Fit the scaler of `MARKET_FEATURES`, on what is known of available assets in the training weeks."""
     return fit_scaler_by_column(_unscaled_features(weeks))
 
 
@@ -99,8 +87,7 @@ def varied_in_training(scaler: Scaler) -> BoolArray:
 def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float) -> Float32Array:
     """Give the part of the observations that does not depend on the portfolio, (n_weeks, n_assets, 10).
 
-    A row depends on that week's decision-time values alone. `scaler` is from `fit_observation_scaler`, on the training
-    weeks; `signal_scale` is the standard deviation of the signals, that of the other market features is 1.
+    A row depends on that week's decision-time values alone. `signal_scale` is the standard deviation of the signals.
     """
     scaled = (_unscaled_features(weeks) - scaler.mean) / scaler.scale
     scaled[..., ~varied_in_training(scaler)] = 0.0
@@ -113,8 +100,7 @@ def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float)
 class ObservationBuilder:
     """Puts together what the policy sees at the decision time of a week.
 
-    Arguments are those of `market_observations`; of the rules, the largest weight is used. An observation has ``size``
-    entries, n_assets * `N_FEATURES`, each within ``limit`` on both sides.
+    An observation has ``size`` entries, n_assets * `N_FEATURES`, each within ``limit`` on both sides.
     """
 
     def __init__(self, weeks: MarketWeeks, scaler: Scaler, rules: TradingRules, signal_scale: float) -> None:

@@ -7,16 +7,16 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
-from brain_assets.device import CPU
+from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.evidence import neutral_signals, policy_evidence
+from brain_assets.portfolio.diagnostics import neutral_signals, policy_diagnostics
 from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
 from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.portfolio.policy import N_THREADS, OnProgress, Policy, PolicyProgress, PolicyRunner
+from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.rules import RULES, policy_options
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
@@ -26,17 +26,15 @@ from brain_assets.store.snapshot import ModelSnapshot
 def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
-    data = hash_arrays(weeks.symbols, *arrays, weeks.gap, weeks.weekly_return)
+    data = hash_arrays(weeks.symbols, *arrays, weeks.pre_open_return, weeks.weekly_return)
     policy: Policy = registry.get(family)
     return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 
 
 def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date) -> MarketWeeks:
-    """Give the weeks that a policy may learn from: those that end on or before its cut-off.
+    """Give the weeks that a policy may learn from: those that end by its cut-off, and in which a symbol is available.
 
-    Weeks in which nothing is available (before the first volatilities are known) are left out.
-
-    Raises `TrainingError` if no week is left.
+    Raises `TrainingError` if there is none.
     """
     bars = bars.until(cutoff_date)
     weeks = market_weeks(bars, forecast_matrix(bars, forecasts, registry.get(family).forecaster))
@@ -58,12 +56,10 @@ def train_policy_snapshot(
     on_progress: OnProgress | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a policy on weeks from `training_weeks`.
+    """Train a policy on weeks from `training_weeks`, with a configuration of the family's class.
 
-    `config` is of the family's class; `market` goes into the metadata and onto the model card; `on_progress` is called
-    with every point of the learning curve; `device` is from `brain_assets.device.resolve_device`. Raises
-    `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the policy's
-    logits are none.
+    Raises `TrainingError` if the training fails, or gives other arrays than the family says; `PolicyError` if the
+    policy's logits are none.
     """
     policy: Policy = registry.get(family)
     curve: list[PolicyProgress] = []
@@ -76,7 +72,8 @@ def train_policy_snapshot(
     fitted = policy.check_fitted(policy.fit(weeks, config, RULES, note, device), config)
     scaler = fit_observation_scaler(weeks)
     arrays = {**fitted, **scaler.arrays}
-    run, logits = PolicyRunner(policy, arrays, config, weeks, RULES).rollout()
+    runner = PolicyRunner(policy, arrays, config, weeks, RULES)
+    run = runner.rollout()
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
         "data": {
@@ -89,7 +86,7 @@ def train_policy_snapshot(
             "annual_growth": run.annual_growth,
             "annual_growth_equal_weight": run_equal_weight(weeks, RULES).annual_growth,
             **_forecast_figures(weeks),
-            **policy_evidence(run, logits, policy.logit_bound(config), weeks, RULES),
+            **policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, RULES),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
                 for point in curve

@@ -40,9 +40,6 @@ from brain_assets.store.scaler import check_scaler
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
 
-N_THREADS = 1
-"""Bits repeat at a fixed thread count only, and small networks are fastest at one."""
-
 
 class PolicyProgress(NamedTuple):
     """Where a training stands: a point of its learning curve."""
@@ -147,11 +144,13 @@ class PolicyRunner:
     ) -> None:
         self._name, self._weeks, self._rules = policy.name, weeks, rules
         self._act = policy.act(arrays, config, weeks)
+        self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
+        """From which it decided each week; NaN: it has not."""
 
-    def logits(self, week: int, held: FloatArray) -> FloatArray:
-        """Ask for the logits of a week, (n_assets + 1,).
+    def choose(self, week: int, held: FloatArray) -> FloatArray:
+        """Give the target weights of a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
 
-        Raises `PolicyError` if they are of another shape, or one is none.
+        An asset at -inf is as one that is not available, else a cap might fill it up.
         """
         logits: FloatArray = np.asarray(self._act(week, held), dtype=np.float64)
         n_logits = self._weeks.n_assets + 1
@@ -159,26 +158,12 @@ class PolicyRunner:
             raise self._error(week, f"logits of shape (n_assets + 1,) = ({n_logits},)", f"{logits.shape}")
         if np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
             raise self._error(week, "logits that are numbers, or -inf for an asset", f"{logits}")
-        return logits
+        self.logits[week] = logits
+        return target_weights(logits, self._weeks.available[week] & np.isfinite(logits[:-1]), self._rules)
 
-    def choose(self, week: int, held: FloatArray) -> FloatArray:
-        """Give the target weights of a week; see `brain_assets.portfolio.strategy.run_strategy`."""
-        return self._weights(week, self.logits(week, held))
-
-    def rollout(self) -> tuple[StrategyRun, FloatArray]:
-        """Trade through all weeks, starting in cash, and note the logits; (n_weeks, n_assets + 1)."""
-        logits = np.empty((len(self._weeks), self._weeks.n_assets + 1))
-
-        def choose(week: int, held: FloatArray) -> FloatArray:
-            logits[week] = self.logits(week, held)
-            return self._weights(week, logits[week])
-
-        return run_strategy(self._weeks, self._rules, choose), logits
-
-    def _weights(self, week: int, logits: FloatArray) -> FloatArray:
-        """Turn logits into weights; an asset at -inf is as one that is not available, else a cap might fill it up."""
-        available = self._weeks.available[week] & np.isfinite(logits[:-1])
-        return target_weights(logits, available, self._rules)
+    def rollout(self) -> StrategyRun:
+        """Trade through all weeks, starting in cash."""
+        return run_strategy(self._weeks, self._rules, self.choose)
 
     def _error(self, week: int, expected: str, got: str) -> PolicyError:
         return PolicyError(
@@ -190,9 +175,7 @@ class PolicyRunner:
 def run_policies(
     snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
 ) -> StrategyRun:
-    """Trade weeks one after the other, each with the snapshot at its position in `choice`.
-
-    Starts with the weights `held`, shape (n_assets + 1,); None: in cash.
+    """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
     Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
     was trained for other trading rules; `PolicyError` if a policy's logits are none.
@@ -209,8 +192,7 @@ def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -
 
     Starting from cash; (at most n_weeks, n_assets + 1), cash last.
     """
-    last = weeks.select(slice(-n_weeks, None))
-    return run_strategy(last, RULES, _runner(snapshot, last).choose).weights
+    return _runner(snapshot, weeks.select(slice(-n_weeks, None))).rollout().weights
 
 
 def _runner(snapshot: ModelSnapshot, weeks: MarketWeeks) -> PolicyRunner:

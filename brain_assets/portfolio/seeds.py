@@ -1,8 +1,8 @@
 """The same policy trained with other random seeds: how much of its result is the luck of one training.
 
-The policy of a family trains with the seed of its configuration. Others, numbered from 1, train with that seed plus
-their number, on the same weeks; they are kept beside it (`SnapshotLocalStorage.of_seed`), trade the same weeks in a
-backtest under a name of their own, and never replace it.
+Trainings numbered from 1 have the seed of the configuration plus their number, and learn from the same weeks. They are
+kept beside the policy (`SnapshotLocalStorage.of_seed`), trade the same weeks under names of their own, and never
+replace it.
 """
 
 from __future__ import annotations

@@ -1,26 +1,22 @@
 """What all trainings by stable-baselines3 share: one environment, one learning curve, one way to make the bits repeat.
 
-The same weeks, config and rules give the same bits, in any process with the same versions: one thread, deterministic
-kernels, and every random number from the config's seed. The caller's own random numbers, thread count and determinism
-settings are as before afterwards. On a GPU other random numbers are drawn than on the CPU, so that the policies differ.
+The same weeks, config and rules give the same bits, in any process with the same versions. On a GPU other random
+numbers are drawn than on the CPU, so that the policies differ.
 """
 # ruff: noqa: TID253 - a callback of SB3 needs its base; loaded by `brain_assets.registry.load` alone
 
 import math
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from brain_assets.arrays import Float32Array
-from brain_assets.device import CPU, repeatable_gpu
+from brain_assets.device import repeatable
 from brain_assets.errors import TrainingError
 from brain_assets.memory import keep_freed_memory
 from brain_assets.portfolio.actor_critic import ActorCriticConfig
@@ -28,7 +24,7 @@ from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.portfolio.policy import N_THREADS, OnProgress, PolicyProgress
+from brain_assets.portfolio.policy import OnProgress, PolicyProgress
 
 
 class _ReportRollouts(BaseCallback):
@@ -47,38 +43,6 @@ class _ReportRollouts(BaseCallback):
         self._progress(PolicyProgress(self.num_timesteps, self.model._total_timesteps, mean))
 
 
-@contextmanager
-def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
-    """Seed everything that SB3 draws from, on one thread with deterministic kernels; put all back afterwards."""
-    python_state, torch_state = random.getstate(), torch.get_rng_state()
-    numpy_state = np.random.get_state()  # noqa: NPY002 (SB3 draws batches with the legacy generator)
-    n_threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        torch.set_num_threads(N_THREADS)
-        torch.use_deterministic_algorithms(True)
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
-        with repeatable_gpu(device):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        torch.set_rng_state(torch_state)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.set_num_threads(n_threads)
-
-
-def finite_weights(network: nn.Module) -> dict[str, Float32Array]:
-    """Copy the weights of a network to the CPU; raises `TrainingError` if one is no longer a number."""
-    weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-    if not all(np.isfinite(value).all() for value in weights.values()):
-        raise TrainingError("training: expected finite weights, got some that are not; set a smaller learning_rate.")
-    return weights
-
-
 def learn(
     make_model: Callable[[VectorizedPortfolioEnv, Any, TradingRules, str], BaseAlgorithm],
     weeks: MarketWeeks,
@@ -91,8 +55,7 @@ def learn(
     """Let an algorithm of SB3 learn from weeks that have all gone by, and give the weights of its network.
 
     `make_model` makes the algorithm for an environment; its policy holds the module that is stored as ``network``.
-    Nothing after `weeks` reaches the scaler or the weights. `progress` is called after every rollout. Raises
-    `TrainingError` if a weight is no longer a number.
+    Nothing after `weeks` reaches the scaler or the weights. Raises `TrainingError` if a weight is no longer a number.
     """
     scaler = fit_observation_scaler(weeks)
     with repeatable(config.seed, device), keep_freed_memory():
@@ -109,3 +72,11 @@ def learn(
         model.set_logger(Logger(folder=None, output_formats=[]))
         model.learn(config.total_steps, callback=_ReportRollouts(progress))
         return finite_weights(model.policy.network)  # type: ignore[arg-type]
+
+
+def finite_weights(network: nn.Module) -> dict[str, Float32Array]:
+    """Copy the weights of a network to the CPU; raises `TrainingError` if one is no longer a number."""
+    weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise TrainingError("training: expected finite weights, got some that are not; set a smaller learning_rate.")
+    return weights

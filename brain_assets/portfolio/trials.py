@@ -34,10 +34,10 @@ class Trial(ModelConfig):
 def trial_of(
     family: str, year: int, net_return: np.ndarray, options: Mapping[str, Any], forecaster: str | None
 ) -> Trial:
-    """Sum up what a configuration earned in a year.
+    """Sum up what a configuration earned in a year, from the returns of its weeks after costs; at least one.
 
-    `net_return` are of weeks, after costs; at least one. `options` is the policy's ``config.json``, `forecaster` the
-    hash of the configuration of the forecaster; None: not known, as its snapshot is not on this machine.
+    `options` is the policy's ``config.json``, `forecaster` the hash of the forecaster's configuration; None: not known,
+    as its snapshot is not on this machine.
     """
     std = float(net_return.std(ddof=1)) if len(net_return) > 1 else 0.0
     digest = hash_json({"policy": dict(options), "forecaster": forecaster})[:12]

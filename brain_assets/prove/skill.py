@@ -25,17 +25,18 @@ from brain_assets import registry
 from brain_assets.arrays import FloatArray
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.market.base import MarketNote
+from brain_assets.market.base import KnownMarket, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.plugins import resolve
 from brain_assets.portfolio.market_weeks import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot
 from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.progress import report
+from brain_assets.settings import read_settings
 from brain_assets.store.names import cutoff_of_year
 
 FORECAST_SKILL = 0.85
@@ -215,9 +216,11 @@ def judge(test: SkillTest, seeds: Sequence[SeedResult], seconds: float = 0.0) ->
     return SkillResult(test, value, value >= test.bound, seconds)
 
 
-def _trial(test: SkillTest, history: History, seed: int) -> tuple[SimulatorMarket, PricePanel, Any]:
+def _trial(test: SkillTest, history: History, seed: int) -> tuple[KnownMarket, PricePanel, Any]:
     """Give a market with the signal, all that it says, and the family's default configuration with the seed."""
-    market = SimulatorMarket(seed=seed, signal=test.signal, planted=test.channel)
+    settings = read_settings(market="simulator", symbols=())
+    simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
+    market = simulator.with_signal(seed, test.signal, test.channel)
     days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)

@@ -29,19 +29,10 @@ SURVIVORSHIP = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a model beside its baseline's, on the same weeks and symbols.
+    """One figure of a model beside its baseline's, on the same weeks and symbols; None: there is none.
 
-    Attributes
-    ----------
-    name, metric, split : str
-        In words, such as ``mean weekly rank correlation``; in one word for the Hub, such as ``spearman``; the data that
-        it was measured on.
-    value, baseline : float or None
-        None: there is none, as where fewer than three symbols have a rank.
-    baseline_name : str
-        Such as ``4-week momentum``.
-    held_out : str
-        How the data was kept from the training; empty: it was not, and the figure stays out of the card's metadata.
+    The metric is in one word for the Hub. `held_out` says how the data was kept from the training; empty: it was not,
+    and the figure stays out of the card's metadata.
     """
 
     name: str
@@ -57,17 +48,8 @@ class Figure:
 class CardText:
     """What a family says of a model of its own.
 
-    Attributes
-    ----------
-    kind, task : str
-        ``forecaster`` or ``policy``, and the Hub's name of the task.
-    summary, figures_note : str
-        What it does, and how far the figures are to be trusted.
-    data, limits : sequence of str
-        Lines on the data window, and on limits besides the market's caveat and survivorship.
-    figures : sequence of Figure
-    use : str
-        The line of Python that uses it.
+    The kind is ``forecaster`` or ``policy``, the task the Hub's word for it; data and limits (besides the market's and
+    survivorship) are lines of a list; the note says how far to trust the figures; `use` is a line of Python.
     """
 
     kind: str
@@ -131,6 +113,11 @@ def _body(
     snapshot = metadata.get("version") or snapshot_name(cutoff_date)
     trained = ["trained on a GPU"] if metadata.get("device", CPU) != CPU else []
     later = f": see the assets `walkforward_forecasts` and `backtest` of {cutoff_date.year + 1}"
+    table = [
+        f"| {figure.name} | {figure.split} | {_shown(figure.value)} | {_shown(figure.baseline)} "
+        f"({figure.baseline_name}) | {figure.held_out or 'no'} |"
+        for figure in text.figures
+    ]
     return f"""
 # {family} {text.kind}, cut-off {cutoff_date}
 
@@ -145,7 +132,9 @@ Nothing that it learned from lies after {cutoff_date}, and it refuses weeks that
 
 ## Figures
 
-{_table(text.figures)}
+| Figure | Measured on | This model | Baseline | Out of sample |
+| --- | --- | --- | --- | --- |
+{chr(10).join(table)}
 
 {text.figures_note}
 
@@ -188,25 +177,12 @@ def _lines(items: Sequence[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def _table(figures: Sequence[Figure]) -> str:
-    rows = ["| Figure | Measured on | This model | Baseline | Out of sample |", "| --- | --- | --- | --- | --- |"]
-    for figure in figures:
-        baseline = f"{_words(figure.baseline)} ({figure.baseline_name})"
-        rows.append(
-            f"| {figure.name} | {figure.split} | {_words(figure.value)} | {baseline} | {figure.held_out or 'no'} |"
-        )
-    return "\n".join(rows)
-
-
-def _words(value: float | None) -> str:
+def _shown(value: float | None) -> str:
     return "not known" if value is None else f"{value:.4f}"
 
 
 def validate_card(text: str) -> None:
-    """Refuse a card that the Hub would not take, or would take and misread, with a `SnapshotError`.
-
-    Its client must read the metadata and write the same, with a license, tags, a name and finite results. Asks nobody.
-    """
+    """Raise `SnapshotError` if the Hub's client would not read a card with all that it needs, and write the same."""
     import yaml
     from huggingface_hub import ModelCard
 

@@ -16,14 +16,8 @@ from brain_assets.device import CPU
 class Fingerprint:
     """What a model's bytes follow from.
 
-    Attributes
-    ----------
-    code, libraries : str
-        Versions of the family's code, and of the libraries whose arithmetic it is.
-    config, data : str
-        Hashes of the configuration, the seed among it, and of the exact training data.
-    device : str
-        Where it is trained, see `brain_assets.device`.
+    Of code and libraries it is the versions, of the configuration (the seed among it) and the exact training data the
+    hashes, and the device that it is trained on, see `brain_assets.device`.
     """
 
     family: str

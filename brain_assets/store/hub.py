@@ -9,22 +9,24 @@ and hashes are compared, and no file is downloaded that a snapshot does not have
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
 from brain_assets.store.checks import believed
-from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient, ask_in_this_thread
+from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
 from brain_assets.store.names import MAIN_BRANCH
-from brain_assets.store.port import Store, located
+from brain_assets.store.places import Store
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 T = TypeVar("T")
 
@@ -34,46 +36,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class RemoteFile:
-    """What the Hub says about a file: its bytes, their SHA-256 if it is kept apart from git, and git's own hash."""
-
-    size: int
-    sha256: str | None
-    blob: str
-
-    def is_same(self, data: bytes) -> bool:
-        """Tell whether it holds these bytes."""
-        if self.size != len(data):
-            return False
-        if self.sha256 is not None:
-            return self.sha256 == hashlib.sha256(data).hexdigest()
-        return self.blob == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324 - git's own
-
-
-@dataclass(frozen=True)
 class Branch:
-    """A branch as it was when it was looked at: its commit, and what that holds."""
+    """A branch as it was when it was looked at: its commit, and what the Hub says of the files in that."""
 
     commit: str
-    files: Mapping[str, RemoteFile]
+    files: "Mapping[str, RepoSibling]"
 
     def holds(self, files: Mapping[str, bytes]) -> bool:
         """Tell whether it holds exactly these files."""
-        return set(self.files) == set(files) and all(self.files[path].is_same(data) for path, data in files.items())
+        return set(self.files) == set(files) and all(_is_same(self.files[path], data) for path, data in files.items())
 
 
 @dataclass(frozen=True)
 class HubCopy:
-    """A snapshot's branch after a push.
-
-    Attributes
-    ----------
-    url : str
-        Where to look at it.
-    commit : str
-    changed : bool
-        False: it held these very files already when it was first looked at.
-    """
+    """A snapshot's branch after a push: its page, its commit, and whether it held other files when it was looked at."""
 
     url: str
     commit: str
@@ -81,15 +57,7 @@ class HubCopy:
 
 
 class HubStore(Store):
-    """The model repo of one family; see `brain_assets.store.port.Store`.
-
-    Parameters
-    ----------
-    address : HubAddress
-    policy : RetryPolicy, optional
-    market : str, optional
-        A branch of another market's model is not replaced. Default: any is.
-    """
+    """The model repo of one family; a branch of another market's model is not replaced, unless none is named."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
         self.repo = address.repo
@@ -126,42 +94,14 @@ class HubStore(Store):
         warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
         return {}
 
-    def _not_seen(self) -> HubError:
-        return HubError(
-            f"{self.repo}: expected a model repo that HF_TOKEN lets us read, got none of this name; push to it first, "
-            "or correct the name or the token."
-        )
-
     def look(self, name: str, commit: str = "") -> Branch:
         """List a branch, or a commit of it that is known, in one request; raises as `read_manifest`."""
         return self._read(name, f"list the files of {commit[:8] or name}", lambda: self._look(commit or name))
 
-    def _look(self, revision: str, writes: bool = False) -> Branch:
-        """List a revision; to be absent is for another look if it is written to, as in `HubClient.ask`."""
-        if revision in self._seen:
-            return self._seen[revision]
-        api = self._client.api
-        info = self._client.ask(
-            lambda: api.model_info(self.repo, revision=revision, files_metadata=True), writes=writes
-        )
-        files = {}
-        for file in info.siblings or []:
-            if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
-                raise TransientError(f"no size of {file.rfilename[:60]!r}")
-            files[file.rfilename] = RemoteFile(file.size, file.lfs.sha256 if file.lfs else None, file.blob_id)
-        branch = Branch(_require_commit(info.sha), files)
-        self._seen[branch.commit] = branch  # a commit never changes
-        return branch
-
     def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.
 
-        Raises
-        ------
-        MissingSnapshotError
-            If there is no such branch.
-        RefusedSnapshotError
-            If what it holds is not to be believed: one sentence with repo, branch, file and reason.
+        Raises `MissingSnapshotError` if there is no such branch, `RefusedSnapshotError` if it is not to be believed.
         """
         return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(commit or name))))
 
@@ -191,25 +131,58 @@ class HubStore(Store):
                 "it here."
             ) from None
 
+    def _not_seen(self) -> HubError:
+        return HubError(
+            f"{self.repo}: expected a model repo that HF_TOKEN lets us read, got none of this name; push to it first, "
+            "or correct the name or the token."
+        )
+
+    def _look(self, revision: str, writes: bool = False) -> Branch:
+        """List a revision; to be absent is for another look if it is written to, as in `HubClient.ask`."""
+        if revision in self._seen:
+            return self._seen[revision]
+        api = self._client.api
+        info = self._client.ask(lambda: api.model_info(self.repo, revision=revision, files_metadata=True), writes)
+        branch = Branch(_require_commit(info.sha), {file.rfilename: file for file in info.siblings or []})
+        for path, file in branch.files.items():
+            if not isinstance(file.size, int) or not isinstance(file.blob_id, str):
+                raise TransientError(f"no size of {path[:60]!r}")
+        self._seen[branch.commit] = branch  # a commit never changes
+        return branch
+
     def _read_manifest(self, branch: Branch) -> bytes:
         """Give a manifest that agrees with its listing."""
-        sizes = {path: file.size for path, file in branch.files.items() if path != HOUSEKEEPING}
+        sizes = {path: file.size or 0 for path, file in branch.files.items() if path != HOUSEKEEPING}
         check_listing(sizes)
         data = self._fetch(MANIFEST, branch)
         check_sizes(sizes, parse(data))
         return data
 
     def _fetch(self, path: str, branch: Branch) -> bytes:
-        """Read a file that is what the listing says."""
+        """Read a file that is what the listing says; of a larger one, no more than a byte too many."""
+        from huggingface_hub import get_session
         from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+
+        api, listed, data = self._client.api, branch.files[path], bytearray()
+        longest = (listed.size or 0) + 1
+
+        def stream() -> None:
+            url = f"{api.endpoint}/{self.repo}/resolve/{branch.commit}/{path}"
+            with get_session().stream("GET", url, headers=build_hf_headers(token=api.token)) as response:
+                hf_raise_for_status(response)
+                for chunk in response.iter_bytes():
+                    data.extend(chunk[: longest - len(data)])
+                    if len(data) == longest:
+                        break
 
         try:
-            data = self._client.fetch(path, branch.commit, branch.files[path].size)
+            self._client.ask(stream)
         except EntryNotFoundError:
             raise DamagedSnapshotError(path, "a file", "none") from None
-        if not branch.files[path].is_same(data):
+        if not _is_same(listed, bytes(data)):
             raise TransientError(f"other bytes than those of {path}")
-        return data
+        return bytes(data)
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Make a branch hold exactly these files; see `push`."""
@@ -221,17 +194,15 @@ class HubStore(Store):
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
         What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
 
-        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid; `HubError` if
-        the Hub refuses it, and `HubUnavailableError` if it went on failing.
+        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid, else `HubError`.
         """
-        with located(name):
-            verify(files)
+        verify(files)
         validate_card(files[CARD].decode())
-        hints, before = [known], list[str]()
+        found: list[Branch | None] = []
 
         def attempt() -> str:
-            branch = self._find(name, hints.pop() if hints else None)
-            before.append(branch.commit if branch else "")
+            branch = self._find(name, None if found else known)
+            found.append(branch)
             if branch is None:
                 branch = self._start(name)
             elif not branch.holds(files):
@@ -239,7 +210,7 @@ class HubStore(Store):
             return branch.commit if branch.holds(files) else self._commit(name, branch, files)
 
         commit = self._client.retry(f"take {name}", attempt)
-        return HubCopy(self.url(name), commit, commit != before[0])
+        return HubCopy(self.url(name), commit, changed=found[0] is None or found[0].commit != commit)
 
     def _find(self, name: str, known: str | None) -> Branch | None:
         """Look at a branch; None: there is none."""
@@ -250,45 +221,30 @@ class HubStore(Store):
         except RevisionNotFoundError:
             return None
         except RepositoryNotFoundError:
-            self._create_repo()
+            self._seems_absent = True
             return None
 
-    def _create_repo(self) -> None:
-        self._seems_absent = False
-        report(f"{self.repo}: makes the repo, private")
-        self._client.ask(lambda: self._client.api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
-
     def _start(self, name: str) -> Branch:
-        """Make a branch; it begins with what ``main`` holds."""
-        if self._seems_absent:  # saves a look; to make one that is there does no harm
-            self._create_repo()
+        """Make a branch, which begins with what ``main`` holds, and the repo, if there is none."""
+        api = self._client.api
+        if self._seems_absent:
+            report(f"{self.repo}: makes the repo, private")
+            self._client.ask(lambda: api.create_repo(self.repo, private=True, exist_ok=True), writes=True)
+            self._seems_absent = False
         if name == MAIN_BRANCH:
             return self._look(name, writes=True)
-
-        def create() -> None:
-            self._client.ask(lambda: self._client.api.create_branch(self.repo, branch=name), writes=True)
-
         with ThreadPoolExecutor(1) as pool:  # if main moves meanwhile, the commit is refused: it is on top of this one
-            made = pool.submit(create)
+            create = pool.submit(self._client.ask, lambda: api.create_branch(self.repo, branch=name), writes=True)
             main = self._look(MAIN_BRANCH, writes=True)
-            made.result()
+            create.result()
         return main
 
     def _commit(self, name: str, branch: Branch, files: Mapping[str, bytes]) -> str:
         """Commit what a branch lacks on top of what it was, all or nothing."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        class Addition(CommitOperationAdd):
-            """Is uploaded in a thread of the library's own; an open file goes over plain LFS, never over Xet."""
-
-            @contextmanager
-            def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
-                ask_in_this_thread()
-                with super().as_file(with_tqdm) as file:
-                    yield file
-
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            *(Addition(path, io.BytesIO(files[path])) for path in FILES),
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [  # open files go over plain LFS, never over Xet
+            *(CommitOperationAdd(path, io.BytesIO(files[path])) for path in FILES),
             *(CommitOperationDelete(path, is_folder=False) for path in branch.files if path not in files),
         ]
         done = self._client.ask(
@@ -312,6 +268,15 @@ class HubStore(Store):
                 f"{self.repo}@{name}: expected to replace a snapshot of market {self._market}, got one of "
                 f"{market[:40]!r}; use another repo for this market, or remove the branch."
             )
+
+
+def _is_same(file: "RepoSibling", data: bytes) -> bool:
+    """Tell whether a file holds these bytes: by their SHA-256 if it is kept apart from git, else by git's own hash."""
+    if file.size != len(data):
+        return False
+    if file.lfs is not None:
+        return file.lfs.sha256 == hashlib.sha256(data).hexdigest()
+    return file.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324 - git's own
 
 
 def _require_commit(commit: object) -> str:

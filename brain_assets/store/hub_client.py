@@ -5,7 +5,6 @@ first question is asked.
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,24 +30,16 @@ CONFLICT_STATUS = frozenset({404, 409, 412})
 _GARBLED = (ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What the library raises on an answer that is not the Hub's, and (the last) on a failed upload."""
 
-_thread = threading.local()
-
-
-def ask_in_this_thread() -> None:
-    """Have failures of this thread's requests leave the library at once, as `TransientError`."""
-    _thread.is_asking = True
-
-
-def _is_asking() -> bool:
-    return getattr(_thread, "is_asking", False)
+_questions: set[object] = set()
+"""Those of `HubClient.ask` that are under way; the library answers some in threads of its own."""
 
 
 @lru_cache
 def _install() -> None:
     """Give `huggingface_hub` a connection pool that does not wait forever, once in a process.
 
-    The library has no time-out, retries some calls and not others, and obeys a ``Retry-After`` of any length. For calls
-    of `HubClient.ask` a failure that may pass leaves it at once; for those of others, only the waits are bounded.
+    The library has no time-out, retries some calls and not others, and obeys a ``Retry-After`` of any length. While a
+    question of `HubClient.ask` is open a failure that may pass leaves it at once; else, only the waits are bounded.
     """
     import httpx2
     from huggingface_hub import constants, get_session, set_client_factory
@@ -63,13 +54,13 @@ def _install() -> None:
             try:
                 response = super().send(request, **options)
             except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-                if not _is_asking():
+                if not _questions:
                     raise
                 if isinstance(error, httpx2.TimeoutException):
                     raise TransientError(f"no answer within {seconds} s") from None
                 raise TransientError(f"the connection failed ({error or type(error).__name__})") from None
             wait = parse_retry_after(response.headers.get("Retry-After"))
-            if response.status_code in PASSING_STATUS and _is_asking():
+            if response.status_code in PASSING_STATUS and _questions:
                 response.close()
                 raise TransientError(f"{response.status_code} {response.reason_phrase}", wait)
             if wait is not None and wait > HUB_POLICY.longest_wait:
@@ -121,12 +112,7 @@ class HubClient:
     def retry(self, action: str, attempt: Callable[[], T]) -> T:
         """Do something (in words, for messages) by `ask` until it works, within the policy; it may begin anew.
 
-        Raises
-        ------
-        HubUnavailableError
-            If it went on failing for reasons that may pass.
-        HubError
-            If the Hub refuses it.
+        Raises `HubUnavailableError` if it went on failing for reasons that may pass, `HubError` if the Hub refuses it.
         """
         try:
             return retry(attempt, self.policy, f"{self.repo}: {action}")
@@ -142,79 +128,57 @@ class HubClient:
         worth another look; else the library's own `RepositoryNotFoundError`, `RevisionNotFoundError` and
         `EntryNotFoundError` are raised.
         """
+        _questions.add(this := object())
+        try:
+            return question()
+        except Exception as error:  # noqa: BLE001 - what is not the library's is raised as it is
+            raise self._explained(error, writes) from None
+        finally:
+            _questions.remove(this)
+
+    def _explained(self, error: BaseException, writes: bool) -> BaseException:
+        """Give our error for one of the library; any other stays as it is."""
         import httpx2
         from huggingface_hub import errors
 
-        absent = errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError
-        before = _is_asking()
-        ask_in_this_thread()
-        try:
-            return question()
-        except TransientError as error:
-            raise TransientError(self._scrub(error), error.wait) from None
-        except errors.HfHubHTTPError as error:
-            if not writes and isinstance(error, absent):
-                raise
-            raise self._from_status(error, writes) from None
-        except errors.OfflineModeIsEnabled:
-            raise HubError(
+        cause = error.__cause__ if isinstance(error, _GARBLED) else None  # it wraps what goes wrong in an upload
+        if isinstance(cause, TransientError) or (
+            isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code != 400  # that: other bytes came
+        ):
+            return self._explained(cause, writes)
+        if isinstance(error, TransientError):
+            return TransientError(self._scrub(error), error.wait)
+        if isinstance(error, errors.HfHubHTTPError):
+            absent = errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.EntryNotFoundError
+            return error if isinstance(error, absent) and not writes else self._from_status(error, writes)
+        if isinstance(error, errors.OfflineModeIsEnabled):
+            return HubError(
                 f"{self.repo}: expected to be online, got HF_HUB_OFFLINE=1; unset it, or set STORAGE_BACKEND=local."
-            ) from None
-        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol):  # its text may hold the token
-            raise HubError(
+            )
+        if isinstance(error, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol):  # its text may hold the token
+            return HubError(
                 f"{self.repo}: expected an HF_ENDPOINT and a token that can be sent, got {self.api.endpoint} and a "
                 "token that is not shown here; correct them."
-            ) from None
-        except httpx2.HTTPError as error:  # while the body was read
-            raise TransientError(f"the connection failed ({self._scrub(error) or type(error).__name__})") from None
-        except _GARBLED as error:
-            cause = error.__cause__  # the library wraps what goes wrong in an upload
-            if isinstance(cause, TransientError):
-                raise TransientError(self._scrub(cause), cause.wait) from None
-            if isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code != 400:  # that: other bytes came
-                raise self._from_status(cause, writes) from None
+            )
+        if isinstance(error, httpx2.HTTPError):  # while the body was read
+            return TransientError(f"the connection failed ({self._scrub(error) or type(error).__name__})")
+        if isinstance(error, _GARBLED):
             said = f"{self._scrub(error)}: {self._scrub(cause)}" if cause else self._scrub(error)
-            raise TransientError(f"an answer that is not the Hub's ({said})") from None
-        finally:
-            _thread.is_asking = before
-
-    def fetch(self, path: str, revision: str, size: int) -> bytes:
-        """Read one file of the repo, but at most one byte more than it is said to have."""
-        from huggingface_hub import get_session
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
-
-        url = f"{self.api.endpoint}/{self.repo}/resolve/{revision}/{path}"
-
-        def question() -> bytes:
-            data = bytearray()
-            with get_session().stream("GET", url, headers=build_hf_headers(token=self.api.token)) as response:
-                hf_raise_for_status(response)
-                for chunk in response.iter_bytes():
-                    data += chunk
-                    if len(data) > size:
-                        break
-            return bytes(data[: size + 1])
-
-        return self.ask(question)
-
-    def _scrub(self, error: object) -> str:
-        """Give the text of an error on one line, without the token."""
-        text = " ".join(str(error).split())
-        return text.replace(self._secret, "***") if self._secret else text
+            return TransientError(f"an answer that is not the Hub's ({said})")
+        return error
 
     def _from_status(self, error: "HfHubHTTPError", writes: bool) -> Exception:
         status = error.response.status_code
         said = self._scrub(error.server_message or error.response.reason_phrase)
         if status in PASSING_STATUS or (writes and status in CONFLICT_STATUS):
             return TransientError(f"{status} ({said})", parse_retry_after(error.response.headers.get("Retry-After")))
-        if status == 401:
-            return HubError(
-                f"{self.repo}: expected a token that the Hub accepts, got one that it refuses ({said}), or none; set "
-                "HF_TOKEN to a valid one."
-            )
-        if status == 403:
-            return HubError(
-                f"{self.repo}: expected the right to {'write to' if writes else 'read'} it, the Hub says no ({said}); "
-                "use an HF_TOKEN that has it."
-            )
-        return HubError(f"{self.repo}: expected the Hub to do as asked, got {status} ({said}).")
+        expected, advice = {
+            401: ("a token that the Hub accepts", "set HF_TOKEN to a valid one"),
+            403: (f"the right to {'write to' if writes else 'read'} it", "use an HF_TOKEN that has it"),
+        }.get(status, ("the Hub to do as asked", "see what it says"))
+        return HubError(f"{self.repo}: expected {expected}, got {status} ({said}); {advice}.")
+
+    def _scrub(self, error: object) -> str:
+        """Give the text of an error on one line, without the token."""
+        text = " ".join(str(error).split())
+        return text.replace(self._secret, "***") if self._secret else text

@@ -48,12 +48,11 @@ class MainVersions:
     def write(self, snapshot: "ModelSnapshot") -> DataPath:
         """Write a version, whole or not at all, and give its folder; it does not become current by that."""
         self.path(snapshot.name)
-        return self.storage.write(snapshot)
+        return self.storage.write_snapshot(snapshot)
 
     def load(self, name: str) -> "ModelSnapshot":
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
-        advice = f"see `brain-assets models`, or train one with `brain-assets train {self.family}`"
-        return self.storage.load(self.path(name).name, f"a main version, but there is none; {advice}")
+        return self.storage.load(self.path(name).name)
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""
@@ -98,7 +97,11 @@ class MainVersions:
             return []
         current = self.current()
         folders = {name: name for name in self.list_versions()} | ({MAIN_BRANCH: current} if current else {})
-        return [branch for branch, name in folders.items() if not self.storage.is_uploaded(branch, name)]
+        return [branch for branch, name in folders.items() if not self._is_published(branch, name)]
+
+    def _is_published(self, branch: str, name: str) -> bool:
+        record = self.storage.record(branch)
+        return record.manifest == self.read_metadata(name)["manifest"] and not record.pending
 
     def complete(self) -> "Iterator[tuple[str, HubCopy]]":
         """Push what `unpublished` names; gives each branch that got through, and warns of those that did not."""

@@ -23,8 +23,6 @@ FILES = (*PAYLOAD, MANIFEST)
 LARGEST_TEXT = 4 * 2**20
 LARGEST_FILE = 512 * 2**20
 """Bytes of ``config.json``, ``README.md`` and ``metadata.json``, and of the others; no snapshot of ours comes near."""
-DEEPEST = 12
-"""Levels of objects and lists within each other; ours have four."""
 _OWN_HASH = "manifest"
 
 
@@ -55,10 +53,7 @@ def parse(data: bytes) -> dict[str, Any]:
 def verify(files: Mapping[str, bytes]) -> dict[str, Any]:
     """Check all files of a snapshot against the manifest among them, and give it.
 
-    Raises
-    ------
-    DamagedSnapshotError
-        Naming the first file that is absent, superfluous, or not what the manifest says.
+    Raises `DamagedSnapshotError` with the first file that is absent, superfluous, or not what the manifest says.
     """
     sizes = {name: len(data) for name, data in files.items()}
     check_listing(sizes)
@@ -100,31 +95,20 @@ def render_json(values: Mapping[str, Any]) -> bytes:
 
 
 def parse_json(name: str, data: bytes) -> dict[str, Any]:
-    """Read a JSON file of a snapshot: an object, written as `render_json` does, of bounded size, depth and numbers.
+    """Read a JSON file of a snapshot: an object, written as `render_json` does, of bounded size.
 
-    Raises
-    ------
-    DamagedSnapshotError
-        Naming the file: anything else, such as a key that stands there twice, or NaN.
+    Raises `DamagedSnapshotError` for anything else, such as a key that stands there twice, or NaN.
     """
     if len(data) > LARGEST_TEXT:
         raise DamagedSnapshotError(name, f"at most {LARGEST_TEXT:,} bytes", f"{len(data):,}")
-    if b"\n" + b"  " * DEEPEST in data:
-        raise DamagedSnapshotError(name, f"at most {DEEPEST} levels of objects and lists", "more")
     try:
-        values = json.loads(data, parse_int=_parse_int)
+        values = json.loads(data)
         same = isinstance(values, dict) and render_json(values) == data
     except (ValueError, RecursionError) as error:
         raise DamagedSnapshotError(name, "JSON", f"what cannot be read as such ({str(error)[:80]!r})") from error
     if not same:
         raise DamagedSnapshotError(name, "an object of JSON as this package writes it", "something else")
     return dict(values)
-
-
-def _parse_int(digits: str) -> int:
-    if len(digits) > 18:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
 
 
 def _hash_values(values: Mapping[str, Any]) -> str:

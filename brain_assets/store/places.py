@@ -1,16 +1,101 @@
-"""Opens the store that a place is: the one spot that tells a disk from a bucket."""
+"""What every place of snapshots can do, and the place that is a folder, on this machine or elsewhere."""
 
-from brain_assets.paths import DataPath, is_remote
-from brain_assets.store.bucket import BucketStore
-from brain_assets.store.local import LocalStore
-from brain_assets.store.port import FolderStore
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
+from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
+from brain_assets.store.checks import located
+from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
 
 
-def open_store(folder: DataPath) -> FolderStore:
-    """Give the store of the snapshots in a folder, on this machine or elsewhere."""
-    return BucketStore(folder) if is_remote(folder) else LocalStore(folder)
+class Store(ABC):
+    """The folders of one family in one place; each has a name, and the files of `brain_assets.store.manifest.FILES`.
+
+    Every method raises `StorageError` (a disk, a bucket) or `HubError` where the place itself fails or refuses.
+    """
+
+    @abstractmethod
+    def list(self) -> list[str]:
+        """Name what stands there, in order, whole or not: reading tells."""
+
+    @abstractmethod
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """Read a manifest, which verifies against itself; no other file is read.
+
+        Raises `MissingSnapshotError` if there is nothing of that name; `DamagedSnapshotError`, where strangers write
+        `RefusedSnapshotError`, if what is there is not a manifest, or not as it was written.
+        """
+
+    @abstractmethod
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, which verify. Raises as `read_manifest`, the error naming the file that is to blame."""
+
+    @abstractmethod
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
+
+        Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
+        """
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
+        try:
+            return self.read_manifest(name)
+        except SnapshotError:
+            return None
+
+
+class FolderStore(Store):
+    """A folder with folders of snapshots; it need not be there."""
+
+    def __init__(self, folder: DataPath) -> None:
+        self.folder = folder
+
+    def list(self) -> list[str]:
+        """Name the folders, in order, whole or not."""
+        return [name for name in list_folders(self.folder) if not name.startswith(".")]
+
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """Read a manifest alone."""
+        with located(self.folder / name):
+            return parse(self._fetch(name, MANIFEST)[MANIFEST])
+
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, which verify."""
+        with located(self.folder / name):
+            verify(files := self._fetch(name, *FILES))
+        return files
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder that verifies; one of that name is replaced."""
+        with located(self.folder / name):
+            verify(files)
+        replace_folder(self.folder / name, {file: files[file] for file in FILES})
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole; on this machine, all of it is read."""
+        try:
+            return self.read_manifest(name) if is_remote(self.folder) else parse(self.read(name)[MANIFEST])
+        except SnapshotError:
+            return None
+
+    def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
+        folder = self.folder / name
+        contents = zip(files, read_all([folder / file for file in files]), strict=True)
+        found = {file: data for file, data in contents if data is not None}
+        for file in reversed(files):
+            if file not in found:
+                if found or list_names(folder):
+                    raise DamagedSnapshotError(file, "a file", "none")
+                raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
+        return found
 
 
 def read_files(folder: DataPath) -> dict[str, bytes]:
     """Read the files of one snapshot's folder, which verify; raises `SnapshotError`."""
-    return open_store(folder.parent).read(folder.name)
+    return FolderStore(folder.parent).read(folder.name)

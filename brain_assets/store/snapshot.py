@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import ConfigError, DamagedSnapshotError, LookAheadError, SnapshotError
+from brain_assets.errors import ConfigError, LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import believed, check_identity
+from brain_assets.store.checks import believed, check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
@@ -29,7 +29,7 @@ from brain_assets.store.manifest import (
     verify,
 )
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
-from brain_assets.store.places import open_store, read_files
+from brain_assets.store.places import FolderStore, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.scaler import Scaler
 from brain_assets.store.weights import Layout, check_arrays, read_arrays, write_model
@@ -46,23 +46,18 @@ _OF_THE_FOLDER = ("family", "cutoff_date", "files", "sizes", "manifest")
 
 @dataclass(frozen=True, eq=False)
 class ModelSnapshot:
-    """One model, trained on data up to its cut-off.
+    """One model: no feature and no target of its training lies after its cut-off.
 
     Attributes
     ----------
-    family : str
-        ``lstm``, ``patchtst``, ``ppo`` or ``sac``.
-    cutoff_date : datetime.date
-        No feature and no target of its training lies after it.
-    config : mapping
-        The training configuration, JSON values.
-    metadata : mapping
-        Evidence, JSON values: fingerprint, data window, symbols, losses or rewards.
+    family, cutoff_date
+    config, metadata : mapping
+        JSON values: the training configuration; fingerprint, data window, symbols, losses or rewards.
     arrays : mapping of str to ndarray
         The weights by their names in the network, and the scaler: ``scaler.mean``, ``scaler.scale``, ``scaler.var``,
         ``scaler.n_samples_seen``.
     card : str
-        The model card, Markdown.
+        Markdown.
     """
 
     family: str
@@ -121,7 +116,7 @@ class ModelSnapshot:
 
     def save(self, folder: DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
-        open_store(folder.parent).write(folder.name, self.files)
+        FolderStore(folder.parent).write(folder.name, self.files)
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -142,7 +137,7 @@ class ModelSnapshot:
 
     @classmethod
     def load(cls, folder: DataPath) -> "ModelSnapshot":
-        """Read a folder that verifies; nothing in it is run, and nothing in it is believed. Raises as `from_files`."""
+        """Read a folder; nothing in it is run, and nothing in it is believed. Raises as `from_files`."""
         return cls.from_files(str(folder), read_files(folder))
 
     @classmethod
@@ -154,17 +149,14 @@ class ModelSnapshot:
         repo : str
             Model repo, ``user/name``.
         revision : str
-            The snapshot's branch, such as ``snapshot-2020-12-31``; that of a main version; or ``main``, which is the
-            current main version.
+            Branch of a snapshot, such as ``snapshot-2020-12-31``, or of a main version; ``main`` is the current one.
         token : str, optional
             For a private repo; default: ``HF_TOKEN``, or what `hf auth login` has stored.
 
         Raises
         ------
-        RefusedSnapshotError
-            If what the branch holds is not to be believed.
         SnapshotError
-            If there is no such branch.
+            If there is no such branch, or, a `RefusedSnapshotError`, what it holds is not to be believed.
         HubError
             If the Hub fails or refuses.
         """
@@ -180,21 +172,12 @@ class ModelSnapshot:
     def from_files(cls, place: str, files: Mapping[str, bytes]) -> "ModelSnapshot":
         """Make a snapshot of files that came from a place, anywhere; only ``model.safetensors`` is opened as a model.
 
-        Raises
-        ------
-        DamagedSnapshotError
-            If they do not verify.
-        SnapshotError
-            Naming the place, the file and the reason: an unknown family; a date, a configuration or metadata that is
-            not what the family has; anything but plain, finite arrays of the network that the configuration
-            describes and of a scaler of its features.
+        Raises `DamagedSnapshotError` if they do not verify; `SnapshotError` (place, file, reason) if family, date,
+        configuration or metadata are none that there are, or the arrays others than plain, finite ones of the network
+        that the configuration describes and of a scaler of its features.
         """
-        try:
+        with located(place):
             return cls._from_files(files)
-        except DamagedSnapshotError as error:
-            raise error.at(place) from error
-        except SnapshotError as error:
-            raise type(error)(f"{place}/{error}") from error
 
     @classmethod
     def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":

@@ -1,29 +1,40 @@
 """Where the snapshots of one family are kept: in one place, and, if asked, as branches of a model repo of the Hub.
 
-The place is always written first and is the truth; the Hub holds copies. Methods that talk to the Hub raise `HubError`
-where there is none.
+The place is always written first and is the truth; the Hub holds copies. Beside the folders lies ``.hub/<name>.json``,
+what this machine knows of a copy. A commit never changes: once one was seen to hold exactly the files of a local
+manifest, one listing of branches tells whether that is still so, for all snapshots at once. The file also keeps why the
+last push did not get through. It is a cache: if it is lost or broken, the Hub is asked again.
 """
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from brain_assets import registry
-from brain_assets.errors import MissingSnapshotError, RefusedSnapshotError, SnapshotError
-from brain_assets.paths import DataPath, list_names
+from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import believed, check_identity
-from brain_assets.store.copies import CopiedFolders, HubRecord
-from brain_assets.store.hub import HubCopy
+from brain_assets.store.copies import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
+from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
+from brain_assets.store.manifest import MANIFEST, parse
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
-from brain_assets.store.snapshot import ModelSnapshot, check_named
+from brain_assets.store.places import FolderStore
+from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
+N_LOOKS = 16
+"""Folders that are looked at at the same time."""
+_RECORDS, _RECORD = ".hub", TypeAdapter(HubRecord)
 
 
 def hub_address(settings: Settings, family: str) -> HubAddress | None:
@@ -32,19 +43,17 @@ def hub_address(settings: Settings, family: str) -> HubAddress | None:
     return HubAddress(repo, settings.hf_token) if settings.storage_backend == "hf" and repo else None
 
 
-class SnapshotLocalStorage(CopiedFolders):
-    """The folder ``models/<family>``; snapshots go by their cut-off date.
+class SnapshotLocalStorage:
+    """The folder ``models/<family>``; snapshots go by their cut-off date. Without a repo, asking it is a `HubError`.
 
     Parameters
     ----------
     family : str
-        ``lstm``, ``patchtst``, ``ppo`` or ``sac``.
     root : Path or UPath, optional
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
     policy : RetryPolicy, optional
-        How long to go on with a Hub in trouble.
     market : str, optional
         What its snapshots were trained on: one of another market is not taken from the Hub, nor replaced there.
     """
@@ -65,7 +74,10 @@ class SnapshotLocalStorage(CopiedFolders):
             root = settings.data_dir / "models"
             hub = hub or hub_address(settings, family)
             market = market or settings.market
-        super().__init__(family, root / family, hub, policy, market)
+        self.family, self.folder, self.hub = family, root / family, hub
+        self.store = FolderStore(self.folder)
+        self._market = market
+        self._repo = HubStore(hub, policy, market) if hub else None
 
     def of_seed(self, number: int) -> "SnapshotLocalStorage":
         """Give the storage of the same models trained with another seed, ``models/seeds/<number>/<family>``; no Hub."""
@@ -81,29 +93,46 @@ class SnapshotLocalStorage(CopiedFolders):
         """Give the same storage, but one that asks a Hub in trouble only once."""
         return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
 
-    # In its place
+    # In its place, by folder
+
+    def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
+        """Name the folders whose name can be parsed and that exist, in order; they are looked at at the same time."""
+        names = [name for name in self.store.list() if parse_name(name) is not None]
+        with ThreadPoolExecutor(N_LOOKS) as pool:
+            return [name for name, found in zip(names, pool.map(self.store.find, names), strict=True) if found]
+
+    def load(self, name: str) -> ModelSnapshot:
+        """Read a model; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
+        folder = self.folder / name
+        snapshot = ModelSnapshot.load(folder)
+        if (snapshot.family, snapshot.name) != (self.family, name):
+            raise SnapshotError(
+                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+            )
+        return snapshot
+
+    # In its place, by cut-off
 
     def path(self, cutoff_date: datetime.date) -> DataPath:
         """Give the folder of a snapshot, whether it exists or not."""
         return self.folder / snapshot_name(cutoff_date)
 
     def write_snapshot(self, snapshot: ModelSnapshot) -> DataPath:
-        """Write a snapshot, whole or not at all, and give its folder; one of the same date is replaced."""
-        return self.write(snapshot)
+        """Write a model, whole or not at all, and give its folder; one of the same name is replaced."""
+        if snapshot.family != self.family:
+            raise SnapshotError(
+                f"expected a snapshot of {self.family}, got one of {snapshot.family}; use its own storage."
+            )
+        self.store.write(snapshot.name, snapshot.files)
+        return self.folder / snapshot.name
 
     def load_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
-        """Read a snapshot; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
-        return self.load(snapshot_name(cutoff_date), self._absent(cutoff_date))
+        """Read a snapshot; raises as `load`."""
+        return self.load(snapshot_name(cutoff_date))
 
     def read_files(self, cutoff_date: datetime.date) -> dict[str, bytes]:
         """Read the files of a snapshot, which verify; raises `SnapshotError`."""
-        try:
-            return self.store.read(snapshot_name(cutoff_date))
-        except MissingSnapshotError as error:
-            raise MissingSnapshotError(f"{self.path(cutoff_date)}: expected {self._absent(cutoff_date)}.") from error
-
-    def _absent(self, cutoff_date: datetime.date) -> str:
-        return f"a snapshot, but there is none; materialize {self.family} for {cutoff_date.year}"
+        return self.store.read(snapshot_name(cutoff_date))
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
@@ -135,29 +164,42 @@ class SnapshotLocalStorage(CopiedFolders):
 
     # On the Hub
 
-    def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
+    @property
+    def repo(self) -> HubStore:
+        """The model repo; raises `HubError` if there is none."""
+        if self._repo is None:
+            raise HubError(
+                f"{self.family}: expected snapshots that go to the Hub too, got STORAGE_BACKEND=local; set it to hf, "
+                f"and HF_{self.family.upper()}_MODEL_REPO."
+            )
+        return self._repo
 
-        Raises `SnapshotError` if there is none on this machine that verifies, and `HubError` if the Hub fails or
-        refuses: the snapshot stays, the reason is kept, and a later push or sync completes it.
-        """
+    def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
+        """Push a snapshot, as `HubStore.push` does; if the Hub fails or refuses, the reason is kept for later."""
         return self.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
 
+    def upload(self, branch: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
+        """Push files to a branch, and remember how it went; raises as `HubStore.push`."""
+        repo = self.repo
+        try:
+            copy = repo.push(branch, files, known)
+        except HubError as error:
+            self._remember(branch, replace(self.record(branch), pending=str(error)))
+            raise
+        self._remember(branch, HubRecord(repo.repo, copy.commit, _hash_of(files)))
+        return copy
+
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
-        """Pull a snapshot, of a known commit if one is given, and give its folder.
+        """Pull a snapshot, of a known commit if one is given, and give its folder; what stood there is replaced.
 
-        One of the same date is replaced, but only by one that is believed.
-
-        Raises
-        ------
-        RefusedSnapshotError
-            If what the branch holds is not to be believed.
-        SnapshotError
-            If there is no such branch.
-        HubError
-            If the Hub fails or refuses.
+        Raises, and replaces nothing, as `HubStore.read`, and `RefusedSnapshotError` if it is another model.
         """
-        self.download(snapshot_name(cutoff_date), commit)
+        name = snapshot_name(cutoff_date)
+        commit = commit or self.repo.look(name).commit
+        files = self.repo.read(name, commit)
+        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
+        self.store.write(name, files)
+        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
         return self.path(cutoff_date)
 
     def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
@@ -169,10 +211,7 @@ class SnapshotLocalStorage(CopiedFolders):
         return True
 
     def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
-        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled.
-
-        Raises `RefusedSnapshotError` if it cannot be of this family, date and market, or its branch lists other files.
-        """
+        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
         with believed(f"{self.repo.repo}@{name}"):
@@ -206,16 +245,23 @@ class SnapshotLocalStorage(CopiedFolders):
         """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
         return sorted(self.hf_commits())
 
+    def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
+        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request."""
+        found = {}
+        for name, commit in self.repo.commits(must_exist).items():
+            cutoff_date = parse_snapshot_name(name)
+            if cutoff_date is not None:
+                found[cutoff_date] = commit
+            elif name.startswith("snapshot-"):
+                warn(f"{self.repo.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
+        return found
+
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
 
-        Raises
-        ------
-        DamagedSnapshotError
-            If one that is wanted, or would take its place, is damaged here, and is not on the Hub.
-        HubError
-            If the Hub must be asked, and fails or shows no such repo: a model that is not seen is not replaced by a
-            worse one without a word.
+        Raises `DamagedSnapshotError` if one that is wanted, or would take its place, is damaged here, and not on the
+        Hub; `HubError` if the Hub must be asked, and fails or shows no such repo: a model that is not seen is not
+        replaced by a worse one without a word.
         """
         found = self.list_snapshots()
         if self.hub is not None and not set(wanted) <= set(found):
@@ -227,16 +273,80 @@ class SnapshotLocalStorage(CopiedFolders):
                     self.refuse_damaged(each)
         return found
 
+    # Both compared
+
+    def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
+        """Compare the snapshots here with those on the Hub, oldest first. Default: all cut-offs.
+
+        One request lists the branches, and one more the files of each commit that is not known here.
+        """
+        commits, here = self.hf_commits(), set(self.list_snapshots())
+
+        def row(date: datetime.date) -> Comparison:
+            name, commit = snapshot_name(date), commits.get(date, "")
+            if not commit:
+                relation = Relation.LOCAL_ONLY
+            elif date not in here:
+                relation = Relation.HUB_ONLY
+            else:
+                relation = Relation.EQUAL if self._is_copied(name, commit) else Relation.DIFFERENT
+            return Comparison(self.family, name, relation, commit, self.record(name))
+
+        with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+            return list(pool.map(row, sorted(date for date in {*here, *commits} if cutoffs is None or date in cutoffs)))
+
+    def _is_copied(self, name: str, commit: str) -> bool:
+        """Tell whether a commit holds exactly the local files; asks the Hub unless that is known, and remembers it."""
+        record = self.record(name)
+        if record.commit == commit and not record.pending:
+            return record.manifest == self._hash(name)
+        files = self.store.read(name)
+        if not self.repo.look(name, commit).holds(files):
+            return False
+        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
+        return True
+
+    def push(self, rows: Iterable[Comparison]) -> Iterator[Transfer]:
+        """Push what the Hub lacks or holds otherwise; gives what became of each, once it is through."""
+
+        def transfer(row: Comparison) -> tuple[str, str]:
+            copy = self.upload(row.name, self.store.read(row.name), row.commit)
+            return ("pushed" if copy.changed else "unchanged"), ""
+
+        return transfer_all([row for row in rows if row.to_push], transfer)
+
+    def pull(self, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
+        """Pull what this machine lacks or holds otherwise; gives what became of each, once it is through.
+
+        A snapshot that was made here since the last transfer is kept, unless forced: the Hub never had it.
+        """
+
+        def transfer(row: Comparison) -> tuple[str, str]:
+            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.cutoff_date):
+                return "kept", "it was made here and never pushed: push it, or pull with force"
+            self.download_snapshot_from_hf(row.cutoff_date, row.commit)
+            return "pulled", ""
+
+        return transfer_all([row for row in rows if row.to_pull], transfer)
+
     def sync_all_local_to_hf(self) -> list[datetime.date]:
-        """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of failures."""
-        return [transfer.cutoff_date for transfer in self.push(self.compare()) if transfer.done]
+        """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
+        return _done(self.push(self.compare()))
 
     def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
-        """Pull every snapshot that this machine lacks or holds otherwise; gives those that were, and warns of failures.
+        """Pull every snapshot that this machine lacks or holds otherwise, see `pull`; gives those, warns of others."""
+        return _done(self.pull(self.compare(), force))
 
-        One that was made here since the last transfer is kept, unless forced.
-        """
-        return [transfer.cutoff_date for transfer in self.pull(self.compare(), force=force) if transfer.done]
+    # What is known of copies
+
+    def record(self, name: str) -> HubRecord:
+        """Give what this machine knows of a copy in the family's repo."""
+        nothing = HubRecord(self.hub.repo if self.hub else "")
+        try:
+            record = _RECORD.validate_json(read_bytes(self._record_path(name)))
+        except (OSError, ValueError):  # there is none, or it cannot be read
+            return nothing
+        return record if record.repo == nothing.repo else nothing
 
     def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
         """Give what this machine knows of a snapshot's copy in the family's repo."""
@@ -244,5 +354,32 @@ class SnapshotLocalStorage(CopiedFolders):
 
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
-        pending = [parse_snapshot_name(name) for name in self.recorded() if self.record(name).pending]
-        return [date for date in pending if date and self.snapshot_exists(date)]
+        dates = [parse_snapshot_name(name.removesuffix(".json")) for name in list_names(self.folder / _RECORDS)]
+        return [date for date in dates if date and self.hub_record(date).pending and self.snapshot_exists(date)]
+
+    def changed_here(self, cutoff_date: datetime.date) -> bool:
+        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
+        return self.hub_record(cutoff_date).manifest != self._hash(snapshot_name(cutoff_date))
+
+    def _hash(self, name: str) -> str:
+        return str(self.store.read_manifest(name)["manifest"])
+
+    def _remember(self, name: str, record: HubRecord) -> None:
+        replace_file(self._record_path(name), _RECORD.dump_json(record, indent=2) + b"\n")
+
+    def _record_path(self, name: str) -> DataPath:
+        return self.folder / _RECORDS / f"{name}.json"
+
+
+def _done(transfers: Iterable[Transfer]) -> list[datetime.date]:
+    done = []
+    for transfer in transfers:
+        if transfer.done:
+            done.append(transfer.cutoff_date)
+        else:
+            warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
+    return done
+
+
+def _hash_of(files: Mapping[str, bytes]) -> str:
+    return str(parse(files[MANIFEST])["manifest"])

@@ -1,14 +1,13 @@
 """What `brain-assets sync` and the jobs of the same names do: plan transfers of several families, and run them."""
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from brain_assets.errors import HubError, SettingsError
-from brain_assets.progress import warn
-from brain_assets.store.copies import Comparison, OnTransfer, Transfer
+from brain_assets.errors import SettingsError
+from brain_assets.store.copies import Comparison, Relation, Transfer, attempt
 from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 
 Storages = Mapping[str, SnapshotLocalStorage]
@@ -18,45 +17,38 @@ RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be transferred.
+    """What is to be transferred: of what was compared, by family, the snapshots that ``push`` or ``pull`` ends.
 
-    Attributes
-    ----------
-    verb : str
-        ``push`` or ``pull``.
-    storages : mapping of str to SnapshotLocalStorage
-        By family.
-    rows : sequence of Comparison
-        Every snapshot that was compared.
-    chosen : sequence of Comparison
-        Those that differ in a way that `verb` ends.
-    versions : sequence of (MainVersions, str)
-        Main versions, by branch, that are pushed too.
-    force : bool
-        Of a pull: replace also what was made here and never pushed.
+    Of a push, main versions follow, whose name is a branch; a forced pull also replaces what was made here.
     """
 
     verb: str
     storages: Storages
     rows: Sequence[Comparison]
-    chosen: Sequence[Comparison]
-    versions: Sequence[tuple[MainVersions, str]] = ()
     force: bool = False
 
-    def run(self, on_transfer: OnTransfer | None = None) -> list[Transfer]:
-        """Transfer all of it; gives what became of each, snapshots first."""
-        transfers = []
+    @property
+    def chosen(self) -> list[Comparison]:
+        """Those that differ in a way that the verb ends."""
+        return [row for row in self.rows if (row.to_push if self.verb == "push" else row.to_pull)]
+
+    def preview(self) -> list[Transfer]:
+        """Say what would be done."""
+        return [Transfer(row.family, row.name, f"would {self.verb}", row.relation.value) for row in self.chosen]
+
+    def run(self) -> Iterator[Transfer]:
+        """Transfer all of it; gives what became of each, once it is through."""
         for family, storage in self.storages.items():
             rows = [row for row in self.chosen if row.family == family]
-            if self.verb == "push":
-                transfers += storage.push(rows, on_transfer)
-            else:
-                transfers += storage.pull(rows, on_transfer, self.force)
-        for versions, branch in self.versions:
-            transfers.append(_publish(versions, branch))
-            if on_transfer is not None:
-                on_transfer(transfers[-1])
-        return transfers
+            snapshots = [row for row in rows if parse_snapshot_name(row.name)]
+            yield from storage.push(snapshots) if self.verb == "push" else storage.pull(snapshots, self.force)
+            for row in rows:
+                if row not in snapshots:  # one after another: ``main`` comes last
+                    yield attempt(row, self._publish)
+
+    def _publish(self, row: Comparison) -> tuple[str, str]:
+        copy = MainVersions(self.storages[row.family]).publish(row.name)
+        return ("pushed" if copy.changed else "unchanged"), ""
 
 
 def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
@@ -80,21 +72,14 @@ def compare(storages: Storages, cutoffs: Cutoffs) -> list[Comparison]:
 def plan_push(storages: Storages, cutoffs: Cutoffs) -> Plan:
     """Plan to make the Hub hold what is here; over all years, main versions too, which its ``main`` follows."""
     rows = compare(storages, cutoffs)
-    versions = [MainVersions(storage) for storage in storages.values()] if cutoffs is None else []
-    unpublished = [(one, branch) for one in versions for branch in one.unpublished()]
-    return Plan("push", storages, rows, [row for row in rows if row.to_push], unpublished)
+    for family, storage in storages.items() if cutoffs is None else ():
+        for branch in MainVersions(storage).unpublished():
+            record = storage.record(branch)
+            relation = Relation.DIFFERENT if record.commit else Relation.LOCAL_ONLY  # as far as is known here
+            rows.append(Comparison(family, branch, relation, record.commit, record))
+    return Plan("push", storages, rows)
 
 
 def plan_pull(storages: Storages, cutoffs: Cutoffs, force: bool = False) -> Plan:
     """Plan to have here what the Hub holds; what was made here and never pushed is kept, unless forced."""
-    rows = compare(storages, cutoffs)
-    return Plan("pull", storages, rows, [row for row in rows if row.to_pull], force=force)
-
-
-def _publish(versions: MainVersions, branch: str) -> Transfer:
-    try:
-        copy = versions.publish(branch)
-    except HubError as error:
-        warn(f"{versions.family} {branch}: hub: still pending: {error}")
-        return Transfer(versions.family, branch, "failed", str(error))
-    return Transfer(versions.family, branch, "pushed" if copy.changed else "unchanged")
+    return Plan("pull", storages, compare(storages, cutoffs), force)

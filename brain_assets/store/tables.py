@@ -8,13 +8,14 @@ before it on its own level, and reading several years chains later files to earl
 import hashlib
 import json
 import re
-from abc import ABC, abstractmethod
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow
+from upath import UPath
 
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import chain_prices
@@ -34,11 +35,11 @@ FOLDERS = {
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
 
-SO_FAR: Literal["so_far"] = "so_far"
+YEAR_TO_DATE: Literal["year_to_date"] = "year_to_date"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
 
-Part = int | Literal["so_far"]
-"""A partition year, or `SO_FAR`."""
+Part = int | Literal["year_to_date"]
+"""A partition year, or `YEAR_TO_DATE`."""
 
 IDENTITY_FILE = "market.json"
 
@@ -53,24 +54,30 @@ def folder_of(name: str) -> str:
     return FOLDERS.get(name, f"tables/{name}")
 
 
-class TableStore(ABC):
-    """Tables by asset name and partition year."""
+class TableStore:
+    """Tables by asset name and partition year, under a data folder.
 
-    @abstractmethod
+    Parameters
+    ----------
+    data_dir : Path or UPath
+    identity : mapping
+        JSON values that say where the data comes from, nothing that a path decides; the order of lists counts for
+        nothing. The first write leaves them in ``market.json``; a folder of another market is refused, since its years
+        would be taken for this one's. What else stands there is not asked.
+    """
+
+    def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
+        self.data_dir = data_dir
+        self._identity = dict(identity)
+        self._is_claimed = False
+
+    def path(self, name: str, year: Part) -> DataPath:
+        """Give the file of a year, whether it exists or not."""
+        return self.data_dir / folder_of(name) / f"{year}.parquet"
+
     def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
-
-    @abstractmethod
-    def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
-        """Write one year, replacing what is there, and say where it lies."""
-
-    @abstractmethod
-    def keep_replaced(self, name: str, year: Part) -> str:
-        """Keep a copy of a year that is about to be replaced, and say where it lies."""
-
-    @abstractmethod
-    def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
-        """Read years, one table each; raises as `read_year`."""
+        return is_file(self.path(name, year))
 
     def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there, damaged, or breaks its schema."""
@@ -87,10 +94,7 @@ class TableStore(ABC):
     def read(self, name: str, years: Sequence[int]) -> pd.DataFrame:
         """Read years into one table in date order.
 
-        Raises
-        ------
-        TableError
-            If one of the years is not there: history with a hole, or one that ends early, is never handed out.
+        Raises `TableError` if one is not there: history with a hole, or one that ends early, is never handed out.
         """
         frames = self._read_years(name, sorted(years))
         if not frames:
@@ -98,72 +102,15 @@ class TableStore(ABC):
         pyarrow.default_memory_pool().release_unused()  # what reading left behind is a third of the table
         return chain_prices(frames) if name == "raw_prices" else pd.concat(frames, ignore_index=True)
 
-
-class MemoryTableStore(TableStore):
-    """Tables of one test, gone with it; by year, as on disk."""
-
-    def __init__(self) -> None:
-        self._frames: dict[tuple[str, Part], pd.DataFrame] = {}
-
-    def exists(self, name: str, year: Part) -> bool:
-        """Tell whether a year of a table is there."""
-        return (name, year) in self._frames
-
-    def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
-        for year in years:
-            if not self.exists(name, year):
-                raise TableError(_absent(name, year))
-        return [self._frames[name, year].copy() for year in years]
-
-    def write(self, name: str, year: Part, frame: pd.DataFrame) -> str:
-        """Write one year, replacing what is there."""
-        folder_of(name)
-        self._frames[name, year] = frame.copy()
-        return f"memory:{name}/{year}"
-
-    def keep_replaced(self, name: str, year: Part) -> str:
-        """Keep a copy of a year that is about to be replaced."""
-        kept = f"replaced/{name}"
-        self._frames[kept, year] = self._frames[name, year]
-        return f"memory:{kept}/{year}"
-
-
-class ParquetTableStore(TableStore):
-    """Tables under a data folder.
-
-    Parameters
-    ----------
-    data_dir : Path or UPath
-    identity : mapping
-        JSON values that say where the data comes from, nothing that a path decides; the order of lists counts for
-        nothing. The first write leaves them in ``market.json``; a folder of another market is refused, since its years
-        would be taken for this one's. What else stands there is not asked.
-    """
-
-    def __init__(self, data_dir: DataPath, identity: Mapping[str, Any]) -> None:
-        self.data_dir = data_dir
-        self._identity = dict(identity)
-        self._looks_once, self._is_claimed = is_remote(data_dir), False  # there, every look is a request
-
-    def path(self, name: str, year: Part) -> DataPath:
-        """Give the file of a year, whether it exists or not."""
-        return self.data_dir / folder_of(name) / f"{year}.parquet"
-
-    def exists(self, name: str, year: Part) -> bool:
-        """Tell whether a year of a table is there."""
-        return is_file(self.path(name, year))
-
     def _read_years(self, name: str, years: Sequence[Part]) -> list[pd.DataFrame]:
         self.check_identity()
         paths, frames = [self.path(name, year) for year in years], []
-        contents = read_all(paths)
-        for year, path in zip(years, paths, strict=True):
-            try:
-                data = next(contents)
-            except OSError as error:
-                raise TableError(f"{path}: expected a Parquet table, got {error}; remove the file.") from error
+        for year, path, data in zip(years, paths, read_all(paths), strict=True):
             if data is None:
-                raise TableError(_absent(name, year))
+                raise TableError(
+                    f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for "
+                    f"{year}; materialize {name} for {year} first."
+                )
             frame = decode_table(data, path)
             frames.append(SCHEMAS[name].validate(frame, str(path)) if name in SCHEMAS else frame)
         return frames
@@ -187,19 +134,19 @@ class ParquetTableStore(TableStore):
 
     def check_identity(self) -> bool:
         """Raise `StorageError` if the folder holds another market's results; tells whether it holds any."""
-        if self._is_claimed:
-            return True
         path = self.data_dir / IDENTITY_FILE
-        try:
-            found = json.loads(read_bytes(path))
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise StorageError.unwritable(path, error.strerror or error) from error
-        except ValueError as error:  # JSON or text that cannot be decoded
-            raise StorageError(f"{path}: expected JSON, got {error}; remove the file.") from error
-        if not isinstance(found, dict):
-            raise StorageError(f"{path}: expected a JSON object, got {type(found).__name__}; remove the file.")
+        if not self._is_claimed:
+            try:
+                found = dict(json.loads(read_bytes(path)))
+            except FileNotFoundError:
+                return False
+            except (ValueError, TypeError) as error:  # what cannot be decoded, or is no object
+                raise StorageError(f"{path}: expected a JSON object, got {error}; remove the file.") from error
+            self._refuse_another(found)
+            self._is_claimed = is_remote(self.data_dir)  # there, every look is a request
+        return True
+
+    def _refuse_another(self, found: Mapping[str, Any]) -> None:
         differing = [key for key, value in self._identity.items() if _any_order(found.get(key)) != _any_order(value)]
         if differing:
             was, now = ({key: side.get(key) for key in differing} for side in (found, self._identity))
@@ -207,8 +154,16 @@ class ParquetTableStore(TableStore):
                 f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
                 "BRAIN_DATA_DIR to another folder, or the market back."
             )
-        self._is_claimed = self._looks_once
-        return True
+
+
+ParquetTableStore = TableStore
+
+
+class MemoryTableStore(TableStore):
+    """Tables in the memory of this process, which nobody else has; gone with it."""
+
+    def __init__(self) -> None:
+        super().__init__(UPath(f"memory://{uuid.uuid4().hex}"), {})
 
 
 def content_hash(frame: pd.DataFrame) -> str:
@@ -222,10 +177,3 @@ def content_hash(frame: pd.DataFrame) -> str:
 def _any_order(value: object) -> object:
     """Put a list of symbols into one order: they are a set, in whatever order somebody names them."""
     return sorted(value, key=str) if isinstance(value, list) else value
-
-
-def _absent(name: str, year: Part) -> str:
-    return (
-        f"{name}[{year}] is not materialized: expected every year up to the one asked for, got none for {year}; "
-        f"materialize {name} for {year} first."
-    )

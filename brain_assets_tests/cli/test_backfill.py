@@ -13,7 +13,7 @@ import torch
 
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.runs import PROCESS_TAG, this_process
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.backfills import (
     ASSETS,
     TINY,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.objects import filesystem, read_object, write_object
-from brain_assets.paths import DataPath, read_bytes
+from brain_assets.objects import filesystem
+from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
@@ -127,7 +127,7 @@ def test_a_bucket_holds_what_a_disk_holds_byte_for_byte(s3: LoopbackS3, on_disk:
     with s3.counted() as requests:
         report = driver.run("report")
     assert f"{URL}/reports/sample-2019-2020.html" in report.stdout
-    assert read_object(s3.place() / "reports" / "sample-2019-2020.html").startswith(b"<!doctype html>")
+    assert read_bytes(s3.place() / "reports" / "sample-2019-2020.html").startswith(b"<!doctype html>")
     assert driver.run("allocate", "--date", "2020-06-01").returncode == 0
 
 
@@ -214,7 +214,7 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
     """Copied by another tool, file by file; Dagster's records stay on this machine."""
     for path in on_disk.rglob("*"):
         if path.is_file():
-            write_object(s3.place() / path.relative_to(on_disk).as_posix(), path.read_bytes())
+            replace_file(s3.place() / path.relative_to(on_disk).as_posix(), path.read_bytes())
     driver = Driver(tmp_path / "driver", URL)
     shutil.copytree(on_disk.parent / "home", tmp_path / "driver" / "home")
     assert_all_done(driver)

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.metadata import EpochLosses
-from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster, repeatable
+from brain_assets.forecasting.forecaster import EpochLosses
+from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
 from brain_assets.forecasting.windows import WindowIndex, Windows
 
 
@@ -74,15 +74,3 @@ def test_training_that_diverges_says_so() -> None:
     windows = windows_of(50, seed=0, slope=1e30)
     with pytest.raises(TrainingError, match=r"expected a finite validation loss, got .* set a smaller learning_rate"):
         fit(windows, windows, learning_rate=1e30, batch_size=10, max_epochs=5)
-
-
-def test_repeatable_puts_the_process_back_as_it_was() -> None:
-    n_threads = torch.get_num_threads()
-    state = torch.get_rng_state()
-    with repeatable(7):
-        assert torch.get_num_threads() == 1
-        first = torch.rand(3)
-    with repeatable(7):
-        torch.testing.assert_close(torch.rand(3), first)
-    assert torch.get_num_threads() == n_threads
-    torch.testing.assert_close(torch.get_rng_state(), state)

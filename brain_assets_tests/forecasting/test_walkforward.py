@@ -11,8 +11,6 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     choose_snapshots,
-    families_in,
-    forecast_quality,
     weeks_by_source,
 )
 from brain_assets.market.calendar import complete_weeks
@@ -74,22 +72,9 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
     assert not np.allclose(forecasts["lstm"], forecasts["momentum"])
 
 
-def test_columns_follow_the_sources_in_their_order(panel: PricePanel) -> None:
-    forecasts = build_forecast_features(panel, [2017], {"mine": Shelf(), "lstm": Shelf()})
-    assert families_in(forecasts) == ["mine", "lstm"]
-    assert list(forecasts.columns[2:6]) == ["mine", "mine_source", "lstm", "lstm_source"]
-
-
 def test_closest_earlier_snapshot_stands_in_and_says_so(panel: PricePanel, shelf: Shelf) -> None:
     forecasts = build_forecast_features(panel, [2021], {"lstm": shelf})
     assert set(forecasts["lstm_source"]) == {"snapshot-2019-12-31"}
-
-
-def test_without_a_snapshot_the_forecast_is_momentum(panel: PricePanel) -> None:
-    forecasts = build_forecast_features(panel, [2016, 2017], {"lstm": Shelf()})
-    assert set(forecasts["lstm_source"]) == {"momentum"}
-    pd.testing.assert_series_equal(forecasts["lstm"], forecasts["momentum"], check_names=False)
-    assert forecasts["week_start"].dt.year.isin([2016, 2017]).all()
 
 
 def test_rows_are_the_years_weeks_and_the_symbols_tradable_then(panel: PricePanel, shelf: Shelf) -> None:
@@ -135,20 +120,6 @@ def test_forecasts_do_not_move_when_the_future_does(panel: PricePanel, shelf: Sh
     known_then = ["week_start", "symbol", "lstm", "lstm_source", "momentum"]
     pd.testing.assert_frame_equal(forecasts.loc[past, known_then], changed.loc[past, known_then], check_exact=True)
     assert not forecasts.loc[~past, "lstm"].equals(changed.loc[~past, "lstm"])
-
-
-def test_quality_of_a_column_is_measured_against_what_was_realized() -> None:
-    table = pd.DataFrame(
-        {
-            "week_start": pd.to_datetime(["2020-01-06"] * 3 + ["2020-01-13"] * 3),
-            "symbol": ["A", "B", "C"] * 2,
-            "lstm": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0],
-            "realized": [0.1, 0.2, 0.3, 0.1, 0.2, 0.3],
-        }
-    )
-    quality = forecast_quality(table, "lstm")
-    assert quality.rank_correlation == pytest.approx(0)  # +1 and -1
-    assert quality.hit_rate == pytest.approx(0.5)
 
 
 def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(panel: PricePanel, shelf: Shelf) -> None:

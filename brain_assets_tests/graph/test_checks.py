@@ -1,7 +1,7 @@
 """Asset checks in real runs: what passes, what warns, what blocks, and that a year which is refused is not done."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECASTER_CHECKS, POLICY_CHECKS, PRICE_CHECKS
 from brain_assets.graph.status import State, StatusReader
-from brain_assets.market.simulator import SimulatorMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, run_year, world
@@ -50,39 +50,34 @@ def test_every_check_is_made_for_every_year_and_carries_it(market: SimulatorMark
                 assert evaluation.severity == expected
 
 
-class Swapped:
-    """A market with one bar whose high and low are swapped."""
+class Changed:
+    """A market whose bars are changed as a test says."""
 
-    def __init__(self, market: SimulatorMarket) -> None:
-        self._market = market
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._market, name)
-
-    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        frame = self._market.prices(start, end)
-        wrong = (frame["date"] == "2019-03-05") & (frame["symbol"] == frame["symbol"].iloc[0])
-        frame.loc[wrong, ["high", "low"]] = frame.loc[wrong, ["low", "high"]].to_numpy()
-        return frame
-
-
-class Doubled:
-    """A market whose prices are twice as high from 2020 on, as after a split that nobody adjusted for."""
-
-    def __init__(self, market: SimulatorMarket) -> None:
-        self._market = market
+    def __init__(self, market: SimulatorMarket, change: Callable[[pd.DataFrame], None]) -> None:
+        self._market, self._change = market, change
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._market, name)
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         frame = self._market.prices(start, end)
-        frame.loc[frame["date"] >= "2020-01-01", ["open", "high", "low", "close"]] *= 2
+        self._change(frame)
         return frame
+
+
+def swap(frame: pd.DataFrame) -> None:
+    """Swap high and low of one bar."""
+    wrong = (frame["date"] == "2019-03-05") & (frame["symbol"] == frame["symbol"].iloc[0])
+    frame.loc[wrong, ["high", "low"]] = frame.loc[wrong, ["low", "high"]].to_numpy()
+
+
+def double(frame: pd.DataFrame) -> None:
+    """Make prices twice as high from 2020 on, as after a split that nobody adjusted for."""
+    frame.loc[frame["date"] >= "2020-01-01", ["open", "high", "low", "close"]] *= 2
 
 
 def test_a_jump_from_one_year_to_the_next_is_seen_in_the_later(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = world(Doubled(market), tmp_path)  # type: ignore[arg-type]
+    resources = world(Changed(market, double), tmp_path)  # type: ignore[arg-type]
     found = [evaluations(run_year(year, resources, names=["raw_prices"])) for year in (2019, 2020)]
     assert [each["raw_prices", "no_jumps"].passed for each in found] == [True, False]
     assert f"{len(SYMBOLS)} closes lie more than" in found[1]["raw_prices", "no_jumps"].description
@@ -95,7 +90,7 @@ def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
 
 def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
-    bad = definitions(world(Swapped(market), tmp_path / "models", tables))  # type: ignore[arg-type]
+    bad = definitions(world(Changed(market, swap), tmp_path / "models", tables))  # type: ignore[arg-type]
     names = ["raw_prices", "lstm_snapshot"]
     with dg.DagsterInstance.ephemeral() as instance:
         first, second = list(Backfill(bad, instance, names).run([2019], lambda *_: None))
@@ -116,7 +111,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
 
 @pytest.mark.slow
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
-    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, planted="news")
+    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, channel="news")
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     resources = world(strong, tmp_path / "models", tables)
     run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})

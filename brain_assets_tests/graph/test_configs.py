@@ -11,8 +11,8 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 from brain_assets.errors import MarketError
 from brain_assets.graph.instance import dagster_home
 from brain_assets.graph.jobs import WALKFORWARD, walkforward_job
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import TINY_LSTM
 from brain_assets_tests.graph.worlds import DEFS, YEARLY, run_year, world
 

@@ -9,14 +9,16 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
+from upath import UPath
 
 from brain_assets.errors import BrainAssetsError, SnapshotError, StorageError, TableError
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.assets import forecasters
-from brain_assets.graph.io_managers import StoredSnapshots, TableIOManager, memory_snapshot_io
+from brain_assets.graph.io_managers import StoredSnapshots
+from brain_assets.graph.resources import build_resources
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.parquet import read_table
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
 from brain_assets_tests.backfills import REPOSITORY
@@ -24,15 +26,9 @@ from brain_assets_tests.conftest import TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
 
 
-def in_memory(market: SimulatorMarket) -> tuple[dict[str, Any], MemoryTableStore]:
-    tables = MemoryTableStore()
-    managers = {"table_io": TableIOManager(tables), "snapshot_io": memory_snapshot_io()}
-    return {"market": market, **managers}, tables
-
-
 def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources, tables = in_memory(market)
-    stored = MemoryTableStore()
+    tables, stored = MemoryTableStore(), MemoryTableStore()
+    resources = build_resources(market, tables, UPath("memory://years/models"))
     on_disk = world(market, tmp_path / "models", stored)
     twice = {"ops": {**RUN_CONFIG["ops"], "ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
     for year in (2019, 2020):
@@ -76,7 +72,7 @@ def test_a_model_of_other_data_than_it_was_to_be_of_is_not_kept(
 
 
 def test_the_readmes_example_runs_in_memory() -> None:
-    [example] = re.findall("```python\n([^`]*materialize_to_memory[^`]*)```", (REPOSITORY / "README.md").read_text())
+    [example] = re.findall("```python\n([^`]*MemoryTableStore[^`]*)```", (REPOSITORY / "README.md").read_text())
     done: dict[str, Any] = {}
     exec(example, done)
     sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])
@@ -108,37 +104,6 @@ def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: Sim
         )
     assert read_table(tmp_path / "tables" / "mine" / "2019.parquet")["fingerprint"].tolist() == [found.fingerprint]
     assert [path.name for path in (tmp_path / "models" / "lstm").iterdir()] == ["snapshot-2019-12-31"]
-
-
-def test_another_code_location_takes_what_this_one_keeps(market: SimulatorMarket, tmp_path: Path) -> None:
-    """It knows the asset by its key alone, and names the same IO manager on the same folder."""
-    resources = world(market, tmp_path / "models")
-    run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
-    theirs = dg.AssetSpec(
-        "lstm_snapshot",
-        partitions_def=PROJECT.years.definition,
-        metadata={"dagster/io_manager_key": "snapshot_io"},
-    )
-    seen = []
-
-    @dg.asset(
-        partitions_def=PROJECT.years.definition,
-        ins={"lstm_snapshot": dg.AssetIn(partition_mapping=PROJECT.years.previous)},
-    )
-    def mine(lstm_snapshot: StoredSnapshots) -> None:
-        [cutoff_date] = lstm_snapshot.list_candidates([])
-        seen.append(lstm_snapshot.fetch_snapshot(cutoff_date).cutoff_date)
-
-    elsewhere = world(market, tmp_path / "models")["snapshot_io"]
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            [theirs, mine],
-            selection=[mine],
-            partition_key="2020",
-            resources={"snapshot_io": elsewhere},
-            instance=instance,
-        )
-    assert seen == [datetime.date(2019, 12, 31)]
 
 
 @pytest.mark.parametrize(

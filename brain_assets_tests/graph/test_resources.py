@@ -7,8 +7,8 @@ import pytest
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.resources import resources_from, table_store
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import FAMILIES
 
 

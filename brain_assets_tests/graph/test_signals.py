@@ -6,15 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brain_assets.market.files import FilesMarket
-from brain_assets.market.live import LiveMarket
+from brain_assets.live.market import LiveMarket
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.signals import SIGNALS as SILENT
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.prove.perturbation import RecordedMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
+from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
-from brain_assets_tests.graph.worlds import TABLES, metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 
 SIGNALS = ("raw_fundamentals", "raw_news_sentiment")
@@ -112,23 +111,3 @@ def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
         assert tables.path(name, 2019).read_bytes() != old
         same = run_year(2019, changed, names=[name], run_config=force)
         assert metadata_of(same, name)["reused"] is True
-
-
-@pytest.mark.slow
-def test_news_and_filings_of_no_symbol_leave_the_whole_graph_running(tmp_path: Path) -> None:
-    """The sample market: every signal is neutral, and every model says so."""
-    resources = world(SampleMarket(tuple(SampleMarket().prices(*LAST).symbol.unique()[:6])), tmp_path)
-    for year in (2019, 2020):
-        result = run_year(year, resources)
-    silent = (
-        "news_sentiment, gross_margin, operating_margin, net_margin, current_ratio, debt_to_equity, fundamental_age"
-    )
-    assert metadata_of(result, "patchtst_snapshot")["neutral_channels"] == f"volume_return, {silent}"
-    assert metadata_of(result, "lstm_snapshot")["neutral_channels"] == "volume_return"
-    for family in ("ppo", "sac"):
-        snapshot = resources["snapshot_io"].storages[family].load_snapshot(datetime.date(2020, 12, 31))
-        assert snapshot.metadata["neutral_signals"] == list(SILENT)
-    assert all(not resources["table_io"].store.read_year(name, 2020).empty for name in TABLES if name not in SIGNALS)
-
-
-LAST = datetime.date(2022, 12, 1), datetime.date(2022, 12, 10)

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.forecasting.main_version import train_version
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import cutoff_of_year
@@ -118,7 +118,7 @@ def test_a_push_that_does_not_get_through_fails_with_the_reasons(lstm: SnapshotL
     assert not result.success
     assert rows(result) == [("lstm", branch, "failed") for branch in BRANCHES]
     sentence = failure(result)
-    assert sentence.startswith("sync push: expected 2 to get through, got 2 that did not: lstm snapshot-2019-12-31: ")
+    assert sentence.startswith("sync_push: expected 2 to get through, got 2 that did not: lstm snapshot-2019-12-31: ")
     assert sentence.count("expected the right to write to it") == 2
 
 

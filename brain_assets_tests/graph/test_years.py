@@ -8,8 +8,8 @@ from dagster._core.test_utils import freeze_time
 from brain_assets.errors import SettingsError
 from brain_assets.graph.years import Years
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.graph.worlds import DEFS, PROJECT
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))

@@ -1,29 +1,69 @@
-"""The session that news belongs to, against closes that anybody can look up."""
+"""News from the user's own files: what is read, which session it counts in, what is refused and in which words."""
+
+import datetime
+import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import TableError
-from brain_assets.market.news import daily_sentiment, day_sessions, last_close, news_sessions
+from brain_assets.errors import MarketError, TableError
+from brain_assets.market.news import NewsFiles, daily_sentiment, day_sessions, news_sessions
 from brain_assets.market.schema import NEWS_TABLE
 
+REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
+FIRST, LAST = datetime.date(2024, 1, 1), datetime.date(2025, 1, 1)
+NO_FILE = "no news_sentiment* or headlines* file in BRAIN_FILES_DIR"
+ARTICLES = "expected a whole number >= 1"
+SCORES = {"up": 1.0, "flat": 0.0, "down": -0.5, "so-so": 0.25}
 
-def table(*rows):
-    frame = pd.DataFrame(list(rows), columns=list(NEWS_TABLE.names))
-    return frame.assign(date=pd.to_datetime(frame["date"], format="ISO8601").dt.as_unit("us")).astype({"symbol": "str"})
+
+class Scorer:
+    """Looks scores up, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, titles):
+        self.asked.append(list(titles))
+        return np.array([SCORES[title] for title in titles])
+
+
+def nobody(titles):
+    raise AssertionError(f"nobody asked for scores of {titles}")
+
+
+def headlines(folder, *lines, name="headlines.csv"):
+    (folder / name).write_text("\n".join(["published,symbol,title", *lines]) + "\n")
+
+
+def scores(folder, *lines, name="news_sentiment.csv", header="date,symbol,sentiment_score,n_articles"):
+    (folder / name).write_text("\n".join([header, *lines]) + "\n")
+
+
+def news(folder, *symbols, score=None, start=FIRST, end=LAST):
+    return NewsFiles(folder, symbols).news_sentiment(start, end, score or Scorer())
+
+
+def rows(frame):
+    assert tuple(frame.columns) == NEWS_TABLE.names
+    return [(f"{row.date:%m-%d}", row.symbol, row.sentiment_score, row.n_articles) for row in frame.itertuples()]
+
+
+def refusal(folder, error=TableError):
+    with pytest.raises(error) as caught:
+        news(folder)
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+# Which session news belongs to
 
 
 def sessions(*texts, zone="America/New_York"):
     moments = pd.Series(pd.to_datetime(list(texts))).dt.tz_localize(zone)
-    return [str(day) for day in news_sessions(moments)]
-
-
-def days(*texts):
-    return np.array(texts, dtype="datetime64[D]")
-
-
-# Which session a headline belongs to
+    return [str(day)[:10] for day in news_sessions(moments)]
 
 
 @pytest.mark.parametrize(
@@ -50,21 +90,6 @@ def test_a_headline_belongs_to_the_first_session_that_closes_at_or_after_it(publ
 
 
 @pytest.mark.parametrize(
-    ("close_in_utc", "session"),
-    [
-        ("2024-03-08 21:00:00", "2024-03-08"),  # Friday, winter time
-        ("2024-03-11 20:00:00", "2024-03-11"),  # Monday, summer time
-        ("2024-11-01 20:00:00", "2024-11-01"),  # Friday, summer time
-        ("2024-11-04 21:00:00", "2024-11-04"),  # Monday, winter time
-    ],
-)
-def test_closes_move_with_daylight_saving_time(close_in_utc, session):
-    after = pd.Timestamp(close_in_utc) + pd.Timedelta(seconds=1)
-    assert sessions(close_in_utc, zone="UTC") == [session]
-    assert sessions(after, zone="UTC") > [session]
-
-
-@pytest.mark.parametrize(
     ("zone", "at_close", "after"),
     [
         ("UTC", "2024-06-14 20:00:00", "2024-06-14 20:00:01"),
@@ -74,11 +99,6 @@ def test_closes_move_with_daylight_saving_time(close_in_utc, session):
 )
 def test_the_zone_of_a_timestamp_does_not_matter(zone, at_close, after):
     assert sessions(at_close, after, zone=zone) == ["2024-06-14", "2024-06-17"]
-
-
-def test_a_nanosecond_after_the_close_is_after_it():
-    moment = pd.Series([pd.Timestamp("2024-06-14 20:00:00.000000001", tz="UTC")])
-    assert str(news_sessions(moment)[0]) == "2024-06-17"
 
 
 def test_no_session_is_before_its_headline():
@@ -91,81 +111,264 @@ def test_no_session_is_before_its_headline():
     assert (found - new_york.astype("datetime64[D]")).max() <= np.timedelta64(5, "D")  # a long weekend at most
 
 
-def test_timestamps_without_a_zone_are_refused():
-    with pytest.raises(TableError, match=r"^published: expected timestamps with a zone, got datetime64\[us\]; add the"):
-        news_sessions(pd.Series(pd.to_datetime(["2024-06-14 16:00"])).dt.as_unit("us"))
-
-
-@pytest.mark.parametrize("text", ["1969-12-31 23:00", None, "2999-01-04 12:00"])
-def test_moments_outside_the_calendar_are_refused(text):
-    with pytest.raises(TableError, match="news: expected moments from 1970-01-01 to 20"):
-        news_sessions(pd.Series(pd.to_datetime([text]).as_unit("us")).dt.tz_localize("UTC"))
-
-
-def test_the_last_close_is_some_months_ahead():
-    assert last_close() > pd.Timestamp.now(tz="UTC") + pd.Timedelta(days=90)
-
-
 # Days without a time
 
 
 def test_a_day_that_is_no_session_moves_to_the_next():
-    found = day_sessions(days("2024-06-14", "2024-06-15", "2024-06-16", "2024-06-17", "2024-06-19", "2019-12-31"))
-    assert list(map(str, found)) == [
-        "2024-06-14",
-        "2024-06-17",
-        "2024-06-17",
-        "2024-06-17",
-        "2024-06-20",
-        "2019-12-31",
-    ]
+    days = pd.Series(pd.to_datetime(["2024-06-14", "2024-06-15", "2024-06-16", "2024-06-19", "2019-12-31"]))
+    moved = [str(day)[:10] for day in day_sessions(days)]
+    assert moved == ["2024-06-14", "2024-06-17", "2024-06-17", "2024-06-20", "2019-12-31"]
 
 
 # One row a session and symbol
 
 
+def table(*rows):
+    frame = pd.DataFrame(list(rows), columns=list(NEWS_TABLE.names))
+    return frame.assign(date=pd.to_datetime(frame["date"], format="ISO8601").dt.as_unit("us")).astype({"symbol": "str"})
+
+
 def test_scores_of_a_session_are_averaged_over_articles():
-    frame = daily_sentiment(
-        days("2024-06-17", "2024-06-14", "2024-06-17", "2024-06-17", "2024-06-17"),
-        pd.Series(["B", "A", "A", "A", "A"], dtype="str"),
-        np.array([-1.0, 0.3333, 0.5, 1.0, -0.25]),
-        np.ones(5, dtype=np.int64),
-    )
-    expected = table(
-        ("2024-06-14", "A", 0.3333, 1),
-        ("2024-06-17", "A", 1.25 / 3, 3),
-        ("2024-06-17", "B", -1.0, 1),
-    )
-    pd.testing.assert_frame_equal(NEWS_TABLE.validate(frame, "here"), expected, check_exact=True)
-
-
-def test_daily_scores_moved_onto_one_session_are_weighted_by_their_articles():
-    moved = day_sessions(days("2024-06-14", "2024-06-15", "2024-06-17"))  # Friday, Saturday, Monday
-    frame = daily_sentiment(
-        moved, pd.Series(["A"] * 3, dtype="str"), np.array([0.1, 0.8, -0.4]), np.array([7, 1, 3], dtype=np.int64)
-    )
-    expected = table(("2024-06-14", "A", 0.1, 7), ("2024-06-17", "A", (0.8 - 1.2) / 4, 4))
-    pd.testing.assert_frame_equal(frame, expected)
+    rows = [("2024-06-17", "B", -1.0, 1), ("2024-06-14", "A", 0.1, 7), ("2024-06-17", "A", 0.8, 1)]
+    frame = daily_sentiment(table(*rows, ("2024-06-17", "A", -0.4, 3)))
+    expected = table(("2024-06-14", "A", 0.1, 7), ("2024-06-17", "A", (0.8 - 1.2) / 4, 4), ("2024-06-17", "B", -1.0, 1))
+    pd.testing.assert_frame_equal(NEWS_TABLE.validate(frame, "here"), expected)
     assert frame["sentiment_score"][0] == 0.1  # alone, a score keeps its last bit: 0.1 * 7 / 7 is another number
 
 
-def test_the_order_of_rows_changes_no_bit():
+def test_the_order_of_rows_changes_no_bit_and_a_mean_stays_in_range():
     random = np.random.default_rng(0)
-    which = random.integers(0, 3, 300)
-    dates, symbols = days("2024-06-13", "2024-06-14", "2024-06-17")[which], pd.Series(["A"] * 300, dtype="str")
-    scores, counts = random.uniform(-1, 1, 300), random.integers(1, 5, 300)
-    order = random.permutation(300)
-    pd.testing.assert_frame_equal(
-        daily_sentiment(dates, symbols, scores, counts),
-        daily_sentiment(dates[order], symbols, scores[order], counts[order]),
-        check_exact=True,
+    days = np.array(["2024-06-13", "2024-06-14", "2024-06-17"])[random.integers(0, 3, 300)]
+    rows = table(*zip(days, ["A"] * 300, random.uniform(-1, 1, 300), random.integers(1, 5, 300), strict=True))
+    shuffled = rows.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(daily_sentiment(rows), daily_sentiment(shuffled), check_exact=True)
+    extreme = daily_sentiment(table(*[("2024-06-14", "A", -1.0, 3)] * 1001))
+    assert extreme["sentiment_score"].tolist() == [-1.0]
+
+
+# Headlines
+
+
+def test_a_headline_after_the_close_counts_in_the_next_session(tmp_path):
+    headlines(
+        tmp_path,
+        "2024-06-14T16:00:00-04:00,AAA,up",
+        "2024-06-14T16:00:01-04:00,AAA,down",
+        "2024-06-15 12:00:00 UTC,AAA,flat",  # Saturday
+        "2024-06-17T19:59Z,BBB,so-so",
+        "2024-06-17 20:00:00.5+00:00,BBB,up",
+    )
+    assert rows(news(tmp_path)) == [
+        ("06-14", "AAA", 1.0, 1),
+        ("06-17", "AAA", -0.25, 2),
+        ("06-17", "BBB", 0.25, 1),
+        ("06-18", "BBB", 1.0, 1),
+    ]
+
+
+def test_csv_and_parquet_files_are_one_table_and_others_are_not_read(tmp_path):
+    headlines(tmp_path, '2024-06-14T10:00:00-04:00,AAA,"up"', name="headlines-1.csv")
+    moments = pd.to_datetime(["2024-06-14 15:00", "2024-06-14 21:00"]).tz_localize("Europe/London").as_unit("ns")
+    frame = pd.DataFrame({"title": ["down", "flat"], "symbol": ["AAA", "BBB"], "published": moments, "url": ["x", "y"]})
+    frame.to_parquet(tmp_path / "headlines_2.parquet")
+    (tmp_path / "notes.csv").write_text("not news")
+    market = NewsFiles(tmp_path)
+    assert rows(market.news_sentiment(FIRST, LAST, Scorer())) == [("06-14", "AAA", 0.25, 2), ("06-14", "BBB", 0.0, 1)]
+    sourced = market.sourced(NEWS_TABLE.empty(), ("AAA", "CCC", "BBB"))
+    assert sourced[1:] == ("headlines from 2 files", ("CCC",))
+
+
+def test_each_distinct_title_of_the_asked_sessions_is_scored_once_and_no_other(tmp_path):
+    headlines(
+        tmp_path,
+        "2024-06-13T10:00:00-04:00,AAA,of another day",
+        "2024-06-13T17:00:00-04:00,AAA,down",  # of the 14th
+        "2024-06-14T10:00:00-04:00,AAA,up",
+        "2024-06-14T11:00:00-04:00,BBB,up",
+        "2024-06-14T12:00:00-04:00,ZZZ,of another symbol",
+        "2024-06-14T17:00:00-04:00,AAA,of the next session",
+    )
+    scorer = Scorer()
+    day = datetime.date(2024, 6, 14)
+    frame = NewsFiles(tmp_path, ("AAA", "BBB")).news_sentiment(day, day + datetime.timedelta(days=1), scorer)
+    assert rows(frame) == [("06-14", "AAA", 0.25, 2), ("06-14", "BBB", 1.0, 1)]
+    assert scorer.asked == [["down", "up"]]
+
+
+def test_a_headline_that_is_there_twice_counts_once(tmp_path):
+    line = "2024-06-14T10:00:00-04:00,AAA,up"
+    headlines(tmp_path, line, "2024-06-14T14:00:00Z,AAA, up ", "2024-06-14T10:00:00-04:00,BBB,up")
+    headlines(
+        tmp_path, line, "2024-06-14T10:00:01-04:00,AAA,up", "2024-06-14T11:00:00-04:00,AAA,down", name="headlines2.csv"
+    )
+    # the same moment, symbol and title three times; once more a second later; and another title
+    assert rows(news(tmp_path)) == [("06-14", "AAA", 0.5, 3), ("06-14", "BBB", 1.0, 1)]
+
+
+def test_headlines_that_come_later_change_no_earlier_row(tmp_path):
+    early = [
+        "2024-06-13T10:00:00-04:00,AAA,up",
+        "2024-06-14T10:00:00-04:00,BBB,down",
+        "2024-06-14T15:00:00-04:00,AAA,so-so",
+        "2024-06-14T15:30:00-04:00,AAA,up",
+    ]
+    headlines(tmp_path, *early)
+    before = news(tmp_path)
+    later = ["2024-06-14T16:00:01-04:00,AAA,down", "2024-06-17T10:00:00-04:00,BBB,up", "2024-06-18T10:00:00Z,NEW,flat"]
+    headlines(tmp_path, later[0], *early[::-1], *later[1:])
+    headlines(tmp_path, "2024-06-20T10:00:00Z,AAA,down", name="headlines-0.csv")
+    after = news(tmp_path)
+    assert len(after) > len(before)
+    pd.testing.assert_frame_equal(after[: len(before)], before, check_exact=True)
+    cut = news(tmp_path, end=datetime.date(2024, 6, 17))  # exclusive, though it is a session with news
+    pd.testing.assert_frame_equal(cut, before, check_exact=True)
+
+
+def test_ranges_put_together_are_the_whole_and_new_years_eve_after_the_close_is_of_the_new_year(tmp_path):
+    headlines(tmp_path, "2019-12-31T15:00:00-05:00,AAA,up", "2019-12-31T16:30:00-05:00,AAA,down")
+    market = NewsFiles(tmp_path)
+    years = [
+        market.news_sentiment(datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1), Scorer())
+        for year in (2019, 2020)
+    ]
+    assert [rows(frame) for frame in years] == [[("12-31", "AAA", 1.0, 1)], [("01-02", "AAA", -0.5, 1)]]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1969-12-31T23:00:00Z,AAA,up", "column published: expected a time from 1970-01-01 to 20"),
+        ("2999-01-01T12:00:00Z,AAA,up", "column published: expected a time from 1970-01-01 to 20"),
+        ("2024-06-14T10:00:00,AAA,up", "column published: expected a time with its zone, as 2024-06-10T"),
+        ("2024-06-14T10:00:00Z,,up", "column symbol: expected a name without blanks around it, got nothing;"),
+        ("2024-06-14T10:00:00Z,AAA,  ", "column title: expected a title, got nothing;"),
+    ],
+)
+def test_a_wrong_headline_is_named_by_file_line_and_column(tmp_path, line, message):
+    headlines(tmp_path, line)
+    assert refusal(tmp_path).startswith(f"headlines.csv, line 2, {message}")
+
+
+def test_a_headline_without_a_time_is_refused_in_parquet_too(tmp_path):
+    moments = pd.to_datetime(["2024-06-14 16:00", None]).tz_localize("UTC")
+    pd.DataFrame({"published": moments, "symbol": "AAA", "title": "up"}).to_parquet(tmp_path / "headlines.parquet")
+    assert refusal(tmp_path).startswith("headlines.parquet, row 2, column published: expected a time from 1970-01-01 t")
+
+
+def test_many_headlines_at_midnight_are_named_in_a_warning(tmp_path, caplog):
+    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up", "2024-06-14T00:00:00-04:00,AAA,up", "2024-06-13T04:00Z,AAA,down")
+    with caplog.at_level(logging.WARNING, "brain_assets"):
+        news(tmp_path)
+    assert len(caplog.messages) == 1
+    expected = "2 of 3 headlines were published at midnight sharp (America/New_York); if their time is not known"
+    assert expected in caplog.messages[0]
+    caplog.clear()
+    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up", "2024-06-14T00:00:00Z,AAA,up")
+    news(tmp_path)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("wrong", [np.array([0.5]), np.array([0.5, 1.5]), np.array([np.nan, 0.5])])
+def test_a_scorer_that_gives_no_scores_is_refused(tmp_path, wrong):
+    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up", "2024-06-14T10:00:00Z,AAA,down")
+    with pytest.raises(
+        MarketError, match="headlines: expected a score from -1 to 1 for each of 2 titles, got an array"
+    ):
+        news(tmp_path, score=lambda titles: wrong)
+
+
+# Scores
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_scores_come_back_as_they_are(tmp_path, suffix):
+    frame = pd.DataFrame(
+        {
+            "date": pd.to_datetime(["2024-06-13", "2024-06-14", "2024-06-14"]).as_unit("us"),
+            "symbol": pd.Series(["BBB", "AAA", "BBB"], dtype="str"),
+            "sentiment_score": [0.1, -0.3333, 1.0],
+            "n_articles": [3, 1, 7],
+        }
+    )
+    if suffix == "csv":
+        frame.to_csv(tmp_path / "news_sentiment.csv", index=False)
+    else:
+        frame.to_parquet(tmp_path / "news_sentiment.parquet")
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), frame, check_exact=True)
+
+
+def test_a_row_counts_as_one_article_where_a_file_does_not_say(tmp_path):
+    scores(tmp_path, "2024-06-14,AAA,0.5", header="date,symbol,sentiment_score")
+    scores(tmp_path, "2024-06-15,AAA,0.1,4", "2024-06-17,AAA,-0.4,1", name="news_sentiment_2.csv")
+    market = NewsFiles(tmp_path)
+    frame = market.news_sentiment(FIRST, LAST, nobody)
+    assert rows(frame)[0] == ("06-14", "AAA", 0.5, 1)
+    assert rows(frame)[1:] == [("06-17", "AAA", 0.0, 5)]  # Saturday's and Monday's: (4 * 0.1 - 0.4) / 5
+    assert market.source == "scores from 2 files"
+
+
+def test_a_row_without_a_score_is_no_news(tmp_path):
+    scores(tmp_path, "2024-06-13,AAA,,0", "2024-06-14,AAA,nan,", "2024-06-17,AAA,0.5,2")
+    assert rows(news(tmp_path)) == [("06-17", "AAA", 0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2024-06-14,AAA,1.5,1", "column sentiment_score: expected a score from -1 to 1, got 1.5;"),
+        ("2024-06-14,AAA,inf,1", "column sentiment_score: expected a score from -1 to 1, got inf;"),
+        ("2024-06-14,AAA,good,1", "column sentiment_score: expected a number, got good;"),
+        ("2024-06-14,AAA,0.5,0", f"column n_articles: {ARTICLES}, got 0.0;"),
+        ("2024-06-14,AAA,0.5,1.5", f"column n_articles: {ARTICLES}, got 1.5;"),
+        ("2024-06-14,AAA,0.5,", f"column n_articles: {ARTICLES}, got nothing;"),
+        ("2024-06-13,AAA,0.4,1", "columns date and symbol: expected one row a date and symbol, got a second for"),
+        ("2024-06-14, AAA,0.5,1", "column symbol: expected a name without blanks around it, got  AAA;"),
+        ("14.06.2024,AAA,0.5,1", "column date: expected a day as YYYY-MM-DD, got 14.06.2024;"),
+        ("2999-06-14,AAA,0.5,1", "column date: expected a time from 1970-01-01 to 20"),
+    ],
+)  # fmt: skip
+def test_a_wrong_score_is_named_by_file_line_and_column(tmp_path, line, message):
+    scores(tmp_path, "2024-06-13,AAA,0.5,1", line)
+    assert refusal(tmp_path).startswith(f"news_sentiment.csv, line 3, {message}")
+
+
+# Which files there are
+
+
+def test_without_a_folder_or_files_there_is_no_news(tmp_path):
+    pd.testing.assert_frame_equal(news(None, score=nobody), NEWS_TABLE.empty())
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
+    for folder, why in ((None, "BRAIN_FILES_DIR is not set"), (tmp_path, NO_FILE)):
+        assert NewsFiles(folder).sourced(NEWS_TABLE.empty(), ("AAA",))[1:] == (f"none: {why}", ())
+
+
+def test_files_without_rows_in_the_range_give_no_rows_and_ask_nobody(tmp_path):
+    headlines(tmp_path, "2023-06-14T10:00:00Z,AAA,up")
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
+    headlines(tmp_path)
+    pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
+    assert NewsFiles(tmp_path).source == "headlines from 1 file"
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    message = refusal(tmp_path / "absent", MarketError)
+    assert message == f"{tmp_path}/absent: expected a folder with data files, got no such folder; create it."
+
+
+def test_scores_and_headlines_at_once_are_refused(tmp_path):
+    headlines(tmp_path, "2024-06-14T10:00:00Z,AAA,up")
+    scores(tmp_path, "2024-06-14,AAA,0.5,1")
+    assert refusal(tmp_path, MarketError) == (
+        f"{tmp_path}: expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv), and "
+        "news that is in both would count twice; keep one sort."
     )
 
 
-def test_a_mean_of_extreme_scores_stays_in_range():
-    n = 1001
-    frame = daily_sentiment(
-        np.full(n, np.datetime64("2024-06-14")), pd.Series(["A"] * n, dtype="str"), np.full(n, -1.0), np.full(n, 3)
-    )
-    assert frame["sentiment_score"].tolist() == [-1.0]
-    NEWS_TABLE.validate(frame, "here")
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data are not beside this repository")
+def test_real_scores():
+    frame = news(REAL_DATA, score=nobody, start=datetime.date(2010, 1, 1))
+    file = pd.read_parquet(REAL_DATA / "news_sentiment.parquet")
+    assert len(frame) == 58_676
+    assert set(frame["symbol"]) == set(file["symbol"])
+    assert np.isclose(frame["sentiment_score"].sum(), file["sentiment_score"].sum())
+    assert (frame["n_articles"] == 1).all()

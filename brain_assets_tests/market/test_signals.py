@@ -9,8 +9,8 @@ import pytest
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 from brain_assets.market.signals import AGE, NEWS, SIGNALS, add_signals
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.market.weekly import WeeklyBars
+from brain_assets.simulator.market import SimulatorMarket
 
 FIRST, LAST = datetime.date(2024, 1, 2), datetime.date(2024, 2, 1)
 """22 sessions; the 13 are 2024-01-02 to 2024-01-19 with Martin Luther King Day, the 15th, left out."""

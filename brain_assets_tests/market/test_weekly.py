@@ -69,10 +69,10 @@ def test_gap_and_weekly_return_by_hand() -> None:
     bars = WeeklyBars.from_panel(panel)
     assert starts(bars) == ["2020-01-13", "2020-01-21"]
     # from Friday's close of 100 to Monday's open of 102; then to Tuesday's open: 105 / 107.1
-    np.testing.assert_allclose(bars.gap, [[102 / 100 - 1], [105 / 107.1 - 1]], rtol=1e-12)
+    np.testing.assert_allclose(bars.pre_open_return, [[102 / 100 - 1], [105 / 107.1 - 1]], rtol=1e-12)
     # from the first open to the last close: 107.1 / 102 - 1 = 0.05, 126 / 105 - 1 = 0.2
     np.testing.assert_allclose(bars.realized, [[0.05], [0.2]], rtol=1e-12)
-    np.testing.assert_array_equal(bars.held_return, bars.realized)
+    np.testing.assert_array_equal(bars.return_ffill, bars.realized)
     assert bars.tradable.tolist() == [[True], [True]]
 
 
@@ -80,8 +80,8 @@ def test_what_is_held_through_a_week_without_holes_earns_from_close_to_close(pan
     bars = WeeklyBars.from_panel(panel)
     close = panel.values[:, :, CLOSE]
     through = (close[:, bars.weeks.last] / close[:, bars.weeks.first - 1]).T
-    np.testing.assert_allclose((1 + bars.gap) * (1 + bars.held_return), through, rtol=1e-12)
-    np.testing.assert_array_equal(bars.held_return, bars.realized)
+    np.testing.assert_allclose((1 + bars.pre_open_return) * (1 + bars.return_ffill), through, rtol=1e-12)
+    np.testing.assert_array_equal(bars.return_ffill, bars.realized)
     assert bars.tradable.all()
 
 
@@ -206,18 +206,20 @@ def test_a_panel_without_a_week_has_no_rows() -> None:
 def ragged(rows: list[tuple[float, float] | None]) -> WeeklyBars:
     """Two weeks of one symbol beside another that trades throughout, whose numbers must not change."""
     bars = WeeklyBars.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
-    for name, value in (("tradable", True), ("realized", 0), ("gap", 0), ("held_return", 0)):
+    for name, value in (("tradable", True), ("realized", 0), ("pre_open_return", 0), ("return_ffill", 0)):
         np.testing.assert_array_equal(getattr(bars, name)[:, 0], [value] * 2)
     return bars
 
 
-def assert_odd(bars: WeeklyBars, tradable: list[bool], realized: list, gap: list, held_return: list) -> None:
+def assert_odd(
+    bars: WeeklyBars, tradable: list[bool], realized: list, pre_open_return: list, return_ffill: list
+) -> None:
     assert bars.tradable[:, 1].tolist() == tradable
     np.testing.assert_allclose(bars.realized[:, 1], realized, rtol=1e-12)
-    np.testing.assert_allclose(bars.gap[:, 1], gap, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(bars.held_return[:, 1], held_return, rtol=1e-12, atol=1e-15)
-    assert np.isfinite(bars.held_return).all()
-    assert np.isfinite(bars.gap).all()
+    np.testing.assert_allclose(bars.pre_open_return[:, 1], pre_open_return, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(bars.return_ffill[:, 1], return_ffill, rtol=1e-12, atol=1e-15)
+    assert np.isfinite(bars.return_ffill).all()
+    assert np.isfinite(bars.pre_open_return).all()
 
 
 def test_a_symbol_that_lists_in_mid_week_is_masked_until_the_next() -> None:
@@ -346,7 +348,7 @@ def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: 
         values[:, first:] = future
         after = WeeklyBars.from_panel(replace(holed, values=values))
         assert_same_rows(after.select(rows), before.select(rows), KNOWN_AT_DECISION)
-        for name in ("realized", "gap", "held_return"):
+        for name in ("realized", "pre_open_return", "return_ffill"):
             assert getattr(after, name)[week].tobytes() != getattr(before, name)[week].tobytes()
 
 
@@ -358,7 +360,7 @@ def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
     values[:, first:] = 777.0
     values[:, first, OPEN] = opening
     after = WeeklyBars.from_panel(replace(holed, values=values))
-    assert after.gap[:21].tobytes() == before.gap[:21].tobytes()
+    assert after.pre_open_return[:21].tobytes() == before.pre_open_return[:21].tobytes()
     assert after.realized[20].tobytes() != before.realized[20].tobytes()
 
 
@@ -371,4 +373,4 @@ def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
     after = WeeklyBars.from_panel(replace(holed, values=values))
     assert after.momentum[20, 0] == pytest.approx(1.5 * (1 + before.momentum[20, 0]) - 1)
     assert after.volatility[20, 0] > 2 * before.volatility[20, 0]
-    assert after.gap[20, 0] == pytest.approx((1 + before.gap[20, 0]) / 1.5 - 1)
+    assert after.pre_open_return[20, 0] == pytest.approx((1 + before.pre_open_return[20, 0]) / 1.5 - 1)

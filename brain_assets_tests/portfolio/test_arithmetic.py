@@ -118,9 +118,9 @@ def test_step_by_hand() -> None:
     # $100: 50 in A, 30 in B, 20 cash. At the open A is +10 % (55), B -20 % (24): worth 99.
     # Targets 0.2 and 0.3 of it: turnover |0.2 - 55/99| + |0.3 - 24/99|; at 100 bps, 1 % of that is paid.
     # The week: A +50 %, B -10 %: 1 + 0.1 - 0.03 = 1.07.
-    held, gap = np.array([0.5, 0.3, 0.2]), np.array([0.1, -0.2])
+    held, pre_open_return = np.array([0.5, 0.3, 0.2]), np.array([0.1, -0.2])
     target, weekly_return = np.array([0.2, 0.3, 0.5]), np.array([0.5, -0.1])
-    got = step(held, gap, target, weekly_return, TradingRules(cost_bps=100.0))
+    got = step(held, pre_open_return, target, weekly_return, TradingRules(cost_bps=100.0))
     turnover = (55 / 99 - 0.2) + (0.3 - 24 / 99)
     assert got.turnover == pytest.approx(turnover, abs=1e-15)
     assert got.cost == pytest.approx(0.01 * turnover, abs=1e-15)

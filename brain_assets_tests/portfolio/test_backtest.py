@@ -170,7 +170,7 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
         grown = weights.copy()
         grown[:, :-1] *= 1 + weeks.weekly_return
         at_open = grown / grown.sum(axis=1, keepdims=True)
-        at_open[:-1, :-1] *= 1 + weeks.gap[1:]
+        at_open[:-1, :-1] *= 1 + weeks.pre_open_return[1:]
         at_open /= at_open.sum(axis=1, keepdims=True)
         traded = np.abs(weights[1:] - at_open[:-1])[:, :-1].sum(axis=1)
         turnover = table.loc[table["strategy"] == strategy, "turnover"].to_numpy()

@@ -59,7 +59,7 @@ def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks
         forecast=np.where(later[:, None], -weeks.forecast, weeks.forecast),
         momentum=np.where(later[:, None], -weeks.momentum, weeks.momentum),
         weekly_return=np.where(later[:, None] | (np.arange(len(weeks)) == 15)[:, None], 0.5, weeks.weekly_return),
-        gap=np.where(not_yet[:, None], 0.1, weeks.gap),
+        pre_open_return=np.where(not_yet[:, None], 0.1, weeks.pre_open_return),
     )
     past = np.where(later[:, None, None], seen.past_returns * 3 + 0.01, seen.past_returns)
     first = run_strategy(weeks, RULES, STRATEGIES[name].rule(seen, RULES))
@@ -87,7 +87,7 @@ def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> Non
     run = run_strategy(weeks, free, STRATEGIES["buy_and_hold"].rule(known(weeks), free))
     assert run.turnover[0] == pytest.approx(1.0)
     np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
-    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.gap[1:], axis=0)
+    grown = np.prod(1 + weeks.weekly_return, axis=0) * np.prod(1 + weeks.pre_open_return[1:], axis=0)
     assert np.prod(1 + run.net_return) == pytest.approx(0.999 * grown.mean())
 
 
@@ -105,14 +105,7 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
     assert (np.diff(weights) < 0).all()
 
 
-def test_hierarchical_risk_parity_gives_the_calmer_asset_more(weeks: MarketWeeks) -> None:
-    past = np.random.default_rng(2).normal(size=(1, PAST_WEEKS, 6)) * np.array([1, 2, 1, 2, 1, 2]) * 0.01
-    weights = chosen("risk_parity", known(weeks, np.tile(past, (30, 1, 1))))
-    assert weights[:-1].sum() == pytest.approx(0.98)
-    assert weights[[0, 2, 4]].min() > weights[[1, 3, 5]].max()
-
-
-@pytest.mark.parametrize("n_assets", [2, 3, 6, 25])
+@pytest.mark.parametrize("n_assets", [2, 3, 25, 120])
 def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> None:
     from skfolio.optimization import HierarchicalRiskParity
 

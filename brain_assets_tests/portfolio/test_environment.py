@@ -15,21 +15,8 @@ from brain_assets_tests.portfolio.toy_markets import toy_weeks
 RULES = TradingRules()
 
 
-def make_env(
-    weeks: MarketWeeks, n_envs: int = 1, rules: TradingRules = RULES, episode_weeks: int = 52
-) -> VectorizedPortfolioEnv:
-    return VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), n_envs, rules, episode_weeks=episode_weeks)
-
-
-def test_first_step_by_hand() -> None:
-    weeks = toy_weeks(52, 2)
-    env = make_env(weeks, rules=TradingRules(max_weight=0.5))
-    env.reset()
-    # Logits log 2, 0, 0: softmax 0.5, 0.25, 0.25, which the rules allow; all was cash: 0.75 is bought at 10 bps.
-    _, [reward], [done], [info] = env.step(np.array([[np.log(2.0), 0.0, 0.0]]) / LOGIT_BOUND)
-    week = 1.0 + 0.5 * weeks.weekly_return[0, 0] + 0.25 * weeks.weekly_return[0, 1]
-    assert reward == pytest.approx(100.0 * np.log((1.0 - 0.00075) * week), abs=1e-12)
-    assert (done, info) == (False, {})
+def make_env(weeks: MarketWeeks, n_envs: int = 1, episode_weeks: int = 52) -> VectorizedPortfolioEnv:
+    return VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), n_envs, RULES, episode_weeks=episode_weeks)
 
 
 def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
@@ -51,7 +38,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
         for i, at in enumerate(week):
             logits = actions[i].astype(np.float64) * LOGIT_BOUND
             target = arithmetic.target_weights(logits, weeks.available[at], RULES)
-            found = arithmetic.step(held[i], weeks.gap[at], target, weeks.weekly_return[at], RULES)
+            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], RULES)
             held[i], week[i] = found.held_after, at + 1
             assert rewards[i] == 100.0 * np.log1p(found.net_return)
             sums[i] += rewards[i]
@@ -105,11 +92,3 @@ def test_sb3_can_wrap_and_evaluate_it_without_a_warning() -> None:
         env = VecMonitor(make_env(toy_weeks(60, 3), 2))
         mean, _ = evaluate_policy(Cash(), env, n_eval_episodes=2)  # type: ignore[arg-type]
     assert mean == pytest.approx(0.0, abs=1e-3)  # cash earns nothing
-
-
-def test_one_environment_of_many_cannot_be_changed() -> None:
-    env = make_env(toy_weeks(60, 3), 2)
-    with pytest.raises(NotImplementedError, match="make a new one"):
-        env.set_attr("render_mode", "human")
-    with pytest.raises(NotImplementedError, match="cannot call 'render'"):
-        env.env_method("render")

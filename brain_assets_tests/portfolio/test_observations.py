@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brain_assets.errors import TableError
 from brain_assets.portfolio.arithmetic import TradingRules
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import (
@@ -31,7 +30,7 @@ def two_weeks() -> MarketWeeks:
         volatility=np.array([[0.01, 0.02, 0.0], [0.01, 0.04, np.nan]]),
         signals=signals,
         available=np.array([[True, True, True], [True, True, False]]),
-        gap=np.zeros((2, 3)),
+        pre_open_return=np.zeros((2, 3)),
         weekly_return=np.zeros((2, 3)),
     )
 
@@ -74,20 +73,11 @@ def test_a_signal_that_is_not_known_is_neutral_and_leaves_the_others_as_they_are
     observations = market_observations(changed, scaler, SIGNAL_SCALE)
     assert observations[5, 2, 3 + 1] == 0.0
     assert not observations[:, :, 3 + 4].any()
+    assert not market_observations(weeks, scaler, SIGNAL_SCALE)[:, :, 3 + 4].any()  # nor when it is known later
     assert np.isfinite(observations).all()
     others = [feature for feature in range(N_MARKET_FEATURES) if feature not in (3 + 1, 3 + 4)]
     full = market_observations(weeks, fit_observation_scaler(weeks), SIGNAL_SCALE)
     np.testing.assert_array_equal(observations[..., others], full[..., others])
-
-
-def test_a_signal_that_was_not_known_in_training_stays_neutral_when_it_is() -> None:
-    weeks = toy_weeks(30, 4)
-    unknown = replace(weeks, signals=np.full(weeks.signals.shape, np.nan))
-    observations = market_observations(weeks, fit_observation_scaler(unknown), SIGNAL_SCALE)
-    assert not observations[..., 3:].any()
-    np.testing.assert_array_equal(
-        observations, market_observations(unknown, fit_observation_scaler(unknown), SIGNAL_SCALE)
-    )
 
 
 def test_the_level_that_all_assets_share_says_nothing() -> None:
@@ -100,25 +90,12 @@ def test_the_level_that_all_assets_share_says_nothing() -> None:
     )
 
 
-def test_many_observations_are_those_of_each() -> None:
-    weeks = toy_weeks(30, 4)
-    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), TradingRules(), SIGNAL_SCALE)
-    random = np.random.default_rng(0)
-    week, held = random.integers(30, size=16), random.dirichlet(np.ones(5), size=16)
-    together = builder.build(week, held)
-    for i in range(16):
-        np.testing.assert_array_equal(together[i], builder.build(int(week[i]), held[i]))
-    assert np.abs(together).max() <= builder.limit
-
-
 def test_scaler_sees_the_available_entries_only() -> None:
     weeks = two_weeks()
     scaler = fit_observation_scaler(weeks)
     logs = np.log([0.01, 0.02, 1e-4, 0.01, 0.04])
     np.testing.assert_allclose(scaler.mean[2], logs.mean())
     np.testing.assert_allclose(scaler.scale[2], logs.std())
-    with pytest.raises(TableError, match="expected an asset available"):
-        fit_observation_scaler(replace(weeks, available=np.zeros((2, 3), dtype=bool)))
 
 
 @pytest.mark.parametrize("n_known", [1, 7, 19])
@@ -132,7 +109,7 @@ def test_future_blind(n_known: int) -> None:
             name: np.concatenate([getattr(weeks, name)[:n_known], getattr(other, name)[n_known:]])
             for name in ("forecast", "momentum", "volatility", "signals")
         },
-        gap=np.concatenate([weeks.gap[: n_known - 1], other.gap[n_known - 1 :]]),
+        pre_open_return=np.concatenate([weeks.pre_open_return[: n_known - 1], other.pre_open_return[n_known - 1 :]]),
         weekly_return=np.concatenate([weeks.weekly_return[: n_known - 1], other.weekly_return[n_known - 1 :]]),
     )
     before, after = market_observations(weeks, scaler, SIGNAL_SCALE), market_observations(changed, scaler, SIGNAL_SCALE)

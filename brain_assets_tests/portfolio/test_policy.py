@@ -18,7 +18,7 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.checks import beats_equal_weight
-from brain_assets.portfolio.evidence import degeneracy
+from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import (
@@ -66,8 +66,9 @@ def test_ranks_of_momentum_become_weights_by_hand() -> None:
     weeks.available[1, 0] = False
     weeks.momentum[1] = [np.nan, 0.1, 0.2]
     rules = TradingRules(max_weight=1.0, min_cash=0.0)
-    run, logits = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules).rollout()
-    np.testing.assert_array_equal(logits[0], [2.0, 0.0, 1.0, 0.0])
+    ranker = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules)
+    run = ranker.rollout()
+    np.testing.assert_array_equal(ranker.logits[0], [2.0, 0.0, 1.0, 0.0])
     np.testing.assert_allclose(run.weights[0], np.exp([2.0, 0.0, 1.0, 0.0]) / (np.e**2 + np.e + 2))
     np.testing.assert_allclose(run.weights[1], np.exp([-np.inf, 1.0, 2.0, 0.0]) / (np.e**2 + np.e + 1))
 
@@ -90,7 +91,7 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks
     snapshot.save(tmp_path / snapshot.name)
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
     last = weeks.select(slice(-52, None))
-    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout()[0].weights)
+    np.testing.assert_array_equal(weights_on(loaded, weeks), runner(MomentumRank(), last).rollout().weights)
     result = backtest(panel, forecasts, [2019], {"momentum_rank": Stored(loaded)})
     assert result.used == {"momentum_rank": ("snapshot-2018-12-31",)}
     table = result.table[result.table["strategy"] == "momentum_rank"]
@@ -131,7 +132,6 @@ SLOPE = np.array([1.0, 2.0], dtype=np.float32)
     ("said", "got"),
     [
         ([0.0, 0.0, 0.0], r"logits of shape \(n_assets \+ 1,\) = \(4,\), got \(3,\)"),
-        ([[0.0, 0.0, 0.0, 0.0]], r"logits of shape .*, got \(1, 4\)"),
         (None, r"logits of shape .*, got \(\)"),
         ([0.0, np.nan, 0.0, 0.0], r"logits that are numbers, or -inf for an asset, got \[ 0\. nan  0\.  0\.\]"),
         ([0.0, np.inf, 0.0, 0.0], "logits that are numbers, or -inf for an asset, got .*"),
@@ -154,10 +154,7 @@ def test_an_asset_at_minus_infinity_is_not_held(monkeypatch: pytest.MonkeyPatch)
     ("learned", "problem"),
     [
         ({}, "arrays slope, got none"),
-        ({"slope": SLOPE, "bias": SLOPE}, "arrays slope, got slope, bias"),
         ({"slope": SLOPE[:1]}, r"slope as float32 \(2,\), got float32 \(1,\)"),
-        ({"slope": SLOPE.astype(np.float64)}, r"slope as float32 \(2,\), got float64 \(2,\)"),
-        ({"slope": [1.0, 2.0]}, r"slope as float32 \(2,\), got list"),
         ({"slope": SLOPE * np.float32(np.nan)}, r"finite numbers up to 1e\+06 in slope, got some that are not"),
     ],
 )

@@ -37,8 +37,10 @@ def test_the_same_configuration_in_the_same_year_counts_once(tmp_path: Path) -> 
         record_trial(tmp_path / "trials", trial, OPTIONS, "abc")
     assert read_trials(tmp_path / "trials") == trials
     again = first.replace(mean=0.002, std=0.03)
-    record_trial(tmp_path / "trials", again, OPTIONS, "abc")
+    record_trial(tmp_path / "trials", again, OPTIONS, None)  # of a forecaster that is not here
     assert read_trials(tmp_path / "trials") == [again, *trials[1:]]
+    content = json.loads((tmp_path / "trials" / "ppo-aaaaaaaaaaaa-2020.json").read_text())
+    assert (content["policy"], content["forecaster"]) == (OPTIONS, None)
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"trial": {"family": "ppo"}}'])
@@ -47,20 +49,3 @@ def test_a_damaged_record_is_named_and_not_passed_over(tmp_path: Path, content: 
     path.write_text(content)
     with pytest.raises(TableError, match=f"{path}: expected the record of a configuration"):
         read_trials(tmp_path)
-
-
-def test_the_record_shows_the_configuration(tmp_path: Path) -> None:
-    trial = trial_of("ppo", 2020, np.array([0.01, 0.02]), OPTIONS, "abc")
-    record_trial(tmp_path, trial, OPTIONS, "abc")
-    [path] = tmp_path.iterdir()
-    assert path.name == f"ppo-{trial.configuration}-2020.json"
-    content = json.loads(path.read_text())
-    assert (content["policy"], content["forecaster"]) == (OPTIONS, "abc")
-
-
-def test_a_forecaster_that_is_not_here_is_recorded_as_not_known(tmp_path: Path) -> None:
-    trial = trial_of("ppo", 2020, np.array([0.01, 0.02]), OPTIONS, None)
-    record_trial(tmp_path, trial, OPTIONS, None)
-    [path] = tmp_path.iterdir()
-    assert json.loads(path.read_text())["forecaster"] is None
-    assert read_trials(tmp_path) == [trial]

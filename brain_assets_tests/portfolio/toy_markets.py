@@ -28,7 +28,7 @@ def toy_weeks(n_weeks: int, n_assets: int, seed: int = 0, rank_correlation: floa
         volatility=np.exp(random.normal(-4.0, 0.3, shape)),
         signals=toy_signals(n_weeks, n_assets, seed),
         available=np.ones(shape, dtype=np.bool_),
-        gap=random.normal(0.0, 0.005, shape),
+        pre_open_return=random.normal(0.0, 0.005, shape),
         weekly_return=0.002 + 0.04 * (np.sqrt(0.3) * shared + np.sqrt(0.7) * own),
     )
 

@@ -16,19 +16,16 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import ProofError
-from brain_assets.forecasting import forecaster, metadata, training, walkforward
+from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
-from brain_assets.graph import pictures
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
 from brain_assets.market import signals, weekly
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import Weeks, week_times
-from brain_assets.market.files import FilesMarket
 from brain_assets.market.prices import CLOSE, PricePanel
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.portfolio import actor_critic, baselines
 from brain_assets.portfolio.baselines import Baseline, top_third
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -46,8 +43,10 @@ from brain_assets.prove.runs import GraphRuns, quick_options
 from brain_assets.prove.testing import assert_no_lookahead
 from brain_assets.registry import Families, families_of
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.user_files.market import FilesMarket
 from brain_assets.verdict import Verdict
 from brain_assets_tests.conftest import SYMBOLS
 from examples.ridge_forecaster import Ridge, RidgeConfig
@@ -64,7 +63,7 @@ Leak = Callable[[pytest.MonkeyPatch], None]
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a third of the time."""
-    monkeypatch.setattr(pictures, "_png", lambda figure: b"")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
 
 
 def runs_of(names: Iterable[str], market: Market = MARKET, *on_step: Any) -> GraphRuns:
@@ -303,7 +302,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     result = result_of(tmp_path / "guarded", date)
     assert result.result == GUARDED
     assert re.search(sentence, result.message)
-    monkeypatch.setattr(metadata, "check_dates", lambda *arguments: None)
+    monkeypatch.setattr(forecaster, "check_dates", lambda *arguments: None)
     monkeypatch.setattr(forecasters, "snapshot_verdicts", lambda *arguments: defaultdict(lambda: Verdict(True, "")))
     monkeypatch.setattr(forecasts, "forecast_verdicts", lambda *arguments: defaultdict(lambda: Verdict(True, "")))
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)

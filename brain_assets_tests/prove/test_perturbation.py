@@ -8,8 +8,8 @@ import pytest
 
 from brain_assets.errors import ProofError
 from brain_assets.market.signals import RATIO_LIMITS
-from brain_assets.market.simulator import SimulatorMarket
 from brain_assets.prove.perturbation import ADDED, FuturePerturbation, RecordedMarket
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import SYMBOLS
 
 AFTER = datetime.date(2020, 7, 2)

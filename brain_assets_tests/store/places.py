@@ -1,6 +1,8 @@
 """The places that the contract tests of a store run in: a disk, an S3 server, fsspec's memory, a Hub; each can fail."""
 
 import shutil
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,16 +11,13 @@ from typing import Protocol
 from pydantic import SecretStr
 from upath import UPath
 
-from brain_assets.objects import list_children, read_object, remove_objects, write_objects
-from brain_assets.paths import parse_place
+from brain_assets.objects import ask_store
+from brain_assets.paths import list_names, parse_place, read_bytes, replace_file
 from brain_assets.retry import RetryPolicy
-from brain_assets.store.bucket import BucketStore
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.local import LocalStore
 from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
-from brain_assets.store.places import open_store
-from brain_assets.store.port import Store
+from brain_assets.store.places import FolderStore, Store
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
 from brain_assets_tests.store.hubs import REPO, TOKEN, Files, WatchedHub
@@ -78,8 +77,8 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder, self.address = folder, str(folder)
 
-    def open(self, policy: RetryPolicy = QUICK) -> LocalStore:
-        return LocalStore(self.folder)
+    def open(self, policy: RetryPolicy = QUICK) -> FolderStore:
+        return FolderStore(self.folder)
 
     def put(self, files: Files) -> None:
         shutil.rmtree(self.folder / NAME, ignore_errors=True)
@@ -96,15 +95,17 @@ class Bucket:
         self.folder, self.server, self.kind = folder, server, "s3" if server else "memory"
         self.address = str(folder)
 
-    def open(self, policy: RetryPolicy = QUICK) -> BucketStore:
-        return BucketStore(self.folder)
+    def open(self, policy: RetryPolicy = QUICK) -> FolderStore:
+        return FolderStore(self.folder)
 
     def put(self, files: Files) -> None:
-        remove_objects([self.folder / NAME / name for name in list_children(self.folder / NAME)])
-        write_objects({self.folder / NAME / name: data for name, data in files.items()})
+        for path in [self.folder / NAME / name for name in list_names(self.folder / NAME)]:
+            ask_store(path, "remove", lambda store, path=path: store.rm_file(path.path))
+        for name, data in files.items():
+            replace_file(self.folder / NAME / name, data)
 
     def get(self) -> Files:
-        return {name: read_object(self.folder / NAME / name) for name in list_children(self.folder / NAME)}
+        return {name: read_bytes(self.folder / NAME / name) for name in list_names(self.folder / NAME)}
 
     def n_requests(self, work: Callable[[], object]) -> int:
         assert self.server is not None
@@ -159,14 +160,30 @@ def open_at(address: str) -> Store:
     """Open a place by its address."""
     if address.startswith("http://"):
         return HubStore(HubAddress(REPO, SecretStr(TOKEN), address), QUICK)
-    return open_store(parse_place(address))
+    return FolderStore(parse_place(address))
 
 
 def memory_place() -> UPath:
-    """Give an empty prefix of fsspec's memory."""
-    place = parse_place("memory://test-stores")
-    assert isinstance(place, UPath)
-    files = place.fs
-    if files.exists(place.path):
-        files.rm(place.path, recursive=True)
-    return place
+    """Give a prefix of fsspec's memory that nobody else has."""
+    return UPath(f"memory://{uuid.uuid4().hex}")
+
+
+def at_once(*works: Callable[[], object]) -> None:
+    """Do all of it at once, each in a thread; raises what any of them raises."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

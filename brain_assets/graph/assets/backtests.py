@@ -10,52 +10,56 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import families_in
-from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
-from brain_assets.graph.checks import BACKTEST_CHECKS, check_results, check_specs
-from brain_assets.graph.columns import BACKTEST_COLUMNS, column_schema
-from brain_assets.graph.io_managers import snapshot_input
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
+from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, growth
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
-from brain_assets.portfolio.metrics import sharpe_ratio
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
+from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
 from brain_assets.registry import Family
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.tables import content_hash
-from brain_assets.versions import CODE_VERSIONS
+
+COLUMNS: Columns = (
+    WEEK,
+    ("strategy", TEXT, "A policy, one of its other training seeds, or a rule without learning."),
+    ("net_return", NUMBER, "What it earned from the last close before the week to its last close, after costs."),
+    ("turnover", NUMBER, "Dollars bought and sold at the first open, over the value there."),
+    ("weights", TEXT, "JSON: share of the value in each symbol, and in cash, after trading at the first open."),
+)
 
 
 def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``backtest`` of some policies."""
     families, models = [family.name for family in policies], [family.asset for family in policies]
 
-    @dg.asset(
-        partitions_def=years.definition,
+    @yearly_table(
+        "backtest",
+        years,
+        COLUMNS,
+        BACKTEST_CHECKS,
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
-        check_specs=check_specs("backtest", BACKTEST_CHECKS, years),
-        code_version=CODE_VERSIONS["backtest"],
-        metadata=column_schema(BACKTEST_COLUMNS),
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
-        io_manager_key="table_io",
         group_name="portfolio",
-        kinds={"parquet"},
     )
     def backtest(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         walkforward_forecasts: pd.DataFrame,
-        table_io: dg.ResourceParam[Any],
-        snapshot_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
         **given: Any,
     ):
         """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
@@ -66,7 +70,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         weeks in which a model that others have is not there.
         """
         year = int(context.partition_key)
-        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in policies}
+        sources = {family.name: stored(given.pop(family.asset)) for family in policies}
         if year > years.first:
             for source in sources.values():
                 source.require(cutoff_of_year(year - 1))
@@ -89,9 +93,10 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
                 f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
             )
         table = result.table
-        if getattr(table_io, "data_dir", None):
-            _record_trials(year, result, walkforward_forecasts, snapshot_io.storages, table_io.folder("trials"))
-        returns = {name: rows.set_index("week_start")["net_return"] for name, rows in table.groupby("strategy")}
+        storages = SnapshotIOManager.of(snapshot_io, families).storages
+        _record_trials(year, result, walkforward_forecasts, storages, TableIOManager.of(table_io).folder("trials"))
+        strategies = dict(iter(table.groupby("strategy")))
+        returns = {name: rows.set_index("week_start")["net_return"] for name, rows in strategies.items()}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
         offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
         benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
@@ -109,10 +114,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
                     for name, values in returns.items()
                     if np.isfinite(ratio := float(sharpe_ratio(values.to_numpy())))  # JSON does not know NaN
                 },
-                **{
-                    f"eval/{name}_mean_turnover": float(rows["turnover"].mean())
-                    for name, rows in table.groupby("strategy")
-                },
+                **{f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in strategies.items()},
                 **{
                     f"{family}_places": dg.MetadataValue.json(sources[family].locations(result.used[family]))
                     for family in families

@@ -1,19 +1,17 @@
 """Forecaster snapshots by year."""
 
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 
 from brain_assets.device import resolve_device
 from brain_assets.forecasting.checks import snapshot_verdicts
-from brain_assets.forecasting.fingerprint import forecaster_fingerprint
 from brain_assets.forecasting.forecaster import Forecaster
-from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig
+from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import make_snapshot, show_epochs
 from brain_assets.graph.years import Years
@@ -49,7 +47,7 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     def snapshot(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         market: dg.ResourceParam[Market],
-        snapshot_io: dg.ResourceParam[Any],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
         **tables: pd.DataFrame,
     ):
         cutoff_date = cutoff_of_year(int(context.partition_key))
@@ -63,7 +61,8 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
             return train_snapshot(family.name, panel, cutoff_date, options, note, show, device=device)
 
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
-        made = make_snapshot(context, snapshot_io, fingerprint, given.force, train)
+        kept = SnapshotIOManager.of(snapshot_io, [family.name])
+        made = make_snapshot(context, kept, fingerprint, given.force, train)
         return made.materialization(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
 
     return snapshot

@@ -1,6 +1,6 @@
 """Walk-forward forecasts by year."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,17 +14,16 @@ from brain_assets.forecasting.walkforward import (
     forecast_quality,
     weeks_by_source,
 )
-from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
-from brain_assets.graph.checks import FORECAST_CHECKS, check_results, check_specs
-from brain_assets.graph.columns import column_schema, forecast_columns
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
+from brain_assets.graph.checks import FORECAST_CHECKS, check_results
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ForecastsConfig
-from brain_assets.graph.io_managers import snapshot_input
+from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import note_refusal
+from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
 from brain_assets.registry import OURS, Family
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import content_hash
@@ -36,17 +35,16 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
 
-    @dg.asset(
-        partitions_def=years.definition,
+    @yearly_table(
+        "walkforward_forecasts",
+        years,
+        _columns(families),
+        FORECAST_CHECKS,
+        ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
-        check_specs=check_specs("walkforward_forecasts", FORECAST_CHECKS, years),
-        code_version=".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
-        metadata=column_schema(forecast_columns(families)),
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
-        io_manager_key="table_io",
         group_name="forecasting",
-        kinds={"parquet"},
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
@@ -60,7 +58,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         momentum.
         """
         year = int(context.partition_key)
-        sources = {family.name: snapshot_input(given.pop(family.asset)) for family in forecasters}
+        sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(
             panel_of(given),
@@ -69,7 +67,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             cutoff_of_year(years.first),
             note_refusal(context, refusals),
         )
-        metadata: dict[str, dg.MetadataValue | float | int | str] = {"weeks": forecasts["week_start"].nunique()}
+        metadata: Metadata = {"weeks": forecasts["week_start"].nunique()}
         lines = {}
         for column in (*families, "momentum"):
             quality = forecast_quality(forecasts, column)
@@ -86,12 +84,26 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
         metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
-        verdicts = forecast_verdicts(forecasts, config.max_rank_correlation)
         return dg.MaterializeResult(
             value=forecasts,
             metadata=metadata,
             data_version=dg.DataVersion(content_hash(forecasts)),
-            check_results=check_results(FORECAST_CHECKS, verdicts),
+            check_results=check_results(FORECAST_CHECKS, forecast_verdicts(forecasts, config.max_rank_correlation)),
         )
 
     return walkforward_forecasts
+
+
+def _columns(families: Sequence[str]) -> Columns:
+    """Describe the columns of a table of forecasts by some forecasters."""
+    of_week = "Return of the week, from its first open to its last close, as a fraction"
+    forecast = f"{of_week}, forecast after the last close before it. Empty: too little history."
+    source = "Where it comes from: the snapshot's name, or momentum where there was none yet."
+    pairs = [((family, NUMBER, forecast), (f"{family}_source", TEXT, source)) for family in families]
+    return (
+        WEEK,
+        (SYMBOL.name, SYMBOL.kind, SYMBOL.meaning),
+        *(column for pair in pairs for column in pair),
+        ("momentum", NUMBER, "Return of the four weeks before, as a fraction; known at the last close before."),
+        ("realized", NUMBER, f"{of_week}, as it came; known at its last close. Empty: not known."),
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -11,8 +10,8 @@ from brain_assets import registry
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
@@ -22,7 +21,7 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.checks import weights_verdict
-from brain_assets.portfolio.evidence import degeneracy
+from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import Policy, PolicyProgress, weights_on
 from brain_assets.portfolio.rules import RULES
@@ -65,7 +64,7 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
     def policy(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         market: dg.ResourceParam[Market],
-        snapshot_io: dg.ResourceParam[Any],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
         **tables: pd.DataFrame,
     ):
         cutoff_date = cutoff_of_year(int(context.partition_key))
@@ -74,7 +73,12 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
         bars = WeeklyBars.from_panel(panel_of(tables))
         weeks = training_weeks(bars, tables["walkforward_forecasts"], family.name, cutoff_date)
         training = SeedTraining(family.name, weeks, cutoff_date, configured, MarketNote.of(market), device)
-        made, *other_seeds = _train(context, snapshot_io, training, given, spread)
+        kept = SnapshotIOManager.of(snapshot_io, [family.name])
+        if given.n_seeds > 1 and kept is not snapshot_io:
+            raise ConfigError(
+                f"n_seeds: expected 1, as this IO manager keeps one model, got {given.n_seeds}; correct it."
+            )
+        made, *other_seeds = _train(context, kept, training, given, spread)
         problem = degeneracy(made.snapshot.metadata["training"])
         if problem:
             context.log.warning(f"{family.name} {cutoff_date.year}: {problem}")
@@ -89,7 +93,7 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
 
 def _train(
     context: dg.AssetExecutionContext,
-    snapshot_io: Any,
+    snapshot_io: SnapshotIOManager,
     training: SeedTraining,
     config: SeedsConfig,
     spread: Spread | None,
@@ -111,8 +115,6 @@ def _train(
         )
 
     others, force = range(1, config.n_seeds), config.force
-    if others and not isinstance(snapshot_io, SnapshotIOManager):
-        raise ConfigError(f"n_seeds: expected 1, as this IO manager keeps one model, got {config.n_seeds}; correct it.")
     if others and spread is not None:
         spread(others, partial(training.store, snapshot_io.storages[family], force))
         force = False

@@ -1,18 +1,17 @@
 """Daily bars by year."""
 
-from typing import Any
-
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
-from brain_assets.graph.assets.inputs import store_of
-from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results, check_specs
-from brain_assets.graph.columns import RAW_COLUMNS, column_schema
+from brain_assets.graph.assets.inputs import yearly_table
+from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
+from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
@@ -20,27 +19,17 @@ from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.store.tables import content_hash
 from brain_assets.verdict import Verdict
-from brain_assets.versions import CODE_VERSIONS
 
 
 def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_prices``."""
 
-    @dg.asset(
-        partitions_def=years.definition,
-        check_specs=check_specs("raw_prices", PRICE_CHECKS, years),
-        code_version=CODE_VERSIONS["raw_prices"],
-        metadata=column_schema(RAW_COLUMNS["raw_prices"]),
-        pool=MARKET_POOL,
-        io_manager_key="table_io",
-        group_name="market",
-        kinds={"parquet"},
-    )
+    @yearly_table("raw_prices", years, checks=PRICE_CHECKS, pool=MARKET_POOL, group_name="market")
     def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
     ):
         """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
@@ -51,8 +40,8 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         year = int(context.partition_key)
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
-        metadata: dict[str, dg.MetadataValue | str | int | bool | float] = {"reused": False}
-        store = store_of(table_io)
+        metadata: Metadata = {"reused": False}
+        store = TableIOManager.of(table_io).store
         old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
         if old is not None and not config.force and not refused:
@@ -60,29 +49,14 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         else:
             prices = fetch_prices(market, start, end, overlap=year > years.first)
             if old is not None:
-                changed = changed_returns(old, prices)
-                metadata |= {
-                    "changed_returns": len(changed),
-                    "otherwise_changed_bars": (n_shapes := changed_shapes(old, prices)),
-                }
-                if changed.empty and not n_shapes and not refused:
-                    prices, metadata["reused"] = old, True
-                else:
-                    if len(changed):
-                        metadata["largest_changes"] = dg.MetadataValue.table(
-                            [
-                                dg.TableRecord({name: str(value) for name, value in row.items()})
-                                for row in changed.head(20).to_dict("records")
-                            ]
-                        )
+                changes, why = _changes(old, prices, refused)
+                metadata |= changes
+                if why:
                     metadata["replaced_prices"] = store.keep_replaced("raw_prices", year)
-                    why = f"{len(changed)} daily returns changed since the last fetch"
-                    if n_shapes:
-                        why += f", and {n_shapes} bars in open, high, low or volume"
-                    if refused:
-                        why += ", and the stored bars did not pass the checks"
                     metadata["replaced_because"] = why
                     context.log.warning(f"raw_prices[{year}]: {why}")
+                else:
+                    prices, metadata["reused"] = old, True
         missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
         metadata |= {
             "market": market.name,
@@ -103,6 +77,23 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         )
 
     return raw_prices
+
+
+def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metadata, str]:
+    """Tell what another fetch changed, and why it replaces the stored bars; empty: it does not."""
+    returns, n_shapes = changed_returns(old, new), changed_shapes(old, new)
+    metadata: Metadata = {"changed_returns": len(returns), "otherwise_changed_bars": n_shapes}
+    if returns.empty and not n_shapes and not refused:
+        return metadata, ""
+    if len(returns):
+        largest = [{name: str(value) for name, value in row.items()} for row in returns.head(20).to_dict("records")]
+        metadata["largest_changes"] = dg.MetadataValue.table([dg.TableRecord(row) for row in largest])
+    why = f"{len(returns)} daily returns changed since the last fetch"
+    if n_shapes:
+        why += f", and {n_shapes} bars in open, high, low or volume"
+    if refused:
+        why += ", and the stored bars did not pass the checks"
+    return metadata, why
 
 
 def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, Verdict]:

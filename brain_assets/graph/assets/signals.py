@@ -1,41 +1,31 @@
 """News scores and fundamentals by year; a market that has none gives empty tables, and says so."""
 
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from brain_assets.graph.assets.inputs import store_of
-from brain_assets.graph.columns import RAW_COLUMNS, column_schema
+from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
-from brain_assets.graph.evidence import Evidence
+from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
+from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
-from brain_assets.store.tables import content_hash
-from brain_assets.versions import CODE_VERSIONS
+from brain_assets.store.tables import TableStore, content_hash
 
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
 
-    @dg.asset(
-        partitions_def=years.definition,
-        code_version=CODE_VERSIONS["raw_news_sentiment"],
-        metadata=column_schema(RAW_COLUMNS["raw_news_sentiment"]),
-        pool=MARKET_POOL,
-        io_manager_key="table_io",
-        group_name="market",
-        kinds={"parquet"},
-    )
+    @yearly_table("raw_news_sentiment", years, pool=MARKET_POOL, group_name="market")
     def raw_news_sentiment(
         context: dg.AssetExecutionContext,
         config: NewsRunConfig,
         market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 
@@ -44,10 +34,13 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         """
 
         def fetch() -> SourcedTable:
-            scorer = FinBertScorer(config.model, config.batch_size, getattr(table_io, "headline_cache", None))
+            scorer = FinBertScorer(config.model, config.batch_size, TableIOManager.of(table_io).headline_cache)
             return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
 
-        return _fetch_once(context, config, table_io, fetch, lambda table: {"news": news_chart("news scores", table)})
+        def picture(table: pd.DataFrame) -> Metadata:
+            return {"news": news_chart("news scores", table)}
+
+        return _fetch_once(context, config, TableIOManager.of(table_io).store, fetch, picture)
 
     return raw_news_sentiment
 
@@ -55,20 +48,12 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
 def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_fundamentals``."""
 
-    @dg.asset(
-        partitions_def=years.definition,
-        code_version=CODE_VERSIONS["raw_fundamentals"],
-        metadata=column_schema(RAW_COLUMNS["raw_fundamentals"]),
-        pool=MARKET_POOL,
-        io_manager_key="table_io",
-        group_name="market",
-        kinds={"parquet"},
-    )
+    @yearly_table("raw_fundamentals", years, pool=MARKET_POOL, group_name="market")
     def raw_fundamentals(
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[Any],
+        table_io: dg.ResourceParam[TableIOManager],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
 
@@ -78,13 +63,12 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(int(context.partition_key))
         if int(context.partition_key) == years.first:
             start -= FILED_BEFORE
-        return _fetch_once(
-            context,
-            config,
-            table_io,
-            lambda: market.fundamentals(start, end),
-            lambda table: {"ratios": ratio_chart("filed ratios, median over the symbols", table)},
-        )
+
+        def picture(table: pd.DataFrame) -> Metadata:
+            return {"ratios": ratio_chart("filed ratios, median over the symbols", table)}
+
+        store = TableIOManager.of(table_io).store
+        return _fetch_once(context, config, store, lambda: market.fundamentals(start, end), picture)
 
     return raw_fundamentals
 
@@ -92,20 +76,19 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
-    table_io: Any,
+    store: TableStore,
     fetch: Callable[[], SourcedTable],
-    picture: Callable[[pd.DataFrame], Evidence],
+    picture: Callable[[pd.DataFrame], Metadata],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
-    store = store_of(table_io)
     old = store.find(name, year)
-    metadata: Evidence = {}
+    metadata: Metadata = {}
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
     else:
-        table, source, silent = fetch()
-        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(silent) or "none"}
+        table, source, missing = fetch()
+        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(missing) or "none"}
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:

@@ -1,0 +1,295 @@
+"""From the company facts of SEC EDGAR to quarterly ratios, dated by filing, as first reported.
+
+Layout: the facts are sorted back into filings (`brain_assets.live.filings`), and the filings are read once, in the
+order of their days. Each changes what is known of the quarters that it states; a quarter whose ratios are then others
+than before gets a row with that day. So a row depends on the filings up to its day and on nothing later.
+
+What a filing states under several concepts of one meaning: the concept that it states for the most periods counts; in
+doubt the one of the filing before, then the order of the definitions. A ratio is that of the figures stated last: both
+of one filing, unless it states only one of them for a quarter, say a restated income; then the other is the last one
+stated.
+
+Quarters that no filing states are computed: what a year to date (half, nine months, year) has more than the part of it
+that ends one quarter earlier, which is a shorter year to date, or quarters in a row. Three rules keep that honest. The
+part must be known when the filing states the longer period. Both must be of the same concepts, or of such that agreed
+on some period of this company. And once computed, a quarter is computed anew only if *both* have been restated since:
+a restated year alone (a new accounting rule applied to a 10-K/A, a discontinued business) less quarters under the old
+rule is nobody's quarter. A quarter that a filing does state counts for more than a computed one.
+"""
+
+import datetime
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.live.filings import (
+    COST,
+    CURRENT_ASSETS,
+    CURRENT_LIABILITIES,
+    DEBT,
+    EQUITY,
+    FLOWS,
+    GROSS_PROFIT,
+    NET_INCOME,
+    OPERATING_INCOME,
+    QUARTER_DAYS,
+    REVENUE,
+    Amounts,
+    Definition,
+    Filing,
+    Span,
+    concepts_of,
+    n_days,
+    read_filings,
+    stated_amounts,
+)
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
+
+MISDATED_DAYS = 7
+"""Filers get a date wrong by up to a week: ends that are as close are the same end, the first one seen."""
+
+_ONE_DAY = datetime.timedelta(days=1)
+
+
+class _Stated(NamedTuple):
+    """A ratio of one period as stated last, not yet divided."""
+
+    concepts: str
+    numerator: float
+    denominator: float
+
+    def value(self) -> float:
+        """Divide; NaN where the denominator is not above zero: the ratio of a deficit says the opposite of its size."""
+        return self.numerator / self.denominator if self.denominator > 0 else math.nan
+
+
+class _Computed(NamedTuple):
+    """What a quarter was computed from: a period from `first` on, of which a part ends one quarter earlier."""
+
+    first: datetime.date
+    total: _Stated
+    part: _Stated
+
+
+def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
+    """Give the ratios of every quarter as its filings told them, one after the other.
+
+    Parameters
+    ----------
+    facts : mapping
+        An answer of EDGAR's companyfacts API, as parsed from JSON.
+    symbol : str
+
+    Returns
+    -------
+    DataFrame
+        A validated fundamentals table. A quarter has a row at the first filing that tells any of its ratios, and one
+        more at each filing that changes one; each row holds all that was known of the quarter on that day. Margins are
+        of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero
+        or negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states
+        nothing in us-gaap and dollars, quarter by quarter.
+
+    Raises
+    ------
+    MarketError
+        The mapping is not what the API gives; names the symbol, the place in it and what was there.
+    """
+    known = _Knowledge()
+    told: dict[datetime.date, list[float]] = {}
+    rows: list[tuple[Any, ...]] = []
+    for filed, filings in groupby(read_filings(facts, symbol), key=lambda filing: filing.filed):
+        for filing in filings:
+            known.add(filing)
+        for period_end in known.quarter_ends():
+            ratios = known.ratios(period_end)
+            if not np.array_equal(ratios, told.get(period_end, [math.nan] * len(RATIOS)), equal_nan=True):
+                told[period_end] = ratios
+                rows.append((filed, period_end, symbol, *ratios))
+    if not rows:
+        return FUNDAMENTAL_TABLE.empty()
+    frame = pd.DataFrame(rows, columns=list(FUNDAMENTAL_TABLE.names)).astype(FUNDAMENTAL_TABLE.types)
+    return FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}")
+
+
+class _Knowledge:
+    """What the filings so far tell of a company's quarters."""
+
+    def __init__(self) -> None:
+        self._margins = {name: _Margin() for name in RATIOS[:3]}
+        self._balances = {name: _Ratio() for name in RATIOS[3:]}
+        self._ends: dict[datetime.date, list[datetime.date]] = {}  # as first dated -> every date that it was given
+        self._firsts: dict[datetime.date, list[datetime.date]] = defaultdict(list)  # an end -> where its periods begin
+        self._choices: dict[tuple[Definition, ...], str] = {}
+
+    def quarter_ends(self) -> list[datetime.date]:
+        """Give the days, as first dated, on which some flow ends that was stated so far."""
+        return sorted(self._ends)
+
+    def ratios(self, period_end: datetime.date) -> list[float]:
+        """Give the five ratios of a quarter; NaN where not known."""
+        margins = [margin.quarters.get(period_end) for margin in self._margins.values()]
+        days = self._ends[period_end]
+        balances = [
+            next((ratio.stated[day, day] for day in days if (day, day) in ratio.stated), None)
+            for ratio in self._balances.values()
+        ]
+        return [math.nan if stated is None else stated.value() for stated in (*margins, *balances)]
+
+    def add(self, filing: Filing) -> None:
+        """Take in one more filing, no earlier than those before."""
+        spans = self._corrected_spans(filing)
+        revenue_concepts, revenue = self._stated(filing, REVENUE)
+        profits = stated_amounts(filing, GROSS_PROFIT)
+        for concepts, cost in stated_amounts(filing, COST).items():
+            both = cost.keys() & revenue.keys()
+            profits[f"{revenue_concepts} less {concepts}"] = {span: revenue[span] - cost[span] for span in both}
+        numerators = (
+            self._choose(GROSS_PROFIT, profits),
+            self._stated(filing, OPERATING_INCOME),
+            self._stated(filing, NET_INCOME),
+        )
+        revenue = _dated(revenue, spans)
+        for margin, (concepts, amounts) in zip(self._margins.values(), numerators, strict=True):
+            margin.add(concepts, _dated(amounts, spans), revenue_concepts, revenue)
+        pairs = ((CURRENT_ASSETS, CURRENT_LIABILITIES), (DEBT, EQUITY))
+        for balances, (above, below) in zip(self._balances.values(), pairs, strict=True):
+            balances.add(*self._stated(filing, above), *self._stated(filing, below))
+
+    def _stated(self, filing: Filing, amount: tuple[Definition, ...]) -> tuple[str, Amounts]:
+        return self._choose(amount, stated_amounts(filing, amount))
+
+    def _choose(self, amount: tuple[Definition, ...], candidates: dict[str, Amounts]) -> tuple[str, Amounts]:
+        """Pick the concepts stated for the most periods; in doubt those of the filing before, then the first."""
+        if not any(candidates.values()):
+            return "", {}
+        before = self._choices.get(amount)
+        chosen = max(candidates, key=lambda concepts: (len(candidates[concepts]), concepts == before))
+        self._choices[amount] = chosen
+        return chosen, candidates[chosen]
+
+    def _corrected_spans(self, filing: Filing) -> dict[Span, Span]:
+        """Give, for each period of a flow, the period as it was first dated; those dated so come last, and win."""
+        stated = {span for concept in concepts_of(FLOWS) for span in filing.amounts.get(concept, {})}
+        uses = Counter(last for _, last in stated)
+        corrected = {}
+        for first, last in sorted(stated, key=lambda span: (-uses[span[1]], span)):
+            end = _nearest(last, self._ends)
+            if last not in self._ends.setdefault(end, []):
+                self._ends[end].append(last)
+            start = _nearest(first, self._firsts[end])
+            if start not in self._firsts[end]:
+                self._firsts[end].append(start)
+            corrected[first, last] = start, end
+        return dict(sorted(corrected.items(), key=lambda item: item[0] == item[1]))
+
+
+class _Ratio:
+    """One ratio: what was last stated of it, period by period."""
+
+    def __init__(self) -> None:
+        self.stated: dict[Span, _Stated] = {}
+        self._numerators: dict[Span, tuple[str, float]] = {}
+        self._denominators: dict[Span, tuple[str, float]] = {}
+
+    def add(self, concepts: str, numerators: Amounts, below: str, denominators: Amounts) -> None:
+        """Take in what one more filing states of the numerator, and of the denominator below it."""
+        self._numerators |= {span: (concepts, amount) for span, amount in numerators.items()}
+        self._denominators |= {span: (below, amount) for span, amount in denominators.items()}
+        for span in dict.fromkeys((*numerators, *denominators)):
+            if span in self._numerators and span in self._denominators:
+                (above, numerator), (under, denominator) = self._numerators[span], self._denominators[span]
+                self._state(span, _Stated(f"{above} / {under}", numerator, denominator))
+
+    def _state(self, span: Span, new: _Stated) -> None:
+        self.stated[span] = new
+
+
+class _Margin(_Ratio):
+    """One margin, and the quarters that follow from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quarters: dict[datetime.date, _Stated] = {}
+        self._lasts: dict[datetime.date, set[datetime.date]] = defaultdict(set)  # a first day -> last days from there
+        self._computed: dict[datetime.date, _Computed | None] = {}  # None: a filing states the quarter itself
+        self._agreeing: set[frozenset[str]] = set()
+
+    def add(self, concepts: str, numerators: Amounts, below: str, denominators: Amounts) -> None:
+        """Take in what one more filing states; then compute what quarters it leaves out."""
+        super().add(concepts, numerators, below, denominators)
+        stated = {span for span in (*numerators, *denominators) if span in self.stated}
+        for first, last in sorted(stated, reverse=True):  # of a year to date and twelve months, the shorter first
+            if n_days(first, last) >= QUARTER_DAYS.stop:
+                self._compute(first, last)
+
+    def _state(self, span: Span, new: _Stated) -> None:
+        first, last = span
+        old = self.stated.get(span, new)
+        if not _differ(old, new):
+            self._agreeing.add(frozenset((old.concepts, new.concepts)))
+        super()._state(span, new)
+        self._lasts[first].add(last)
+        if n_days(first, last) in QUARTER_DAYS:
+            self.quarters[last] = new
+            self._computed[last] = None
+
+    def _compute(self, first: datetime.date, last: datetime.date) -> None:
+        """Compute the last quarter of a longer period, if the rules of this module allow it."""
+        total, part = self.stated[first, last], self._part(first, last)
+        if part is None or not all(frozenset((total.concepts, piece.concepts)) in self._agreeing for piece in part):
+            return
+        now = _Computed(
+            first,
+            total,
+            _Stated(total.concepts, sum(piece.numerator for piece in part), sum(piece.denominator for piece in part)),
+        )
+        before = self._computed.get(last, now)
+        if before is None or before.first != first:
+            return
+        if before is now or (_differ(now.total, before.total) and _differ(now.part, before.part)):
+            self._computed[last] = now
+            self.quarters[last] = _Stated(
+                total.concepts, total.numerator - now.part.numerator, total.denominator - now.part.denominator
+            )
+
+    def _part(self, first: datetime.date, last: datetime.date) -> list[_Stated] | None:
+        """Give what was stated of a period up to its last quarter, in as few pieces as can be; None: not all of it."""
+        pieces = []
+        while n_days(first, last) not in QUARTER_DAYS:
+            found = [
+                (end, start)
+                for start in _close(first)
+                for end in self._lasts.get(start, ())
+                if (last - end).days >= QUARTER_DAYS.start
+            ]
+            if not found:
+                return None
+            end, start = max(found)
+            pieces.append(self.stated[start, end])
+            first = end + _ONE_DAY
+        return pieces
+
+
+def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
+    """Give amounts by their periods as first dated; of two for one period, that of the later in `spans`."""
+    return {spans[span]: amounts[span] for span in spans if span in amounts}
+
+
+def _differ(one: _Stated, other: _Stated) -> bool:
+    return one[1:] != other[1:]
+
+
+def _close(day: datetime.date) -> list[datetime.date]:
+    """Give the days that a misdated day may stand for, itself first, then the nearest."""
+    shifts = sorted(range(-MISDATED_DAYS, MISDATED_DAYS + 1), key=abs)
+    return [day + datetime.timedelta(days=shift) for shift in shifts]
+
+
+def _nearest(day: datetime.date, known: Iterable[datetime.date]) -> datetime.date:
+    """Give the known day that a misdated one stands for; itself if there is none."""
+    return next((close for close in _close(day) if close in known), day)

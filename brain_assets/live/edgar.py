@@ -1,0 +1,248 @@
+"""Fundamentals from SEC EDGAR, over HTTP.
+
+Layout: EDGAR's own table leads from tickers to company numbers (CIK), and one answer a company holds every figure that
+it ever stated; `quarterly_ratios` makes rows of it, and only those are kept.
+
+EDGAR's rules: it wants to know who asks (name and e-mail address in the User-Agent), and answers 403 where it does not;
+it allows 10 requests a second, and shuts out for ten minutes who asks more often, saying 429 or a 403 with other words.
+Requests go out one by one and evenly spaced, those of every instance in a process together; processes do not know of
+each other, but each is far slower than the limit, as an answer takes a few tenths of a second to come and be read.
+
+Rerun behaviour: an instance asks once for each symbol and keeps its rows in memory; nothing is kept on disk.
+"""
+
+import datetime
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.live.company_facts import quarterly_ratios
+from brain_assets.market.base import SourcedTable
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets.progress import report
+from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
+
+if TYPE_CHECKING:
+    import httpx2
+
+TICKERS_URL = "https://www.sec.gov/files/company_tickers.json"
+FACTS_URL = "https://data.sec.gov/api/xbrl/companyfacts/CIK{cik:010d}.json"
+
+SECONDS_BETWEEN = 0.125
+"""Between two requests: 8 a second. The SEC allows 10, and has been seen to shut out who asks 9.9 times."""
+
+TIMEOUT_SECONDS = 30.0
+"""Without a byte."""
+
+MAX_ATTEMPTS = 6
+"""How often an address is asked before a failure that may pass becomes an error."""
+
+PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
+
+PASSING_STATUS = frozenset({408, 500, 502, 503, 504})
+"""What may be over at the next attempt."""
+
+_IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
+_NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
+_TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
+
+
+class Pace:
+    """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
+
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.sleep, self._clock = sleep, clock
+        self._lock, self._next = threading.Lock(), float("-inf")
+
+    def wait(self) -> None:
+        """Return when it is this request's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + SECONDS_BETWEEN
+        if turn > now:
+            self.sleep(turn - now)
+
+
+PACE = Pace()
+"""Of all that this process asks."""
+
+
+class EdgarFundamentals:
+    """Quarterly ratios of companies that file with the SEC.
+
+    Parameters
+    ----------
+    identity : str
+        Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
+    tickers_url, facts_url : str, optional
+        Addresses of the table of tickers and of a company's facts, with ``{cik:010d}`` where its number goes.
+    pace : Pace, optional
+
+    Raises
+    ------
+    SettingsError
+        The identity is not a name and an e-mail address.
+    """
+
+    def __init__(
+        self, identity: str, *, tickers_url: str = TICKERS_URL, facts_url: str = FACTS_URL, pace: Pace = PACE
+    ) -> None:
+        if not _IDENTITY.fullmatch(identity):
+            raise SettingsError(
+                "BRAIN_EDGAR_IDENTITY: expected your name and e-mail address, as in 'Jane Doe jane@example.org', in "
+                f"plain ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
+            )
+        self._identity, self._tickers_url, self._facts_url, self._pace = identity, tickers_url, facts_url, pace
+        self._ciks: dict[str, int] | None = None
+        self._rows: dict[str, pd.DataFrame] = {}
+
+    def fundamentals(self, symbols: Sequence[str], start: datetime.date, end: datetime.date) -> SourcedTable:
+        """Give the ratios that were filed from `start` up to but not including `end`.
+
+        Symbols may be written as exchanges, Yahoo or EDGAR do: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the
+        spelling asked for.
+
+        Returns
+        -------
+        SourcedTable
+            Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be
+            made of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only).
+
+        Raises
+        ------
+        RateLimitedError
+            The SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a minute.
+        MarketError
+            It could not be reached, refuses to answer, or answered with something else; names the symbol and the
+            address. Nothing partial is returned.
+        """
+        symbols = tuple(dict.fromkeys(symbols))
+        if any(symbol not in self._rows for symbol in symbols):
+            self._ask_for(symbols)
+        table = pd.concat([FUNDAMENTAL_TABLE.empty(), *(self._rows[symbol] for symbol in symbols)], ignore_index=True)
+        table = table[(table["filed"] >= pd.Timestamp(start)) & (table["filed"] < pd.Timestamp(end))]
+        table = FUNDAMENTAL_TABLE.validate(table, f"EDGAR, filings from {start} to {end} (exclusive)")
+        missing = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
+        return SourcedTable(table, "SEC EDGAR company facts", missing)
+
+    def _ask_for(self, symbols: Sequence[str]) -> None:
+        """Ask for the facts of every symbol that was not asked for before."""
+        import httpx2  # slow to import; definitions load without it
+
+        headers = {"User-Agent": self._identity, "Accept-Encoding": "gzip, deflate"}
+        with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
+            if self._ciks is None:
+                place = f"EDGAR, ticker table ({self._tickers_url})"
+                table = self._get(client, self._tickers_url, place)
+                if table is None:
+                    raise MarketError(_gone(place, "404 Not Found"))
+                self._ciks = _company_numbers(table, place)
+            for position, symbol in enumerate(symbols, start=1):
+                if symbol not in self._rows:
+                    report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
+                    self._rows[symbol] = self._rows_of(client, symbol, self._ciks.get(_as_edgar_writes(symbol)))
+
+    def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
+        """Give all rows of a company; none if EDGAR has no number for it, or no figures: a fund, for example."""
+        url = self._facts_url.format(cik=cik or 0)
+        facts = self._get(client, url, f"EDGAR, {symbol} ({url})") if cik is not None else None
+        if facts is None:
+            return FUNDAMENTAL_TABLE.empty()
+        try:
+            return quarterly_ratios(facts, symbol)
+        except MarketError as error:
+            raise MarketError(f"{url}: {error}") from error
+
+    def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
+        """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""
+        try:
+            response = retry(
+                lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._pace.sleep
+            )
+        except _LimitedError as error:
+            raise RateLimitedError(
+                f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
+                "again, with nothing else at this network's address asking the SEC."
+            ) from error
+        except TransientError as error:
+            raise MarketError(
+                f"{place}: expected an answer, got none ({error}) in {MAX_ATTEMPTS} attempts; check the connection and "
+                "whether the SEC's site is up, then run again."
+            ) from error
+        if response.status_code == 404:
+            return None
+        try:
+            parsed = response.json()
+        except ValueError:
+            raise MarketError(_unlike(place, "JSON", response.text)) from None
+        if not isinstance(parsed, Mapping):
+            raise MarketError(_unlike(place, "a JSON object", parsed))
+        return parsed
+
+    def _ask(self, client: "httpx2.Client", url: str, place: str) -> "httpx2.Response":
+        """Ask once, when it is time; give an answer of 200 or 404."""
+        import httpx2
+
+        self._pace.wait()
+        try:
+            response = client.get(url)
+        except httpx2.RequestError as error:  # the network, silence, or half an answer
+            raise TransientError(f"the connection failed: {error or type(error).__name__}") from error
+        if response.status_code in (200, 404):
+            return response
+        status, page = f"{response.status_code} {response.reason_phrase}".strip(), response.text.lower()
+        wait = parse_retry_after(response.headers.get("Retry-After"))
+        shown = status if wait is None else f"{status}, Retry-After {wait:.0f} s"
+        forbidden = response.status_code == 403
+        too_often = forbidden and _NOT_DECLARED not in page and any(words in page for words in _TOO_OFTEN)
+        if response.status_code == 429 or too_often:
+            raise _LimitedError(shown, wait)
+        if response.status_code in PASSING_STATUS:
+            raise TransientError(shown, wait)
+        if forbidden:
+            raise MarketError(
+                f"{place}: expected an answer, got {status}, which is what the SEC says to those whose identity it "
+                "does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail address."
+            )
+        raise MarketError(_gone(place, status))
+
+
+class _LimitedError(TransientError):
+    """The SEC limits the rate."""
+
+
+def _company_numbers(table: Mapping[str, Any], place: str) -> dict[str, int]:
+    """Read EDGAR's table of tickers: ``{"0": {"cik_str": 320193, "ticker": "AAPL", "title": "Apple Inc."}, …}``."""
+    numbers: dict[str, int] = {}
+    for row in table.values():
+        ticker, cik = (row.get("ticker"), row.get("cik_str")) if isinstance(row, Mapping) else (None, None)
+        if not isinstance(ticker, str) or type(cik) is not int:
+            raise MarketError(_unlike(place, "rows with a ticker and a cik_str", row))
+        numbers.setdefault(_as_edgar_writes(ticker), cik)
+    return numbers
+
+
+def _as_edgar_writes(symbol: str) -> str:
+    """Spell a symbol as EDGAR does: capitals, and a dash before the class of a share."""
+    return symbol.strip().upper().replace(".", "-").replace("/", "-")
+
+
+def _gone(place: str, status: str) -> str:
+    return f"{place}: expected an answer, got {status}; check that EDGAR still has this address."
+
+
+def _unlike(place: str, expected: str, got: object) -> str:
+    """Say that an answer is not one of EDGAR's, showing how it begins."""
+    shown = " ".join((got if isinstance(got, str) else repr(got)).split())
+    return (
+        f"{place}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
+        "browser what this address answers, then run again."
+    )

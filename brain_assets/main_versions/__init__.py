@@ -1,0 +1,11 @@
+"""Main versions of the forecasters: trained on all data until the last finished session, the better one current."""
+
+from brain_assets.plugins import Plugin
+
+PLUGIN = Plugin(
+    definitions="brain_assets.main_versions.assets:definitions",
+    commands={
+        "models": "brain_assets.main_versions.command:models",
+        "promote": "brain_assets.main_versions.command:promote",
+    },
+)

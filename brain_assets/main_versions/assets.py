@@ -1,0 +1,139 @@
+"""The assets ``<forecaster>_model``, without partitions, and the job that makes them all."""
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from brain_assets.device import resolve_device
+from brain_assets.errors import EmptyResponseError
+from brain_assets.forecasting.forecaster import Forecaster
+from brain_assets.graph.assets.inputs import inputs, panel_of
+from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.jobs import MAIN_VERSIONS as JOB
+from brain_assets.graph.pools import TRAINING_POOL
+from brain_assets.graph.project import Project
+from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
+from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
+from brain_assets.graph.years import Years
+from brain_assets.main_versions.training import train_version, version_of
+from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.calendar import Clock
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.schema import RAW
+from brain_assets.progress import report
+from brain_assets.store.hub import HubCopy
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.versions import MAIN_VERSIONS
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define a main version of each forecaster, and their job."""
+    assets = [main_model_asset(family, project.years) for family in project.settings.families.forecasters.values()]
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Trains the forecasters on all data until the last finished session; what is better becomes "
+        "current.",
+    )
+    return dg.Definitions(assets, jobs=[job])
+
+
+def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``<family>_model`` of a forecaster."""
+    run_config = ModelRunConfig(family)
+    description = (
+        f"{family.label} main version: trained on all data until the last finished session; current if better than the "
+        "last."
+    )
+    if family.tables == RAW:
+        description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
+
+    @dg.asset(
+        name=f"{family.name}_model",
+        description=description,
+        ins=inputs(family.tables, dg.AllPartitionMapping()),
+        code_version=f"{MAIN_VERSIONS}.{family.code_version}",
+        config_schema=run_config,
+        pool=TRAINING_POOL,
+        group_name="main_versions",
+        kinds=set(family.kinds),
+    )
+    def main_model(
+        context: dg.AssetExecutionContext,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+        clock: dg.ResourceParam[Clock],
+        **tables: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        window = recent_window(years, clock)
+        try:
+            recent = fetch_year_to_date(market, window, table_io.headline_cache, family.tables) if window else {}
+        except EmptyResponseError as error:
+            report(f"no bars after the last complete year: {error}")
+            recent = {}
+        tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
+        options, given = run_config.read(context.op_execution_context.op_config)
+        versions = MainVersions(snapshot_io.storages[family.name])
+        return _main_version(context, options, given, panel_of(tables), market, versions)
+
+    return main_model
+
+
+def _main_version(
+    context: dg.AssetExecutionContext,
+    options: Any,
+    given: TrainingConfig,
+    panel: PricePanel,
+    market: Market,
+    versions: MainVersions,
+) -> dg.MaterializeResult[None]:
+    """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
+    family, device, note = versions.family, resolve_device(given.device), MarketNote.of(market)
+    name = version_of(family, panel, options, note.name, device)
+    reused = versions.exists(name) and not given.force
+    if reused:
+        context.log.info(f"{versions.path(name)} is there already: not trained again")
+        snapshot = versions.load(name)
+    else:
+        current = versions.current()
+        previous = None if current in (None, name) else versions.load(str(current))
+        show = show_epochs(f"{family} main version", options)
+        snapshot = train_version(family, panel, options, note, previous, show, device)
+        versions.write(snapshot)
+        if snapshot.metadata["scores"]["promoted"]:
+            versions.promote(name)
+        report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
+
+    def push() -> HubCopy:
+        copy = versions.publish(name)
+        versions.publish_current()  # `main` follows
+        return copy
+
+    return dg.MaterializeResult(
+        metadata={
+            "reused": reused,
+            "version": name,
+            "current_version": versions.current() or "none",
+            **_scores(snapshot),
+            **location_metadata(versions.path(name), publish(versions.storage, push)),
+            **snapshot_metadata(snapshot),
+        },
+        data_version=dg.DataVersion(name),
+    )
+
+
+def _scores(snapshot: ModelSnapshot) -> Metadata:
+    """Give how a version did on the weeks that were kept from it, beside zero and the version before."""
+    scores = snapshot.metadata["scores"]
+    return {
+        "held_out/loss": scores["loss"],
+        "held_out/loss_of_zero": scores["zero_loss"],
+        "held_out/loss_of_previous": "no version before" if scores["previous"] is None else scores["previous_loss"],
+        "held_out/weeks": scores["n_weeks"],
+        "promoted_when_made": scores["promoted"],
+        "verdict": scores["verdict"],
+    }

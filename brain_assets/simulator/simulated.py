@@ -1,0 +1,300 @@
+"""Prices, news and filings of the simulated market; `brain_assets.simulator.market` tells what they are.
+
+Layout: arrays of factors are (n_sessions, 1 + N_SECTORS + n_assets): the market, the sectors, then each symbol's own.
+"""
+
+import datetime
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from brain_assets.arrays import BoolArray, DateArray, FloatArray
+from brain_assets.market.calendar import iso_week_numbers, sessions_between, years_of
+from brain_assets.market.prices import PRICE_FIELDS
+from brain_assets.market.schema import RATIOS
+from brain_assets.market.signals import RATIO_LIMITS, carry_scores
+from brain_assets.simulator.injected_signal import solve_scale, symbol_pairs
+
+ORIGIN_YEAR = 1990
+"""The first simulated year: prices start at 100 dollars on its first session."""
+
+NEWS_PROBABILITY, SCORE_DEVIATION = 0.4, 0.5
+RATIO_LEVELS = {
+    "gross_margin": (0.40, 0.15),
+    "operating_margin": (0.15, 0.08),
+    "net_margin": (0.10, 0.06),
+    "current_ratio": (1.60, 0.50),
+    "debt_to_equity": (0.80, 0.40),
+}
+"""Mean and standard deviation of a ratio's level over the symbols."""
+
+RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1
+"""Coefficient of a ratio's AR(1), and the standard deviation of its steps as a share of that of the levels."""
+
+MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
+"""Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
+
+N_SECTORS = 5
+"""Symbol i belongs to sector i modulo this."""
+
+MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
+OWN_VOLATILITIES = (0.010, 0.017)
+"""Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
+
+TAIL_DEGREES = 5
+"""Of Student's t, which a factor's day follows given its volatility."""
+
+ARCH, GARCH = 0.08, 0.89
+"""Weights of yesterday's squared shock and of yesterday's variance in today's; persistence: their sum, 0.97."""
+
+SHARED_VARIANCE = 0.7
+"""Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
+
+OVERNIGHT = 0.25
+"""Share of a day's variance between last close and open."""
+
+LOOKBACK_SESSIONS = 5
+
+LIFETIMES = (datetime.date(1995, 1, 1), datetime.date(2025, 1, 1))
+"""Listings and delistings fall between these dates, evenly."""
+
+SHOCKS, OTHERS = 2, 3
+"""Random streams of a year; 1 is that of the news."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the prices follow from, but for how far they are asked for."""
+
+    seed: int
+    n_assets: int
+    signal: float
+    """Weekly rank correlation that a perfect forecaster reaches; 0: nothing can be known."""
+    channel: str
+    """Where the signal can be seen, one of `CHANNELS`."""
+    listed_share: float
+    delisted_share: float
+
+
+class SimulatedPrices(NamedTuple):
+    """Bars from `ORIGIN_YEAR` on, and what could be expected of them."""
+
+    sessions: DateArray
+    values: FloatArray
+    """(n_sessions, n_assets, 5), in the order of `PRICE_FIELDS`."""
+    drift: FloatArray
+    """(n_sessions, n_assets): injected expectation of the log return of the session's week; known at the close before
+    the week, NaN where the symbol is not listed then."""
+    listed: BoolArray
+    """(n_sessions, n_assets): whether there is a bar."""
+
+
+class _Noise(NamedTuple):
+    """What moves symbols without a signal; log returns of shape (n_sessions, n_assets)."""
+
+    overnight: FloatArray
+    intraday: FloatArray
+    variance: FloatArray
+    """State of each factor, known at the close before; (n_sessions, n_factors)."""
+    own: FloatArray
+    """Standard deviation of each symbol's own part; (n_assets,)."""
+
+
+@lru_cache(maxsize=4)
+def simulate(recipe: Recipe, last_year: int) -> SimulatedPrices:
+    """Make the prices up to the end of a year."""
+    # two weeks more than the year: the week that straddles New Year is whole, whatever range was asked for
+    sessions = sessions_between(datetime.date(ORIGIN_YEAR, 1, 1), datetime.date(last_year + 1, 1, 15))
+    noise, listed = _noise(recipe, sessions), listed_sessions(recipe, sessions)
+    log_close, intraday, drift = _walk_weeks(recipe, sessions, noise, listed)
+    log_open, log_close = log_close[:-1] + noise.overnight, log_close[1:]
+    size = np.exp(_of_symbols(recipe, 1).normal(14, 0.5, recipe.n_assets))  # shares traded on an ordinary day
+    above, below, busy = np.split(_draw(recipe.seed, sessions, OTHERS, 3 * recipe.n_assets), 3, axis=1)
+    deviation = np.sqrt(MARKET_VOLATILITY**2 + SECTOR_VOLATILITY**2 + noise.own**2)
+    now = deviation * np.sqrt(noise.variance[:, 1 + N_SECTORS :])
+    moved = 0.5 + np.abs(noise.overnight + intraday) / deviation
+    bars = {
+        "open": 100 * np.exp(log_open),
+        "high": 100 * np.exp(np.maximum(log_open, log_close) + 1e-4 + 0.3 * now * np.abs(above)),
+        "low": 100 * np.exp(np.minimum(log_open, log_close) - 1e-4 - 0.3 * now * np.abs(below)),
+        "close": 100 * np.exp(log_close),
+        "volume": np.round(size * now * moved / deviation * np.exp(0.3 * busy)),
+    }
+    return SimulatedPrices(sessions, np.stack([bars[name] for name in PRICE_FIELDS], axis=2), drift, listed)
+
+
+def _of_symbols(recipe: Recipe, stream: int) -> np.random.Generator:
+    """Draw what a symbol keeps for ever: 1 sizes, 3 volatilities, 4 listings (2: filings)."""
+    return np.random.default_rng([recipe.seed, ORIGIN_YEAR - stream])
+
+
+def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
+    """Tell when each symbol is listed; (n_sessions, n_assets)."""
+    rng = _of_symbols(recipe, 4)
+    first_day, last_day = (np.datetime64(day, "D") for day in LIFETIMES)
+    draws = rng.random((2, recipe.n_assets))
+    days = np.sort(rng.integers((last_day - first_day).astype(np.int64), size=(2, recipe.n_assets)), axis=0)
+    late, early = draws[0] < recipe.listed_share, draws[1] < recipe.delisted_share
+    after_start = ~late | (sessions[:, None] >= first_day + days[0])
+    listed: BoolArray = after_start & (~early | (sessions[:, None] < first_day + days[1]))
+    return listed
+
+
+def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatArray:
+    """Draw standard normal numbers, a stream a year, so that later sessions do not change earlier ones."""
+    years = zip(*np.unique(years_of(sessions), return_counts=True), strict=True)
+    parts = [np.random.default_rng([seed, year, stream]).normal(size=(count, n_columns)) for year, count in years]
+    return np.concatenate(parts)
+
+
+def _noise(recipe: Recipe, sessions: DateArray) -> _Noise:
+    """Draw the noise.
+
+    A day's shock of a factor is t with `TAIL_DEGREES` degrees of freedom: a normal over the root of a
+    chi-square over its degrees, the latter from squared normals.
+    """
+    own = _of_symbols(recipe, 3).uniform(*OWN_VOLATILITIES, recipe.n_assets)
+    n_factors = 1 + N_SECTORS + recipe.n_assets
+    draws = _draw(recipe.seed, sessions, SHOCKS, n_factors * (2 + TAIL_DEGREES))
+    draws = draws.reshape(len(sessions), 2 + TAIL_DEGREES, n_factors)
+    fat = np.sqrt((TAIL_DEGREES - 2) / (draws[:, 2:] ** 2).sum(axis=1))  # (n_sessions, n_factors)
+    night = np.sqrt(OVERNIGHT) * draws[:, 0] * fat
+    day = np.sqrt(1 - OVERNIGHT) * draws[:, 1] * fat
+    variance = _variances(night + day)
+    scale = np.sqrt(variance)
+    return _Noise(_by_symbol(night * scale, own), _by_symbol(day * scale, own), variance, own)
+
+
+def _variances(shock: FloatArray) -> FloatArray:
+    """Give each factor's variance state, mean 1, known at the close before; GARCH(1, 1) (Bollerslev 1986)."""
+    state = np.ones_like(shock)
+    squared = ARCH * shock**2 + GARCH
+    for session in range(1, len(shock)):
+        state[session] = 1 - ARCH - GARCH + state[session - 1] * squared[session - 1]
+    state[:, 1:] = SHARED_VARIANCE * state[:, :1] + (1 - SHARED_VARIANCE) * state[:, 1:]
+    return state
+
+
+def _by_symbol(factor: FloatArray, own: FloatArray) -> FloatArray:
+    """Add up what moves each symbol; (n_sessions, n_factors) to (n_sessions, n_assets)."""
+    sector = np.arange(len(own)) % N_SECTORS
+    moves: FloatArray = (
+        MARKET_VOLATILITY * factor[:, :1]
+        + SECTOR_VOLATILITY * factor[:, 1 : 1 + N_SECTORS][:, sector]
+        + own * factor[:, 1 + N_SECTORS :]
+    )
+    return moves
+
+
+def _walk_weeks(
+    recipe: Recipe, sessions: DateArray, noise: _Noise, listed: BoolArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts, week by week."""
+    channel = None
+    if recipe.channel != "reversal" and recipe.signal > 0:
+        channel = known_channel(recipe.seed, recipe.n_assets, sessions, recipe.channel)
+    weeks = iso_week_numbers(sessions)
+    first_of_week = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
+    log_close = np.zeros((len(sessions) + 1, recipe.n_assets))  # row t + 1: the close of session t
+    drift, intraday = np.zeros((len(sessions), recipe.n_assets)), noise.intraday.copy()
+    for first, stop in zip(first_of_week, [*first_of_week[1:], len(sessions)], strict=True):
+        if first >= LOOKBACK_SESSIONS:
+            known: BoolArray = np.all(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
+            if recipe.signal > 0:
+                past = log_close[first - LOOKBACK_SESSIONS] - log_close[first]
+                seen = past if channel is None else channel[first - 1]
+                scores = _normal_scores(np.where(known, seen, np.nan))
+                drift[first:stop] = _drift(recipe.signal, scores, known, noise, slice(first, stop))
+                intraday[first:stop] += np.where(known, drift[first:stop], 0.0) / (stop - first)
+            drift[first:stop, ~known] = np.nan
+        moves = noise.overnight[first:stop] + intraday[first:stop]
+        log_close[first + 1 : stop + 1] = log_close[first] + np.cumsum(moves, axis=0)
+    return log_close, intraday, drift
+
+
+def _normal_scores(seen: FloatArray) -> FloatArray:
+    """Turn what was seen into normal scores of its ranks (Blom 1958), mean 0; 0 where nothing was seen."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    there = np.isfinite(seen)
+    scores = np.zeros(len(seen))
+    if there.any():
+        scores[there] = ndtri((rankdata(seen[there]) - 0.375) / (there.sum() + 0.25))
+    return scores
+
+
+def _drift(strength: float, seen: FloatArray, known: BoolArray, noise: _Noise, week: slice) -> FloatArray:
+    """Give the week's expectations of those symbols that are known, 0 for the others; (n_assets,)."""
+    from scipy.stats import rankdata
+
+    drift = np.zeros(len(seen))
+    who = np.flatnonzero(known)
+    if len(who) < 2 or np.ptp(seen[who]) == 0:
+        return drift
+    days = np.ones(week.stop - week.start)
+    ahead = (ARCH + GARCH) ** np.arange(len(days))  # of a state's distance from 1 in the sessions to come
+    days[0] -= OVERNIGHT  # the week begins at its first open
+    expected = days.sum() + (days @ ahead) * (noise.variance[week.start] - 1)  # (n_factors,), variances of the week
+    sector = SECTOR_VOLATILITY**2 * expected[1 : 1 + N_SECTORS][who % N_SECTORS]
+    alone = noise.own[who] ** 2 * expected[1 + N_SECTORS :][who]
+    first, second = pairs = symbol_pairs(len(who))
+    apart = (who[first] - who[second]) % N_SECTORS != 0
+    deviation = np.sqrt(alone[first] + alone[second] + apart * (sector[first] + sector[second]))
+    drift[who] = seen[who] * solve_scale(seen[who], rankdata(seen[who]), deviation, pairs, strength)
+    return drift
+
+
+def draw_news(seed: int, n_assets: int, sessions: DateArray) -> tuple[FloatArray, FloatArray]:
+    """Draw scores and numbers of articles, 0 where there is no news; each (n_sessions, n_assets)."""
+    years = years_of(sessions)
+    scores, n_articles = np.zeros((2, len(sessions), n_assets))
+    for year in np.unique(years):
+        n_mine = int((years == year).sum())
+        rng = np.random.default_rng([seed, year, 1])
+        has_news, draws, more = (np.empty((n_mine, n_assets)) for _ in range(3))
+        for row in range(n_mine):  # a session at a time: a longer range must not change an earlier session
+            has_news[row], draws[row] = rng.random(n_assets), rng.normal(0.0, SCORE_DEVIATION, n_assets)
+            more[row] = rng.poisson(1.0, n_assets)
+        there = has_news < NEWS_PROBABILITY
+        scores[years == year] = np.where(there, draws.clip(-1, 1), 0.0)
+        n_articles[years == year] = np.where(there, 1 + more, 0)
+    return scores, n_articles
+
+
+def draw_filings(seed: int, n_assets: int, last_year: int) -> tuple[DateArray, DateArray, FloatArray]:
+    """Draw filings: period ends (n_quarters,), dates of filing (n_quarters, n_assets), ratios (…, n_assets, 5)."""
+    first_days = np.arange(f"{ORIGIN_YEAR}-04", f"{last_year + 1}-02", 3, dtype="datetime64[M]")
+    period_end: DateArray = (first_days.astype("datetime64[D]").astype(np.int64) - 1).astype("datetime64[D]")
+    rng = np.random.default_rng([seed, ORIGIN_YEAR - 2])
+    mean, deviation = np.array(list(RATIO_LEVELS.values())).T
+    level = mean + deviation * rng.normal(size=(n_assets, len(RATIOS)))
+    ratios = np.empty((len(period_end), n_assets, len(RATIOS)))
+    filed = np.empty((len(period_end), n_assets), dtype="datetime64[D]")
+    moved = np.zeros((n_assets, len(RATIOS)))
+    for quarter, day in enumerate(period_end):
+        moved = RATIO_PERSISTENCE * moved + RATIO_NOISE * deviation * rng.normal(size=moved.shape)
+        ratios[quarter] = level + moved
+        filed[quarter] = day + rng.integers(MIN_FILING_DAYS, MAX_FILING_DAYS, n_assets)
+    return period_end, filed, ratios
+
+
+def known_channel(seed: int, n_assets: int, sessions: DateArray, channel: str) -> FloatArray:
+    """Give a channel as `brain_assets.market.signals` has it at each close; NaN before the first filing.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_sessions, n_assets)
+    """
+    if channel == "news":
+        scores, n_articles = draw_news(seed, n_assets, sessions)
+        return carry_scores(scores.T, n_articles.T).T
+    _, filed, ratios = draw_filings(seed, n_assets, int(years_of(sessions[-1:])[0]))
+    values = np.clip(ratios[:, :, RATIOS.index(channel)], *RATIO_LIMITS[channel])
+    known = np.full((len(sessions), n_assets), np.nan)
+    for asset in range(n_assets):
+        newest = np.searchsorted(filed[:, asset], sessions, side="left") - 1  # filed before the session, not on it
+        known[:, asset] = np.where(newest >= 0, values[newest, asset], np.nan)
+    return known

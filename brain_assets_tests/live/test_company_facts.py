@@ -1,0 +1,673 @@
+"""Quarterly ratios from company facts: each awkward truth on facts typed by hand, then on two companies' real ones."""
+
+import datetime
+import json
+import math
+import random
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from brain_assets.errors import MarketError
+from brain_assets.live.company_facts import quarterly_ratios
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets_tests.backfills import REPOSITORY
+
+NAN = math.nan
+
+Q1, Q2, Q3, Q4 = (
+    ("2019-01-01", "2019-03-31"),
+    ("2019-04-01", "2019-06-30"),
+    ("2019-07-01", "2019-09-30"),
+    ("2019-10-01", "2019-12-31"),
+)
+HALF, NINE_MONTHS, YEAR = (Q1[0], Q2[1]), (Q1[0], Q3[1]), (Q1[0], Q4[1])
+MAY, AUGUST, NOVEMBER, FEBRUARY = "2019-05-01", "2019-08-01", "2019-11-01", "2020-02-01"
+
+Period = tuple[str, str] | str
+"""First and last day of a flow, the day of a balance."""
+
+
+def company(*filings: tuple[str, str, dict[str, dict[Period, float]]]) -> dict[str, Any]:
+    """Facts of a company whose filings (form, day, amounts by concept and period) came in this order."""
+    concepts: dict[str, Any] = {}
+    for number, (form, filed, stated) in enumerate(filings):
+        for concept, amounts in stated.items():
+            listed = concepts.setdefault(concept, {"label": concept, "description": "", "units": {"USD": []}})
+            for period, amount in amounts.items():
+                first, last = (None, period) if isinstance(period, str) else period
+                fact = {"end": last, "val": amount, "accn": f"0000000001-19-{number:06}", "fy": 1999, "fp": "Q3"}
+                fact |= {"form": form, "filed": filed} | ({"start": first} if first else {})
+                listed["units"]["USD"].append(fact)
+    return {"cik": 1, "entityName": "Company", "facts": {"us-gaap": concepts}}
+
+
+def income(revenue: float, net: float, period: Period, revenue_concept: str = "Revenues") -> dict[str, Any]:
+    return {revenue_concept: {period: revenue}, "NetIncomeLoss": {period: net}}
+
+
+def incomes(*rows: tuple[Period, float, float], revenue_concept: str = "Revenues") -> dict[str, Any]:
+    """Revenue and net income of several periods."""
+    return {
+        revenue_concept: {period: revenue for period, revenue, _ in rows},
+        "NetIncomeLoss": {period: net for period, _, net in rows},
+    }
+
+
+def told(facts: dict[str, Any], ratio: str = "net_margin") -> list[tuple[str, str, float]]:
+    """(filed, period_end, ratio) of every row, ratios to nine digits."""
+    table = quarterly_ratios(facts, "CO")
+    days = zip(table["filed"].dt.strftime("%Y-%m-%d"), table["period_end"].dt.strftime("%Y-%m-%d"), strict=True)
+    return [(*pair, round(value, 9)) for pair, value in zip(days, table[ratio], strict=True)]
+
+
+def cut(facts: dict[str, Any], last_day: str) -> dict[str, Any]:
+    """What the API would have said on a day."""
+    early = {
+        name: {
+            "units": {unit: [fact for fact in stated if fact["filed"] <= last_day] for unit, stated in units.items()}
+        }
+        for name, units in ((name, concept["units"]) for name, concept in facts["facts"]["us-gaap"].items())
+    }
+    return {"facts": {"us-gaap": early}}
+
+
+def ordinary_year() -> dict[str, Any]:
+    """Q1 alone, then only years to date, then the year."""
+    return company(
+        ("10-Q", MAY, income(100, 10, Q1)),
+        ("10-Q", AUGUST, income(220, 34, HALF)),
+        ("10-Q", NOVEMBER, income(360, 62, NINE_MONTHS)),
+        ("10-K", FEBRUARY, income(560, 122, YEAR)),
+    )
+
+
+# Margins, case by case
+
+CONTRACTS = "RevenueFromContractWithCustomerExcludingAssessedTax"
+BEFORE = ("2018-01-01", "2018-03-31")
+
+CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, str, float]]]] = {
+    "no revenue: not known": (
+        [("10-Q", MAY, income(0, -3, Q1)), ("10-Q", AUGUST, income(100, 10, Q2))],
+        [(AUGUST, Q2[1], 0.1)],
+    ),
+    "negative revenue: not known": (
+        [("10-Q", MAY, income(-5, -3, Q1)), ("10-Q", AUGUST, income(100, 10, Q2))],
+        [(AUGUST, Q2[1], 0.1)],
+    ),
+    "a computed quarter without revenue: not known": (
+        [("10-Q", MAY, income(100, 10, Q1)), ("10-Q", AUGUST, income(100, 9, HALF))],
+        [(MAY, Q1[1], 0.1)],
+    ),
+    "the total counts for more than revenue from contracts": (
+        [("10-Q", MAY, income(200, 20, Q1) | {CONTRACTS: {Q1: 50}})],
+        [(MAY, Q1[1], 0.1)],
+    ),
+    "the concept stated for more periods counts for more": (
+        [("10-Q", MAY, incomes((BEFORE, 100, 20), (Q1, 200, 20), revenue_concept=CONTRACTS) | {"Revenues": {Q1: 5}})],
+        [(MAY, BEFORE[1], 0.2), (MAY, Q1[1], 0.1)],
+    ),
+    "the fourth quarter is the year less three quarters": (
+        [
+            *(("10-Q", day, income(100, 10, quarter)) for day, quarter in ((MAY, Q1), (AUGUST, Q2), (NOVEMBER, Q3))),
+            ("10-K", FEBRUARY, income(560, 108, YEAR)),
+        ],
+        [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.1), (NOVEMBER, Q3[1], 0.1), (FEBRUARY, Q4[1], 0.3)],
+    ),
+    "half-yearly reports have no quarters": (
+        [("10-Q", AUGUST, income(220, 34, HALF)), ("10-K", FEBRUARY, income(560, 122, YEAR))],
+        [],
+    ),
+    "a misdated end is no further quarter": (
+        [
+            ("10-Q", MAY, income(100, 10, Q1)),
+            ("10-K", FEBRUARY, income(100, 10, (Q1[0], "2019-03-30"))),
+            ("10-K/A", "2020-03-01", income(100, 12, ("2019-01-03", "2019-03-30"))),
+        ],
+        [(MAY, Q1[1], 0.1), ("2020-03-01", Q1[1], 0.12)],
+    ),
+    "a misdated start does not keep a quarter from being computed": (
+        [("10-Q", MAY, income(100, 10, ("2019-01-04", Q1[1]))), ("10-Q", AUGUST, income(220, 34, HALF))],
+        [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.2)],
+    ),
+    "of two dates in one filing the known one counts": (
+        [
+            ("10-Q", MAY, income(100, 10, Q1)),
+            ("10-Q", AUGUST, incomes(((Q1[0], "2019-03-30"), 100, 99), (Q1, 100, 10))),
+        ],
+        [(MAY, Q1[1], 0.1)],
+    ),
+    "a figure repeated in later filings is told once": (
+        [("10-Q", day, income(100, 10, Q1)) for day in (MAY, AUGUST, FEBRUARY)],
+        [(MAY, Q1[1], 0.1)],
+    ),
+    "a restated income alone is set against the revenue stated before": (
+        [("10-Q", MAY, income(100, 10, Q1)), ("10-Q", NOVEMBER, {"NetIncomeLoss": {Q1: 12}})],
+        [(MAY, Q1[1], 0.1), (NOVEMBER, Q1[1], 0.12)],
+    ),
+    "of two filings of one day the amendment counts": (
+        [("10-Q/A", MAY, income(100, 20, Q1)), ("10-Q", MAY, income(100, 10, Q1))],
+        [(MAY, Q1[1], 0.2)],
+    ),
+    "proxy statements and foreign reports do not count": (
+        [
+            ("10-Q", MAY, income(100, 10, Q1)),
+            *((form, FEBRUARY, income(100, 99, Q1)) for form in ("DEF 14A", "20-F", "6-K")),
+        ],
+        [(MAY, Q1[1], 0.1)],
+    ),
+    "a figure of a period that was not over is not believed": (
+        [("10-Q", MAY, income(100, 10, Q2)), ("10-Q", AUGUST, income(100, 30, Q2))],
+        [(AUGUST, Q2[1], 0.3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_net_margins_are_told_once_each_as_the_filings_state_them(case: str) -> None:
+    filings, expected = CASES[case]
+    assert told(company(*filings)) == expected
+
+
+# Ratios
+
+
+def test_ratios_of_a_quarter_are_dated_by_its_filing() -> None:
+    flows = {"Revenues": 200, "GrossProfit": 80, "OperatingIncomeLoss": 30, "NetIncomeLoss": -10}
+    balances = {"AssetsCurrent": 90, "LiabilitiesCurrent": 60, "LongTermDebt": 50, "StockholdersEquity": 200}
+    stated = {name: {Q1: amount} for name, amount in flows.items()} | {
+        name: {Q1[1]: amount} for name, amount in balances.items()
+    }
+    expected = pd.DataFrame(
+        [(pd.Timestamp(MAY), pd.Timestamp(Q1[1]), "CO", 0.4, 0.15, -0.05, 1.5, 0.25)],
+        columns=list(FUNDAMENTAL_TABLE.names),
+    ).astype({"filed": "datetime64[us]", "period_end": "datetime64[us]", "symbol": "str"})
+    pd.testing.assert_frame_equal(quarterly_ratios(company(("10-Q", MAY, stated)), "CO"), expected)
+
+
+@pytest.mark.parametrize("below", [0, -40])
+@pytest.mark.parametrize(
+    ("ratio", "above", "denominator"),
+    [
+        ("current_ratio", "AssetsCurrent", "LiabilitiesCurrent"),
+        ("debt_to_equity", "LongTermDebt", "StockholdersEquity"),
+    ],
+)
+def test_a_ratio_to_nothing_or_to_a_deficit_is_not_known(
+    below: float, ratio: str, above: str, denominator: str
+) -> None:
+    stated = income(100, 10, Q1) | {above: {Q1[1]: 90}, denominator: {Q1[1]: below}}
+    table = quarterly_ratios(company(("10-Q", MAY, stated)), "CO")
+    assert math.isnan(table[ratio].item())
+    assert table["net_margin"].item() == 0.1
+
+
+# Concepts
+
+
+@pytest.mark.parametrize(
+    "concept",
+    [
+        "Revenues",
+        "SalesRevenueNet",
+        "SalesRevenueGoodsNet",
+        "RevenueFromContractWithCustomerExcludingAssessedTax",
+        "RevenueFromContractWithCustomerIncludingAssessedTax",
+        "RevenuesNetOfInterestExpense",
+    ],
+)
+def test_revenue_has_many_names(concept: str) -> None:
+    assert told(company(("10-Q", MAY, income(200, 20, Q1, concept)))) == [(MAY, Q1[1], 0.1)]
+
+
+@pytest.mark.parametrize("concept", ["CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfGoodsSold"])
+def test_gross_profit_that_is_not_stated_is_revenue_less_cost(concept: str) -> None:
+    stated = {"Revenues": {Q1: 200}, concept: {Q1: 150}}
+    assert told(company(("10-Q", MAY, stated)), "gross_margin") == [(MAY, Q1[1], 0.25)]
+
+
+def test_a_change_of_concept_between_years_changes_nothing() -> None:
+    contracts, old = "RevenueFromContractWithCustomerExcludingAssessedTax", "SalesRevenueNet"
+    next_quarter = ("2020-01-01", "2020-03-31")
+    facts = company(
+        ("10-Q", MAY, income(200, 20, Q1, old)),
+        ("10-Q", "2020-05-01", incomes((Q1, 200, 20), (next_quarter, 300, 60), revenue_concept=contracts)),
+    )
+    assert told(facts) == [(MAY, Q1[1], 0.1), ("2020-05-01", next_quarter[1], 0.2)]
+
+
+@pytest.mark.parametrize(("revenue_before", "computed"), [(900, True), (901, False)])
+def test_a_quarter_is_computed_across_concepts_only_if_they_agreed_before(revenue_before: int, computed: bool) -> None:
+    """Else one of them may be only a part of the other."""
+    year_before = ("2018-01-01", "2018-12-31")
+    facts = company(
+        ("10-K", "2019-02-01", income(900, 90, year_before, "SalesRevenueNet")),
+        ("10-Q", NOVEMBER, income(360, 62, NINE_MONTHS, "SalesRevenueNet")),
+        ("10-K", FEBRUARY, incomes((year_before, revenue_before, 90), (YEAR, 560, 122))),
+    )
+    assert told(facts) == ([(FEBRUARY, Q4[1], 0.3)] if computed else [])
+
+
+DEBT = {"StockholdersEquity": 100, "LongTermDebtNoncurrent": 40, "LongTermDebtCurrent": 5, "LongTermDebt": 45.2}
+
+
+@pytest.mark.parametrize(
+    ("stated", "ratio"),
+    [
+        (("LongTermDebtNoncurrent", "LongTermDebtCurrent"), 0.45),
+        (("LongTermDebtNoncurrent",), 0.4),
+        (("LongTermDebt",), 0.452),
+        (("LongTermDebt", "LongTermDebtNoncurrent", "LongTermDebtCurrent"), 0.45),
+    ],
+)
+def test_debt_is_long_term_debt_with_what_is_due_within_a_year(stated: tuple[str, ...], ratio: float) -> None:
+    balance = {name: {Q1[1]: DEBT[name]} for name in ("StockholdersEquity", *stated)}
+    assert told(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "debt_to_equity") == [(MAY, Q1[1], ratio)]
+
+
+def test_debt_keeps_its_concept_as_long_as_it_is_stated() -> None:
+    def balance(day: str, *names: str) -> dict[str, Any]:
+        return {name: {day: DEBT[name]} for name in ("StockholdersEquity", *names)}
+
+    facts = company(
+        ("10-Q", MAY, income(100, 10, Q1) | balance(Q1[1], "LongTermDebt")),
+        ("10-Q", AUGUST, income(100, 10, Q2) | balance(Q2[1], "LongTermDebt", "LongTermDebtNoncurrent")),
+        ("10-Q", NOVEMBER, income(100, 10, Q3) | balance(Q3[1], "LongTermDebtNoncurrent")),
+        ("10-K", FEBRUARY, income(100, 10, Q4) | balance(Q4[1], "LongTermDebt", "LongTermDebtNoncurrent")),
+    )
+    assert [value for *_, value in told(facts, "debt_to_equity")] == [0.452, 0.452, 0.4, 0.4]
+
+
+# Quarters that no filing states
+
+
+def test_quarters_stated_only_as_years_to_date_are_differences_dated_by_the_later_filing() -> None:
+    """24 / 120, 28 / 140 and 60 / 200."""
+    assert told(ordinary_year()) == [
+        (MAY, Q1[1], 0.1),
+        (AUGUST, Q2[1], 0.2),
+        (NOVEMBER, Q3[1], 0.2),
+        (FEBRUARY, Q4[1], 0.3),
+    ]
+
+
+def test_the_fourth_quarter_is_the_year_less_a_half_and_a_quarter() -> None:
+    facts = company(
+        ("10-Q", AUGUST, income(220, 34, HALF)),
+        ("10-Q", NOVEMBER, income(140, 28, Q3)),
+        ("10-K", FEBRUARY, income(560, 122, YEAR)),
+    )
+    assert told(facts) == [(NOVEMBER, Q3[1], 0.2), (FEBRUARY, Q4[1], 0.3)]
+
+
+def test_a_year_with_a_quarter_missing_has_no_fourth_quarter() -> None:
+    facts = company(
+        ("10-Q", MAY, income(100, 10, Q1)),
+        ("10-Q", NOVEMBER, income(140, 28, Q3)),
+        ("10-K", FEBRUARY, income(560, 122, YEAR) | {"AssetsCurrent": {Q4[1]: 3}, "LiabilitiesCurrent": {Q4[1]: 2}}),
+    )
+    table = quarterly_ratios(facts, "CO").set_index("period_end")
+    assert math.isnan(table.loc[Q4[1], "net_margin"])
+    assert table.loc[Q4[1], "current_ratio"] == 1.5
+
+
+def test_a_stated_quarter_counts_for_more_than_a_computed_one() -> None:
+    year = ordinary_year()["facts"]["us-gaap"]
+    direct = company(("10-K", FEBRUARY, income(201, 60.3 + 20.1, Q4)))["facts"]["us-gaap"]
+    for name, concept in year.items():
+        concept["units"]["USD"] += direct[name]["units"]["USD"]
+    assert told({"facts": {"us-gaap": year}})[-1] == (FEBRUARY, Q4[1], 0.4)
+
+
+def test_of_a_year_to_date_and_twelve_months_the_year_to_date_counts() -> None:
+    """The months before its year may have been restated: 24 / 120, where 12 months less three quarters are 30 / 125."""
+    third, fourth = ("2018-07-01", "2018-09-30"), ("2018-10-01", "2018-12-31")
+    twelve = (third[0], Q2[1])
+    facts = company(
+        ("10-Q", "2018-11-01", income(100, 10, third)),
+        ("10-K", "2019-02-01", income(100, 10, fourth)),
+        ("10-Q", MAY, income(100, 10, Q1)),
+        ("10-Q", AUGUST, incomes((twelve, 425, 60), (HALF, 220, 34))),
+        ("10-Q/A", NOVEMBER, income(425, 61, twelve)),
+    )
+    assert [row for row in told(facts) if row[1] == Q2[1]] == [(AUGUST, Q2[1], 0.2)]
+    year_to_date_late = company(
+        ("10-Q", "2018-11-01", income(100, 10, third)),
+        ("10-K", "2019-02-01", income(100, 10, fourth)),
+        ("10-Q", MAY, income(100, 10, Q1)),
+        ("10-Q", AUGUST, income(425, 60, twelve)),
+        ("10-Q", NOVEMBER, income(220, 34, HALF)),
+    )
+    assert [row for row in told(year_to_date_late) if row[1] == Q2[1]] == [(AUGUST, Q2[1], 0.24)]
+
+
+# Fiscal years
+
+
+def test_a_fiscal_year_need_not_end_in_december_and_may_have_53_weeks() -> None:
+    """A quarter of 14 weeks (98 days), years to date of 27 and 40, a year of 53 weeks (371 days)."""
+    start, quarter = "2016-09-25", "2016-12-31"
+    facts = company(
+        ("10-Q", "2017-02-01", income(100, 10, (start, quarter))),
+        ("10-Q", "2017-05-03", income(220, 34, (start, "2017-04-01"))),
+        ("10-Q", "2017-08-02", income(360, 62, (start, "2017-07-01"))),
+        ("10-K", "2017-11-03", income(560, 122, (start, "2017-09-30"))),
+    )
+    assert told(facts) == [
+        ("2017-02-01", quarter, 0.1),
+        ("2017-05-03", "2017-04-01", 0.2),
+        ("2017-08-02", "2017-07-01", 0.2),
+        ("2017-11-03", "2017-09-30", 0.3),
+    ]
+
+
+def test_quarters_may_have_12_weeks_and_the_last_one_17() -> None:
+    start = datetime.date(2018, 12, 30)
+    ends = [str(start + datetime.timedelta(weeks=weeks, days=-1)) for weeks in (12, 24, 36, 53)]
+    first = str(start)
+    facts = company(
+        ("10-Q", MAY, income(100, 10, (first, ends[0]))),
+        ("10-Q", AUGUST, income(220, 34, (first, ends[1]))),
+        ("10-Q", NOVEMBER, income(360, 62, (first, ends[2]))),
+        ("10-K", FEBRUARY, income(560, 122, (first, ends[3]))),
+    )
+    assert [(end, value) for _, end, value in told(facts)] == list(zip(ends, [0.1, 0.2, 0.2, 0.3], strict=True))
+
+
+def test_a_balance_at_a_misdated_end_is_found() -> None:
+    misdated = (Q1[0], "2019-03-30")
+    balance = {"AssetsCurrent": {"2019-03-30": 3}, "LiabilitiesCurrent": {"2019-03-30": 2}}
+    facts = company(("10-Q", MAY, income(100, 10, Q1)), ("10-Q/A", AUGUST, income(100, 10, misdated) | balance))
+    assert told(facts, "current_ratio")[-1] == (AUGUST, Q1[1], 1.5)
+
+
+# Filings
+
+
+def test_the_order_of_facts_in_the_answer_does_not_matter() -> None:
+    facts = ordinary_year()
+    expected = told(facts)
+    for concept in facts["facts"]["us-gaap"].values():
+        random.Random(1).shuffle(concept["units"]["USD"])
+    facts["facts"]["us-gaap"] = dict(reversed(facts["facts"]["us-gaap"].items()))
+    assert told(facts) == expected
+
+
+@pytest.mark.parametrize("form", ["10-Q/A", "10-K/A", "10-K", "8-K"])
+def test_a_restatement_is_a_new_row_at_its_filing_date_and_changes_nothing_before(form: str) -> None:
+    first = ("10-Q", MAY, income(100, 10, Q1))
+    facts = company(first, ("10-Q", AUGUST, income(100, 30, Q2)), (form, FEBRUARY, income(100, 7, Q1)))
+    assert told(facts) == [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.3), (FEBRUARY, Q1[1], 0.07)]
+
+
+def test_ratios_that_become_known_one_after_the_other_are_rows_that_hold_all_known_so_far() -> None:
+    balance = {"AssetsCurrent": {Q1[1]: 3}, "LiabilitiesCurrent": {Q1[1]: 2}}
+    facts = company(("10-Q", MAY, income(100, 10, Q1)), ("10-K", FEBRUARY, balance))
+    assert told(facts) == [(MAY, Q1[1], 0.1), (FEBRUARY, Q1[1], 0.1)]
+    assert told(facts, "current_ratio")[1] == (FEBRUARY, Q1[1], 1.5)
+
+
+# Restated years
+
+
+def test_a_restated_year_alone_does_not_change_its_computed_quarter() -> None:
+    """The nine months under the old rule, taken from the year under the new one, would be 160 / 300."""
+    year = ordinary_year()["facts"]["us-gaap"]
+    amended = company(("10-K/A", "2020-03-01", income(660, 222, YEAR)))["facts"]["us-gaap"]
+    for name, concept in year.items():
+        concept["units"]["USD"] += amended[name]["units"]["USD"]
+    assert told({"facts": {"us-gaap": year}})[-1] == (FEBRUARY, Q4[1], 0.3)
+
+
+def restated_year(*, nine_months: tuple[str, float, float], year: tuple[str, float, float]) -> list[tuple[Any, ...]]:
+    """What is told of Q4 if nine months and year are restated, each (filed, revenue, income)."""
+    facts = company(
+        ("10-Q", NOVEMBER, income(360, 62, NINE_MONTHS)),
+        ("10-K", FEBRUARY, income(560, 122, YEAR)),
+        ("10-Q", nine_months[0], income(*nine_months[1:], NINE_MONTHS)),
+        ("10-K", year[0], income(*year[1:], YEAR)),
+    )
+    return [row for row in told(facts) if row[1] == Q4[1]]
+
+
+def test_a_quarter_is_computed_anew_once_year_and_nine_months_are_restated() -> None:
+    assert restated_year(nine_months=("2020-11-01", 400, 80), year=("2021-02-01", 600, 180)) == [
+        (FEBRUARY, Q4[1], 0.3),
+        ("2021-02-01", Q4[1], 0.5),
+    ]
+
+
+def test_restated_nine_months_alone_change_nothing() -> None:
+    assert restated_year(nine_months=("2020-11-01", 400, 80), year=("2021-02-01", 560, 122)) == [(FEBRUARY, Q4[1], 0.3)]
+
+
+def test_a_year_restated_after_the_nine_months_were_confirmed_changes_nothing() -> None:
+    """As with a business given up in the last quarter of the next year."""
+    assert restated_year(nine_months=("2020-11-01", 360, 62), year=("2021-02-01", 300, 100)) == [(FEBRUARY, Q4[1], 0.3)]
+
+
+def test_a_difference_uses_no_part_filed_after_the_whole() -> None:
+    """Nine months known only from next year's report: the quarter is told once the year is stated again, no sooner."""
+    facts = company(
+        ("10-K", FEBRUARY, income(560, 122, YEAR)),
+        ("10-Q", "2020-11-01", income(360, 62, NINE_MONTHS)),
+        ("10-K", "2021-02-01", income(560, 122, YEAR)),
+    )
+    assert told(facts) == [("2021-02-01", Q4[1], 0.3)]
+
+
+@pytest.mark.parametrize("last_day", [MAY, "2019-07-31", AUGUST, NOVEMBER, "2020-01-31", FEBRUARY, "2021-02-01"])
+def test_facts_cut_off_after_a_day_give_the_rows_up_to_that_day(last_day: str) -> None:
+    table = quarterly_ratios(ordinary_year(), "CO")
+    expected = table[table["filed"] <= last_day]
+    pd.testing.assert_frame_equal(quarterly_ratios(cut(ordinary_year(), last_day), "CO"), expected)
+
+
+# What is not company facts
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"cik": 1, "entityName": "Fund", "facts": {}},
+        {"facts": {"ifrs-full": {"Revenue": {"units": {"USD": []}}}}},
+        {"facts": {"us-gaap": {"Revenues": {"units": {"CNY": [{"end": "?"}]}}}}},
+    ],
+)
+def test_who_states_nothing_in_us_gaap_and_dollars_has_no_rows(facts: dict[str, Any]) -> None:
+    pd.testing.assert_frame_equal(quarterly_ratios(facts, "CO"), FUNDAMENTAL_TABLE.empty())
+
+
+@pytest.mark.parametrize(
+    ("facts", "place"),
+    [
+        ({}, "expected a JSON object at facts, got None"),
+        ({"facts": []}, "expected a JSON object at facts, got []"),
+        ({"facts": {"us-gaap": 3}}, "expected a JSON object at facts/us-gaap, got 3"),
+        ({"facts": {"us-gaap": {"Revenues": {}}}}, "expected a JSON object at facts/us-gaap/Revenues/units, got None"),
+        (
+            {"facts": {"us-gaap": {"Revenues": {"units": {"USD": {}}}}}},
+            "expected a list of facts at facts/us-gaap/Revenues/units/USD, got {}",
+        ),
+    ],
+)
+def test_another_shape_is_named_by_symbol_and_place(facts: dict[str, Any], place: str) -> None:
+    with pytest.raises(MarketError) as caught:
+        quarterly_ratios(facts, "CO")
+    assert str(caught.value) == f"company facts of CO: {place}; use an unchanged answer of EDGAR's companyfacts API."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"val": "100"},
+        {"val": None},
+        {"val": NAN},
+        {"val": True},
+        {"end": "31.3.2019"},
+        {"start": None},
+        {"filed": 20190501},
+    ],
+)
+def test_a_fact_that_is_none_is_named_by_its_position(change: dict[str, Any]) -> None:
+    facts = ordinary_year()
+    facts["facts"]["us-gaap"]["Revenues"]["units"]["USD"][2] |= change
+    with pytest.raises(
+        MarketError, match=r"expected a fact with start, .* at facts/us-gaap/Revenues/units/USD/2, got "
+    ):
+        quarterly_ratios(facts, "CO")
+
+
+# Real filings
+
+FOLDER = REPOSITORY.parent / "shared" / "data" / "edgar"
+COMPANIES = {"AAPL": 320193, "NVDA": 1045810}
+
+
+def real_facts(symbol: str) -> dict[str, Any]:
+    path = FOLDER / f"CIK{COMPANIES[symbol]:010d}.json"
+    if not path.is_file():
+        pytest.skip(f"no real company facts at {path}")
+    facts: dict[str, Any] = json.loads(path.read_text())
+    return facts
+
+
+@pytest.fixture(scope="module")
+def real_ratios() -> dict[str, pd.DataFrame]:
+    return {symbol: quarterly_ratios(real_facts(symbol), symbol) for symbol in COMPANIES}
+
+
+def versions(table: pd.DataFrame, period_end: str, ratio: str) -> dict[str, float]:
+    """A quarter's ratio by the day of the filing that told it, four digits."""
+    rows = table[table["period_end"] == period_end]
+    return dict(zip(rows["filed"].dt.strftime("%Y-%m-%d"), rows[ratio].round(4), strict=True))
+
+
+# Millions of dollars, as the companies' income statements and earnings releases have them.
+# fmt: off
+KNOWN = [
+    # symbol, first filed, quarter to, revenue, gross profit, operating income, net income
+    ("AAPL", "2012-01-25", "2011-12-31", 46_333, 20_703, 17_340, 13_064),  # 14 weeks
+    ("AAPL", "2017-11-03", "2017-09-30", 52_579, 19_931, 13_120, 10_714),  # 53 weeks; operating income: computed
+    ("AAPL", "2018-11-05", "2018-09-29", 62_900, 24_084, 16_118, 14_125),  # the year under another concept
+    ("AAPL", "2019-10-31", "2019-09-28", 64_040, 24_313, 15_625, 13_686),
+    ("AAPL", "2020-07-31", "2020-06-27", 59_685, 22_680, 13_091, 11_253),
+    ("AAPL", "2021-10-29", "2021-09-25", 83_360, 35_174, 23_786, 20_551),  # from here on computed
+    ("AAPL", "2023-02-03", "2022-12-31", 117_154, 50_332, 36_016, 29_998),  # 14 weeks
+    ("AAPL", "2023-11-03", "2023-09-30", 89_498, 40_427, 26_969, 22_956),
+    ("AAPL", "2024-11-01", "2024-09-28", 94_930, 43_879, 29_591, 14_736),
+    ("NVDA", "2018-02-28", "2018-01-28", 2_911, 1_801, 1_073, 1_118),
+    ("NVDA", "2021-02-26", "2021-01-31", 5_003, 3_156, 1_507, 1_457),  # the year under another concept; 53 weeks
+    ("NVDA", "2022-08-31", "2022-07-31", 6_704, 2_915, 499, 656),
+    ("NVDA", "2024-02-21", "2024-01-28", 22_103, 16_791, 13_614, 12_285),  # published 13,615: rounded
+    ("NVDA", "2024-05-29", "2024-04-28", 26_044, 20_406, 16_909, 14_881),
+    ("NVDA", "2025-02-26", "2025-01-26", 39_331, 28_723, 24_034, 22_091),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("symbol", "filed", "period_end", "revenue", "gross", "operating", "net"), KNOWN)
+def test_margins_are_those_of_the_published_quarters(
+    real_ratios: dict[str, pd.DataFrame],
+    symbol: str,
+    filed: str,
+    period_end: str,
+    revenue: float,
+    gross: float,
+    operating: float,
+    net: float,
+) -> None:
+    table = real_ratios[symbol]
+    first = table[table["period_end"] == period_end].iloc[0]
+    assert first["filed"] == pd.Timestamp(filed)
+    margins = first[["gross_margin", "operating_margin", "net_margin"]].tolist()
+    assert margins == pytest.approx([gross / revenue, operating / revenue, net / revenue], abs=1e-12)
+
+
+def test_balance_sheets_are_those_published(real_ratios: dict[str, pd.DataFrame]) -> None:
+    apple = real_ratios["AAPL"].set_index("period_end").loc["2019-09-28"]
+    assert apple["current_ratio"] == pytest.approx(162_819 / 105_718)
+    assert apple["debt_to_equity"] == pytest.approx(
+        91_807 / 90_488
+    )  # the cut-down file lacks what is due within a year
+    nvidia = real_ratios["NVDA"].set_index("period_end").loc["2024-01-28"]
+    assert nvidia["current_ratio"] == pytest.approx(44_345 / 10_631)
+    assert nvidia["debt_to_equity"] == pytest.approx(9_709 / 42_978)
+
+
+@pytest.mark.parametrize("symbol", COMPANIES)
+def test_every_quarter_of_many_years_is_there_once_and_has_all_margins(
+    real_ratios: dict[str, pd.DataFrame], symbol: str
+) -> None:
+    first = real_ratios[symbol].drop_duplicates("period_end").sort_values("period_end")
+    since = first[first["period_end"] >= "2009-09-01"]
+    gaps = since["period_end"].diff().dt.days.dropna()
+    assert len(since) >= 65
+    assert set(gaps) <= {91, 98}
+    margins = ["gross_margin", "operating_margin", "net_margin", "current_ratio"]
+    assert since[margins].notna().all(axis=None)
+    assert (since["filed"] - since["period_end"]).dt.days.between(18, 60).all()
+
+
+def test_an_amended_year_does_not_spoil_its_fourth_quarter(real_ratios: dict[str, pd.DataFrame]) -> None:
+    """Apple's 10-K/A of January 2010 restates 2009 (36,537 to 42,905 million); its nine months follow half a year on.
+
+    Restated year less nine months as first reported: 16,238. The quarter was 9,870, and is 12,207 since October.
+    """
+    apple = real_ratios["AAPL"]
+    gross = {"2009-10-27": round((13_140 - 9_526) / 9_870, 4), "2010-10-27": round(5_105 / 12_207, 4)}
+    assert versions(apple, "2009-09-26", "gross_margin") == gross | {"2010-01-25": gross["2009-10-27"]}
+    assert versions(apple, "2009-09-26", "operating_margin")["2010-10-27"] == round((11_740 - 8_056) / 12_207, 4)
+    assert versions(apple, "2009-09-26", "current_ratio") == {
+        "2009-10-27": 1.8808,
+        "2010-01-25": 2.7425,  # the balance sheet is restated at once
+        "2010-10-27": 2.7425,
+    }
+
+
+def test_a_restated_quarter_is_a_row_at_the_filing_that_restates_it(real_ratios: dict[str, pd.DataFrame]) -> None:
+    assert versions(real_ratios["AAPL"], "2009-06-27", "gross_margin") == {
+        "2009-07-22": round(3_023 / 8_337, 4),
+        "2010-07-21": round(3_983 / 9_734, 4),
+    }
+    assert versions(real_ratios["NVDA"], "2016-05-01", "net_margin") == {  # only the income was restated
+        "2016-05-25": round(196 / 1_305, 4),
+        "2016-11-22": round(208 / 1_305, 4),
+    }
+
+
+def test_a_quarter_that_one_report_dated_a_day_short_is_no_further_quarter(
+    real_ratios: dict[str, pd.DataFrame],
+) -> None:
+    """Nvidia's report for the year to January 2012 says 2010-07-31 for 2010-08-01."""
+    ends = set(real_ratios["NVDA"]["period_end"].dt.strftime("%Y-%m-%d"))
+    assert "2010-08-01" in ends
+    assert "2010-07-31" not in ends
+
+
+@pytest.mark.parametrize("symbol", COMPANIES)
+def test_real_facts_cut_off_on_a_day_give_the_rows_up_to_that_day(
+    real_ratios: dict[str, pd.DataFrame], symbol: str
+) -> None:
+    facts, table = real_facts(symbol), real_ratios[symbol]
+    stated = facts["facts"]["us-gaap"]["NetIncomeLoss"]["units"]["USD"]
+    for day in sorted({fact["filed"] for fact in stated})[::7]:
+        for last_day in (str(datetime.date.fromisoformat(day) - datetime.timedelta(days=1)), day):
+            expected = table[table["filed"] <= last_day].reset_index(drop=True)
+            pd.testing.assert_frame_equal(quarterly_ratios(cut(facts, last_day), symbol), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("symbol", COMPANIES)
+def test_real_figures_filed_later_change_no_earlier_row(real_ratios: dict[str, pd.DataFrame], symbol: str) -> None:
+    facts, table = real_facts(symbol), real_ratios[symbol]
+    last_day = "2017-12-31"
+    for concept in facts["facts"]["us-gaap"].values():
+        for fact in concept["units"]["USD"]:
+            if fact["filed"] > last_day:
+                fact["val"] = -7 * fact["val"] + 1
+    corrupted = quarterly_ratios(facts, symbol)
+    early = corrupted[corrupted["filed"] <= last_day]
+    pd.testing.assert_frame_equal(early, table[table["filed"] <= last_day], check_exact=True)
+    assert not corrupted.equals(table)

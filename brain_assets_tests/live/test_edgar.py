@@ -1,0 +1,385 @@
+"""Fundamentals from a loopback EDGAR: real HTTP, answers in EDGAR's shape."""
+
+import datetime
+import email.utils
+import gzip
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from brain_assets.errors import MarketError, RateLimitedError, SettingsError
+from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
+from brain_assets_tests.live.loopback import Answer, serve
+
+IDENTITY = "Jane Doe jane@example.org"
+YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
+
+UNDECLARED = (
+    "<html><head><title>SEC.gov | Request Rate Threshold Exceeded</title></head><body><h1>Your Request Originates from "
+    "an Undeclared Automated Tool</h1></body></html>"
+)
+TOO_OFTEN = (
+    "<html><head><title>SEC.gov | Request Rate Threshold Exceeded</title></head><body><p>Your request rate has "
+    "exceeded the SEC's maximum allowable requests per second.</p></body></html>"
+)
+
+TICKERS = {
+    "0": {"cik_str": 320193, "ticker": "AAPL", "title": "Apple Inc."},
+    "1": {"cik_str": 1067983, "ticker": "BRK-B", "title": "BERKSHIRE HATHAWAY INC"},
+    "2": {"cik_str": 1067983, "ticker": "BRK-A", "title": "BERKSHIRE HATHAWAY INC"},
+    "3": {"cik_str": 1222333, "ticker": "GLD", "title": "SPDR GOLD TRUST"},
+    "4": {"cik_str": 1046179, "ticker": "TSM", "title": "TAIWAN SEMICONDUCTOR MANUFACTURING CO LTD"},
+}
+
+
+def quarters(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
+    """Company facts of quarters: (first day, last day, filed, net income); revenue is 100 in each."""
+
+    def concept(label: str, amounts: list[float]) -> dict[str, Any]:
+        listed = [
+            {"start": first, "end": last, "val": amount, "accn": f"0000320193-{number:08}", "fy": 2019, "fp": "Q1"}
+            | {"form": "10-Q", "filed": filed, "frame": "CY2019Q1"}
+            for number, ((first, last, filed, _), amount) in enumerate(zip(rows, amounts, strict=True))
+        ]
+        return {"label": label, "description": label, "units": {"USD": listed}}
+
+    return {
+        "cik": 320193,
+        "entityName": "Company",
+        "facts": {
+            "dei": {"EntityCommonStockSharesOutstanding": {"label": "Shares", "units": {"shares": []}}},
+            "us-gaap": {
+                "Revenues": concept("Revenues", [100] * len(rows)),
+                "NetIncomeLoss": concept("Net Income", [row[3] for row in rows]),
+            },
+        },
+    }
+
+
+TWO_YEARS = quarters(
+    ("2018-07-01", "2018-09-30", "2018-11-01", 7),
+    ("2018-10-01", "2018-12-31", "2019-01-01", 8),
+    ("2019-01-01", "2019-03-31", "2019-05-01", 9),
+    ("2019-07-01", "2019-09-30", "2019-12-31", 10),
+    ("2019-10-01", "2019-12-31", "2020-01-01", 11),
+)
+IFRS = {"cik": 1046179, "entityName": "TSMC", "facts": {"ifrs-full": {"Revenue": {"units": {"TWD": []}}}}}
+
+TICKERS_PATH = "/files/company_tickers.json"
+
+
+def facts_path(cik: int) -> str:
+    return f"/api/xbrl/companyfacts/CIK{cik:010d}.json"
+
+
+def page(text: str, status: int = 200, **headers: str) -> Answer:
+    return Answer(status, text.encode(), {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class LoopbackEdgar:
+    """Answers as www.sec.gov and data.sec.gov do; `before` holds what a path answers first, one answer a request."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Any] = {TICKERS_PATH: TICKERS, facts_path(320193): TWO_YEARS, facts_path(1067983): IFRS}
+        self.pages[facts_path(1046179)] = IFRS
+        self.before: dict[str, list[Answer]] = {}
+        self.requests: list[tuple[float, str, Mapping[str, str]]] = []
+
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        self.requests.append((time.monotonic(), path, headers))
+        if self.before.get(path):
+            return self.before[path].pop(0)
+        if "@" not in headers.get("user-agent", ""):
+            return page(UNDECLARED, 403)
+        if path not in self.pages:
+            return page("<Error><Code>NoSuchKey</Code></Error>", 404, Content_Type="application/xml")
+        body = json.dumps(self.pages[path]).encode()
+        if "gzip" in headers.get("accept-encoding", ""):
+            return Answer(200, gzip.compress(body), {"Content-Encoding": "gzip", "Content-Type": "application/json"})
+        return Answer(200, body, {"Content-Type": "application/json"})
+
+    def paths(self) -> list[str]:
+        return [path for _, path, _ in self.requests]
+
+    def ask(self, **options: Any) -> EdgarFundamentals:
+        """Give a source that does not really wait, unless the options say so."""
+        facts_url = self.url + "/api/xbrl/companyfacts/CIK{cik:010d}.json"
+        urls = {"tickers_url": self.url + TICKERS_PATH, "facts_url": facts_url}
+        return EdgarFundamentals(IDENTITY, **(urls | Waits().options() | options))
+
+
+@pytest.fixture
+def edgar() -> Iterator[LoopbackEdgar]:
+    loopback = LoopbackEdgar()
+    with serve(loopback.answer) as loopback.url:
+        yield loopback
+
+
+class Waits:
+    """A sleep that only remembers, and a clock that it moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def options(self) -> dict[str, Any]:
+        return {"pace": Pace(self.sleep, lambda: self.now)}
+
+    def backoffs(self) -> list[float]:
+        """All waits but the ones that keep the pace."""
+        return [seconds for seconds in self.slept if seconds > SECONDS_BETWEEN]
+
+
+def refusal(source: EdgarFundamentals, *symbols: str, kind: type[MarketError] = MarketError) -> str:
+    with pytest.raises(kind) as caught:
+        source.fundamentals(symbols, *YEAR)
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# Rows
+
+
+def test_rows_are_those_filed_in_the_range(edgar: LoopbackEdgar) -> None:
+    table, _, missing = edgar.ask().fundamentals(["AAPL"], *YEAR)
+    assert table["filed"].dt.strftime("%Y-%m-%d").tolist() == ["2019-01-01", "2019-05-01", "2019-12-31"]
+    assert table["period_end"].dt.strftime("%Y-%m-%d").tolist() == ["2018-12-31", "2019-03-31", "2019-09-30"]
+    assert table["net_margin"].tolist() == [0.08, 0.09, 0.1]
+    assert set(table["symbol"]) == {"AAPL"}
+    assert missing == ()
+
+
+def test_who_files_nothing_is_named_and_has_no_rows(edgar: LoopbackEdgar) -> None:
+    """A fund without figures (404), a foreign company (IFRS), a symbol that EDGAR does not know."""
+    table, _, missing = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
+    assert missing == ("GLD", "TSM", "NOPE")
+    assert set(table["symbol"]) == {"AAPL"}
+
+
+@pytest.mark.parametrize("symbol", ["BRK.B", "BRK-B", "brk.b", "BRK/B"])
+def test_classes_of_shares_are_found_in_every_spelling_and_keep_it(edgar: LoopbackEdgar, symbol: str) -> None:
+    edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
+    table, _, _ = edgar.ask().fundamentals([symbol], *YEAR)
+    assert table["symbol"].tolist() == [symbol]
+
+
+def test_each_symbol_is_asked_for_once(edgar: LoopbackEdgar) -> None:
+    source = edgar.ask()
+    first = source.fundamentals(["AAPL", "GLD", "AAPL"], *YEAR)
+    again = source.fundamentals(["AAPL", "GLD"], *YEAR)
+    source.fundamentals(["GLD", "TSM"], datetime.date(2010, 1, 1), datetime.date(2021, 1, 1))
+    assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1046179)]
+    pd.testing.assert_frame_equal(first.table, again.table)
+    assert first.missing_symbols == again.missing_symbols == ("GLD",)
+
+
+# EDGAR's rules
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "",
+        " ",
+        "jane@example.org",
+        "Jane Doe",
+        "Jane jane@example",
+        "Jane @example.org",
+        "Jane\r\nX: y jane@example.org",
+        "José jose@example.org",
+    ],
+)
+def test_an_identity_without_name_or_address_is_refused(identity: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        EdgarFundamentals(identity)
+    assert str(caught.value) == (
+        "BRAIN_EDGAR_IDENTITY: expected your name and e-mail address, as in 'Jane Doe jane@example.org', in plain "
+        f"ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
+    )
+
+
+def test_every_request_says_who_asks(edgar: LoopbackEdgar) -> None:
+    edgar.ask().fundamentals(["AAPL", "GLD"], *YEAR)
+    assert [headers["user-agent"] for *_, headers in edgar.requests] == [IDENTITY] * 3
+
+
+def most_within_a_second(edgar: LoopbackEdgar) -> int:
+    times = [moment for moment, *_ in edgar.requests]
+    return max(sum(start <= moment < start + 1 for moment in times) for start in times)
+
+
+def test_there_are_at_most_10_requests_in_any_second(edgar: LoopbackEdgar) -> None:
+    """Measured where they arrive; failed ones and those of a second instance in another thread count as well."""
+    edgar.pages[TICKERS_PATH] = {
+        str(number): {"cik_str": number, "ticker": f"T{number}", "title": ""} for number in range(12)
+    }
+    symbols = [f"T{number}" for number in range(12)]
+    threads = [
+        threading.Thread(target=edgar.ask(pace=PACE).fundamentals, args=(part, *YEAR))
+        for part in (symbols[:5], symbols[5:])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(edgar.requests) == 14
+    assert edgar.requests[-1][0] - edgar.requests[0][0] > 12 * SECONDS_BETWEEN
+    assert most_within_a_second(edgar) <= 10
+
+
+def test_attempts_after_failures_keep_the_pace_even_if_the_wait_is_drawn_as_0(
+    edgar: LoopbackEdgar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: 0.0)
+    edgar.before[TICKERS_PATH] = [page("busy", 503)] * (MAX_ATTEMPTS - 1)
+    waits = Waits()
+    edgar.ask(**waits.options()).fundamentals(["AAPL"], *YEAR)
+    assert len(edgar.requests) == MAX_ATTEMPTS + 1
+    assert waits.now == pytest.approx(MAX_ATTEMPTS * SECONDS_BETWEEN)
+
+
+# Failures
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("path", [TICKERS_PATH, facts_path(320193)])
+def test_failures_that_pass_are_waited_out(edgar: LoopbackEdgar, status: int, path: str) -> None:
+    edgar.before[path] = [page("busy", status)] * (MAX_ATTEMPTS - 1)
+    waits = Waits()
+    table, _, _ = edgar.ask(**waits.options()).fundamentals(["AAPL"], *YEAR)
+    assert len(table) == 3
+    assert edgar.paths().count(path) == MAX_ATTEMPTS
+
+
+def test_an_answer_cut_short_is_asked_for_again(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(320193)] = [Answer(200, b'{"cik": 3', cut_short=True)]
+    assert len(edgar.ask().fundamentals(["AAPL"], *YEAR).table) == 3
+
+
+def test_a_server_that_says_how_long_to_wait_is_obeyed(edgar: LoopbackEdgar, caplog: pytest.LogCaptureFixture) -> None:
+    in_20_seconds = email.utils.format_datetime(
+        datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20), usegmt=True
+    )
+    path = facts_path(320193)
+    edgar.before[path] = [page("", 429, Retry_After="7"), page("", 503, Retry_After=in_20_seconds)]
+    waits = Waits()
+    with caplog.at_level(logging.INFO, logger="brain_assets"):
+        edgar.ask(**waits.options()).fundamentals(["AAPL"], *YEAR)
+    first, second = waits.backoffs()
+    assert 7 <= first <= 8
+    assert 15 <= second <= 21
+    assert caplog.messages[1] == (
+        f"fundamentals: EDGAR, AAPL ({edgar.url}{path}): 429 Too Many Requests, Retry-After 7 s; trying again in "
+        f"{first:.1f} s (attempt 2 of 6)"
+    )
+
+
+def test_a_limit_that_lasts_is_one_sentence(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(320193)] = [page("", 429)] * MAX_ATTEMPTS
+    message = refusal(edgar.ask(), "AAPL", kind=RateLimitedError)
+    assert message == (
+        f"EDGAR, AAPL ({edgar.url}{facts_path(320193)}): expected an answer, got told to ask less often (429 Too Many "
+        "Requests); wait ten minutes and run again, with nothing else at this network's address asking the SEC."
+    )
+    assert edgar.paths().count(facts_path(320193)) == MAX_ATTEMPTS
+
+
+def test_a_server_that_wants_a_long_rest_is_left_alone_at_once(edgar: LoopbackEdgar) -> None:
+    edgar.before[TICKERS_PATH] = [page("", 429, Retry_After="600")]
+    waits = Waits()
+    assert "(429 Too Many Requests, Retry-After 600 s); wait ten minutes" in refusal(
+        edgar.ask(**waits.options()), "AAPL", kind=RateLimitedError
+    )
+    assert edgar.paths() == [TICKERS_PATH]
+    assert waits.slept == []
+
+
+def test_a_403_that_speaks_of_too_many_requests_is_a_limit(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(320193)] = [page(TOO_OFTEN, 403)]
+    assert len(edgar.ask().fundamentals(["AAPL"], *YEAR).table) == 3
+    edgar.before[facts_path(320193)] = [page(TOO_OFTEN, 403)] * MAX_ATTEMPTS
+    refusal(edgar.ask(), "AAPL", kind=RateLimitedError)
+
+
+@pytest.mark.parametrize("body", [UNDECLARED, ""])
+def test_any_other_403_is_about_the_identity_and_not_repeated(edgar: LoopbackEdgar, body: str) -> None:
+    edgar.before[TICKERS_PATH] = [page(body, 403)]
+    assert refusal(edgar.ask(), "AAPL") == (
+        f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): expected an answer, got 403 Forbidden, which is what the "
+        "SEC says to those whose identity it does not accept; set BRAIN_EDGAR_IDENTITY to your real name and e-mail "
+        "address."
+    )
+    assert edgar.paths() == [TICKERS_PATH]
+
+
+def test_a_server_that_goes_on_failing_is_one_sentence(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(320193)] = [page("", 503)] * MAX_ATTEMPTS
+    assert refusal(edgar.ask(), "AAPL") == (
+        f"EDGAR, AAPL ({edgar.url}{facts_path(320193)}): expected an answer, got none (503 Service Unavailable) in "
+        f"{MAX_ATTEMPTS} attempts; check the connection and whether the SEC's site is up, then run again."
+    )
+
+
+def test_a_server_that_cannot_be_reached_is_one_sentence() -> None:
+    source = EdgarFundamentals(IDENTITY, tickers_url="http://127.0.0.1:1/tickers", **Waits().options())
+    message = refusal(source, "AAPL")
+    assert message.startswith("EDGAR, ticker table (http://127.0.0.1:1/tickers): expected an answer, got none (the ")
+    assert "connection failed" in message
+
+
+@pytest.mark.parametrize(("status", "phrase"), [(301, "301 Moved Permanently"), (400, "400 Bad Request")])
+def test_an_answer_of_another_kind_is_not_followed(edgar: LoopbackEdgar, status: int, phrase: str) -> None:
+    edgar.before[facts_path(320193)] = [page("", status, Location=f"{edgar.url}/elsewhere")]
+    assert f"expected an answer, got {phrase}; check that EDGAR still has" in refusal(edgar.ask(), "AAPL")
+    assert "/elsewhere" not in edgar.paths()
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('{"cik": 320193,', "expected JSON, got '{\"cik\": 320193,';"),
+        ("<html>\n<b>Maintenance</b></html>", "expected JSON, got '<html> <b>Maintenance</b></html>';"),
+        ("", "expected JSON, got '';"),
+        ("null", "expected a JSON object, got 'None';"),
+        ("[1]", "expected a JSON object, got '[1]';"),
+    ],
+)
+def test_broken_company_facts_are_named_by_symbol_and_address(edgar: LoopbackEdgar, body: str, shown: str) -> None:
+    edgar.before[facts_path(320193)] = [page(body)]
+    assert f"EDGAR, AAPL ({edgar.url}{facts_path(320193)}): {shown}" in refusal(edgar.ask(), "AAPL")
+
+
+def test_company_facts_of_another_shape_are_named_by_symbol_address_and_place(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(320193)] = [page('{"facts": {"us-gaap": {"Revenues": {"units": []}}}}')]
+    assert refusal(edgar.ask(), "AAPL").startswith(
+        f"{edgar.url}{facts_path(320193)}: company facts of AAPL: expected a JSON object at "
+        "facts/us-gaap/Revenues/units, got []; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("[]", "expected a JSON object, got '[]';"),
+        ('{"0": 5}', "expected rows with a ticker and a cik_str, got '5';"),
+        ('{"0": {"ticker": "AAPL", "cik_str": "320193"}}', "expected rows with a ticker and a cik_str, got "),
+        ('{"0": {"cik_str": 320193}}', "expected rows with a ticker and a cik_str, got "),
+    ],
+)
+def test_a_broken_ticker_table_is_named_by_its_address(edgar: LoopbackEdgar, body: str, shown: str) -> None:
+    edgar.before[TICKERS_PATH] = [page(body)]
+    assert f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): {shown}" in refusal(edgar.ask(), "AAPL")

@@ -1,0 +1,377 @@
+"""The live market against a loopback Yahoo: real yfinance, real HTTP, answers in Yahoo's shape."""
+
+import datetime
+import json
+import threading
+import time
+from collections import Counter
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+
+from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
+from brain_assets.live.market import MAX_ATTEMPTS, LiveMarket
+from brain_assets_tests.live.loopback import Answer, serve
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
+
+NEW_YORK = ZoneInfo("America/New_York")
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = (datetime.date(2024, 6, day) for day in range(10, 15))
+LONG_AFTER = datetime.datetime(2024, 9, 2, 12, tzinfo=NEW_YORK)
+
+# date, open, high, low, close, adjusted close, volume: already adjusted for splits, as Yahoo's quotes are
+PLAIN = [
+    (MONDAY, 10.0, 12.0, 9.0, 11.0, 11.0, 100),
+    (TUESDAY, 11.0, 13.0, 10.0, 12.0, 12.0, 200),
+    (WEDNESDAY, 12.0, 14.0, 11.0, 13.0, 13.0, 300),
+    (THURSDAY, 13.0, 15.0, 12.0, 14.0, 14.0, 400),
+    (FRIDAY, 14.0, 16.0, 13.0, 15.0, 15.0, 500),
+]
+
+
+def epoch(day, hour=9, minute=30):
+    return int(datetime.datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK).timestamp())
+
+
+class LoopbackYahoo:
+    """Answers as query1/query2.finance.yahoo.com do; `limits` holds how many 429s a symbol has left to give."""
+
+    def __init__(self):
+        self.url = ""
+        self.bars = {}
+        self.events = {}
+        self.limits = Counter()
+        self.broken = set()
+        self.appends_latest = False
+        self.requests = []
+
+    def __call__(self, path, headers):
+        parts = urlsplit(path)
+        host, _, path = parts.path.removeprefix("/").partition("/")
+        status, text = self.answer(host, f"/{path}", parse_qs(parts.query))
+        return Answer(status, text.encode())
+
+    def answer(self, host, path, query):
+        self.requests.append((host, path, query))
+        if path == "/v1/test/getcrumb":
+            return 200, "crumb"
+        if not path.startswith("/v8/finance/chart/"):
+            return 404, json.dumps({"quoteSummary": {"result": None, "error": {"code": "Not Found"}}})
+        symbol = path.rsplit("/", 1)[1]
+        if self.limits[symbol] > 0:
+            self.limits[symbol] -= 1
+            return 429, "Too Many Requests\r\n"
+        if symbol in self.broken:
+            return 502, "<html>Bad Gateway</html>"
+        if symbol not in self.bars:
+            return 404, self.error("Not Found", "No data found, symbol may be delisted")
+        if "period1" not in query:
+            return 200, self.chart(symbol, self.bars[symbol][-1:])
+        start, end = int(query["period1"][0]), int(query["period2"][0])
+        chosen = [bar for bar in self.bars[symbol] if start <= epoch(bar[0]) < end]
+        if self.appends_latest and chosen:
+            chosen += [bar for bar in self.bars[symbol] if epoch(bar[0]) >= end][:1]
+        if not chosen:
+            return 400, self.error("Bad Request", f"Data doesn't exist for startDate = {start}, endDate = {end}")
+        return 200, self.chart(symbol, chosen)
+
+    @staticmethod
+    def error(code, description):
+        return json.dumps({"chart": {"result": None, "error": {"code": code, "description": description}}})
+
+    def chart(self, symbol, bars):
+        days, opens, highs, lows, closes, adjusted, volumes = zip(*bars, strict=True)
+        session = {"timezone": "EDT", "start": epoch(days[-1]), "end": epoch(days[-1], 16, 0), "gmtoffset": -14400}
+        meta = {
+            "currency": "USD",
+            "symbol": symbol,
+            "exchangeName": "NMS",
+            "fullExchangeName": "NasdaqGS",
+            "instrumentType": "EQUITY",
+            "firstTradeDate": epoch(self.bars[symbol][0][0]),
+            "regularMarketTime": epoch(days[-1], 16, 0),
+            "hasPrePostMarketData": True,
+            "gmtoffset": -14400,
+            "timezone": "EDT",
+            "exchangeTimezoneName": "America/New_York",
+            "regularMarketPrice": closes[-1],
+            "chartPreviousClose": closes[0],
+            "priceHint": 2,
+            "currentTradingPeriod": {"pre": session, "regular": session, "post": session},
+            "dataGranularity": "1d",
+            "range": "",
+            "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],
+        }
+        quote = {"open": opens, "high": highs, "low": lows, "close": closes, "volume": volumes}
+        result = {
+            "meta": meta,
+            "timestamp": [epoch(day) for day in days],
+            "indicators": {"quote": [quote], "adjclose": [{"adjclose": adjusted}]},
+        }
+        if symbol in self.events:
+            result["events"] = self.events[symbol]
+        return json.dumps({"chart": {"result": [result], "error": None}})
+
+    def charts_of(self, symbol):
+        return [q for _, path, q in self.requests if path == f"/v8/finance/chart/{symbol}" and "period1" in q]
+
+
+def forget_everything():
+    """Put yfinance's process-wide state back to that of a fresh process."""
+    import yfinance.base
+    from yfinance.cache import _CookieCacheManager, _TzCacheManager
+    from yfinance.data import SingletonMeta, YfData
+
+    SingletonMeta._instances.clear()
+    YfData.cache_get.cache_clear()
+    _TzCacheManager._tz_cache = None
+    _CookieCacheManager._Cookie_cache = None
+    yfinance.base._tz_info_fetch_ctr = 0
+
+
+@pytest.fixture
+def yahoo(monkeypatch, tmp_path):
+    """A loopback Yahoo that every session of yfinance's ends up at, whatever host it means."""
+    import yfinance
+    from curl_cffi import requests
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = LoopbackYahoo()
+    with serve(server) as server.url:
+
+        class LoopbackSession(requests.Session):
+            def request(self, method, url, *args, **kwargs):
+                parts = urlsplit(url)
+                return super().request(method, f"{server.url}/{parts.netloc}{parts.path}", *args, **kwargs)
+
+        for module in ("multi", "data", "base"):
+            monkeypatch.setattr(f"yfinance.{module}.new_session", LoopbackSession)
+        forget_everything()
+        yfinance.set_tz_cache_location(str(tmp_path / "cache"))
+        server.bars["AAA"] = PLAIN
+        yield server
+        forget_everything()
+
+
+def market(*symbols, now=LONG_AFTER, sleep=None):
+    def never(seconds):
+        raise AssertionError(f"slept {seconds} seconds without a rate limit")
+
+    return LiveMarket(symbols, clock=lambda: now, sleep=sleep or never)
+
+
+def days_of(frame, symbol="AAA"):
+    return [stamp.date() for stamp in frame.loc[frame["symbol"] == symbol, "date"]]
+
+
+def test_one_batch_gives_the_long_schema_in_date_and_symbol_order(yahoo):
+    yahoo.bars["BBB"] = [(MONDAY, 1.0, 1.5, 0.5, 1.25, 1.25, 7), (TUESDAY, 2.0, 2.5, 1.5, 2.25, 2.25, 8)]
+    frame = market("BBB", "AAA").prices(MONDAY, WEDNESDAY)
+    expected = pd.DataFrame(
+        {
+            "date": pd.Series([MONDAY, MONDAY, TUESDAY, TUESDAY], dtype="datetime64[us]"),
+            "symbol": pd.Series(["AAA", "BBB", "AAA", "BBB"], dtype="str"),
+            "open": [10.0, 1.0, 11.0, 2.0],
+            "high": [12.0, 1.5, 13.0, 2.5],
+            "low": [9.0, 0.5, 10.0, 1.5],
+            "close": [11.0, 1.25, 12.0, 2.25],
+            "volume": [100.0, 7.0, 200.0, 8.0],
+        }
+    )
+    pd.testing.assert_frame_equal(frame, expected)
+    assert len(yahoo.charts_of("AAA")) == len(yahoo.charts_of("BBB")) == 1
+
+
+def test_unadjusted_bars_are_refused(yahoo, monkeypatch):
+    import yfinance
+
+    history = yfinance.Ticker.history
+    monkeypatch.setattr(yfinance.Ticker, "history", lambda self, **k: history(self, **{**k, "auto_adjust": False}))
+    with pytest.raises(MarketError, match=r"expected adjusted Open, High, Low, Close, Volume of AAA, got .*Adj Close"):
+        market("AAA").prices(MONDAY, WEDNESDAY)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles", "UTC"])
+def test_dates_are_new_york_s_on_any_machine(yahoo, monkeypatch, zone):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        frame = market("AAA").prices(TUESDAY, FRIDAY)
+    time.tzset()
+    assert days_of(frame) == [TUESDAY, WEDNESDAY, THURSDAY]
+    (query,) = yahoo.charts_of("AAA")
+    assert query["period1"] == [str(epoch(TUESDAY, 0, 0))]
+
+
+def test_end_is_exclusive_even_if_yahoo_appends_its_latest_bar(yahoo):
+    yahoo.appends_latest = True
+    assert days_of(market("AAA").prices(MONDAY, THURSDAY)) == [MONDAY, TUESDAY, WEDNESDAY]
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        (datetime.datetime(2024, 6, 12, 15, 59, tzinfo=NEW_YORK), TUESDAY),
+        (datetime.datetime(2024, 6, 12, 16, 29, tzinfo=NEW_YORK), TUESDAY),
+        (datetime.datetime(2024, 6, 12, 16, 30, tzinfo=NEW_YORK), WEDNESDAY),
+        (datetime.datetime(2024, 6, 12, 20, 30, tzinfo=datetime.UTC), WEDNESDAY),
+        (datetime.datetime(2024, 6, 13, 5, 0, tzinfo=ZoneInfo("Asia/Tokyo")), TUESDAY),  # 16:00 on Wednesday
+    ],
+)
+def test_an_unfinished_session_is_dropped(yahoo, now, last):
+    yahoo.bars["AAA"] = PLAIN[:3]
+    assert days_of(market("AAA", now=now).prices(MONDAY, FRIDAY))[-1] == last
+
+
+def test_a_range_without_a_finished_session_asks_nothing(yahoo):
+    with pytest.raises(EmptyResponseError, match="expected at least one finished session, got none before 2024-06-12"):
+        market("AAA", now=datetime.datetime(2024, 6, 12, 10, tzinfo=NEW_YORK)).prices(WEDNESDAY, FRIDAY)
+    with pytest.raises(EmptyResponseError, match="finished session"):
+        market("AAA").prices(datetime.date(2024, 6, 15), datetime.date(2024, 6, 17))  # a weekend
+    assert yahoo.requests == []
+
+
+def test_prices_are_adjusted_for_splits_and_dividends(yahoo):
+    """A 4:1 split on Tuesday, 1 dollar of dividend on Wednesday.
+
+    Yahoo's quotes know the split already: Monday's 400 came as 100. The factor of a dividend is 1 - 1/40 = 0.975 on
+    Tuesday (1 dollar on a close of 40) and before.
+    """
+    yahoo.bars["AAA"] = [
+        (MONDAY, 96.0, 104.0, 92.0, 100.0, 97.5, 4000),
+        (TUESDAY, 48.0, 52.0, 36.0, 40.0, 39.0, 8000),
+        (WEDNESDAY, 39.0, 44.0, 38.0, 42.0, 42.0, 9000),
+    ]
+    split = {"date": epoch(TUESDAY), "numerator": 4.0, "denominator": 1.0, "splitRatio": "4:1"}
+    yahoo.events["AAA"] = {
+        "dividends": {str(epoch(WEDNESDAY)): {"amount": 1.0, "date": epoch(WEDNESDAY)}},
+        "splits": {str(epoch(TUESDAY)): split},
+    }
+    frame = market("AAA").prices(MONDAY, THURSDAY)
+    assert frame.columns.tolist() == ["date", "symbol", "open", "high", "low", "close", "volume"]
+    assert frame["open"].tolist() == pytest.approx([93.6, 46.8, 39.0])
+    assert frame["high"].tolist() == pytest.approx([101.4, 50.7, 44.0])
+    assert frame["low"].tolist() == pytest.approx([89.7, 35.1, 38.0])
+    assert frame["close"].tolist() == pytest.approx([97.5, 39.0, 42.0])
+    assert frame["volume"].tolist() == [4000.0, 8000.0, 9000.0]
+
+
+def test_bars_that_are_not_known_have_no_row(yahoo):
+    yahoo.bars["AAA"] = [
+        PLAIN[0],
+        (TUESDAY, None, None, None, None, None, None),
+        (WEDNESDAY, 12.0, 14.0, None, 13.0, 13.0, 300),
+        PLAIN[3],
+    ]
+    assert days_of(market("AAA").prices(MONDAY, FRIDAY)) == [MONDAY, THURSDAY]
+
+
+def test_a_symbol_listed_mid_range_starts_there(yahoo):
+    yahoo.bars["NEW"] = PLAIN[3:]
+    frame = market("AAA", "NEW").prices(MONDAY, datetime.date(2024, 6, 15))
+    assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY]
+    assert days_of(frame, "NEW") == [THURSDAY, FRIDAY]
+
+
+def test_a_symbol_not_listed_in_the_range_has_no_rows(yahoo):
+    yahoo.bars["NEW"] = PLAIN[3:]
+    frame = market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
+    assert set(frame["symbol"]) == {"AAA"}
+    assert len(yahoo.charts_of("NEW")) <= 2  # the batch; yfinance asks twice where Yahoo answers 400
+
+
+def test_all_symbols_empty_is_an_error(yahoo):
+    yahoo.bars["AAA"] = yahoo.bars["NEW"] = PLAIN[3:]
+    with pytest.raises(
+        EmptyResponseError, match=r"expected bars of AAA, NEW, got none, though Yahoo knows the symbols"
+    ):
+        market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
+
+
+@pytest.mark.parametrize("n_unknown", [1, 2, 4])  # yfinance takes a different road for the first two of a process
+def test_unknown_symbols_fail_by_name(yahoo, n_unknown):
+    names = [f"TYPO{number}" for number in range(n_unknown)]
+    with pytest.raises(UnknownSymbolError) as caught:
+        market("AAA", *names).prices(MONDAY, WEDNESDAY)
+    assert f"got {', '.join(names)}, which it does not" in str(caught.value)
+    assert "AAA" not in str(caught.value)
+
+
+def test_a_symbol_unknown_although_its_zone_was_remembered(yahoo):
+    from yfinance.cache import get_tz_cache
+
+    get_tz_cache().store("GONE", "America/New_York")
+    with pytest.raises(UnknownSymbolError, match="got GONE, which it does not"):
+        market("AAA", "GONE").prices(MONDAY, WEDNESDAY)
+
+
+def test_rate_limit_on_one_symbol_is_never_a_partial_answer(yahoo):
+    yahoo.bars["BBB"] = PLAIN
+    yahoo.limits["BBB"] = 8
+    slept = []
+    frame = market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
+    assert days_of(frame, "BBB") == [MONDAY, TUESDAY]
+    assert slept
+    assert len(yahoo.charts_of("AAA")) == 1  # only what is missing is asked for again
+
+
+def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
+    """Threads that open yfinance's cache at once lock each other out, and a batch lost those symbols now and then."""
+    from yfinance.cache import _TzCache
+
+    openers, initialise = [], _TzCache.initialise
+
+    def opened(cache):
+        openers.extend([threading.current_thread()] if cache.initialised == -1 else [])
+        initialise(cache)
+
+    monkeypatch.setattr(_TzCache, "initialise", opened)
+    symbols = ["AAA", "BBB", "CCC", "DDD"]
+    yahoo.bars.update(dict.fromkeys(symbols, PLAIN))
+    market(*symbols).prices(MONDAY, WEDNESDAY)
+    assert openers == [threading.main_thread()]
+
+
+def test_rate_limited_to_the_end(yahoo):
+    yahoo.bars["BBB"] = PLAIN
+    yahoo.limits["BBB"] = 10_000
+    slept = []
+    with pytest.raises(RateLimitedError, match="expected bars of BBB, got 'too many requests' from Yahoo 6 times"):
+        market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
+    assert len(slept) == MAX_ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_broken_answer_is_not_taken_for_a_symbol_without_bars(yahoo, remembered):
+    from yfinance.cache import get_tz_cache
+
+    if remembered:
+        get_tz_cache().store("BBB", "America/New_York")
+    yahoo.broken.add("BBB")
+    with pytest.raises(MarketError, match="expected bars of BBB, got no usable answer") as caught:
+        market("AAA", "BBB").prices(MONDAY, WEDNESDAY)
+    assert type(caught.value) is MarketError
+
+
+def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
+    yahoo.url = "http://127.0.0.1:9"  # nothing listens there
+    with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer .*; check the connection"):
+        market("AAA").prices(MONDAY, WEDNESDAY)
+
+
+def test_yfinance_is_left_as_it_was(yahoo, tmp_path):
+    import yfinance
+
+    market("AAA").prices(MONDAY, WEDNESDAY)
+    assert yfinance.config.debug.hide_exceptions is True
+    assert (tmp_path / "cache" / "tkr-tz.db").exists()  # where yfinance was told to keep it, nowhere else
+
+
+def test_symbols_are_yahoo_s_upper_case_once_each():
+    assert LiveMarket(("brk-b", "AAA", "BRK-B ")).symbols == ("BRK-B", "AAA")
+    with pytest.raises(MarketError, match="expected at least one symbol"):
+        LiveMarket(())
+    assert len(LiveMarket().symbols) == 20
+    assert LiveMarket().last_complete_year() is None

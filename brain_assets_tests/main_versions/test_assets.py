@@ -1,0 +1,146 @@
+"""Main versions in the graph: all data until the last finished session, each version once, the better one current."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import torch
+
+from brain_assets.errors import ConfigError
+from brain_assets.graph.resources import build_resources
+from brain_assets.market.base import SourcedTable
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.places import read_files
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, metadata_of
+from brain_assets_tests.store.hubs import WatchedHub, bind
+
+NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
+
+
+def resources_at(root: Path, tables: MemoryTableStore, moment: datetime.datetime) -> dict[str, Any]:
+    return dict(build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root, clock=lambda: moment))
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> MemoryTableStore:
+    """Raw tables of every year that there is."""
+    store = MemoryTableStore()
+    resources = resources_at(tmp_path_factory.mktemp("raw"), store, datetime.datetime.now(datetime.UTC))
+    for year in PROJECT.years.existing():
+        assert dg.materialize(YEARLY, selection=list(RAW), partition_key=str(year), resources=resources).success
+    return store
+
+
+def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance | None = None, **options: Any) -> dict:
+    config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
+    name = f"{family}_model"
+    result = dg.materialize(
+        EVERY,
+        selection=[name],
+        resources=resources,
+        run_config={"ops": {name: {"config": config}}},
+        instance=instance,
+    )
+    assert result.success
+    return metadata_of(result, name)
+
+
+def this_year(month: int, day: int, hour: int) -> datetime.datetime:
+    """Give a moment of the year after the last partition, in New York's winter time."""
+    return datetime.datetime(PROJECT.years.last() + 1, month, day, hour, tzinfo=NEW_YORK)
+
+
+@pytest.mark.parametrize("family", ["lstm", "patchtst"])
+def test_the_device_is_asked_for_and_shown(
+    tables: MemoryTableStore, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^device: expected a GPU that torch .* can use, got none"):
+        train(resources, family, device="cuda")
+    shown = train(resources, family)
+    assert shown["device"] == "cpu"
+    again = train(resources, family, device="cpu")
+    assert (again["reused"], again["version"]) == (True, shown["version"])
+
+
+@pytest.mark.parametrize("family", ["lstm", "patchtst"])
+def test_it_ends_with_the_last_finished_session_and_is_trained_once(
+    tables: MemoryTableStore, tmp_path: Path, family: str
+) -> None:
+    during, after = this_year(2, 11, 12), this_year(2, 11, 17)  # a Wednesday of 2026: at noon, and after the close
+    shown = train(resources_at(tmp_path, tables, during), family)
+    yesterday = during.date() - datetime.timedelta(days=1)
+    assert shown["training_data"]["last_session"] == str(yesterday)
+    assert shown["version"].startswith(f"v{yesterday}-")
+    assert (shown["reused"], shown["promoted_when_made"]) == (False, True)
+    assert shown["verdict"].startswith("promoted as the first version")
+    assert shown["current_version"] == shown["version"]
+    again = train(resources_at(tmp_path, tables, during), family)
+    assert (again["reused"], again["version"]) == (True, shown["version"])
+    later = train(resources_at(tmp_path, tables, after), family)
+    assert later["training_data"]["last_session"] == str(during.date())
+    assert later["version"] != shown["version"]
+    assert isinstance(later["held_out/loss_of_previous"], float)
+    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshot_io"].storages[family])
+    assert versions.list_versions() == sorted([shown["version"], later["version"]])
+    assert versions.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
+
+
+class NoNews(SimulatorMarket):
+    def news_sentiment(self, *window: Any) -> SourcedTable:
+        found = super().news_sentiment(*window)
+        return found._replace(table=found.table.head(0))
+
+
+class NoFilings(SimulatorMarket):
+    def fundamentals(self, *window: Any) -> SourcedTable:
+        found = super().fundamentals(*window)
+        return found._replace(table=found.table.head(0))
+
+
+@pytest.mark.parametrize("silent", [NoNews, NoFilings])
+def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
+    tables: MemoryTableStore, tmp_path: Path, silent: type[SimulatorMarket]
+) -> None:
+    now = this_year(4, 15, 12)
+    first = train(resources_at(tmp_path / "one", tables, now), "patchtst")
+    other = build_resources(silent(SYMBOLS, seed=1), tables, tmp_path / "two", clock=lambda: now)
+    second = train(dict(other), "patchtst")
+    assert first["training_data"] == second["training_data"]
+    assert first["held_out/loss"] != second["held_out/loss"]
+
+
+def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:
+    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+    first = train(resources, "lstm")
+    worse = train(resources, "lstm", learning_rate=0.3, max_epochs=3, seed=3)
+    assert worse["held_out/loss"] > min(worse["held_out/loss_of_previous"], worse["held_out/loss_of_zero"])
+    assert worse["promoted_when_made"] is False
+    assert worse["verdict"].startswith("not promoted: its loss")
+    assert worse["current_version"] == first["version"]
+
+
+def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:
+    resources = resources_at(tmp_path, MemoryTableStore(), this_year(2, 11, 12))
+    result = dg.materialize(EVERY, selection=["lstm_model"], resources=resources, raise_on_error=False)
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert "raw_prices[2019] is not materialized" in str(failure.step_failure_data.error)
+
+
+def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_path: Path) -> None:
+    with WatchedHub() as hub:
+        resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+        storage = bind(tmp_path, hub)
+        resources["snapshot_io"].storages = {**resources["snapshot_io"].storages, "lstm": storage}
+        shown = train(resources, "lstm")
+        assert shown["hub"] == "pushed"
+        assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"
+        folder = MainVersions(storage).path(shown["version"])
+        assert hub.files("user/lstm", shown["version"]) == read_files(folder) == hub.files("user/lstm", "main")
+        assert train(resources, "lstm")["hub"] == "unchanged"

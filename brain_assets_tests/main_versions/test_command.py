@@ -1,0 +1,125 @@
+"""`brain-assets train`, `models` and `promote`, as their users run them."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from brain_assets.store.places import read_files
+from brain_assets_tests.backfills import Finished, brain_assets, identities, weights
+from brain_assets_tests.cli.test_sync import run
+from brain_assets_tests.store.hubs import WatchedHub
+
+VERSION = r"v2021-12-31-[0-9a-f]{12}"
+
+
+@pytest.fixture(scope="module")
+def trained(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A data folder with both main versions, and what the command said."""
+    data = finished.copy(tmp_path_factory.mktemp("trained"))
+    done = brain_assets(data, "train", "lstm", "patchtst", "--config", str(finished.config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return data, done.stdout
+
+
+def test_train_makes_the_main_version_and_says_why_it_is_current(trained: tuple[Path, str]) -> None:
+    data, output = trained
+    assert "0 made, 0 run without change, 15 done before, 0 not done" in output
+    for family in ("lstm", "patchtst"):
+        [line] = [line for line in output.splitlines() if line.startswith(f"{family}_model")]
+        said = (
+            rf"{family}_model ({VERSION}) trained in [0-9.]+ s: promoted as the first version; its loss [0-9.]+ is .*"
+        )
+        found = re.fullmatch(said, line)
+        assert found, line
+        assert (data / "models" / family / "current").read_text().strip() == found[1]
+        assert set(read_files(data / "models" / family / found[1])) > {"weights.pt", "metadata.json"}
+
+
+@pytest.mark.slow
+def test_the_same_version_is_not_trained_twice(trained: tuple[Path, str], finished: Finished) -> None:
+    data, _ = trained
+    folders = {path.name: path for path in (data / "models" / "lstm").glob("v*/weights.pt")}
+    before = identities(folders)
+    again = brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(finished.config))
+    assert again.returncode == 0, again.stderr
+    assert "there already, not trained again: promoted as the first version" in again.stdout
+    assert identities(folders) == before
+
+
+@pytest.mark.slow
+def test_missing_yearly_snapshots_are_trained_too_unless_skipped(finished: Finished, tmp_path: Path) -> None:
+    data = finished.copy(tmp_path)
+    gone = data / "models" / "lstm" / "snapshot-2020-12-31"
+    shutil.rmtree(gone)
+    skipped = brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(finished.config))
+    assert skipped.returncode == 0, skipped.stderr
+    assert not gone.exists()
+    before = identities(weights(data))
+    done = brain_assets(data, "train", "lstm", "--config", str(finished.config))
+    assert done.returncode == 0, done.stderr
+    assert "1 made, 0 run without change, 5 done before, 0 not done" in done.stdout
+    assert "2020 lstm_snapshot          made" in done.stdout
+    after = identities(weights(data))
+    assert set(after) - set(before) == {"lstm/snapshot-2020-12-31"}
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.slow
+def test_models_lists_versions_with_scores_and_promote_moves_current(
+    trained: tuple[Path, str], finished: Finished, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
+    first = (data / "models" / "lstm" / "current").read_text().strip()
+    other = tmp_path / "other.yaml"
+    other.write_text(finished.config.read_text().replace("hidden_size: 4", "hidden_size: 5"))
+    assert brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(other)).returncode == 0
+    shown = brain_assets(data, "models").stdout
+    rows = [line.split() for line in shown.splitlines() if line.split()[:1] in (["lstm"], ["patchtst"])]
+    assert [row[0] for row in rows] == ["lstm", "lstm", "patchtst"]
+    assert all(re.fullmatch(VERSION, row[1]) for row in rows)
+    assert [row[2] for row in rows].count("current") == 2
+    [second] = [row[1] for row in rows if row[0] == "lstm" and row[1] != first]
+    for version in (second, first):
+        moved = brain_assets(data, "promote", "lstm", version)
+        assert moved.returncode == 0, moved.stderr
+        assert f"lstm: current is {version}" in moved.stdout
+        assert (data / "models" / "lstm" / "current").read_text() == f"{version}\n"
+        [row] = [line for line in brain_assets(data, "models").stdout.splitlines() if version in line]
+        assert "current" in row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "gru"), "family: expected lstm or patchtst, got gru; correct it."),
+        (("promote", "ppo", "v2021-12-31-0123456789ab"), "family: expected lstm or patchtst, got ppo; correct it."),
+        (
+            ("promote", "lstm", "best"),
+            "expected the name of a main version, such as v2024-01-02-0123456789ab, got 'best'",
+        ),
+        (("promote", "lstm", "v2021-12-31-0123456789ab"), "expected a snapshot, but there is none"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    done = brain_assets(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_promote_moves_main_of_the_hub(trained: tuple[Path, str], tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained[0], tmp_path / "data"))
+    version = (data / "models" / "lstm" / "current").read_text().strip()
+    with WatchedHub() as hub:
+        moved = run(data, "promote", "lstm", version, hub=hub)
+        assert moved.returncode == 0, moved.stderr
+        assert "hub: main of user/lstm holds it" in moved.stdout
+        files = read_files(data / "models" / "lstm" / version)
+        assert hub.files("user/lstm", version) == files == hub.files("user/lstm", "main")
+
+
+def test_no_version_yet_says_what_to_do(tmp_path: Path) -> None:
+    assert brain_assets(tmp_path, "models").stdout.strip() == "no main version yet: brain-assets train lstm"

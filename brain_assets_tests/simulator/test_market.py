@@ -1,0 +1,398 @@
+"""The simulated market repeats, its past does not depend on its future, and its signal is as strong as it says."""
+
+import datetime
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import rankdata
+
+from brain_assets.errors import MarketError
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.graph.build import open_project
+from brain_assets.market.calendar import complete_weeks, sessions_between
+from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
+from brain_assets.market.schema import RATIOS
+from brain_assets.market.signals import NEWS, add_signals
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.simulator.simulated import N_SECTORS
+
+N_MANY = 60
+MANY = tuple(f"S{i:02d}" for i in range(N_MANY))
+LONG = (datetime.date(1999, 12, 1), datetime.date(2022, 1, 1))
+"""Twenty-two years: the weeks of 2000 to 2021."""
+
+
+def slow(*values: object) -> object:
+    """Keep a variant for the longer tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def day(text: str) -> datetime.date:
+    return datetime.date.fromisoformat(text)
+
+
+def rank_correlations(forecast: np.ndarray, realized: np.ndarray) -> np.ndarray:
+    """Spearman's, of each week; both of shape (n_weeks, n_assets)."""
+    ranks = [rankdata(values, axis=1) for values in (forecast, realized)]
+    one, other = ((rank - rank.mean(axis=1, keepdims=True)) / rank.std(axis=1, keepdims=True) for rank in ranks)
+    return (one * other).mean(axis=1)
+
+
+@lru_cache(maxsize=8)
+def simulate_weeks(seed: int, signal: float) -> tuple[SimulatorMarket, PricePanel, WeeklyBars]:
+    market = SimulatorMarket(MANY, seed=seed, signal=signal)
+    panel = PricePanel.from_frame(market.prices(*LONG))
+    bars = WeeklyBars.from_panel(panel)
+    return market, panel, bars.select(bars.weeks.first >= 6)
+
+
+def past_returns(panel: PricePanel, bars: WeeklyBars) -> np.ndarray:
+    """Log return over the five sessions before each week; shape (n_weeks, n_assets)."""
+    log_close = np.log(panel.values[:, :, CLOSE])
+    return (log_close[:, bars.weeks.first - 1] - log_close[:, bars.weeks.first - 6]).T
+
+
+# It repeats
+
+
+def test_the_same_seed_gives_the_same_bars_in_any_order_of_asking() -> None:
+    start, end = day("2019-01-01"), day("2020-01-01")
+    once = SimulatorMarket(seed=3).prices(start, end)
+    for seed in range(4, 9):  # more than the cache holds
+        assert not SimulatorMarket(seed=seed).prices(start, end)["close"].equals(once["close"])
+    pd.testing.assert_frame_equal(SimulatorMarket(seed=3).prices(start, end), once, check_exact=True)
+
+
+@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-02", "2020-06-15"])
+def test_a_longer_range_never_changes_an_earlier_bar(end: str) -> None:
+    # ends around the week 2019-12-30 to 2020-01-03, which straddles New Year, and in the middle of a week
+    market = SimulatorMarket(seed=2, signal=0.3)
+    short = market.prices(day("2019-11-01"), day(end))
+    assert short["date"].max() >= pd.Timestamp("2019-12-30")
+    for later in ("2021-01-01", "2024-01-01"):
+        long = market.prices(day("2005-03-08"), day(later))
+        same = long[(long["date"] >= pd.Timestamp("2019-11-01")) & (long["date"] < pd.Timestamp(end))]
+        pd.testing.assert_frame_equal(same.reset_index(drop=True), short, check_exact=True)
+
+
+def test_a_longer_range_never_changes_an_earlier_expectation() -> None:
+    market = SimulatorMarket(seed=2, signal=0.3)
+    starts = complete_weeks(sessions_between(day("2018-12-03"), day("2022-01-15"))).start
+    every = market.expected_return(starts)
+    # the Mondays 10, 17, 24 and 31 December 2018; 52 weeks later, 30 December 2019
+    assert [str(starts[3]), str(starts[55])] == ["2018-12-31", "2019-12-30"]
+    for n_weeks in (1, 4, 5, 56, 57):  # a range whose last year is 2018, 2018, 2019, 2019, 2020
+        np.testing.assert_array_equal(market.expected_return(starts[:n_weeks]), every[:n_weeks])
+
+
+def test_a_symbol_moves_by_its_position_and_not_its_name() -> None:
+    start, end = day("2019-01-01"), day("2019-03-01")
+    one = SimulatorMarket(("AAA", "BBB"), seed=1).prices(start, end)
+    other = SimulatorMarket(("ZZZ", "YYY"), seed=1).prices(start, end)
+    for first, second in (("AAA", "ZZZ"), ("BBB", "YYY")):
+        mine, yours = one[one["symbol"] == first], other[other["symbol"] == second]
+        np.testing.assert_array_equal(mine["close"].to_numpy(), yours["close"].to_numpy())
+
+
+def test_the_market_of_the_settings_does_not_depend_on_the_order_of_its_symbols() -> None:
+    start, end = day("2019-01-01"), day("2019-03-01")
+    one, other = (
+        open_project(read_settings(market="simulator", symbols=symbols)).market for symbols in ("AAA,BBB", "BBB,AAA")
+    )
+    pd.testing.assert_frame_equal(one.prices(start, end), other.prices(start, end), check_exact=True)
+
+
+# What it gives
+
+
+def test_every_session_has_a_bar_of_every_symbol_and_end_is_exclusive() -> None:
+    frame = SimulatorMarket(seed=1).prices(day("2020-01-01"), day("2020-01-06"))
+    assert frame["date"].dt.strftime("%m-%d").unique().tolist() == ["01-02", "01-03"]
+    assert frame["symbol"].tolist() == [f"SIM{i:02d}" for i in range(20)] * 2
+
+
+def test_prices_start_at_100_dollars() -> None:
+    frame = SimulatorMarket(seed=1).prices(day("1990-01-01"), day("1990-01-03"))
+    # the first open is one night away from 100: half of a day's 1.5 to 2 % is 1 %, so 8 % is more than eight of them
+    np.testing.assert_allclose(frame["open"], 100, rtol=0.08)
+    assert frame["open"].std() > 0.1
+
+
+def test_high_and_low_enclose_open_and_close() -> None:
+    frame = SimulatorMarket(seed=5, signal=0.3).prices(day("2010-01-01"), day("2020-01-01"))
+    opening, high, low, close = (frame[name].to_numpy() for name in ("open", "high", "low", "close"))
+    assert (high > np.maximum(opening, close)).all()
+    assert (low < np.minimum(opening, close)).all()
+    assert (low > 0).all()
+    assert (frame["volume"] > 0).all()
+    assert frame["volume"].nunique() > 1000
+
+
+# Properties of real markets
+
+
+@pytest.fixture(scope="module")
+def unpredictable() -> tuple[SimulatorMarket, PricePanel]:
+    market, panel, _ = simulate_weeks(seed=0, signal=0.0)
+    return market, panel
+
+
+def daily(panel: PricePanel) -> np.ndarray:
+    """Log returns from close to close; shape (n_assets, n_sessions - 1)."""
+    return np.diff(np.log(panel.values[:, :, CLOSE]), axis=1)
+
+
+def autocorrelation(series: np.ndarray, lag: int) -> float:
+    """Mean over the rows of (n_assets, n_sessions)."""
+    return float(np.mean([np.corrcoef(row[lag:], row[:-lag])[0, 1] for row in series]))
+
+
+def test_a_day_has_the_volatility_that_the_module_states(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+    # A day's variance is 0.008^2 + 0.007^2 + o^2, o evenly in [0.010, 0.017]: from 0.0146 to 0.0201. Volatility that
+    # clusters makes the sample's own uncertain by some per cent.
+    _, panel = unpredictable
+    deviation = daily(panel).std(axis=1)
+    assert 0.0130 < deviation.min() < 0.0160
+    assert 0.0185 < deviation.max() < 0.0220
+    assert ((deviation * np.sqrt(252) > 0.20) & (deviation * np.sqrt(252) < 0.40)).all()
+
+
+def test_a_quarter_of_the_variance_falls_between_close_and_open(
+    unpredictable: tuple[SimulatorMarket, PricePanel],
+) -> None:
+    _, panel = unpredictable
+    opening, close = np.log(panel.values[:, :, OPEN]), np.log(panel.values[:, :, CLOSE])
+    overnight = opening[:, 1:] - close[:, :-1]
+    assert overnight.var() / daily(panel).var() == pytest.approx(0.25, abs=0.02)
+    assert (close - opening).var() / daily(panel).var() == pytest.approx(0.75, abs=0.03)
+
+
+def test_symbols_move_together_and_those_of_a_sector_more(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+    # with o = 0.0135 in the middle: (0.008^2 + 0.007^2) / 0.000295 = 0.38 within a sector, 0.008^2 / 0.000295 = 0.22
+    _, panel = unpredictable
+    correlations, sector = np.corrcoef(daily(panel)), np.arange(N_MANY) % N_SECTORS
+    same = sector[:, None] == sector
+    np.fill_diagonal(correlations, np.nan)
+    assert np.nanmean(correlations[same]) == pytest.approx(0.38, abs=0.05)
+    assert np.nanmean(correlations[~same]) == pytest.approx(0.22, abs=0.05)
+
+
+def test_volatility_clusters_and_returns_do_not(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+    # Without clustering, the mean over symbols of an autocorrelation at 5500 sessions is within 0.01 of 0.
+    _, panel = unpredictable
+    moves = np.abs(daily(panel))
+    one, ten, forty = (autocorrelation(moves, lag) for lag in (1, 10, 40))
+    assert one > 0.08
+    assert ten > 0.05
+    # it dies away: by 0.97^30 = 0.40 from the tenth to the fortieth session, in a long sample
+    assert 0.01 < forty < 0.75 * ten
+    assert abs(autocorrelation(daily(panel), 1)) < 0.02
+
+
+def test_tails_are_fat_even_once_volatility_is_taken_out(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+    _, panel = unpredictable
+    kurtosis = ((returns := daily(panel)) ** 4).mean(axis=1) / (returns**2).mean(axis=1) ** 2
+    assert (kurtosis > 4).all()  # 3 of normal returns, with a standard error of sqrt(24 / 5500) = 0.07
+    recent = np.sqrt(np.lib.stride_tricks.sliding_window_view(returns**2, 20, axis=1).mean(axis=2))[:, :-1]
+    scaled = returns[:, 20:] / recent
+    assert np.median((scaled**4).mean(axis=1) / (scaled**2).mean(axis=1) ** 2) > 3.5
+
+
+def test_volume_moves_with_volatility(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+    _, panel = unpredictable
+    volume, moves = np.log(panel.values[:, 1:, VOLUME]), np.abs(daily(panel))
+    at_once = [np.corrcoef(one, other)[0, 1] for one, other in zip(volume, moves, strict=True)]
+    assert min(at_once) > 0.5
+    assert autocorrelation(volume, 1) > 0.05  # as volatility clusters, so does volume
+
+
+# Listings and delistings
+
+CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
+
+
+def test_symbols_are_listed_and_delisted_once_and_nothing_is_known_outside() -> None:
+    market, always = SimulatorMarket(MANY, seed=3, **CHANGING), SimulatorMarket(MANY, seed=3)
+    start, end = day("1994-01-01"), day("2025-12-01")
+    prices = market.prices(start, end)
+    life = prices.groupby("symbol")["date"].agg(["min", "max", "count"])
+    late, early = life["min"] > pd.Timestamp("1995-01-01"), life["max"] < pd.Timestamp("2025-01-01")
+    # of 60 symbols, half; four standard deviations of sqrt(60) / 2 are 15
+    assert abs(late.sum() - 30) < 15
+    assert abs(early.sum() - 30) < 15
+    for row in life.itertuples():  # a bar on each session between
+        assert row.count == len(sessions_between(row.min.date(), row.max.date() + datetime.timedelta(days=1)))
+    news, filings = market.news_sentiment(start, end, score_nothing).table, market.fundamentals(start, end).table
+    for table, when in ((news, "date"), (filings, "filed")):
+        known = table.merge(life, left_on="symbol", right_index=True)
+        assert (known[when] >= known["min"] - pd.Timedelta(days=5)).all()  # filed on a day without a session
+        assert (known[when] <= known["max"] + pd.Timedelta(days=5)).all()
+    assert len(news) < 0.9 * len(always.news_sentiment(start, end, score_nothing).table)
+
+
+def test_the_signal_is_as_strong_among_the_listed_symbols_only() -> None:
+    market = SimulatorMarket(MANY, seed=3, signal=0.15, **CHANGING)
+    panel = PricePanel.from_frame(market.prices(*LONG))
+    bars = WeeklyBars.from_panel(panel)
+    expected = market.expected_return(bars.weeks.start)[:, [MANY.index(name) for name in panel.symbols]]
+    assert 0.1 < np.isnan(expected).mean() < 0.6
+    assert not np.isfinite(expected[~bars.tradable]).any()
+    weekly = weekly_rank_correlation(expected, bars.realized)
+    assert weekly.mean() == pytest.approx(0.15, abs=4 * weekly.std() / np.sqrt(len(weekly)))
+
+
+def test_a_market_with_another_signal_keeps_its_symbols() -> None:
+    market = SimulatorMarket(("AAA", "BBB", "CCC"), seed=1).with_signal(4, 0.3, "news")
+    same = SimulatorMarket(("AAA", "BBB", "CCC"), seed=4, signal=0.3, channel="news")
+    start, end = day("2019-01-01"), day("2019-03-01")
+    pd.testing.assert_frame_equal(market.prices(start, end), same.prices(start, end), check_exact=True)
+
+
+def test_a_longer_range_never_changes_an_earlier_bar_with_listings_and_a_signal_in_filings() -> None:
+    market = SimulatorMarket(seed=2, signal=0.3, channel="net_margin", **CHANGING)
+    short = market.prices(day("2018-01-01"), day("2020-01-03"))
+    long = market.prices(day("2018-01-01"), day("2023-01-01"))
+    pd.testing.assert_frame_equal(long[: len(short)], short, check_exact=True)
+
+
+# The injected signal
+
+
+@pytest.mark.parametrize(("seed", "signal"), [(0, 0.15), slow(1, 0.15), slow(2, 0.08), slow(3, 0.3), slow(4, 0.05)])
+def test_the_expectation_reaches_the_stated_rank_correlation(seed: int, signal: float) -> None:
+    market, _, bars = simulate_weeks(seed, signal)
+    correlations = rank_correlations(market.expected_return(bars.weeks.start), bars.realized)
+    assert len(correlations) > 1140
+    # Of unrelated ranks of 60 symbols the variance is 1 / 59, which over 1146 weeks gives the mean a standard error of
+    # 0.0038; sectors make it a little larger.
+    standard_error = correlations.std() / np.sqrt(len(correlations))
+    assert 0.0035 < standard_error < 0.0060
+    assert correlations.mean() == pytest.approx(signal, abs=4 * standard_error)
+
+
+def test_the_expectation_is_a_five_day_reversal_known_at_the_close_before_the_week() -> None:
+    market, panel, bars = simulate_weeks(seed=1, signal=0.15)
+    past, expected = past_returns(panel, bars), market.expected_return(bars.weeks.start)
+    np.testing.assert_array_equal(rankdata(-past, axis=1), rankdata(expected, axis=1))
+    # The scores of 60 ranks are those of normal quantiles (r - 0.375) / 60.25: from the lowest, -2.3139, to the
+    # middle pair, -0.0208 and 0.0208. Their ratio does not depend on the size.
+    ordered = np.sort(expected, axis=1)
+    np.testing.assert_allclose(ordered[:, 0] / ordered[:, 29], 2.3139 / 0.0208, rtol=0.01)
+    np.testing.assert_allclose(ordered[:, 0], -ordered[:, -1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
+def test_without_a_signal_nothing_is_expected_and_the_reversal_is_not_there(seed: int) -> None:
+    market, panel, bars = simulate_weeks(seed, signal=0.0)
+    np.testing.assert_array_equal(market.expected_return(bars.weeks.start), 0)
+    correlations = rank_correlations(-past_returns(panel, bars), bars.realized)
+    assert abs(correlations.mean()) < 3 * correlations.std() / np.sqrt(len(correlations))
+
+
+@pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
+def test_without_a_signal_log_prices_are_a_martingale(seed: int) -> None:
+    _, panel, _ = simulate_weeks(seed, signal=0.0)
+    returns = daily(panel)
+    market = returns.mean(axis=0)
+    assert abs(market.mean()) < 3.5 * market.std() / np.sqrt(len(market))
+    # no past return of a symbol over any span says anything about its next day
+    for span in (1, 5, 20, 60):
+        past = np.lib.stride_tricks.sliding_window_view(returns, span, axis=1).sum(axis=2)[:, :-1]
+        daily_product = (past * returns[:, span:] / returns.var()).mean(axis=0)
+        assert abs(daily_product.mean()) < 3.5 * daily_product.std() / np.sqrt(len(daily_product))
+
+
+# Errors
+
+
+def test_a_start_before_the_first_simulated_year_is_refused() -> None:
+    with pytest.raises(MarketError, match="expected a start from 1990 on, got 1989-12-29; raise BRAIN_FIRST_YEAR"):
+        SimulatorMarket().prices(day("1989-12-29"), day("1991-01-01"))
+
+
+def test_a_signal_needs_two_symbols() -> None:
+    with pytest.raises(MarketError, match=r"expected two symbols or more, .* got A; add symbols or set signal to 0"):
+        SimulatorMarket(("A",))
+    alone = SimulatorMarket(("A",), signal=0).prices(datetime.date(2016, 1, 1), datetime.date(2016, 2, 1))
+    assert len(alone) == 19
+
+
+# News and filings
+
+
+@pytest.mark.parametrize(("channel", "position"), [("net_margin", 1 + RATIOS.index("net_margin")), slow("news", NEWS)])
+def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: str, position: int) -> None:
+    market = SimulatorMarket(MANY, seed=4, signal=0.15, channel=channel)
+    panel = PricePanel.from_frame(market.prices(*LONG))
+    panel = add_signals(panel, market.news_sentiment(*LONG, score_nothing).table, market.fundamentals(*LONG).table)
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(bars.weeks.first >= 120)  # before, the panel lacks news that the simulator has seen
+    assert bars.signals is not None
+    best = market.expected_return(bars.weeks.start)
+    reached = rank_correlations(best, bars.realized)
+    assert abs(reached.mean() - 0.15) < 3 * reached.std() / np.sqrt(len(reached))
+    # the channel itself is all there is to know: its ranks are those of the expectation
+    np.testing.assert_array_equal(rankdata(bars.signals[:, :, position], axis=1), rankdata(best, axis=1))
+    others = [bars.signals[:, :, signal] for signal in range(7) if signal != position]
+    if channel == "news":  # a ratio keeps its level, so that past returns tell of it too
+        others.append(past_returns(panel, bars))
+    for other in others:
+        found = rank_correlations(np.where(np.isfinite(other), other, 0.0), bars.realized)
+        # a ratio stays for a quarter and more, and so does its rank correlation with that of the signal
+        assert abs(found.mean()) < (3.5 * found.std() / np.sqrt(len(found)) if channel == "news" else 0.06)
+
+
+def score_nothing(titles: Sequence[str]) -> np.ndarray:
+    raise AssertionError(f"asked to score {titles}")
+
+
+@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-04", "2021-01-01"])
+def test_a_longer_range_never_changes_earlier_news_or_filings(end: str) -> None:
+    market = SimulatorMarket(seed=2)
+    start = day("2019-03-01")
+    for short, long in (
+        (market.news_sentiment(start, day(end), score_nothing), market.news_sentiment(start, LONG[1], score_nothing)),
+        (market.fundamentals(start, day(end)), market.fundamentals(start, LONG[1])),
+    ):
+        known = long.table[long.table.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(short.table, known, check_exact=True)
+        assert len(known) > 20
+
+
+def test_news_and_filings_are_what_the_docstring_says() -> None:
+    market = SimulatorMarket(MANY, seed=5)
+    news = market.news_sentiment(*LONG, score_nothing).table
+    n_sessions = len(sessions_between(*LONG))
+    assert abs(len(news) / (n_sessions * N_MANY) - 0.4) < 0.005
+    assert abs(news["n_articles"].mean() - 2) < 0.02
+    assert news["sentiment_score"].between(-1, 1).all()
+    filings = market.fundamentals(*LONG).table
+    days = (filings["filed"] - filings["period_end"]).dt.days
+    assert (days.min(), days.max()) == (30, 59)
+    assert set(filings["period_end"].dt.strftime("%m-%d")) == {"03-31", "06-30", "09-30", "12-31"}
+    per_symbol = filings.groupby("symbol")["gross_margin"]
+    assert abs(per_symbol.mean().mean() - 0.40) < 0.06
+    assert per_symbol.std().mean() < 0.05  # a symbol stays near its own level
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        *(
+            ({"signal": signal}, r"signal: expected a rank correlation in \[0, 1\), got ")
+            for signal in (-0.01, 1.0, np.nan)
+        ),
+        ({"channel": "volume"}, "channel: expected one of reversal, news, gross_margin, .*, got volume"),
+        ({"listed_share": 1.5}, r"listed_share: expected a share in \[0, 1\], got 1.5; choose one"),
+        ({"delisted_share": -0.1}, r"delisted_share: expected a share in \[0, 1\], got -0.1; choose one"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(MarketError, match=sentence):
+        SimulatorMarket(**options)

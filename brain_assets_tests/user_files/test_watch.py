@@ -1,0 +1,195 @@
+"""What a look at a folder of real files tells of its years, and what it reads for that."""
+
+import datetime
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.market.base import ObservableMarket, Observation
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.user_files import watch
+from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.conftest import END, FIRST_DAY
+
+YEARS = (2019, 2020, 2021)
+NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
+COUNTER = itertools.count()
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    """Write a file, and let it be some hours old: each time a little less."""
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    age(path, 7000.0 - next(COUNTER))
+
+
+def age(path: Path, seconds: float) -> None:
+    os.utime(path, (NOW.timestamp() - seconds,) * 2)
+
+
+def look(folder: Path, before: Observation | None = None) -> Observation:
+    return FilesMarket(folder).observe(YEARS, before.files if before else {}, NOW)
+
+
+def changed(before: Observation, after: Observation) -> set[tuple[str, int]]:
+    """Give the years that have another version; nothing may be held up."""
+    assert len(before.sentences) == len(after.sentences) == 1
+    years = {(table, year) for table, found in before.versions.items() for year in found}
+    return {(table, year) for table, year in years if before.versions[table][year] != after.versions[table][year]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, prices: pd.DataFrame, market: SimulatorMarket) -> Path:
+    """A file of prices a year, one of scores and one of ratios."""
+    for year, rows in prices.groupby(prices["date"].dt.year):
+        write(tmp_path / f"prices-{year}.csv", rows)
+    news = market.news_sentiment(FIRST_DAY, END, lambda titles: np.zeros(len(titles))).table
+    write(tmp_path / "news_sentiment.csv", news)
+    write(tmp_path / "fundamentals.csv", market.fundamentals(FIRST_DAY, END).table)
+    return tmp_path
+
+
+def test_each_complete_year_has_a_version_whatever_the_order_the_split_and_the_format(
+    folder: Path, prices: pd.DataFrame
+) -> None:
+    before = look(folder)
+    assert isinstance(FilesMarket(folder), ObservableMarket)
+    assert {table: list(versions) for table, versions in before.versions.items()} == {
+        "raw_prices": [*YEARS],
+        "raw_news_sentiment": [*YEARS],
+        "raw_fundamentals": [*YEARS],
+    }
+    assert len({version for versions in before.versions.values() for version in versions.values()}) == 9
+    assert before.complete_until == 2021
+    for path in folder.glob("prices*"):
+        path.unlink()
+    shuffled = prices.sample(frac=1.0, random_state=0)
+    write(folder / "prices-1.parquet", shuffled[:1000])
+    write(folder / "prices-2.csv", shuffled[1000:])
+    after = look(folder, before)
+    assert after.versions == before.versions
+    assert "2 read, new or changed" in after.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("day", "column", "years"),
+    [
+        ("2017-06-01", "volume", {2019}),  # the first partition holds all before it
+        ("2020-06-01", "high", {2020}),
+        ("2020-12-31", "volume", {2020, 2021}),  # the table of 2021 remembers the last bar before it
+        ("2020-12-18", "close", {2020, 2021}),  # which, of a symbol that paused, may be an earlier one
+        ("2020-12-17", "close", {2020}),
+        ("2021-12-31", "close", {2021}),
+    ],
+)
+def test_changed_value_changes_its_year_alone_but_for_the_end_of_a_year(
+    folder: Path, day: str, column: str, years: set[int]
+) -> None:
+    before = look(folder)
+    path = folder / f"prices-{day[:4]}.csv"
+    frame = pd.read_csv(path)
+    row = frame.index[frame["date"] == day][0]
+    frame.loc[row, [column, "high"] if column == "close" else column] *= 1.01
+    write(path, frame)
+    after = look(folder, before)
+    assert changed(before, after) == {("raw_prices", year) for year in years}
+    assert "1 read" in after.sentences[0]
+
+
+def test_rows_that_are_gone_and_changed_news_and_ratios_change_their_year(folder: Path) -> None:
+    first = look(folder)
+    (folder / "prices-2018.csv").unlink()
+    ratios = pd.read_csv(folder / "fundamentals.csv")
+    ratios.loc[ratios.index[-1], "net_margin"] = 0.123
+    write(folder / "fundamentals.csv", ratios)
+    second = look(folder, first)
+    assert changed(first, second) == {("raw_prices", 2019), ("raw_fundamentals", 2021)}
+    (folder / "news_sentiment.csv").unlink()
+    titles = [f"title {place}" for place in range(40)]
+    headlines = pd.DataFrame({"published": "2020-06-10T10:00:00Z", "symbol": "AAA", "title": titles})
+    write(folder / "headlines.csv", headlines)
+    third = look(folder, second)
+    assert changed(second, third) == {("raw_news_sentiment", year) for year in YEARS}
+    write(folder / "headlines.csv", headlines.replace("title 7", "another title"))
+    assert changed(third, look(folder, third)) == {("raw_news_sentiment", 2020)}
+
+
+def test_only_a_file_of_another_size_or_time_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = look(folder)
+    age(folder / "prices-2020.csv", 9000)  # touched
+    second = look(folder, first)
+    assert (second.versions, "1 read" in second.sentences[0]) == (first.versions, True)
+    monkeypatch.setattr(watch, "sums_by_year", lambda *_: pytest.fail("read again"))
+    third = look(folder, second)
+    assert (third.versions, third.files) == (second.versions, second.files)
+    assert third.sentences == [
+        f"{folder}: looked at files, 6 of raw_prices, 1 of raw_news_sentiment, 1 of raw_fundamentals; "
+        "none read, new or changed since the last look."
+    ]
+
+
+def test_year_counts_once_the_files_reach_its_end(folder: Path) -> None:
+    path = folder / "prices-2021.csv"
+    frame = pd.read_csv(path)
+    write(path, frame[frame["date"] < "2021-12-01"])
+    assert list(look(folder).versions["raw_news_sentiment"]) == [2019, 2020]
+    for each in folder.glob("prices*"):
+        each.unlink()
+    assert look(folder).versions == {"raw_prices": {}, "raw_news_sentiment": {}, "raw_fundamentals": {}}
+
+
+# Files that cannot be read yet
+
+
+def test_file_that_has_just_changed_waits_for_the_next_look(folder: Path) -> None:
+    path = folder / "prices-2020.csv"
+    age(path, 3)
+    first = look(folder)
+    assert first.sentences[1:] == ["raw_prices waits: prices-2020.csv has just changed, and may still be written."]
+    assert set(first.versions) == {"raw_news_sentiment", "raw_fundamentals"}
+    with path.open("a") as file:
+        file.write("2020-12-31,ZZZ,1,1,1,1,1\n")  # it grows
+    age(path, 1)
+    second = look(folder, first)
+    assert second.sentences[1:] == first.sentences[1:]
+    third = look(folder, second)
+    assert "raw_prices" in third.versions
+    assert third.files[str(path)].sums
+
+
+def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(folder: Path) -> None:
+    before = look(folder)
+    path = folder / "prices-2020.csv"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])  # it breaks off in the middle of a line
+    age(path, 3600)
+    broken = look(folder, before)
+    assert set(broken.versions) == {"raw_news_sentiment", "raw_fundamentals"}
+    [sentence] = broken.sentences[1:]
+    assert sentence.startswith("raw_prices waits: prices-2020.csv, line ")
+    assert sentence.endswith("prices-2020.csv is read again at the next look.")
+    path.write_text(whole.replace("AAA", "AAB", 1))
+    age(path, 3600)
+    assert changed(before, look(folder, broken)) == {("raw_prices", 2020)}
+
+
+def test_many_new_files_are_read_over_several_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "READ_SECONDS", -1.0)
+    first = look(folder)
+    assert first.sentences[1] == "raw_prices waits: prices-2016.csv and those after it are read at the next look."
+    monkeypatch.undo()
+    assert len(look(folder, first).versions["raw_prices"]) == 3
+
+
+def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:
+    headline = {"published": ["2020-06-10T10:00:00Z"], "symbol": "AAA", "title": "x"}
+    write(folder / "headlines.csv", pd.DataFrame(headline))
+    found = look(folder)
+    assert set(found.versions) == {"raw_prices", "raw_fundamentals"}
+    assert (
+        "expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv)"
+        in (found.sentences[1])
+    )
