@@ -144,7 +144,7 @@ def _print_compared(results: Sequence[LookaheadResult]) -> None:
         cells = []
         for each in compared:
             known = sum(count for (name, _), count in each.compared.items() if name == asset)
-            unlike = sum(found.count for found in each.differences if found.asset == asset)
+            unlike = sum(found.n_values for found in each.differences if found.asset == asset)
             cells += [f"{known:,}", f"[red]{unlike:,}[/]" if unlike else "0", f"{each.later_changed[asset]:,}"]
         table.add_row(asset, *cells)
     console.print(table)

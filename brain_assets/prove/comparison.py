@@ -56,7 +56,7 @@ LEARNED_FROM_TRAINING = re.compile(
 """What a forecaster's snapshot says, by name, that follows from its training weeks alone."""
 
 DAY = datetime.timedelta(days=1)
-ABSENT = "nothing"
+ABSENT, SHOWN = "nothing", "materialization"
 
 Facts = dict[tuple[str, str], tuple[datetime.date, str]]
 """Place (row or key, as text) and column -> when it was knowable, and what stands there; texts have column ""."""
@@ -90,7 +90,7 @@ class Difference(NamedTuple):
     before: str
     after: str
     """What stands there with another future; empty where what stands there is wrong by itself."""
-    count: int
+    n_values: int
     """How many values of the same column or file differ."""
 
     @property
@@ -138,8 +138,8 @@ class Comparison:
             known_there, after = other.get((place, column), (alone, ABSENT))
             known = max(known, known_there) if ABSENT in (before, after) else known
             if known > self.after:
-                self.later[asset] += 1
-                self.later_changed[asset] += before != after
+                self.later[asset] += not artifact.startswith(SHOWN)  # of which some may follow from other assets
+                self.later_changed[asset] += not artifact.startswith(SHOWN) and before != after
                 continue
             self.compared[asset, artifact] += 1
             if before != after:
@@ -174,7 +174,7 @@ def _artifacts(run: Run, asset: str, year: int) -> Iterator[tuple[str, Facts]]:
     else:
         [family] = [each for each in run.families.by_name.values() if each.asset == asset]
         yield from _snapshot(run, family, cutoff_of_year(year))
-    yield f"materialization of {asset}[{year}]", _texts(run.metadata.get((asset, year), {}), cutoff_of_year(year))
+    yield f"{SHOWN} of {asset}[{year}]", _texts(run.metadata.get((asset, year), {}), cutoff_of_year(year))
 
 
 def _table(run: Run, asset: str, year: int) -> Iterator[tuple[str, Facts]]:
