@@ -18,10 +18,10 @@ from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore
-from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
@@ -141,7 +141,7 @@ def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: Wo
 def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, tmp_path: Path) -> None:
     other = World(MemoryTableStore(), tmp_path)
     (tmp_path / "models").symlink_to(history.root / "models")
-    changed = CorruptedMarket(MARKET, datetime.date(2020, 6, 5))
+    changed = RecordedMarket(MARKET, FIRST_DAY, END).perturbed(datetime.date(2020, 6, 5))
     for year in (2019, 2020):
         run_year(year, other.resources(changed), names=RAW)  # type: ignore[arg-type]
         other.tables.write("walkforward_forecasts", year, history.tables.read_year("walkforward_forecasts", year))
