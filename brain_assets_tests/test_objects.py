@@ -135,9 +135,7 @@ def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose
 
 @pytest.mark.parametrize("act", ["read", "write", "list"])
 def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, act: str) -> None:
-    with pytest.raises(
-        StorageError, match=rf"^s3://none/x: expected to {act} it, got: NoSuchBucket, .*; correct "
-    ):
+    with pytest.raises(StorageError, match=rf"^s3://none/x: expected to {act} it, got: NoSuchBucket, .*; correct "):
         ACTS[act](parse_place("s3://none/x"))  # type: ignore[arg-type]
 
 
@@ -150,6 +148,17 @@ def test_without_credentials_the_variables_are_named(
     forget_connections()
     with pytest.raises(StorageError, match=r"got: Unable to locate credentials; .*AWS_ACCESS_KEY_ID"):
         read_bytes(place / "a")
+
+
+@pytest.mark.parametrize(("place", "profile"), [("s3://No_Bucket!/x", ""), ("s3://results/x", "nobody")])
+def test_a_name_that_cannot_be_and_a_profile_that_is_not_there_are_said_at_once(
+    s3: LoopbackS3, place: str, profile: str, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    forget_connections()
+    with pytest.raises(StorageError, match=r"expected to read it, got: .*; correct BRAIN_DATA_DIR, or the credentials"):
+        read_bytes(parse_place(place))
 
 
 def test_a_mistake_of_this_program_stays_one(place: UPath) -> None:

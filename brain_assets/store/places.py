@@ -1,12 +1,13 @@
 """Snapshots in a folder, on this machine or elsewhere: a folder each."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
-from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
+from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse, verify
 from brain_assets.store.port import Store
 
 
@@ -46,6 +47,9 @@ class FolderStore(Store):
 
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
         folder = self.folder / name
+        for file in files if isinstance(folder, Path) else ():
+            with suppress(OSError):  # reading tells
+                check_size(file, (folder / file).stat().st_size)
         contents = zip(files, read_all([folder / file for file in files]), strict=True)
         found = {file: data for file, data in contents if data is not None}
         for file in reversed(files):

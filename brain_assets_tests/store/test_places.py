@@ -32,13 +32,24 @@ def harm(path: Path, how: str) -> None:
         path.mkdir()
     elif how == "a pipe":
         os.mkfifo(path)
+    elif how == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**30)
 
 
-@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe"])
+@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe", "huge"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_is_not_what_was_written_is_named(folder: Path, file: str, how: str) -> None:
+def test_a_file_that_is_not_what_was_written_is_named(
+    folder: Path, file: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harm(folder / NAME / file, how)
-    store = FolderStore(folder)
+    store, read_whole = FolderStore(folder), Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        assert path.stat().st_size < 2**29, f"{path.name} is read, however large it is"
+        return read_whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     for read in (store.read, store.read_manifest) if file == MANIFEST else (store.read,):
         with pytest.raises(
             DamagedSnapshotError, match=rf"{NAME}/{file}: expected .*; it is damaged: train it"
