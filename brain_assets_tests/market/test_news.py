@@ -391,6 +391,12 @@ def test_a_wrong_score_is_named_by_file_line_and_column(tmp_path, line, message)
     assert refusal(tmp_path).startswith(f"news_sentiment.csv, line 3, {message}")
 
 
+def test_rows_without_a_day_are_refused_though_they_have_no_score(tmp_path):
+    frame = pd.DataFrame({"date": pd.to_datetime([None, None]), "symbol": "AAA", "sentiment_score": np.nan})
+    frame.to_parquet(tmp_path / "news_sentiment.parquet")
+    assert refusal(tmp_path).startswith("news_sentiment.parquet, row 1, column date: expected a day without a time, ")
+
+
 def test_a_second_score_of_a_day_and_symbol_is_refused_across_files_too(tmp_path):
     scores(tmp_path, "2024-06-14,AAA,0.5,1", name="news_sentiment-a.csv")
     frame = pd.DataFrame({"date": [datetime.date(2024, 6, 14)], "symbol": ["AAA"], "sentiment_score": [0.5]})

@@ -179,6 +179,11 @@ def test_no_rows(tmp_path):
     assert "expected at least 66 bars of every symbol, got none" in refusal(tmp_path)
 
 
+def test_an_empty_file_has_no_columns(tmp_path):
+    (tmp_path / "prices.csv").write_text("")
+    assert "prices.csv: expected the columns" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_missing_column(tmp_path, suffix):
     frame = bars().rename(columns={"close": "Close"})
@@ -289,6 +294,18 @@ def test_parquet_dates_with_a_time(tmp_path):
     frame.to_parquet(tmp_path / "prices.parquet")
     expected = "prices.parquet, row 5, column date: expected a day without a time, got 2020-01-08 21:00:00;"
     assert refusal(tmp_path).startswith(expected)
+
+
+@pytest.mark.parametrize("column", ["date", "symbol"])
+def test_parquet_rows_without_a_day_or_a_symbol(tmp_path, column):
+    frame = bars().assign(**dict.fromkeys(PRICES, np.nan))  # even if nothing else is known of them
+    frame.loc[4:6, ["date", "symbol"]] = frame.loc[4, ["date", "symbol"]].to_numpy()
+    frame.loc[4:6, column] = None
+    frame.to_parquet(tmp_path / "prices.parquet")
+    assert refusal(tmp_path).startswith(f"prices.parquet, row 5, column {column}: expected a ")
+    frame = ratios(*[FILINGS[0]] * 2).assign(**{"filed" if column == "date" else column: None})
+    frame.astype({"filed": "datetime64[us]", "symbol": "str"}).to_parquet(tmp_path / "fundamentals.parquet")
+    assert fundamental_refusal(tmp_path).startswith("fundamentals.parquet, row 1, column ")
 
 
 def test_parquet_numbers_as_text(tmp_path):
