@@ -17,6 +17,7 @@ import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
 
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
@@ -214,6 +215,17 @@ def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> No
     table, _, silent = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
     assert silent == ("GLD", "TSM", "NOPE")
     assert set(table["symbol"]) == {"AAPL"}
+    table, _, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
+    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
+    assert silent == ()  # who filed only outside of the range is not silent
+
+
+def test_after_a_failure_only_what_is_missing_is_asked_for(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(1222333)] = [page("", 400)]
+    source = edgar.ask()
+    refusal(source, "AAPL", "GLD")
+    assert source.fundamentals(["AAPL", "GLD"], *YEAR).silent == ("GLD",)
+    assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1222333)]
 
 
 @pytest.mark.parametrize("symbol", ["BRK.B", "BRK-B", "brk.b", "BRK/B"])
