@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.allocate.allocation import strategies_of
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.allocation import strategies_of
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.simulator.market import SimulatorMarket
@@ -106,9 +106,9 @@ def make_report(folder: str) -> None:
     """Materialize the asset on ten years of made-up results: nine strategies, two of them with three seeds."""
     import dagster as dg
 
-    from brain_assets.graph.assets.reports import report_asset
     from brain_assets.graph.resources import build_resources
     from brain_assets.graph.years import Years
+    from brain_assets.report.assets import report_asset
     from brain_assets.settings import read_settings
     from brain_assets.store.tables import MemoryTableStore
 
@@ -130,6 +130,9 @@ class _Curves:
 
     def __init__(self, family: str) -> None:
         self._family = family
+
+    def refuse_damaged(self, cutoff_date: datetime.date) -> None:
+        """Nothing is."""
 
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:  # noqa: ARG002
         if self._family in OURS.forecasters:

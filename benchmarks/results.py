@@ -8,34 +8,23 @@ Markdown, and writes ``docs/results/sample-equity.png`` and ``docs/results/sampl
 import argparse
 from pathlib import Path
 
-from brain_assets.graph.assets.reports import report_of
+import pandas as pd
+
 from brain_assets.graph.build import open_project
-from brain_assets.graph.pictures import chart_png
-from brain_assets.portfolio.charts import report_charts
-from brain_assets.portfolio.conclusion import conclude
-from brain_assets.portfolio.report_tables import (
-    Cell,
-    Table,
-    forecaster_table,
-    policy_table,
-    strategy_table,
-    trials_sentence,
-)
+from brain_assets.report.assets import report_of
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.tables import forecaster_table, policy_table, strategy_table, trials_sentence
 from brain_assets.settings import read_settings
 from brain_assets.terminal import parse_years
 
 PICTURES = ("equity", "rank_correlation")
 
 
-def markdown(table: Table) -> str:
+def markdown(table: pd.DataFrame) -> str:
     """Write a table as Markdown does."""
-    lines = [table.heads, ("---",) * len(table.heads)]
-    lines += [(row.name, *(_cell(cell) for cell in row.cells)) for row in table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(cell: Cell) -> str:
-    return f"{cell.text}<br>{cell.detail}" if cell.detail else cell.text
+    lines = [table.columns, ("---",) * table.shape[1], *table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in lines)
 
 
 def main() -> None:
@@ -50,9 +39,9 @@ def main() -> None:
     chosen = parse_years(asked.years, project.years)
     built = report_of(chosen, project.market, table_io.store, storages, table_io.folder("trials"))
     asked.pictures.parent.mkdir(parents=True, exist_ok=True)
-    for chart in (chart for group in report_charts(built) for chart in group.charts):
-        if chart.key in PICTURES:
-            Path(f"{asked.pictures}-{chart.key}.png").write_bytes(chart_png(chart))
+    for name, picture in report_pictures(built).items():
+        if name in PICTURES:
+            picture.savefig(f"{asked.pictures}-{name}.png")
     print(*conclude(built), sep="\n\n")
     for table in (strategy_table(built), policy_table(built), forecaster_table(built)):
         print(f"\n{markdown(table)}")

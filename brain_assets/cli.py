@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.errors import BrainAssetsError, StorageError
-from brain_assets.graph.adopt import adoptable
 from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, open_backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
@@ -170,27 +169,6 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         console.print(table)
         for reason in reasons + reader.pending(chosen):
             console.print(escape(reason), soft_wrap=True)
-
-
-@app.command()
-def adopt(market: MarketOption = None) -> None:
-    """Tell Dagster of snapshots that it has never seen: copied here, pulled, or on the Hub.
-
-    Each becomes a materialization of its year without a run: the UI shows it as done, and a backfill of what is missing
-    does not train it. The sensor of the same name does this while `brain-assets ui` or `dagster dev` runs.
-    """
-    with session(market) as (project, instance), warnings_shown():
-        defs, count = project.definitions, 0
-        snapshots = {
-            family: storage.no_retry() for family, storage in (defs.resources or {})["snapshot_io"].storages.items()
-        }
-        for found in adoptable(instance, defs.resolve_asset_graph(), snapshots):
-            instance.report_runless_asset_event(found.event)
-            console.print(f"{found.year} {found.asset:<22} [green]adopted[/] from {escape(found.place)}")
-            count += 1
-        existing = project.years.existing()
-        span = f"of the snapshots of {existing[0]}-{existing[-1]} that could be read" if existing else "of any year"
-        console.print(f"{count} adopted" if count else f"nothing to adopt: none {span} is new to Dagster")
 
 
 @app.command()

@@ -39,8 +39,6 @@ CORE = Plugin(
         "sync": "brain_assets.cli_sync:sync",
         "prove": "brain_assets.cli_prove:prove",
         "prune": "brain_assets.cli_prune:prune",
-        "report": "brain_assets.cli_report:report",
-        "allocate": "brain_assets.cli_allocate:allocate",
     },
     engines={"ray": "brain_assets.graph.cluster:cluster_executor"},
 )

@@ -10,7 +10,7 @@ CODE_VERSIONS = {
     "walkforward_forecasts": "2",
     "backtest": "7",
     "report": "1",
-    "raw_so_far": "1",
+    "raw_year_to_date": "1",
     "target_weights": "3",
 }
 

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from brain_assets_tests import backfills
 from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, brain_assets, environment, shared_backfill
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM
 from brain_assets_tests.graph.test_ui import browsing, serving, states
+from brain_assets_tests.report.toy_results import unpacked
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 from examples.momentum_policy import MomentumRank
 from examples.ridge_forecaster import Ridge
@@ -83,10 +83,10 @@ def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(mill: Fin
 def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
     run(mill, "report")
     [page] = (mill.data_dir / "reports").glob("*.html")
-    first = page.read_text().split('<figure id="drawdowns"')[0]
-    swatches = dict(re.findall(r'data-series="([^"]*)"><span class="swatch[^"]*" style="border-color: (#\w+)"', first))
-    assert {"Ridge forecasts, top third", "momentum, by rank"} < swatches.keys()
-    assert len(set(swatches.values())) == len(swatches)
+    lines = json.loads(unpacked(page.read_text(), "figures"))["equity"]["data"]
+    colors = {line["name"]: line["line"]["color"] for line in lines}
+    assert {"Ridge forecasts, top third", "momentum, by rank"} < colors.keys()
+    assert len(set(colors.values())) == len(colors)
 
 
 def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(t
                 "patchtst_model",
                 "report",
             ),
-            *("raw_so_far", "target_weights"),
+            *("raw_year_to_date", "target_weights"),
         ]
     )
 

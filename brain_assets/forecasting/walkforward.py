@@ -110,7 +110,7 @@ def fetch_snapshots(
     Gives the position of the week's snapshot in the list, (n_weeks,), -1: none; the list has those that are used,
     oldest first.
     """
-    wanted = wanted_cutoffs(weeks)
+    wanted = {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
     candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
     while True:
         choice = choose_snapshots(weeks, candidates)
@@ -125,11 +125,6 @@ def fetch_snapshots(
                 break
         else:
             return np.where(choice >= 0, np.searchsorted(used, choice), -1), snapshots
-
-
-def wanted_cutoffs(weeks: Weeks) -> set[datetime.date]:
-    """Give the cut-offs of the snapshots that should forecast some weeks: of the year before each begins."""
-    return {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
 
 
 def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarray:

@@ -14,8 +14,9 @@ from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.jobs import MAIN_VERSIONS, TEAR_SHEET, WALKFORWARD, WEEKLY_WEIGHTS
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
-from brain_assets.graph.so_far import Clock, chosen_week
 from brain_assets.graph.status import State, StatusReader, asset_names, existing_years, parents_of
+from brain_assets.graph.year_to_date import chosen_week
+from brain_assets.market.calendar import Clock
 from brain_assets.settings import Settings
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -198,7 +199,7 @@ class Backfill:
         options = {**self.options.get("target_weights", {}), **({} if date is None else {"date": date})}
         week = chosen_week(options.get("date"), self._clock)
         options["date"] = str(week.start)  # asked for, so that a refusal is a failure
-        before = ["raw_so_far"] if week.decided.year > max(existing_years(self._defs), default=0) else []
+        before = ["raw_year_to_date"] if week.decided.year > max(existing_years(self._defs), default=0) else []
         return self._run_alone(self._week_job, "target_weights", options, before)
 
     def _run_alone(

@@ -6,29 +6,20 @@ from dataclasses import replace
 
 import dagster as dg
 
-from brain_assets.graph.adopt import adopt
 from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import Spread, policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
-from brain_assets.graph.assets.reports import report_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
-from brain_assets.graph.assets.week import so_far_asset, target_weights_asset
-from brain_assets.graph.automation import downstream
 from brain_assets.graph.engines import executor_of, spread_of
-from brain_assets.graph.failures import failure_sensor
-from brain_assets.graph.freshness import freshness_check, freshness_schedule
 from brain_assets.graph.instance import dagster_home, open_instance
-from brain_assets.graph.jobs import tear_sheet_job, walkforward_job, weekly_weights_job
-from brain_assets.graph.new_data import new_data_sensor
+from brain_assets.graph.jobs import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.sync import SYNC_JOBS
-from brain_assets.graph.weekly import every_week
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
 from brain_assets.plugins import resolve
 from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
@@ -81,7 +72,7 @@ def open_project(settings: Settings) -> Project:
         resources=resources_from(settings, market),
     )
     added = [resolve(text)(project) for text in settings.brought.definitions]
-    definitions = dg.Definitions.merge(core, *(wing(project) for wing in WINGS), *added)
+    definitions = dg.Definitions.merge(core, *added)
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
     executor = executor_of(settings, {asset.key.to_user_string(): asset.op.pool for asset in assets})
     return replace(project, definitions=dg.Definitions.merge(definitions, dg.Definitions(executor=executor)))
@@ -90,39 +81,6 @@ def open_project(settings: Settings) -> Project:
 def build_definitions(settings: Settings) -> dg.Definitions:
     """Give what Dagster is told of some settings; see `open_project`."""
     return open_project(settings).definitions
-
-
-def _report(project: Project) -> dg.Definitions:
-    assets = [report_asset(project.years)]
-    return dg.Definitions(assets, jobs=[tear_sheet_job(assets)])
-
-
-def _allocate(project: Project) -> dg.Definitions:
-    models = [family.asset for family in project.settings.families.by_name.values()]
-    assets = [so_far_asset(project.years), target_weights_asset(models, project.years)]
-    return dg.Definitions(assets, jobs=[weekly_weights_job(assets)], schedules=[every_week])
-
-
-def _automation(project: Project) -> dg.Definitions:
-    check = freshness_check(project.years)
-    raw = [asset for asset in project.yearly if asset.key.to_user_string() in RAW]
-    return dg.Definitions(
-        asset_checks=[check],
-        schedules=[freshness_schedule(check)],
-        sensors=[
-            new_data_sensor(project.years, raw),
-            downstream,
-            failure_sensor(project.settings),
-        ],
-    )
-
-
-def _adopt(_: Project) -> dg.Definitions:
-    return dg.Definitions(sensors=[adopt])
-
-
-WINGS = (_report, _allocate, _automation, _adopt)
-"""What is still defined here, and not by a plug-in."""
 
 
 @contextmanager

@@ -38,22 +38,3 @@ def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
         hooks={no_second_try},
         description="Every asset of a year in one run. A backfill of this job runs its years one after the other.",
     )
-
-
-def tear_sheet_job(assets: Assets) -> UnresolvedAssetJobDefinition:
-    """Define the job that writes the report."""
-    return dg.define_asset_job(
-        TEAR_SHEET,
-        selection=dg.AssetSelection.assets(*assets),
-        description="Writes the report over the years that were backtested.",
-    )
-
-
-def weekly_weights_job(assets: Assets) -> UnresolvedAssetJobDefinition:
-    """Define the job that decides the weights of a week."""
-    return dg.define_asset_job(
-        WEEKLY_WEIGHTS,
-        selection=dg.AssetSelection.assets(*assets),
-        description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
-        "week.",
-    )

@@ -113,7 +113,7 @@ class EdgarFundamentals:
         Returns
         -------
         SourcedTable
-            Each row is known once its filing day is over. Silent are symbols that file nothing that ratios could be
+            Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be
             made of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only).
 
         Raises
@@ -130,8 +130,8 @@ class EdgarFundamentals:
         table = pd.concat([FUNDAMENTAL_TABLE.empty(), *(self._rows[symbol] for symbol in symbols)], ignore_index=True)
         table = table[(table["filed"] >= pd.Timestamp(start)) & (table["filed"] < pd.Timestamp(end))]
         table = FUNDAMENTAL_TABLE.validate(table, f"EDGAR, filings from {start} to {end} (exclusive)")
-        silent = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
-        return SourcedTable(table, "SEC EDGAR company facts", silent)
+        missing = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
+        return SourcedTable(table, "SEC EDGAR company facts", missing)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""

@@ -15,10 +15,11 @@ from brain_assets.graph.jobs import MAIN_VERSIONS as JOB
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
-from brain_assets.graph.so_far import Clock, fetch_so_far, join, recent_window
+from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import Years
 from brain_assets.main_versions.training import train_version, version_of
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.calendar import Clock
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.progress import report
@@ -70,7 +71,7 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         window = recent_window(years, clock)
         try:
-            recent = fetch_so_far(market, window, table_io.headline_cache, family.tables) if window else {}
+            recent = fetch_year_to_date(market, window, table_io.headline_cache, family.tables) if window else {}
         except EmptyResponseError as error:
             report(f"no bars after the last complete year: {error}")
             recent = {}

@@ -24,7 +24,7 @@ class SourcedTable(NamedTuple):
     source: str
     """In a few words; begins with ``none`` if the market has no such data."""
 
-    silent: tuple[str, ...] = ()
+    missing_symbols: tuple[str, ...] = ()
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
 
 
@@ -81,9 +81,7 @@ class Market(Protocol):
 class KnownMarket(Market, Protocol):
     """A market made up around a signal, so that the best possible forecast is known: what proofs are made on."""
 
-    def with_signal(
-        self, seed: int, signal: float, channel: str = "reversal", half_life_weeks: float = 0.0
-    ) -> "KnownMarket":
+    def with_signal(self, seed: int, signal: float, channel: str = "reversal") -> "KnownMarket":
         """Give another market of the same symbols.
 
         Parameters
@@ -93,8 +91,6 @@ class KnownMarket(Market, Protocol):
             The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
         channel : str
             Where the signal can be seen: ``reversal`` (past returns), ``news``, or a ratio.
-        half_life_weeks : float
-            What was seen before a week still counts half this many weeks later; 0: for one week only.
         """
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:

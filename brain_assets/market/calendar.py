@@ -5,6 +5,7 @@ belongs to the year of its *last* session, and its decision time is after the la
 """
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -22,6 +23,9 @@ MIN_WEEK_SESSIONS = 3
 
 
 NEW_YORK = ZoneInfo("America/New_York")
+
+Clock = Callable[[], datetime.datetime]
+"""Gives the present moment with its time zone."""
 
 SETTLED = datetime.time(16, 30, tzinfo=NEW_YORK)
 """When a daily bar is taken as final: half an hour after the close, as quotes lag by up to 15 minutes; early closes

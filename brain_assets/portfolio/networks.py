@@ -40,13 +40,13 @@ def by_asset(observation: Tensor) -> Tensor:
     return observation.reshape(len(observation), -1, N_FEATURES)  # [B, A, F]
 
 
-def spread(of_kinds: Tensor, n_assets: int) -> Tensor:
+def by_kind(of_kinds: Tensor, n_assets: int) -> Tensor:
     """Give each asset the first of two numbers, and cash the second; [2] to [A + 1]."""
     return torch.cat([of_kinds[:1].expand(n_assets), of_kinds[1:]])
 
 
-class SharedAssetNetwork(nn.Module):
-    """Looks at each asset, and at the mean of those available, with the same weights: any number, in any order."""
+class DeepSetsEncoder(nn.Module):
+    """Deep Sets encoder (Zaheer et al. 2017): each asset and the mean of those available, any number in any order."""
 
     def __init__(self, n_features: int, hidden: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class LogitNetwork(nn.Module):
     def __init__(self, hidden: int, logit_bound: float) -> None:
         super().__init__()
         self.logit_bound = logit_bound
-        self.actor = SharedAssetNetwork(N_FEATURES, hidden)
+        self.actor = DeepSetsEncoder(N_FEATURES, hidden)
         self.score = nn.Linear(hidden, 1)
         self.cash = nn.Linear(hidden, 1)
         for head in (self.score, self.cash):
@@ -96,7 +96,7 @@ class PpoNetwork(LogitNetwork):
 
     def __init__(self, hidden: int = 32, score_std: float = 1.0) -> None:
         super().__init__(hidden, LOGIT_BOUND)
-        self.critic = SharedAssetNetwork(N_FEATURES, hidden)
+        self.critic = DeepSetsEncoder(N_FEATURES, hidden)
         self.value = initialize(nn.Linear(hidden, 1), gain=1.0)
         self.log_std = nn.Parameter(torch.full((2,), float(np.log(score_std))))
 
@@ -108,7 +108,7 @@ class PpoNetwork(LogitNetwork):
 
     def log_std_by_logit(self, n_assets: int) -> Tensor:
         """Spread `log_std` over the logits; shape [A + 1]."""
-        return spread(self.log_std, n_assets)
+        return by_kind(self.log_std, n_assets)
 
 
 class ActionValueNetwork(nn.Module):
@@ -120,7 +120,7 @@ class ActionValueNetwork(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.assets = SharedAssetNetwork(N_FEATURES + 1, hidden)
+        self.assets = DeepSetsEncoder(N_FEATURES + 1, hidden)
         self.value = initialize(nn.Linear(2 * hidden, 1), gain=1.0)
 
     def forward(self, observation: Tensor, weights: Tensor, max_weight: float) -> Tensor:
@@ -147,7 +147,7 @@ class SacNetwork(LogitNetwork):
     def gaussian(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Give mean and logarithm of the standard deviation of what tanh bounds; [B, A * F] to [B, A + 1] twice."""
         means = super().logits(observation)  # [B, A + 1]
-        return means, spread(self.log_std, means.shape[1] - 1).expand_as(means)
+        return means, by_kind(self.log_std, means.shape[1] - 1).expand_as(means)
 
     def logits(self, observation: Tensor) -> Tensor:
         """Give the logits of assets and cash within the bounds; [B, A * F] to [B, A + 1], cash last."""

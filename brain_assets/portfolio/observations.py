@@ -49,11 +49,11 @@ def _standardize_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     kept = np.where(known, values, 0.0)
     centered = np.where(known, kept - kept.sum(axis=1, keepdims=True) / count, 0.0)
-    spread = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)
-    # A spread of rounding errors is none: equal values do not always give their own mean back.
+    deviation = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)
+    # A deviation of rounding errors is none: equal values do not always give their own mean back.
     largest = np.abs(kept).max(axis=1, keepdims=True)
-    varied = spread > 1e-12 * largest
-    standardized: FloatArray = np.divide(centered, spread, out=np.zeros_like(centered), where=varied)
+    varied = deviation > 1e-12 * largest
+    standardized: FloatArray = np.divide(centered, deviation, out=np.zeros_like(centered), where=varied)
     return np.where(known, standardized, np.nan)
 
 

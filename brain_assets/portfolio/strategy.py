@@ -79,7 +79,7 @@ def sharpe_ratio(net_returns: FloatArray) -> FloatArray:
 
     From (n_weeks, ...) to (...); NaN where returns do not differ from week to week.
     """
-    spread = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
-    moves = spread > 1e-12  # below is what rounding leaves of equal returns
-    ratio = net_returns.mean(axis=0) / np.where(moves, spread, np.nan) * math.sqrt(WEEKS_PER_YEAR)
+    deviation = net_returns.std(axis=0, ddof=1)  # skfolio's takes ten times as long, and resampling asks 2,000 times
+    moves = deviation > 1e-12  # below is what rounding leaves of equal returns
+    ratio = net_returns.mean(axis=0) / np.where(moves, deviation, np.nan) * math.sqrt(WEEKS_PER_YEAR)
     return np.asarray(ratio)

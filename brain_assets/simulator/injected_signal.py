@@ -13,16 +13,14 @@ With d = k * z, E[r] grows with k and is concave, so Newton's method from k = 0 
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.errors import MarketError
 from brain_assets.market.schema import RATIOS
 
 CHANNELS = ("reversal", "news", *RATIOS)
-"""Where a signal can be seen."""
+"""Where a signal can be seen: in past returns, news or a ratio."""
 
 PAIR_DEGREES = 12.0
 """Of Student's t for the difference of two symbols' noise over a week: its peak is that of simulated weeks."""
@@ -34,37 +32,6 @@ NEWTON_STEPS, TOLERANCE = 40, 1e-8
 
 _UNIT = math.sqrt(PAIR_DEGREES / (PAIR_DEGREES - 2))
 _PEAK = math.gamma((PAIR_DEGREES + 1) / 2) / (math.sqrt(PAIR_DEGREES * math.pi) * math.gamma(PAIR_DEGREES / 2))
-
-
-@dataclass(frozen=True)
-class InjectedSignal:
-    """What can be known of next week's returns; checked on construction."""
-
-    channel: str = "reversal"
-    """Where it can be seen, one of `CHANNELS`."""
-
-    strength: float = 0.15
-    """Weekly rank correlation that a perfect forecaster reaches, 0 <= strength < 1; 0: nothing can be known."""
-
-    half_life_weeks: float = 0.0
-    """How long it lives: what was seen before a week still counts half this many weeks later; 0: for one week only."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        if self.channel not in CHANNELS:
-            raise MarketError(
-                f"channel: expected one of {', '.join(CHANNELS)}, got {self.channel}; choose one of them."
-            )
-        if not 0 <= self.strength < 1:
-            raise MarketError(f"signal: expected a rank correlation in [0, 1), got {self.strength}; choose one.")
-        if not 0 <= self.half_life_weeks < math.inf:
-            weeks = self.half_life_weeks
-            raise MarketError(f"half_life_weeks: expected 0 weeks or more, got {weeks}; choose a finite number.")
-
-    @property
-    def memory(self) -> float:
-        """Share of what was seen a week earlier that still counts; 0: none."""
-        return float(0.5 ** (1 / self.half_life_weeks)) if self.half_life_weeks > 0 else 0.0
 
 
 def symbol_pairs(n_assets: int) -> tuple[IntArray, IntArray]:

@@ -19,7 +19,7 @@ The log price of symbol i of sector g moves on session t by an overnight part (l
 
 The injected signal is seen in one channel at the close before a week: minus the return over the last five sessions
 (reversal), the news or a ratio as `brain_assets.market.signals` has them (news, net_margin, ...). Its ranks over the
-symbols become normal scores z, past scores count with them as long as the signal lives, and
+symbols become normal scores z, and
 
     drift[i] = k z[i],    spread evenly over the intraday parts of the week
 
@@ -50,7 +50,7 @@ from brain_assets.market.calendar import sessions_between, years_of
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 from brain_assets.settings import Settings
-from brain_assets.simulator.injected_signal import InjectedSignal
+from brain_assets.simulator.injected_signal import CHANNELS
 from brain_assets.simulator.simulated import ORIGIN_YEAR, Recipe, draw_filings, draw_news, listed_sessions, simulate
 
 N_SYMBOLS = 20
@@ -64,8 +64,10 @@ class SimulatorMarket:
     symbols : tuple of str
         Names; empty: ``SIM00`` to ``SIM19``. What a symbol does depends on its position, not its name.
     seed : int
-    signal, channel, half_life_weeks
-        The signal's strength and the rest of `brain_assets.simulator.injected_signal.InjectedSignal`.
+    signal : float
+        The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
+    channel : str
+        Where the signal can be seen, one of `brain_assets.simulator.injected_signal.CHANNELS`.
     listed_share, delisted_share : float
         Probabilities, in [0, 1], that a symbol is listed later than the first session, and that it is delisted.
     """
@@ -80,10 +82,13 @@ class SimulatorMarket:
         signal: float = 0.15,
         channel: str = "reversal",
         *,
-        half_life_weeks: float = 0.0,
         listed_share: float = 0.0,
         delisted_share: float = 0.0,
     ) -> None:
+        if channel not in CHANNELS:
+            raise MarketError(f"channel: expected one of {', '.join(CHANNELS)}, got {channel}; choose one of them.")
+        if not 0 <= signal < 1:
+            raise MarketError(f"signal: expected a rank correlation in [0, 1), got {signal}; choose one.")
         for name, share in (("listed_share", listed_share), ("delisted_share", delisted_share)):
             if not 0 <= share <= 1:
                 raise MarketError(f"{name}: expected a share in [0, 1], got {share}; choose one.")
@@ -93,8 +98,7 @@ class SimulatorMarket:
                 "add symbols or set signal to 0."
             )
         self._symbols = symbols or tuple(f"SIM{i:02d}" for i in range(N_SYMBOLS))
-        injected = InjectedSignal(channel, signal, half_life_weeks)
-        self._recipe = Recipe(seed, len(self._symbols), injected, listed_share, delisted_share)
+        self._recipe = Recipe(seed, len(self._symbols), signal, channel, listed_share, delisted_share)
 
     def last_complete_year(self) -> None:
         """Give None: there is every year that the clock has completed."""
@@ -137,11 +141,9 @@ class SimulatorMarket:
         frame = frame.assign(**{name: ratios[quarter, asset, column] for column, name in enumerate(RATIOS)})
         return SourcedTable(FUNDAMENTAL_TABLE.validate(frame, f"simulator from {start} to {end}"), "made up")
 
-    def with_signal(
-        self, seed: int, signal: float, channel: str = "reversal", half_life_weeks: float = 0.0
-    ) -> "SimulatorMarket":
+    def with_signal(self, seed: int, signal: float, channel: str = "reversal") -> "SimulatorMarket":
         """Give a market of the same symbols; see `brain_assets.market.base.KnownMarket.with_signal`."""
-        return SimulatorMarket(self._symbols, seed, signal, channel, half_life_weeks=half_life_weeks)
+        return SimulatorMarket(self._symbols, seed, signal, channel)
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:
         """Give the injected expectation of each week's log return, known at the close before the week.

@@ -15,7 +15,7 @@ from brain_assets.market.calendar import iso_week_numbers, sessions_between, yea
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
-from brain_assets.simulator.injected_signal import InjectedSignal, solve_scale, symbol_pairs
+from brain_assets.simulator.injected_signal import solve_scale, symbol_pairs
 
 ORIGIN_YEAR = 1990
 """The first simulated year: prices start at 100 dollars on its first session."""
@@ -70,7 +70,10 @@ class Recipe:
 
     seed: int
     n_assets: int
-    signal: InjectedSignal
+    signal: float
+    """Weekly rank correlation that a perfect forecaster reaches; 0: nothing can be known."""
+    channel: str
+    """Where the signal can be seen, one of `CHANNELS`."""
     listed_share: float
     delisted_share: float
 
@@ -189,22 +192,21 @@ def _walk_weeks(
     recipe: Recipe, sessions: DateArray, noise: _Noise, listed: BoolArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Give log closes over 100 dollars (n_sessions + 1, n_assets), intraday moves, and drifts, week by week."""
-    signal, channel = recipe.signal, None
-    if signal.channel != "reversal" and signal.strength > 0:
-        channel = known_channel(recipe.seed, recipe.n_assets, sessions, signal.channel)
+    channel = None
+    if recipe.channel != "reversal" and recipe.signal > 0:
+        channel = known_channel(recipe.seed, recipe.n_assets, sessions, recipe.channel)
     weeks = iso_week_numbers(sessions)
     first_of_week = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
     log_close = np.zeros((len(sessions) + 1, recipe.n_assets))  # row t + 1: the close of session t
     drift, intraday = np.zeros((len(sessions), recipe.n_assets)), noise.intraday.copy()
-    memory = np.zeros(recipe.n_assets)
     for first, stop in zip(first_of_week, [*first_of_week[1:], len(sessions)], strict=True):
         if first >= LOOKBACK_SESSIONS:
             known: BoolArray = np.all(listed[first - 1 - LOOKBACK_SESSIONS : first], axis=0)
-            if signal.strength > 0:
+            if recipe.signal > 0:
                 past = log_close[first - LOOKBACK_SESSIONS] - log_close[first]
                 seen = past if channel is None else channel[first - 1]
-                memory = signal.memory * memory + _normal_scores(np.where(known, seen, np.nan))
-                drift[first:stop] = _drift(signal.strength, memory, known, noise, slice(first, stop))
+                scores = _normal_scores(np.where(known, seen, np.nan))
+                drift[first:stop] = _drift(recipe.signal, scores, known, noise, slice(first, stop))
                 intraday[first:stop] += np.where(known, drift[first:stop], 0.0) / (stop - first)
             drift[first:stop, ~known] = np.nan
         moves = noise.overnight[first:stop] + intraday[first:stop]

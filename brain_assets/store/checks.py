@@ -11,8 +11,27 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
-from brain_assets.errors import DamagedSnapshotError, LateTrainingError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import (
+    DamagedSnapshotError,
+    LateTrainingError,
+    MissingSnapshotError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.store.manifest import MANIFEST, refused
+
+
+@contextmanager
+def located(place: object) -> Iterator[None]:
+    """Let errors about a file name the place of the snapshot too."""
+    try:
+        yield
+    except MissingSnapshotError:
+        raise
+    except DamagedSnapshotError as error:
+        raise error.at(place) from error
+    except SnapshotError as error:
+        raise type(error)(f"{place}/{error}") from error
 
 
 @contextmanager

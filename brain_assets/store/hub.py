@@ -23,7 +23,7 @@ from brain_assets.store.checks import believed
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
 from brain_assets.store.names import MAIN_BRANCH
-from brain_assets.store.port import Store
+from brain_assets.store.places import Store
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -57,15 +57,7 @@ class HubCopy:
 
 
 class HubStore(Store):
-    """The model repo of one family; see `brain_assets.store.port.Store`.
-
-    Parameters
-    ----------
-    address : HubAddress
-    policy : RetryPolicy, optional
-    market : str, optional
-        A branch of another market's model is not replaced. Default: any is.
-    """
+    """The model repo of one family; a branch of another market's model is not replaced, unless none is named."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
         self.repo = address.repo
@@ -109,8 +101,7 @@ class HubStore(Store):
     def read_manifest(self, name: str, commit: str = "") -> dict[str, Any]:
         """Read a manifest that its branch agrees with, in two requests; the other files are not read.
 
-        Raises `MissingSnapshotError` if there is no such branch, and `RefusedSnapshotError`, in one sentence with repo,
-        branch, file and reason, if what it holds is not to be believed.
+        Raises `MissingSnapshotError` if there is no such branch, `RefusedSnapshotError` if it is not to be believed.
         """
         return self._read(name, f"show {name}", lambda: parse(self._read_manifest(self._look(commit or name))))
 
@@ -203,8 +194,7 @@ class HubStore(Store):
         Repo (private) and branch are made if they are missing. May be called again at any time, also by two at once.
         What `commits` gave a moment ago as the branch's commit, empty if there was none, saves a look.
 
-        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid; `HubError` if
-        the Hub refuses it, and `HubUnavailableError` if it went on failing.
+        Raises `SnapshotError`, with nothing sent, if the files do not verify or the card is not valid, else `HubError`.
         """
         verify(files)
         validate_card(files[CARD].decode())

@@ -1,18 +1,59 @@
-"""Snapshots in a folder, on this machine or elsewhere: a folder each."""
+"""What every place of snapshots can do, and the place that is a folder, on this machine or elsewhere."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
+from brain_assets.store.checks import located
 from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse, verify
-from brain_assets.store.port import Store
+
+
+class Store(ABC):
+    """The folders of one family in one place; each has a name, and the files of `brain_assets.store.manifest.FILES`.
+
+    Every method raises `StorageError` (a disk, a bucket) or `HubError` where the place itself fails or refuses.
+    """
+
+    @abstractmethod
+    def list(self) -> list[str]:
+        """Name what stands there, in order, whole or not: reading tells."""
+
+    @abstractmethod
+    def read_manifest(self, name: str) -> dict[str, Any]:
+        """Read a manifest, which verifies against itself; no other file is read.
+
+        Raises `MissingSnapshotError` if there is nothing of that name; `DamagedSnapshotError`, where strangers write
+        `RefusedSnapshotError`, if what is there is not a manifest, or not as it was written.
+        """
+
+    @abstractmethod
+    def read(self, name: str) -> dict[str, bytes]:
+        """Read all files, which verify. Raises as `read_manifest`, the error naming the file that is to blame."""
+
+    @abstractmethod
+    def write(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write a folder of exactly these files, whole or not at all; one of that name is replaced.
+
+        Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
+        """
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
+        try:
+            return self.read_manifest(name)
+        except SnapshotError:
+            return None
 
 
 class FolderStore(Store):
-    """A folder with folders of snapshots; it need not be there. See `brain_assets.store.port.Store`."""
+    """A folder with folders of snapshots; it need not be there."""
 
     def __init__(self, folder: DataPath) -> None:
         self.folder = folder
@@ -58,15 +99,6 @@ class FolderStore(Store):
                     raise DamagedSnapshotError(file, "a file", "none")
                 raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
         return found
-
-
-@contextmanager
-def located(place: object) -> Iterator[None]:
-    """Let errors about damage name the place of the snapshot too."""
-    try:
-        yield
-    except DamagedSnapshotError as error:
-        raise error.at(place) from error
 
 
 def read_files(folder: DataPath) -> dict[str, bytes]:

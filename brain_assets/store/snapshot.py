@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import ConfigError, DamagedSnapshotError, LookAheadError, SnapshotError
+from brain_assets.errors import ConfigError, LookAheadError, SnapshotError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import believed, check_identity
+from brain_assets.store.checks import believed, check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
@@ -176,12 +176,8 @@ class ModelSnapshot:
         configuration or metadata are none that there are, or the arrays others than plain, finite ones of the network
         that the configuration describes and of a scaler of its features.
         """
-        try:
+        with located(place):
             return cls._from_files(files)
-        except DamagedSnapshotError as error:
-            raise error.at(place) from error
-        except SnapshotError as error:
-            raise type(error)(f"{place}/{error}") from error
 
     @classmethod
     def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":

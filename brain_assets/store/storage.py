@@ -49,13 +49,11 @@ class SnapshotLocalStorage:
     Parameters
     ----------
     family : str
-        ``lstm``, ``patchtst``, ``ppo`` or ``sac``.
     root : Path or UPath, optional
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
     policy : RetryPolicy, optional
-        How long to go on with a Hub in trouble.
     market : str, optional
         What its snapshots were trained on: one of another market is not taken from the Hub, nor replaced there.
     """
@@ -177,11 +175,7 @@ class SnapshotLocalStorage:
         return self._repo
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot: its branch holds exactly its files then; no commit if it did already.
-
-        Raises `SnapshotError` if there is none on this machine that verifies, and `HubError` if the Hub fails or
-        refuses: the snapshot stays, the reason is kept, and a later push or sync completes it.
-        """
+        """Push a snapshot, as `HubStore.push` does; if the Hub fails or refuses, the reason is kept for later."""
         return self.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
 
     def upload(self, branch: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
@@ -198,8 +192,7 @@ class SnapshotLocalStorage:
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
         """Pull a snapshot, of a known commit if one is given, and give its folder; what stood there is replaced.
 
-        Raises `RefusedSnapshotError` if what the branch holds is not to be believed, `SnapshotError` if there is no
-        such branch, `HubError` if the Hub fails or refuses; then nothing is replaced.
+        Raises, and replaces nothing, as `HubStore.read`, and `RefusedSnapshotError` if it is another model.
         """
         name = snapshot_name(cutoff_date)
         commit = commit or self.repo.look(name).commit
@@ -218,10 +211,7 @@ class SnapshotLocalStorage:
         return True
 
     def read_hf_manifest(self, cutoff_date: datetime.date, commit: str = "") -> dict[str, Any]:
-        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled.
-
-        Raises `RefusedSnapshotError` if it cannot be of this family, date and market, or its branch lists other files.
-        """
+        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
         with believed(f"{self.repo.repo}@{name}"):
@@ -256,10 +246,7 @@ class SnapshotLocalStorage:
         return sorted(self.hf_commits())
 
     def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
-        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request.
-
-        A branch whose name looks like a snapshot's but holds no date is left out, with a warning.
-        """
+        """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request."""
         found = {}
         for name, commit in self.repo.commits(must_exist).items():
             cutoff_date = parse_snapshot_name(name)
@@ -291,8 +278,7 @@ class SnapshotLocalStorage:
     def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
         """Compare the snapshots here with those on the Hub, oldest first. Default: all cut-offs.
 
-        One request lists the branches. A commit that this machine has pushed, pulled or compared before is known; for
-        another one, one more request lists its files.
+        One request lists the branches, and one more the files of each commit that is not known here.
         """
         commits, here = self.hf_commits(), set(self.list_snapshots())
 

@@ -35,11 +35,11 @@ FOLDERS = {
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}(/[A-Za-z0-9_-]{1,100})*")
 
-SO_FAR: Literal["so_far"] = "so_far"
+YEAR_TO_DATE: Literal["year_to_date"] = "year_to_date"
 """Takes the place of a year: rows since the last complete one, which are no year yet, and are replaced week by week."""
 
-Part = int | Literal["so_far"]
-"""A partition year, or `SO_FAR`."""
+Part = int | Literal["year_to_date"]
+"""A partition year, or `YEAR_TO_DATE`."""
 
 IDENTITY_FILE = "market.json"
 

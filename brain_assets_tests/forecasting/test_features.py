@@ -6,6 +6,7 @@ import pytest
 from brain_assets.forecasting.features import (
     CHANNELS,
     RETURNS,
+    Target,
     build_features,
     fit_scaler,
     known_returns,
@@ -73,41 +74,27 @@ def test_windows_skip_symbols_whose_history_has_a_hole() -> None:
     assert pairs == [(0, 0), (0, 1), (1, 0), (2, 0)]
 
 
-def test_scaler_is_fitted_on_training_rows_only_and_skips_unknown_ones() -> None:
-    features = np.zeros((1, 6, 1), dtype=np.float32)
-    features[0, :, 0] = [np.nan, 1, 3, 5, 1000, 1000]
+def test_the_scaler_is_fitted_on_training_rows_only_and_unknown_features_become_zero() -> None:
+    features = np.array([[[np.nan], [1], [3], [5], [1000], [1000]]], dtype=np.float32)
     scaler = fit_scaler(features, last_session=3)
-    assert scaler.mean[0] == pytest.approx(3)
-    assert scaler.scale[0] == pytest.approx(np.sqrt(8 / 3))
-
-
-def test_scaled_features_are_clipped_and_unknown_ones_are_zero() -> None:
-    features = np.array([[[np.nan], [1], [3], [5], [1000]]], dtype=np.float32)
-    scaler = fit_scaler(features, last_session=3)
-    scaled = scale_features(features, scaler, clip=5.0)
     root = np.sqrt(8 / 3)
-    np.testing.assert_allclose(scaled[0, :, 0], [0, -2 / root, 0, 2 / root, 5], rtol=1e-6)
+    assert (scaler.mean[0], scaler.scale[0]) == pytest.approx((3, root))
+    scaled = scale_features(features, scaler, clip=5.0)
+    np.testing.assert_allclose(scaled[0, :, 0], [0, -2 / root, 0, 2 / root, 5, 5], rtol=1e-6)
 
 
-def test_demeaned_target_is_relative_to_the_weeks_known_symbols() -> None:
-    realized = np.array([[0.01, 0.03, np.nan], [np.nan, np.nan, np.nan]])
-    target = training_target(realized, "demeaned")
-    np.testing.assert_allclose(target[0, :2], [-0.01, 0.01])
-    assert np.isnan(target[0, 2])
-    assert np.isnan(target[1]).all()
-
-
-def test_ranked_target_is_spread_evenly_and_ignores_unknown_symbols() -> None:
-    realized = np.array([[0.5, -0.2, np.nan, 0.0]])
-    # ranks 2, 0, 1 of three: (rank + 0.5) / 3 - 0.5 = 1/3, -1/3, 0, times sqrt(12)
-    np.testing.assert_allclose(
-        training_target(realized, "ranked"), [[np.sqrt(12) / 3, -np.sqrt(12) / 3, np.nan, 0]], atol=1e-12
-    )
-
-
-def test_raw_target_is_the_return_itself() -> None:
-    realized = np.array([[0.5, np.nan]])
-    np.testing.assert_array_equal(training_target(realized, "raw"), realized)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("raw", [0.5, -0.2, np.nan, 0.0]),
+        ("demeaned", [0.4, -0.3, np.nan, -0.1]),  # the mean of the week is 0.1
+        # ranks 2, 0, 1 of three: (rank + 0.5) / 3 - 0.5 = 1/3, -1/3, 0, times sqrt(12)
+        ("ranked", [np.sqrt(12) / 3, -np.sqrt(12) / 3, np.nan, 0]),
+    ],
+)
+def test_targets_are_of_each_week_by_itself_and_ignore_unknown_symbols(kind: Target, expected: list[float]) -> None:
+    realized = np.array([[0.5, -0.2, np.nan, 0.0], [np.nan] * 4])
+    np.testing.assert_allclose(training_target(realized, kind), [expected, [np.nan] * 4], atol=1e-12)
 
 
 @pytest.mark.parametrize("year", [2019, 2020])

@@ -129,7 +129,7 @@ def test_losses_are_in_units_of_the_training_targets(panel: PricePanel, tiny_lst
         assert training[key] == pytest.approx(expected), key
 
 
-def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+def test_metadata_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP).metadata["data"]
     assert data["first_session"] == "2016-01-04"
     assert data["last_session"] == "2019-12-31"
@@ -145,7 +145,7 @@ def test_evidence_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig
     assert n_weeks == usable.sum()
 
 
-def test_evidence_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+def test_metadata_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
     bars = WeeklyBars.from_panel(panel)
     year = bars.select(bars.weeks.year == 2019)

@@ -122,11 +122,11 @@ def test_an_asset_is_offered_the_snapshots_of_the_years_that_it_asks_for_and_old
 
 def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple) -> None:
     results, _, tables = three_years
-    evidence = {year: metadata_of(results[year], "backtest") for year in YEARS}
-    assert evidence[2019]["rules_left_out"] == ", ".join(name for name in BENCHMARKS if name != "equal_weight")
-    assert evidence[2020]["rules_left_out"] == evidence[2021]["rules_left_out"] == "none"
+    shown = {year: metadata_of(results[year], "backtest") for year in YEARS}
+    assert shown[2019]["rules_left_out"] == ", ".join(name for name in BENCHMARKS if name != "equal_weight")
+    assert shown[2020]["rules_left_out"] == shown[2021]["rules_left_out"] == "none"
     # the first week of 2020 begins before New Year, when no model was finished
-    assert [evidence[year]["weeks_left_out"] for year in YEARS] == [0, 1, 0]
+    assert [shown[year]["weeks_left_out"] for year in YEARS] == [0, 1, 0]
     assert set(tables.read_year("backtest", 2019)["strategy"]) == {"equal_weight"}  # no policy was finished before it
     for year, n_weeks in ((2020, 52), (2021, 52)):
         table = tables.read_year("backtest", year)
@@ -232,7 +232,7 @@ def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trad
         run_year(2021, world(market, tmp_path / "models", tables), names=["backtest"])
 
 
-def test_materializations_carry_evidence_and_pictures(three_years: tuple) -> None:
+def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None:
     results, folder, _ = three_years
     for name, key in (
         ("raw_prices", "prices"),
@@ -345,8 +345,8 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
     assert metadata_of(same, "raw_prices")["changed_returns"] == 0
     changed = CorruptedMarket(market, datetime.date(2019, 12, 30))
     result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
-    evidence = metadata_of(result, "raw_prices")
+    shown = metadata_of(result, "raw_prices")
     # on 31 December: one symbol is gone, five have other returns, two are new
-    assert evidence["changed_returns"] == 8
-    assert Path(evidence["replaced_prices"]).read_bytes() == old
+    assert shown["changed_returns"] == 8
+    assert Path(shown["replaced_prices"]).read_bytes() == old
     assert tables.path("raw_prices", 2019).read_bytes() != old

@@ -14,8 +14,8 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from huggingface_hub import HfApi
 from pydantic import SecretStr
 
+from brain_assets.adopt.definitions import adopt, complete_pushes, find_external
 from brain_assets.errors import RefusedSnapshotError
-from brain_assets.graph.adopt import adopt, adoptable, complete_pushes
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.resources import build_resources
@@ -233,13 +233,17 @@ def _pulled(world: World, market: SimulatorMarket, root: Path, hub: LoopbackHub)
     return resources
 
 
+def key_of(event: dg.AssetMaterialization) -> tuple[str, int]:
+    return event.asset_key.to_user_string(), int(event.partition or 0)
+
+
 def test_pulled_snapshots_become_materializations_that_are_done(
     world: World, market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:
     resources = _pulled(world, market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, GRAPH, storages_of(resources)):
-            instance.report_runless_asset_event(found.event)
+        for found in find_external(instance, GRAPH, storages_of(resources)):
+            instance.report_runless_asset_event(found)
         for asset, family in MODELS.items():
             key = dg.AssetKey(asset)
             assert instance.get_materialized_partitions(key) == {str(year) for year in YEARS}
@@ -254,7 +258,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
                 shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
                 assert shown["adopted_from"] == "this machine"
                 assert shown["learning_curve"].startswith("![")
-        assert list(adoptable(instance, GRAPH, storages_of(resources))) == []  # each once
+        assert list(find_external(instance, GRAPH, storages_of(resources))) == []  # each once
 
 
 @pytest.mark.slow
@@ -268,8 +272,8 @@ def test_backfill_after_a_pull_trains_nothing(
     resources = _pulled(world, market, tmp_path, copied_hub)
     monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
     with dg.DagsterInstance.ephemeral() as instance:
-        for found in adoptable(instance, GRAPH, storages_of(resources)):
-            instance.report_runless_asset_event(found.event)
+        for found in find_external(instance, GRAPH, storages_of(resources)):
+            instance.report_runless_asset_event(found)
         for year in YEARS:
             result = run_year(year, resources, instance)
             for asset in MODELS:
@@ -281,16 +285,15 @@ def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
 ) -> None:
     resources = machine(market, tmp_path, copied_hub)
     with dg.DagsterInstance.ephemeral() as instance:
-        found = list(adoptable(instance, GRAPH, storages_of(resources)))
-        assert [(one.asset, one.year, one.place) for one in found] == [
-            (asset, year, "the Hub") for asset in MODELS for year in YEARS
-        ]
+        found = list(find_external(instance, GRAPH, storages_of(resources)))
+        assert list(map(key_of, found)) == [(asset, year) for asset in MODELS for year in YEARS]
         for one in found:
-            instance.report_runless_asset_event(one.event)
+            assert one.metadata["adopted_from"].value == "the Hub"
+            instance.report_runless_asset_event(one)
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
         assert {reader.read(asset, year).state for asset in MODELS for year in YEARS} == {State.DONE}
         copied_hub.forget()
-        assert list(adoptable(instance, GRAPH, storages_of(resources))) == []
+        assert list(find_external(instance, GRAPH, storages_of(resources))) == []
         assert len(copied_hub.requests) == len(MODELS)  # one list of branches a family
         drop(copied_hub, "snapshot-2020-12-31")
         reader = StatusReader(_definitions(resources), instance, OPTIONS)
@@ -308,7 +311,7 @@ def test_snapshot_that_is_not_believed_is_not_adopted(
     files = copied_hub.files("user/lstm", "snapshot-2021-12-31")
     copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
     with dg.DagsterInstance.ephemeral() as instance:
-        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, storages_of(resources))}
+        found = set(map(key_of, find_external(instance, GRAPH, storages_of(resources))))
     others = {(asset, year) for asset in MODELS if asset != "lstm_snapshot" for year in YEARS}
     assert found == {("lstm_snapshot", 2019), *others}
 
@@ -416,5 +419,5 @@ def test_year_whose_run_is_under_way_is_left_to_it(
                 job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
             )
             assert instance.get_run_by_id(run.run_id)
-        found = {(one.asset, one.year) for one in adoptable(instance, GRAPH, storages_of(resources))}
+        found = set(map(key_of, find_external(instance, GRAPH, storages_of(resources))))
     assert found == {(asset, year) for asset in MODELS for year in (2019, 2021)}

@@ -7,10 +7,8 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from brain_assets.graph.pictures import (
-    chart_png,
     equity_chart,
     known_or_words,
     loss_curve,
@@ -19,7 +17,6 @@ from brain_assets.graph.pictures import (
     rank_correlation_chart,
     reward_curve,
 )
-from brain_assets.portfolio.charts import Chart, Series
 
 WEEKS = np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]")
 
@@ -62,22 +59,3 @@ def test_news_of_any_span_are_drawn_without_a_complaint_about_the_axis(days: int
 def test_a_figure_that_is_not_known_is_put_in_words() -> None:
     assert known_or_words(0.25) == 0.25
     assert known_or_words(float("nan")) == "not known: fewer than three symbols"
-
-
-@pytest.mark.parametrize(("high", "shown"), [(3.0, ["1", "1.5", "2", "3"]), (80.0, ["1", "2", "5", "10", "20", "50"])])
-def test_ticks_of_a_log_scale_have_room(high: float, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    labels: list[str] = []
-
-    def read(figure: Figure) -> bytes:
-        figure.canvas.draw()
-        [axes] = figure.axes
-        low, top = axes.get_ylim()
-        ticks = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
-        labels.extend(label.get_text() for place, label in ticks if low <= place <= top)
-        assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))
-        return b""
-
-    monkeypatch.setattr("brain_assets.graph.pictures._png", read)
-    series = Series("line", "a", (0.0, 1.0), (1.0, high), "#000000")
-    chart_png(Chart("k", "t", "n", "y", (series,), x_kind="number", log=True))
-    assert labels == shown

@@ -49,7 +49,7 @@ def test_whatever_asks_a_source_or_computes_waits_in_a_pool() -> None:
         "raw_prices",
         "raw_news_sentiment",
         "raw_fundamentals",
-        "raw_so_far",
+        "raw_year_to_date",
     }
     assert all(pool == TRAINING_POOL for name, pool in pools.items() if not name.startswith("raw_"))
 

@@ -3,13 +3,11 @@
 import datetime
 import email.utils
 import gzip
-import http.server
 import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -18,6 +16,7 @@ import pytest
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
+from brain_assets_tests.live.loopback import Answer, serve
 
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
@@ -80,14 +79,6 @@ def facts_path(cik: int) -> str:
     return f"/api/xbrl/companyfacts/CIK{cik:010d}.json"
 
 
-@dataclass
-class Answer:
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    cut_short: bool = False
-
-
 def page(text: str, status: int = 200, **headers: str) -> Answer:
     return Answer(status, text.encode(), {name.replace("_", "-"): value for name, value in headers.items()})
 
@@ -95,14 +86,15 @@ def page(text: str, status: int = 200, **headers: str) -> Answer:
 class LoopbackEdgar:
     """Answers as www.sec.gov and data.sec.gov do; `before` holds what a path answers first, one answer a request."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    url = ""
+
+    def __init__(self) -> None:
         self.pages: dict[str, Any] = {TICKERS_PATH: TICKERS, facts_path(320193): TWO_YEARS, facts_path(1067983): IFRS}
         self.pages[facts_path(1046179)] = IFRS
         self.before: dict[str, list[Answer]] = {}
-        self.requests: list[tuple[float, str, dict[str, str]]] = []
+        self.requests: list[tuple[float, str, Mapping[str, str]]] = []
 
-    def answer(self, path: str, headers: dict[str, str]) -> Answer:
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         self.requests.append((time.monotonic(), path, headers))
         if self.before.get(path):
             return self.before[path].pop(0)
@@ -127,35 +119,9 @@ class LoopbackEdgar:
 
 @pytest.fixture
 def edgar() -> Iterator[LoopbackEdgar]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # else every answer waits 40 ms for the client's acknowledgement of its head
-
-        def do_GET(self) -> None:
-            answer = loopback.answer(self.path, {name.lower(): value for name, value in self.headers.items()})
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body) + answer.cut_short))
-            self.end_headers()
-            self.wfile.write(answer.body)
-            if answer.cut_short:
-                self.close_connection = True
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    loopback = LoopbackEdgar(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    loopback = LoopbackEdgar()
+    with serve(loopback.answer) as loopback.url:
         yield loopback
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Waits:
@@ -190,41 +156,29 @@ def refusal(source: EdgarFundamentals, *symbols: str, kind: type[MarketError] = 
 
 
 def test_rows_are_those_filed_in_the_range(edgar: LoopbackEdgar) -> None:
-    table, _, silent = edgar.ask().fundamentals(["AAPL"], *YEAR)
+    table, _, missing = edgar.ask().fundamentals(["AAPL"], *YEAR)
     assert table["filed"].dt.strftime("%Y-%m-%d").tolist() == ["2019-01-01", "2019-05-01", "2019-12-31"]
     assert table["period_end"].dt.strftime("%Y-%m-%d").tolist() == ["2018-12-31", "2019-03-31", "2019-09-30"]
     assert table["net_margin"].tolist() == [0.08, 0.09, 0.1]
     assert set(table["symbol"]) == {"AAPL"}
-    assert silent == ()
+    assert missing == ()
 
 
-def test_rows_of_several_symbols_come_in_the_order_of_filing(edgar: LoopbackEdgar) -> None:
-    edgar.pages[facts_path(1067983)] = quarters(("2019-01-01", "2019-03-31", "2019-04-01", 30))
-    table, _, silent = edgar.ask().fundamentals(["BRK-B", "AAPL"], *YEAR)
-    assert list(zip(table["symbol"], table["net_margin"], strict=True)) == [
-        ("AAPL", 0.08),
-        ("BRK-B", 0.3),
-        ("AAPL", 0.09),
-        ("AAPL", 0.1),
-    ]
-    assert silent == ()
-
-
-def test_who_files_nothing_is_silent_and_has_no_rows(edgar: LoopbackEdgar) -> None:
+def test_who_files_nothing_is_named_and_has_no_rows(edgar: LoopbackEdgar) -> None:
     """A fund without figures (404), a foreign company (IFRS), a symbol that EDGAR does not know."""
-    table, _, silent = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
-    assert silent == ("GLD", "TSM", "NOPE")
+    table, _, missing = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
+    assert missing == ("GLD", "TSM", "NOPE")
     assert set(table["symbol"]) == {"AAPL"}
-    table, _, silent = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
+    table, _, missing = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
     pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
-    assert silent == ()  # who filed only outside of the range is not silent
+    assert missing == ()  # who filed only outside of the range is there
 
 
 def test_after_a_failure_only_what_is_missing_is_asked_for(edgar: LoopbackEdgar) -> None:
     edgar.before[facts_path(1222333)] = [page("", 400)]
     source = edgar.ask()
     refusal(source, "AAPL", "GLD")
-    assert source.fundamentals(["AAPL", "GLD"], *YEAR).silent == ("GLD",)
+    assert source.fundamentals(["AAPL", "GLD"], *YEAR).missing_symbols == ("GLD",)
     assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1222333)]
 
 
@@ -242,13 +196,7 @@ def test_each_symbol_is_asked_for_once(edgar: LoopbackEdgar) -> None:
     source.fundamentals(["GLD", "TSM"], datetime.date(2010, 1, 1), datetime.date(2021, 1, 1))
     assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1046179)]
     pd.testing.assert_frame_equal(first.table, again.table)
-    assert first.silent == again.silent == ("GLD",)
-
-
-def test_the_progress_is_told(edgar: LoopbackEdgar, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="brain_assets"):
-        edgar.ask().fundamentals(["GLD", "AAPL"], *YEAR)
-    assert caplog.messages == ["fundamentals: 1 of 2 symbols, GLD", "fundamentals: 2 of 2 symbols, AAPL"]
+    assert first.missing_symbols == again.missing_symbols == ("GLD",)
 
 
 # EDGAR's rules
@@ -334,17 +282,6 @@ def test_an_answer_cut_short_is_asked_for_again(edgar: LoopbackEdgar) -> None:
     assert len(edgar.ask().fundamentals(["AAPL"], *YEAR).table) == 3
 
 
-@pytest.mark.parametrize(("drawn", "waits_drawn"), [(1.0, [1, 2, 4, 8, 16]), (0.5, [0.5, 1, 2, 4, 8])])
-def test_waits_are_drawn_from_a_range_that_doubles(
-    edgar: LoopbackEdgar, monkeypatch: pytest.MonkeyPatch, drawn: float, waits_drawn: list[float]
-) -> None:
-    monkeypatch.setattr("tenacity.wait.random.uniform", lambda low, high: low + drawn * (high - low))
-    edgar.before[TICKERS_PATH] = [page("busy", 503)] * MAX_ATTEMPTS
-    waits = Waits()
-    refusal(edgar.ask(**waits.options()), "AAPL")
-    assert waits.slept == waits_drawn
-
-
 def test_a_server_that_says_how_long_to_wait_is_obeyed(edgar: LoopbackEdgar, caplog: pytest.LogCaptureFixture) -> None:
     in_20_seconds = email.utils.format_datetime(
         datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20), usegmt=True
@@ -421,13 +358,6 @@ def test_an_answer_of_another_kind_is_not_followed(edgar: LoopbackEdgar, status:
     edgar.before[facts_path(320193)] = [page("", status, Location=f"{edgar.url}/elsewhere")]
     assert f"expected an answer, got {phrase}; check that EDGAR still has" in refusal(edgar.ask(), "AAPL")
     assert "/elsewhere" not in edgar.paths()
-
-
-def test_a_ticker_table_that_is_not_there_is_named(edgar: LoopbackEdgar) -> None:
-    del edgar.pages[TICKERS_PATH]
-    assert f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): expected an answer, got 404 Not Found;" in refusal(
-        edgar.ask(), "AAPL"
-    )
 
 
 @pytest.mark.parametrize(

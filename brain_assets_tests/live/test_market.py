@@ -1,8 +1,6 @@
 """The live market against a loopback Yahoo: real yfinance, real HTTP, answers in Yahoo's shape."""
 
-import contextlib
 import datetime
-import http.server
 import itertools
 import json
 import threading
@@ -15,8 +13,9 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
-from brain_assets.live.market import MAX_ATTEMPTS, PATIENCE, LiveMarket
+from brain_assets.live.market import MAX_ATTEMPTS, LiveMarket
 from brain_assets.retry import RetryPolicy
+from brain_assets_tests.live.loopback import Answer, serve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
 
@@ -41,14 +40,20 @@ def epoch(day, hour=9, minute=30):
 class LoopbackYahoo:
     """Answers as query1/query2.finance.yahoo.com do; `limits` holds how many 429s a symbol has left to give."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self):
+        self.url = ""
         self.bars = {}
         self.events = {}
         self.limits = Counter()
         self.broken = set()
         self.appends_latest = False
         self.requests = []
+
+    def __call__(self, path, headers):
+        parts = urlsplit(path)
+        host, _, path = parts.path.removeprefix("/").partition("/")
+        status, text = self.answer(host, f"/{path}", parse_qs(parts.query))
+        return Answer(status, text.encode())
 
     def answer(self, host, path, query):
         self.requests.append((host, path, query))
@@ -115,37 +120,6 @@ class LoopbackYahoo:
         return [q for _, path, q in self.requests if path == f"/v8/finance/chart/{symbol}" and "period1" in q]
 
 
-@contextlib.contextmanager
-def serve():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            parts = urlsplit(self.path)
-            host, _, path = parts.path.removeprefix("/").partition("/")
-            status, text = yahoo.answer(host, f"/{path}", parse_qs(parts.query))
-            body = text.encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    yahoo = LoopbackYahoo(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield yahoo
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def forget_everything():
     """Put yfinance's process-wide state back to that of a fresh process."""
     import yfinance.base
@@ -166,7 +140,8 @@ def yahoo(monkeypatch, tmp_path):
     from curl_cffi import requests
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serve() as server:
+    server = LoopbackYahoo()
+    with serve(server) as server.url:
 
         class LoopbackSession(requests.Session):
             def request(self, method, url, *args, **kwargs):
@@ -209,13 +184,6 @@ def test_one_batch_gives_the_long_schema_in_date_and_symbol_order(yahoo):
     )
     pd.testing.assert_frame_equal(frame, expected)
     assert len(yahoo.charts_of("AAA")) == len(yahoo.charts_of("BBB")) == 1
-
-
-def test_asks_for_adjusted_days_of_the_range(yahoo):
-    market("AAA").prices(MONDAY, WEDNESDAY)
-    (query,) = yahoo.charts_of("AAA")
-    assert query["period1"] == [str(epoch(MONDAY, 0, 0))]
-    assert query["period2"] == [str(epoch(WEDNESDAY, 0, 0))]
 
 
 def test_unadjusted_bars_are_refused(yahoo, monkeypatch):
@@ -339,18 +307,6 @@ def test_a_symbol_unknown_although_its_zone_was_remembered(yahoo):
     get_tz_cache().store("GONE", "America/New_York")
     with pytest.raises(UnknownSymbolError, match="got GONE, which it does not"):
         market("AAA", "GONE").prices(MONDAY, WEDNESDAY)
-
-
-def test_rate_limited_everywhere_then_well(yahoo):
-    """yfinance asks every symbol twice before it gives up: 16 answers of 429 last for two to four attempts."""
-    yahoo.bars["BBB"] = PLAIN
-    yahoo.limits.update({"AAA": 8, "BBB": 8})
-    slept = []
-    frame = market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
-    assert frame["close"].tolist() == [11.0, 11.0, 12.0, 12.0]
-    assert 2 <= len(slept) < MAX_ATTEMPTS
-    assert all(0 <= seconds <= PATIENCE.first_wait * 2**n for n, seconds in enumerate(slept))
-    assert len(set(slept)) == len(slept)  # drawn, not fixed
 
 
 def test_rate_limit_on_one_symbol_is_never_a_partial_answer(yahoo):

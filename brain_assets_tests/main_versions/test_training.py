@@ -126,7 +126,7 @@ def test_it_must_beat_zero_and_the_version_before(
 
 
 def test_a_better_version_is_promoted() -> None:
-    """A strong planted signal is found; the same forecasts turned round are worse."""
+    """A strong injected signal is found; the same forecasts turned round are worse."""
     market = SimulatorMarket(seed=1, signal=0.6)
     panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)))
     good = train_version("lstm", panel, LstmConfig(window=20, hidden_size=16, max_epochs=6), MADE_UP)

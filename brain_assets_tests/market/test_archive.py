@@ -1,4 +1,4 @@
-"""A year's fetch and its comparison with a later one, on bars typed by hand."""
+"""A year's fetch, its comparison with a later one, and years on one level, on bars typed by hand."""
 
 import datetime
 
@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.errors import EmptyResponseError, MarketError
-from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
+from brain_assets.errors import EmptyResponseError, TableError
+from brain_assets.market.archive import PREVIOUS_BARS, chain_prices, changed_returns, changed_shapes, fetch_prices
+from brain_assets_tests.store.test_tables import bars as typed_bars
+from brain_assets_tests.store.test_tables import prices_2019, prices_2020
 
 START, END = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
 
@@ -110,15 +112,6 @@ def test_a_year_without_bars_is_refused_even_if_there_are_bars_before_it(overlap
         fetch_prices(market, START, END, overlap)
 
 
-def test_an_error_of_the_market_is_passed_on() -> None:
-    class Broken(BarsMarket):
-        def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-            raise MarketError("the source is down")
-
-    with pytest.raises(MarketError, match="the source is down"):
-        fetch_prices(Broken(bars({"AAA": {"2020-01-02": 1.0}})), START, END, overlap=True)
-
-
 # changed_returns
 
 DAYS = ("2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07")
@@ -160,13 +153,6 @@ def test_one_changed_close_is_listed_in_two_rows_the_larger_change_first() -> No
     assert changed.index.tolist() == [0, 1]
 
 
-def test_the_largest_change_comes_first_whatever_its_date() -> None:
-    # into the 6th: 0.1 -> 126 / 110 - 1 = 0.145 (by 0.045); out of it: 0.1 -> 133.1 / 126 - 1 = 0.056 (by 0.044);
-    # the 3rd: 0.1 stays. The last close: 0.056 -> 150 / 126 - 1 = 0.190, by 0.090 from the old 0.1.
-    changed = changed_returns(year(), year((100, 110, 126, 150)))
-    assert rows(changed) == [("2020-01-07", "AAA"), ("2020-01-06", "AAA")]
-
-
 def test_the_first_return_of_the_year_is_compared_through_the_previous_close() -> None:
     # 100 / 80 - 1 = 0.25; 100 / 50 - 1 = 1
     changed = changed_returns(year(previous=80.0), year(previous=50.0))
@@ -190,14 +176,6 @@ def test_a_vanished_symbol_is_listed_before_any_changed_one() -> None:
     np.testing.assert_allclose(changed["old_return"], [np.nan, 1 / 50, 1 / 51, 1 / 52, 0.1], rtol=1e-12)
 
 
-def test_a_symbol_that_came_to_be_is_listed_with_nothing_on_the_old_side() -> None:
-    old = year()
-    changed = changed_returns(old[old["symbol"] == "AAA"].reset_index(drop=True), year())
-    assert rows(changed) == [(day, "BBB") for day in DAYS]
-    assert changed["old_return"].isna().all()
-    np.testing.assert_allclose(changed["new_return"], [np.nan, 1 / 50, 1 / 51, 1 / 52], rtol=1e-12)
-
-
 def without(frame: pd.DataFrame, date: str) -> pd.DataFrame:
     """The table less AAA's bar on `date`."""
     attrs = frame.attrs
@@ -213,28 +191,12 @@ def test_a_row_that_vanished_is_listed_with_the_return_that_now_spans_it() -> No
     np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, np.nan], [0.1, 0.21]], rtol=1e-12)
 
 
-def test_a_changed_close_beside_a_hole_is_listed() -> None:
-    # no bar on the 6th; the last close, after the hole, was 133.1 and is 140: the returns are over two sessions
-    old, new = (without(year((100, 110, 121, last)), "2020-01-06") for last in (133.1, 140))
-    changed = changed_returns(old, new)
-    assert rows(changed) == [("2020-01-07", "AAA")]
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.21, 140 / 110 - 1]], rtol=1e-12)
-
-
 def test_the_previous_close_goes_with_the_symbols_first_bar_even_a_late_one() -> None:
     # AAA trades from the 3rd only: 110 / 80 - 1 = 0.375, 110 / 88 - 1 = 0.25
     old, new = (without(year(previous=previous), "2020-01-02") for previous in (80.0, 88.0))
     changed = changed_returns(old, new)
     assert rows(changed) == [("2020-01-03", "AAA")]
     np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.375, 0.25]], rtol=1e-12)
-
-
-@pytest.mark.parametrize("previous", [None, 80.0])
-def test_inputs_are_left_as_they_are(previous: float | None) -> None:
-    old, new = year(previous=previous), year((100, 112, 121, 133.1), previous=previous)
-    changed_returns(old, new)
-    pd.testing.assert_frame_equal(old, year(previous=previous))
-    pd.testing.assert_frame_equal(new, year((100, 112, 121, 133.1), previous=previous))
 
 
 # changed_shapes
@@ -255,3 +217,80 @@ def test_open_high_low_and_volume_count_but_not_the_level() -> None:
     within = split.copy()
     within.loc[3, "high"] *= 1.00005
     assert changed_shapes(old, within) == 0
+
+
+# chain_prices
+
+
+def test_a_split_between_two_files_by_hand() -> None:
+    chained = chain_prices([prices_2019(), prices_2020()])
+    # AAA: 26 in the file of 2020 is 104 in that of 2019, a factor of 4: 27 and 28 become 108 and 112. BBB: 51 is 51.
+    # CCC has no close before.
+    rows = list(zip(chained["date"].dt.strftime("%Y-%m-%d"), chained["symbol"], chained["close"], strict=True))
+    assert rows == [
+        ("2019-12-30", "AAA", 100.0),
+        ("2019-12-30", "BBB", 50.0),
+        ("2019-12-31", "AAA", 104.0),
+        ("2019-12-31", "BBB", 51.0),
+        ("2020-01-02", "AAA", 108.0),
+        ("2020-01-02", "BBB", 52.0),
+        ("2020-01-03", "AAA", 112.0),
+        ("2020-01-03", "CCC", 7.0),
+    ]
+    assert chained.index.tolist() == list(range(8))
+    # open 27 - 1, high 27 + 2, low 27 - 2, each times 4; of the 4000 shares after the split a quarter before it
+    first = chained.loc[4, ["open", "high", "low", "close", "volume"]].tolist()
+    assert first == [26.0 * 4, 29.0 * 4, 25.0 * 4, 27.0 * 4, 1000.0]
+    assert chained["volume"].tolist() == [1000, 1000, 1000, 1000, 1000, 4000, 1000, 4000]
+
+
+def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
+    earlier, later = prices_2019(), prices_2020()
+    chained = chain_prices([earlier, later])
+    pd.testing.assert_frame_equal(chained.iloc[:4], prices_2019(), check_exact=True)
+    pd.testing.assert_frame_equal(earlier, prices_2019(), check_exact=True)
+    pd.testing.assert_frame_equal(later, prices_2020(), check_exact=True)
+    assert chained.attrs == {PREVIOUS_BARS: {}}
+
+
+def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
+    # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
+    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})
+    chained = chain_prices([prices_2019(), prices_2020(), third])
+    assert chained["close"].iloc[-1] == 15.0 * 8
+    assert chained["volume"].iloc[-1] == 100.0
+
+
+def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
+    # 4 of 104 dollars were paid out after the file of 2019 was fetched: 104 is 100 in that of 2020, its volume the same
+    later = typed_bars(("2020-01-02", "AAA", 101.0), volume=900.0, previous={"AAA": ["2019-12-31", 100.0, 1000.0]})
+    chained = chain_prices([prices_2019(), later])
+    assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
+    assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
+
+
+def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
+    between = typed_bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
+    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), between, third])
+    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
+    assert chained["volume"].iloc[-1] == 100.0
+
+
+def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
+    # 2021 was fetched while 2020 was missing, so it remembers the 104 of 2019 as 13: a factor of 8
+    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
+    chained = chain_prices([prices_2019(), prices_2020(), third])
+    assert chained["close"].iloc[-1] == 15.0 * 8
+    assert chained["volume"].iloc[-1] == 100.0
+    # but not by one that the history does not have
+    stranger = typed_bars(("2021-01-04", "AAA", 15.0), previous={"AAA": ["2019-12-28", 13.0, 8000.0]})
+    with pytest.raises(TableError, match="to be that of 2019-12-28, got 2020-01-03"):
+        chain_prices([prices_2019(), prices_2020(), stranger])
+
+
+def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
+    # BBB last traded on the 30th: its last close is 50, not the 51 of nobody
+    earlier = prices_2019().iloc[:3]
+    later = typed_bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
+    assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]

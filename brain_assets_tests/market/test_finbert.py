@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 
 import brain_assets.market.finbert
 from brain_assets.errors import MarketError, StorageError
-from brain_assets.market.finbert import MIN_ROWS, FinBertScorer, equal_length_batches
+from brain_assets.market.finbert import MIN_ROWS, FinBertScorer
 from brain_assets.parquet import encode_table
 from brain_assets_tests.loopback_hub import LoopbackHub
 
@@ -126,16 +126,6 @@ def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
     assert scores[0] == scores[1]
 
 
-def test_batches_hold_titles_of_one_length_each_title_once():
-    lengths = np.random.default_rng(0).integers(3, 9, 200)
-    batches = equal_length_batches(lengths, 16)
-    assert max(map(len, batches)) == 16
-    assert all(len(set(lengths[batch])) == 1 for batch in batches)
-    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(200))
-    sizes = [len(batch) * lengths[batch[0]] for batch in batches]
-    assert sizes == sorted(sizes, reverse=True)
-
-
 def test_no_titles_need_no_model():
     assert FinBertScorer("no/such-model")([]).shape == (0,)
 
@@ -246,14 +236,6 @@ def test_a_run_that_is_killed_loses_the_last_chunk_at_most(model, tmp_path, monk
     np.testing.assert_array_equal(scores, FinBertScorer(model[0])(titles))
 
 
-def test_scores_of_another_process_are_kept(model, tmp_path):
-    one, other = FinBertScorer(model[0], cache=tmp_path), FinBertScorer(model[0], cache=tmp_path)
-    one(some_titles(5))
-    other(some_titles(5, seed=1))
-    one(some_titles(5, seed=2))
-    assert len(pd.read_parquet(*cached(tmp_path))) == 15
-
-
 @pytest.mark.parametrize("content", [b"no Parquet", None])
 def test_a_broken_cache_is_named_and_made_anew(model, tmp_path, caplog, content):
     titles = some_titles(5)
@@ -346,11 +328,6 @@ def test_code_that_a_model_brings_along_is_not_run(tmp_path):
     )
     assert "expected a classifier and its tokenizer" in refusal(tmp_path)
     assert not (tmp_path / "pwned").exists()
-
-
-def test_a_batch_of_no_title_is_refused():
-    with pytest.raises(MarketError, match="batch_size: expected at least 1 headline, got 0; set a larger one"):
-        FinBertScorer(batch_size=0)
 
 
 # The Hub

@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ import torch
 
 from brain_assets import registry
 from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
-from brain_assets.portfolio.diagnostics import degeneracy, neutral_signals, policy_diagnostics
+from brain_assets.portfolio.diagnostics import degeneracy, policy_diagnostics
 from brain_assets.portfolio.networks import LogitNetwork
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import PolicyRunner
@@ -18,7 +17,7 @@ RULES = TradingRules()
 LIVELY = {"action_spread": 1.0, "mean_turnover": 0.1, "distance_to_equal_weight": 0.3, "saturation": 0.1}
 
 
-def test_evidence_by_hand() -> None:
+def test_metadata_by_hand() -> None:
     weeks = toy_weeks(3, 3)
     weeks.available[1, 2] = weeks.available[2, 1:] = False
     # Equal weight: 0.2 each, as the cap has it; what is not available goes to cash.
@@ -35,7 +34,7 @@ def test_evidence_by_hand() -> None:
     assert degeneracy({**LIVELY, **unbounded}) is None
 
 
-def test_one_week_and_one_asset_have_evidence_too() -> None:
+def test_one_week_and_one_asset_have_diagnostics_too() -> None:
     weeks = toy_weeks(1, 1)
     weights = equal_weight(weeks.available, RULES)
     run = StrategyRun(weights, np.zeros(1), np.array([0.2]), np.zeros(1), weights[-1])
@@ -99,14 +98,3 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)
-
-
-def test_signals_without_information_are_named() -> None:
-    weeks = toy_weeks(40, 4)
-    signals = weeks.signals.copy()
-    signals[:, :, 0] = 0.0  # no news
-    signals[:, :, 3] = np.nan  # not known
-    signals[:, :, 5] = np.arange(40)[:, None]  # the same for all
-    scaler = fit_observation_scaler(replace(weeks, signals=signals))
-    assert neutral_signals(scaler) == ["news_sentiment", "net_margin", "debt_to_equity"]
-    assert neutral_signals(fit_observation_scaler(weeks)) == []

@@ -2,22 +2,10 @@ import numpy as np
 import pytest
 
 from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.observations import fit_observation_scaler
-from brain_assets.portfolio.strategy import run_equal_weight, run_strategy
+from brain_assets.portfolio.strategy import run_equal_weight, run_strategy, sharpe_ratio
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 RULES = TradingRules()
-
-
-def test_a_run_earns_what_the_environment_pays() -> None:
-    weeks = toy_weeks(52, 5)
-    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), 1, RULES)
-    env.reset()
-    rewards = [env.step(np.zeros((1, 6), dtype=np.float32))[1][0] for _ in range(52)]  # 1/6 each, cash too
-    run = run_strategy(weeks, RULES, lambda _week, _held: np.full(6, 1 / 6))
-    np.testing.assert_allclose(100.0 * np.log1p(run.net_return), rewards, atol=1e-12)
-    assert run.annual_growth == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)
 
 
 def test_two_runs_in_a_row_are_one() -> None:
@@ -44,9 +32,9 @@ def test_the_choice_sees_what_is_held_at_the_last_close() -> None:
     np.testing.assert_allclose(seen[1][1], np.array([grown, 0.8]) / (grown + 0.8), atol=1e-15)
 
 
-def test_equal_weight_by_hand() -> None:
-    weeks = toy_weeks(2, 4)
-    weeks.available[1, 0] = False
-    run = run_equal_weight(weeks, RULES)
-    np.testing.assert_allclose(run.weights, [[0.2] * 4 + [0.2], [0.0, 0.2, 0.2, 0.2, 0.4]], atol=1e-15)
-    assert run.turnover[0] == pytest.approx(0.8)
+def test_growth_and_sharpe_ratio_by_hand() -> None:
+    run = run_equal_weight(toy_weeks(52, 5), RULES)
+    assert run.annual_growth == pytest.approx(np.prod(1.0 + run.net_return) - 1.0)
+    deviation = run.net_return.std(ddof=1)
+    assert sharpe_ratio(run.net_return) == pytest.approx(run.net_return.mean() / deviation * 52**0.5)
+    assert np.isnan(sharpe_ratio(np.full(30, 0.001)))

@@ -188,7 +188,7 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "lead"), [("ppo", 0.12), ("sac", 0.10)])
-def test_planted_signal_beats_equal_weight_out_of_sample(family: str, lead: float) -> None:
+def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: float) -> None:
     """Rank correlation 0.15, default config: at least half of what the five best forecasts a week earn above it."""
     weeks, config = toy_weeks(700, 20, seed=100, rank_correlation=0.15), registry.get(family).Config()
     later = weeks.select(slice(300, None))

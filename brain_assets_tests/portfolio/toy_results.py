@@ -1,17 +1,8 @@
-"""Small tables of results, as the main job writes them, with known answers."""
+"""Snapshots in memory, as what is computed from them takes them."""
 
 import datetime
-import json
-from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection
 
-import numpy as np
-import pandas as pd
-
-from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.learning_curves import LearningCurve
-from brain_assets.portfolio.report import Report, build_report
-from brain_assets.portfolio.trials import Trial
 from brain_assets.store.snapshot import ModelSnapshot
 
 
@@ -30,95 +21,3 @@ class Stored:
 
 NO_MODELS = {"lstm": Stored(), "patchtst": Stored()}
 """Of forecasters: all of their forecasts are momentum."""
-
-
-NOTE = MarketNote("sample", "Closes only.")
-FIRST_WEEK = np.datetime64("2019-12-30")
-"""Ends in 2020."""
-
-
-def mondays(n_weeks: int, first: np.datetime64 = FIRST_WEEK) -> np.ndarray:
-    return (first + 7 * np.arange(n_weeks)).astype("datetime64[us]")
-
-
-def backtest_table(
-    returns: Mapping[str, Sequence[float] | np.ndarray], first: np.datetime64 = FIRST_WEEK, turnover: float = 0.1
-) -> pd.DataFrame:
-    """Strategies with given weekly net returns; each holds two symbols and some cash."""
-    weights = json.dumps({"AAA": 0.3, "BBB": 0.6, "cash": 0.1})
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "week_start": mondays(len(net), first),
-                    "strategy": name,
-                    "net_return": np.asarray(net, dtype=np.float64),
-                    "turnover": turnover,
-                    "weights": weights,
-                }
-            )
-            for name, net in returns.items()
-        ],
-        ignore_index=True,
-    )
-
-
-def forecast_table(
-    n_weeks: int,
-    lstm_skill: float = 0.0,
-    n_bootstrap: int = 0,
-    first: np.datetime64 = FIRST_WEEK,
-    n_symbols: int = 12,
-    patchtst: bool = True,
-) -> pd.DataFrame:
-    """Forecasts of which the LSTM's know a share of the return, PatchTST's nothing, momentum's the opposite.
-
-    The first weeks are the bootstrap window's; after it the sources are snapshots of the year before.
-    """
-    random = np.random.default_rng(3)
-    realized = random.normal(0.0, 0.03, (n_weeks, n_symbols))
-    lstm = lstm_skill * realized + random.normal(0.0, 0.03, realized.shape) * (1 - lstm_skill)
-    starts = mondays(n_weeks, first)
-    years = starts.astype("datetime64[Y]").astype(int) + 1970
-    source = ["momentum" if week < n_bootstrap else f"snapshot-{year - 1}-12-31" for week, year in enumerate(years)]
-    other = source if patchtst else ["momentum"] * n_weeks
-    return pd.DataFrame(
-        {
-            "week_start": np.repeat(starts, n_symbols),
-            "symbol": [f"S{number:02d}" for number in range(n_symbols)] * n_weeks,
-            "lstm": lstm.ravel(),
-            "lstm_source": np.repeat(source, n_symbols),
-            "patchtst": random.normal(0.0, 0.01, realized.size),
-            "patchtst_source": np.repeat(other, n_symbols),
-            "momentum": -realized.ravel(),
-            "realized": realized.ravel(),
-        }
-    )
-
-
-TOY_WEEKS = 60
-
-
-@cache
-def toy_report() -> Report:
-    """Two policies, one with three seeds, rules, forecasts and learning curves: everything that a page shows."""
-    random = np.random.default_rng(5)
-    equal = random.normal(0.002, 0.02, TOY_WEEKS)
-    net = {
-        "equal_weight": equal,
-        "ppo": equal + 0.001,
-        "ppo_seed_1": equal + 0.002,
-        "ppo_seed_2": equal - 0.001,
-        "sac": equal + random.normal(0.0, 0.005, TOY_WEEKS),
-        "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
-    }
-    curves = [
-        LearningCurve(family, year, (1.0, 2.0, 3.0), (1.0, 0.9, 0.95), family in ("lstm", "patchtst"))
-        for family in ("lstm", "patchtst", "ppo", "sac")
-        for year in (2019, 2020)
-    ]
-    trials = [
-        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
-        for name, mean in (("a", 0.001), ("b", 0.003))
-    ]
-    return build_report(backtest_table(net), forecast_table(TOY_WEEKS, 0.3, n_bootstrap=20), curves, trials, NOTE)

@@ -14,7 +14,7 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import ProofError
-from brain_assets.forecasting import forecaster, metadata, training, walkforward
+from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
 from brain_assets.market import signals, weekly
@@ -271,7 +271,7 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     verdict = verdict_of(tmp_path / "guarded", date)
     assert verdict.result == GUARDED
     assert re.search(sentence, verdict.words)
-    monkeypatch.setattr(metadata, "check_dates", lambda *arguments: None)
+    monkeypatch.setattr(forecaster, "check_dates", lambda *arguments: None)
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     verdict = verdict_of(tmp_path / "unguarded", date)
     assert verdict.result == LEAK

@@ -212,13 +212,6 @@ def test_volume_moves_with_volatility(unpredictable: tuple[SimulatorMarket, Pric
     assert autocorrelation(volume, 1) > 0.05  # as volatility clusters, so does volume
 
 
-def test_sessions_are_those_of_the_real_calendar() -> None:
-    frame = SimulatorMarket(seed=1).prices(day("2012-01-01"), day("2013-01-01"))
-    dates = frame["date"].drop_duplicates().dt.strftime("%m-%d")
-    assert len(dates) == 250
-    assert not {"07-04", "10-29", "10-30", "11-22", "12-25"} & set(dates)  # Independence Day, hurricane Sandy, ...
-
-
 # Listings and delistings
 
 CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
@@ -255,14 +248,14 @@ def test_the_signal_is_as_strong_among_the_listed_symbols_only() -> None:
 
 
 def test_a_market_with_another_signal_keeps_its_symbols() -> None:
-    market = SimulatorMarket(("AAA", "BBB", "CCC"), seed=1).with_signal(4, 0.3, "news", half_life_weeks=2)
-    same = SimulatorMarket(("AAA", "BBB", "CCC"), seed=4, signal=0.3, channel="news", half_life_weeks=2)
+    market = SimulatorMarket(("AAA", "BBB", "CCC"), seed=1).with_signal(4, 0.3, "news")
+    same = SimulatorMarket(("AAA", "BBB", "CCC"), seed=4, signal=0.3, channel="news")
     start, end = day("2019-01-01"), day("2019-03-01")
     pd.testing.assert_frame_equal(market.prices(start, end), same.prices(start, end), check_exact=True)
 
 
 def test_a_longer_range_never_changes_an_earlier_bar_with_listings_and_a_signal_in_filings() -> None:
-    market = SimulatorMarket(seed=2, signal=0.3, channel="net_margin", half_life_weeks=3, **CHANGING)
+    market = SimulatorMarket(seed=2, signal=0.3, channel="net_margin", **CHANGING)
     short = market.prices(day("2018-01-01"), day("2020-01-03"))
     long = market.prices(day("2018-01-01"), day("2023-01-01"))
     pd.testing.assert_frame_equal(long[: len(short)], short, check_exact=True)
@@ -294,16 +287,6 @@ def test_the_expectation_is_a_five_day_reversal_known_at_the_close_before_the_we
     np.testing.assert_allclose(ordered[:, 0], -ordered[:, -1], rtol=1e-6)
 
 
-def test_the_week_realizes_the_expectation_and_noise_of_its_size() -> None:
-    market, _, bars = simulate_weeks(seed=1, signal=0.15)
-    own = np.log1p(bars.realized)
-    own -= own.mean(axis=1, keepdims=True)
-    expected = market.expected_return(bars.weeks.start)
-    # The regression of what came on what was expected has slope 1. The expectation explains 2.5 % of the variance, so
-    # the standard error is sqrt(1 / 0.025 / (1146 * 60)) = 0.024, more with sectors: 0.15 is four of them.
-    assert (own * expected).sum() / (expected**2).sum() == pytest.approx(1, abs=0.15)
-
-
 @pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
 def test_without_a_signal_nothing_is_expected_and_the_reversal_is_not_there(seed: int) -> None:
     market, panel, bars = simulate_weeks(seed, signal=0.0)
@@ -323,22 +306,6 @@ def test_without_a_signal_log_prices_are_a_martingale(seed: int) -> None:
         past = np.lib.stride_tricks.sliding_window_view(returns, span, axis=1).sum(axis=2)[:, :-1]
         daily_product = (past * returns[:, span:] / returns.var()).mean(axis=0)
         assert abs(daily_product.mean()) < 3.5 * daily_product.std() / np.sqrt(len(daily_product))
-
-
-@pytest.mark.parametrize(("half_life_weeks", "second"), [slow(0.0, 0.0), (1.0, 0.5), slow(2.0, 0.7071)])
-def test_what_was_seen_counts_half_a_half_life_later(half_life_weeks: float, second: float) -> None:
-    market = SimulatorMarket(MANY, seed=1, signal=0.3, half_life_weeks=half_life_weeks)
-    panel = PricePanel.from_frame(market.prices(*LONG))
-    bars = WeeklyBars.from_panel(panel)
-    bars = bars.select(bars.weeks.first >= 6)
-    # the expectation regressed on the scores of the reversal of this week, the week before, and on to the eighth
-    scores = rankdata(-past_returns(panel, bars), axis=1) - (N_MANY + 1) / 2
-    expected = market.expected_return(bars.weeks.start)[8:]
-    seen = np.stack([scores[8 - lag : len(scores) - lag].ravel() for lag in range(9)], axis=1)
-    weights, *_ = np.linalg.lstsq(seen, (expected / expected.std(axis=1, keepdims=True)).ravel())
-    assert weights[1] / weights[0] == pytest.approx(second, abs=0.06)
-    best = rank_correlations(market.expected_return(bars.weeks.start), bars.realized)
-    assert best.mean() == pytest.approx(0.3, abs=0.02)
 
 
 # Errors
@@ -422,8 +389,6 @@ def test_news_and_filings_are_what_the_docstring_says() -> None:
             for signal in (-0.01, 1.0, np.nan)
         ),
         ({"channel": "volume"}, "channel: expected one of reversal, news, gross_margin, .*, got volume"),
-        ({"half_life_weeks": -1.0}, "half_life_weeks: expected 0 weeks or more, got -1.0; choose a finite number"),
-        ({"half_life_weeks": float("inf")}, "half_life_weeks: expected 0 weeks or more, got inf; choose a finite"),
         ({"listed_share": 1.5}, r"listed_share: expected a share in \[0, 1\], got 1.5; choose one"),
         ({"delisted_share": -0.1}, r"delisted_share: expected a share in \[0, 1\], got -0.1; choose one"),
     ],

@@ -17,8 +17,7 @@ from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import CARD, CONFIG, MODEL, SCALER, WEIGHTS, build
-from brain_assets.store.places import FolderStore
-from brain_assets.store.port import Store
+from brain_assets.store.places import FolderStore, Store
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3
 from brain_assets_tests.store.hubs import REPO, TOKEN, Files, WatchedHub

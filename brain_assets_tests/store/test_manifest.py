@@ -77,22 +77,15 @@ def test_a_file_more_is_refused() -> None:
         verify({**build(CONTENT, METADATA), "../x": b""})
 
 
-@pytest.mark.parametrize(
-    "changes", [{"files": None}, {"files": []}, {"files": {}}, {"files": {"a": 1}}, {"sizes": 3}, {"sizes": {}}]
-)
-def test_manifests_that_do_not_list_the_files_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(
-        DamagedSnapshotError, match=r"metadata.json: expected model.safetensors, .* under (files|sizes)"
-    ):
-        parse(signed(**changes))
-
-
-@pytest.mark.parametrize("stated", [None, "x", [], 1.5, -1])
 @pytest.mark.parametrize("key", ["files", "sizes"])
-def test_what_a_manifest_states_of_a_file_may_be_anything(key: str, stated: object) -> None:
-    manifest = signed(**{key: {**json.loads(build(CONTENT, METADATA)[MANIFEST])[key], CONFIG: stated}})
-    with pytest.raises(DamagedSnapshotError, match=r"^config.json: expected"):
-        verify({**CONTENT, MANIFEST: manifest})
+def test_what_a_manifest_states_may_be_anything(key: str) -> None:
+    listed = json.loads(build(CONTENT, METADATA)[MANIFEST])[key]
+    for stated in (None, [], {}, {"a": 1}, 3):
+        with pytest.raises(DamagedSnapshotError, match=rf"metadata.json: expected model.safetensors, .* under {key}"):
+            parse(signed(**{key: stated}))
+    for stated in (None, "x", [], 1.5, -1):
+        with pytest.raises(DamagedSnapshotError, match=r"^config.json: expected"):
+            verify({**CONTENT, MANIFEST: signed(**{key: {**listed, CONFIG: stated}})})
 
 
 HOSTILE = {
@@ -129,19 +122,19 @@ def test_a_manifest_must_be_of_the_family_the_date_and_the_market() -> None:
     manifest = parse(build(CONTENT, METADATA)[MANIFEST])
     check_identity(manifest, None, None)
     check_identity(manifest, "lstm", cutoff_of_year(2019), "made up")
-    with pytest.raises(SnapshotError, match=r"metadata.json: expected family sac, got 'lstm'"):
-        check_identity(manifest, "sac", None)
-    with pytest.raises(SnapshotError, match=r"metadata.json: expected cutoff_date 2020-12-31, got '2019-12-31'"):
-        check_identity(manifest, "lstm", cutoff_of_year(2020))
-    with pytest.raises(SnapshotError, match=r"metadata.json: expected market live, got 'made up'"):
-        check_identity(manifest, "lstm", None, "live")
+    for wanted, words in (
+        (("sac", None), "expected family sac, got 'lstm'"),
+        ((None, cutoff_of_year(2020)), "expected cutoff_date 2020-12-31, got '2019-12-31'"),
+        (("lstm", None, "live"), "expected market live, got 'made up'"),
+    ):
+        with pytest.raises(SnapshotError, match=f"^metadata.json: {words}"):
+            check_identity(manifest, *wanted)
 
 
 @pytest.mark.parametrize("key", ["cutoff_date", "fingerprint", "market", "caveat", "n_threads"])
-@pytest.mark.parametrize("value", [None, [], {}, -1, True, 10**17, "x\ny" * 100])
+@pytest.mark.parametrize("value", [None, [], {}, -1, True, "x\ny" * 100])
 def test_an_identity_of_another_kind_is_refused(key: str, value: object) -> None:
-    manifest = {**METADATA, key: value}
-    if (key in ("market", "caveat") and isinstance(value, str)) or (key == "n_threads" and value == 10**17):
-        return
+    if isinstance(value, str) and key in ("market", "caveat"):
+        value = 3
     with pytest.raises(SnapshotError, match=rf"^metadata.json: expected {key}[^\n]+$"):
-        check_identity(manifest, None, None)
+        check_identity({**METADATA, key: value}, None, None)

@@ -1,6 +1,5 @@
 """Snapshots of strangers: folders that verify, since their manifests match, and whose content is refused."""
 
-import ast
 import functools
 import io
 import json
@@ -21,7 +20,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-import brain_assets
 from brain_assets.errors import LookAheadError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
@@ -153,26 +151,6 @@ class Call:
         return self._call
 
 
-def stored(value: object) -> bytes:
-    content = io.BytesIO()
-    torch.save(value, content)
-    return content.getvalue()
-
-
-def in_archive(content: bytes) -> bytes:
-    """A torch archive with another pickle in it."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(stored({}))) as source, zipfile.ZipFile(out, "w") as target:
-        for entry in source.infolist():
-            target.writestr(entry.filename, content if entry.filename.endswith(".pkl") else source.read(entry))
-    return out.getvalue()
-
-
-def nested(end: bytes) -> bytes:
-    """2**60 hashes in 250 bytes: a tuple of two that are the same, 60 times, to be a key or a member."""
-    return b"\x80\x04" + end[:1] + b")" + b"\x94" + b"".join(b"h%c\x86\x94" % i for i in range(60)) + end[1:] + b"."
-
-
 @contextmanager
 def nothing_unpickled() -> Iterator[None]:
     """Fail if pickle looks up a name, or anything is run, while this is on."""
@@ -191,17 +169,9 @@ def nothing_unpickled() -> Iterator[None]:
 
 BOMBS = {
     "a shell": pickle.dumps(Call(os.system, "touch was-here")),
-    "eval": pickle.dumps(Call(eval, "open('was-here', 'w')")),
-    "nested keys": nested(b"}K\x01s"),
-    "nested frozenset": nested(b"(\x91"),
-    "nested set": nested(b"\x8f(\x90"),
     "3 GB of zeros": pickle.dumps(Call(bytearray, 3 * 2**30)),
-    "hex of hex": pickle.dumps(Call(bytes.fromhex, "00" * 10_000)),
     "a memo of 32 GB": b"\x80\x04]r\xff\xff\xff\xff.",
     "nested until the interpreter breaks": b"\x80\x04)" + b"\x85" * 1_000_000 + b".",
-    "a tensor of 2**62": stored({"a": torch.zeros(1).expand(2**62)}),
-    "an OrderedDict of None": b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsNsb.",
-    "zip64": stored({"a": torch.zeros(1)})[:-22] + b"PK\x06\x06" + b"\xff" * 52 + b"PK\x05\x06" + b"\xff" * 18,
     "nothing": b"",
 }
 
@@ -212,51 +182,19 @@ def test_a_bomb_beside_a_good_model_is_never_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    files = forged(made["lstm"], weights_pt=in_archive(content), feature_scaler_pkl=content)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("archive/data.pkl", content)
     with nothing_unpickled():
-        loaded = ModelSnapshot.from_files("here", files)
-        again = ModelSnapshot.from_files("here", forged(made["lstm"], weights_pt=content))
-    for snapshot in (loaded, again):
-        for name, array in snapshots["lstm"].arrays.items():
-            np.testing.assert_array_equal(snapshot.arrays[name], array)
+        for weights in (content, archive.getvalue()):
+            files = forged(made["lstm"], weights_pt=weights, feature_scaler_pkl=content)
+            loaded = ModelSnapshot.from_files("here", files)
+            for name, array in snapshots["lstm"].arrays.items():
+                np.testing.assert_array_equal(loaded.arrays[name], array)
     assert not (tmp_path / "was-here").exists()
-
-
-def test_the_shell_runs_where_somebody_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    pickle.loads(BOMBS["a shell"])
-    assert (tmp_path / "was-here").exists()
-
-
-READERS = {"load", "loads", "read_pickle", "Unpickler"}
-PICKLERS = {"pickle", "_pickle", "pickletools", "cloudpickle", "joblib", "dill", "torch", "shelve", "marshal"}
-
-
-def test_no_module_can_open_a_pickle() -> None:
-    """None imports pickle (but for the name of its error), and none asks a package that knows it to read."""
-    found = []
-    for path in Path(brain_assets.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                bad = {name.name.split(".")[0] for name in node.names} & (PICKLERS - {"torch", "cloudpickle"})
-            elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PICKLERS:
-                names = {name.name for name in node.names}
-                bad = names & READERS if node.module and node.module.startswith("torch") else names
-                bad -= {"UnpicklingError"}
-            elif isinstance(node, ast.Attribute) and node.attr in READERS:
-                value = node.value
-                bad = {node.attr} if isinstance(value, ast.Name) and value.id in PICKLERS | {"pd", "pandas"} else set()
-            elif isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "weights_only"):
-                bad = (
-                    set() if isinstance(node.value, ast.Constant) and node.value.value in SAFE[node.arg] else {node.arg}
-                )
-            else:
-                continue
-            found += [f"{path.name}: {name}" for name in bad]
-    assert found == []
-
-
-SAFE = {"allow_pickle": (False,), "weights_only": (True,)}
+    if content == BOMBS["a shell"]:  # it goes off where somebody opens it
+        pickle.loads(content)
+        assert (tmp_path / "was-here").exists()
 
 
 # ---- model.safetensors
@@ -268,10 +206,7 @@ SAFE = {"allow_pickle": (False,), "weights_only": (True,)}
         ("lstm", {"head.weight": None}, "expected the array head.weight, got none"),
         ("lstm", {"extra": np.zeros(1, np.float32)}, "got extra"),
         ("lstm", {"head.weight": np.zeros((1, 5), np.float32)}, "expected head.weight float32 (1, 4), as config.json"),
-        ("lstm", {"head.weight": np.zeros((1, 4))}, "as config.json says, got float64 (1, 4)"),
         ("lstm", {"head.bias": np.array([NAN], np.float32)}, "expected finite numbers of a usual size in head.bias"),
-        ("lstm", {"lstm.bias_hh_l0": np.full(16, 3e38, np.float32)}, "a usual size in lstm.bias_hh_l0"),
-        ("ppo", {"score.bias": None}, "expected the array score.bias, got none"),
         ("ppo", {"actor.own.weight": np.zeros((9, 9), np.float32)}, "float32 (8, 8), as config.json says"),
         ("ppo", {"log_std": np.array([0.0, NAN], np.float32)}, "a usual size in log_std"),
         ("sac", {"scaler.scale": np.zeros(10)}, "a usual size in scaler.scale"),
@@ -302,10 +237,11 @@ def test_a_model_that_is_no_safetensors_is_refused(made: Mapping[str, Files], da
     assert refusal(made["lstm"], model_safetensors=data).startswith("model.safetensors: expected a safetensors file,")
 
 
-def test_a_model_under_the_name_of_a_sister_family_is_refused(made: Mapping[str, Files]) -> None:
-    for family, other in (("lstm", "patchtst"), ("patchtst", "lstm"), ("ppo", "sac"), ("lstm", "ppo")):
-        sentence = refusal(made[family], put("family", other))
-        assert sentence.startswith("config.json: ")
+@pytest.mark.parametrize(("family", "other"), [("lstm", "patchtst"), ("ppo", "sac"), ("lstm", "ppo")])
+def test_a_model_under_the_name_of_another_family_is_refused(
+    made: Mapping[str, Files], family: str, other: str
+) -> None:
+    assert refusal(made[family], put("family", other)).startswith("config.json: ")
 
 
 # ---- config.json
@@ -324,11 +260,8 @@ def config_json(snapshot: ModelSnapshot, **changes: object) -> bytes:
         ("lstm", {"n_layers": 10**6}, "n_layers"),
         ("lstm", {"window": 10**12}, "window"),
         ("lstm", {"window": "60"}, "window"),
-        ("lstm", {"window": True}, "window"),
         ("lstm", {"clip": 1e300}, ""),
         ("lstm", {"target": ["raw"]}, "target"),
-        ("lstm", {"target": "x" * 10**6}, "target"),
-        ("lstm", {"x" * 10**6: 1}, ""),
         ("ppo", {"training": {"hidden": 10**9}}, ""),
         ("ppo", {"training": {**PpoConfig().model_dump(), "hidden": 10**9}}, "hidden"),
         ("ppo", {"rules": {"min_cash": 0.0, "max_weight": 99, "cost_bps": 0}}, "max_weight"),
@@ -385,11 +318,8 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
     [
         ("lstm", "family", "gru", "family to be one of lstm, patchtst, ppo, sac"),
         ("lstm", "family", ..., "family to be one of lstm, patchtst, ppo, sac"),
-        ("lstm", "family", ["lstm"], "family to be one of lstm, patchtst, ppo, sac"),
         ("lstm", "cutoff_date", "2018-02-31", "cutoff_date to be a date such as 2019-12-31, got '2018-02-31'"),
-        ("lstm", "cutoff_date", "20181231", "cutoff_date to be a date"),
         ("lstm", "cutoff_date", "9999-12-31", "cutoff_date to be a date"),
-        ("lstm", "cutoff_date", 2018, "cutoff_date to be a date such as 2019-12-31, got 2018"),
         ("lstm", "cutoff_date", ..., "cutoff_date, got nothing"),
         ("lstm", "fingerprint", "abc", "fingerprint to be an object, got str"),
         ("lstm", "fingerprint.value", ..., "fingerprint.value, got nothing"),
@@ -399,20 +329,15 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
         ("lstm", "training", ..., "training, got nothing"),
         ("lstm", "training.best_epoch", -1, "training.best_epoch to be an integer >= 0, got -1"),
         ("lstm", "training.train_loss", 1e300, "training.train_loss to be a finite number, got 1e+300"),
-        ("lstm", "training.train_loss", True, "training.train_loss to be a finite number, got True"),
         ("lstm", "training.curve", {}, "training.curve to be a list, got dict"),
         ("lstm", "training.curve", [{"epoch": 1}], "training.curve[0].train, got nothing"),
-        ("lstm", "training.curve", [3], "training.curve[0] to be an object, got int"),
-        ("lstm", "data", None, "data to be an object, got NoneType"),
         ("lstm", "data.symbols", "AAA", "data.symbols to be a list of names, got 'AAA'"),
         ("lstm", "data.symbols", ["A", 3], "data.symbols to be a list of names, got ['A', 3]"),
         ("lstm", "data.first_session", "then", "data.first_session to be a date"),
         ("lstm", "data.last_session", "2019-01-02", "data.last_session on or before the cut-off 2018-12-31"),
         ("lstm", "device", "tpu", "device to be cpu or cuda, got 'tpu'"),
         ("ppo", "device", None, "device to be cpu or cuda, got None"),
-        ("lstm", "forecast_scale", 101, "forecast_scale to be a number from 0 to 100, got 101"),
-        ("lstm", "forecast_scale", -1e-9, "forecast_scale to be a number from 0 to 100, got -1e-09"),
-        ("lstm", "forecast_scale", "1", "forecast_scale to be a number from 0 to 100, got '1'"),
+        ("lstm", "forecast_scale", 10**400, "forecast_scale to be a number from 0 to 100, got 1000"),
         ("lstm", "forecast_scale", ..., "forecast_scale, got nothing"),
         ("ppo", "training.annual_growth", None, "training.annual_growth to be a finite number, got None"),
         ("ppo", "training.curve", [{"steps": 1.5, "reward": 0}], "training.curve[0].steps to be an integer"),
@@ -425,19 +350,16 @@ def test_metadata_without_what_is_needed_later_is_refused(
     assert refusal(made[family], put(path, value)).startswith(f"metadata.json: expected {problem}")
 
 
-def test_a_number_of_400_digits_is_refused(made: Mapping[str, Files]) -> None:
-    sentence = refusal(made["lstm"], put("forecast_scale", 10**400))
-    assert sentence.startswith("metadata.json: expected forecast_scale to be a number from 0 to 100, got 1000")
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_snapshot_from_before_there_were_devices_loads(made: Mapping[str, Files], family: str) -> None:
-    assert "device" not in ModelSnapshot.from_files("x", forged(made[family], put("device", ...))).metadata
-
-
-def test_rank_correlations_that_there_are_none_of_are_no_reason_to_refuse(made: Mapping[str, Files]) -> None:
-    for family, path in (("lstm", "validation_rank_correlation"), ("ppo", "forecast_rank_correlation")):
-        ModelSnapshot.from_files("x", forged(made[family], put(f"training.{path}", None)))
+@pytest.mark.parametrize(
+    ("family", "path", "value"),
+    [
+        *((family, "device", ...) for family in FAMILIES),  # from before there were devices
+        ("lstm", "training.validation_rank_correlation", None),  # there may be none
+        ("ppo", "training.forecast_rank_correlation", None),
+    ],
+)
+def test_metadata_that_say_less_are_taken(made: Mapping[str, Files], family: str, path: str, value: object) -> None:
+    ModelSnapshot.from_files("x", forged(made[family], put(path, value)))
 
 
 def test_a_card_that_is_no_text_is_refused(made: Mapping[str, Files]) -> None:

@@ -18,7 +18,7 @@ from brain_assets import objects
 from brain_assets.errors import BrainAssetsError, DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.retry import NO_RETRY
 from brain_assets.store.manifest import FILES, MANIFEST
-from brain_assets.store.port import Store
+from brain_assets.store.places import Store
 from brain_assets_tests.loopback_s3 import STALL, forget_connections
 from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
 from brain_assets_tests.store.places import (

@@ -76,47 +76,31 @@ def files_under(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# Both stores
+# On a disk and in memory
 
 
-def test_a_year_comes_back_bit_for_bit_with_its_attributes(store: TableStore) -> None:
+def test_a_year_comes_back_bit_for_bit_with_its_attributes_and_is_replaced_whole(store: TableStore) -> None:
     frame = prices_2020()
     frame.loc[0, "close"] = 27.1 + 1e-13  # all digits
-    store.write("raw_prices", 2020, frame)
-    back = store.read_year("raw_prices", 2020)
-    pd.testing.assert_frame_equal(back, frame, check_exact=True)
-    assert back.attrs == frame.attrs == prices_2020().attrs
-    assert content_hash(back) == content_hash(frame)
-
-
-def test_a_table_of_forecasts_comes_back_with_what_is_not_known(store: TableStore) -> None:
-    store.write("walkforward_forecasts", 2020, forecasts(2020))
-    back = store.read("walkforward_forecasts", [2020])
-    pd.testing.assert_frame_equal(back, forecasts(2020), check_exact=True)
-    assert content_hash(back) == content_hash(forecasts(2020))
-
-
-def test_a_year_exists_once_it_is_written(store: TableStore) -> None:
-    assert not store.exists("raw_prices", 2019)
-    store.write("raw_prices", 2019, prices_2019())
-    assert store.exists("raw_prices", 2019)
     assert not store.exists("raw_prices", 2020)
-    assert not store.exists("walkforward_forecasts", 2019)
+    assert store.find("raw_prices", 2020) is None
+    for written in (prices_2019(), frame):
+        store.write("raw_prices", 2020, written)
+    back, found = store.read_year("raw_prices", 2020), store.find("raw_prices", 2020)
+    assert found is not None
+    for read in (back, found):
+        pd.testing.assert_frame_equal(read, frame, check_exact=True)
+        assert read.attrs == frame.attrs == prices_2020().attrs
+    assert content_hash(back) == content_hash(frame)
+    assert (store.exists("raw_prices", 2020), store.exists("raw_prices", 2019)) == (True, False)
 
 
-def test_a_second_write_replaces_the_first(store: TableStore) -> None:
-    store.write("walkforward_forecasts", 2020, forecasts(2019))
-    store.write("walkforward_forecasts", 2020, forecasts(2020))
-    pd.testing.assert_frame_equal(store.read_year("walkforward_forecasts", 2020), forecasts(2020))
-
-
-def test_an_absent_year_is_named(store: TableStore) -> None:
-    with pytest.raises(TableError) as caught:
-        store.read_year("raw_prices", 2019)
-    assert str(caught.value) == (
-        "raw_prices[2019] is not materialized: expected every year up to the one asked for, got none for 2019; "
-        "materialize raw_prices for 2019 first."
-    )
+def test_years_are_joined_in_date_order_and_what_is_not_known_stays_so(store: TableStore) -> None:
+    for year in (2020, 2019):
+        store.write("walkforward_forecasts", year, forecasts(year))
+    joined = store.read("walkforward_forecasts", [2020, 2019])
+    expected = pd.concat([forecasts(2019), forecasts(2020)], ignore_index=True)
+    pd.testing.assert_frame_equal(joined, expected, check_exact=True)
 
 
 @pytest.mark.parametrize("name", ["raw_prices", "walkforward_forecasts"])
@@ -126,77 +110,33 @@ def test_history_with_a_hole_or_a_shorter_one_is_never_handed_out(
 ) -> None:
     for year in there:
         frame = bars((f"{year}-03-02", "AAA", 15.0)) if name == "raw_prices" else forecasts(year)
-        if year == 2019 and name == "raw_prices":
-            frame = prices_2019()
-        store.write(name, year, frame)
-    with pytest.raises(TableError, match=rf"{name}\[{absent}\] is not materialized"):
+        store.write(name, year, prices_2019() if (name, year) == ("raw_prices", 2019) else frame)
+    with pytest.raises(TableError) as caught:
         store.read(name, [2019, 2020, 2021])
+    assert str(caught.value) == (
+        f"{name}[{absent}] is not materialized: expected every year up to the one asked for, got none for {absent}; "
+        f"materialize {name} for {absent} first."
+    )
     assert len(store.read(name, there)) > 0
-
-
-def test_no_years_are_no_table(store: TableStore) -> None:
-    with pytest.raises(TableError, match="raw_prices: expected at least one year, got none"):
-        store.read("raw_prices", [])
-
-
-def test_years_are_joined_in_date_order_whatever_the_order_asked_for(store: TableStore) -> None:
-    for year in (2020, 2019):
-        store.write("walkforward_forecasts", year, forecasts(year))
-    joined = store.read("walkforward_forecasts", [2020, 2019])
-    assert joined["week_start"].is_monotonic_increasing
-    assert joined.index.tolist() == [0, 1, 2, 3]
+    with pytest.raises(TableError, match=f"{name}: expected at least one year, got none"):
+        store.read(name, [])
 
 
 def test_reading_several_years_of_prices_chains_them_and_one_year_is_as_it_was_fetched(store: TableStore) -> None:
     store.write("raw_prices", 2019, prices_2019())
     store.write("raw_prices", 2020, prices_2020())
-    pd.testing.assert_frame_equal(
-        store.read("raw_prices", [2020, 2019]), chain_prices([prices_2019(), prices_2020()]), check_exact=True
-    )
-    assert store.read("raw_prices", [2020, 2019])["close"].tolist() == [100, 50, 104, 51, 108, 52, 112, 7]
-    pd.testing.assert_frame_equal(store.read("raw_prices", [2020]), prices_2020(), check_exact=True)
-    # chaining is done on what was read, never on what is stored
-    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2020), prices_2020(), check_exact=True)
+    both = store.read("raw_prices", [2020, 2019])
+    pd.testing.assert_frame_equal(both, chain_prices([prices_2019(), prices_2020()]), check_exact=True)
+    assert both["close"].tolist() == [100, 50, 104, 51, 108, 52, 112, 7]
+    for one in (store.read("raw_prices", [2020]), store.read_year("raw_prices", 2020)):
+        pd.testing.assert_frame_equal(one, prices_2020(), check_exact=True)
 
 
-def test_what_a_caller_does_to_its_table_does_not_reach_the_store(store: TableStore) -> None:
-    frame = prices_2020()
-    store.write("raw_prices", 2020, frame)
-    frame.loc[0, "close"] = 1.0
-    frame.attrs[PREVIOUS_BARS]["AAA"][1] = 1.0
-    handed_out = store.read_year("raw_prices", 2020)
-    handed_out.loc[1, "close"] = 1.0
-    handed_out.attrs[PREVIOUS_BARS]["BBB"][1] = 1.0
-    back = store.read_year("raw_prices", 2020)
-    pd.testing.assert_frame_equal(back, prices_2020(), check_exact=True)
-    assert back.attrs == prices_2020().attrs
-
-
-# Files
-
-
-def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
-    said = [
-        store.write("raw_prices", 2019, prices_2019()),
-        store.write("walkforward_forecasts", 2020, forecasts(2020)),
-        store.write("backtest", 2020, forecasts(2020)),
-    ]
-    expected = ["raw/prices/2019.parquet", "forecasts/2020.parquet", "backtests/2020.parquet"]
-    assert said == [str(tmp_path / name) for name in expected]
-    assert files_under(tmp_path) == sorted([*expected, "market.json"])
-
-
-def test_a_table_of_any_asset_lies_under_its_name(store: TableStore, tmp_path: Path) -> None:
-    for name, value in (("my_table", 1.5), ("desk/my-table2", 2.5)):
-        assert not store.exists(name, 2020)
-        said = store.write(name, 2020, pd.DataFrame({"value": [value]}))
-        assert said.endswith(f"tables/{name}/2020.parquet")
-    assert store.read("my_table", [2020])["value"].tolist() == [1.5]
-    assert store.read_year("desk/my-table2", 2020)["value"].tolist() == [2.5]
-    if (tmp_path / "data").exists():
-        written = files_under(tmp_path / "data")
-        assert written == ["market.json", "tables/desk/my-table2/2020.parquet", "tables/my_table/2020.parquet"]
+def test_stored_prices_are_checked_when_they_are_read(store: TableStore) -> None:
+    path = store.write("raw_prices", 2019, prices_2019().assign(close=-1.0))
+    with pytest.raises(TableError) as caught:
+        store.read_year("raw_prices", 2019)
+    assert f"{path}: column close: expected a finite price > 0, got -1.0 for 2019-12-30 AAA" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../raw", "/tmp/x", "a//b", "a/", "a b", "a\\b", "a.b", "x" * 101, "ä"])
@@ -206,21 +146,37 @@ def test_a_name_that_cannot_be_a_folder_is_refused(store: TableStore, name: str,
     assert not (tmp_path / "data").exists()
 
 
-def test_a_new_process_reads_what_another_wrote(tmp_path: Path) -> None:
-    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2020, prices_2020())
-    back = ParquetTableStore(tmp_path, SIMULATED).read_year("raw_prices", 2020)
-    pd.testing.assert_frame_equal(back, prices_2020(), check_exact=True)
-    assert back.attrs == prices_2020().attrs
+# Files
+
+
+def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
+    expected = {
+        "raw_prices": "raw/prices",
+        "walkforward_forecasts": "forecasts",
+        "backtest": "backtests",
+        "my_table": "tables/my_table",
+        "desk/my-table2": "tables/desk/my-table2",
+    }
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    for name, folder in expected.items():
+        frame = prices_2020() if name == "raw_prices" else forecasts(2020)
+        assert store.write(name, 2020, frame) == str(tmp_path / folder / "2020.parquet")
+        back = ParquetTableStore(tmp_path, SIMULATED).read_year(name, 2020)  # as another process reads it
+        pd.testing.assert_frame_equal(back, frame, check_exact=True)
+    files = [f"{folder}/2020.parquet" for folder in expected.values()]
+    assert files_under(tmp_path) == sorted([*files, "market.json"])
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("a bug")])
-def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_write_that_fails_half_way_leaves_what_was_there_and_no_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, is_first: bool
 ) -> None:
     store = ParquetTableStore(tmp_path, SIMULATED)
-    path = Path(store.write("raw_prices", 2019, prices_2019()))
-    old = path.read_bytes()
-    seen = []
+    store.write("backtest", 2019, forecasts(2019))
+    if not is_first:
+        store.write("raw_prices", 2019, prices_2019())
+    path, before, seen = store.path("raw_prices", 2019), files_under(tmp_path), []
 
     def half(where: Path, data: bytes) -> None:
         with where.open("wb") as file:
@@ -232,38 +188,29 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_temporary(
     with pytest.raises(StorageError if isinstance(error, OSError) else type(error)) as caught:
         store.write("raw_prices", 2019, prices_2020())
     if isinstance(error, OSError):
-        expected = (
-            "expected a folder with room to write to, got: No space left on device; free some space or set BRAIN_DATA_"
+        assert str(caught.value) == (
+            f"{path}: expected a folder with room to write to, got: No space left on device; free some space or set "
+            "BRAIN_DATA_DIR to another folder."
         )
-        assert f"{path}: {expected}" in str(caught.value)
-    assert len(seen[0]) == 3  # half a file really lay beside the whole one
-    assert path.read_bytes() == old
-    assert files_under(tmp_path) == ["market.json", "raw/prices/2019.parquet"]
-    pd.testing.assert_frame_equal(store.read_year("raw_prices", 2019), prices_2019())
+    assert len(seen[0]) == len(before) + 1  # half a file really lay there
+    assert files_under(tmp_path) == before
+    if not is_first:
+        pd.testing.assert_frame_equal(store.read_year("raw_prices", 2019), prices_2019())
 
 
-def test_a_first_write_that_fails_is_no_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Path.write_bytes
-
-    def half(where: Path, data: bytes) -> int:
-        if where.suffix != ".parquet":
-            return whole(where, data)
-        with where.open("wb") as file:
-            file.write(data[:4])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    store = ParquetTableStore(tmp_path, SIMULATED)
-    with pytest.raises(StorageError):
-        store.write("raw_prices", 2019, prices_2019())
-    assert not store.exists("raw_prices", 2019)
-    assert files_under(tmp_path) == ["market.json"]
-
-
-def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("not a folder")
+def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StorageError, match="expected a file that can be read, got: Not a directory; correct BRAIN"):
-        ParquetTableStore(tmp_path / "data" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
+        ParquetTableStore(tmp_path / "file" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
+    store = ParquetTableStore(tmp_path, SIMULATED)
+    store.write("backtest", 2020, forecasts(2020))
+
+    def broken(path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(StorageError, match=r"expected a file that can be read, got: Input/output error; correct"):
+        store.read_year("backtest", 2020)
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", 100, -1, -64, "plain"])
@@ -288,36 +235,6 @@ def test_a_file_that_is_not_as_it_was_written_is_named_and_counts_as_absent(
     pd.testing.assert_frame_equal(store.read_year("raw_prices", 2020), prices_2020(), check_exact=True)
 
 
-def test_a_year_that_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
-    store.write("backtest", 2020, forecasts(2020))
-
-    def broken(path: Path) -> bytes:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(Path, "read_bytes", broken)
-    with pytest.raises(
-        StorageError, match=r"expected a file that can be read, got: Input/output error; correct BRAIN_DATA_DIR"
-    ):
-        store.read_year("backtest", 2020)
-
-
-def test_an_absent_year_is_not_found(store: TableStore) -> None:
-    assert store.find("raw_prices", 2019) is None
-    store.write("raw_prices", 2019, prices_2019())
-    found = store.find("raw_prices", 2019)
-    assert found is not None
-    pd.testing.assert_frame_equal(found, prices_2019(), check_exact=True)
-
-
-def test_stored_prices_are_checked_when_they_are_read(tmp_path: Path) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
-    path = store.write("raw_prices", 2019, prices_2019().assign(close=-1.0))
-    with pytest.raises(TableError) as caught:
-        store.read_year("raw_prices", 2019)
-    assert f"{path}: column close: expected a finite price > 0, got -1.0 for 2019-12-30 AAA" in str(caught.value)
-
-
 def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
     store = ParquetTableStore(tmp_path, SIMULATED)
     path = Path(store.write("raw_prices", 2020, prices_2020()))
@@ -330,7 +247,6 @@ def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> Non
     assert other.read_bytes() == path.read_bytes() != first
     assert kept.parent == other.parent == path.parent / "replaced"
     assert len(files_under(tmp_path)) == 4  # market.json, the year, two kept
-    pd.testing.assert_frame_equal(pd.read_parquet(kept), prices_2020(), check_exact=True)
 
 
 # Whose folder it is
@@ -356,12 +272,11 @@ def test_the_folder_of_another_market_is_refused_for_reading_and_writing(tmp_pat
         )
     assert (tmp_path / "raw/prices/2019.parquet").read_bytes() == before
     assert files_under(tmp_path) == ["market.json", "raw/prices/2019.parquet"]
-    assert json.loads((tmp_path / "market.json").read_text()) == SIMULATED
 
 
 def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Path) -> None:
     store = ParquetTableStore(tmp_path / "data", SIMULATED)
-    store.check_identity()
+    assert not store.check_identity()
     assert not store.exists("raw_prices", 2019)
     with pytest.raises(TableError, match="is not materialized"):
         store.read_year("raw_prices", 2019)
@@ -371,58 +286,43 @@ def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Pat
         store.check_identity()
 
 
-def test_a_folder_is_the_same_markets_in_whatever_order_its_symbols_are_named(tmp_path: Path) -> None:
-    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+def test_the_order_of_symbols_and_what_else_is_noted_make_no_other_market(tmp_path: Path) -> None:
+    made_before = SIMULATED | {"files_dir": "/home/somebody/else"}
+    (tmp_path / "market.json").write_text(json.dumps(made_before))
     swapped = ParquetTableStore(tmp_path, SIMULATED | {"symbols": ["BBB", "AAA"]})
-    assert len(swapped.read_year("raw_prices", 2019)) == 4
     swapped.write("raw_prices", 2020, prices_2020())
-    assert json.loads((tmp_path / "market.json").read_text()) == SIMULATED
+    assert json.loads((tmp_path / "market.json").read_text()) == made_before
     for symbols in (["AAA", "CCC"], ["AAA", "BBB", "BBB"], [], None):
         with pytest.raises(StorageError, match="expected results of the market asked for"):
             ParquetTableStore(tmp_path, SIMULATED | {"symbols": symbols}).check_identity()
 
 
-def test_a_folder_that_notes_a_path_of_the_machine_it_was_made_on_still_opens(tmp_path: Path) -> None:
-    made_before = SIMULATED | {"files_dir": "/home/somebody/else"}
-    (tmp_path / "market.json").write_text(json.dumps(made_before))
-    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
-    assert json.loads((tmp_path / "market.json").read_text()) == made_before
-
-
-@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"{"])
+@pytest.mark.parametrize("content", [b"[3]", b"\xff\xfe", b"{", b"3"])
 def test_identity_of_another_shape_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "market.json").write_bytes(content)
-    with pytest.raises(StorageError, match=r"market\.json: expected a JSON object|expected results of the market"):
+    with pytest.raises(StorageError, match=r"market\.json: expected a JSON object, got .*; remove the file\.$"):
         ParquetTableStore(tmp_path, {"market": "a"}).check_identity()
 
 
 # Hashes
 
 
-def test_equal_tables_have_equal_hashes_whatever_their_index() -> None:
-    assert content_hash(prices_2020()) == content_hash(prices_2020())
-    reindexed = prices_2020()
-    reindexed.index = pd.Index([7, 5, 3, 1])
-    assert content_hash(reindexed) == content_hash(prices_2020())
-
-
-def test_a_hash_changes_with_a_value_the_order_a_name_or_an_attribute() -> None:
+def test_a_hash_changes_with_a_value_the_order_a_name_or_an_attribute_and_not_with_the_index() -> None:
     frame = prices_2020()
-    value, attribute = prices_2020(), prices_2020()
+    frame.index = pd.Index([7, 5, 3, 1])
+    assert content_hash(frame) == content_hash(prices_2020())
+    value, attribute, symbol = prices_2020(), prices_2020(), prices_2020()
     value.loc[2, "low"] = np.nextafter(value.loc[2, "low"], np.inf)  # by one bit
     attribute.attrs[PREVIOUS_BARS]["AAA"][1] = 26.5
-    symbol = prices_2020()
     symbol.loc[3, "symbol"] = "CCD"
-    variants = {
-        "value": value,
-        "symbol": symbol,
-        "row order": frame.iloc[[1, 0, 2, 3]],
-        "column name": frame.rename(columns={"close": "adjusted_close"}),
-        "column order": frame[["symbol", "date", *frame.columns[2:]]],
-        "columns swapped under their names": frame.assign(high=frame["low"], low=frame["high"]),
-        "one row less": frame.iloc[:3],
-        "attribute": attribute,
-    }
-    hashes = {name: content_hash(variant) for name, variant in variants.items()}
-    assert content_hash(frame) not in hashes.values()
-    assert len(set(hashes.values())) == len(variants)
+    variants = [
+        *(value, attribute, symbol),
+        frame.iloc[[1, 0, 2, 3]],
+        frame.rename(columns={"close": "adjusted_close"}),
+        frame[["symbol", "date", *frame.columns[2:]]],
+        frame.assign(high=frame["low"], low=frame["high"]),
+        frame.iloc[:3],
+    ]
+    hashes = {content_hash(variant) for variant in variants}
+    assert content_hash(frame) not in hashes
+    assert len(hashes) == len(variants)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load
 from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import SnapshotError
@@ -58,14 +57,10 @@ def test_arrays_come_back_the_same_in_the_order_of_the_layout() -> None:
     assert list(back) == [*LAYOUT, *SCALER.arrays]
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(back[name], array, strict=True)
-        np.testing.assert_array_equal(load(data)[name], array, strict=True)  # as the package of the format reads it
         back[name][...] = 9  # memory of its own
     assert write_arrays(dict(reversed(ARRAYS.items()))) == data
     assert set(read_arrays(data)) == set(ARRAYS)
-
-
-def test_arrays_that_do_not_lie_in_a_row_are_written_as_they_are_read() -> None:
-    turned = np.arange(6, dtype=np.float32).reshape(3, 2).T
+    turned = np.arange(6, dtype=np.float32).reshape(3, 2).T  # does not lie in a row
     np.testing.assert_array_equal(read_arrays(write_arrays({"a": turned}))["a"], turned)
 
 
@@ -108,23 +103,10 @@ def test_a_header_that_lies_is_refused_before_anything_is_made_of_it(data: bytes
         assert [array.shape for array in read_arrays(data).values()] in ([], [(1,)], [(1,) * 9])
 
 
-@pytest.mark.parametrize(
-    ("offsets", "name"),
-    [
-        (([0, 4], [0, 4]), ""),  # the same bytes twice: the library names the one or the other
-        (([0, 4], [2, 6]), "b"),
-        (([0, 4], [8, 12]), "b"),  # a gap
-        (([4, 8], [8, 12]), "a"),
-    ],
-)
-def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[list[int], list[int]], name: str) -> None:
+@pytest.mark.parametrize("offsets", [([0, 4], [0, 4]), ([0, 4], [2, 6]), ([0, 4], [8, 12]), ([4, 8], [8, 12])])
+def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[list[int], list[int]]) -> None:
     header = {name: {**ENTRY, "data_offsets": each} for name, each in zip("ab", offsets, strict=True)}
-    assert f"invalid offset for tensor `{name}" in refusal(file_of(header, bytes(12)))
-
-
-def test_many_arrays_of_one_memory_cannot_multiply_it() -> None:
-    header = {str(i): {"dtype": "F32", "shape": [250_000], "data_offsets": [0, 1_000_000]} for i in range(5000)}
-    refusal(file_of(header, bytes(1_000_000)), None)
+    assert "invalid offset for tensor `" in refusal(file_of(header, bytes(12)), None)
 
 
 @pytest.mark.parametrize(

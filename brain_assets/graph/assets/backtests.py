@@ -10,16 +10,15 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.walkforward import families_in
-from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_table
-from brain_assets.graph.automation import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
-from brain_assets.graph.columns import BACKTEST_COLUMNS
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
 from brain_assets.graph.pictures import equity_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, growth
 from brain_assets.portfolio.backtest import backtest as run_backtest
@@ -33,6 +32,14 @@ from brain_assets.registry import Family
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 from brain_assets.store.tables import content_hash
 
+COLUMNS: Columns = (
+    WEEK,
+    ("strategy", TEXT, "A policy, one of its other training seeds, or a rule without learning."),
+    ("net_return", NUMBER, "What it earned from the last close before the week to its last close, after costs."),
+    ("turnover", NUMBER, "Dollars bought and sold at the first open, over the value there."),
+    ("weights", TEXT, "JSON: share of the value in each symbol, and in cash, after trading at the first open."),
+)
+
 
 def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``backtest`` of some policies."""
@@ -41,7 +48,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
     @yearly_table(
         "backtest",
         years,
-        BACKTEST_COLUMNS,
+        COLUMNS,
         BACKTEST_CHECKS,
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         pool=TRAINING_POOL,

@@ -8,8 +8,8 @@ from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import FORECASTER_CHECKS, check_results, check_specs
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL

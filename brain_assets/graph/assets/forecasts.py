@@ -1,6 +1,6 @@
 """Walk-forward forecasts by year."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,17 +14,16 @@ from brain_assets.forecasting.walkforward import (
     forecast_quality,
     weeks_by_source,
 )
-from brain_assets.graph.assets.inputs import inputs, panel_of, yearly_table
-from brain_assets.graph.automation import FOLLOWS_INPUTS
+from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
-from brain_assets.graph.columns import forecast_columns
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ForecastsConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
 from brain_assets.registry import OURS, Family
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import content_hash
@@ -39,7 +38,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     @yearly_table(
         "walkforward_forecasts",
         years,
-        forecast_columns(families),
+        _columns(families),
         FORECAST_CHECKS,
         ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
@@ -93,3 +92,18 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         )
 
     return walkforward_forecasts
+
+
+def _columns(families: Sequence[str]) -> Columns:
+    """Describe the columns of a table of forecasts by some forecasters."""
+    of_week = "Return of the week, from its first open to its last close, as a fraction"
+    forecast = f"{of_week}, forecast after the last close before it. Empty: too little history."
+    source = "Where it comes from: the snapshot's name, or momentum where there was none yet."
+    pairs = [((family, NUMBER, forecast), (f"{family}_source", TEXT, source)) for family in families]
+    return (
+        WEEK,
+        (SYMBOL.name, SYMBOL.kind, SYMBOL.meaning),
+        *(column for pair in pairs for column in pair),
+        ("momentum", NUMBER, "Return of the four weeks before, as a fraction; known at the last close before."),
+        ("realized", NUMBER, f"{of_week}, as it came; known at its last close. Empty: not known."),
+    )

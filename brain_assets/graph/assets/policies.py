@@ -10,8 +10,8 @@ from brain_assets import registry
 from brain_assets.device import resolve_device
 from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
-from brain_assets.graph.automation import FOLLOWS_INPUTS
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
+from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL

@@ -7,7 +7,6 @@ import pandas as pd
 from brain_assets.arrays import DateArray
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
-from brain_assets.graph.columns import RAW_COLUMNS
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import price_chart
@@ -25,7 +24,7 @@ from brain_assets.verdict import Verdict
 def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_prices``."""
 
-    @yearly_table("raw_prices", years, RAW_COLUMNS["raw_prices"], PRICE_CHECKS, pool=MARKET_POOL, group_name="market")
+    @yearly_table("raw_prices", years, checks=PRICE_CHECKS, pool=MARKET_POOL, group_name="market")
     def raw_prices(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
         context: dg.AssetExecutionContext,
         config: ForceConfig,

@@ -6,7 +6,6 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.assets.inputs import yearly_table
-from brain_assets.graph.columns import RAW_COLUMNS
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import news_chart, ratio_chart
@@ -20,9 +19,8 @@ from brain_assets.store.tables import TableStore, content_hash
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
-    name = "raw_news_sentiment"
 
-    @yearly_table(name, years, RAW_COLUMNS[name], pool=MARKET_POOL, group_name="market")
+    @yearly_table("raw_news_sentiment", years, pool=MARKET_POOL, group_name="market")
     def raw_news_sentiment(
         context: dg.AssetExecutionContext,
         config: NewsRunConfig,
@@ -49,9 +47,8 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
 
 def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_fundamentals``."""
-    name = "raw_fundamentals"
 
-    @yearly_table(name, years, RAW_COLUMNS[name], pool=MARKET_POOL, group_name="market")
+    @yearly_table("raw_fundamentals", years, pool=MARKET_POOL, group_name="market")
     def raw_fundamentals(
         context: dg.AssetExecutionContext,
         config: ForceConfig,
@@ -90,8 +87,8 @@ def _fetch_once(
     if old is not None and not config.force:
         table, metadata["reused"] = old, True
     else:
-        table, source, silent = fetch()
-        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(silent) or "none"}
+        table, source, missing = fetch()
+        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(missing) or "none"}
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:

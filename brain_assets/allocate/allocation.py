@@ -1,0 +1,200 @@
+"""What each strategy would hold in one week: the backtest of its year, ended by the decision.
+
+The week is given its place in the calendar and no bar, the year is forecast and traded up to it as in any backtest, and
+the last row is the target. So the target of a week that has passed is what the backtest traded in it: to the bit with
+the stored forecasts; forecasts made anew differ in their last digits, as 32-bit sums do with the size of a batch.
+"""
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brain_assets import registry
+from brain_assets.errors import AllocationError
+from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
+from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
+from brain_assets.market.prices import CLOSE, PricePanel
+from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.weights_table import CASH, weights_table
+from brain_assets.store.names import parse_snapshot_name, snapshot_name
+
+MAX_DATA_AGE_SESSIONS = 0
+"""The data reach the last close before the week, or there is no target."""
+
+MAX_MODEL_AGE_DAYS = 400
+"""A model of the year before, and a month for making the next."""
+
+RECENT_SESSIONS = 20
+"""A symbol that has had no bar for as long is gone, and no news."""
+
+ONE_DAY = datetime.timedelta(days=1)
+
+
+def strategies_of(policies: Iterable[str], forecasters: Iterable[str]) -> tuple[str, ...]:
+    """Name all strategies that some families give, in the order in which targets are shown."""
+    return (*policies, *benchmark_strategies(forecasters))
+
+
+@dataclass(frozen=True, eq=False)
+class WeekTargets:
+    """What each strategy would hold in a week; known at its decision time."""
+
+    week: CalendarWeek
+    last_session: datetime.date
+    """Of the newest bar that was looked at."""
+    table: pd.DataFrame
+    """A row a symbol, in alphabetical order, then one of cash: symbol, then a column a strategy with the weight to
+    trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
+    trades nothing: its weights are those at the decision, and will be others at the open."""
+    sources: Mapping[str, str]
+    """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
+    without an entry had none."""
+    missing_symbols: tuple[str, ...]
+    """Without a bar on `last_session`, but with one in the `RECENT_SESSIONS` before: nobody can hold them."""
+    left_out: tuple[str, ...]
+    """Strategies without a target."""
+
+    @property
+    def data_age(self) -> int:
+        """Sessions that have passed by the decision and have no bar."""
+        return _data_age(self.last_session, self.week)
+
+    @property
+    def model_ages(self) -> Mapping[str, int]:
+        """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
+        cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
+        return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
+
+
+def _data_age(last_session: datetime.date, week: CalendarWeek) -> int:
+    return len(sessions_between(last_session + ONE_DAY, week.decided + ONE_DAY))
+
+
+def until_decision(panel: PricePanel, week: CalendarWeek, max_data_age: int = MAX_DATA_AGE_SESSIONS) -> PricePanel:
+    """Cut a panel at the decision time of a week, and refuse one that ends long before.
+
+    Raises `AllocationError` if the week is too short to be one, or more than `max_data_age` sessions before it have no
+    bar.
+    """
+    if not week.is_long_enough:
+        raise AllocationError(
+            f"target_weights: expected a week of at least {MIN_WEEK_SESSIONS} sessions, got that of {week.start} with "
+            f"{len(week.sessions)}, in which nobody trades; choose another date."
+        )
+    known = panel.until(week.decided)
+    with_bars = np.flatnonzero(np.isfinite(known.values[:, :, CLOSE]).any(axis=0))
+    if len(with_bars) == 0:
+        raise AllocationError(
+            f"target_weights: expected a week after the first bar, of {panel.sessions[0]}, got that of {week.start}; "
+            "choose a later date."
+        )
+    last = known.sessions[with_bars[-1]].item()
+    age = _data_age(last, week)
+    if age > max_data_age:
+        reached = week_from(last + ONE_DAY)
+        newest = (reached if reached.is_long_enough else week_from(reached.decided)).start
+        raise AllocationError(
+            f"target_weights: expected bars until {week.decided}, the last close before the week of {week.start}, or "
+            f"until at most {max_data_age} sessions before, got bars until {last}, {age} sessions before; get newer "
+            f"ones, or choose a week that they reach, such as {newest} (--date {newest}, or date in the run "
+            "configuration)."
+        )
+    return known.until(last)
+
+
+def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
+    """Add the sessions of a week without a bar: what is known at its decision is computed as for any other week.
+
+    Sessions that are not known at the end of the panel are passed over as if the exchange had been closed: the week is
+    decided from the last bars there are.
+    """
+
+    def longer(values: np.ndarray) -> np.ndarray:
+        unknown = np.full((len(panel.symbols), len(week.sessions), values.shape[2]), np.nan)
+        return np.concatenate([values, unknown], axis=1)
+
+    signals = None if panel.signals is None else longer(panel.signals)
+    return PricePanel(np.concatenate([panel.sessions, week.sessions]), panel.symbols, longer(panel.values), signals)
+
+
+def decide_week(
+    known: PricePanel,
+    week: CalendarWeek,
+    years: Sequence[int],
+    sources: Mapping[str, SnapshotSource],
+    stored: pd.DataFrame | None = None,
+    first_cutoff: datetime.date | None = None,
+    on_refusal: Callable[[str], None] | None = None,
+) -> WeekTargets:
+    """Give what each strategy would hold in a week.
+
+    Raises `AllocationError` if a family of policies has no snapshot from before the week.
+
+    Parameters
+    ----------
+    known : PricePanel
+        Bars and signals, from `until_decision`.
+    years : sequence of int
+        Those that a backtest of the week covers: the model portfolios start them in cash.
+    sources : mapping of str to SnapshotSource
+        Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
+    stored : DataFrame, optional
+        Walk-forward forecasts of the years. Rows after the week are not looked at; if it has none itself, or there are
+        none at all, the forecasts are made.
+    first_cutoff, on_refusal
+        See `brain_assets.forecasting.walkforward.build_forecast_features`.
+    """
+    forecasters, policies = (
+        {family: source for family, source in sources.items() if registry.get(family).role == role}
+        for role in ("forecaster", "policy")
+    )
+    panel, start = with_week_to_come(known, week), pd.Timestamp(week.start)
+    if stored is not None and (stored["week_start"] == start).any():
+        forecasts = stored[stored["week_start"] <= start]
+    else:
+        forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
+    result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
+    rows = result.table[result.table["week_start"] == start].set_index("strategy")
+    missing = [family for family in policies if family not in rows.index]
+    if missing:
+        first = week.start.year - 1 if first_cutoff is None else max(week.start.year - 1, first_cutoff.year)
+        raise AllocationError(
+            f"target_weights: expected a policy of each family that was finished before the week of {week.start}, got "
+            f"none of {', '.join(missing)}; materialize {', '.join(f'{family}_policy' for family in missing)} for "
+            f"{first}, and choose a week after that year."
+        )
+    weights = weights_table(rows["weights"]).set_axis(rows.index)
+    families = families_in(forecasts)
+    offered = strategies_of(policies, families)
+    strategies = [name for name in offered if name in rows.index]
+    table = weights.loc[strategies].reindex(columns=[*panel.symbols, CASH], fill_value=0.0).T
+    forecast = forecasts[forecasts["week_start"] == start].iloc[0]
+    has_bar = np.isfinite(known.values[:, -RECENT_SESSIONS - 1 :, CLOSE])
+    return WeekTargets(
+        week=week,
+        last_session=known.sessions[-1].item(),
+        table=table.rename_axis(index="symbol", columns=None).reset_index().astype({"symbol": "str"}),
+        sources={
+            **{family: str(forecast[f"{family}_source"]) for family in families},
+            **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
+        },
+        missing_symbols=tuple(np.array(known.symbols)[has_bar.any(axis=1) & ~has_bar[:, -1]].tolist()),
+        left_out=tuple(name for name in offered if name not in rows.index),
+    )
+
+
+def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:
+    """Raise `AllocationError` naming each model that is older than so many days, or momentum in the place of one."""
+    ages = targets.model_ages
+    old = [f"{family} {targets.sources[family]} ({age} days)" for family, age in ages.items() if age > max_model_age]
+    old += [f"{family} none ({MOMENTUM} in its place)" for family, name in targets.sources.items() if name == MOMENTUM]
+    if old:
+        raise AllocationError(
+            f"target_weights: expected models whose cut-off lies at most {max_model_age} days before the week of "
+            f"{targets.week.start}, got {', '.join(old)}; materialize those of {targets.week.start.year - 1} "
+            "(brain-assets backfill), or raise max_model_age_days in the run configuration."
+        )

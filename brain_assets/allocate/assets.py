@@ -1,0 +1,314 @@
+"""The rows of the market since the last complete year, what each strategy would hold in a week, and its schedule."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import pandas as pd
+import pydantic
+
+from brain_assets.allocate.allocation import (
+    MAX_DATA_AGE_SESSIONS,
+    MAX_MODEL_AGE_DAYS,
+    WeekTargets,
+    decide_week,
+    refuse_old_models,
+    until_decision,
+)
+from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
+from brain_assets.graph.assets.inputs import panel_of
+from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
+from brain_assets.graph.jobs import WEEKLY_WEIGHTS
+from brain_assets.graph.pictures import price_chart
+from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
+from brain_assets.graph.project import Project
+from brain_assets.graph.snapshots import Metadata, note_refusal
+from brain_assets.graph.year_to_date import chosen_week, fetch_year_to_date, join, recent_window
+from brain_assets.graph.years import TIMEZONE, Years
+from brain_assets.market.base import Market
+from brain_assets.market.calendar import (
+    MIN_WEEK_SESSIONS,
+    NEW_YORK,
+    Clock,
+    sessions_between,
+    week_from,
+)
+from brain_assets.market.schema import RAW
+from brain_assets.parquet import encode_table
+from brain_assets.paths import DataPath, replace_file
+from brain_assets.progress import warn
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.tables import YEAR_TO_DATE, TableStore, content_hash
+from brain_assets.versions import CODE_VERSIONS
+
+
+class WeightsRunConfig(dg.Config):
+    """Which week the weights are for, and how old what they rest on may be."""
+
+    date: str | None = pydantic.Field(
+        None,
+        description="A day, such as 2022-06-01: the week of the first session on or after it; default: today, in New "
+        "York.",
+    )
+    max_data_age_sessions: int = pydantic.Field(
+        MAX_DATA_AGE_SESSIONS,
+        description="Sessions before the week of which no bar may be known; they are passed over.",
+        ge=0,
+        le=260,
+    )
+    max_model_age_days: int = pydantic.Field(
+        MAX_MODEL_AGE_DAYS,
+        description="Days from the cut-off of a forecaster or policy to the week's first session, at most.",
+        ge=1,
+    )
+
+
+def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``raw_year_to_date``."""
+
+    @dg.asset(
+        deps=[dg.AssetDep("raw_prices", partition_mapping=dg.AllPartitionMapping())],
+        code_version=CODE_VERSIONS["raw_year_to_date"],
+        pool=MARKET_POOL,
+        group_name="market",
+        kinds={"parquet"},
+    )
+    def raw_year_to_date(
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
+
+        If the fetch fails, what was fetched before stays, and how old it is stands here. Headlines are scored by the
+        default model of `raw_news_sentiment`. These rows never become a year: that is fetched once it is complete.
+        """
+        window = recent_window(years, clock)
+        if window is None:
+            return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
+        problem = _refresh(years, market, table_io, window)
+        found = {name: read_year_to_date(years, table_io.store, name) for name in RAW}
+        prices = found["raw_prices"]
+        if prices is None:
+            return _nothing(problem)
+        last = prices["date"].max().date()
+        age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
+        if problem:
+            warn(f"raw_year_to_date: not fetched, so the bars until {last} stay, {age} sessions old: {problem}")
+        return dg.MaterializeResult(
+            metadata={
+                "fetched": f"no, what was fetched before stays: {problem}" if problem else "yes",
+                "sessions_old": age,
+                "first_date": f"{prices['date'].min():%Y-%m-%d}",
+                "last_date": str(last),
+                "symbols": prices["symbol"].nunique(),
+                "rows": {name: 0 if frame is None else len(frame) for name, frame in found.items()},
+                "market": market.name,
+                "caveat": market.caveat,
+                "prices": price_chart("bars since the last complete year", prices),
+            },
+            data_version=dg.DataVersion(
+                "-".join("none" if frame is None else content_hash(frame)[:16] for frame in found.values())
+            ),
+        )
+
+    return raw_year_to_date
+
+
+def _refresh(
+    years: Years, market: Market, table_io: TableIOManager, window: tuple[datetime.date, datetime.date]
+) -> str:
+    """Fetch and replace the three tables; gives why not, or nothing.
+
+    A failure is one if nothing was there before; that the market has no bars since the last complete year is none.
+    """
+    try:
+        frames = fetch_year_to_date(market, window, table_io.headline_cache)
+    except (MarketError, TableError, HubError) as error:
+        if read_year_to_date(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
+            raise
+        return str(error)
+    for name, frame in frames.items():
+        table_io.store.write(name, YEAR_TO_DATE, frame)
+    return ""
+
+
+def _nothing(why: str) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"none_because": why}, data_version=dg.DataVersion("none"))
+
+
+def read_year_to_date(years: Years, tables: TableStore, name: str) -> pd.DataFrame | None:
+    """Read the rows of a raw table since the last partition; None: there are none.
+
+    Rows of a year that has become a partition since they were fetched are passed over.
+    """
+    if years.last_asked is not None or not tables.exists(name, YEAR_TO_DATE):
+        return None
+    frame = tables.read_year(name, YEAR_TO_DATE)
+    known_on = frame[frame.columns[0]]  # the session, or the day of filing
+    frame = frame[known_on >= pd.Timestamp(years.last() + 1, 1, 1)].reset_index(drop=True)
+    return None if frame.empty else frame
+
+
+def read_raw_tables(
+    years: Years, tables: TableStore, until: datetime.date
+) -> tuple[Mapping[str, pd.DataFrame], pd.DataFrame]:
+    """Read the raw tables of every year up to that of a day, and the year to date if the day lies in it.
+
+    Some rows may lie after the day. Also gives the newest of the price tables that were joined on its own level, that
+    of the day it was fetched. Raises `TableError` if one of the years is not there.
+    """
+    year = min(max(until.year, years.first), years.last())
+    found = {name: tables.read(name, years.up_to(year)) for name in RAW}
+    newest = tables.read_year("raw_prices", year)
+    for name in RAW if until.year > year else ():
+        rows = read_year_to_date(years, tables, name)
+        if rows is not None:
+            found[name] = join(name, found[name], rows)
+            if name == "raw_prices" and rows["date"].min() <= pd.Timestamp(until):
+                newest = rows
+    return found, newest
+
+
+def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``target_weights``, made by the models of some yearly assets."""
+
+    @dg.asset(
+        deps=[
+            "raw_year_to_date",
+            *(
+                dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+                for name in (*RAW, *models, "walkforward_forecasts")
+            ),
+        ],
+        code_version=CODE_VERSIONS["target_weights"],
+        pool=TRAINING_POOL,
+        group_name="portfolio",
+        kinds={"parquet", "csv"},
+    )
+    def target_weights(
+        context: dg.AssetExecutionContext,
+        config: WeightsRunConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        """Weights that each strategy would hold in a week, decided after the last close before it.
+
+        They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
+        same model portfolio, which began the year in cash. Older data or models than the configuration allows are
+        refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
+        and it says why.
+        """
+        week = chosen_week(config.date, clock)
+        partition = max(week.year, years.first)  # whether it exists yet or not
+        sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}
+        refusals: list[str] = []
+        tables, newest_prices = read_raw_tables(years, table_io.store, week.decided)
+        is_forecast = partition <= years.last() and table_io.store.exists("walkforward_forecasts", partition)
+        try:
+            targets = decide_week(
+                until_decision(panel_of(tables), week, config.max_data_age_sessions),
+                week,
+                years.calendar_years(partition),
+                sources,
+                table_io.store.read_year("walkforward_forecasts", partition) if is_forecast else None,
+                cutoff_of_year(years.first),
+                note_refusal(context, refusals),
+            )
+            refuse_old_models(targets, config.max_model_age_days)
+        except AllocationError as error:
+            if config.date is not None:
+                raise
+            context.log.warning(f"target_weights: nothing written: {error}")
+            return _nothing(str(error))
+        last_bars = newest_prices.loc[newest_prices["date"] == pd.Timestamp(targets.last_session)]
+        closes = dict(zip(last_bars["symbol"], last_bars["close"].astype(float), strict=True))
+        places = {
+            family: sources[family].locations([name]).get(name, "nowhere") for family, name in targets.sources.items()
+        }
+        return dg.MaterializeResult(
+            metadata={
+                **_ages(targets),
+                "forecasts": f"walkforward_forecasts[{partition}]" if is_forecast else "made now",
+                "caveat": market.caveat,
+                **_write(targets, table_io.folder("weights")),
+                **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
+                "weights": _in_percent(targets.table),
+                "places": dg.MetadataValue.json(places),
+                "closes": dg.MetadataValue.json(closes),
+            },
+            data_version=dg.DataVersion(content_hash(targets.table)),
+        )
+
+    return target_weights
+
+
+def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
+    """Write the table as Parquet and as CSV, each whole, named by the week's first session."""
+    stem = folder / targets.week.start.isoformat()
+    parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
+    replace_file(parquet, encode_table(targets.table))
+    replace_file(text, targets.table.to_csv(index=False))
+    return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
+
+
+def _ages(targets: WeekTargets) -> Metadata:
+    """Give the week, what was known of it, and from when the data and the models are."""
+    week, ages = targets.week, targets.model_ages
+    models = {
+        family: {"source": name, "age_days": ages.get(family)} for family, name in sorted(targets.sources.items())
+    }
+    return {
+        "week": f"{week.start}, {len(week.sessions)} sessions",
+        "decided_after": f"the close of {week.decision_time:%Y-%m-%d %H:%M} in New York",
+        "data_until": str(targets.last_session),
+        "data_age_sessions": targets.data_age,
+        **{f"{family}_age_days": age for family, age in ages.items()},
+        "models": dg.MetadataValue.json(models),
+        "strategies_left_out": ", ".join(targets.left_out) or "none",
+        "symbols_without_a_bar": ", ".join(targets.missing_symbols) or "none",
+    }
+
+
+def _in_percent(table: pd.DataFrame) -> dg.TableMetadataValue:
+    text = table.assign(**{name: table[name].map("{:.1%}".format) for name in table.columns[1:]})
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in text.to_dict("records")])
+
+
+@dg.schedule(
+    name="every_week",
+    job_name=WEEKLY_WEIGHTS,
+    cron_schedule="0 8 * * 1-5",
+    execution_timezone=TIMEZONE,
+    description=(
+        "Weights of the week, at 8:00 in New York on its first session, an hour and a half before the open. Off until "
+        "it is switched on."
+    ),
+)
+def every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run on the first session of a week; it names the week, so one that starts late decides the same."""
+    day = context.scheduled_execution_time.astimezone(NEW_YORK).date()
+    week = week_from(day)
+    if day != week.start:
+        return dg.SkipReason(f"{day} is not the first session of a week: that of {week.start} is the one to come or on")
+    if not week.is_long_enough:
+        return dg.SkipReason(
+            f"the week of {day} has {len(week.sessions)} sessions, fewer than {MIN_WEEK_SESSIONS}: nobody trades in it"
+        )
+    config = {"ops": {"target_weights": {"config": {"date": str(week.start)}}}}
+    return dg.RunRequest(run_key=f"week-{week.start}", run_config=config)
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define the two assets, their job and its schedule."""
+    models = [family.asset for family in project.settings.families.by_name.values()]
+    assets = [year_to_date_asset(project.years), target_weights_asset(models, project.years)]
+    job = dg.define_asset_job(
+        WEEKLY_WEIGHTS,
+        selection=dg.AssetSelection.assets(*assets),
+        description="Fetches the bars since the last complete year, and decides what each strategy would hold this "
+        "week.",
+    )
+    return dg.Definitions(assets, jobs=[job], schedules=[every_week])

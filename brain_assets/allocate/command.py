@@ -1,0 +1,132 @@
+"""The command `brain-assets allocate`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from brain_assets.allocate.allocation import strategies_of
+from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
+from brain_assets.errors import AllocationError, SettingsError
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.build import session
+from brain_assets.parquet import read_table
+from brain_assets.paths import parse_place
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.rules import RULES
+from brain_assets.registry import label
+from brain_assets.settings import read_settings
+from brain_assets.terminal import (
+    ConfigOption,
+    MarketOption,
+    console,
+    progress_shown,
+    read_config,
+    warnings_shown,
+)
+
+STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+
+
+def allocate(
+    date: Annotated[
+        str | None,
+        typer.Option(help="A day, 2022-06-01: the week of the first session on or after it. Default: this week."),
+    ] = None,
+    holdings: Annotated[
+        Path | None, typer.Option(help="CSV file of what you hold, symbol,shares: gives the trades to get there.")
+    ] = None,
+    cash: Annotated[float, typer.Option(help="Dollars that you hold beside it, or alone.")] = 0.0,
+    strategy: Annotated[
+        str, typer.Option(help="Whose weights to trade to: ppo, sac, equal_weight, or another column of the table.")
+    ] = "ppo",
+    whole_shares: Annotated[
+        bool, typer.Option("--whole-shares", help="Round targets down to whole shares; else fractions are traded.")
+    ] = False,
+    market: MarketOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print what each policy and each rule would hold in a week, decided after the last close before it.
+
+    With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
+    UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
+    """
+    families = read_settings(market=market).families
+    offered = strategies_of(families.policies, families.forecasters)
+    if strategy not in offered:
+        raise SettingsError(f"--strategy: expected one of {', '.join(offered)}, got {strategy}; choose one of them.")
+    check_cash(cash)
+    held = {} if holdings is None else read_holdings(holdings)
+    with session(market) as (project, instance), warnings_shown():
+        job = Backfill(project.definitions, instance, run_config=read_config(config))
+        with progress_shown() as live:
+            live.update("target_weights")
+            made = job.run_weights(date)
+    if made.result == "failed":
+        raise AllocationError(made.detail)
+    table = read_table(parse_place(made.metadata["path"]))
+    trades = None
+    if holdings is not None or cash:
+        if strategy not in table:
+            there = ", ".join(table.columns[1:])
+            raise AllocationError(
+                f"--strategy: expected one of {there}, got {strategy}, left out this week; choose another."
+            )
+        target = dict(zip(table["symbol"], table[strategy].astype(float), strict=True))
+        trades = plan_trades(target, made.metadata["closes"], held, cash, RULES, whole_shares)
+    _print_weights(table, made.metadata)
+    if trades is not None:
+        _print_trades(trades, strategy)
+    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}", soft_wrap=True)
+
+
+def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+    """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
+    models = [
+        f"{label(family)} {model['source']}, {model['age_days']} days old"
+        for family, model in metadata["models"].items()
+    ]
+    console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
+    console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")
+    console.print(f"Models: {'; '.join(models)}.")
+    for words, key in (("Left out", "strategies_left_out"), ("Without a bar", "symbols_without_a_bar")):
+        if metadata[key] != "none":
+            console.print(f"{words}: {escape(metadata[key])}.")
+    heads = [label(name).replace("_", "\n") for name in table.columns]
+    drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
+    caption = f"{drifting} trades nothing: what it holds is shown as of the decision."
+    shown = Table(*heads, title="Weights, %", caption=caption, **STYLE)
+    for symbol, *weights in table.itertuples(index=False):
+        if any(weights):
+            shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
+    console.print(shown)
+    console.print(f"Caveat: {escape(metadata['caveat'])}")
+
+
+def _print_trades(trades: Trades, strategy: str) -> None:
+    """Print the trades, and what they come to."""
+    forms = {
+        "price, $": "{:,.2f}",
+        "held": "{:,.4f}",
+        "target, %": "{:.2f}",
+        "shares to trade": "{:+,.4f}",
+        "dollars": "{:+,.2f}",
+        "cost, $": "{:,.2f}",
+    }
+    caption = (
+        "Prices are the last closes before the week, adjusted for what came until they were fetched; the trade is at "
+        "its first open."
+    )
+    shown = Table("symbol", *forms, title=f"Trades to {strategy}", caption=caption, **STYLE)
+    for symbol, *values in trades.table.assign(target=100 * trades.table["target"]).itertuples(index=False):
+        shown.add_row(escape(symbol), *(form.format(value) for form, value in zip(forms.values(), values, strict=True)))
+    console.print(shown)
+    console.print(
+        f"Of ${trades.value:,.2f}: ${trades.traded:,.2f} traded, ${trades.cost:,.2f} of costs ({RULES.cost_bps:g} bps "
+        f"of every dollar traded), ${trades.cash:,.2f} left in cash."
+    )

@@ -1,0 +1,5 @@
+"""What happens by itself, each with a switch: new data is asked for and followed, and somebody is told of trouble."""
+
+from brain_assets.plugins import Plugin
+
+PLUGIN = Plugin(definitions="brain_assets.automation.definitions:definitions")

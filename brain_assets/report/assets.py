@@ -1,0 +1,139 @@
+"""The report over all years that were backtested: a page, and its pictures."""
+
+import itertools
+from collections.abc import Sequence
+
+import dagster as dg
+import pandas as pd
+import pydantic
+
+from brain_assets.errors import SettingsError, TableError
+from brain_assets.graph.conditions import FOLLOWS_YEARS
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.graph.jobs import TEAR_SHEET
+from brain_assets.graph.pictures import picture
+from brain_assets.graph.project import Project
+from brain_assets.graph.snapshots import Snapshots
+from brain_assets.graph.years import Years
+from brain_assets.market.base import Market, MarketNote
+from brain_assets.paths import DataPath, replace_file
+from brain_assets.portfolio.trials import read_trials
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.page import report_page
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import Report, build_report, read_learning_curves
+from brain_assets.report.tables import policy_table, strategy_table
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.tables import TableStore
+from brain_assets.versions import CODE_VERSIONS
+
+
+class ReportRunConfig(dg.Config):
+    """Which years the report covers."""
+
+    first_year: int | None = pydantic.Field(None, description="First partition; default: the first backtested.")
+    last_year: int | None = pydantic.Field(None, description="Last partition; default: the last backtested.")
+
+
+def definitions(project: Project) -> dg.Definitions:
+    """Define the asset ``report`` and the job that makes it."""
+    report = report_asset(project.years)
+    description = "Writes the report over the years that were backtested."
+    job = dg.define_asset_job(TEAR_SHEET, dg.AssetSelection.assets(report), description=description)
+    return dg.Definitions([report], jobs=[job])
+
+
+def report_asset(years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``report``."""
+
+    @dg.asset(
+        deps=[
+            dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+            for name in ("backtest", "walkforward_forecasts")
+        ],
+        code_version=CODE_VERSIONS["report"],
+        automation_condition=FOLLOWS_YEARS,
+        group_name="portfolio",
+        kinds={"html"},
+    )
+    def report(
+        context: dg.AssetExecutionContext,
+        config: ReportRunConfig,
+        market: dg.ResourceParam[Market],
+        table_io: dg.ResourceParam[TableIOManager],
+        snapshot_io: dg.ResourceParam[SnapshotIOManager],
+    ) -> dg.MaterializeResult[None]:
+        """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
+
+        It is one HTML file that opens offline; its main pictures are here as well. Years without a backtest are left
+        out.
+        """
+        backtested = _backtested(config, years, table_io.store)
+        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
+        page = report_page(built)
+        path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
+        replace_file(path, page)
+        context.log.info(f"report of {len(backtested)} years: {path}")
+        conclusion = conclude(built)
+        return dg.MaterializeResult(
+            metadata={
+                "path": dg.MetadataValue.path(str(path)),
+                "can_be_concluded": conclusion.can,
+                "cannot_be_concluded": conclusion.cannot,
+                "caveat": built.market.caveat,
+                "years": ", ".join(map(str, backtested)),
+                "weeks": len(built.returns),
+                "configurations_tried": built.n_trials or "not recorded",
+                "bytes": len(page.encode()),
+                "figures": _table(strategy_table(built)),
+                **({"policies": _table(policy_table(built))} if len(built.policies) else {}),
+                **_figures(built, "annual_return"),
+                **_figures(built, "sharpe", "sharpe_ratio"),
+                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
+            }
+        )
+
+    return report
+
+
+def report_of(
+    years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
+) -> Report:
+    """Put together what is stored of some years, which have a backtest; of what is damaged, nothing."""
+    for storage, year in itertools.product(snapshots.values(), years):
+        storage.refuse_damaged(cutoff_of_year(year))
+    forecast_years = [year for year in years if tables.exists("walkforward_forecasts", year)]
+    return build_report(
+        tables.read("backtest", years),
+        tables.read("walkforward_forecasts", forecast_years) if forecast_years else pd.DataFrame(),
+        read_learning_curves(snapshots, years),
+        [trial for trial in read_trials(trials) if trial.year in years],
+        MarketNote.of(market),
+    )
+
+
+def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> list[int]:
+    """Give the years that have a backtest, within those asked for; a hole between them is left out, and seen."""
+    existing = years.existing()
+    first, last = config.first_year or existing[0], config.last_year or existing[-1]
+    if first > last:
+        raise SettingsError(f"report: expected the earlier year first, got {first} and {last}; turn them round.")
+    found = [year for year in existing if first <= year <= last and tables.exists("backtest", year)]
+    if not found:
+        raise TableError(
+            f"report: expected a backtest of a year from {first} to {last}, got none; materialize backtest, or run "
+            "brain-assets backfill."
+        )
+    return found
+
+
+def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
+    """Give a figure of each strategy; JSON does not know NaN."""
+    found = built.strategies[column].map(lambda estimate: estimate.value).dropna()
+    return {f"eval/{strategy}_{name or column}": value for strategy, value in found.items()}
+
+
+def _table(table: pd.DataFrame) -> dg.TableMetadataValue:
+    """Give a table of the page as the UI shows it, a figure and its interval in one cell."""
+    lines = table.map(lambda cell: cell.replace("\n", " ")).to_dict("records")
+    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines])

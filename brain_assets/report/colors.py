@@ -1,0 +1,56 @@
+"""The colours of a report: each strategy and forecaster has its own, those of plug-ins too."""
+
+import colorsys
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from brain_assets.forecasting.walkforward import MOMENTUM
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+
+GRAY, BLACK = "#8a8a8a", "#222222"
+
+STRATEGIES: Mapping[str, str] = {
+    "ppo": "#0072B2",
+    "sac": "#D55E00",
+    EQUAL_WEIGHT: BLACK,
+    "buy_and_hold": GRAY,
+    "risk_parity": "#009E73",
+    "min_variance": "#56B4E9",
+    "momentum_top": "#CC79A7",
+    "lstm_top": "#E69F00",
+    "patchtst_top": "#8C6D1F",
+}
+"""After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
+
+FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", MOMENTUM: GRAY}
+
+YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
+SOURCES: Mapping[str, str] = {YEAR_BEFORE: "#0072B2", OLDER: "#E69F00", NO_MODEL: "#bbbbbb"}
+"""Kinds of sources of forecasts, in the order in which they are stacked."""
+
+AREAS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#4477AA"),
+    *("#bbbbbb", "#e4e4e4"),
+)
+"""Tol's muted scheme, then others and cash in gray."""
+
+
+def colors_of(names: Collection[str], ours: Mapping[str, str]) -> list[str]:
+    """Give each name a colour: its own, or the next further one, in the order of names."""
+    further = {name: _further_color(number) for number, name in enumerate(sorted(set(names) - set(ours)))}
+    return [ours.get(name) or further[name] for name in names]
+
+
+def _further_color(number: int) -> str:
+    """Give the colours of families that are not ours, one after the other: steps of the golden ratio round all hues."""
+    parts = colorsys.hls_to_rgb((0.3 + number * 0.618034) % 1.0, 0.3 + 0.15 * (number % 3), 0.6)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
+
+
+def shades(count: int) -> list[str]:
+    """Give colours from dark blue to light orange, for an order of years."""
+    stops = np.array([[0x0B, 0x3C, 0x6F], [0x3A, 0x8F, 0xB7], [0xE6, 0x9F, 0x00]])
+    places = np.linspace(0.0, 1.0, max(count, 2))[:count]
+    parts = [np.interp(places, [0.0, 0.5, 1.0], stop).round().astype(int) for stop in stops.T]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*parts, strict=True)]

@@ -1,0 +1,67 @@
+"""The command `brain-assets report`."""
+
+import webbrowser
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.build import session
+from brain_assets.paths import copy_here, parse_place
+from brain_assets.terminal import (
+    MarketOption,
+    console,
+    parse_years,
+    print_error,
+    progress_shown,
+    warnings_shown,
+)
+
+HEADLINE = (0, 1, 3, 4, 7, 8)
+"""Columns of the table of strategies that fit a terminal: the first and last, and what differs most."""
+
+
+def report(
+    years: Annotated[
+        str | None, typer.Option(help="A year or a range: 2021, 2019-2022. Default: all that were backtested.")
+    ] = None,
+    market: MarketOption = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the report of the backtests: what can be concluded, figures with intervals, charts; one HTML file.
+
+    It is a Dagster run, so the UI has its figures too. The exit code is 1 if it failed.
+    """
+    with session(market) as (project, instance), warnings_shown():
+        chosen = parse_years(years, project.years)
+        with progress_shown() as live:
+            live.update("report")
+            made = Backfill(project.definitions, instance).run_report(chosen[0], chosen[-1])
+        if made.result == "failed":
+            print_error(made.detail)
+            raise typer.Exit(1)
+        _print_figures(made.metadata)
+        path = parse_place(str(made.metadata["path"]))
+        console.print(
+            f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
+        )
+        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
+            print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
+
+
+def _print_figures(metadata: Mapping[str, Any]) -> None:
+    """Print the conclusion and the headline figures, as the run left them in Dagster."""
+    console.print(escape(metadata["can_be_concluded"]), "\n")
+    console.print(escape(metadata["cannot_be_concluded"]), "\n")
+    records = [record.data for record in metadata["figures"].records]
+    names = list(records[0])
+    shown = [names[position] for position in HEADLINE]
+    table = Table(*shown, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for record in records:
+        table.add_row(*(escape(str(record[name]).replace(" [", "\n[")) for name in shown))
+    console.print(table)
+    console.print(f"Caveat: {escape(metadata['caveat'])}")

@@ -1,0 +1,173 @@
+"""The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray
+from brain_assets.portfolio import metrics
+from brain_assets.report.conclusion import signed
+
+if TYPE_CHECKING:
+    from brain_assets.portfolio.metrics import Estimate
+    from brain_assets.report.report import Report
+
+NOTHING = "–"
+"""Where there is no figure."""
+
+ENOUGH_SEEDS = 3
+
+FULL_TINT, FULL_RETURN = 0.45, 0.40
+"""Opacity of a year's cell whose return is as large as the second, or larger."""
+
+
+def number(value: float, digits: int = 2, unit: str = "") -> str:
+    """Write a number."""
+    return f"{value:.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share in percent."""
+    return number(100 * value, digits, " %")
+
+
+def probability(value: float) -> str:
+    """Write a probability in percent; never as certain."""
+    if math.isfinite(value) and not 0.0005 <= value < 0.9995:
+        return "< 0.1 %" if value < 0.5 else "> 99.9 %"
+    return percent(value)
+
+
+def _between(found: Estimate, factor: float, digits: int) -> str:
+    return f"\n[{signed(factor * found.low, digits)}, {signed(factor * found.high, digits)}]" if found.known else ""
+
+
+def points(found: Estimate) -> str:
+    """Write a difference of two shares in percentage points; that of a strategy to itself is none."""
+    if found == (0.0, 0.0, 0.0) or not math.isfinite(found.value):
+        return NOTHING
+    return f"{signed(100 * found.value, 1)} pp{_between(found, 100, 1)}"
+
+
+def strategy_table(report: Report) -> pd.DataFrame:
+    """Give the headline figures, a line a strategy, policies first."""
+    found = report.strategies
+    columns = {
+        "strategy": found["label"],
+        "return a year": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
+        "volatility": found["volatility"].map(percent),
+        "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "maximum drawdown": found["max_drawdown"].map(percent),
+        "Calmar ratio": found["calmar"].map(number),
+        "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
+        "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
+        "return less equal weight's": found["excess"].map(points),
+    }
+    return pd.DataFrame(columns)
+
+
+def policy_table(report: Report) -> pd.DataFrame:
+    """Give what is asked of policies beyond that: how sure, after how many trials, from how many seeds."""
+    found, seeds = report.policies, [returns.to_numpy() for returns in report.seeds.values()]
+    tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
+    columns = {
+        "policy": found["label"],
+        "return less equal weight's": found["excess"].map(points),
+        "probabilistic Sharpe ratio": found["probabilistic_sharpe"].map(probability),
+        "deflated Sharpe ratio": [f"{probability(each)}\n{tried}" for each in found["deflated_sharpe"]],
+        "training seeds": [str(returns.shape[1]) for returns in seeds],
+        "return a year over seeds": [_spread(metrics.annual_return(returns), percent) for returns in seeds],
+        "Sharpe ratio over seeds": [_spread(metrics.sharpe_ratio(returns), number) for returns in seeds],
+    }
+    return pd.DataFrame(columns)
+
+
+def _spread(values: FloatArray, write: Callable[[float], str]) -> str:
+    """Give the mean over seeds, and the worst and best of them."""
+    ends = f"\n{write(float(values.min()))} to {write(float(values.max()))}" if len(values) > 1 else ""
+    return write(float(values.mean())) + ends
+
+
+def yearly_returns(report: Report) -> pd.DataFrame:
+    """Give the return of each strategy in each year, by year and label."""
+    yearly = (1.0 + report.returns).groupby(report.years).prod() - 1.0
+    return yearly.set_axis(report.strategies["label"], axis=1)
+
+
+def yearly_table(report: Report) -> pd.DataFrame:
+    """Give the same as text, a line a year, with the number of its weeks."""
+    years, counts = np.unique(report.years, return_counts=True)
+    lines = yearly_returns(report).map(percent)
+    lines.insert(0, "weeks", counts.astype(str))
+    lines.insert(0, "year", years.astype(str))
+    return lines
+
+
+def tint(value: float) -> str:
+    """Give the background of a year's return."""
+    opacity = min(abs(value) / FULL_RETURN, 1.0) * FULL_TINT
+    return f"rgba(var(--{'up' if value > 0 else 'down'}), {opacity:.2f})"
+
+
+def forecaster_table(report: Report) -> pd.DataFrame:
+    """Give the rank correlation over all weeks, a line a forecaster."""
+    found = report.forecasts.skill
+    columns = {
+        "forecaster": found["label"],
+        "weeks": [f"{count:,}" for count in found["n_weeks"]],
+        "mean rank correlation": [signed(each.value, 3) + _between(each, 1, 3) for each in found["rank_correlation"]],
+    }
+    return pd.DataFrame(columns)
+
+
+def trials_sentence(report: Report) -> str:
+    """Say how many configurations were tried."""
+    few = {
+        0: "How many configurations were tried is not recorded, so nothing is deflated.",
+        1: "One configuration was tried, so both are the same.",
+    }
+    return (
+        "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
+        "without skill. "
+    ) + few.get(report.n_trials, f"{report.n_trials} configurations were tried, as recorded.")
+
+
+def seeds_sentence(report: Report) -> str:
+    """Say what the seeds allow to say, and what to do where there are too few."""
+    few = [
+        f"{label} was trained from {'one seed' if count == 1 else f'{count} seeds'} only"
+        for name, label in report.policies["label"].items()
+        if (count := report.seeds[name].shape[1]) < ENOUGH_SEEDS
+    ]
+    if not few:
+        return "Mean over training seeds, and the worst and best of them; the tables and charts show the first seed."
+    return (
+        f"{' and '.join(few)}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the "
+        "policy's run configuration."
+    )
+
+
+def glossary(report: Report) -> dict[str, str]:
+    """Explain every figure, with what was assumed."""
+    left_out = f" {report.weeks_left_out} weeks that only some strategies traded are left out."
+    return {
+        "weeks": "All strategies trade the same weeks and symbols under the same rules."
+        f"{left_out if report.weeks_left_out else ''} Every year starts in cash, for all of them, so each January has "
+        "the cost of buying in.",
+        "return a year": "Geometric mean of weekly net returns, a year of 52 weeks.",
+        "Sharpe ratio": "Weekly mean over standard deviation, times the root of 52; the risk-free rate is taken as 0.",
+        "intervals": f"Middle 95 % of {metrics.N_RESAMPLES:,} resamplings of the weeks in blocks (stationary "
+        f"bootstrap, mean block {report.block_length} weeks for strategies), the same weeks for all; none with fewer "
+        f"than {metrics.MIN_WEEKS} weeks. They know what chance does to the weeks, not what else may change.",
+        "maximum drawdown": "Deepest fall from the highest value so far. Calmar ratio: return a year over it.",
+        "turnover": "Dollars bought and sold in a year over the value. Cost drag: return a year that the same trades "
+        "would have had without costs, less the one that they had.",
+        "rank correlation": "Spearman's, over the symbols of a week, forecast against what came; weeks that momentum "
+        "stood in for a model do not count.",
+        "this market": report.market.caveat,
+    }

@@ -1,0 +1,309 @@
+"""The weights of a week: those that the backtest trades in it, and nothing that comes later."""
+
+import datetime
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.allocate.allocation import (
+    WeekTargets,
+    decide_week,
+    refuse_old_models,
+    strategies_of,
+    until_decision,
+    with_week_to_come,
+)
+from brain_assets.errors import AllocationError, RefusedSnapshotError
+from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
+from brain_assets.market.calendar import CalendarWeek, week_from
+from brain_assets.market.prices import CLOSE, OPEN, PricePanel
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.portfolio.backtest import backtest
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import Stored
+
+Sources = Mapping[str, SnapshotSource]
+FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo", "sac")
+STRATEGIES = strategies_of(POLICIES, FORECASTERS)
+LISTED_LATE = np.datetime64("2020-08-03")
+"""One symbol has no bar before: all of 2019, and half of 2020."""
+
+
+def week_of(text: str) -> CalendarWeek:
+    return week_from(datetime.date.fromisoformat(text))
+
+
+@pytest.fixture(scope="module")
+def history(panel: PricePanel) -> PricePanel:
+    """Six symbols, of which the last is listed in August 2020."""
+    values = panel.values.copy()
+    values[-1, panel.sessions < LISTED_LATE] = np.nan
+    return replace(panel, values=values)
+
+
+@pytest.fixture(scope="module")
+def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Sources:
+    """Models of 2018 and 2019, hardly trained."""
+    bars, cutoffs = WeeklyBars.from_panel(history), [cutoff_of_year(year) for year in (2018, 2019)]
+    made: dict[str, SnapshotSource] = {
+        family: Stored(*(train_snapshot(family, history, date, config, MADE_UP) for date in cutoffs))
+        for family, config in (("lstm", tiny_lstm), ("patchtst", tiny_patchtst))
+    }
+    forecasts = build_forecast_features(history, range(2016, 2020), made)
+    for family, config in (("ppo", PpoConfig(**TINY_PPO)), ("sac", SacConfig(**TINY_SAC))):
+        made[family] = Stored(
+            *(
+                train_policy_snapshot(family, training_weeks(bars, forecasts, family, date), date, config, MADE_UP)
+                for date in cutoffs
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def stored(history: PricePanel, sources: Sources) -> pd.DataFrame:
+    """Forecasts of the whole of 2020, the first week of which begins in 2019."""
+    return build_forecast_features(history, [2020], {family: sources[family] for family in FORECASTERS})
+
+
+@pytest.fixture(scope="module")
+def backtested(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> pd.DataFrame:
+    return backtest(history, stored, [2020], {family: sources[family] for family in POLICIES}).table
+
+
+def decided(
+    panel: PricePanel,
+    week: CalendarWeek,
+    sources: Sources,
+    stored: pd.DataFrame | None = None,
+    max_data_age: int = 0,
+) -> WeekTargets:
+    return decide_week(until_decision(panel, week, max_data_age), week, [2020], sources, stored)
+
+
+def traded(table: pd.DataFrame, week: CalendarWeek, strategy: str, symbols: list[str]) -> np.ndarray:
+    rows = table[(table["week_start"] == pd.Timestamp(week.start)) & (table["strategy"] == strategy)]
+    [text] = rows["weights"]
+    weights = json.loads(text)
+    return np.array([weights.get(symbol, 0.0) for symbol in symbols])
+
+
+def bytes_of(table: pd.DataFrame) -> bytes:
+    parquet = io.BytesIO()
+    table.to_parquet(parquet, index=False)
+    return parquet.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("date", "cutoff"),
+    [
+        ("2019-12-30", "2018-12-31"),  # the first week of 2020: everything is bought from cash
+        ("2020-01-06", "2019-12-31"),  # the first by the newer models
+        ("2020-06-10", "2019-12-31"),
+        ("2020-09-07", "2019-12-31"),  # Labor Day: the week begins on Tuesday, and a sixth symbol is there
+        ("2020-12-28", "2019-12-31"),
+    ],
+)
+def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
+    history, sources, stored, backtested, date, cutoff
+) -> None:
+    week = week_of(date)
+    targets = decided(history, week, sources, stored)
+    assert list(targets.table.columns) == ["symbol", *STRATEGIES]
+    assert targets.left_out == ()
+    assert dict(targets.sources) == dict.fromkeys((*FORECASTERS, *POLICIES), f"snapshot-{cutoff}")
+    symbols = targets.table["symbol"].tolist()
+    assert symbols == [*history.symbols[: 5 if date < str(LISTED_LATE) else 6], "cash"]
+    for strategy in STRATEGIES:
+        weights, expected = targets.table[strategy].to_numpy(), traded(backtested, week, strategy, symbols)
+        assert weights.sum() == pytest.approx(1.0, abs=1e-12)
+        if strategy not in BASELINES or not BASELINES[strategy].drifts:
+            np.testing.assert_array_equal(weights, expected, strategy)
+
+
+@pytest.mark.parametrize("date", ["2020-06-10", "2020-09-07"])
+def test_what_trades_nothing_holds_what_the_backtest_does_if_the_week_opens_where_it_closed(
+    history, sources, stored, date
+) -> None:
+    """Buy and hold gives no order; the open, which nobody knows at the decision, moves its weights."""
+    week = week_of(date)
+    table = decided(history, week, sources, stored).table
+    values = history.values.copy()
+    first = int(np.searchsorted(history.sessions, np.datetime64(week.start)))
+    assert (values[:5, first, OPEN] != values[:5, first - 1, CLOSE]).all()
+    values[:, first, OPEN] = values[:, first - 1, CLOSE]
+    policies = {family: sources[family] for family in POLICIES}
+    still = backtest(replace(history, values=values), stored, [2020], policies).table
+    expected = traded(still, week, "buy_and_hold", table["symbol"].tolist())
+    np.testing.assert_array_equal(table["buy_and_hold"].to_numpy(), expected)
+
+
+def test_forecasts_that_are_not_stored_are_made_and_say_the_same_but_for_the_last_digits(
+    history, sources, stored
+) -> None:
+    week = week_of("2020-06-10")
+    made, before = decided(history, week, sources), decided(history, week, sources, stored)
+    without = decided(history, week, sources, stored[stored["week_start"] != pd.Timestamp(week.start)])
+    assert bytes_of(without.table) == bytes_of(made.table)
+    assert dict(made.sources) == dict(before.sources)
+    np.testing.assert_allclose(made.table.iloc[:, 1:], before.table.iloc[:, 1:], rtol=0, atol=1e-6)
+
+
+def test_nothing_after_the_decision_moves_a_byte(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> None:
+    week = week_of("2020-06-10")
+    before = bytes_of(decided(history, week, sources).table)
+    later = history.sessions > np.datetime64(week.decided)
+    values = history.values.copy()
+    values[:, later] *= np.random.default_rng(0).uniform(0.5, 2.0, values[:, later].shape)
+    values[0, later] = np.nan  # delisted
+    assert history.signals is not None
+    signals = history.signals.copy()
+    signals[:, later] = 1.0
+    symbols = ("!NEW", *history.symbols)  # and one that is listed after the decision
+    new = np.where(later[:, None], 50.0, np.nan)
+    changed = PricePanel(
+        history.sessions,
+        symbols,
+        np.concatenate([new[None] * np.ones((1, 1, values.shape[2])), values]),
+        np.concatenate([np.full_like(signals[:1], np.nan), signals]),
+    )
+    assert bytes_of(decided(changed, week, sources).table) == before
+    later_rows = stored["week_start"] > pd.Timestamp(week.start)
+    other = stored.assign(lstm=stored["lstm"].where(~later_rows, 1.0))
+    other = other[~(later_rows & (other["symbol"] == history.symbols[0]))]
+    with_stored = bytes_of(decided(history, week, sources, stored).table)
+    assert bytes_of(decided(changed, week, sources, other).table) == with_stored
+    younger = {
+        family: Stored(
+            *source.by_date.values(),  # type: ignore[attr-defined]
+            replace(source.by_date[cutoff_of_year(2019)], cutoff_date=cutoff_of_year(2020)),  # type: ignore[attr-defined]
+        )
+        for family, source in sources.items()
+    }
+    assert bytes_of(decided(history, week, younger).table) == before
+    # and what came before does
+    earlier = history.values.copy()
+    earlier[0, history.sessions == np.datetime64(week.decided), CLOSE] *= 1.05
+    assert bytes_of(decided(replace(history, values=earlier), week, sources).table) != before
+
+
+def test_a_week_to_come_has_its_sessions_and_no_bar(history: PricePanel) -> None:
+    week = week_of("2020-11-23")  # four sessions, with Thanksgiving
+    known = until_decision(history, week)
+    assert str(known.sessions[-1]) == "2020-11-20"
+    longer = with_week_to_come(known, week)
+    assert longer.sessions[-4:].astype(str).tolist() == ["2020-11-23", "2020-11-24", "2020-11-25", "2020-11-27"]
+    assert np.isnan(longer.values[:, -4:]).all()
+    bars = WeeklyBars.from_panel(longer)
+    assert bars.weeks.start[-1] == np.datetime64("2020-11-23")
+    assert bars.tradable[-1].all()
+    assert not bars.pre_open_return[-1].any()
+    assert not bars.return_ffill[-1].any()
+
+
+def test_old_data_are_refused_with_the_week_that_they_reach(history: PricePanel) -> None:
+    until_wednesday = history.until(datetime.date(2020, 5, 20))
+    week = week_of("2020-05-25")  # Memorial Day: begins on Tuesday, decided on Friday 22 May
+    with pytest.raises(AllocationError) as refusal:
+        until_decision(until_wednesday, week)
+    assert str(refusal.value) == (
+        "target_weights: expected bars until 2020-05-22, the last close before the week of 2020-05-26, or until at "
+        "most 0 sessions before, got bars until 2020-05-20, 2 sessions before; get newer ones, or choose a week that "
+        "they reach, such as 2020-05-18 (--date 2020-05-18, or date in the run configuration)."
+    )
+    until_decision(until_wednesday, week_of("2020-05-18"))
+    with pytest.raises(AllocationError, match="at most 1 sessions before, got bars until 2020-05-20, 2 sessions"):
+        until_decision(until_wednesday, week, max_data_age=1)
+    # after the last session of a week, it is the next that they reach
+    with pytest.raises(AllocationError, match="such as 2020-05-26 "):
+        until_decision(history.until(datetime.date(2020, 5, 22)), week_of("2020-06-08"))
+    # but not one with a single session, that of 11 September 2001
+    sessions = np.array(["2001-09-06", "2001-09-07"], dtype="datetime64[D]")
+    with pytest.raises(AllocationError, match="such as 2001-09-04 "):
+        until_decision(PricePanel(sessions, ("A",), np.ones((1, 2, 5))), week_of("2001-09-17"))
+
+
+def test_a_last_session_on_which_nobody_has_a_bar_is_not_known(history: PricePanel) -> None:
+    values = history.values.copy()
+    values[:, history.sessions == np.datetime64("2020-06-05")] = np.nan
+    with pytest.raises(AllocationError, match="got bars until 2020-06-04, 1 sessions before"):
+        until_decision(replace(history, values=values), week_of("2020-06-08"))
+
+
+def test_older_data_may_be_allowed_and_the_sessions_between_are_passed_over(history, sources) -> None:
+    week = week_of("2020-05-25")
+    old = history.until(datetime.date(2020, 5, 20))
+    targets = decided(old, week, sources, max_data_age=2)
+    assert (targets.data_age, str(targets.last_session)) == (2, "2020-05-20")
+    # all five hold a bar on Wednesday: 0.98 / 5 each, below the cap of 20 %
+    np.testing.assert_allclose(targets.table["equal_weight"], [0.196] * 5 + [0.02], atol=1e-12)
+    np.testing.assert_allclose(targets.table.drop(columns="symbol").sum(), 1.0, atol=1e-12)
+
+
+def test_a_symbol_without_a_last_bar_is_named_and_not_held(history: PricePanel, sources: Sources) -> None:
+    week = week_of("2020-06-10")
+    values = history.values.copy()
+    last = np.searchsorted(history.sessions, np.datetime64(week.decided))
+    values[1, last - 19 :] = np.nan  # its last bar is one of the 20 sessions before
+    values[2, last - 20 :] = np.nan  # gone a session longer
+    targets = decided(replace(history, values=values), week, sources)
+    assert targets.missing_symbols == (history.symbols[1],)
+    assert not targets.table.iloc[[1, 2], 1:].to_numpy().any()
+    np.testing.assert_allclose(targets.table["equal_weight"], [0.2, 0, 0, 0.2, 0.2, 0.4], atol=1e-12)
+
+
+def test_weeks_in_which_nobody_trades_are_refused(history: PricePanel, sources: Sources) -> None:
+    with pytest.raises(AllocationError, match="at least 3 sessions, got that of 2001-09-10 with 1, in which nobody"):
+        until_decision(history, week_of("2001-09-10"))
+    with pytest.raises(AllocationError, match="expected a week after the first bar, of 2016-01-04, got that of 2015"):
+        until_decision(history, week_of("2015-06-01"))
+    early = week_of("2018-06-04")
+    with pytest.raises(
+        AllocationError, match=r"got none of ppo, sac; materialize ppo_policy, sac_policy for 2019, and"
+    ):
+        decide_week(until_decision(history, early), early, [2018], sources, first_cutoff=cutoff_of_year(2019))
+
+
+def test_a_snapshot_of_the_hub_that_is_refused_is_told_and_the_one_before_decides(history, sources, stored) -> None:
+    class Refused(Stored):
+        def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+            if cutoff_date == cutoff_of_year(2019):
+                raise RefusedSnapshotError("user/sac@snapshot-2019-12-31: not to be believed")
+            return super().fetch_snapshot(cutoff_date)
+
+    week, told = week_of("2020-06-10"), []
+    hostile = {**sources, "sac": Refused(*sources["sac"].by_date.values())}  # type: ignore[attr-defined]
+    targets = decide_week(until_decision(history, week), week, [2020], hostile, stored, on_refusal=told.append)
+    assert told == ["user/sac@snapshot-2019-12-31: not to be believed"]
+    assert (targets.sources["ppo"], targets.sources["sac"]) == ("snapshot-2019-12-31", "snapshot-2018-12-31")
+
+
+def test_old_models_are_refused_by_name_and_age(history: PricePanel, sources: Sources) -> None:
+    week = week_of("2020-06-10")
+    targets = decided(history, week, sources)
+    # from 2019-12-31 to Monday 2020-06-08: 31 + 29 + 31 + 30 + 31 + 8
+    assert dict(targets.model_ages) == dict.fromkeys(sources, 160)
+    refuse_old_models(targets, 160)
+    old = {**sources, "sac": Stored(sources["sac"].by_date[cutoff_of_year(2018)])}  # type: ignore[attr-defined]
+    with pytest.raises(
+        AllocationError,
+        match=r"at most 400 days before the week of 2020-06-08, got sac snapshot-2018-12-31 \(525 days\); materialize "
+        r"those of 2019",
+    ):
+        refuse_old_models(decided(history, week, old))
+    with pytest.raises(AllocationError, match=r"got lstm none \(momentum in its place\); materialize"):
+        refuse_old_models(decided(history, week, {**sources, "lstm": Stored()}))

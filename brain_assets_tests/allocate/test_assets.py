@@ -1,0 +1,281 @@
+"""This week's weights in the graph: the year so far, the table of a week, what is refused, what it leaves behind."""
+
+import datetime
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.allocate.allocation import strategies_of
+from brain_assets.errors import EmptyResponseError, MarketError
+from brain_assets.graph.resources import build_resources
+from brain_assets.market.archive import fetch_prices
+from brain_assets.market.schema import RAW
+from brain_assets.portfolio.baselines import BASELINES
+from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore, ParquetTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
+
+MARKET = SimulatorMarket(SYMBOLS, seed=1)
+STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
+NEW_YORK = ZoneInfo("America/New_York")
+THIS_YEAR = PROJECT.years.last() + 1
+LAST_YEAR = THIS_YEAR - 1
+
+
+def eight_o_clock(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(8), NEW_YORK)
+
+
+MONDAY = datetime.date.fromisocalendar(THIS_YEAR, 11, 1)
+"""In March: no holiday is near."""
+FRIDAY = MONDAY - datetime.timedelta(days=3)
+
+
+class Offline(SimulatorMarket):
+    """A market that cannot be reached."""
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        raise MarketError("simulator: expected an answer, got none; wait.")
+
+
+class Silent(SimulatorMarket):
+    """A market that has nothing after its last complete year."""
+
+    def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
+        raise EmptyResponseError("simulator: expected bars, got none.")
+
+
+class World:
+    """A data folder in the making."""
+
+    def __init__(self, tables: Any, root: Path) -> None:
+        self.tables, self.root = tables, root
+
+    def resources(self, market: SimulatorMarket = MARKET, day: datetime.date = MONDAY) -> dict[str, Any]:
+        return dict(build_resources(market, self.tables, self.root / "models", clock=lambda: eight_o_clock(day)))
+
+    def run(
+        self,
+        *names: str,
+        config: Mapping[str, Any] | None = None,
+        instance: dg.DagsterInstance | None = None,
+        raise_on_error: bool = True,
+        **options: Any,
+    ) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            EVERY,
+            selection=list(names),
+            resources=self.resources(**options),
+            run_config={"ops": {"target_weights": {"config": dict(config or {})}}} if "target_weights" in names else {},
+            instance=instance,
+            raise_on_error=raise_on_error,
+        )
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((self.root / "weights").iterdir())}
+
+
+def reason(result: dg.ExecuteInProcessResult) -> str:
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    return str(failure.step_failure_data.error).splitlines()[0] + str(failure.step_failure_data.error)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Models of 2019, the backtest of 2020, and raw tables of every year that there is."""
+    world = World(MemoryTableStore(), tmp_path_factory.mktemp("week"))
+    for year in (2019, 2020):
+        assert run_year(year, world.resources()).success
+    for year in range(2021, THIS_YEAR):
+        window = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
+        world.tables.write("raw_prices", year, fetch_prices(MARKET, *window, overlap=True))
+        world.tables.write("raw_news_sentiment", year, MARKET.news_sentiment(*window, np.array).table)
+        world.tables.write("raw_fundamentals", year, MARKET.fundamentals(*window).table)
+    return world
+
+
+# A week of a complete year
+
+
+def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: World) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = history.run("target_weights", config={"date": "2020-06-10"}, instance=instance)
+        event = instance.get_latest_materialization_event(dg.AssetKey("target_weights"))
+    assert event is not None
+    shown = metadata_of(result, "target_weights")
+    assert shown["week"] == "2020-06-08, 5 sessions"
+    assert shown["decided_after"] == "the close of 2020-06-05 16:00 in New York"
+    assert (shown["data_until"], shown["data_age_sessions"]) == ("2020-06-05", 0)
+    source = {"source": "snapshot-2019-12-31", "age_days": 160}
+    assert shown["models"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), source)
+    assert shown["places"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), "this machine")
+    assert (shown["ppo_age_days"], shown["forecasts"]) == (160, "walkforward_forecasts[2020]")
+    assert (shown["strategies_left_out"], shown["symbols_without_a_bar"]) == ("none", "none")
+    table = pd.read_parquet(shown["path"])
+    assert shown["path"] == str(history.root / "weights" / "2020-06-08.parquet")
+    assert list(table.columns) == ["symbol", *STRATEGIES]
+    assert table["symbol"].tolist() == [*SYMBOLS, "cash"]
+    backtest = history.tables.read_year("backtest", 2020)
+    week = backtest[backtest["week_start"] == "2020-06-08"].set_index("strategy")["weights"].map(json.loads)
+    for strategy in STRATEGIES:
+        if strategy not in BASELINES or not BASELINES[strategy].drifts:
+            expected = [week[strategy].get(symbol, 0.0) for symbol in table["symbol"]]
+            assert table[strategy].tolist() == expected, strategy
+    pd.testing.assert_frame_equal(pd.read_csv(shown["csv"]), table, check_exact=True, check_dtype=False)
+    first = shown["weights"].records[0].data
+    assert first["equal_weight"] == f"{table['equal_weight'][0]:.1%}"
+    prices = history.tables.read_year("raw_prices", 2020)
+    closes = prices[prices["date"] == "2020-06-05"].set_index("symbol")["close"].to_dict()
+    assert shown["closes"] == closes
+    assert {path.suffix for path in (history.root / "weights").iterdir()} == {".parquet", ".csv"}  # nothing half
+
+
+def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, tmp_path: Path) -> None:
+    history.run("target_weights", config={"date": "2020-06-10"})
+    before = {name: data for name, data in history.files().items() if name.startswith("2020-06-08")}
+    other = World(MemoryTableStore(), tmp_path)
+    (tmp_path / "models").symlink_to(history.root / "models")
+    changed = CorruptedMarket(MARKET, datetime.date(2020, 6, 5))
+    for year in (2019, 2020):
+        run_year(year, other.resources(changed), names=RAW)  # type: ignore[arg-type]
+        other.tables.write("walkforward_forecasts", year, history.tables.read_year("walkforward_forecasts", year))
+    old, new = (world.tables.read_year("raw_prices", 2020) for world in (history, other))
+    assert not old["close"].equals(new["close"])
+    other.run("target_weights", config={"date": "2020-06-10"})
+    assert other.files() == before
+    other.run("target_weights", config={"date": "2020-06-17"})  # a week later it sees them
+    history.run("target_weights", config={"date": "2020-06-17"})
+    assert other.files()["2020-06-15.csv"] != history.files()["2020-06-15.csv"]
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"date": "soon"}, "date: expected a day such as 2022-06-01, got soon; correct it."),
+        ({"date": "2018-06-04"}, "got none of ppo, sac; materialize ppo_policy, sac_policy for 2019"),
+        ({"date": "2021-06-09", "max_model_age_days": 157}, "ppo snapshot-2020-12-31 (158 days)"),
+        ({"date": "2020-06-10", "max_model_age_days": 159}, "got lstm snapshot-2019-12-31 (160 days), patchtst"),
+        ({"date": "2001-09-10"}, "at least 3 sessions, got that of 2001-09-10 with 1"),
+    ],
+)
+def test_what_cannot_be_decided_is_one_sentence(history: World, config: dict[str, Any], sentence: str) -> None:
+    before = set(history.files()) if (history.root / "weights").exists() else set()
+    result = history.run("target_weights", config=config, raise_on_error=False)
+    assert not result.success
+    assert sentence in reason(result)
+    assert not (history.root / "weights").exists() or set(history.files()) == before
+
+
+# The year so far
+
+
+def test_the_year_to_date_ends_with_the_last_finished_session_and_is_no_year(history: World, tmp_path: Path) -> None:
+    world = World(history.tables, tmp_path)
+    shown = metadata_of(world.run("raw_year_to_date"), "raw_year_to_date")
+    assert shown["first_date"].startswith(f"{THIS_YEAR}-01-0")
+    assert (shown["last_date"], shown["sessions_old"], shown["fetched"]) == (str(FRIDAY), 0, "yes")
+    assert set(shown["rows"]) == set(RAW)
+    assert min(shown["rows"].values()) > 0
+    assert shown["prices"].startswith("![")
+    for name in RAW:
+        assert world.tables.exists(name, YEAR_TO_DATE)
+        assert not world.tables.exists(name, THIS_YEAR)
+    # a week later it is fetched anew
+    later = MONDAY + datetime.timedelta(days=7)
+    shown = metadata_of(world.run("raw_year_to_date", day=later), "raw_year_to_date")
+    assert shown["last_date"] == str(later - datetime.timedelta(days=3))
+
+
+def test_a_fetch_that_fails_keeps_what_there_is_and_says_how_old_it_is(history: World, tmp_path: Path) -> None:
+    world = World(history.tables, tmp_path)
+    world.run("raw_year_to_date")
+    before = world.tables.read_year("raw_prices", YEAR_TO_DATE)
+    later = MONDAY + datetime.timedelta(days=7)
+    shown = metadata_of(world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), day=later), "raw_year_to_date")
+    assert shown["fetched"] == "no, what was fetched before stays: simulator: expected an answer, got none; wait."
+    assert (shown["last_date"], shown["sessions_old"]) == (str(FRIDAY), 5)
+    pd.testing.assert_frame_equal(world.tables.read_year("raw_prices", YEAR_TO_DATE), before)
+    # and weights of that week are refused, since they would rest on them
+    config = {"max_model_age_days": 100_000}
+    dated = {**config, "date": str(later)}
+    refused = world.run("target_weights", config=dated, day=later, raise_on_error=False)
+    assert f"expected bars until {later - datetime.timedelta(days=3)}" in reason(refused)
+    assert f"got bars until {FRIDAY}, 5 sessions before" in reason(refused)
+    # nobody asked for that week, as when everything is materialized: then there is nothing, and the reason
+    shown = metadata_of(world.run("target_weights", config=config, day=later), "target_weights")
+    assert list(shown) == ["none_because"]
+    assert f"got bars until {FRIDAY}, 5 sessions before" in shown["none_because"]
+    assert not (tmp_path / "weights").exists()
+
+
+def test_without_anything_fetched_before_a_failure_is_one(history: World, tmp_path: Path) -> None:
+    world = World(MemoryTableStore(), tmp_path)
+    failed = world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), raise_on_error=False)
+    assert "expected an answer, got none" in reason(failed)
+    nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
+    assert nothing == {"none_because": "simulator: expected bars, got none."}
+    holiday = metadata_of(world.run("raw_year_to_date", day=datetime.date(THIS_YEAR, 1, 1)), "raw_year_to_date")
+    assert holiday["none_because"].startswith("no session since the last complete year is finished")
+    assert not world.tables.exists("raw_prices", YEAR_TO_DATE)
+
+
+def test_rows_of_a_year_that_is_complete_by_now_are_passed_over(history: World, tmp_path: Path) -> None:
+    world = World(MemoryTableStore(), tmp_path)
+    world.tables.write("raw_prices", YEAR_TO_DATE, history.tables.read_year("raw_prices", LAST_YEAR))
+    nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
+    assert "none_because" in nothing
+
+
+def test_it_lies_beside_the_years_on_disk_and_comes_back_whole(tmp_path: Path) -> None:
+    store = ParquetTableStore(tmp_path, {"market": "simulator"})
+    frame = MARKET.prices(datetime.date(2021, 1, 1), datetime.date(2021, 1, 9))
+    frame.attrs["previous_bars"] = {"AAA": ["2020-12-31", 1.0, 2.0]}
+    assert store.write("raw_prices", YEAR_TO_DATE, frame) == str(tmp_path / "raw" / "prices" / "year_to_date.parquet")
+    found = store.read_year("raw_prices", YEAR_TO_DATE)
+    pd.testing.assert_frame_equal(found, frame)
+    assert found.attrs == frame.attrs
+
+
+def test_this_week_is_decided_on_its_first_morning_from_the_year_to_date(history: World, tmp_path: Path) -> None:
+    world = World(history.tables, tmp_path)
+    (tmp_path / "models").symlink_to(history.root / "models")
+    config = {"max_model_age_days": 100_000}  # the newest models here are of 2020
+    shown = metadata_of(world.run("raw_year_to_date", "target_weights", config=config), "target_weights")
+    assert shown["week"] == f"{MONDAY}, 5 sessions"
+    assert (shown["data_until"], shown["data_age_sessions"]) == (str(FRIDAY), 0)
+    assert shown["forecasts"] == "made now"
+    assert shown["models"]["ppo"]["source"] == "snapshot-2020-12-31"
+    monday = world.files()
+    # six symbols, all with a bar on Friday: 0.98 / 6 each
+    table = pd.read_parquet(shown["path"]).set_index("symbol")
+    np.testing.assert_allclose(table["equal_weight"], [0.98 / 6] * 6 + [0.02], atol=1e-12)
+    this_year = world.tables.read_year("raw_prices", YEAR_TO_DATE)
+    friday = this_year[this_year["date"] == pd.Timestamp(FRIDAY)].set_index("symbol")["close"].to_dict()
+    assert shown["closes"] == friday
+    # on Thursday there are newer bars, and the weights are the same
+    thursday = MONDAY + datetime.timedelta(days=3)
+    again = metadata_of(world.run("raw_year_to_date", "target_weights", config=config, day=thursday), "target_weights")
+    assert again["week"] == shown["week"]
+    assert world.tables.read_year("raw_prices", YEAR_TO_DATE)["date"].max() == pd.Timestamp(
+        thursday - datetime.timedelta(1)
+    )
+    assert world.files() == monday
+    # on Saturday it is the week to come
+    saturday = MONDAY + datetime.timedelta(days=5)
+    coming = metadata_of(world.run("raw_year_to_date", "target_weights", config=config, day=saturday), "target_weights")
+    assert coming["week"] == f"{MONDAY + datetime.timedelta(days=7)}, 5 sessions"
+    # the week after that, nothing newer was fetched: five sessions are missing, and as many may
+    old = {**config, "date": str(MONDAY + datetime.timedelta(days=14))}
+    refused = world.run("target_weights", config={**old, "max_data_age_sessions": 4}, raise_on_error=False)
+    assert "until at most 4 sessions before, got bars until" in reason(refused)
+    allowed = metadata_of(world.run("target_weights", config={**old, "max_data_age_sessions": 5}), "target_weights")
+    assert allowed["data_age_sessions"] == 5

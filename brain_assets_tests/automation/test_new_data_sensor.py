@@ -1,0 +1,277 @@
+"""The sensor on new data: real files, a real instance, and the runs that it asks for."""
+
+import datetime
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.test_utils import freeze_time
+
+from brain_assets.automation.new_data_sensor import new_data_sensor
+from brain_assets.graph.years import Years
+from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
+from brain_assets.market.sample import SampleMarket
+from brain_assets.market.schema import RAW
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import ParquetTableStore
+from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.conftest import END
+from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, everything
+from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world
+
+COUNTER = itertools.count()
+NEW_DATA = sensor("new_data")
+
+
+class Files:
+    """A folder of price files, a data folder beside it, an instance, and the sensor between them."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.folder, self.instance = root / "files", instance
+        self.tables = ParquetTableStore(root / "data", {"market": "files"})
+        self._models = root / "data" / "models"
+        self.cursor: str | None = None
+
+    def write(self, name: str, frame: pd.DataFrame) -> None:
+        path = self.folder / name
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+        os.utime(path, (NOW.timestamp() - 3600 + next(COUNTER),) * 2)
+
+    def change(self, year: int, factor: float = 1.01) -> None:
+        """Correct the close of one bar in the middle of a year."""
+        frame = pd.read_csv(self.folder / f"prices-{year}.csv")
+        frame.loc[100, ["high", "close"]] *= factor
+        self.write(f"prices-{year}.csv", frame)
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """Of a process that has just begun: a market reads its files once."""
+        return {**world(FilesMarket(self.folder), self._models, self.tables), "clock": lambda: NOW}
+
+    def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
+        """Give the requests, or the words of the tick that has none."""
+        result, self.cursor = ask(self.instance, FilesMarket(self.folder), NOW, self.cursor, asked)
+        return result
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Execute a request as the daemon does."""
+        names = [key.to_user_string() for key in request.asset_selection or ()]
+        return run_year(int(request.partition_key or 0), self.resources, self.instance, names, request.run_config)
+
+
+def ask(
+    instance: dg.DagsterInstance,
+    market: Any,
+    now: datetime.datetime = NOW,
+    cursor: str | None = None,
+    asked: dg.SensorDefinition = NEW_DATA,
+) -> tuple[list[dg.RunRequest] | str, str | None]:
+    """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
+    resources = {"market": market, "clock": lambda: now}
+    result = asked(dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS))
+    if isinstance(result, dg.SkipReason):
+        return str(result.skip_message), cursor
+    assert isinstance(result, dg.SensorResult)
+    if result.run_requests:
+        return list(result.run_requests), result.cursor
+    return str(result.skip_reason.skip_message), result.cursor
+
+
+def wanted(requests: list[dg.RunRequest] | str) -> list[tuple[int, set[str]]]:
+    assert isinstance(requests, list), requests
+    return [
+        (int(request.partition_key or 0), {key.to_user_string() for key in request.asset_selection or ()})
+        for request in requests
+    ]
+
+
+def write_all(root: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
+    """Write price files, and make nothing of them."""
+    made = Files(root, instance)
+    made.folder.mkdir()
+    for year, rows in prices.groupby(prices["date"].dt.year):
+        made.write(f"prices-{year}.csv", rows)
+    return made
+
+
+@pytest.fixture
+def files(tmp_path: Path, prices: pd.DataFrame, instance: dg.DagsterInstance) -> Files:
+    return write_all(tmp_path, prices, instance)
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory, prices: pd.DataFrame) -> Path:
+    """A folder in which all years were materialized, by the runs that the sensor asked for; tests take a copy."""
+    root = tmp_path_factory.mktemp("filled")
+    (root / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = write_all(root, prices, instance)
+        for request in made.tick():
+            assert made.run(request).success
+    return root
+
+
+@pytest.fixture
+def filled(filled_once: Path, tmp_path: Path) -> Iterator[Files]:
+    """All years are materialized, and the sensor has looked at them."""
+    root = Path(shutil.copytree(filled_once, tmp_path / "copy"))
+    with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
+        made = Files(root, instance)
+        made.tick()  # it is another folder, and there is no cursor: all is asked for
+        yield made
+
+
+def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> None:
+    assert NEW_DATA.default_status is dg.DefaultSensorStatus.STOPPED
+    job = NEW_DATA.job
+    keys = {key.to_user_string() for key in DEFS.resolve_job_def(job.name).asset_layer.executable_asset_keys}
+    assert keys == set(RAW)
+
+
+def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
+    requests = files.tick()
+    assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
+    assert requests[0].run_config == {"ops": {name: {"config": {"force": True}} for name in RAW}}
+    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not asked for before; ")
+    assert files.tick() == (  # asked for once, though nothing ran: Dagster and the failure alert know
+        f"{files.folder}: looked at files, 6 of raw_prices, 0 of raw_news_sentiment, 0 of raw_fundamentals; "
+        "none read, new or changed since the last look."
+    )
+    files.change(2020)
+    assert wanted(files.tick()) == [(2020, {"raw_prices"})]
+
+
+def test_without_a_cursor_all_years_are_asked_for_and_come_out_the_same(filled: Files) -> None:
+    before = filled.tables.read_year("raw_prices", 2020)
+    filled.cursor = None
+    requests = filled.tick()
+    assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
+    result = filled.run(requests[1])
+    assert [metadata_of(result, name)["reused"] for name in RAW] == [True] * 3
+    pd.testing.assert_frame_equal(filled.tables.read_year("raw_prices", 2020), before)
+
+
+def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
+    before = filled.tables.read_year("raw_prices", 2020)
+    filled.change(2020)
+    first = filled.tick()
+    assert wanted(first) == [(2020, {"raw_prices"})]
+    assert first[0].tags["brain_assets/new_data"] == "raw_prices: rows changed"
+    assert "none read" in filled.tick()  # asked for once, though it has not run
+    assert filled.run(first[0]).success
+    after = filled.tables.read_year("raw_prices", 2020)
+    assert (after["close"] != before["close"]).sum() == 1
+    [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
+    for factor in (1 / 1.01, 1.01):  # put back, and corrected again
+        filled.change(2020, factor)
+        [request] = filled.tick()
+        assert request.run_key is None  # under the same key, Dagster would skip the second
+        assert filled.run(request).success
+
+
+def test_year_after_a_corrected_last_close_is_fetched_and_joined_to_it(filled: Files) -> None:
+    frame = pd.read_csv(filled.folder / "prices-2020.csv")
+    frame.loc[len(frame) - 1, ["high", "close"]] *= 1.01
+    filled.write("prices-2020.csv", frame)
+    requests = filled.tick()
+    assert wanted(requests) == [(2020, {"raw_prices"}), (2021, {"raw_prices"})]
+    assert all(filled.run(request).success for request in requests)
+    symbol = frame.loc[len(frame) - 1, "symbol"]
+    joined = filled.tables.read("raw_prices", YEARS).set_index(["symbol", "date"])["close"][symbol]
+    expected = FilesMarket(filled.folder).prices(joined.index[0].date(), END).set_index(["symbol", "date"])["close"]
+    pd.testing.assert_series_equal(joined, expected[symbol])
+
+
+@pytest.mark.parametrize("cursor", ["{", '{"version": 1, "handled": {}}', '{"files": {"prices.csv": ["?"]}}'])
+def test_damaged_cursor_is_said_and_begun_anew(filled: Files, cursor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    filled.cursor = cursor
+    assert wanted(filled.tick()) == [(year, set(RAW)) for year in YEARS]
+    assert "the cursor cannot be read (" in capsys.readouterr().err
+    assert "none read" in filled.tick()
+
+
+def test_broken_file_is_named_and_the_other_table_goes_on(filled: Files, market: SimulatorMarket) -> None:
+    ratios = market.fundamentals(datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)).table
+    filled.write("fundamentals.csv", ratios)
+    (filled.folder / "prices-new.csv").write_text("date,symbol\n2021-01-04,AAA\n")
+    os.utime(filled.folder / "prices-new.csv", (NOW.timestamp() - 3600,) * 2)
+    assert wanted(filled.tick()) == [(2020, {"raw_fundamentals"})]
+    assert "raw_prices waits: prices-new.csv: expected the columns date, symbol, open" in filled.tick()
+
+
+class UntilThen(SimulatorMarket):
+    """What the files were when the code location was loaded."""
+
+    def last_complete_year(self) -> int:
+        return 2020
+
+
+def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
+    loaded = new_data_sensor(Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
+    assert wanted(files.tick(loaded)) == [(2019, set(RAW)), (2020, set(RAW))]
+    assert (
+        "the data are complete until 2021, but this code location was loaded when they were until 2020: reload it"
+        in files.tick(loaded)
+    )
+
+
+def test_folder_that_is_gone_is_one_sentence_and_what_is_remembered_stays(files: Files) -> None:
+    files.tick()
+    cursor = files.cursor
+    files.folder.rename(files.folder.with_name("elsewhere"))
+    assert files.tick() == f"{files.folder}: expected a folder with data files, got no such folder; create it."
+    assert files.cursor == cursor
+
+
+# Other markets
+
+
+@pytest.mark.parametrize("market", [SampleMarket(), SimulatorMarket()])
+def test_market_that_never_changes_says_so(instance: dg.DagsterInstance, market: Any) -> None:
+    said, _ = ask(instance, market)
+    assert said == f"market {market.name}: nothing new to come, its data is always the same"
+
+
+def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstance) -> None:
+    new_york = datetime.timezone(datetime.timedelta(hours=-5))
+    for year in (2019, 2020, 2021, 2022, 2023):
+        for name in RAW:
+            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=str(year)))
+    instance.report_runless_asset_event(dg.AssetMaterialization("raw_fundamentals", partition="2024"))
+    with freeze_time(datetime.datetime(2025, 1, 3, tzinfo=datetime.UTC)):  # one session after the year
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_news_sentiment", partition="2024"))
+    # sessions of January 2025: 2, 3, 6, 7, 8; the 9th was a day of mourning
+    early = datetime.datetime(2025, 1, 8, 16, 0, tzinfo=new_york)
+    said, cursor = ask(instance, LiveMarket(), early)
+    assert said == f"market live: 2019 to 2023 over for {GRACE_SESSIONS} sessions; each is there, or was asked for."
+    due = datetime.datetime(2025, 1, 8, 16, 30, tzinfo=new_york)
+    requests, cursor = ask(instance, LiveMarket(), due, cursor)
+    assert wanted(requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]  # these scores came too early
+    again, _ = ask(instance, LiveMarket(), due, cursor)
+    assert isinstance(again, str)
+
+
+# From a changed row to all that depends on it
+
+
+def test_changed_year_goes_through_the_graph_and_no_further(filled: Files) -> None:
+    history = History(filled.instance)
+    history.fill(DOWNSTREAM, YEARS)  # all that is made from the raw tables
+    assert history.tick() == set()
+    filled.change(2020)
+    [request] = filled.tick()
+    assert filled.run(request).success
+    asked = history.follow("from changed rows")
+    assert set.union(*asked) == everything(DOWNSTREAM, (2020, 2021))
+    assert "none read" in filled.tick()
+    assert history.tick() == set()
+    filled.write("prices-2020.csv", pd.read_csv(filled.folder / "prices-2020.csv")[::-1])
+    assert "1 read" in filled.tick()
+    assert history.tick() == set()

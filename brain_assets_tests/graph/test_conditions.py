@@ -1,0 +1,224 @@
+"""What declarative automation asks for, evaluated by Dagster itself on histories of a real instance."""
+
+import datetime
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
+from brain_assets.automation.definitions import downstream
+from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW
+
+NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
+YEARS = (2019, 2020, 2021)
+"""All that there are at that moment."""
+GRAPH = DEFS.resolve_asset_graph()
+DOWNSTREAM = tuple(name for name in NAMES if name not in RAW)
+
+
+class History:
+    """Materializations on an instance as runs leave them, with what they were made from, and the automation on top."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self._cursor = None
+
+    def make(self, name: str, year: int | None, version: str = "as first made") -> None:
+        """Materialize one year of an asset from what is there now."""
+        tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: GRAPH.get(dg.AssetKey(name)).code_version}
+        for parent in GRAPH.get(dg.AssetKey(name)).parent_keys:
+            [*records] = self.instance.fetch_materializations(parent, limit=1).records
+            tags[get_input_data_version_tag(parent)] = "whatever"
+            tags[get_input_event_pointer_tag(parent)] = str(records[0].storage_id) if records else "NULL"
+        event = dg.AssetMaterialization(name, partition=None if year is None else str(year), tags=tags)
+        self.instance.report_runless_asset_event(event)
+
+    def fill(self, names: Sequence[str] = NAMES, years: Sequence[int] = YEARS) -> None:
+        for year in years:
+            for name in names:
+                self.make(name, year)
+
+    def tick(self) -> set[tuple[str, int]]:
+        """Evaluate the conditions once; gives what is asked for, the report left out."""
+        return {(name, int(year)) for name, year in self.tick_all() if name != "report"}
+
+    def tick_all(self) -> set[tuple[str, str | None]]:
+        result = dg.evaluate_automation_conditions(DEFS, self.instance, evaluation_time=NOW, cursor=self._cursor)
+        self._cursor = result.cursor
+        return {
+            (key.to_user_string(), partition)
+            for key in GRAPH.materializable_asset_keys
+            for partition in result.get_requested_partitions(key)
+        }
+
+    def follow(self, version: str = "as first made", fails: Sequence[tuple[str, int]] = ()) -> list[set]:
+        """Tick, and make what is asked for but for what fails, until nothing is asked for; gives what was, by tick."""
+        asked = []
+        while found := self.tick():
+            asked.append(found)
+            for name, year in sorted(found, key=lambda one: (one[1], NAMES.index(one[0]))):
+                if (name, year) not in fails:
+                    self.make(name, year, version)
+            assert len(asked) < 20, "it never comes to rest"
+        return asked
+
+
+@pytest.fixture
+def history() -> Iterator[History]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield History(instance)
+
+
+def everything(names: Sequence[str], years: Sequence[int]) -> set[tuple[str, int]]:
+    return {(name, year) for name in names for year in years}
+
+
+def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> None:
+    assert downstream.default_status is dg.DefaultSensorStatus.STOPPED
+    sensors = DEFS.get_repository_def().sensor_defs
+    assert [sensor.name for sensor in sensors if isinstance(sensor, dg.AutomationConditionSensorDefinition)] == [
+        "downstream"
+    ]
+    automated = {key.to_user_string() for key in GRAPH.materializable_asset_keys if GRAPH.get(key).automation_condition}
+    assert automated == {*DOWNSTREAM, "report"}
+
+
+def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made(history: History) -> None:
+    history.fill(RAW, YEARS[:2])
+    context = dg.build_sensor_context(history.instance, definitions=DEFS)
+    requests = downstream.evaluate_tick(context).run_requests
+    assert [request.partition_key for request in requests] == [str(year) for year in YEARS[:2]]
+    second = {key.to_user_string() for key in requests[1].asset_selection}
+    assert second == {"lstm_snapshot", "patchtst_snapshot"}
+
+
+def test_nothing_is_asked_for_without_raw_tables(history: History) -> None:
+    assert history.tick_all() == set()
+
+
+def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_first_too(history: History) -> None:
+    history.fill(RAW)
+    first, second, third, fourth = history.follow()
+    forecasters = ("lstm_snapshot", "patchtst_snapshot")
+    # the first forecasts need no snapshot: none is finished before the bootstrap window
+    assert first == {*everything(forecasters, YEARS), ("walkforward_forecasts", YEARS[0])}
+    assert second == {
+        *everything(("walkforward_forecasts",), YEARS[1:]),
+        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[:1]),
+    }
+    assert third == {*everything(("ppo_policy", "sac_policy"), YEARS[1:]), ("backtest", YEARS[1])}
+    assert fourth == everything(("backtest",), YEARS[2:])
+
+
+def test_finished_history_is_left_alone_however_often_it_is_looked_at(history: History) -> None:
+    history.fill()
+    history.make("report", None)
+    assert [history.tick_all() for _ in range(2)] == [set()] * 2
+
+
+def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None:
+    history.fill(RAW, YEARS[:2])  # of the third there are none: nothing to make
+    history.fill(("lstm_snapshot", "walkforward_forecasts"), YEARS[:1])
+    assert history.tick() == {
+        ("lstm_snapshot", YEARS[1]),
+        *everything(("patchtst_snapshot",), YEARS[:2]),
+        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[:1]),
+    }
+
+
+def test_what_was_made_again_and_came_out_the_same_changes_nothing(history: History) -> None:
+    history.fill()
+    assert history.tick() == set()
+    history.fill(RAW, YEARS[:2])
+    history.make("lstm_snapshot", YEARS[1])
+    assert history.tick() == set()
+
+
+def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: History) -> None:
+    history.fill()
+    assert history.tick() == set()
+    history.make("raw_prices", YEARS[1], "corrected")
+    asked = history.follow("from corrected prices")
+    assert set.union(*asked) == everything(DOWNSTREAM, YEARS[1:])
+    assert sum(map(len, asked)) == len(DOWNSTREAM) * len(YEARS[1:])  # each once, and then nothing more
+
+
+def test_change_that_comes_out_the_same_stops_there(history: History) -> None:
+    history.fill()
+    history.make("raw_news_sentiment", YEARS[-1], "corrected")
+    asked = history.follow()  # all that is made from it comes out as before
+    readers = [name for name in DOWNSTREAM if name != "lstm_snapshot"]  # which sees prices alone
+    assert set.union(*asked) == everything(readers, YEARS[-1:])
+
+
+def test_change_before_the_first_tick_or_between_ticks_far_apart_is_seen(history: History) -> None:
+    history.fill()
+    history.make("raw_prices", YEARS[-1], "corrected")
+    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
+
+
+def test_change_during_a_training_is_not_forgotten_when_the_training_ends(history: History) -> None:
+    history.fill()
+    assert history.tick() == set()
+    history.make("raw_prices", YEARS[-1], "corrected")
+    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
+    [before] = history.instance.fetch_materializations(dg.AssetKey("raw_prices"), limit=1).records
+    history.make("raw_prices", YEARS[-1], "corrected twice")  # while the training asked for reads the first correction
+    tags = {
+        DATA_VERSION_TAG: "from the first correction",
+        CODE_VERSION_TAG: GRAPH.get(dg.AssetKey("lstm_snapshot")).code_version,
+        get_input_data_version_tag(dg.AssetKey("raw_prices")): "corrected",
+        get_input_event_pointer_tag(dg.AssetKey("raw_prices")): str(before.storage_id),
+    }
+    event = dg.AssetMaterialization("lstm_snapshot", partition=str(YEARS[-1]), tags=tags)
+    history.instance.report_runless_asset_event(event)
+    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
+
+
+def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(history: History) -> None:
+    broken = ("lstm_snapshot", YEARS[1])
+    history.fill(RAW)
+    asked = history.follow(fails=[broken])
+    assert sum(broken in found for found in asked) == 1
+    waiting = {
+        *everything(("walkforward_forecasts",), YEARS[2:]),  # they need that snapshot
+        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[2:]),  # and these all earlier forecasts
+    }
+    done = everything(DOWNSTREAM, YEARS) - {broken} - waiting
+    assert set.union(*asked) == done | {broken}  # the rest is done
+    assert history.tick() == set()
+    history.make("raw_prices", YEARS[1], "repaired")
+    assert broken in history.tick()
+
+
+def test_year_that_failed_a_check_that_blocks_has_nothing_built_on_it(history: History) -> None:
+    history.fill(RAW, YEARS[:2])
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("raw_prices"),
+        check_name="positive",
+        passed=False,
+        metadata={},
+        severity=dg.AssetCheckSeverity.ERROR,
+        blocking=True,
+        partition=str(YEARS[1]),
+    )
+    history.instance.report_runless_asset_event(evaluation)
+    asked = history.tick()  # by the raw tables alone, both years could be made
+    assert {year for _, year in asked} == {YEARS[0]}
+
+
+def test_report_follows_the_years_that_are_there_and_waits_for_none_that_is_missing(history: History) -> None:
+    history.fill(NAMES, YEARS[:2])
+    assert ("report", None) in history.tick_all()
+    assert ("report", None) not in history.tick_all()  # asked for already
+    history.make("report", None)
+    history.make("backtest", YEARS[1], "as first made")
+    assert history.tick_all() == set()
+    history.make("backtest", YEARS[1], "other returns")
+    assert history.tick_all() == {("report", None)}

@@ -1,0 +1,116 @@
+"""The report in the graph: whatever years there are, one page, the same pictures in metadata."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets.errors import SettingsError, TableError
+from brain_assets.graph.pictures import picture
+from brain_assets.graph.resources import build_resources
+from brain_assets.portfolio.trials import Trial, record_trial
+from brain_assets.report.pictures import report_pictures
+from brain_assets.report.report import build_report
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.test_pictures import pixels
+from brain_assets_tests.graph.worlds import EVERY, metadata_of
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
+
+FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
+
+
+def year_of_results(year: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A year of 52 weeks in which PPO gains a thousandth a week on equal weight."""
+    equal = np.random.default_rng(year).normal(0.001, 0.02, 52)
+    net = {"equal_weight": equal, "ppo": equal + 0.001, "momentum_top": equal[::-1]}
+    return backtest_table(net, FIRST[year]), forecast_table(52, 0.3, first=FIRST[year])
+
+
+@pytest.fixture
+def tables() -> MemoryTableStore:
+    store = MemoryTableStore()
+    for year in FIRST:
+        for name, table in zip(("backtest", "walkforward_forecasts"), year_of_results(year), strict=True):
+            store.write(name, year, table)
+    return store
+
+
+def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
+    resources = build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root / "models")
+    return dg.materialize(
+        EVERY,
+        selection=["report"],
+        resources=dict(resources),
+        run_config={"ops": {"report": {"config": config}}},
+    )
+
+
+def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_path: Path) -> None:
+    metadata = metadata_of(make(tables, tmp_path), "report")
+    path = tmp_path / "reports" / "simulator-2020-2021.html"
+    assert metadata["path"] == str(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    html = path.read_text(encoding="utf-8")
+    assert metadata["bytes"] == path.stat().st_size
+    assert metadata["can_be_concluded"].replace("'", "&#39;") in html
+    assert "PPO earned" in metadata["can_be_concluded"]
+    assert metadata["weeks"] == 104
+    equal = np.concatenate([np.random.default_rng(year).normal(0.001, 0.02, 52) for year in FIRST])
+    assert metadata["eval/ppo_annual_return"] == pytest.approx(np.prod(1.001 + equal) ** 0.5 - 1)
+    assert metadata["figures"].records[0].data["strategy"] == "PPO"
+    assert metadata["policies"].records[0].data["training seeds"] == "1"
+    for name in ("equity", "rank_correlation"):
+        assert metadata[name].startswith("![")
+        assert f'id="{name}"' in html
+
+
+def test_years_can_be_chosen_and_holes_are_left_out(
+    tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
+    monkeypatch.setattr("brain_assets.report.assets.picture", lambda figure, name: undrawn)
+    for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
+        for number in range(n_tried):
+            figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
+            trial = Trial(family="ppo", configuration=f"{year}-{number}", **figures)
+            record_trial(tmp_path / "trials", trial, {}, None)
+    metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
+    assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
+    assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()
+    tables.path("walkforward_forecasts", 2021).unlink()
+    metadata = metadata_of(make(tables, tmp_path, first_year=2021), "report")
+    assert "rank_correlation" not in metadata
+
+
+def test_without_a_backtest_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"expected a backtest of a year from 2019 to \d+, got none; materialize"):
+        make(MemoryTableStore(), tmp_path)
+    with pytest.raises(SettingsError, match="expected the earlier year first, got 2021 and 2020"):
+        make(MemoryTableStore(), tmp_path, first_year=2021, last_year=2020)
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("name", ["equity", "rank_correlation"])
+def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> None:
+    image = pixels(picture(report_pictures(toy_report())[name], name))[:, :, :3]
+    table = toy_report().strategies if name == "equity" else toy_report().forecasts.skill
+    for label, color in table[["label", "color"]].itertuples(index=False):
+        wanted = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+        assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), label
+
+
+@pytest.mark.parametrize(("gain", "ticks"), [(0.013, "1, 1.5, 2"), (0.07, "1, 2, 5, 10, 20, 50")])
+def test_ticks_of_the_log_scale_have_room(gain: float, ticks: str) -> None:
+    table = backtest_table({"equal_weight": np.full(60, gain)})
+    figure = report_pictures(build_report(table, pd.DataFrame(), {}, [], NOTE))["equity"]
+    figure.canvas.draw()
+    [axes] = figure.axes
+    low, high = axes.get_ylim()
+    shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
+    assert ", ".join(label.get_text() for place, label in shown if low <= place <= high) == ticks
+    assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))

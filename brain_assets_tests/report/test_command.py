@@ -1,0 +1,49 @@
+"""`brain-assets report`, as its users run it."""
+
+import re
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brain_assets.paths import copy_here, replace_file
+from brain_assets_tests.backfills import Finished, brain_assets
+from brain_assets_tests.loopback_s3 import LoopbackS3
+
+
+@pytest.mark.slow
+def test_report_prints_the_conclusion_and_the_figures_and_where_it_lies(finished: Finished, tmp_path: Path) -> None:
+    data = finished.copy(tmp_path)
+    done = brain_assets(data, "report", "--years", "2020-2021")
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = " ".join(done.stdout.split())
+    assert words.startswith("Over 104 weeks (2020-2021) and after costs, ")
+    assert "It cannot be concluded " in words
+    assert "anything about a real market, since this one is made up." in words
+    for label in ("PPO", "SAC", "equal weight", "buy and hold"):
+        assert label in words
+    path = data / "reports" / "simulator-2020-2021.html"
+    assert re.search(rf"{re.escape(str(path))}, 2\.\d MB, in [0-9.]+ s", done.stdout)
+    assert "<title>Backtest of 2020-2021, market simulator</title>" in path.read_text(encoding="utf-8")
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("report"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["path"].value == str(path)
+    assert "rank_correlation" in event.asset_materialization.metadata
+
+
+@pytest.mark.slow
+def test_report_without_a_backtest_says_what_to_do(tmp_path: Path) -> None:
+    done = brain_assets(tmp_path / "data", "report")
+    assert done.returncode == 1
+    assert "expected a backtest of a year from 2019 to 2021, got none; materialize backtest" in done.stderr
+
+
+def test_a_report_that_is_elsewhere_is_opened_as_a_copy(s3: LoopbackS3) -> None:
+    path = s3.place() / "reports" / "sample-2019-2020.html"
+    replace_file(path, b"<!doctype html>")
+    copy = copy_here(path)
+    assert (copy.name, copy.read_bytes()) == (path.name, b"<!doctype html>")
+    assert copy.resolve().as_uri().startswith("file:///")
+    assert copy_here(copy) == copy

@@ -1,0 +1,104 @@
+"""The page of a report, as text and in a real browser without a network."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.figures import report_figures
+from brain_assets.report.page import report_page
+from brain_assets_tests.report.toy_results import toy_report, unpacked
+
+CHROMIUM = Path("/usr/bin/chromium")
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return report_page(toy_report())
+
+
+def test_it_begins_with_the_conclusion(page: str) -> None:
+    can, cannot = (text.replace("'", "&#39;") for text in conclude(toy_report()))
+    assert page.index(can) < page.index(cannot) < page.index("<table>")
+
+
+def test_it_needs_nothing_from_elsewhere_and_is_small(page: str) -> None:
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
+    assert "@import" not in page
+    assert len(page.encode()) < 3 * MIB
+
+
+def test_it_carries_plotly_and_every_figure(page: str) -> None:
+    assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
+    figures = json.loads(unpacked(page, "figures"))
+    assert list(figures) == [name for group in report_figures(toy_report()).values() for name in group]
+    assert "NaN" not in unpacked(page, "figures")
+
+
+def test_policies_stand_in_bold(page: str) -> None:
+    assert re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 2
+
+
+def test_names_are_text_not_markup(page: str) -> None:
+    assert "<b>my rule</b>" not in page
+    assert "&lt;b&gt;my rule&lt;/b&gt;" in page
+
+
+def test_equal_figures_give_equal_bytes(page: str) -> None:
+    assert report_page(toy_report()) == page
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 900)])
+def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, width: int, height: int, tmp_path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    phone = width < 500
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, offline=True, has_touch=phone, is_mobile=phone
+    )
+    view = context.new_page()
+    said: list[str] = []
+    requests: list[str] = []
+    view.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda request: requests.append(request.url))
+    view.goto(file.as_uri())
+    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+    for part in ("can", "cannot"):  # on the first screen
+        box = view.locator(f"#{part}").bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= height
+    view.locator("summary").click()
+    charts = view.locator(".plot")
+    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 16")
+    assert charts.count() == 16
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    cut = "[...document.querySelectorAll('.plot svg.main-svg')].filter(svg => svg.clientWidth > innerWidth).length"
+    assert view.evaluate(cut) == 0
+    assert said == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    button = view.locator("#equity .legend button", has_text="PPO")
+    lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
+    before = view.evaluate(lines)
+    button.click()
+    view.wait_for_function(f"{lines} < {before}")
+    context.close()

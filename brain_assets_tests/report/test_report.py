@@ -1,0 +1,219 @@
+"""What a report puts together, on tables with known answers."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_assets import registry
+from brain_assets.errors import TableError
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.market.calendar import years_of_weeks
+from brain_assets.portfolio import metrics
+from brain_assets.portfolio.trials import Trial
+from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
+from brain_assets.report.conclusion import conclude
+from brain_assets.report.forecasts import measure_forecasts
+from brain_assets.report.report import Report, build_report, held_weights, read_learning_curves
+from brain_assets.report.tables import yearly_returns
+from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, mondays
+from examples.momentum_policy import MomentumRank
+
+N_WEEKS = 60
+
+
+def returns(mean: float, seed: int, n_weeks: int = N_WEEKS) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 0.02, n_weeks)
+
+
+NET = {
+    "equal_weight": returns(0.001, 1),
+    "ppo": returns(0.001, 1) + 0.002,
+    "ppo_seed_1": returns(0.001, 1),
+    "ppo_seed_2": returns(0.001, 1)[: N_WEEKS - 1],
+    "momentum_top": returns(0.0, 2),
+    "my_rule": returns(0.0, 3),
+}
+
+
+TRIALS = [
+    Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+    for name, mean in (("a", 0.001), ("b", 0.003))
+]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return build_report(backtest_table(NET), forecast_table(N_WEEKS, 0.5), {}, TRIALS, NOTE)
+
+
+def test_a_week_belongs_to_the_year_of_its_last_session() -> None:
+    starts = np.array(["2015-12-28", "2018-12-31", "2019-12-30", "2020-12-28", "2020-12-21"], dtype="datetime64[D]")
+    np.testing.assert_array_equal(years_of_weeks(starts), [2015, 2019, 2020, 2020, 2020])
+
+
+def test_policies_come_first_then_rules_then_what_nobody_knows(report: Report) -> None:
+    assert report.strategies["label"].to_dict() == {
+        "ppo": "PPO",
+        "equal_weight": "equal weight",
+        "momentum_top": "momentum, top third",
+        "my_rule": "my_rule",
+    }
+    assert list(report.returns) == list(report.strategies.index)
+
+
+def test_families_that_are_not_ours_are_shown_after_ours_by_their_labels() -> None:
+    registry.register(MomentumRank)
+    net = {**NET, "momentum_rank": NET["ppo"], "zebra_top": NET["ppo"], "lstm_top": NET["ppo"]}
+    forecasts = forecast_table(N_WEEKS, 0.5).rename(columns=lambda name: name.replace("patchtst", "zebra"))
+    found = build_report(backtest_table(net), forecasts, {}, [], NOTE)
+    assert list(found.strategies[["label", "is_policy"]].itertuples(name=None)) == [
+        ("ppo", "PPO", True),
+        ("momentum_rank", MomentumRank.label, True),
+        ("equal_weight", "equal weight", False),
+        ("momentum_top", "momentum, top third", False),
+        ("lstm_top", "LSTM forecasts, top third", False),
+        ("zebra_top", "zebra forecasts, top third", False),
+        ("my_rule", "my_rule", False),
+    ]
+    assert list(found.policies.index) == ["ppo", "momentum_rank"]
+    assert found.forecasts.skill["label"].tolist() == ["LSTM", "zebra", "momentum"]
+    assert "momentum, by rank earned" in conclude(found).can
+
+
+def test_figures_are_those_of_the_returns(report: Report) -> None:
+    policy, net = report.strategies.loc["ppo"], NET["ppo"]
+    assert report.span == "2020-2021"
+    np.testing.assert_array_equal(report.returns["ppo"], net)
+    assert policy["annual_return"].value == pytest.approx(np.prod(1 + net) ** (52 / N_WEEKS) - 1)
+    assert policy["sharpe"].value == pytest.approx(net.mean() / net.std(ddof=1) * np.sqrt(52))
+    assert policy["turnover"] == pytest.approx(5.2)
+    assert policy["cost_drag"] == pytest.approx(metrics.cost_drag(net, np.full(N_WEEKS, 0.1), 10.0))
+    equal = report.strategies["annual_return"]["equal_weight"].value
+    assert policy["excess"].value == pytest.approx(policy["annual_return"].value - equal)
+    assert policy["excess"].above_zero  # two thousandths a week ahead, every week
+
+
+def test_yearly_returns_multiply_to_the_whole(report: Report) -> None:
+    yearly = yearly_returns(report)
+    assert list(yearly.index) == [2020, 2021]
+    np.testing.assert_allclose((1 + yearly).prod(), (1 + report.returns).prod())
+    assert yearly["equal weight"][2020] == pytest.approx(np.prod(1 + NET["equal_weight"][:53]) - 1)
+
+
+def test_seeds_are_one_policy_and_only_whole_ones_count(report: Report) -> None:
+    assert list(report.seeds["ppo"]) == ["ppo", "ppo_seed_1"]
+    np.testing.assert_array_equal(report.seeds["ppo"]["ppo_seed_1"], NET["equal_weight"])
+
+
+def test_sharpe_ratio_is_deflated_by_what_was_tried(report: Report) -> None:
+    policy = report.policies.loc["ppo"]
+    assert report.n_trials == 2
+    assert policy["deflated_sharpe"] == metrics.deflated_sharpe_ratio(NET["ppo"], np.array([0.05, 0.15]))
+    assert policy["deflated_sharpe"] < policy["probabilistic_sharpe"]
+
+
+def test_strategies_are_compared_on_the_weeks_that_all_traded() -> None:
+    """As in the bootstrap window, which no policy trades."""
+    found = build_report(backtest_table({**NET, "ppo": NET["ppo"][:40]}), pd.DataFrame(), {}, [], NOTE)
+    assert (len(found.returns), found.weeks_left_out, found.n_trials) == (40, N_WEEKS - 40, 0)
+    equal = found.strategies["annual_return"]["equal_weight"].value
+    assert equal == pytest.approx(metrics.annual_return(NET["equal_weight"][:40]))
+    assert np.isnan(found.policies["deflated_sharpe"]["ppo"])
+    assert found.forecasts.skill.empty
+
+
+def test_the_order_of_rows_does_not_matter(report: Report) -> None:
+    shuffled = [table.sample(frac=1.0, random_state=1) for table in (backtest_table(NET), forecast_table(N_WEEKS, 0.5))]
+    found = build_report(*shuffled, {}, TRIALS, NOTE)
+    pd.testing.assert_frame_equal(found.strategies, report.strategies, check_exact=True)
+    for one, other in zip(found.forecasts, report.forecasts, strict=True):
+        assert repr(one) == repr(other)  # NaN is equal to itself in words only
+
+
+@pytest.mark.parametrize("net", [{"ppo": NET["ppo"]}, {"equal_weight": [np.nan], "ppo": [0.0]}])
+def test_without_a_week_to_compare_on_it_says_so(net) -> None:
+    with pytest.raises(TableError, match="expected weeks that all strategies traded, equal_weight among them"):
+        build_report(backtest_table(net), pd.DataFrame(), {}, [], NOTE)
+
+
+def test_weights_are_read_with_the_largest_first_and_cash_last() -> None:
+    found = held_weights(pd.Series(['{"B": 0.1, "cash": 0.9}', '{"A": 0.5, "B": 0.3, "cash": 0.2}'], [7, 8]))
+    assert (list(found), list(found.index)) == (["A", "B", "cash"], [7, 8])
+    np.testing.assert_array_equal(found, [[0.0, 0.1, 0.9], [0.5, 0.3, 0.2]])
+    np.testing.assert_array_equal(held_weights(pd.Series(['{"A": 1.0}']))[["A", "cash"]], [[1.0, 0.0]])
+
+
+# Forecasts
+
+
+def test_rank_correlations_are_those_of_each_forecaster(report: Report) -> None:
+    skill = report.forecasts.skill
+    assert skill["label"].tolist() == ["LSTM", "PatchTST", "momentum"]
+    table = forecast_table(N_WEEKS, 0.5)
+    wide = [table[name].to_numpy().reshape(N_WEEKS, 12) for name in ("lstm", "realized")]
+    lstm, patchtst, momentum = skill["rank_correlation"]
+    assert lstm.value == pytest.approx(weekly_rank_correlation(*wide).mean())
+    assert lstm.above_zero
+    assert patchtst.low < 0 < patchtst.high
+    assert momentum.value == pytest.approx(-1.0)  # the opposite of what came
+    assert skill["n_weeks"]["lstm"] == N_WEEKS
+
+
+def test_by_year_and_over_all_years_agree(report: Report) -> None:
+    by_year = report.forecasts.by_year["lstm"]
+    assert list(by_year.index) == [2020, 2021]
+    mean = (53 * by_year["value"][2020] + 7 * by_year["value"][2021]) / 60
+    assert report.forecasts.skill["rank_correlation"]["lstm"].value == pytest.approx(mean)
+    assert by_year["low"].isna().tolist() == [False, True]  # seven weeks
+
+
+def test_deciles_of_a_perfect_forecast_rise_and_sum_to_nothing() -> None:
+    table = forecast_table(30, n_symbols=20)
+    table["lstm"] = table["realized"] / 2 + 0.01
+    deciles = measure_forecasts(table).deciles["lstm"]
+    assert list(deciles.index) == list(range(1, 11))
+    assert deciles["value"].is_monotonic_increasing
+    assert deciles["value"].sum() == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(deciles["forecast"], deciles["value"] / 2, atol=1e-12)
+
+
+def test_what_momentum_stood_in_for_does_not_count() -> None:
+    skill = measure_forecasts(forecast_table(N_WEEKS, 0.5, n_bootstrap=30)).skill
+    assert skill["n_weeks"].to_dict() == {"lstm": 30, "patchtst": 30, "momentum": 30}
+    without = measure_forecasts(forecast_table(N_WEEKS, n_bootstrap=N_WEEKS)).skill
+    assert without["n_weeks"].to_dict() == {"momentum": N_WEEKS}
+    assert list(measure_forecasts(forecast_table(N_WEEKS, patchtst=False)).skill.index) == ["lstm", "momentum"]
+
+
+def test_sources_are_shares_of_a_year() -> None:
+    table = forecast_table(N_WEEKS, n_bootstrap=10)
+    table.loc[table["week_start"] == mondays(N_WEEKS)[59], "lstm_source"] = "snapshot-2018-12-31"
+    shares = measure_forecasts(table).sources["lstm"]
+    assert shares.loc[2020].to_dict() == pytest.approx({NO_MODEL: 10 / 53, YEAR_BEFORE: 43 / 53, OLDER: 0.0})
+    assert shares.loc[2021].to_dict() == pytest.approx({NO_MODEL: 0.0, YEAR_BEFORE: 6 / 7, OLDER: 1 / 7})
+
+
+# Learning curves
+
+
+class Storage:
+    def __init__(self, training: dict) -> None:
+        self._training = training
+
+    def read_metadata(self, cutoff_date: datetime.date) -> dict | None:
+        return {"training": self._training} if cutoff_date == datetime.date(2020, 12, 31) else None
+
+
+def test_learning_curves_come_from_the_snapshots_that_are_there() -> None:
+    losses = [{"epoch": 1, "train": 1.0, "validation": 1.2}, {"epoch": 2, "train": 0.9, "validation": 0.9}]
+    lstm = Storage({"curve": losses, "zero_validation_loss": 1.2})
+    ppo = Storage({"curve": [{"steps": 100, "reward": -1.0}]})
+    ridge, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
+    storages = {"lstm": lstm, "ridge": ridge, "ppo": ppo, "fixed": fixed}
+    found = {family: table.to_dict("list") for family, table in read_learning_curves(storages, [2019, 2020]).items()}
+    assert found == {
+        "lstm": {"year": [2020, 2020], "epoch": [1, 2], "value": [1.0, 0.75]},
+        "ppo": {"year": [2020], "environment steps": [100], "value": [-1.0]},
+    }
