@@ -174,6 +174,14 @@ def test_who_files_nothing_is_named_and_has_no_rows(edgar: LoopbackEdgar) -> Non
     assert missing == ()  # who filed only outside of the range is there
 
 
+def test_a_ticker_table_that_is_not_there_is_named(edgar: LoopbackEdgar) -> None:
+    """Else nobody would file anything."""
+    del edgar.pages[TICKERS_PATH]
+    assert f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): expected an answer, got 404 Not Found;" in refusal(
+        edgar.ask(), "AAPL"
+    )
+
+
 def test_after_a_failure_only_what_is_missing_is_asked_for(edgar: LoopbackEdgar) -> None:
     edgar.before[facts_path(1222333)] = [page("", 400)]
     source = edgar.ask()

@@ -189,6 +189,8 @@ def test_a_row_that_vanished_is_listed_with_the_return_that_now_spans_it() -> No
     assert rows(changed) == [("2020-01-03", "AAA"), ("2020-01-06", "AAA")]
     # 110 / 100 - 1 is gone; instead of 121 / 110 - 1, 121 / 100 - 1
     np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, np.nan], [0.1, 0.21]], rtol=1e-12)
+    came_to_be = changed_returns(without(year(), "2020-01-03"), year())
+    np.testing.assert_allclose(came_to_be[["new_return", "old_return"]], changed[["old_return", "new_return"]])
 
 
 def test_the_previous_close_goes_with_the_symbols_first_bar_even_a_late_one() -> None:
