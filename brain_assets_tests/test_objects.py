@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from brain_assets import objects
+from brain_assets import objects, paths
 from brain_assets.errors import StorageError
 from brain_assets.paths import (
     create_file,
@@ -65,6 +65,24 @@ def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
     for text in ("mine", "theirs"):
         create_file(anywhere / "claim", text)
         assert read_bytes(anywhere / "claim") == b"mine"
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 2])
+def test_a_folder_whose_writer_died_has_no_last_file(n_written: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells whether all are there: where a folder is replaced, that of the one before is gone first."""
+    folder, left = memory_place() / "folder", iter(range(n_written))
+    replace_folder(folder, {"1": b"1", "2": b"2", "last": b"3"})
+    write = paths.replace_file
+
+    def write_or_die(path: UPath, data: bytes) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(paths, "replace_file", write_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, {"1": b"one", "2": b"two", "last": b"three"})
+    assert list_names(folder) == ["1", "2"]
 
 
 def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
@@ -137,6 +155,18 @@ def test_who_is_refused_is_told_so_at_once(s3: LoopbackS3, place: UPath, purpose
 def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, act: str) -> None:
     with pytest.raises(StorageError, match=rf"^s3://none/x: expected to {act} it, got: NoSuchBucket, .*; correct "):
         ACTS[act](parse_place("s3://none/x"))  # type: ignore[arg-type]
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some packages say of a bucket that is not there what they say of a file."""
+
+    class Files:
+        def pipe_file(self, path: str, data: bytes) -> None:
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(objects, "filesystem", lambda *_: Files())
+    with pytest.raises(StorageError, match="expected to write it, got: "):
+        replace_file(UPath("memory://none/x"), b"")
 
 
 def test_without_credentials_the_variables_are_named(
