@@ -26,7 +26,7 @@ from brain_assets.market.base import FileState, Observation, ScoreHeadlines, Sou
 from brain_assets.market.calendar import utc_now
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
 from brain_assets.settings import Settings
 from brain_assets.user_files.watch import complete_year, observe_files
@@ -38,9 +38,10 @@ MIN_HISTORY_SESSIONS = 66
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_TABLE.types)
-    refuse_broken(rows, [SYMBOL.rule])
+    day, symbol, *values = (column.rule for column in PRICE_TABLE.columns)
+    refuse_broken(rows, (day, symbol))
     refuse_duplicates(rows, PRICE_TABLE.order)
-    rules = (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules)
+    rules = (*values, *OHLC_RULES, *PRICE_TABLE.rules)
     refuse_broken(rows[_is_known(rows)], rules)
     return rows
 
@@ -48,8 +49,8 @@ def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
     rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
     refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
+    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
     return rows
 
 

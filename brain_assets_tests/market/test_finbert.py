@@ -123,6 +123,8 @@ def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
 
 def test_no_titles_need_no_model():
     assert FinBertScorer("no/such-model")([]).shape == (0,)
+    with pytest.raises(MarketError, match="batch_size: expected at least 1 headline, got 0; set a larger one"):
+        FinBertScorer(batch_size=0)
 
 
 def test_each_distinct_title_is_scored_once_and_progress_is_told(model, caplog, monkeypatch):
