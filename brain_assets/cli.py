@@ -19,7 +19,7 @@ from brain_assets.graph.options import read_options
 from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
-from brain_assets.plugins import resolve
+from brain_assets.plugins import blamed, resolve
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.terminal import (
     ConfigOption,
@@ -34,34 +34,28 @@ from brain_assets.terminal import (
     warnings_shown,
 )
 
-app = typer.Typer(
-    help="Walk-forward price forecasters and portfolio policies, a year at a time.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
 
 def command_line() -> typer.Typer:
-    """Give all commands: those below and what plug-ins bring. Raises `PluginError`."""
-    known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    """Give all commands, those of plug-ins too. Raises `PluginError`."""
+    app = typer.Typer(
+        help="Walk-forward price forecasters and portfolio policies, a year at a time.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
     for name, text in brought_commands().items():
-        if name in known:
-            continue
         command = resolve(text)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
+            continue
+        alone = typer.Typer()
+        with blamed(text, "a function that typer makes a command of, or a Typer"):
+            alone.command(name)(command)
+            typer.main.get_command(alone)
+        app.registered_commands += alone.registered_commands
     return app
 
 
-@app.callback()
-def _main() -> None:
-    """Walk-forward price forecasters and portfolio policies, a year at a time."""
-
-
-@app.command()
 def backfill(
     years: Annotated[str, typer.Argument(help="A year or a range: 2021, 2019-2022.")],
     market: MarketOption = None,
@@ -98,7 +92,6 @@ def backfill(
         raise typer.Exit(1)
 
 
-@app.command()
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
     """Show years by asset: done, missing, damaged, or stale with the reason."""
     with session(market) as (project, instance), warnings_shown():
@@ -123,7 +116,6 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
             console.print(escape(reason), soft_wrap=True)
 
 
-@app.command()
 def ui(
     market: MarketOption = None,
     port: Annotated[int, typer.Option(help="Port of the web server on this machine.")] = 3000,

@@ -8,34 +8,44 @@ settings are read, so it should be light: what it brings otherwise is named by t
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
-from brain_assets.errors import PluginError
+import pydantic
+import pydantic.dataclasses
+
+from brain_assets.errors import BrainAssetsError, PluginError
 
 ENTRY_POINTS = "brain_assets.plugins"
 """The group of entry points by which an installed package brings plug-ins: each names a module."""
 
 
-@dataclass(frozen=True)
+T = TypeVar("T")
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
 class Plugin:
     """What a module brings beside families. Each text is ``module:name``, imported when it is first used."""
 
     definitions: str = ""
     """From a `brain_assets.graph.project.Project` to the `dagster.Definitions` that are added to ours."""
-    commands: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = pydantic.Field(default_factory=dict)
     """A name on the command line -> a function, or a `typer.Typer`."""
-    markets: Mapping[str, str] = field(default_factory=dict)
+    markets: Mapping[str, str] = pydantic.Field(default_factory=dict)
     """A name in ``BRAIN_MARKET`` -> from settings to a `brain_assets.market.base.Market`."""
-    engines: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, str] = pydantic.Field(default_factory=dict)
     """A name in ``BRAIN_ENGINE`` -> what `brain_assets.graph.workers.open_pool` gives, from what that takes."""
 
 
 CORE = Plugin(
     markets={"sample": "brain_assets.market.sample:open_market"},
     commands={
+        "backfill": "brain_assets.cli:backfill",
+        "status": "brain_assets.cli:status",
+        "ui": "brain_assets.cli:ui",
         "sync": "brain_assets.cli_sync:sync",
         "prune": "brain_assets.cli_prune:prune",
     },
@@ -73,13 +83,30 @@ def join(plugins: Mapping[str, Plugin]) -> Brought:
 def resolve(text: str) -> Any:
     """Import what a text ``module:name`` names; raises `PluginError` if that is not there."""
     module, _, name = text.partition(":")
-    try:
+    with blamed(text, "a module and a name in it", "correct the plug-in, or install what it needs"):
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(
-            f"{text}: expected a module and a name in it, got {type(error).__name__}: {' '.join(str(error).split())}; "
-            "correct the plug-in, or install what it needs."
-        ) from error
+
+
+def use(text: str, kind: type[T], *given: Any) -> T:
+    """Call what a text names; raises `PluginError` if that fails, or gives something of another kind."""
+    call = resolve(text)
+    with blamed(text, f"a {kind.__name__}"):
+        made = call(*given)
+    if not isinstance(made, kind):
+        raise PluginError(f"{text}: expected a {kind.__name__}, got {type(made).__name__}; correct the plug-in.")
+    return made
+
+
+@contextmanager
+def blamed(text: str, expected: str, advice: str = "correct the plug-in") -> Iterator[None]:
+    """Say in one sentence what a plug-in, which may do anything, did wrong; our own errors are such sentences."""
+    try:
+        yield
+    except BrainAssetsError:
+        raise
+    except (Exception, SystemExit) as error:  # a script that ends the process is no module
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise PluginError(f"{text}: expected {expected}, got {got}; {advice}.") from error
 
 
 def _join(kind: str, plugins: Mapping[str, Plugin]) -> dict[str, str]:
@@ -95,15 +122,9 @@ def _join(kind: str, plugins: Mapping[str, Plugin]) -> dict[str, str]:
 def _load(module: str) -> Plugin:
     if os.getcwd() not in sys.path:  # a console script does not have it, `python -m` and Dagster do
         sys.path.append(os.getcwd())
-    try:
+    advice = "correct it, or remove it from BRAIN_PLUGINS, or uninstall it"
+    with blamed(module, "a module that can be imported", advice):
         plugin = getattr(importlib.import_module(module), "PLUGIN", Plugin())
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:  # a script that ends the process is no module
-        raise PluginError(
-            f"{module}: expected a module that can be imported, got {type(error).__name__}: "
-            f"{' '.join(str(error).split())}; correct it, or remove it from BRAIN_PLUGINS."
-        ) from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"{module}: expected a Plugin as PLUGIN, got {type(plugin).__name__}; correct it.")
     return plugin

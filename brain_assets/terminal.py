@@ -21,7 +21,7 @@ from brain_assets.settings import read_settings
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
 
 
 MarketOption = Annotated[
@@ -47,7 +47,7 @@ YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 20
 
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, highlight=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
 
 
 def read_years(text: str) -> range:
@@ -73,7 +73,9 @@ class _WarningHandler(logging.Handler):
         message = record.getMessage()
         if message not in self._seen:
             self._seen.add(message)
-            Console(stderr=True, highlight=False).print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+            Console(stderr=True, highlight=False, emoji=False).print(
+                f"[yellow]warning:[/] {escape(message)}", soft_wrap=True
+            )
 
 
 @contextmanager

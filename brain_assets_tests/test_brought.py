@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from brain_assets.cli import main
 from brain_assets.errors import PluginError, SettingsError
 from brain_assets.graph.build import open_project
 from brain_assets.plugins import resolve
@@ -93,6 +94,10 @@ def test_a_command_is_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
             "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(markets={'sample': 'x:y'})",
             "plug: expected markets of other names, got sample; rename them.",
         ),
+        (
+            "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'backfill': 'x:y'})",
+            "plug: expected commands of other names, got backfill; rename them.",
+        ),
         ("", "plug: expected a module that registers a family, got none; remove it."),
     ],
 )
@@ -102,9 +107,39 @@ def test_a_broken_one_is_refused_in_one_sentence(body: str, problem: str) -> Non
         read_settings(plugins="plug")
 
 
-@pytest.mark.parametrize("text", ["plug_graph:nothing", "no_such:market", "plug_needs:market"])
+@pytest.mark.parametrize("text", ["plug_graph:nothing", "no_such:market", "plug_needs:market", "plug_ends:market"])
 def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
     write("plug_needs", "import no_such_library")
+    write("plug_ends", "raise SystemExit(3)")
     write("plug", f"from brain_assets.plugins import Plugin\nPLUGIN = Plugin(markets={{'flat': '{text}'}})")
     with pytest.raises(PluginError, match=f"^{text}: expected a module and a name in it, got .*; correct the plug-in"):
         open_project(read_settings(plugins="plug", market="flat"))
+
+
+@pytest.mark.parametrize(
+    ("given", "does", "problem"),
+    [
+        ("definitions", "raise KeyError('x')", "plug_does:it: expected a Definitions, got KeyError: 'x'; correct the"),
+        ("definitions", "return None", "plug_does:it: expected a Definitions, got NoneType; correct the plug-in."),
+        ("definitions", "return dg.Definitions([backtest])", "plug-ins: expected definitions that go together with"),
+        ("definitions", "return dg.Definitions(resources={'market': 3})", "plug-ins: expected definitions that go to"),
+        ("markets", "raise KeyError('x')", "plug_does:it: expected a Market, got KeyError: 'x'; correct the plug-in."),
+        ("markets", "return None", "plug_does:it: expected a Market, got NoneType; correct the plug-in."),
+        ("engines", "raise KeyError('x')", "plug_does:it: expected a Pool, got KeyError: 'x'; correct the plug-in."),
+        ("commands", "...\nit = 3", "plug_does:it: expected a function that typer makes a command of, or a Typer, got"),
+        ("commands", "...\nraise OSError('x')", "plug_does:it: expected a module and a name in it, got OSError: x; c"),
+    ],
+)
+def test_what_goes_wrong_in_it_is_one_sentence_and_exit_code_2(
+    given: str, does: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("plug_does", f"import dagster as dg\n@dg.asset\ndef backtest(): ...\ndef it(*_): {does}")
+    brought = "'plug_does:it'" if given == "definitions" else "{'mine': 'plug_does:it'}"
+    write("plug", f"from brain_assets.plugins import Plugin\nPLUGIN = Plugin({given}={brought})")
+    monkeypatch.setenv("BRAIN_PLUGINS", "plug")
+    monkeypatch.setenv("BRAIN_MARKET", "mine" if given == "markets" else "sample")
+    monkeypatch.setenv("BRAIN_ENGINE", "mine" if given == "engines" else "local")
+    monkeypatch.setattr(sys, "argv", ["brain-assets", "backfill", "2019"])
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main()
+    assert f"error: {problem}" in capsys.readouterr().err

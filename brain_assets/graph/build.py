@@ -19,7 +19,8 @@ from brain_assets.graph.resources import resources_from
 from brain_assets.graph.runs import dead_runs
 from brain_assets.graph.sync import SYNC_JOBS
 from brain_assets.graph.years import Years
-from brain_assets.plugins import resolve
+from brain_assets.market.base import Market
+from brain_assets.plugins import blamed, use
 from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
 
@@ -48,9 +49,9 @@ def open_project(settings: Settings) -> Project:
     Raises
     ------
     SettingsError, MarketError
-        If what the settings name does not fit together, or is not there.
+        If what the settings name does not fit together, or is not there; of plug-ins, `PluginError`.
     """
-    market = resolve(settings.brought.markets[settings.market])(settings)
+    market = use(settings.brought.markets[settings.market], Market, settings)  # type: ignore[type-abstract]
     years = Years.of(settings, market)
     yearly = build_assets(years, settings.families)
     project = Project(settings, market, years, yearly)
@@ -61,8 +62,11 @@ def open_project(settings: Settings) -> Project:
         resources=resources_from(settings, market),
         executor=dg.in_process_executor,
     )
-    added = [resolve(text)(project) for text in settings.brought.definitions]
-    return replace(project, definitions=dg.Definitions.merge(core, *added))
+    added = [use(text, dg.Definitions, project) for text in settings.brought.definitions]
+    with blamed("plug-ins", "definitions that go together with ours"):
+        definitions = dg.Definitions.merge(core, *added)
+        definitions.get_repository_def()  # all are put together
+    return replace(project, definitions=definitions)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
 """Of a run before which the other seeds of its policy were trained: they are not trained again, whatever is forced."""
@@ -97,6 +97,7 @@ Message = Said | Lost | tuple[Task, Event]
 """What comes of a task; an event is what it ended with."""
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Workers that take tasks."""
 

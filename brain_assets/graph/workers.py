@@ -18,7 +18,7 @@ import dagster as dg
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import name_process
 from brain_assets.graph.tasks import Lost, Message, Pool, Said, Task
-from brain_assets.plugins import resolve
+from brain_assets.plugins import use
 from brain_assets.settings import Settings
 
 WORKER_BYTES = 1_200_000_000
@@ -124,8 +124,7 @@ def open_pool(project: Project, instance: dg.DagsterInstance, jobs: int | None =
     settings = project.settings
     if settings.engine == "local":
         return ProcessPool(settings, jobs or default_jobs())
-    pool: Pool = resolve(settings.brought.engines[settings.engine])(project, instance, jobs)
-    return pool
+    return use(settings.brought.engines[settings.engine], Pool, project, instance, jobs)  # type: ignore[type-abstract]
 
 
 def default_jobs() -> int:

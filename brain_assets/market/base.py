@@ -28,6 +28,7 @@ class SourcedTable(NamedTuple):
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
 
 
+@runtime_checkable
 class Market(Protocol):
     """A source of prices, news and fundamentals."""
 
