@@ -8,7 +8,7 @@ the Hub, a version is a branch of its name, and ``main`` holds the files of the 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.errors import HubError, SnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.progress import warn
 from brain_assets.store.names import MAIN_BRANCH, parse_version_name
@@ -52,7 +52,14 @@ class MainVersions:
 
     def load(self, name: str) -> "ModelSnapshot":
         """Read a version; raises `SnapshotError` if it is not there or not what it says."""
-        return self.storage.load(self.path(name).name)
+        folder = self.path(name)
+        try:
+            return self.storage.load(folder.name)
+        except MissingSnapshotError as error:
+            raise MissingSnapshotError(
+                f"{folder}: expected a main version, but there is none; see `brain-assets models`, or train one with "
+                f"`brain-assets train {self.family}`."
+            ) from error
 
     def read_metadata(self, name: str) -> dict[str, Any]:
         """Read what a version says of itself, without its weights; raises `SnapshotError` if it does not verify."""

@@ -99,7 +99,10 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
             ("promote", "lstm", "best"),
             "expected the name of a main version, such as v2024-01-02-0123456789ab, got 'best'",
         ),
-        (("promote", "lstm", "v2021-12-31-0123456789ab"), "expected a snapshot, but there is none"),
+        (
+            ("promote", "lstm", "v2021-12-31-0123456789ab"),
+            "expected a main version, but there is none; see `brain-assets models`, or train one with `brain-assets",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
