@@ -93,7 +93,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
                 f"materialize {', '.join(f'{family}_policy' for family in missing)} for {year - 1}."
             )
         table = result.table
-        storages = SnapshotIOManager.of(snapshot_io, families).storages
+        storages = SnapshotIOManager.of(snapshot_io, registry.names()).storages
         _record_trials(year, result, walkforward_forecasts, storages, TableIOManager.of(table_io).folder("trials"))
         strategies = dict(iter(table.groupby("strategy")))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in strategies.items()}
