@@ -4,9 +4,9 @@ import copy
 import datetime
 import hashlib
 import json
-import pickle
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ import torch
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.errors import ConfigError, SnapshotError
-from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
+from brain_assets.graph.work import Worker
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.registry import families_of
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
@@ -178,30 +178,33 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
 
 
-def test_other_seeds_may_be_trained_elsewhere(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> None:
-    results, folder, tables = three_years
+def test_other_seeds_that_a_worker_has_trained_are_found(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    """A forced run trains the policy again, and takes the seeds that were trained for it."""
+    _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
-    sent: list[int] = []
-
-    def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
-        for number in numbers:
-            pickle.loads(pickle.dumps(work))(number)
-            sent.append(number)
-
     resources = world(market, tmp_path / "models", tables)
+    options = {**TINY_PPO, "n_seeds": 3, "force": True}
+    project = replace(PROJECT, market=market, definitions=dg.Definitions(resources=resources))
+    with dg.DagsterInstance.ephemeral() as instance:
+        worker = Worker(project, instance)
+        for number in (1, 2):
+            worker.do(Task("ppo_policy", 2020, options, seed=number), lambda _line, _level: None)
+    weights = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" / "weights.pt" for number in "12"]
+    stamps = [path.stat().st_mtime_ns for path in weights]
     made = dg.materialize(
-        build_assets(PROJECT.years, families_of(), lambda _: spread),
+        YEARLY,
         selection=["ppo_policy"],
         partition_key="2020",
         resources=dict(resources),
-        run_config={"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}},
+        run_config={"ops": {"ppo_policy": {"config": options}}},
+        tags={SEEDS_TRAINED_TAG: "yes"},
     )
-    assert sent == [1, 2]
-    shown = metadata_of(made, "ppo_policy")
-    assert shown["reused"] is True  # what was trained there, and the policy itself, as it was before
-    assert shown["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]
-    seeds = [resources["snapshot_io"].storages["ppo"].of_seed(number) for number in sent]
-    assert [seed.load_snapshot(cutoff_of_year(2020)).config["training"]["seed"] for seed in seeds] == sent
+    assert metadata_of(made, "ppo_policy")["reused"] is False
+    assert [path.stat().st_mtime_ns for path in weights] == stamps
+    seeds = [resources["snapshot_io"].storages["ppo"].of_seed(number) for number in (1, 2)]
+    assert [seed.load_snapshot(cutoff_of_year(2020)).config["training"]["seed"] for seed in seeds] == [1, 2]
 
 
 def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
