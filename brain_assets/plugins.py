@@ -42,6 +42,7 @@ class Plugin:
 
 CORE = Plugin(
     markets={"sample": "brain_assets.market.sample:open_market"},
+    engines={"local": "brain_assets.graph.workers:local_pool"},
     commands={
         "backfill": "brain_assets.cli:backfill",
         "status": "brain_assets.cli:status",

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_brought(cls, value: str, info: ValidationInfo) -> str:
         brought = _joined(load_plugins(info.data.get("plugins", ())))
-        known = brought.markets if info.field_name == "market" else {"local": "", **brought.engines}
+        known = brought.markets if info.field_name == "market" else brought.engines
         if value not in known:
             raise ValueError(f"expected one of {', '.join(sorted(known))}")
         return value

@@ -121,10 +121,13 @@ def open_pool(project: Project, instance: dg.DagsterInstance, jobs: int | None =
     jobs : int, optional
         Tasks at a time; None: as many as there are cores and memory for.
     """
-    settings = project.settings
-    if settings.engine == "local":
-        return ProcessPool(settings, jobs or default_jobs())
-    return use(settings.brought.engines[settings.engine], Pool, project, instance, jobs)  # type: ignore[type-abstract]
+    engine = project.settings.brought.engines[project.settings.engine]
+    return use(engine, Pool, project, instance, jobs)  # type: ignore[type-abstract]
+
+
+def local_pool(project: Project, _instance: dg.DagsterInstance, jobs: int | None) -> ProcessPool:
+    """Give the workers of this machine; arguments as in `open_pool`."""
+    return ProcessPool(project.settings, jobs or default_jobs())
 
 
 def default_jobs() -> int:
