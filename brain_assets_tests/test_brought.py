@@ -120,6 +120,19 @@ def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
         open_project(read_settings(plugins="plug", market="flat"))
 
 
+DOES = """
+import dagster as dg
+from brain_assets.market.sample import SampleMarket
+
+@dg.asset
+def backtest(): ...
+
+class Late(SampleMarket):
+    def last_complete_year(self): raise KeyError("x")
+
+"""
+
+
 @pytest.mark.parametrize(
     ("given", "does", "problem"),
     [
@@ -129,6 +142,11 @@ def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
         ("definitions", "return dg.Definitions(resources={'market': 3})", "plug-ins: expected definitions that go to"),
         ("markets", "raise KeyError('x')", "plug_does:it: expected a Market, got KeyError: 'x'; correct the plug-in."),
         ("markets", "return None", "plug_does:it: expected a Market, got NoneType; correct the plug-in."),
+        (
+            "markets",
+            "return Late()",
+            "plug_does:it: expected a market that names its last complete year, got KeyError:",
+        ),
         ("engines", "raise KeyError('x')", "plug_does:it: expected a Pool, got KeyError: 'x'; correct the plug-in."),
         ("commands", "...\nit = 3", "plug_does:it: expected a function that typer makes a command of, or a Typer, got"),
         ("commands", "...\nraise OSError('x')", "plug_does:it: expected a module and a name in it, got OSError: x; c"),
@@ -137,7 +155,7 @@ def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
 def test_what_goes_wrong_in_it_is_one_sentence_and_exit_code_2(
     given: str, does: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write("plug_does", f"import dagster as dg\n@dg.asset\ndef backtest(): ...\ndef it(*_): {does}")
+    write("plug_does", f"{DOES}def it(*_): {does}")
     brought = "'plug_does:it'" if given == "definitions" else "{'mine': 'plug_does:it'}"
     write("plug", f"from brain_assets.plugins import Plugin\nPLUGIN = Plugin({given}={brought})")
     monkeypatch.setenv("BRAIN_PLUGINS", "plug")

@@ -51,8 +51,10 @@ def open_project(settings: Settings) -> Project:
     SettingsError, MarketError
         If what the settings name does not fit together, or is not there; of plug-ins, `PluginError`.
     """
-    market = use(settings.brought.markets[settings.market], Market, settings)  # type: ignore[type-abstract]
-    years = Years.of(settings, market)
+    opened = settings.brought.markets[settings.market]
+    market = use(opened, Market, settings)  # type: ignore[type-abstract]
+    with blamed(opened, "a market that names its last complete year"):
+        years = Years.of(settings, market)
     yearly = build_assets(years, settings.families)
     project = Project(settings, market, years, yearly)
     core = dg.Definitions(

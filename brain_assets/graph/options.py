@@ -23,7 +23,7 @@ def read_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> dict[st
     parts: dict[str, dict[str, Any]] = {WALKFORWARD: {}}
     if isinstance(ops, dict):
         for name, entry in ops.items():
-            parts.setdefault(job_of(defs, str(name)), {})[name] = entry
+            parts.setdefault(job_of(defs, str(name)), {})[str(name)] = entry
         run_config = {**run_config, "ops": parts.pop(WALKFORWARD)}
     else:
         parts.pop(WALKFORWARD)
@@ -36,12 +36,12 @@ def read_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> dict[st
 
 
 def job_of(defs: dg.Definitions, asset: str) -> str:
-    """Name the job that holds an asset: `WALKFORWARD`, or that of an asset without years."""
+    """Name the job that holds an asset: that of an asset without years; `WALKFORWARD`, where there is none."""
     graph, key = defs.resolve_asset_graph(), AssetKey(asset)
     if not graph.has(key) or graph.get(key).is_partitioned:
         return WALKFORWARD
     jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
-    return next(job.name for job in jobs if job.has_node_named(asset))
+    return next((job.name for job in jobs if job.has_node_named(asset)), WALKFORWARD)
 
 
 def _check(job: dg.JobDefinition, values: Mapping[str, Any]) -> None:

@@ -98,6 +98,11 @@ def test_settings_and_arguments(tmp_path, arguments, variables, sentence):
             id="unknown asset",
         ),
         pytest.param(
+            {"ops": {2019: {}}},
+            r"run configuration: ops: expected keys among backtest, lstm_snapshot, .*, got 2019; correct it\.",
+            id="number for an asset",
+        ),
+        pytest.param(
             {"ops": {"lstm_snapshot": {"config": {"hidden_size": "big"}}}},
             r"run configuration: ops\.lstm_snapshot\.config\.hidden_size: expected Int, got 'big'; correct it\.",
             id="text for a number",
