@@ -120,24 +120,6 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-def with_seeds(config: Mapping[str, Any], n_seeds: int | None, policies: Iterable[str]) -> Mapping[str, Any]:
-    """Give a run configuration that trains each of some policies so many times; None: as it says itself."""
-    if n_seeds is None:
-        return config
-    merged = {**config, "ops": {**_mapping_at(config, "ops")}}
-    for family in policies:
-        entry = _mapping_at(merged["ops"], f"{family}_policy")
-        merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
-    return merged
-
-
-def _mapping_at(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key) or {}
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"--config: {key}: expected a mapping, got {type(found).__name__}; correct the file.")
-    return found
-
-
 class _StatusHandler(logging.Handler):
     """Shows the newest progress message of training in the live status line."""
 
