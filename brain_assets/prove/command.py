@@ -14,10 +14,11 @@ from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
+from brain_assets.graph.options import read_options
 from brain_assets.graph.years import Years
 from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, LookaheadResult, prove_no_lookahead
 from brain_assets.prove.perturbation import RecordedMarket
-from brain_assets.prove.runs import GraphRuns, checked_options, quick_options
+from brain_assets.prove.runs import GraphRuns, quick_options
 from brain_assets.prove.skill import prove_skill
 from brain_assets.settings import Settings, read_settings
 from brain_assets.terminal import (
@@ -71,7 +72,7 @@ def no_lookahead(
         chosen = parse_years(years, project.years)[: None if years else N_YEARS]
         settings = project.settings.model_copy(update={"last_year": chosen[-1]})
         families = settings.families
-        options = checked_options(project.definitions, read_config(config)) if config else quick_options(families)
+        options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
         console.print(_opening(settings, {} if config else options))
         with _folder(keep) as folder, progress_shown() as live:
 

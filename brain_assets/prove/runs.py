@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.errors import LookAheadError, ProofError
-from brain_assets.graph.backfill import QUIET, Backfill
 from brain_assets.graph.checks import failed_blocking_checks
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
+from brain_assets.graph.tasks import QUIET
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market
 from brain_assets.market.schema import RAW
@@ -116,9 +116,3 @@ def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, 
 def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
     """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
     return {family.asset: family.quick for family in families.by_name.values() if family.quick}
-
-
-def checked_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Check a run configuration as a backfill would, and give each asset's options; raises `ConfigError`."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        return Backfill(defs, instance, run_config=run_config).options
