@@ -1,9 +1,9 @@
 """A cluster of two nodes on this machine, and what it makes beside what one machine makes.
 
 ``python -m benchmarks.cluster`` (``make cluster-demo``) starts two Ray nodes of one core, a Postgres server and an S3
-server; runs a walk-forward by asset selection on them and again in one process; shows which step ran when and on which
-node; compares every artifact to the bit; and ends what it started, by process id. ``--speed`` measures instead how much
-faster two nodes of one core train than one.
+server; runs a walk-forward on them and again in one process; shows which step ran when and on which node; compares
+every artifact to the bit; and ends what it started, by process id. ``--speed`` measures instead how much faster two
+nodes of one core train than one.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from typing import Any
 import dagster as dg
 import httpx2
 import pytest
-import yaml
 from rich.console import Console
 
+from brain_assets.graph.runs import PROCESS_TAG
 from brain_assets.paths import parse_place
 from brain_assets.store.manifest import MANIFEST
 from brain_assets.store.places import read_files
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres
-from brain_assets_tests.ray_nodes import ROOM_FOR_TABLES, TABLES_ASK, Cluster, ray_cluster
+from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
 BUCKET = "brain-assets"
 WIDTH = 60
@@ -95,12 +95,8 @@ def brain_assets(*arguments: str, **variables: str) -> float:
 
 
 def steps_of(cluster: Cluster, instance: dg.DagsterInstance) -> list[Step]:
-    """Read from Ray where each step ran, and from Dagster when and of which year; waiting for a core does not count."""
-    places = {
-        (job.metadata["dagster/run-id"], job.metadata["dagster/op"]): str(job.driver_node_id)
-        for job in cluster.jobs()
-        if job.metadata
-    }
+    """Read from Ray where each worker was, and from Dagster which ran what, when."""
+    places = cluster.nodes_of_workers()
     names = {node: f"node {number}" for number, node in enumerate(dict.fromkeys(places.values()), 1)}
     found = []
     for run in instance.get_runs():
@@ -110,7 +106,7 @@ def steps_of(cluster: Cluster, instance: dg.DagsterInstance) -> list[Step]:
             if event and event.step_key and (event.is_step_start or event.is_step_success):
                 moments.setdefault(event.step_key, []).append(entry.timestamp)
         for asset, times in moments.items():
-            node = names.get(places.get((run.run_id, asset), ""), "?")
+            node = names.get(places.get(run.tags.get(PROCESS_TAG, ""), ""), "?")
             found.append(Step(asset, run.tags.get("dagster/partition", ""), node, times[0], times[-1]))
     first = min(step.start for step in found)
     moved = [replace(step, start=step.start - first, end=step.end - first) for step in found]
@@ -164,15 +160,13 @@ def demo(years: str, market: str, config: tuple[str, ...]) -> None:
             world = {**s3, "BRAIN_MARKET": market, "DAGSTER_POSTGRES_URL": database.url}
             os.environ |= world
             console.print("starting two Ray nodes of one core each")
-            (folder / "cluster.yaml").write_text(yaml.safe_dump(TABLES_ASK))
-            with ray_cluster(2, *ROOM_FOR_TABLES, **world) as cluster:
+            with ray_cluster(2, **world) as cluster:
                 url = f"s3://{BUCKET}/results"
                 ours = {"BRAIN_DATA_DIR": url, "DAGSTER_HOME": str(home), "RAY_ADDRESS": cluster.address}
-                ours["BRAIN_CLUSTER_CONFIG"] = str(folder / "cluster.yaml")
                 on_cluster = brain_assets("backfill", years, "--engine", "ray", *config, **world, **ours)
                 with dg.DagsterInstance.from_config(str(home)) as instance:
                     steps = steps_of(cluster, instance)
-            alone = brain_assets("backfill", years, *config, **world, BRAIN_DATA_DIR=str(folder / "one"))
+            alone = brain_assets("backfill", years, "--jobs", "1", *config, **world, BRAIN_DATA_DIR=str(folder / "one"))
             console.print("\n[bold]Steps on the cluster[/]")
             show_steps(steps)
             pairs = side_by_side(steps)

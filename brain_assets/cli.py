@@ -1,38 +1,37 @@
 """The command `brain-assets`."""
 
 import os
-import re
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
+from brain_assets.cli_results import print_results
+from brain_assets.cli_run import print_summary, run_years
 from brain_assets.errors import BrainAssetsError, StorageError
-from brain_assets.graph.backfill import Backfill, Outcome, main_version_inputs, open_backfill
+from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
+from brain_assets.graph.options import read_options
 from brain_assets.graph.status import State, StatusReader, asset_names
+from brain_assets.graph.tasks import BAD
+from brain_assets.graph.workers import open_pool
 from brain_assets.plugins import resolve
-from brain_assets.registry import Families, label
-from brain_assets.results import YearResult, read_results
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
+    JobsOption,
     MarketOption,
     YearsArgument,
-    check_family,
     console,
     parse_years,
     print_error,
-    progress_shown,
     read_config,
     warnings_shown,
-    with_seeds,
 )
 
 app = typer.Typer(
@@ -71,6 +70,7 @@ def backfill(
     ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
+    jobs: JobsOption = None,
     engine: EngineOption = None,
     seeds: Annotated[
         int | None,
@@ -78,72 +78,24 @@ def backfill(
     ] = None,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
-    """Run years, each as a Dagster run on your instance; what is done is skipped.
+    """Run years of assets, each as a Dagster run on your instance, as soon as what they are made from is there.
 
-    A failed year does not stop what does not depend on it. The exit code is 1 if anything failed.
+    What is done is skipped. A failed year does not stop what does not depend on it. The exit code is 1 if anything
+    failed. Ctrl-C stops at once; run it again to go on.
     """
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         names = [name.strip() for name in (assets or "").split(",") if name.strip()]
-        options = with_seeds(read_config(config), seeds, project.settings.families.policies)
-        job = open_backfill(project.settings, project.definitions, instance, names, options, force)
-        outcomes = _run(job, chosen)
-        families = project.settings.families
-        _print_results(read_results(project.settings.data_dir, chosen, families), families)
-        _print_summary(outcomes)
+        options = read_options(project.definitions, read_config(config))
+        for family in project.settings.families.policies.values() if seeds else ():
+            options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
+        job = Backfill(project.definitions, instance, names, options, force)
+        outcomes = run_years(job, chosen, open_pool(project, instance, jobs))
+        print_results(project.settings.data_dir, chosen, project.settings.families)
+        print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
-    if any(outcome.result in ("failed", "blocked") for outcome in outcomes):
+    if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
-
-
-@app.command()
-def train(
-    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or your own.", metavar="FORECASTER...")],
-    market: MarketOption = None,
-    skip_snapshots: Annotated[
-        bool, typer.Option("--skip-snapshots", help="Train the main version only, and fetch the data that it needs.")
-    ] = False,
-    config: ConfigOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Train the main version again even if it is there.")] = False,
-) -> None:
-    """Train forecasters on all data until the last finished session, and every yearly snapshot that is missing.
-
-    A main version becomes current if it beats predicting zero and the one that is current, on weeks that neither has
-    learned from. The same version is not trained twice. The exit code is 1 if anything failed.
-    """
-    for family in families:
-        check_family(family)
-    with session(market) as (project, instance), warnings_shown():
-        defs = project.definitions
-        inputs = sorted({name for family in families for name in main_version_inputs(defs, family)})
-        snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
-        job = Backfill(defs, instance, [*inputs, *snapshots], read_config(config))
-        outcomes = _run(job, parse_years(None, project.years), quiet=True)
-        _print_summary(outcomes)
-        failed = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
-        for family in families:
-            lacking = {outcome.asset for outcome in failed} & set(main_version_inputs(defs, family))
-            if lacking:
-                print_error(f"{family}_model: not trained, since {', '.join(sorted(lacking))} failed")
-                continue
-            with progress_shown() as live:
-                live.update(f"{family} main version")
-                made = job.run_main_version(family, force)
-            console.print(_main_version_line(made), soft_wrap=True)
-            failed += [made] if made.result == "failed" else []
-    if failed:
-        raise typer.Exit(1)
-
-
-def _main_version_line(made: Outcome) -> str:
-    said = {
-        "made": f"[green]trained[/] in {made.seconds:.1f} s",
-        "reused": "[green]there already, not trained again[/]",
-        "failed": "[red]failed[/]",
-    }
-    head = f"{made.asset} {made.metadata.get('version', '')}".strip()
-    detail = str(made.metadata.get("verdict", made.detail))
-    return f"{head} {said[made.result]}: {escape(detail)}{_hub_words(made.metadata)}"
 
 
 @app.command()
@@ -151,7 +103,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
     """Show years by asset: done, missing, damaged, or stale with the reason."""
     with session(market) as (project, instance), warnings_shown():
         defs, chosen = project.definitions, parse_years(years, project.years)
-        options = Backfill(defs, instance, run_config=read_config(config)).options
+        options = read_options(defs, read_config(config))
         reader = StatusReader(defs, instance, options)
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
@@ -198,114 +150,6 @@ def main() -> None:
 def _fail(message: str) -> None:
     print_error(message)
     sys.exit(2)
-
-
-def _run(job: Any, years: list[int], quiet: bool = False) -> list[Outcome]:
-    """Run the years with a live status line, and print a line for every year and asset; quiet: not for what is done."""
-    outcomes = []
-    with progress_shown() as live:
-        for outcome in job.run(years, lambda year, names: live.update(f"{year}: {', '.join(names)}")):
-            if not (quiet and outcome.result == "done"):
-                console.print(_line(outcome), soft_wrap=True)
-            outcomes.append(outcome)
-    return outcomes
-
-
-def _line(outcome: Outcome) -> str:
-    colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
-    said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
-    color = colors[outcome.result]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.result, outcome.result)}[/]"
-    took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
-    metadata = outcome.metadata
-    if outcome.result in ("failed", "blocked"):
-        detail = f": {outcome.detail}"
-    elif "validation/loss" in metadata:
-        epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
-        detail = (
-            f"{epochs}, validation loss {metadata['validation/loss']:.4f} "
-            f"(of zero: {metadata['validation/loss_of_zero']:.4f})"
-        )
-    elif words := _rank_correlations(metadata):
-        detail = f", rank correlation {words}"
-    elif "neutral" in metadata:
-        detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
-    else:
-        detail = ""
-    return head + escape(took + detail) + _hub_words(metadata)
-
-
-def _rank_correlations(metadata: Mapping[str, Any]) -> str:
-    """Name the forecasters with the rank correlation of their forecasts, if these are forecasts and it is known."""
-    found = {re.fullmatch("eval/(.+)_rank_correlation", key): value for key, value in metadata.items()}
-    families = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
-    families.pop("momentum", None)
-    return ", ".join(f"{label(family)} {value:+.3f}" for family, value in families.items())
-
-
-def _hub_words(metadata: Mapping[str, Any]) -> str:
-    """Say how a model's copy on the Hub stands, if it has one."""
-    if "hub" not in metadata:
-        return ""
-    reason = f": {metadata['hub_reason']}" if "hub_reason" in metadata else ""
-    color = "yellow" if metadata["hub"] == "pending" else "default"
-    return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
-
-
-def _print_results(results: list[YearResult], families: Families) -> None:
-    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
-    forecasters = Table(
-        "year",
-        "snapshot",
-        "model",
-        "train\nloss",
-        "valid.\nloss",
-        "loss\nof zero",
-        "rank\ncorrelation",
-        "that of\nmomentum",
-        title="Forecasters, by year",
-        caption=(
-            "Losses: mean squared error over the targets' variance. Rank correlation: out of sample, forecasts of the "
-            "year by the snapshot of the year before (momentum itself in the bootstrap window)."
-        ),
-        **style,
-    )
-    policies = Table(
-        "year",
-        *(family.label for family in families.policies.values()),
-        "equal weight",
-        title="Portfolios, out of sample",
-        caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
-        **style,
-    )
-    for row in results:
-        for found in row.forecasters:
-            losses = [_figure(value, ".4f") for value in (found.train_loss, found.validation_loss, found.zero_loss)]
-            ranks = [_figure(value, "+.3f") for value in (found.rank_correlation, row.momentum_rank_correlation)]
-            forecasters.add_row(str(row.year), found.snapshot or "-", label(found.family), *losses, *ranks)
-        policies.add_row(str(row.year), *(_figure(value, "+.1%") for value in row.returns.values()))
-    console.print(forecasters)
-    console.print(policies)
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _print_summary(outcomes: list[Outcome]) -> None:
-    counts = {name: sum(outcome.result == name for outcome in outcomes) for name in ("made", "reused", "done")}
-    bad = [outcome for outcome in outcomes if outcome.result in ("failed", "blocked")]
-    console.print(
-        f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
-        f"{len(bad)} not done"
-    )
-    years_by_cause: dict[str, dict[str, list[str]]] = {}
-    for outcome in bad:
-        if outcome.result == "failed":  # what is blocked has its cause in its own line
-            years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, []).append(str(outcome.year))
-    for cause, failed in years_by_cause.items():
-        places = "; ".join(f"{asset} {', '.join(years)}" for asset, years in failed.items())
-        print_error(f"{places}: {cause}")
 
 
 def _print_ui_hint(command: str | None, settings: Settings) -> None:

@@ -30,17 +30,15 @@ class Plugin:
     markets: Mapping[str, str] = field(default_factory=dict)
     """A name in ``BRAIN_MARKET`` -> from settings to a `brain_assets.market.base.Market`."""
     engines: Mapping[str, str] = field(default_factory=dict)
-    """A name in ``BRAIN_ENGINE`` -> from settings to what runs steps."""
+    """A name in ``BRAIN_ENGINE`` -> what `brain_assets.graph.workers.open_pool` gives, from what that takes."""
 
 
 CORE = Plugin(
     markets={"sample": "brain_assets.market.sample:open_market"},
     commands={
         "sync": "brain_assets.cli_sync:sync",
-        "prove": "brain_assets.cli_prove:prove",
         "prune": "brain_assets.cli_prune:prune",
     },
-    engines={"ray": "brain_assets.graph.cluster:cluster_executor"},
 )
 """What the core itself brings."""
 

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     engine: str = Field("local", alias="BRAIN_ENGINE")
     """Where steps run: in the process of their run, or each as a job of a Ray cluster."""
     cluster_config: Path | None = Field(None, alias="BRAIN_CLUSTER_CONFIG")
-    """YAML file that says what steps ask of the cluster; None: see `brain_assets.graph.cluster.ClusterConfig`."""
+    """YAML file that says what steps ask of the cluster; None: see `brain_assets.cluster.config.ClusterConfig`."""
 
     alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
     """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
 from brain_assets.settings import read_settings
 
@@ -32,7 +33,13 @@ ConfigOption = Annotated[
 EngineOption = Annotated[
     str | None,
     typer.Option(
-        "--engine", help="local, or ray: steps of different years on a cluster; default: BRAIN_ENGINE, else local."
+        "--engine", help="local, or ray: workers on the nodes of a cluster; default: BRAIN_ENGINE, else local."
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Years of assets at a time. Default: as many as there are cores and memory for, which is said."
     ),
 ]
 YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
@@ -113,24 +120,6 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-def with_seeds(config: Mapping[str, Any], n_seeds: int | None, policies: Iterable[str]) -> Mapping[str, Any]:
-    """Give a run configuration that trains each of some policies so many times; None: as it says itself."""
-    if n_seeds is None:
-        return config
-    merged = {**config, "ops": {**_mapping_at(config, "ops")}}
-    for family in policies:
-        entry = _mapping_at(merged["ops"], f"{family}_policy")
-        merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
-    return merged
-
-
-def _mapping_at(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key) or {}
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"--config: {key}: expected a mapping, got {type(found).__name__}; correct the file.")
-    return found
-
-
 class _StatusHandler(logging.Handler):
     """Shows the newest progress message of training in the live status line."""
 
@@ -155,6 +144,19 @@ def progress_shown() -> Iterator[Any]:
             yield live
         finally:
             logger.removeHandler(handler)
+
+
+def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:
+    """Show in a live status line what is under way, and give what has ended."""
+    under_way: dict[tuple[str, int], str] = {}
+    for event in events:
+        place = (event.asset, event.year)
+        if event.kind in ENDS:
+            under_way.pop(place, None)
+            yield event
+        elif event.kind != "waiting":
+            under_way[place] = event.detail if event.kind == "progress" else f"{event.asset} {event.year or ''}"
+        live.update(escape(" | ".join(under_way.values())))
 
 
 def check_family(family: str) -> None:

@@ -3,51 +3,42 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.postgres import free_port
 
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
-
 START_SECONDS = 300
 BINARIES = Path(sys.executable).parent
-"""Steps begin with `dagster`, which nodes need on their PATH."""
-
-
-ROOM_FOR_TABLES = ("--resources", '{"tables": 2}')
-"""Arguments of nodes, so that steps that ask for `TABLES_ASK` need not wait until no core trains."""
-TABLES_ASK = {"resources": {"market": {"num_cpus": 0, "resources": {"tables": 1}}}}
-"""A configuration of the cluster."""
 
 
 @dataclass
 class Cluster:
-    """Nodes, and the address of their dashboard, as ``RAY_ADDRESS`` takes it."""
+    """Nodes, and the address of their dashboard."""
 
-    address: str
+    dashboard: str
     port: int
     folder: Path
     variables: Mapping[str, str]
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
-    def client(self) -> "JobSubmissionClient":
-        from ray.job_submission import JobSubmissionClient
-
-        return JobSubmissionClient(self.address)
+    def address(self) -> str:
+        """As ``RAY_ADDRESS`` takes it on this machine."""
+        return f"127.0.0.1:{self.port}"
 
     def add_node(self, *arguments: str) -> int:
         """Start a node with one core, and give its number."""
@@ -61,7 +52,7 @@ class Cluster:
         ]
         command += ["--object-store-memory=80000000", f"--dashboard-agent-listen-port={free_port()}", *arguments]
         if not self.nodes:
-            command += ["--head", f"--port={self.port}", f"--dashboard-port={self.address.rsplit(':', 1)[1]}"]
+            command += ["--head", f"--port={self.port}", f"--dashboard-port={self.dashboard.rsplit(':', 1)[1]}"]
             command += [f"--ray-client-server-port={free_port()}", f"--temp-dir={self.folder}"]
         else:
             command += [f"--address=127.0.0.1:{self.port}"]
@@ -80,18 +71,17 @@ class Cluster:
             _signal(process_id, signal.SIGKILL)
         self.nodes[number].wait()
 
-    def jobs(self) -> "list[JobDetails]":
-        """Give what ran on it, oldest first."""
-        return sorted(self.client.list_jobs(), key=lambda job: job.start_time or 0)
+    def nodes_of_workers(self) -> dict[str, str]:
+        """Give for each worker that there was, as runs name it, its node."""
+        with urllib.request.urlopen(f"{self.dashboard}/api/v0/actors?detail=1&limit=1000", timeout=30) as answer:
+            found = json.load(answer)["data"]["result"]["result"]
+        return {f"{actor['pid']}@{socket.gethostname()}": actor["node_id"] for actor in found if actor["node_id"]}
 
     def _await_nodes(self, count: int) -> None:
-        import urllib.error
-        import urllib.request
-
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{self.address}/nodes?view=summary", timeout=5) as answer:
+                with urllib.request.urlopen(f"{self.dashboard}/nodes?view=summary", timeout=5) as answer:
                     alive = [
                         node
                         for node in json.load(answer)["data"]["summary"]
@@ -109,7 +99,7 @@ class Cluster:
 @contextmanager
 def ray_cluster(n_nodes: int = 2, *arguments: str, **variables: str) -> Iterator[Cluster]:
     """Run a cluster whose nodes have some arguments and variables; skips where there is no Ray."""
-    if find_spec("dagster_ray") is None:
+    if find_spec("ray") is None:
         pytest.skip("no Ray: pip install 'brain_assets[cluster]'")
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # sockets have short paths
         cluster = Cluster(f"http://127.0.0.1:{free_port()}", free_port(), Path(folder), variables)

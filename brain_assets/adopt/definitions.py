@@ -22,7 +22,14 @@ from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import UNFINISHED, close_dead_runs
-from brain_assets.graph.snapshots import HubState, Metadata, Snapshots, location_metadata, snapshot_metadata
+from brain_assets.graph.snapshots import (
+    Metadata,
+    Snapshots,
+    hub_metadata,
+    location_metadata,
+    pushed_metadata,
+    snapshot_metadata,
+)
 from brain_assets.progress import warn
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import cutoff_of_year, snapshot_name
@@ -61,13 +68,13 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
             for row in storage.compare() if storage.hub is not None else ():
                 year = str(row.cutoff_date.year)
                 if row.to_complete and year not in under_way:
-                    hub = HubState.of(storage.upload_snapshot_to_hf(row.cutoff_date))
-                    yield dg.AssetObservation(registry.get(family).asset, partition=year, metadata=hub.metadata)
+                    hub = pushed_metadata(storage.upload_snapshot_to_hf(row.cutoff_date))
+                    yield dg.AssetObservation(registry.get(family).asset, partition=year, metadata=hub)
         except HubError as error:
             warn(f"hub: still pending: {error}")
         if registry.get(family).role == "forecaster":
             for branch, copy in MainVersions(storage).complete():
-                yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **HubState.of(copy).metadata})
+                yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **pushed_metadata(copy)})
 
 
 def _years_under_way(instance: dg.DagsterInstance) -> set[str]:
@@ -96,18 +103,19 @@ def _find(
     cutoff_date = cutoff_of_year(int(year))
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
-        snapshot, record, hub = storage.load_snapshot(cutoff_date), storage.hub_record(cutoff_date), None
+        snapshot, record = storage.load_snapshot(cutoff_date), storage.hub_record(cutoff_date)
+        hub: Metadata = {}
         if storage.hub is not None and record.pending:
-            hub = HubState("pending", reason=record.pending)
+            hub = hub_metadata("pending", reason=record.pending)
         elif storage.hub is not None and not storage.changed_here(cutoff_date):
-            hub = HubState("copied", commit=record.commit)
+            hub = hub_metadata("copied", commit=record.commit)
         metadata = {**location_metadata(storage.path(cutoff_date), hub), **snapshot_metadata(snapshot)}
         yield _materialization(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     elif local is None and seen is None and cutoff_date in commits:
         commit = commits[cutoff_date]
         fingerprint = storage.read_hf_manifest(cutoff_date, commit)["fingerprint"]
-        hub = HubState("on the Hub only", storage.repo.url(snapshot_name(cutoff_date)), commit)
-        metadata = {"cutoff_date": cutoff_date.isoformat(), "fingerprint": fingerprint["value"], **hub.metadata}
+        hub = hub_metadata("on the Hub only", storage.repo.url(snapshot_name(cutoff_date)), commit)
+        metadata = {"cutoff_date": cutoff_date.isoformat(), "fingerprint": fingerprint["value"], **hub}
         yield _materialization(node, year, "the Hub", fingerprint, metadata)
 
 

@@ -11,19 +11,19 @@ from brain_assets.allocate.allocation import (
     MAX_DATA_AGE_SESSIONS,
     MAX_MODEL_AGE_DAYS,
     WeekTargets,
+    chosen_week,
     decide_week,
     refuse_old_models,
     until_decision,
 )
-from brain_assets.errors import AllocationError, EmptyResponseError, HubError, MarketError, TableError
+from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
-from brain_assets.graph.jobs import WEEKLY_WEIGHTS
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, note_refusal
-from brain_assets.graph.year_to_date import chosen_week, fetch_year_to_date, join, recent_window
+from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import (
@@ -36,10 +36,11 @@ from brain_assets.market.calendar import (
 from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
-from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import YEAR_TO_DATE, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
+
+WEEKLY_WEIGHTS = "weekly_weights"
 
 
 class WeightsRunConfig(dg.Config):
@@ -80,57 +81,37 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
 
-        If the fetch fails, what was fetched before stays, and how old it is stands here. Headlines are scored by the
-        default model of `raw_news_sentiment`. These rows never become a year: that is fetched once it is complete.
+        Headlines are scored by the default model of `raw_news_sentiment`. These rows never become a year: that is
+        fetched once it is complete. That the market has none of them is no failure, unless it had some before.
         """
         window = recent_window(years, clock)
         if window is None:
             return _nothing("no session since the last complete year is finished, or BRAIN_LAST_YEAR leaves them out")
-        problem = _refresh(years, market, table_io, window)
-        found = {name: read_year_to_date(years, table_io.store, name) for name in RAW}
-        prices = found["raw_prices"]
-        if prices is None:
-            return _nothing(problem)
+        try:
+            frames = fetch_year_to_date(market, window, table_io.headline_cache)
+        except EmptyResponseError as error:
+            if read_year_to_date(years, table_io.store, "raw_prices") is not None:
+                raise
+            return _nothing(str(error))
+        for name, frame in frames.items():
+            table_io.store.write(name, YEAR_TO_DATE, frame)
+        prices = frames["raw_prices"]
         last = prices["date"].max().date()
-        age = len(sessions_between(last + datetime.timedelta(days=1), window[1]))
-        if problem:
-            warn(f"raw_year_to_date: not fetched, so the bars until {last} stay, {age} sessions old: {problem}")
         return dg.MaterializeResult(
             metadata={
-                "fetched": f"no, what was fetched before stays: {problem}" if problem else "yes",
-                "sessions_old": age,
+                "sessions_old": len(sessions_between(last + datetime.timedelta(days=1), window[1])),
                 "first_date": f"{prices['date'].min():%Y-%m-%d}",
                 "last_date": str(last),
                 "symbols": prices["symbol"].nunique(),
-                "rows": {name: 0 if frame is None else len(frame) for name, frame in found.items()},
+                "rows": {name: len(frame) for name, frame in frames.items()},
                 "market": market.name,
                 "caveat": market.caveat,
                 "prices": price_chart("bars since the last complete year", prices),
             },
-            data_version=dg.DataVersion(
-                "-".join("none" if frame is None else content_hash(frame)[:16] for frame in found.values())
-            ),
+            data_version=dg.DataVersion("-".join(content_hash(frame)[:16] for frame in frames.values())),
         )
 
     return raw_year_to_date
-
-
-def _refresh(
-    years: Years, market: Market, table_io: TableIOManager, window: tuple[datetime.date, datetime.date]
-) -> str:
-    """Fetch and replace the three tables; gives why not, or nothing.
-
-    A failure is one if nothing was there before; that the market has no bars since the last complete year is none.
-    """
-    try:
-        frames = fetch_year_to_date(market, window, table_io.headline_cache)
-    except (MarketError, TableError, HubError) as error:
-        if read_year_to_date(years, table_io.store, "raw_prices") is None and not isinstance(error, EmptyResponseError):
-            raise
-        return str(error)
-    for name, frame in frames.items():
-        table_io.store.write(name, YEAR_TO_DATE, frame)
-    return ""
 
 
 def _nothing(why: str) -> dg.MaterializeResult[None]:
@@ -291,11 +272,10 @@ def every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Skip
     """Ask for a run on the first session of a week; it names the week, so one that starts late decides the same."""
     day = context.scheduled_execution_time.astimezone(NEW_YORK).date()
     week = week_from(day)
-    if day != week.start:
-        return dg.SkipReason(f"{day} is not the first session of a week: that of {week.start} is the one to come or on")
-    if not week.is_long_enough:
+    if day != week.start or not week.is_long_enough:
         return dg.SkipReason(
-            f"the week of {day} has {len(week.sessions)} sessions, fewer than {MIN_WEEK_SESSIONS}: nobody trades in it"
+            f"{day} is not the first session of a week of at least {MIN_WEEK_SESSIONS}: that of {week.start} has "
+            f"{len(week.sessions)}"
         )
     config = {"ops": {"target_weights": {"config": {"date": str(week.start)}}}}
     return dg.RunRequest(run_key=f"week-{week.start}", run_config=config)

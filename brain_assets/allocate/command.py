@@ -10,11 +10,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from brain_assets.allocate.allocation import strategies_of
+from brain_assets.allocate.allocation import chosen_week, strategies_of
 from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
+from brain_assets.graph.options import read_options
+from brain_assets.graph.work import run_alone
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
@@ -51,7 +52,7 @@ def allocate(
     market: MarketOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Print what each policy and each rule would hold in a week, decided after the last close before it.
+    """Print what each strategy would hold in a week, decided after the last close before it.
 
     With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
@@ -63,11 +64,16 @@ def allocate(
     check_cash(cash)
     held = {} if holdings is None else read_holdings(holdings)
     with session(market) as (project, instance), warnings_shown():
-        job = Backfill(project.definitions, instance, run_config=read_config(config))
+        defs = project.definitions
+        options = dict(read_options(defs, read_config(config)).get("target_weights", {}))
+        options |= {"date": date} if date else {}
+        week = chosen_week(options.get("date"), (defs.resources or {})["clock"])
+        options["date"] = str(week.start)  # asked for, so that a refusal is a failure
+        before = ["raw_year_to_date"] if week.decided.year > max(project.years.existing(), default=0) else []
         with progress_shown() as live:
             live.update("target_weights")
-            made = job.run_weights(date)
-    if made.result == "failed":
+            made = run_alone(defs, instance, "target_weights", options, before)
+    if made.kind == "failed":
         raise AllocationError(made.detail)
     table = read_table(parse_place(made.metadata["path"]))
     trades = None

@@ -60,20 +60,17 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
             cutoff_date = parse_snapshot_name(str(source))
             if source != MOMENTUM and (cutoff_date is None or cutoff_date >= pd.Timestamp(week).date()):
                 wrong.append(f"{family} in the week of {pd.Timestamp(week):%Y-%m-%d} by {source}")
-    if wrong:
-        return Verdict(
-            False, f"expected snapshots whose cut-off lies before the week, got {listed(wrong)}; run the year again."
-        )
-    return Verdict(True, "the cut-off of each source lies before its week")
+    expected = "expected snapshots whose cut-off lies before the week"
+    said = f"{expected}, got {listed(wrong)}; run the year again." if wrong else ""
+    return Verdict(not wrong, said or "the cut-off of each source lies before its week")
 
 
 def _finite(forecasts: pd.DataFrame) -> Verdict:
     columns = [*families_in(forecasts), "momentum"]
     infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
     named = [f"{count} of {name}" for name, count in infinite.items() if count]
-    if named:
-        return Verdict(False, f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card.")
-    return Verdict(True, f"no forecast of {len(forecasts):,} rows is infinite")
+    said = f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card." if named else ""
+    return Verdict(not named, said or f"no forecast of {len(forecasts):,} rows is infinite")
 
 
 def _coverage(forecasts: pd.DataFrame) -> Verdict:

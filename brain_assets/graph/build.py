@@ -1,6 +1,6 @@
 """From settings to everything that Dagster is told: nothing is opened before somebody asks for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
@@ -9,10 +9,9 @@ import dagster as dg
 from brain_assets.graph.assets.backtests import backtest_asset
 from brain_assets.graph.assets.forecasters import forecaster_asset
 from brain_assets.graph.assets.forecasts import forecasts_asset
-from brain_assets.graph.assets.policies import Spread, policy_asset
+from brain_assets.graph.assets.policies import policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
-from brain_assets.graph.engines import executor_of, spread_of
 from brain_assets.graph.instance import dagster_home, open_instance
 from brain_assets.graph.jobs import walkforward_job
 from brain_assets.graph.project import Project
@@ -25,18 +24,8 @@ from brain_assets.registry import Families
 from brain_assets.settings import Settings, read_settings
 
 
-def build_assets(
-    years: Years, families: Families, spread_of: Callable[[str], Spread | None] | None = None
-) -> list[dg.AssetsDefinition]:
-    """Define the assets that have a partition a year, each after what it depends on.
-
-    Parameters
-    ----------
-    years : Years
-    families : Families
-    spread_of : callable, optional
-        From the name of a policy's asset to what trains its other seeds; see `policy_asset`.
-    """
+def build_assets(years: Years, families: Families) -> list[dg.AssetsDefinition]:
+    """Define the assets that have a partition a year, each after what it depends on."""
     forecasters, policies = families.forecasters.values(), families.policies.values()
     return [
         raw_prices_asset(years),
@@ -44,7 +33,7 @@ def build_assets(
         fundamentals_asset(years),
         *(forecaster_asset(family, years) for family in forecasters),
         forecasts_asset(forecasters, years),
-        *(policy_asset(family, years, spread_of(family.asset) if spread_of else None) for family in policies),
+        *(policy_asset(family, years) for family in policies),
         backtest_asset(policies, years),
     ]
 
@@ -63,19 +52,17 @@ def open_project(settings: Settings) -> Project:
     """
     market = resolve(settings.brought.markets[settings.market])(settings)
     years = Years.of(settings, market)
-    yearly = build_assets(years, settings.families, lambda asset: spread_of(settings, asset))
+    yearly = build_assets(years, settings.families)
     project = Project(settings, market, years, yearly)
     core = dg.Definitions(
         assets=yearly,
         jobs=[walkforward_job(yearly), *SYNC_JOBS],
         sensors=[dead_runs],
         resources=resources_from(settings, market),
+        executor=dg.in_process_executor,
     )
     added = [resolve(text)(project) for text in settings.brought.definitions]
-    definitions = dg.Definitions.merge(core, *added)
-    assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
-    executor = executor_of(settings, {asset.key.to_user_string(): asset.op.pool for asset in assets})
-    return replace(project, definitions=dg.Definitions.merge(definitions, dg.Definitions(executor=executor)))
+    return replace(project, definitions=dg.Definitions.merge(core, *added))
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

@@ -1,19 +1,27 @@
 """The user's Dagster instance, for the command line."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
 import sqlalchemy.exc
+import tenacity
 from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.paths import folder_here
+from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
+
+T = TypeVar("T")
+
+MAX_AWAY_SECONDS = 600
+"""How long Dagster's database may be away before work is given up."""
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -58,6 +66,29 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         raise _unreachable(home, error) from error
 
 
+def patiently(operation: Callable[[], T]) -> T:
+    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while."""
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_away),
+        wait=tenacity.wait_exponential(max=10),
+        stop=tenacity.stop_after_delay(MAX_AWAY_SECONDS),
+        before_sleep=lambda _: LOGGER.info("Dagster's database does not answer: waiting for it"),
+        reraise=True,
+    )
+    return waiting(operation)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Tell whether an error says that a database server does not answer; files that fail, fail for good."""
+    lost = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
+    causes = (error, error.__cause__, error.__context__)
+    return any(isinstance(cause, lost) and not _is_of_files(cause) for cause in causes)
+
+
+def _is_of_files(error: sqlalchemy.exc.DBAPIError) -> bool:
+    return error.orig is None or error.orig.__class__.__module__.startswith("sqlite3")
+
+
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Keep other processes of ours from opening an instance meanwhile."""
@@ -89,7 +120,7 @@ def _open(home: Path) -> dg.DagsterInstance:
 
 def _unreachable(home: Path, error: sqlalchemy.exc.DBAPIError) -> StorageError:
     """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
-    if error.orig is None or error.orig.__class__.__module__.startswith("sqlite3"):
+    if _is_of_files(error):
         return StorageError.unwritable(home, error.orig)
     said = " ".join(str(error.orig).split())
     return StorageError(

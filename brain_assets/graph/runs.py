@@ -6,6 +6,7 @@ of `brain_assets.graph.backfill` did, nobody does.
 
 import os
 import socket
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -58,6 +59,18 @@ def close_dead_runs(instance: dg.DagsterInstance, launched: bool = False) -> lis
             instance.report_run_failed(run, f"process {process} died")
             closed.append(run.run_id)
     return closed
+
+
+def end_runs_of(instance: dg.DagsterInstance, processes: Sequence[str], canceled: bool) -> None:
+    """Mark the runs of processes that were ended, or are gone, as canceled or as failed."""
+    if not processes:
+        return
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED, *UNFINISHED], tags={PROCESS_TAG: list(processes)})
+    for run in instance.get_runs(filters=begun):
+        if canceled:
+            instance.report_run_canceled(run, "stopped by the user")
+        else:
+            instance.report_run_failed(run, f"process {run.tags[PROCESS_TAG]} died")
 
 
 def _launched_process(instance: dg.DagsterInstance, run_id: str) -> str | None:

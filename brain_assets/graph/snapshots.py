@@ -31,32 +31,6 @@ POLICY_DIAGNOSTICS = ("action_spread", "mean_turnover", "distance_to_equal_weigh
 
 
 @dataclass(frozen=True)
-class HubState:
-    """How a snapshot's copy on the Hub stands."""
-
-    state: str
-    """``pushed``, ``unchanged`` (the branch held these files already) or ``pending`` (a later sync completes it); of
-    one that was adopted, ``copied`` or ``on the Hub only``."""
-    branch: str = ""
-    """Its page; empty: not known."""
-    commit: str = ""
-    reason: str = ""
-    """Why it is pending."""
-
-    @classmethod
-    def of(cls, copy: "HubCopy") -> "HubState":
-        """Tell what a push did."""
-        return cls("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
-
-    @property
-    def metadata(self) -> Metadata:
-        """What a materialization shows."""
-        branch: Metadata = {"hub_branch": dg.MetadataValue.url(self.branch)} if self.branch else {}
-        others = {"hub_commit": self.commit, "hub_reason": self.reason}
-        return {"hub": self.state, **branch, **{name: value for name, value in others.items() if value}}
-
-
-@dataclass(frozen=True)
 class SnapshotResult:
     """A snapshot, whether it was there already, and why it was not taken from the Hub if that was tried."""
 
@@ -122,15 +96,27 @@ def make_snapshot(
     return SnapshotResult(snapshot, False, problem, place)
 
 
-def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> HubState | None:
-    """Push if there is a Hub; what does not get through stays pending, and fails nothing."""
+def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> Metadata:
+    """Push if there is a Hub, and give what is shown of it; a push that does not get through stays pending."""
     if storage.hub is None:
-        return None
+        return {}
     try:
-        return HubState.of(push())
+        return pushed_metadata(push())
     except (HubError, SnapshotError) as error:
         warn(f"hub: pending: {error}")
-        return HubState("pending", reason=str(error))
+        return hub_metadata("pending", reason=str(error))
+
+
+def pushed_metadata(copy: "HubCopy") -> Metadata:
+    """Give what is shown of a push: ``pushed``, or ``unchanged`` where the branch held these files already."""
+    return hub_metadata("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
+
+
+def hub_metadata(state: str, branch: str = "", commit: str = "", reason: str = "") -> Metadata:
+    """Give what is shown of a copy on the Hub: its page, and why it is pending; what is empty is left out."""
+    page: Metadata = {"hub_branch": dg.MetadataValue.url(branch)} if branch else {}
+    texts = {"hub_commit": commit, "hub_reason": reason}
+    return {"hub": state, **page, **{name: text for name, text in texts.items() if text}}
 
 
 def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
@@ -148,9 +134,9 @@ def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Call
     return note
 
 
-def location_metadata(path: object, hub: HubState | None) -> Metadata:
+def location_metadata(path: object, hub: Metadata) -> Metadata:
     """Give where a snapshot is kept."""
-    return {"snapshot": dg.MetadataValue.path(str(path)), **(hub.metadata if hub else {})}
+    return {"snapshot": dg.MetadataValue.path(str(path)), **hub}
 
 
 def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:

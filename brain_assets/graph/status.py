@@ -10,6 +10,7 @@ import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -81,11 +82,15 @@ class StatusReader:
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._options = options
-        self._refused = failed_blocking_checks(instance, self._graph)
+        self._instance = instance
         self._config_hashes = {
             name: hash_json(_recorded_options(storage.family, options.get(name, {})))
             for name, storage in self._storages.items()
         }
+
+    @cached_property
+    def _refused(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        return failed_blocking_checks(self._instance, self._graph)
 
     def read(self, name: str, year: int) -> Status:
         """Tell the state of one year of one asset."""
@@ -219,10 +224,15 @@ def _sentence(cause: Any) -> str:
 
 
 def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
-    """Give the assets and years that one year of an asset is mapped to, in order."""
+    """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
     with partition_loading_context():
-        found = graph.get_parents_partitions(AssetKey(name), str(year)).parent_partitions
+        found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
     return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+
+
+def needs_of(defs: dg.Definitions, name: str) -> list[str]:
+    """Name the assets that an asset is made from."""
+    return sorted(key.to_user_string() for key in defs.resolve_asset_graph().get(AssetKey(name)).parent_keys)
 
 
 def existing_years(defs: dg.Definitions) -> list[int]:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.company_facts import quarterly_ratios
+from brain_assets.live.filings import shorten
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
@@ -154,12 +155,7 @@ class EdgarFundamentals:
         """Give all rows of a company; none if EDGAR has no number for it, or no figures: a fund, for example."""
         url = self._facts_url.format(cik=cik or 0)
         facts = self._get(client, url, f"EDGAR, {symbol} ({url})") if cik is not None else None
-        if facts is None:
-            return FUNDAMENTAL_TABLE.empty()
-        try:
-            return quarterly_ratios(facts, symbol)
-        except MarketError as error:
-            raise MarketError(f"{url}: {error}") from error
+        return FUNDAMENTAL_TABLE.empty() if facts is None else quarterly_ratios(facts, symbol)
 
     def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
         """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""
@@ -243,6 +239,6 @@ def _unlike(place: str, expected: str, got: object) -> str:
     """Say that an answer is not one of EDGAR's, showing how it begins."""
     shown = " ".join((got if isinstance(got, str) else repr(got)).split())
     return (
-        f"{place}: expected {expected}, got {shown[:100]!r}{'…' if len(shown) > 100 else ''}; check in a "
-        "browser what this address answers, then run again."
+        f"{place}: expected {expected}, got {shorten(shown)!r}; check in a browser what this address answers, then run "
+        "again."
     )

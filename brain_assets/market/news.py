@@ -71,8 +71,8 @@ class NewsFiles(OptionalFiles):
 
     schema = NEWS_TABLE
     sorts: ClassVar = {
-        "scores": (("news_sentiment*.csv", "news_sentiment*.parquet"), read_score_files),
-        "headlines": (("headlines*.csv", "headlines*.parquet"), read_headline_files),
+        "scores": ("news_sentiment", read_score_files),
+        "headlines": ("headlines", read_headline_files),
     }
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:

@@ -32,12 +32,17 @@ class Rule:
     got: str = ""
     """What to call it if it is not so; empty: the value in the column."""
 
-    def first_broken(self, frame: pd.DataFrame) -> tuple[int, str] | None:
-        """Give the position of the first row that is not so, and what it has instead, in words; None: all are so."""
+    def refuse_broken(
+        self, frame: pd.DataFrame, origin: Callable[[pd.Series], str], place: Callable[[pd.Series], str]
+    ) -> None:
+        """Raise `TableError` for the first row that is not so; `origin` and `place` begin and end its sentence."""
         wrong = np.flatnonzero(~np.asarray(self.holds(frame), dtype=bool))
-        if len(wrong) == 0:
-            return None
-        return int(wrong[0]), self.got or describe(frame[self.column].iloc[wrong[0]])
+        if len(wrong):
+            row = frame.iloc[wrong[0]]
+            got = self.got or describe(row[self.column])
+            raise TableError(
+                f"{origin(row)}column {self.column}: expected {self.expected}, got {got}{place(row)}; {self.advice}."
+            )
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,10 @@ class TableSchema:
         )
 
     def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
-        if (broken := rule.first_broken(frame)) is not None:
-            row, got = broken
-            place = self.place.format(**{name: describe(value) for name, value in frame.iloc[row].items()})
-            raise TableError(
-                f"{origin}: column {rule.column}: expected {rule.expected}, got {got} for {place}; {rule.advice}."
-            )
+        def place(row: pd.Series) -> str:
+            return f" for {self.place.format(**{name: describe(value) for name, value in row.items()})}"
+
+        rule.refuse_broken(frame, lambda _: f"{origin}: ", place)
 
 
 def describe(value: object) -> str:

@@ -55,8 +55,8 @@ class OptionalFiles:
     """
 
     schema: ClassVar[TableSchema]
-    sorts: ClassVar[Mapping[str, tuple[Sequence[str], Callable[[Sequence[Path]], pd.DataFrame]]]]
-    """What files hold, in a word -> their names, and what reads and checks them, giving the day that decides first."""
+    sorts: ClassVar[Mapping[str, tuple[str, Callable[[Sequence[Path]], pd.DataFrame]]]]
+    """What files hold, in a word -> how their names begin, and what reads and checks them, the deciding day first."""
 
     def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
         self.folder, self.symbols = folder, symbols
@@ -65,7 +65,7 @@ class OptionalFiles:
         """Give the word for what the files hold, and the files; raises `MarketError` if they are of two sorts."""
         if self.folder is None:
             return "", []
-        every = {word: find_files(self.folder, patterns, "data") for word, (patterns, _) in self.sorts.items()}
+        every = {word: find_files(self.folder, name, "data") for word, (name, _) in self.sorts.items()}
         there = {word: paths for word, paths in every.items() if paths}
         if len(there) > 1:
             raise MarketError(
@@ -82,8 +82,7 @@ class OptionalFiles:
             return NO_FOLDER
         word, paths = self.found()
         if not paths:
-            names = " or ".join(patterns[0].removesuffix(".csv") for patterns, _ in self.sorts.values())
-            return f"none: no {names} file in BRAIN_FILES_DIR"
+            return f"none: no {' or '.join(f'{name}*' for name, _ in self.sorts.values())} file in BRAIN_FILES_DIR"
         return f"{word} from {len(paths)} file{'s' if len(paths) > 1 else ''}"
 
     @cached_property
@@ -108,11 +107,11 @@ class OptionalFiles:
         return SourcedTable(table, self.source, tuple(symbol for symbol in universe if symbol not in found))
 
 
-def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path]:
-    """Give the files whose names match, sorted; raises `MarketError` if there is no such folder of `content` files."""
+def find_files(folder: Path, name: str, content: str) -> list[Path]:
+    """Give the files whose names begin so, sorted; raises `MarketError` if there is no such folder."""
     if not folder.is_dir():
         raise MarketError(f"{folder}: expected a folder with {content} files, got no such folder; create it.")
-    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+    return sorted(path for suffix in ("csv", "parquet") for path in folder.glob(f"{name}*.{suffix}"))
 
 
 def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -> pd.DataFrame:
@@ -131,11 +130,7 @@ def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -
 def refuse_broken(rows: pd.DataFrame, rules: Iterable[Rule]) -> None:
     """Raise `TableError` for the first row that breaks the first of some rules, naming its file, line and column."""
     for rule in rules:
-        if (broken := rule.first_broken(rows)) is not None:
-            row, got = broken
-            raise TableError(
-                f"{_place(rows, row)}, column {rule.column}: expected {rule.expected}, got {got}; {rule.advice}."
-            )
+        rule.refuse_broken(rows, lambda row: f"{_place(row)}, ", lambda _: "")
 
 
 def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
@@ -144,16 +139,16 @@ def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
     if len(again) == 0:
         return
     second = rows.iloc[again[0]]
-    first = np.flatnonzero((rows[list(key)] == second[list(key)]).all(axis=1))[0]
+    first = rows[(rows[list(key)] == second[list(key)]).all(axis=1)].iloc[0]
     names = f"{', '.join(key[:-1])} and {key[-1]}"
     raise TableError(
-        f"{_place(rows, again[0])}, columns {names}: expected one row a {names}, got a second for "
-        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(rows, first)}); remove one of them."
+        f"{_place(second)}, columns {names}: expected one row a {names}, got a second for "
+        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(first)}); remove one of them."
     )
 
 
-def _place(rows: pd.DataFrame, row: int) -> str:
-    return f"{rows['source'].iloc[row]} {rows['position'].iloc[row]}"
+def _place(row: pd.Series) -> str:
+    return f"{row['source']} {row['position']}"
 
 
 def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:

@@ -86,7 +86,7 @@ class ActorCritic(Policy):
 
     def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
         """Act without exploring: the same observation, the same logits."""
-        network = registry.load(NETWORKS).restore(self.network(config), arrays)
+        network = self.network(config).restore(arrays)
         builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), RULES, config.signal_scale)
 
         def act(week: int, held: FloatArray) -> Float32Array:

@@ -25,11 +25,8 @@ def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
         f"hold less than {rules.min_cash:.0%} of cash": cash < rules.min_cash - ROUNDING,
     }
     named = [f"{int(rows.sum())} {rule}" for rule, rows in broken.items() if rows.any()]
-    if named:
-        return Verdict(
-            False, f"expected weights that keep the rules, got {listed(named)} of {len(weights)}; do not use them."
-        )
-    return Verdict(True, f"{len(weights):,} sets of weights keep the trading rules")
+    expected = f"expected weights that keep the rules, got {listed(named)} of {len(weights)}; do not use them."
+    return Verdict(not named, expected if named else f"{len(weights):,} sets of weights keep the trading rules")
 
 
 def table_weights(table: pd.DataFrame) -> FloatArray:

@@ -64,22 +64,15 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
     """Say why a policy is degenerate, from ``metadata["training"]`` of its snapshot; None: it is not."""
     distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
     saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
-    if distance < MIN_DISTANCE:
-        return (
-            f"The policy is uniform: its weights are {distance:.2%} of the value away from equal weight, "
-            f"less than {MIN_DISTANCE:.0%}."
-        )
-    if turnover < MIN_TURNOVER:
-        return (
-            f"The policy never trades: {turnover:.3%} of the value a week, less than {MIN_TURNOVER:.1%}, although what "
-            "it sees changes every week."
-        )
-    if saturation > MAX_SATURATION:
-        return (
-            f"The policy is saturated: {saturation:.0%} of its logits are at their bounds, more than "
-            f"{MAX_SATURATION:.0%}, so that they hardly tell one asset from another."
-        )
-    return None
+    problems = {
+        f"The policy is uniform: its weights are {distance:.2%} of the value away from equal weight, less than "
+        f"{MIN_DISTANCE:.0%}.": distance < MIN_DISTANCE,
+        f"The policy never trades: {turnover:.3%} of the value a week, less than {MIN_TURNOVER:.1%}, although what it "
+        "sees changes every week.": turnover < MIN_TURNOVER,
+        f"The policy is saturated: {saturation:.0%} of its logits are at their bounds, more than {MAX_SATURATION:.0%}, "
+        "so that they hardly tell one asset from another.": saturation > MAX_SATURATION,
+    }
+    return next((problem for problem, found in problems.items() if found), None)
 
 
 def neutral_signals(scaler: Scaler) -> list[str]:

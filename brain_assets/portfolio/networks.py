@@ -12,7 +12,7 @@ logits for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``l
 # ruff: noqa: TID253 - torch modules need their base; loaded by `brain_assets.registry.load` alone
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from brain_assets.arrays import Float32Array
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND
 from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES
-
-Network = TypeVar("Network", bound=nn.Module)
 
 SAC_STD = 0.5
 """Standard deviation of SAC's exploration at the start, before tanh; it is learned from there."""
@@ -84,6 +82,11 @@ class LogitNetwork(nn.Module):
         mixed, pooled = self.actor(by_asset(observation))  # [B, A, H], [B, H]
         return torch.cat([self.score(mixed).squeeze(-1), self.cash(pooled)], dim=1)  # [B, A + 1]
 
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Take the weights of a snapshot; what it holds besides is not looked at."""
+        self.load_state_dict({name: torch.tensor(arrays[name]) for name in self.state_dict()})
+        return self.eval()
+
     def act(self, observation: Float32Array) -> Float32Array:
         """Give logits, (n_assets + 1,), without exploring: the same observation, the same logits."""
         with torch.no_grad():
@@ -105,10 +108,6 @@ class PpoNetwork(LogitNetwork):
         _, pooled = self.critic(by_asset(observation))  # [B, H]
         value: Tensor = self.value(pooled)  # [B, 1]
         return value
-
-    def log_std_by_logit(self, n_assets: int) -> Tensor:
-        """Spread `log_std` over the logits; shape [A + 1]."""
-        return by_kind(self.log_std, n_assets)
 
 
 class ActionValueNetwork(nn.Module):
@@ -152,9 +151,3 @@ class SacNetwork(LogitNetwork):
     def logits(self, observation: Tensor) -> Tensor:
         """Give the logits of assets and cash within the bounds; [B, A * F] to [B, A + 1], cash last."""
         return self.logit_bound * torch.tanh(super().logits(observation))
-
-
-def restore(network: Network, arrays: Mapping[str, np.ndarray]) -> Network:
-    """Fill a network with the weights of a snapshot; what it holds besides is not looked at."""
-    network.load_state_dict({name: torch.tensor(arrays[name]) for name in network.state_dict()})
-    return network.eval()

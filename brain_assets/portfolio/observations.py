@@ -118,12 +118,10 @@ class ObservationBuilder:
         `week` are positions in the weeks of the builder, (...); `held` the weights at the last close before, (...,
         n_assets + 1), cash last.
         """
-        observation = self._template.take(week, axis=0)
-        np.multiply(held[..., :-1], self._per_weight, out=observation[..., WEIGHT_HELD], casting="same_kind")
-        return observation.reshape(*observation.shape[:-2], self.size)
+        return self.rebuild(week, held[..., :-1] * self._per_weight)
 
-    def rebuild(self, week: IntArray, weight_held: Float32Array) -> Float32Array:
-        """Give observations again, from their `WEIGHT_HELD` as it stood in them; (..., n_assets) float32."""
+    def rebuild(self, week: int | IntArray, weight_held: FloatArray | Float32Array) -> Float32Array:
+        """Give observations from their `WEIGHT_HELD`, (..., n_assets), as it stood in them."""
         observation = self._template.take(week, axis=0)
         observation[..., WEIGHT_HELD] = weight_held
         return observation.reshape(*observation.shape[:-2], self.size)

@@ -13,10 +13,9 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 from torch.optim import AdamW
 
-from brain_assets.errors import BrainAssetsError
 from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.networks import PpoNetwork
+from brain_assets.portfolio.networks import PpoNetwork, by_kind
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.ppo import PpoConfig
@@ -39,10 +38,8 @@ class SharedPolicy(ActorCriticPolicy):
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
         """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
         logits = self.network.logits(obs)  # type: ignore[arg-type]  # our observations are one tensor
-        log_std = self.network.log_std_by_logit(logits.shape[1] - 1) - math.log(LOGIT_BOUND)
-        distribution = self.action_dist
-        if not isinstance(distribution, DiagGaussianDistribution):
-            raise BrainAssetsError(f"expected a Gaussian over a Box of actions, got {type(distribution).__name__}.")
+        log_std = by_kind(self.network.log_std, logits.shape[1] - 1) - math.log(LOGIT_BOUND)
+        distribution: DiagGaussianDistribution = self.action_dist  # type: ignore[assignment]  # actions are a Box
         return distribution.proba_distribution(logits / LOGIT_BOUND, log_std)
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:

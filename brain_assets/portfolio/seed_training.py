@@ -1,4 +1,4 @@
-"""One policy's training with each of its seeds, in a form that can be sent to another machine."""
+"""One policy's training with each of its seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from brain_assets.errors import ConfigError
 from brain_assets.market.base import MarketNote
 from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
-from brain_assets.portfolio.policy import OnProgress
+from brain_assets.portfolio.policy import OnProgress, PolicyProgress
+from brain_assets.progress import report
 from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.snapshot import ModelSnapshot
 
@@ -47,19 +48,28 @@ class SeedTraining:
         """Tell what its bytes follow from."""
         return policy_fingerprint(self.family, self.weeks, self._config_of(number), self.device)
 
-    def train(self, number: int, on_progress: OnProgress | None = None) -> ModelSnapshot:
-        """Train with a seed; see `brain_assets.portfolio.policies.train_policy_snapshot`."""
-        config = self._config_of(number)
-        return train_policy_snapshot(
-            self.family, self.weeks, self.cutoff_date, config, self.market, on_progress, self.device
-        )
+    def train(self, number: int, n_seeds: int = 1) -> ModelSnapshot:
+        """Train with a seed, one of so many, and tell how far it is."""
+        config, show = self._config_of(number), self._show(number, n_seeds)
+        return train_policy_snapshot(self.family, self.weeks, self.cutoff_date, config, self.market, show, self.device)
 
-    def store(self, of_family: SnapshotLocalStorage, force: bool, number: int) -> None:
+    def store(self, of_family: SnapshotLocalStorage, force: bool, number: int, n_seeds: int) -> None:
         """Train with another seed and store what comes of it, unless it is there already and not forced."""
         storage = of_family.of_seed(number)
         found = storage.read_metadata(self.cutoff_date)
         if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
-            storage.write_snapshot(self.train(number))
+            storage.write_snapshot(self.train(number, n_seeds))
+
+    def _show(self, number: int, n_seeds: int) -> OnProgress:
+        head = f"{self.family} {self.cutoff_date.year}" + (f", seed {number + 1} of {n_seeds}" if n_seeds > 1 else "")
+
+        def show(point: PolicyProgress) -> None:
+            report(
+                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
+                f"{point.mean_episode_reward:.2f}"
+            )
+
+        return show
 
     def _config_of(self, number: int) -> ModelConfig:
         if number == 0:

@@ -9,8 +9,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
+from brain_assets.graph.work import run_alone
 from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
     MarketOption,
@@ -40,8 +40,9 @@ def report(
         chosen = parse_years(years, project.years)
         with progress_shown() as live:
             live.update("report")
-            made = Backfill(project.definitions, instance).run_report(chosen[0], chosen[-1])
-        if made.result == "failed":
+            options = {"first_year": chosen[0], "last_year": chosen[-1]}
+            made = run_alone(project.definitions, instance, "report", options)
+        if made.kind == "failed":
             print_error(made.detail)
             raise typer.Exit(1)
         _print_figures(made.metadata)

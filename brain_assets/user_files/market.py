@@ -34,8 +34,6 @@ from brain_assets.user_files.watch import complete_year, observe_files
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
 
-PATTERNS = ("prices*.csv", "prices*.parquet")
-
 
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
@@ -60,14 +58,14 @@ class PriceFiles(OptionalFiles):
     """Daily bars from CSV and Parquet files."""
 
     schema = PRICE_TABLE
-    sorts: ClassVar = {"bars": (PATTERNS, read_price_files)}
+    sorts: ClassVar = {"bars": ("prices", read_price_files)}
 
 
 class FundamentalFiles(OptionalFiles):
     """Quarterly ratios from CSV and Parquet files; each is known once its filing day is over."""
 
     schema = FUNDAMENTAL_TABLE
-    sorts: ClassVar = {"ratios": (("fundamentals*.csv", "fundamentals*.parquet"), read_fundamental_files)}
+    sorts: ClassVar = {"ratios": ("fundamentals", read_fundamental_files)}
 
 
 WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
@@ -172,11 +170,11 @@ class FilesMarket:
         return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
 
     def _paths(self) -> list[Path]:
-        paths = find_files(self.folder, PATTERNS, "price")
+        paths = find_files(self.folder, "prices", "price")
         if not paths:
             raise MarketError(
-                f"{self.folder}: expected at least one file named {' or '.join(PATTERNS)}, got none; add one with the "
-                f"columns {', '.join(PRICE_TABLE.names)}."
+                f"{self.folder}: expected at least one file named prices*.csv or prices*.parquet, got none; add one "
+                f"with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 

@@ -18,10 +18,10 @@ from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore, ParquetTableStore
-from brain_assets_tests.conftest import SYMBOLS
+from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore
+from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
@@ -136,25 +136,20 @@ def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: Wo
     prices = history.tables.read_year("raw_prices", 2020)
     closes = prices[prices["date"] == "2020-06-05"].set_index("symbol")["close"].to_dict()
     assert shown["closes"] == closes
-    assert {path.suffix for path in (history.root / "weights").iterdir()} == {".parquet", ".csv"}  # nothing half
 
 
 def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, tmp_path: Path) -> None:
-    history.run("target_weights", config={"date": "2020-06-10"})
-    before = {name: data for name, data in history.files().items() if name.startswith("2020-06-08")}
     other = World(MemoryTableStore(), tmp_path)
     (tmp_path / "models").symlink_to(history.root / "models")
-    changed = CorruptedMarket(MARKET, datetime.date(2020, 6, 5))
+    changed = RecordedMarket(MARKET, FIRST_DAY, END).perturbed(datetime.date(2020, 6, 5))
     for year in (2019, 2020):
         run_year(year, other.resources(changed), names=RAW)  # type: ignore[arg-type]
         other.tables.write("walkforward_forecasts", year, history.tables.read_year("walkforward_forecasts", year))
-    old, new = (world.tables.read_year("raw_prices", 2020) for world in (history, other))
-    assert not old["close"].equals(new["close"])
-    other.run("target_weights", config={"date": "2020-06-10"})
-    assert other.files() == before
-    other.run("target_weights", config={"date": "2020-06-17"})  # a week later it sees them
-    history.run("target_weights", config={"date": "2020-06-17"})
-    assert other.files()["2020-06-15.csv"] != history.files()["2020-06-15.csv"]
+    for week, is_blind in (("2020-06-08", True), ("2020-06-15", False)):  # a week later it sees them
+        for world in (history, other):
+            world.run("target_weights", config={"date": week})
+        name = f"{week}.csv"
+        assert (other.files()[name] == history.files()[name]) is is_blind
 
 
 @pytest.mark.parametrize(
@@ -182,7 +177,7 @@ def test_the_year_to_date_ends_with_the_last_finished_session_and_is_no_year(his
     world = World(history.tables, tmp_path)
     shown = metadata_of(world.run("raw_year_to_date"), "raw_year_to_date")
     assert shown["first_date"].startswith(f"{THIS_YEAR}-01-0")
-    assert (shown["last_date"], shown["sessions_old"], shown["fetched"]) == (str(FRIDAY), 0, "yes")
+    assert (shown["last_date"], shown["sessions_old"]) == (str(FRIDAY), 0)
     assert set(shown["rows"]) == set(RAW)
     assert min(shown["rows"].values()) > 0
     assert shown["prices"].startswith("![")
@@ -195,54 +190,36 @@ def test_the_year_to_date_ends_with_the_last_finished_session_and_is_no_year(his
     assert shown["last_date"] == str(later - datetime.timedelta(days=3))
 
 
-def test_a_fetch_that_fails_keeps_what_there_is_and_says_how_old_it_is(history: World, tmp_path: Path) -> None:
+def test_a_fetch_that_fails_is_said_and_no_weights_rest_on_the_rows_before(history: World, tmp_path: Path) -> None:
     world = World(history.tables, tmp_path)
+    (tmp_path / "models").symlink_to(history.root / "models")
     world.run("raw_year_to_date")
-    before = world.tables.read_year("raw_prices", YEAR_TO_DATE)
     later = MONDAY + datetime.timedelta(days=7)
-    shown = metadata_of(world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), day=later), "raw_year_to_date")
-    assert shown["fetched"] == "no, what was fetched before stays: simulator: expected an answer, got none; wait."
-    assert (shown["last_date"], shown["sessions_old"]) == (str(FRIDAY), 5)
-    pd.testing.assert_frame_equal(world.tables.read_year("raw_prices", YEAR_TO_DATE), before)
-    # and weights of that week are refused, since they would rest on them
+    for market, words in ((Offline, "expected an answer, got none"), (Silent, "expected bars, got none")):
+        failed = world.run("raw_year_to_date", market=market(SYMBOLS, seed=1), day=later, raise_on_error=False)
+        assert words in reason(failed)
     config = {"max_model_age_days": 100_000}
     dated = {**config, "date": str(later)}
     refused = world.run("target_weights", config=dated, day=later, raise_on_error=False)
+    assert not (tmp_path / "weights").exists()
     assert f"expected bars until {later - datetime.timedelta(days=3)}" in reason(refused)
     assert f"got bars until {FRIDAY}, 5 sessions before" in reason(refused)
+    allowed = world.run("target_weights", config={**dated, "max_data_age_sessions": 5}, day=later)
+    assert metadata_of(allowed, "target_weights")["data_age_sessions"] == 5
     # nobody asked for that week, as when everything is materialized: then there is nothing, and the reason
     shown = metadata_of(world.run("target_weights", config=config, day=later), "target_weights")
     assert list(shown) == ["none_because"]
     assert f"got bars until {FRIDAY}, 5 sessions before" in shown["none_because"]
-    assert not (tmp_path / "weights").exists()
 
 
-def test_without_anything_fetched_before_a_failure_is_one(history: World, tmp_path: Path) -> None:
+def test_market_without_later_bars_and_a_year_without_a_session_have_nothing(history: World, tmp_path: Path) -> None:
     world = World(MemoryTableStore(), tmp_path)
-    failed = world.run("raw_year_to_date", market=Offline(SYMBOLS, seed=1), raise_on_error=False)
-    assert "expected an answer, got none" in reason(failed)
-    nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
-    assert nothing == {"none_because": "simulator: expected bars, got none."}
     holiday = metadata_of(world.run("raw_year_to_date", day=datetime.date(THIS_YEAR, 1, 1)), "raw_year_to_date")
     assert holiday["none_because"].startswith("no session since the last complete year is finished")
-    assert not world.tables.exists("raw_prices", YEAR_TO_DATE)
-
-
-def test_rows_of_a_year_that_is_complete_by_now_are_passed_over(history: World, tmp_path: Path) -> None:
-    world = World(MemoryTableStore(), tmp_path)
+    # rows of a year that is complete by now are passed over
     world.tables.write("raw_prices", YEAR_TO_DATE, history.tables.read_year("raw_prices", LAST_YEAR))
     nothing = metadata_of(world.run("raw_year_to_date", market=Silent(SYMBOLS, seed=1)), "raw_year_to_date")
-    assert "none_because" in nothing
-
-
-def test_it_lies_beside_the_years_on_disk_and_comes_back_whole(tmp_path: Path) -> None:
-    store = ParquetTableStore(tmp_path, {"market": "simulator"})
-    frame = MARKET.prices(datetime.date(2021, 1, 1), datetime.date(2021, 1, 9))
-    frame.attrs["previous_bars"] = {"AAA": ["2020-12-31", 1.0, 2.0]}
-    assert store.write("raw_prices", YEAR_TO_DATE, frame) == str(tmp_path / "raw" / "prices" / "year_to_date.parquet")
-    found = store.read_year("raw_prices", YEAR_TO_DATE)
-    pd.testing.assert_frame_equal(found, frame)
-    assert found.attrs == frame.attrs
+    assert nothing == {"none_because": "simulator: expected bars, got none."}
 
 
 def test_this_week_is_decided_on_its_first_morning_from_the_year_to_date(history: World, tmp_path: Path) -> None:
@@ -273,9 +250,3 @@ def test_this_week_is_decided_on_its_first_morning_from_the_year_to_date(history
     saturday = MONDAY + datetime.timedelta(days=5)
     coming = metadata_of(world.run("raw_year_to_date", "target_weights", config=config, day=saturday), "target_weights")
     assert coming["week"] == f"{MONDAY + datetime.timedelta(days=7)}, 5 sessions"
-    # the week after that, nothing newer was fetched: five sessions are missing, and as many may
-    old = {**config, "date": str(MONDAY + datetime.timedelta(days=14))}
-    refused = world.run("target_weights", config={**old, "max_data_age_sessions": 4}, raise_on_error=False)
-    assert "until at most 4 sessions before, got bars until" in reason(refused)
-    allowed = metadata_of(world.run("target_weights", config={**old, "max_data_age_sessions": 5}), "target_weights")
-    assert allowed["data_age_sessions"] == 5

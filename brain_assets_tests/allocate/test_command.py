@@ -1,6 +1,5 @@
 """`brain-assets allocate`, as its users run it."""
 
-import json
 import re
 from pathlib import Path
 
@@ -41,9 +40,7 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, arguments: l
 
 
 @pytest.mark.slow
-def test_it_prints_the_weights_that_the_backtest_traded_and_leaves_them_in_dagster(
-    finished: Finished, tmp_path: Path
-) -> None:
+def test_it_prints_the_weights_and_leaves_them_in_dagster(finished: Finished, tmp_path: Path) -> None:
     data = finished.copy(tmp_path)
     done = brain_assets(data, "allocate", "--date", "2021-06-16")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,10 +51,6 @@ def test_it_prints_the_weights_that_the_backtest_traded_and_leaves_them_in_dagst
     assert "PPO snapshot-2020-12-31, 165 days old" in words
     assert words.endswith(f"{data / 'weights' / '2021-06-14.parquet'} and 2021-06-14.csv")
     table = pd.read_parquet(data / "weights" / "2021-06-14.parquet").set_index("symbol")
-    backtest = pd.read_parquet(data / "backtests" / "2021.parquet")
-    week = backtest[backtest["week_start"] == "2021-06-14"].set_index("strategy")["weights"].map(json.loads)
-    for strategy in ("ppo", "sac", "equal_weight", "risk_parity", "min_variance", "lstm_top", "patchtst_top"):
-        assert {symbol: weight for symbol, weight in table[strategy].items() if weight} == week[strategy]
     cells = f"{100 * table['ppo']['AAA']:.2f} {100 * table['sac']['AAA']:.2f} {100 * table['equal_weight']['AAA']:.2f}"
     assert f"AAA {cells}" in words
     with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:

@@ -12,6 +12,7 @@ from brain_assets.portfolio.arithmetic import TradingRules, step
 
 TARGET = {"AAA": 0.5, "BBB": 0.25, "CCC": 0.0, "DDD": 0.0, "cash": 0.25}
 CLOSES = {"AAA": 10.0, "BBB": 40.0, "CCC": 5.0}
+NO_AMOUNT = "expected a number of shares from 0 up (nothing is sold short)"
 RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
 
 
@@ -49,13 +50,6 @@ def test_costs_are_those_of_a_backtest_of_a_week_that_does_not_move() -> None:
     trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, RULES)
     assert trades.traded / trades.value == pytest.approx(float(result.turnover))
     assert trades.cost / trades.value == pytest.approx(float(result.cost))
-
-
-def test_cash_alone_buys_the_target() -> None:
-    trades = plan_trades(TARGET, CLOSES, {}, 1000.0, RULES)
-    assert trades.table["symbol"].tolist() == ["AAA", "BBB"]
-    assert trades.table["shares"].tolist() == [50.0, 6.25]
-    assert trades.cash == pytest.approx(250 - 0.75)
 
 
 @pytest.mark.parametrize(
@@ -104,26 +98,14 @@ def test_holdings_are_read_as_a_spreadsheet_writes_them(tmp_path: Path) -> None:
     [
         ("", ": expected a first line with the columns symbol, shares, got nothing; correct the file."),
         ("AAA,3\n", ": expected a first line with the columns symbol, shares, got AAA, 3; correct the file."),
-        (
-            "symbol,shares,price\n",
-            ": expected a first line with the columns symbol, shares, got symbol, shares, price;",
-        ),
         ("symbol,shares\nAAA,1,2\n", ", line 2: expected a symbol and its shares, got 3 cells; correct it."),
-        ("symbol,shares\nAAA\n", ", line 2: expected a symbol and its shares, got 1 cells; correct it."),
         ("symbol,shares\n,3\n", ", line 2: expected a symbol, got none; cash is what --cash says."),
         ("symbol,shares\ncash,3\n", ", line 2: expected a symbol, got cash; cash is what --cash says."),
         ("symbol,shares\nA,1\nB,2\nA,3\n", ", line 4: expected each symbol once, got A again; add its rows up."),
-        ("symbol,shares\nA,-1\n", ", line 2: expected a number of shares from 0 up (nothing is sold short), got -1;"),
-        (
-            "symbol,shares\nA,many\n",
-            ", line 2: expected a number of shares from 0 up (nothing is sold short), got many;",
+        *(
+            (f"symbol,shares\nA,{text}\n", f", line 2: {NO_AMOUNT}, got {text or 'nothing'}; correct it.")
+            for text in ("-1", "many", "", "nan", "inf")
         ),
-        (
-            "symbol,shares\nA,\n",
-            ", line 2: expected a number of shares from 0 up (nothing is sold short), got nothing;",
-        ),
-        ("symbol,shares\nA,nan\n", ", line 2: expected a number of shares from 0 up (nothing is sold short), got nan;"),
-        ("symbol,shares\nA,inf\n", ", line 2: expected a number of shares from 0 up (nothing is sold short), got inf;"),
     ],
 )
 def test_bad_holdings_are_one_sentence_with_the_line(tmp_path: Path, content: str, sentence: str) -> None:

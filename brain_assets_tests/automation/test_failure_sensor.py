@@ -54,8 +54,8 @@ def test_slack_is_told_once_of_asset_year_cause_and_link(
 def test_check_that_blocks_is_told_with_what_it_found(
     instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path
 ) -> None:
-    swapped = Changed(market, swap)
-    result = run_year(2019, world(swapped, tmp_path), instance, ["raw_prices", "lstm_snapshot"], None, False)
+    resources = world(Changed(market, swap), tmp_path)  # type: ignore[arg-type]
+    result = run_year(2019, resources, instance, ["raw_prices", "lstm_snapshot"], None, False)
     context = dg.build_run_status_sensor_context(
         "failure_alert", result.get_run_failure_event(), instance, result.dagster_run, partition_key="2019"
     ).for_run_failure()

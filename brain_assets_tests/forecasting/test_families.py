@@ -20,7 +20,7 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.registry import register
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.forecasting.test_walkforward import Shelf
+from brain_assets_tests.portfolio.toy_results import Stored
 from examples.ridge_forecaster import Ridge, RidgeConfig
 
 CUTOFF = datetime.date(2019, 12, 31)
@@ -62,7 +62,7 @@ def test_it_is_stored_and_walks_forward_beside_ours(panel: PricePanel, snapshot:
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
     for name, array in snapshot.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
-    table = build_forecast_features(panel, [2020], {"lstm": Shelf(), "ridge": Shelf(loaded)})
+    table = build_forecast_features(panel, [2020], {"lstm": Stored(), "ridge": Stored(loaded)})
     assert list(table.columns[2:6]) == ["lstm", "lstm_source", "ridge", "ridge_source"]
     assert set(table["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the first week began in 2019
     assert "ridge 100.0%" in forecast_verdicts(table)["coverage"].words

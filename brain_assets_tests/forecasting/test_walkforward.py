@@ -18,24 +18,23 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
+from brain_assets_tests.portfolio.toy_results import Stored
 
 
-class Shelf:
-    """Snapshots in memory."""
+class Shelf(Stored):
+    """Some of them not to be believed."""
 
-    def __init__(self, *snapshots: ModelSnapshot) -> None:
-        self._snapshots = {snapshot.cutoff_date: snapshot for snapshot in snapshots}
-        self.refused: set[datetime.date] = set()
-        self.wanted: set[datetime.date] = set()
+    refused: Collection[datetime.date] = ()
+    wanted: Collection[datetime.date] = ()
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         self.wanted = set(wanted)
-        return sorted(self._snapshots)
+        return super().list_candidates(wanted)
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         if cutoff_date in self.refused:
             raise RefusedSnapshotError(f"user/lstm@snapshot-{cutoff_date}: not to be believed")
-        return self._snapshots[cutoff_date]
+        return super().fetch_snapshot(cutoff_date)
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ import pytest
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECASTER_CHECKS, POLICY_CHECKS, PRICE_CHECKS
 from brain_assets.graph.status import State, StatusReader
+from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, run_year, world
+from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, PoolHere, run_year, world
 
 CHECKS = {
     "raw_prices": PRICE_CHECKS,
@@ -88,22 +89,26 @@ def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
     return dg.Definitions(assets=EVERY, jobs=DEFS.jobs, resources=resources)
 
 
+def ended(backfill: Backfill, defs: dg.Definitions, instance: dg.DagsterInstance) -> list[Event]:
+    return [event for event in backfill.run([2019], PoolHere(defs, instance)) if event.kind in ENDS]
+
+
 def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     bad = definitions(world(Changed(market, swap), tmp_path / "models", tables))  # type: ignore[arg-type]
     names = ["raw_prices", "lstm_snapshot"]
     with dg.DagsterInstance.ephemeral() as instance:
-        first, second = list(Backfill(bad, instance, names).run([2019], lambda *_: None))
-        assert (first.asset, first.result) == ("raw_prices", "failed")
+        first, second = ended(Backfill(bad, instance, names), bad, instance)
+        assert (first.asset, first.kind) == ("raw_prices", "failed")
         assert first.detail.startswith("ohlc_in_order: expected open and close between low and high, got 1 bars")
         assert "2019-03-05" in first.detail
-        assert (second.asset, second.result) == ("lstm_snapshot", "blocked")
+        assert (second.asset, second.kind) == ("lstm_snapshot", "blocked")
         assert not (tmp_path / "models" / "lstm").exists()
         status = StatusReader(bad, instance, {}).read("raw_prices", 2019)
         assert (status.state, status.reason) == (State.STALE, "did not pass its checks: ohlc_in_order")
         good = definitions(world(market, tmp_path / "models", tables))
-        [again] = list(Backfill(good, instance, names[:1]).run([2019], lambda *_: None))
-        assert again.result == "made", again.detail
+        [again] = ended(Backfill(good, instance, names[:1]), good, instance)
+        assert again.kind == "made", again.detail
         assert again.metadata["replaced_because"].endswith("the stored bars did not pass the checks")
         assert StatusReader(good, instance, {}).read("raw_prices", 2019).state is State.DONE
         assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept

@@ -29,14 +29,19 @@ class History:
         self.instance = instance
         self._cursor = None
 
-    def make(self, name: str, year: int | None, version: str = "as first made") -> None:
-        """Materialize one year of an asset from what is there now."""
+    def tags_of(self, name: str, version: str) -> dict[str, str]:
+        """Give what a run that makes an asset from what is there now says of it."""
         tags = {DATA_VERSION_TAG: version, CODE_VERSION_TAG: GRAPH.get(dg.AssetKey(name)).code_version}
         for parent in GRAPH.get(dg.AssetKey(name)).parent_keys:
             [*records] = self.instance.fetch_materializations(parent, limit=1).records
             tags[get_input_data_version_tag(parent)] = "whatever"
             tags[get_input_event_pointer_tag(parent)] = str(records[0].storage_id) if records else "NULL"
-        event = dg.AssetMaterialization(name, partition=None if year is None else str(year), tags=tags)
+        return tags
+
+    def make(self, name: str, year: int | None, version: str = "as first made") -> None:
+        """Materialize one year of an asset from what is there now."""
+        partition = None if year is None else str(year)
+        event = dg.AssetMaterialization(name, partition=partition, tags=self.tags_of(name, version))
         self.instance.report_runless_asset_event(event)
 
     def fill(self, names: Sequence[str] = NAMES, years: Sequence[int] = YEARS) -> None:
@@ -89,17 +94,17 @@ def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> Non
     assert automated == {*DOWNSTREAM, "report"}
 
 
-def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made(history: History) -> None:
+def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made_and_of_nothing_without_raw_tables(
+    history: History,
+) -> None:
+    def requests() -> list[dg.RunRequest]:
+        return downstream.evaluate_tick(dg.build_sensor_context(history.instance, definitions=DEFS)).run_requests
+
+    assert requests() == []
     history.fill(RAW, YEARS[:2])
-    context = dg.build_sensor_context(history.instance, definitions=DEFS)
-    requests = downstream.evaluate_tick(context).run_requests
-    assert [request.partition_key for request in requests] == [str(year) for year in YEARS[:2]]
-    second = {key.to_user_string() for key in requests[1].asset_selection}
-    assert second == {"lstm_snapshot", "patchtst_snapshot"}
-
-
-def test_nothing_is_asked_for_without_raw_tables(history: History) -> None:
-    assert history.tick_all() == set()
+    first, second = requests()
+    assert (first.partition_key, second.partition_key) == ("2019", "2020")
+    assert {key.to_user_string() for key in second.asset_selection} == {"lstm_snapshot", "patchtst_snapshot"}
 
 
 def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_first_too(history: History) -> None:
@@ -116,10 +121,13 @@ def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_f
     assert fourth == everything(("backtest",), YEARS[2:])
 
 
-def test_finished_history_is_left_alone_however_often_it_is_looked_at(history: History) -> None:
+def test_finished_history_is_left_alone_also_when_it_was_made_again_and_came_out_the_same(history: History) -> None:
     history.fill()
     history.make("report", None)
     assert [history.tick_all() for _ in range(2)] == [set()] * 2
+    history.fill(RAW, YEARS[:2])
+    history.make("lstm_snapshot", YEARS[1])
+    assert history.tick_all() == set()
 
 
 def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None:
@@ -132,14 +140,6 @@ def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None
     }
 
 
-def test_what_was_made_again_and_came_out_the_same_changes_nothing(history: History) -> None:
-    history.fill()
-    assert history.tick() == set()
-    history.fill(RAW, YEARS[:2])
-    history.make("lstm_snapshot", YEARS[1])
-    assert history.tick() == set()
-
-
 def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: History) -> None:
     history.fill()
     assert history.tick() == set()
@@ -149,7 +149,7 @@ def test_changed_year_takes_with_it_what_depends_on_it_and_no_more(history: Hist
     assert sum(map(len, asked)) == len(DOWNSTREAM) * len(YEARS[1:])  # each once, and then nothing more
 
 
-def test_change_that_comes_out_the_same_stops_there(history: History) -> None:
+def test_change_before_the_first_tick_is_seen_and_stops_where_it_comes_out_the_same(history: History) -> None:
     history.fill()
     history.make("raw_news_sentiment", YEARS[-1], "corrected")
     asked = history.follow()  # all that is made from it comes out as before
@@ -157,28 +157,17 @@ def test_change_that_comes_out_the_same_stops_there(history: History) -> None:
     assert set.union(*asked) == everything(readers, YEARS[-1:])
 
 
-def test_change_before_the_first_tick_or_between_ticks_far_apart_is_seen(history: History) -> None:
-    history.fill()
-    history.make("raw_prices", YEARS[-1], "corrected")
-    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
-
-
 def test_change_during_a_training_is_not_forgotten_when_the_training_ends(history: History) -> None:
+    snapshot = ("lstm_snapshot", YEARS[-1])
     history.fill()
     assert history.tick() == set()
     history.make("raw_prices", YEARS[-1], "corrected")
-    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
-    [before] = history.instance.fetch_materializations(dg.AssetKey("raw_prices"), limit=1).records
+    assert snapshot in history.tick()
+    tags = history.tags_of(snapshot[0], "from the first correction")
     history.make("raw_prices", YEARS[-1], "corrected twice")  # while the training asked for reads the first correction
-    tags = {
-        DATA_VERSION_TAG: "from the first correction",
-        CODE_VERSION_TAG: GRAPH.get(dg.AssetKey("lstm_snapshot")).code_version,
-        get_input_data_version_tag(dg.AssetKey("raw_prices")): "corrected",
-        get_input_event_pointer_tag(dg.AssetKey("raw_prices")): str(before.storage_id),
-    }
-    event = dg.AssetMaterialization("lstm_snapshot", partition=str(YEARS[-1]), tags=tags)
+    event = dg.AssetMaterialization(snapshot[0], partition=str(snapshot[1]), tags=tags)
     history.instance.report_runless_asset_event(event)
-    assert ("lstm_snapshot", YEARS[-1]) in history.tick()
+    assert snapshot in history.tick()
 
 
 def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(history: History) -> None:

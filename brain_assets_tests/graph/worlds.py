@@ -8,6 +8,9 @@ import dagster as dg
 
 from brain_assets.graph.build import open_project
 from brain_assets.graph.resources import build_resources
+from brain_assets.graph.runs import this_process
+from brain_assets.graph.tasks import Message, Task
+from brain_assets.graph.work import execute
 from brain_assets.market.base import Market
 from brain_assets.settings import read_settings
 from brain_assets.store.tables import MemoryTableStore, TableStore
@@ -58,3 +61,28 @@ def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     """Give the plain metadata of an asset's materialization."""
     [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(name)]
     return {key: value.value for key, value in event.materialization.metadata.items()}
+
+
+class PoolHere:
+    """Does the tasks of a backfill in this process, one at a time."""
+
+    retries, advice, words = 0, "", "one at a time"
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self._defs, self._instance = defs, instance
+        self._task: Task | None = None
+
+    def has_room(self, _task: Task) -> bool:
+        return self._task is None
+
+    def submit(self, task: Task) -> str:
+        self._task = task
+        return this_process()
+
+    def wait(self) -> list[Message]:
+        assert self._task is not None
+        task, self._task = self._task, None
+        return [(task, execute(self._defs, self._instance, task))]
+
+    def stop(self) -> list[str]:
+        return []

@@ -17,6 +17,7 @@ from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets_tests.live.loopback import Answer, serve
+from brain_assets_tests.live.test_company_facts import company, income
 
 IDENTITY = "Jane Doe jane@example.org"
 YEAR = (datetime.date(2019, 1, 1), datetime.date(2020, 1, 1))
@@ -41,26 +42,7 @@ TICKERS = {
 
 def quarters(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
     """Company facts of quarters: (first day, last day, filed, net income); revenue is 100 in each."""
-
-    def concept(label: str, amounts: list[float]) -> dict[str, Any]:
-        listed = [
-            {"start": first, "end": last, "val": amount, "accn": f"0000320193-{number:08}", "fy": 2019, "fp": "Q1"}
-            | {"form": "10-Q", "filed": filed, "frame": "CY2019Q1"}
-            for number, ((first, last, filed, _), amount) in enumerate(zip(rows, amounts, strict=True))
-        ]
-        return {"label": label, "description": label, "units": {"USD": listed}}
-
-    return {
-        "cik": 320193,
-        "entityName": "Company",
-        "facts": {
-            "dei": {"EntityCommonStockSharesOutstanding": {"label": "Shares", "units": {"shares": []}}},
-            "us-gaap": {
-                "Revenues": concept("Revenues", [100] * len(rows)),
-                "NetIncomeLoss": concept("Net Income", [row[3] for row in rows]),
-            },
-        },
-    }
+    return company(*(("10-Q", filed, income(100, net, (first, last))) for first, last, filed, net in rows))
 
 
 TWO_YEARS = quarters(
@@ -383,12 +365,10 @@ def test_broken_company_facts_are_named_by_symbol_and_address(edgar: LoopbackEdg
     assert f"EDGAR, AAPL ({edgar.url}{facts_path(320193)}): {shown}" in refusal(edgar.ask(), "AAPL")
 
 
-def test_company_facts_of_another_shape_are_named_by_symbol_address_and_place(edgar: LoopbackEdgar) -> None:
+def test_company_facts_of_another_shape_are_named_by_symbol_and_place(edgar: LoopbackEdgar) -> None:
     edgar.before[facts_path(320193)] = [page('{"facts": {"us-gaap": {"Revenues": {"units": []}}}}')]
-    assert refusal(edgar.ask(), "AAPL").startswith(
-        f"{edgar.url}{facts_path(320193)}: company facts of AAPL: expected a JSON object at "
-        "facts/us-gaap/Revenues/units, got []; "
-    )
+    expected = "company facts of AAPL: expected a JSON object at facts/us-gaap/Revenues/units, got []; "
+    assert refusal(edgar.ask(), "AAPL").startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -90,22 +90,14 @@ class LoopbackYahoo:
         meta = {
             "currency": "USD",
             "symbol": symbol,
-            "exchangeName": "NMS",
-            "fullExchangeName": "NasdaqGS",
             "instrumentType": "EQUITY",
-            "firstTradeDate": epoch(self.bars[symbol][0][0]),
-            "regularMarketTime": epoch(days[-1], 16, 0),
-            "hasPrePostMarketData": True,
             "gmtoffset": -14400,
             "timezone": "EDT",
             "exchangeTimezoneName": "America/New_York",
-            "regularMarketPrice": closes[-1],
-            "chartPreviousClose": closes[0],
             "priceHint": 2,
             "currentTradingPeriod": {"pre": session, "regular": session, "post": session},
             "dataGranularity": "1d",
-            "range": "",
-            "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],
+            "validRanges": ["1d", "max"],
         }
         quote = {"open": opens, "high": highs, "low": lows, "close": closes, "volume": volumes}
         result = {
@@ -271,26 +263,15 @@ def test_bars_that_are_not_known_have_no_row(yahoo):
     assert days_of(market("AAA").prices(MONDAY, FRIDAY)) == [MONDAY, THURSDAY]
 
 
-def test_a_symbol_listed_mid_range_starts_there(yahoo):
+def test_a_symbol_has_no_rows_before_it_was_listed(yahoo):
     yahoo.bars["NEW"] = PLAIN[3:]
     frame = market("AAA", "NEW").prices(MONDAY, datetime.date(2024, 6, 15))
     assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY]
     assert days_of(frame, "NEW") == [THURSDAY, FRIDAY]
-
-
-def test_a_symbol_not_listed_in_the_range_has_no_rows(yahoo):
-    yahoo.bars["NEW"] = PLAIN[3:]
-    frame = market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
-    assert set(frame["symbol"]) == {"AAA"}
-    assert len(yahoo.charts_of("NEW")) <= 2  # the batch; yfinance asks twice where Yahoo answers 400
-
-
-def test_all_symbols_empty_is_an_error(yahoo):
-    yahoo.bars["AAA"] = yahoo.bars["NEW"] = PLAIN[3:]
-    with pytest.raises(
-        EmptyResponseError, match=r"expected bars of AAA, NEW, got none, though Yahoo knows the symbols"
-    ):
-        market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
+    assert set(market("AAA", "NEW").prices(MONDAY, WEDNESDAY)["symbol"]) == {"AAA"}
+    expected = "expected bars of NEW, got none, though Yahoo knows the symbols; check that they were listed then"
+    with pytest.raises(EmptyResponseError, match=expected):
+        market("NEW").prices(MONDAY, WEDNESDAY)
 
 
 @pytest.mark.parametrize("n_unknown", [1, 2, 4])  # yfinance takes a different road for the first two of a process

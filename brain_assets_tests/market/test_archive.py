@@ -41,40 +41,26 @@ class BarsMarket:
         self._frame = frame
         self.asked: list[tuple[datetime.date, datetime.date]] = []
 
-    def last_complete_year(self) -> int:
-        return 2020
-
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         self.asked.append((start, end))
         inside = (self._frame["date"] >= pd.Timestamp(start)) & (self._frame["date"] < pd.Timestamp(end))
         return self._frame[inside].reset_index(drop=True)
 
 
-def toy_market() -> BarsMarket:
-    return BarsMarket(
-        bars(
-            {
-                "AAA": {
-                    "2019-12-20": 7.0,
-                    "2019-12-30": 9.0,
-                    "2019-12-31": 10.0,
-                    "2020-01-02": 11.0,
-                    "2020-01-03": 12.0,
-                },
-                "BBB": {"2019-12-27": 20.0, "2020-01-02": 21.0, "2021-01-04": 99.0},  # a hole on two sessions
-                "CCC": {"2020-01-03": 30.0},  # lists in January
-                "DDD": {"2019-12-23": 40.0},  # stops in December
-                "EEE": {"2019-12-20": 50.0, "2020-01-03": 51.0},  # its last bar is 12 days before the year
-            }
-        )
-    )
+CLOSES = {
+    "AAA": {"2019-12-30": 9.0, "2019-12-31": 10.0, "2020-01-02": 11.0, "2020-01-03": 12.0},
+    "BBB": {"2019-12-27": 20.0, "2020-01-02": 21.0, "2021-01-04": 99.0},  # a hole on two sessions
+    "CCC": {"2020-01-03": 30.0},  # lists in January
+    "DDD": {"2019-12-23": 40.0},  # stops in December
+    "EEE": {"2019-12-20": 50.0, "2020-01-03": 51.0},  # its last bar is 12 days before the year
+}
 
 
 # fetch_prices
 
 
 def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_the_year_in_the_attributes() -> None:
-    market = toy_market()
+    market = BarsMarket(bars(CLOSES))
     frame = fetch_prices(market, START, END, overlap=True)
     assert market.asked == [(datetime.date(2018, 11, 27), END)]  # 400 days before
     rows = list(zip(frame["date"].dt.strftime("%Y-%m-%d"), frame["symbol"], frame["close"], strict=True))
@@ -97,7 +83,7 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
 
 
 def test_without_overlap_nothing_before_the_start_is_asked_for_or_kept() -> None:
-    market = toy_market()
+    market = BarsMarket(bars(CLOSES))
     frame = fetch_prices(market, START, END, overlap=False)
     assert market.asked == [(START, END)]
     assert frame["date"].min() == pd.Timestamp("2020-01-02")
@@ -123,59 +109,6 @@ def year(aaa: tuple[float, ...] = (100, 110, 121, 133.1), previous: float | None
     return bars(closes, {} if previous is None else {"AAA": ["2019-12-31", previous, 1000.0]})
 
 
-def rows(changed: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(changed["date"].dt.strftime("%Y-%m-%d"), changed["symbol"], strict=True))
-
-
-def test_the_same_fetch_twice_changes_nothing() -> None:
-    assert len(changed_returns(year(previous=90.0), year(previous=90.0))) == 0
-
-
-def test_a_split_rescales_the_level_and_changes_nothing() -> None:
-    # 4:1: every close of AAA, the one before the year too, is a quarter
-    old, new = year(previous=80.0), year((25, 27.5, 30.25, 33.275), previous=20.0)
-    assert len(changed_returns(old, new)) == 0
-
-
-def test_a_split_inside_the_year_that_one_fetch_missed_is_one_changed_return() -> None:
-    # halves from the 6th on: 60.5 / 110 - 1 = -0.45 instead of 121 / 110 - 1 = 0.1
-    changed = changed_returns(year(), year((100, 110, 60.5, 66.55)))
-    assert rows(changed) == [("2020-01-06", "AAA")]
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, -0.45]], rtol=1e-12)
-
-
-def test_one_changed_close_is_listed_in_two_rows_the_larger_change_first() -> None:
-    changed = changed_returns(year(), year((100, 112, 121, 133.1)))
-    assert list(changed.columns) == ["date", "symbol", "old_return", "new_return"]
-    assert rows(changed) == [("2020-01-03", "AAA"), ("2020-01-06", "AAA")]
-    # into it: 110 / 100 - 1 and 112 / 100 - 1, apart by 0.02; out of it: 121 / 110 - 1 and 121 / 112 - 1, by 0.0196
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, 0.12], [0.1, 9 / 112]], rtol=1e-12)
-    assert changed.index.tolist() == [0, 1]
-
-
-def test_the_first_return_of_the_year_is_compared_through_the_previous_close() -> None:
-    # 100 / 80 - 1 = 0.25; 100 / 50 - 1 = 1
-    changed = changed_returns(year(previous=80.0), year(previous=50.0))
-    assert rows(changed) == [("2020-01-02", "AAA")]
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.25, 1.0]], rtol=1e-12)
-
-
-@pytest.mark.parametrize(("last", "n_changed"), [(133.1 + 0.00605, 0), (133.1 + 0.0242, 1)])
-def test_rounding_below_a_basis_point_is_the_same_return(last: float, n_changed: int) -> None:
-    # 0.00605 / 121 = half a basis point; 0.0242 / 121 = two
-    assert len(changed_returns(year(), year((100, 110, 121, last)))) == n_changed
-
-
-def test_a_vanished_symbol_is_listed_before_any_changed_one() -> None:
-    old, new = year(), year((100, 110, 121, 150))
-    new = new[new["symbol"] == "AAA"].reset_index(drop=True)
-    changed = changed_returns(old, new)
-    # every row of BBB, its first too, which has no return on either side; then AAA's last: 150 / 121 - 1
-    assert rows(changed) == [*((day, "BBB") for day in DAYS), ("2020-01-07", "AAA")]
-    assert changed["new_return"].isna().tolist() == [True, True, True, True, False]
-    np.testing.assert_allclose(changed["old_return"], [np.nan, 1 / 50, 1 / 51, 1 / 52, 0.1], rtol=1e-12)
-
-
 def without(frame: pd.DataFrame, date: str) -> pd.DataFrame:
     """The table less AAA's bar on `date`."""
     attrs = frame.attrs
@@ -184,21 +117,70 @@ def without(frame: pd.DataFrame, date: str) -> pd.DataFrame:
     return frame
 
 
-def test_a_row_that_vanished_is_listed_with_the_return_that_now_spans_it() -> None:
-    changed = changed_returns(year(), without(year(), "2020-01-03"))
-    assert rows(changed) == [("2020-01-03", "AAA"), ("2020-01-06", "AAA")]
-    # 110 / 100 - 1 is gone; instead of 121 / 110 - 1, 121 / 100 - 1
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.1, np.nan], [0.1, 0.21]], rtol=1e-12)
-    came_to_be = changed_returns(without(year(), "2020-01-03"), year())
-    np.testing.assert_allclose(came_to_be[["new_return", "old_return"]], changed[["old_return", "new_return"]])
+NAN = np.nan
+CHANGES = {
+    "the same fetch twice": (year(previous=90.0), year(previous=90.0), []),
+    "a split: every close of AAA, the one before the year too, is a quarter": (
+        year(previous=80.0),
+        year((25, 27.5, 30.25, 33.275), previous=20.0),
+        [],
+    ),
+    "a split that one fetch missed: 60.5 / 110 - 1 instead of 121 / 110 - 1": (
+        year(),
+        year((100, 110, 60.5, 66.55)),
+        [("2020-01-06", "AAA", 0.1, -0.45)],
+    ),
+    "one close: into it apart by 0.02, out of it 121 / 110 - 1 and 121 / 112 - 1, by 0.0196": (
+        year(),
+        year((100, 112, 121, 133.1)),
+        [("2020-01-03", "AAA", 0.1, 0.12), ("2020-01-06", "AAA", 0.1, 9 / 112)],
+    ),
+    "the first return through the previous close: 100 / 80 - 1 and 100 / 50 - 1": (
+        year(previous=80.0),
+        year(previous=50.0),
+        [("2020-01-02", "AAA", 0.25, 1.0)],
+    ),
+    "half a basis point of 121": (year(), year((100, 110, 121, 133.1 + 0.00605)), []),
+    "two basis points": (year(), year((100, 110, 121, 133.1242)), [("2020-01-07", "AAA", 0.1, 133.1242 / 121 - 1)]),
+    "a row that vanished: 121 / 100 - 1 spans it": (
+        year(),
+        without(year(), "2020-01-03"),
+        [("2020-01-03", "AAA", 0.1, NAN), ("2020-01-06", "AAA", 0.1, 0.21)],
+    ),
+    "a row that came to be": (
+        without(year(), "2020-01-03"),
+        year(),
+        [("2020-01-03", "AAA", NAN, 0.1), ("2020-01-06", "AAA", 0.21, 0.1)],
+    ),
+    "a late first bar: 110 / 80 - 1 and 110 / 88 - 1": (
+        without(year(previous=80.0), "2020-01-02"),
+        without(year(previous=88.0), "2020-01-02"),
+        [("2020-01-03", "AAA", 0.375, 0.25)],
+    ),
+    "a vanished symbol comes first, its first row too; then AAA's last: 150 / 121 - 1": (
+        year(),
+        year((100, 110, 121, 150)).iloc[::2],
+        [
+            *(
+                ("2020-01-0" + day, "BBB", old, NAN)
+                for day, old in zip("2367", (NAN, 1 / 50, 1 / 51, 1 / 52), strict=True)
+            ),
+            ("2020-01-07", "AAA", 0.1, 29 / 121),
+        ],
+    ),
+}
 
 
-def test_the_previous_close_goes_with_the_symbols_first_bar_even_a_late_one() -> None:
-    # AAA trades from the 3rd only: 110 / 80 - 1 = 0.375, 110 / 88 - 1 = 0.25
-    old, new = (without(year(previous=previous), "2020-01-02") for previous in (80.0, 88.0))
+@pytest.mark.parametrize("case", CHANGES)
+def test_returns_that_changed_are_listed_the_largest_change_first(case: str) -> None:
+    old, new, expected = CHANGES[case]
     changed = changed_returns(old, new)
-    assert rows(changed) == [("2020-01-03", "AAA")]
-    np.testing.assert_allclose(changed[["old_return", "new_return"]], [[0.375, 0.25]], rtol=1e-12)
+    assert list(changed.columns) == ["date", "symbol", "old_return", "new_return"]
+    assert changed.index.tolist() == [*range(len(expected))]
+    named = list(zip(changed["date"].dt.strftime("%Y-%m-%d"), changed["symbol"], strict=True))
+    assert named == [row[:2] for row in expected]
+    returns = changed[["old_return", "new_return"]].to_numpy()
+    np.testing.assert_allclose(returns, np.array([row[2:] for row in expected]).reshape(-1, 2), rtol=1e-9)
 
 
 # changed_shapes

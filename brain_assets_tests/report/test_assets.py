@@ -24,37 +24,28 @@ from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
 
 
-def year_of_results(year: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A year of 52 weeks in which PPO gains a thousandth a week on equal weight."""
-    equal = np.random.default_rng(year).normal(0.001, 0.02, 52)
-    net = {"equal_weight": equal, "ppo": equal + 0.001, "momentum_top": equal[::-1]}
-    return backtest_table(net, FIRST[year]), forecast_table(52, 0.3, first=FIRST[year])
-
-
 @pytest.fixture
 def tables() -> MemoryTableStore:
+    """Years of 52 weeks in which PPO gains a thousandth a week on equal weight."""
     store = MemoryTableStore()
-    for year in FIRST:
-        for name, table in zip(("backtest", "walkforward_forecasts"), year_of_results(year), strict=True):
-            store.write(name, year, table)
+    for year, first in FIRST.items():
+        equal = np.random.default_rng(year).normal(0.001, 0.02, 52)
+        net = {"equal_weight": equal, "ppo": equal + 0.001, "momentum_top": equal[::-1]}
+        store.write("backtest", year, backtest_table(net, first))
+        store.write("walkforward_forecasts", year, forecast_table(52, 0.3, first=first))
     return store
 
 
 def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
     resources = build_resources(SimulatorMarket(SYMBOLS, seed=1), tables, root / "models")
-    return dg.materialize(
-        EVERY,
-        selection=["report"],
-        resources=dict(resources),
-        run_config={"ops": {"report": {"config": config}}},
-    )
+    options = {"ops": {"report": {"config": config}}}
+    return dg.materialize(EVERY, selection=["report"], resources=dict(resources), run_config=options)
 
 
 def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_path: Path) -> None:
     metadata = metadata_of(make(tables, tmp_path), "report")
     path = tmp_path / "reports" / "simulator-2020-2021.html"
     assert metadata["path"] == str(path)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
     html = path.read_text(encoding="utf-8")
     assert metadata["bytes"] == path.stat().st_size
     assert metadata["can_be_concluded"].replace("'", "&#39;") in html
@@ -104,13 +95,12 @@ def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> 
         assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), label
 
 
-@pytest.mark.parametrize(("gain", "ticks"), [(0.013, "1, 1.5, 2"), (0.07, "1, 2, 5, 10, 20, 50")])
-def test_ticks_of_the_log_scale_have_room(gain: float, ticks: str) -> None:
-    table = backtest_table({"equal_weight": np.full(60, gain)})
+def test_ticks_of_the_log_scale_have_room() -> None:
+    table = backtest_table({"equal_weight": np.full(60, 0.03)})
     figure = report_pictures(build_report(table, pd.DataFrame(), {}, [], NOTE))["equity"]
     figure.canvas.draw()
     [axes] = figure.axes
     low, high = axes.get_ylim()
     shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
-    assert ", ".join(label.get_text() for place, label in shown if low <= place <= high) == ticks
+    assert [label.get_text() for place, label in shown if low <= place <= high] == ["1", "1.2", "1.5", *"2346"]
     assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))

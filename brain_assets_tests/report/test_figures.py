@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
-from brain_assets.report.figures import MAX_SYMBOLS, report_figures, wealth
+from brain_assets.report.figures import MAX_SYMBOLS, report_figures
 from brain_assets.report.report import Report, build_report
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 
 def figures(report: Report | None = None) -> dict[str, Any]:
-    return {name: drawn for group in report_figures(report or toy_report()).values() for name, drawn in group.items()}
+    return report_figures(report or toy_report())
 
 
 def values(figure: Any) -> dict[str, np.ndarray]:
@@ -48,6 +48,9 @@ def test_equity_is_what_a_dollar_became_and_lies_within_the_band_of_seeds() -> N
     assert (high >= drawn["PPO"]).all()
     assert high[-1] > low[-1] * 1.1  # three thousandths a week apart
     assert list(drawn)[-2:] == ["PPO", "SAC"]  # on top
+    below = values(figures()["drawdowns"])["PPO"]
+    assert below[drawn["PPO"].argmax()] == 0.0
+    assert below.min() == pytest.approx(-toy_report().strategies["max_drawdown"]["ppo"], abs=1e-4)
 
 
 @pytest.mark.parametrize(("gain", "ticks"), [(0.02, "D1"), (0.08, "D2")])
@@ -57,20 +60,8 @@ def test_a_log_scale_has_a_tick_at_every_digit_only_where_there_is_room(gain: fl
     assert (axis.type, axis.dtick) == ("log", ticks)
 
 
-def test_drawdowns_are_zero_at_a_new_high() -> None:
-    drawn = values(figures()["drawdowns"])["PPO"]
-    assert drawn[wealth(toy_report().returns["ppo"]).to_numpy().argmax()] == 0.0
-    assert drawn.min() == pytest.approx(-toy_report().strategies["max_drawdown"]["ppo"], abs=1e-4)
-
-
-def test_weights_add_up_and_end_with_cash() -> None:
-    figure = figures()["weights_ppo"]
-    assert list(values(figure)) == ["BBB", "AAA", "cash"]
-    np.testing.assert_allclose(sum(values(figure).values()), 1.0)
-    assert figure.layout.yaxis.range == (0, 1)
-
-
-def test_small_weights_of_many_symbols_are_one_area() -> None:
+def test_weights_add_up_end_with_cash_and_small_ones_of_many_symbols_are_one_area() -> None:
+    assert list(values(figures()["weights_ppo"])) == ["BBB", "AAA", "cash"]
     names = [*(f"S{place:02d}" for place in range(30)), "cash"]
     row = [*np.arange(30, 0, -1) / 500, 0.07]
     held = pd.DataFrame([row] * 60, toy_report().returns.index, names)
@@ -80,6 +71,7 @@ def test_small_weights_of_many_symbols_are_one_area() -> None:
     np.testing.assert_allclose(drawn["20 others"], np.arange(20, 0, -1).sum() / 500, atol=5e-4)
     np.testing.assert_allclose(sum(drawn.values()), 1.0, atol=0.01)
     assert [trace.fillcolor for trace in figure.data] == list(AREAS)
+    assert figure.layout.yaxis.range == (0, 1)
 
 
 def test_rank_correlations_stand_beside_each_other_at_their_year() -> None:
@@ -108,11 +100,6 @@ def test_sources_of_a_year_add_up() -> None:
     np.testing.assert_allclose(sum(shares.values()), 1.0)
     assert shares["momentum (no model yet)"][0] == pytest.approx(20 / 53, abs=1e-4)
     assert figure.layout.barmode == "stack"
-
-
-def test_many_steps_have_no_tick_at_each() -> None:
-    curve = pd.DataFrame({"year": 2020, "environment steps": [0, 5000], "value": [1.0, 2.0]})
-    assert figures(replace(toy_report(), curves={"ppo": curve}))["learning_ppo"].layout.xaxis.dtick is None
 
 
 def test_every_line_of_a_figure_can_be_told_from_the_others() -> None:

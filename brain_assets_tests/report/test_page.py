@@ -1,8 +1,10 @@
 """The page of a report, as text and in a real browser without a network."""
 
+import html
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +29,33 @@ def test_it_begins_with_the_conclusion(page: str) -> None:
     assert page.index(can) < page.index(cannot) < page.index("<table>")
 
 
-def test_it_needs_nothing_from_elsewhere_and_is_small(page: str) -> None:
+def test_it_needs_nothing_from_elsewhere_is_small_and_the_same_for_equal_figures(page: str) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
     assert "@import" not in page
     assert len(page.encode()) < 3 * MIB
+    assert report_page(toy_report()) == page
 
 
 def test_it_carries_plotly_and_every_figure(page: str) -> None:
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
     figures = json.loads(unpacked(page, "figures"))
-    assert list(figures) == [name for group in report_figures(toy_report()).values() for name in group]
+    assert (
+        list(figures) == list(report_figures(toy_report())) == re.findall('data-chart="([^"]+)"', html.unescape(page))
+    )
     assert "NaN" not in unpacked(page, "figures")
 
 
-def test_policies_stand_in_bold(page: str) -> None:
+def test_policies_stand_in_bold_and_names_are_text_not_markup(page: str) -> None:
     assert re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 2
-
-
-def test_names_are_text_not_markup(page: str) -> None:
     assert "<b>my rule</b>" not in page
+    assert '<td style="background: rgba(var(--down), 0.17)">−15.1 %</td>' in page
     assert "&lt;b&gt;my rule&lt;/b&gt;" in page
 
 
-def test_equal_figures_give_equal_bytes(page: str) -> None:
-    assert report_page(toy_report()) == page
+def test_weeks_that_are_left_out_and_the_market_are_named(page: str) -> None:
+    assert f"<dd>{toy_report().market.caveat}</dd>" in page
+    assert "left out" not in page
+    assert "208 weeks that only some strategies traded" in report_page(replace(toy_report(), weeks_left_out=208))
 
 
 # In a browser
@@ -96,9 +101,10 @@ def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, widt
     assert view.evaluate(cut) == 0
     assert said == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
-    button = view.locator("#equity .legend button", has_text="PPO")
+    legend = view.locator("#equity .legend button")
+    assert legend.all_text_contents() == ["equal weight", "PPO", "SAC", "<b>my rule</b>"]
     lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
     before = view.evaluate(lines)
-    button.click()
+    legend.nth(1).click()
     view.wait_for_function(f"{lines} < {before}")
     context.close()

@@ -28,21 +28,11 @@ def backtest_table(
 ) -> pd.DataFrame:
     """Strategies with given weekly net returns; each holds two symbols and some cash."""
     weights = json.dumps({"AAA": 0.3, "BBB": 0.6, "cash": 0.1})
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "week_start": mondays(len(net), first),
-                    "strategy": name,
-                    "net_return": np.asarray(net, dtype=np.float64),
-                    "turnover": turnover,
-                    "weights": weights,
-                }
-            )
-            for name, net in returns.items()
-        ],
-        ignore_index=True,
-    )
+    tables = [
+        pd.DataFrame({"week_start": mondays(len(net), first), "strategy": name, "net_return": np.asarray(net, float)})
+        for name, net in returns.items()
+    ]
+    return pd.concat(tables, ignore_index=True).assign(turnover=turnover, weights=weights)
 
 
 def forecast_table(
@@ -78,31 +68,32 @@ def forecast_table(
     )
 
 
-TOY_WEEKS = 60
+N_WEEKS = 60
+TRIALS = [
+    Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
+    for name, mean in (("a", 0.001), ("b", 0.003))
+]
 
 
 @cache
 def toy_report() -> Report:
     """Two policies, one with three seeds, rules, forecasts and learning curves: everything that a page shows."""
     random = np.random.default_rng(5)
-    equal = random.normal(0.002, 0.02, TOY_WEEKS)
+    equal = random.normal(0.002, 0.02, N_WEEKS)
     net = {
         "equal_weight": equal,
         "ppo": equal + 0.001,
         "ppo_seed_1": equal + 0.002,
         "ppo_seed_2": equal - 0.001,
-        "sac": equal + random.normal(0.0, 0.005, TOY_WEEKS),
-        "<b>my rule</b>": random.normal(0.0, 0.02, TOY_WEEKS),
+        "sac": equal + random.normal(0.0, 0.005, N_WEEKS),
+        "<b>my rule</b>": random.normal(0.0, 0.02, N_WEEKS),
     }
     curves = {
-        family: pd.DataFrame({"year": np.repeat([2019, 2020], 3), step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2})
-        for family, step in (("lstm", "epoch"), ("patchtst", "epoch"), ("ppo", "step"), ("sac", "step"))
+        family: pd.DataFrame({step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2, "year": np.repeat([2019, 2020], 3)})
+        for step, families in (("epoch", ("lstm", "patchtst")), ("environment steps", ("ppo", "sac")))
+        for family in families
     }
-    trials = [
-        Trial(family="ppo", configuration=name, year=2020, n_weeks=52, mean=mean, std=0.02)
-        for name, mean in (("a", 0.001), ("b", 0.003))
-    ]
-    return build_report(backtest_table(net), forecast_table(TOY_WEEKS, 0.3, n_bootstrap=20), curves, trials, NOTE)
+    return build_report(backtest_table(net), forecast_table(N_WEEKS, 0.3, n_bootstrap=20), curves, TRIALS, NOTE)
 
 
 def unpacked(html: str, name: str) -> str:

@@ -28,6 +28,13 @@ LONG = (datetime.date(1999, 12, 1), datetime.date(2022, 1, 1))
 """Twenty-two years: the weeks of 2000 to 2021."""
 
 
+CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
+
+
+def score_nothing(titles: Sequence[str]) -> np.ndarray:
+    raise AssertionError(f"asked to score {titles}")
+
+
 def slow(*values: object) -> object:
     """Keep a variant for the longer tests."""
     return pytest.param(*values, marks=pytest.mark.slow)
@@ -69,20 +76,18 @@ def test_the_same_seed_gives_the_same_bars_in_any_order_of_asking() -> None:
     pd.testing.assert_frame_equal(SimulatorMarket(seed=3).prices(start, end), once, check_exact=True)
 
 
-@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-02", "2020-06-15"])
-def test_a_longer_range_never_changes_an_earlier_bar(end: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"channel": "net_margin", **CHANGING}, {"channel": "news"}])
+def test_a_longer_range_never_changes_what_is_earlier(options: dict[str, Any]) -> None:
+    market = SimulatorMarket(seed=2, signal=0.3, **options)
+    ask = (market.prices, lambda *days: market.news_sentiment(*days, score_nothing).table)
+    ask += (lambda *days: market.fundamentals(*days).table,)
+    whole = [table(day("2019-03-01"), day("2024-01-01")) for table in ask]
     # ends around the week 2019-12-30 to 2020-01-03, which straddles New Year, and in the middle of a week
-    market = SimulatorMarket(seed=2, signal=0.3)
-    short = market.prices(day("2019-11-01"), day(end))
-    assert short["date"].max() >= pd.Timestamp("2019-12-30")
-    for later in ("2021-01-01", "2024-01-01"):
-        long = market.prices(day("2005-03-08"), day(later))
-        same = long[(long["date"] >= pd.Timestamp("2019-11-01")) & (long["date"] < pd.Timestamp(end))]
-        pd.testing.assert_frame_equal(same.reset_index(drop=True), short, check_exact=True)
-
-
-def test_a_longer_range_never_changes_an_earlier_expectation() -> None:
-    market = SimulatorMarket(seed=2, signal=0.3)
+    for end in ("2019-12-31", "2020-01-02", "2020-01-04", "2020-06-15"):
+        for table, long in zip(ask, whole, strict=True):
+            known = long[long.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
+            pd.testing.assert_frame_equal(table(day("2019-03-01"), day(end)), known, check_exact=True)
+            assert len(known) > 20
     starts = complete_weeks(sessions_between(day("2018-12-03"), day("2022-01-15"))).start
     every = market.expected_return(starts)
     # the Mondays 10, 17, 24 and 31 December 2018; 52 weeks later, 30 December 2019
@@ -138,9 +143,9 @@ def test_high_and_low_enclose_open_and_close() -> None:
 
 
 @pytest.fixture(scope="module")
-def unpredictable() -> tuple[SimulatorMarket, PricePanel]:
-    market, panel, _ = simulate_weeks(seed=0, signal=0.0)
-    return market, panel
+def panel() -> PricePanel:
+    """Of a market without a signal."""
+    return simulate_weeks(seed=0, signal=0.0)[1]
 
 
 def daily(panel: PricePanel) -> np.ndarray:
@@ -153,29 +158,24 @@ def autocorrelation(series: np.ndarray, lag: int) -> float:
     return float(np.mean([np.corrcoef(row[lag:], row[:-lag])[0, 1] for row in series]))
 
 
-def test_a_day_has_the_volatility_that_the_module_states(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+def test_a_day_has_the_volatility_that_the_module_states(panel: PricePanel) -> None:
     # A day's variance is 0.008^2 + 0.007^2 + o^2, o evenly in [0.010, 0.017]: from 0.0146 to 0.0201. Volatility that
     # clusters makes the sample's own uncertain by some per cent.
-    _, panel = unpredictable
     deviation = daily(panel).std(axis=1)
     assert 0.0130 < deviation.min() < 0.0160
     assert 0.0185 < deviation.max() < 0.0220
     assert ((deviation * np.sqrt(252) > 0.20) & (deviation * np.sqrt(252) < 0.40)).all()
 
 
-def test_a_quarter_of_the_variance_falls_between_close_and_open(
-    unpredictable: tuple[SimulatorMarket, PricePanel],
-) -> None:
-    _, panel = unpredictable
+def test_a_quarter_of_the_variance_falls_between_close_and_open(panel: PricePanel) -> None:
     opening, close = np.log(panel.values[:, :, OPEN]), np.log(panel.values[:, :, CLOSE])
     overnight = opening[:, 1:] - close[:, :-1]
     assert overnight.var() / daily(panel).var() == pytest.approx(0.25, abs=0.02)
     assert (close - opening).var() / daily(panel).var() == pytest.approx(0.75, abs=0.03)
 
 
-def test_symbols_move_together_and_those_of_a_sector_more(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+def test_symbols_move_together_and_those_of_a_sector_more(panel: PricePanel) -> None:
     # with o = 0.0135 in the middle: (0.008^2 + 0.007^2) / 0.000295 = 0.38 within a sector, 0.008^2 / 0.000295 = 0.22
-    _, panel = unpredictable
     correlations, sector = np.corrcoef(daily(panel)), np.arange(N_MANY) % N_SECTORS
     same = sector[:, None] == sector
     np.fill_diagonal(correlations, np.nan)
@@ -183,9 +183,8 @@ def test_symbols_move_together_and_those_of_a_sector_more(unpredictable: tuple[S
     assert np.nanmean(correlations[~same]) == pytest.approx(0.22, abs=0.05)
 
 
-def test_volatility_clusters_and_returns_do_not(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
+def test_volatility_clusters_and_returns_do_not(panel: PricePanel) -> None:
     # Without clustering, the mean over symbols of an autocorrelation at 5500 sessions is within 0.01 of 0.
-    _, panel = unpredictable
     moves = np.abs(daily(panel))
     one, ten, forty = (autocorrelation(moves, lag) for lag in (1, 10, 40))
     assert one > 0.08
@@ -195,8 +194,7 @@ def test_volatility_clusters_and_returns_do_not(unpredictable: tuple[SimulatorMa
     assert abs(autocorrelation(daily(panel), 1)) < 0.02
 
 
-def test_tails_are_fat_even_once_volatility_is_taken_out(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
-    _, panel = unpredictable
+def test_tails_are_fat_even_once_volatility_is_taken_out(panel: PricePanel) -> None:
     kurtosis = ((returns := daily(panel)) ** 4).mean(axis=1) / (returns**2).mean(axis=1) ** 2
     assert (kurtosis > 4).all()  # 3 of normal returns, with a standard error of sqrt(24 / 5500) = 0.07
     recent = np.sqrt(np.lib.stride_tricks.sliding_window_view(returns**2, 20, axis=1).mean(axis=2))[:, :-1]
@@ -204,8 +202,7 @@ def test_tails_are_fat_even_once_volatility_is_taken_out(unpredictable: tuple[Si
     assert np.median((scaled**4).mean(axis=1) / (scaled**2).mean(axis=1) ** 2) > 3.5
 
 
-def test_volume_moves_with_volatility(unpredictable: tuple[SimulatorMarket, PricePanel]) -> None:
-    _, panel = unpredictable
+def test_volume_moves_with_volatility(panel: PricePanel) -> None:
     volume, moves = np.log(panel.values[:, 1:, VOLUME]), np.abs(daily(panel))
     at_once = [np.corrcoef(one, other)[0, 1] for one, other in zip(volume, moves, strict=True)]
     assert min(at_once) > 0.5
@@ -213,8 +210,6 @@ def test_volume_moves_with_volatility(unpredictable: tuple[SimulatorMarket, Pric
 
 
 # Listings and delistings
-
-CHANGING = {"listed_share": 0.5, "delisted_share": 0.5}
 
 
 def test_symbols_are_listed_and_delisted_once_and_nothing_is_known_outside() -> None:
@@ -252,13 +247,6 @@ def test_a_market_with_another_signal_keeps_its_symbols() -> None:
     same = SimulatorMarket(("AAA", "BBB", "CCC"), seed=4, signal=0.3, channel="news")
     start, end = day("2019-01-01"), day("2019-03-01")
     pd.testing.assert_frame_equal(market.prices(start, end), same.prices(start, end), check_exact=True)
-
-
-def test_a_longer_range_never_changes_an_earlier_bar_with_listings_and_a_signal_in_filings() -> None:
-    market = SimulatorMarket(seed=2, signal=0.3, channel="net_margin", **CHANGING)
-    short = market.prices(day("2018-01-01"), day("2020-01-03"))
-    long = market.prices(day("2018-01-01"), day("2023-01-01"))
-    pd.testing.assert_frame_equal(long[: len(short)], short, check_exact=True)
 
 
 # The injected signal
@@ -346,23 +334,6 @@ def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: st
         found = rank_correlations(np.where(np.isfinite(other), other, 0.0), bars.realized)
         # a ratio stays for a quarter and more, and so does its rank correlation with that of the signal
         assert abs(found.mean()) < (3.5 * found.std() / np.sqrt(len(found)) if channel == "news" else 0.06)
-
-
-def score_nothing(titles: Sequence[str]) -> np.ndarray:
-    raise AssertionError(f"asked to score {titles}")
-
-
-@pytest.mark.parametrize("end", ["2019-12-31", "2020-01-04", "2021-01-01"])
-def test_a_longer_range_never_changes_earlier_news_or_filings(end: str) -> None:
-    market = SimulatorMarket(seed=2)
-    start = day("2019-03-01")
-    for short, long in (
-        (market.news_sentiment(start, day(end), score_nothing), market.news_sentiment(start, LONG[1], score_nothing)),
-        (market.fundamentals(start, day(end)), market.fundamentals(start, LONG[1])),
-    ):
-        known = long.table[long.table.iloc[:, 0] < pd.Timestamp(end)].reset_index(drop=True)
-        pd.testing.assert_frame_equal(short.table, known, check_exact=True)
-        assert len(known) > 20
 
 
 def test_news_and_filings_are_what_the_docstring_says() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from brain_assets.cli_results import print_results
 from brain_assets.errors import StorageError, TableError
 from brain_assets.paths import list_names, read_bytes, replace_file
 from brain_assets.registry import families_of
-from brain_assets.results import read_results
 from brain_assets.store.tables import ParquetTableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
 from brain_assets_tests.store.places import at_once
@@ -64,7 +64,7 @@ def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTa
     replace_file(store.path("walkforward_forecasts", 2019), b"junk")
     for read in (
         lambda: store.read_year("walkforward_forecasts", 2019),
-        lambda: read_results(store.data_dir, [2019], families_of()),
+        lambda: print_results(store.data_dir, [2019], families_of()),
     ):
         with pytest.raises(TableError, match=r"^s3://results/prefix/forecasts/2019.parquet: expected the table as it"):
             read()

@@ -4,8 +4,7 @@ News files have tests of their own: ``market/test_news.py``.
 """
 
 import datetime
-import time
-from pathlib import Path
+import re
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +16,6 @@ from brain_assets.market.calendar import sessions_between
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABLE, RATIOS
 from brain_assets.user_files.market import MIN_HISTORY_SESSIONS, FilesMarket, FundamentalFiles
 
-REAL_DATA = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
 HEADER = "date,symbol,open,high,low,close,volume"
@@ -40,8 +38,11 @@ def bars(symbol="AAA", n_bars=70, first=FIRST, n_skipped=0):
     )
 
 
-def write_csv(folder, frame, name="prices.csv"):
-    frame.to_csv(folder / name, index=False, date_format="%Y-%m-%d")
+def write(folder, frame, name="prices.csv"):
+    if name.endswith("csv"):
+        frame.to_csv(folder / name, index=False, date_format="%Y-%m-%d")
+    else:
+        frame.to_parquet(folder / name, row_group_size=50)
 
 
 def prices(folder, *symbols):
@@ -67,18 +68,8 @@ def spoil(folder, line, column, text):
 # What it reads
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_comes_back_as_it_is(tmp_path, suffix):
-    frame = bars()
-    if suffix == "csv":
-        write_csv(tmp_path, frame)
-    else:
-        frame.to_parquet(tmp_path / "prices.parquet")
-    pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
-
-
 def test_end_is_exclusive_and_rows_are_in_date_and_symbol_order(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("BBB"), bars("AAA")]))
+    write(tmp_path, pd.concat([bars("BBB"), bars("AAA")]))
     frame = FilesMarket(tmp_path).prices(datetime.date(2020, 1, 3), datetime.date(2020, 1, 7))
     assert frame["date"].dt.strftime("%m-%d").tolist() == ["01-03", "01-03", "01-06", "01-06"]
     assert frame["symbol"].tolist() == ["AAA", "BBB", "AAA", "BBB"]
@@ -87,31 +78,30 @@ def test_end_is_exclusive_and_rows_are_in_date_and_symbol_order(tmp_path):
 
 def test_files_of_both_kinds_are_one_table_and_others_are_not_read(tmp_path):
     frame = bars()
-    write_csv(tmp_path, frame[:30], "prices-2020.csv")
-    frame[30:].to_parquet(tmp_path / "prices_more.parquet")
+    write(tmp_path, frame[:30], "prices-2020.csv")
+    write(tmp_path, frame[30:], "prices_more.parquet")
     (tmp_path / "news_sentiment.parquet").write_text("not prices")
     (tmp_path / "notes.csv").write_text("not prices")
     pd.testing.assert_frame_equal(prices(tmp_path), frame, check_exact=True)
 
 
-@pytest.mark.parametrize("nothing", ["", "NaN", "null", " n/a "])
-def test_a_row_without_prices_is_a_bar_that_is_not_known(tmp_path, nothing):
-    write_csv(tmp_path, bars())
+def test_a_row_without_prices_is_a_bar_that_is_not_known(tmp_path):
+    write(tmp_path, bars())
     for column in ("open", "high", "low", "close"):
-        spoil(tmp_path, 12, column, nothing)
+        spoil(tmp_path, 12, column, "")
     frame = prices(tmp_path)
     pd.testing.assert_frame_equal(frame, bars().drop(index=10).reset_index(drop=True))
 
 
 def test_symbols_are_chosen_by_name(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("TINY", 3)]))
+    write(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("TINY", 3)]))
     assert set(prices(tmp_path, "BBB")["symbol"]) == {"BBB"}
     message = refusal(tmp_path, "BBB", "ZZZ", "XXX", error=UnknownSymbolError)
     assert "expected symbols that are in the files, got XXX, ZZZ, which are not" in message
 
 
 def test_files_are_read_once(tmp_path):
-    write_csv(tmp_path, bars())
+    write(tmp_path, bars())
     market = FilesMarket(tmp_path)
     first = market.prices(FIRST, LAST)
     first.loc[0, "close"] = -1.0  # what a caller does to an answer stays with the caller
@@ -122,17 +112,15 @@ def test_files_are_read_once(tmp_path):
 # What it refuses
 
 
-def test_no_folder(tmp_path):
-    message = refusal(tmp_path / "absent", error=MarketError)
-    assert f"{tmp_path / 'absent'}: expected a folder with price files, got no such folder" in message
-
-
-def test_no_price_file(tmp_path):
+def test_no_folder_or_no_price_file(tmp_path):
     (tmp_path / "news_sentiment.parquet").write_text("x")
-    message = refusal(tmp_path, error=MarketError)
-    assert f"{tmp_path}: expected at least one file named prices*.csv or prices*.parquet, got none" in message
-    with pytest.raises(MarketError, match="got none"):
-        FilesMarket(tmp_path).last_complete_year()
+    for folder, expected in (
+        (tmp_path / "absent", "a folder with price files, got no such folder"),
+        (tmp_path, "at least one file named prices*.csv or prices*.parquet, got none"),
+    ):
+        assert f"{folder}: expected {expected}" in refusal(folder, error=MarketError)
+        with pytest.raises(MarketError, match="expected a"):
+            FilesMarket(folder).last_complete_year()
 
 
 def test_no_rows(tmp_path):
@@ -142,48 +130,39 @@ def test_no_rows(tmp_path):
     assert "expected at least 66 bars of every symbol, got none" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_missing_column(tmp_path, suffix):
-    frame = bars().rename(columns={"close": "Close"})
-    frame.to_csv(tmp_path / "prices.csv") if suffix == "csv" else frame.to_parquet(tmp_path / "prices.parquet")
-    message = refusal(tmp_path)
-    assert message.startswith(
-        f"prices.{suffix}: expected the columns date, symbol, open, high, low, close, volume, got "
-    )
-    assert "low, Close, volume (missing: close)" in message
-    with pytest.raises(TableError, match=r"\(missing: close\)"):
+def test_missing_column(tmp_path):
+    write(tmp_path, bars().rename(columns={"close": "Close"}))
+    expected = "prices.csv: expected the columns date, symbol, open, high, low, close, volume, got "
+    assert refusal(tmp_path).startswith(expected)
+    with pytest.raises(TableError, match=r"low, Close, volume \(missing: close\)"):  # though it reads dates alone
         FilesMarket(tmp_path).last_complete_year()
 
 
 PRICES = ("open", "high", "low", "close")
 SPOILED = [
-    *((5, column, "abc", "expected a number, got abc;") for column in (*PRICES, "volume")),
-    (4, "symbol", "", "expected a name without blanks around it, got nothing;"),
-    (3, "date", "", "expected a day as YYYY-MM-DD, got nothing;"),
-    *((9, column, "-3.5", "expected a finite price > 0, got -3.5;") for column in PRICES),
-    *((9, column, "0", "expected a finite price > 0, got 0.0;") for column in PRICES),
-    (9, "volume", "-1", "expected a finite number >= 0, got -1.0;"),
-    (6, "open", "", "expected a finite price > 0, got nothing;"),
-    (6, "volume", "", "expected a finite number >= 0, got nothing;"),
-    (6, "open", "inf", "expected a finite price > 0, got inf;"),
-    (2, "high", "9.5", "expected at least the row's low, got 9.5;"),  # 9.75
-    (2, "open", "9.7", "expected a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
-    (2, "close", "10.8", "expected a price between the row's low and high, got 10.8"),
-    (8, "date", "2020-01-04", "expected a day on which the NYSE was open, got 2020-01-04"),  # a Saturday
-    (3, "date", "2020-02-30", "expected a day as YYYY-MM-DD, got 2020-02-30;"),
-    (8, "date", "2020-07-03", "expected a day on which the NYSE was open, got 2020-07-03"),  # Independence Day
+    (5, "close", "abc", "a number, got abc;"),
+    (4, "symbol", "", "a name without blanks around it, got nothing;"),
+    (3, "date", "2020-02-30", "a day as YYYY-MM-DD, got 2020-02-30;"),
+    *((9, column, "-3.5", "a finite price > 0, got -3.5;") for column in PRICES),
+    (9, "volume", "-1", "a finite number >= 0, got -1.0;"),
+    *((6, "open", text, f"a finite price > 0, got {shown};") for text, shown in (("", "nothing"), ("inf", "inf"))),
+    (6, "volume", "", "a finite number >= 0, got nothing;"),
+    (2, "high", "9.5", "at least the row's low, got 9.5;"),  # 9.75
+    (2, "open", "9.7", "a price between the row's low and high, got 9.7"),  # 9.75 and 10.75
+    (2, "close", "10.8", "a price between the row's low and high, got 10.8"),
+    (8, "date", "2020-07-03", "a day on which the NYSE was open, got 2020-07-03"),  # Independence Day
 ]
 
 
 @pytest.mark.parametrize(("line", "column", "text", "sentence"), SPOILED)
 def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path, line, column, text, sentence):
-    write_csv(tmp_path, bars())
+    write(tmp_path, bars())
     spoil(tmp_path, line, column, text)
-    assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: {sentence}")
+    assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: expected {sentence}")
 
 
 def test_open_and_close_may_be_off_by_rounding(tmp_path):
-    write_csv(tmp_path, bars())
+    write(tmp_path, bars())
     spoil(tmp_path, 2, "open", "9.741")  # low 9.75 less 0.1 % is 9.74025
     spoil(tmp_path, 2, "close", "10.76")  # high 10.75 and 0.1 % is 10.76075
     assert prices(tmp_path).loc[0, ["open", "close"]].tolist() == [9.741, 10.76]
@@ -191,14 +170,14 @@ def test_open_and_close_may_be_off_by_rounding(tmp_path):
 
 def test_too_little_history(tmp_path):
     blank = bars("DDD").assign(**dict.fromkeys(PRICES, np.nan))
-    write_csv(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1), blank]))
+    write(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1), blank]))
     message = refusal(tmp_path)
     assert "expected at least 66 bars of every symbol, got BBB (65), CCC (1), DDD (0); remove the symbols" in message
     assert len(prices(tmp_path, "AAA")) == MIN_HISTORY_SESSIONS
 
 
 def test_a_range_without_bars_says_what_there_is(tmp_path):
-    write_csv(tmp_path, bars())
+    write(tmp_path, bars())
     with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-13"):
         FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
 
@@ -206,7 +185,7 @@ def test_a_range_without_bars_says_what_there_is(tmp_path):
 def test_parquet_dates_with_a_time(tmp_path):
     frame = bars()
     frame.loc[4, "date"] += pd.Timedelta(hours=21)
-    frame.to_parquet(tmp_path / "prices.parquet")
+    write(tmp_path, frame, "prices.parquet")
     expected = "prices.parquet, row 5, column date: expected a day without a time, got 2020-01-08 21:00:00;"
     assert refusal(tmp_path).startswith(expected)
 
@@ -220,7 +199,8 @@ def test_parquet_rows_without_a_day_or_a_symbol(tmp_path, column):
     assert refusal(tmp_path).startswith(f"prices.parquet, row 5, column {column}: expected a ")
     frame = ratios(*[FILINGS[0]] * 2).assign(**{"filed" if column == "date" else column: None})
     frame.astype({"filed": "datetime64[us]", "symbol": "str"}).to_parquet(tmp_path / "fundamentals.parquet")
-    assert fundamental_refusal(tmp_path).startswith("fundamentals.parquet, row 1, column ")
+    with pytest.raises(TableError, match=r"^fundamentals\.parquet, row 1, column "):
+        fundamentals(tmp_path)
 
 
 # News and fundamentals beside the prices
@@ -245,12 +225,6 @@ def fundamentals(folder, *symbols):
     return FundamentalFiles(folder, symbols).table(FIRST, LAST)
 
 
-def fundamental_refusal(folder, error=TableError):
-    with pytest.raises(error) as caught:
-        fundamentals(folder)
-    return str(caught.value)
-
-
 FILINGS = (
     "2020-02-03,2019-12-31,AAA,0.4,0.2,0.1,1.5,0.8",
     "2020-02-03,2019-12-31,BBB,0.3,0.1,-0.2,1.1,-2.0",
@@ -259,14 +233,11 @@ FILINGS = (
 )
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_filings_come_back_as_they_are_in_the_order_of_filing(tmp_path, suffix):
-    if suffix == "csv":
-        write_fundamentals(tmp_path, *FILINGS[::-1])
-    else:
-        ratios(*FILINGS[::-1]).to_parquet(tmp_path / "fundamentals.parquet")
+def test_filings_come_back_as_they_are_in_the_order_of_filing(tmp_path):
+    write_fundamentals(tmp_path, *FILINGS[:1:-1])
+    write(tmp_path, ratios(*FILINGS[:2]), "fundamentals.parquet")
     pd.testing.assert_frame_equal(fundamentals(tmp_path), ratios(*FILINGS), check_exact=True)
-    assert FundamentalFiles(tmp_path).source == "ratios from 1 file"
+    assert FundamentalFiles(tmp_path).source == "ratios from 2 files"
 
 
 def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
@@ -294,22 +265,21 @@ def test_a_ratio_may_be_unknown(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("2020-02-03,2019-12-31,AAA,abc,0,0,1,1", "line 6, column gross_margin: expected a number, got abc;"),
-        ("2020-02-03,2019-12-31,CCC,inf,0,0,1,1", "line 6, column gross_margin: expected a finite number, or none"),
-        ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "line 6, column period_end: expected a day on or before the"),
-        ("2020-02-03,,AAA,0,0,0,1,1", "line 6, column period_end: expected a day as YYYY-MM-DD, got nothing;"),
-        ("2020-02-03,2019-12-31,,0,0,0,1,1", "line 6, column symbol: expected a name without blanks around it"),
-        (FILINGS[1], "line 6, columns filed, symbol and period_end: expected one row a filed, symbol and period_end, "
+        ("2020-02-03,2019-12-31,CCC,inf,0,0,1,1", "column gross_margin: expected a finite number, or none"),
+        ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "column period_end: expected a day on or before the filing's, got"),
+        ("2020-02-03,2019-12-31,,0,0,0,1,1", "column symbol: expected a name without blanks around it"),
+        (FILINGS[1], "columns filed, symbol and period_end: expected one row a filed, symbol and period_end, "
          "got a second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them."),
     ],
 )  # fmt: skip
 def test_a_wrong_filing_is_named_by_file_line_and_column(tmp_path, line, message):
     write_fundamentals(tmp_path, *FILINGS, line)
-    assert fundamental_refusal(tmp_path).startswith(f"fundamentals.csv, {message}")
+    with pytest.raises(TableError, match=f"^fundamentals.csv, line 6, {re.escape(message)}"):
+        fundamentals(tmp_path)
 
 
 def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path):
-    write_csv(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("CCC")]))
+    write(tmp_path, pd.concat([bars("AAA"), bars("BBB"), bars("CCC")]))
     write_fundamentals(tmp_path, *FILINGS, "2020-02-03,2019-12-31,ZZZ,0,0,0,1,1")
     (tmp_path / "headlines.csv").write_text(
         "published,symbol,title\n2020-02-03T16:00:01-05:00,BBB,up\n2020-02-03T10:00:00-05:00,ZZZ,up\n"
@@ -329,7 +299,7 @@ def test_the_market_gives_news_and_fundamentals_and_names_who_has_none(tmp_path)
 
 
 def test_a_market_of_prices_alone_says_so(tmp_path):
-    write_csv(tmp_path, bars())
+    write(tmp_path, bars())
     news, filings = (
         FilesMarket(tmp_path).news_sentiment(FIRST, LAST, nobody),
         FilesMarket(tmp_path).fundamentals(FIRST, LAST),
@@ -347,7 +317,6 @@ def complete_year(folder, now=datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)):
     return FilesMarket(folder, clock=lambda: now).last_complete_year()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize(
     ("last", "year"),
     [
@@ -358,18 +327,16 @@ def complete_year(folder, now=datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK)):
         ("2021-01-04", 2020),
     ],
 )
-def test_a_year_is_complete_up_to_five_sessions_before_its_end(tmp_path, suffix, last, year):
+def test_a_year_is_complete_up_to_five_sessions_before_its_end(tmp_path, last, year):
     frame = bars(n_bars=400)
     frame = frame[frame["date"] <= last].sample(frac=1, random_state=1)  # the last date is anywhere in the file
-    if suffix == "csv":
-        write_csv(tmp_path, frame)
-    else:
-        frame.to_parquet(tmp_path / "prices.parquet", row_group_size=50)
+    write(tmp_path, frame[: len(frame) // 2], "prices.parquet")
+    write(tmp_path, frame[len(frame) // 2 :])
     assert complete_year(tmp_path) == year
 
 
 def test_a_year_is_complete_only_when_it_is_over_in_new_york(tmp_path):
-    write_csv(tmp_path, bars(n_bars=253))  # to 2020-12-31
+    write(tmp_path, bars(n_bars=253))  # to 2020-12-31
     assert complete_year(tmp_path, datetime.datetime(2020, 12, 31, 23, 59, tzinfo=NEW_YORK)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 4, 59, tzinfo=datetime.UTC)) == 2019
     assert complete_year(tmp_path, datetime.datetime(2021, 1, 1, 5, 0, tzinfo=datetime.UTC)) == 2020
@@ -383,21 +350,3 @@ def test_the_last_date_is_looked_up_once_and_never_by_whole_tables(tmp_path):
     assert market.last_complete_year() == 2020
     (tmp_path / "prices.parquet").unlink()
     assert market.last_complete_year() == 2020
-
-
-# Real data
-
-
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real data are not beside this repository")
-def test_real_prices():
-    market = FilesMarket(REAL_DATA, clock=lambda: datetime.datetime(2024, 6, 1, tzinfo=NEW_YORK))
-    assert market.last_complete_year() == 2023
-    start = time.perf_counter()
-    frame = market.prices(datetime.date(2010, 1, 1), datetime.date(2024, 1, 1))
-    assert time.perf_counter() - start < 5  # about one second; the margin is for a busy machine
-    assert len(frame) == 101_147
-    assert frame["symbol"].nunique() == 31
-    listed = frame.loc[frame["symbol"] == "PYPL", "date"]
-    assert listed.iloc[0] == pd.Timestamp("2015-07-20")
-    early = market.prices(datetime.date(2010, 1, 1), datetime.date(2013, 1, 1))
-    assert not {"PYPL", "DIS", "AAPL", "NVDA"} & set(early["symbol"])

@@ -1,13 +1,15 @@
 """Policy snapshots by year."""
 
-from collections.abc import Callable, Sequence
+import datetime
+from collections.abc import Mapping
 from functools import partial
 
 import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.device import resolve_device
+from brain_assets.configuration import ModelConfig
+from brain_assets.device import Device, resolve_device
 from brain_assets.errors import ConfigError
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.checks import POLICY_CHECKS, check_results, check_specs
@@ -16,6 +18,7 @@ from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
+from brain_assets.graph.tasks import SEEDS_TRAINED_TAG
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
@@ -23,27 +26,15 @@ from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.checks import weights_verdict
 from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import training_weeks
-from brain_assets.portfolio.policy import Policy, PolicyProgress, weights_on
+from brain_assets.portfolio.policy import Policy, weights_on
 from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seed_training import SeedTraining
-from brain_assets.progress import report
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.verdict import Verdict
 
-Spread = Callable[[Sequence[int], Callable[[int], None]], None]
-"""Does the work for some numbers on several machines; see `brain_assets.graph.spread`."""
 
-
-def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> dg.AssetsDefinition:
-    """Define the asset ``<family>_policy``.
-
-    Parameters
-    ----------
-    family : Policy
-    years : Years
-    spread : callable, optional
-        Trains other seeds on several machines; None: here, one after the other.
-    """
+def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
+    """Define the asset ``<family>_policy``."""
     run_config = ModelRunConfig(family, SeedsConfig)
 
     @dg.asset(
@@ -69,21 +60,18 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
     ):
         cutoff_date = cutoff_of_year(int(context.partition_key))
         configured, given = run_config.read(context.op_execution_context.op_config)
-        device = resolve_device(given.device)
-        bars = WeeklyBars.from_panel(panel_of(tables))
-        weeks = training_weeks(bars, tables["walkforward_forecasts"], family.name, cutoff_date)
-        training = SeedTraining(family.name, weeks, cutoff_date, configured, MarketNote.of(market), device)
+        training = seed_training(family.name, tables, cutoff_date, configured, market, given.device)
         kept = SnapshotIOManager.of(snapshot_io, [family.name])
         if given.n_seeds > 1 and kept is not snapshot_io:
             raise ConfigError(
                 f"n_seeds: expected 1, as this IO manager keeps one model, got {given.n_seeds}; correct it."
             )
-        made, *other_seeds = _train(context, kept, training, given, spread)
+        made, *other_seeds = _train(context, kept, training, given)
         problem = degeneracy(made.snapshot.metadata["training"])
         if problem:
             context.log.warning(f"{family.name} {cutoff_date.year}: {problem}")
         verdicts = {
-            "weights_keep_rules": weights_verdict(weights_on(made.snapshot, weeks), RULES),
+            "weights_keep_rules": weights_verdict(weights_on(made.snapshot, training.weeks), RULES),
             "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
         }
         return made.materialization(check_results(POLICY_CHECKS, verdicts), other_seeds)
@@ -91,32 +79,30 @@ def policy_asset(family: Policy, years: Years, spread: Spread | None = None) -> 
     return policy
 
 
+def seed_training(
+    family: str,
+    tables: Mapping[str, pd.DataFrame],
+    cutoff_date: datetime.date,
+    config: ModelConfig,
+    market: Market,
+    device: Device,
+) -> SeedTraining:
+    """Put together what a policy is trained on, from the tables that its asset takes."""
+    forecasts = tables["walkforward_forecasts"]
+    weeks = training_weeks(WeeklyBars.from_panel(panel_of(tables)), forecasts, family, cutoff_date)
+    return SeedTraining(family, weeks, cutoff_date, config, MarketNote.of(market), resolve_device(device))
+
+
 def _train(
-    context: dg.AssetExecutionContext,
-    snapshot_io: SnapshotIOManager,
-    training: SeedTraining,
-    config: SeedsConfig,
-    spread: Spread | None,
+    context: dg.AssetExecutionContext, snapshot_io: SnapshotIOManager, training: SeedTraining, config: SeedsConfig
 ) -> list[SnapshotResult]:
     """Give the year's policy, and the same trained with other seeds."""
-    family, year = training.family, training.cutoff_date.year
 
     def make(number: int, force: bool) -> SnapshotResult:
-        head = f"{family} {year}" + (f", seed {number + 1} of {config.n_seeds}" if config.n_seeds > 1 else "")
+        train = partial(training.train, number, config.n_seeds)
+        return make_snapshot(context, snapshot_io, training.fingerprint(number), force, train, number)
 
-        def show(point: PolicyProgress) -> None:
-            report(
-                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
-                f"{point.mean_episode_reward:.2f}"
-            )
-
-        return make_snapshot(
-            context, snapshot_io, training.fingerprint(number), force, lambda: training.train(number, show), number
-        )
-
-    others, force = range(1, config.n_seeds), config.force
-    if others and spread is not None:
-        spread(others, partial(training.store, snapshot_io.storages[family], force))
-        force = False
-    other_seeds = [make(number, force) for number in others]  # each is kept at once; the policy itself by its output
-    return [make(0, config.force), *other_seeds]
+    others = [
+        make(number, config.force and SEEDS_TRAINED_TAG not in context.run.tags) for number in range(1, config.n_seeds)
+    ]  # each is kept at once; the policy itself by its output
+    return [make(0, config.force), *others]

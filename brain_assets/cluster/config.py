@@ -1,4 +1,4 @@
-"""What steps ask of a cluster, and what they are told; see `brain_assets.graph.cluster`."""
+"""What workers ask of a cluster, and what they are told; see `brain_assets.cluster.pool`."""
 
 import os
 from collections.abc import Collection
@@ -12,12 +12,9 @@ from brain_assets.errors import ConfigError
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.settings import Settings
 
-LOCAL_ADDRESS = "http://127.0.0.1:8265"
-"""Ray's dashboard on the machine where a cluster was started with its defaults."""
 
-
-class StepResources(pydantic.BaseModel):
-    """What a step asks of a node."""
+class WorkerResources(pydantic.BaseModel):
+    """What a worker asks of a node."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -36,34 +33,34 @@ class ClusterConfig(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     address: str | None = None
-    """Of Ray's dashboard, ``http://head:8265``; None: ``RAY_ADDRESS``, else `LOCAL_ADDRESS`."""
+    """As Ray takes it: ``head:6379`` on a node, ``ray://head:10001`` elsewhere; None: ``RAY_ADDRESS``, else auto."""
     env_vars: tuple[str, ...] = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
-    """Names of variables that are handed to steps as they are here, beside the settings; none that is secret."""
+    """Names of variables that are handed to workers as they are here, beside the settings; none that is secret."""
     runtime_env: dict[str, Any] = {}
     """Of Ray, for nodes that lack the package."""
-    max_runs: int = pydantic.Field(32, ge=1)
-    """Runs that one `brain-assets backfill` has under way; Ray lets those wait that there is no room for."""
-    lost_jobs: int = pydantic.Field(3, ge=0)
-    """How often a step whose job died is started again."""
-    resources: dict[str, StepResources] = {}
+    max_workers: int = pydantic.Field(32, ge=1)
+    """Of one command, if it has no --jobs; Ray lets those wait that there is no room for."""
+    retries: int = pydantic.Field(3, ge=0)
+    """How often a year of an asset is begun again whose worker was lost."""
+    resources: dict[str, WorkerResources] = {}
     """By asset, else by pool (``training``, ``market``)."""
 
-    def resources_of(self, asset: str, pool: str | None) -> StepResources:
-        """Give what the step of an asset asks for, which is in a pool or in none."""
+    def resources_of(self, asset: str, pool: str | None) -> WorkerResources:
+        """Give what a worker asks for that makes an asset, which is in a pool or in none."""
         for name in (asset, pool):
             if name in self.resources:
                 return self.resources[name]
-        return StepResources(num_cpus=0.25) if pool == MARKET_POOL else StepResources()
+        return WorkerResources()
 
 
-def read_cluster_config(path: Path | None, assets: Collection[str] | None) -> ClusterConfig:
+def read_cluster_config(path: Path | None, assets: Collection[str]) -> ClusterConfig:
     """Read the file; None: everything as by default.
 
     Parameters
     ----------
     path : Path or None
-    assets : collection of str or None
-        Names that may stand in it, beside those of pools; None: they have been checked.
+    assets : collection of str
+        Names that may stand in it, beside those of pools.
 
     Raises
     ------
@@ -81,7 +78,7 @@ def read_cluster_config(path: Path | None, assets: Collection[str] | None) -> Cl
         found = error.errors()[0]
         place = ".".join(map(str, found["loc"]))
         raise ConfigError(f"{path}: {place}: {found['msg']}, got {found['input']!r}; correct the file.") from error
-    unknown = [] if assets is None else sorted(set(config.resources) - {*assets, MARKET_POOL, TRAINING_POOL})
+    unknown = sorted(set(config.resources) - {*assets, MARKET_POOL, TRAINING_POOL})
     if unknown:
         raise ConfigError(
             f"{path}: expected under resources names of assets, {MARKET_POOL} or {TRAINING_POOL}, got "
@@ -90,10 +87,10 @@ def read_cluster_config(path: Path | None, assets: Collection[str] | None) -> Cl
     return config
 
 
-def step_environment(settings: Settings, config: ClusterConfig) -> dict[str, str]:
-    """Give the variables that a step needs to see the same world as this process; none is secret.
+def worker_environment(settings: Settings, config: ClusterConfig) -> dict[str, str]:
+    """Give the variables that a worker needs to see the same world as this process; none is secret.
 
-    A relative folder would mean another one there. Dagster's home is not among them: a step is told of the instance.
+    A relative folder would mean another one there. Dagster's home is not among them: a worker is told the instance.
     """
     handed = settings.differing_variables()
     handed.pop("DAGSTER_HOME", None)

@@ -1,0 +1,221 @@
+"""Workers on the nodes of a Ray cluster: actors that have paid their imports and take tasks one after the other.
+
+They are started as there is work for them, and Ray places them as nodes have room for what they ask; those that wait
+for room cost nothing. Nodes need this package, the same versions everywhere, and the variables that are secret: what
+an actor is told of its environment is shown to everyone who can open Ray's dashboard, so only settings are handed over.
+"""
+
+import logging
+import os
+import queue
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from brain_assets.cluster.config import WorkerResources, read_cluster_config, worker_environment
+from brain_assets.errors import SettingsError, StorageError
+from brain_assets.graph.build import open_project
+from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.project import Project
+from brain_assets.graph.runs import this_process
+from brain_assets.graph.tasks import Event, Lost, Message, Said, Task
+from brain_assets.graph.work import Worker
+from brain_assets.settings import read_settings
+
+MAX_FAILED_STARTS = 3
+"""In a row, before it is not tried again."""
+
+LISTEN_SECONDS, CONNECT_SECONDS = 5, 10
+
+
+class _Actor:
+    """Does tasks on a node, in the world that its environment and the instance name."""
+
+    def __init__(self, instance: Any) -> None:
+        self._worker = Worker(open_project(read_settings()), dg.DagsterInstance.from_ref(instance))
+        self._lines = queue.SimpleQueue[tuple[str, int]]()
+
+    def name(self) -> str:
+        """Tell that it is ready."""
+        return this_process()
+
+    def do(self, task: Task) -> Event | str:
+        """Do a task."""
+        return self._worker.do(task, lambda line, level: self._lines.put((line, level)))
+
+    def listen(self) -> tuple[str, int] | None:
+        """Give the next line that the task says; None: there was none for a while."""
+        try:
+            return self._lines.get(timeout=LISTEN_SECONDS)
+        except queue.Empty:
+            return None
+
+
+@dataclass
+class _Worker:
+    """An actor: what it asks for, and what is awaited of it."""
+
+    actor: Any
+    asked: WorkerResources
+    start: Any
+    name: str = ""
+    task: Task | None = None
+    result: Any = None
+    line: Any = None
+
+
+class RayPool:
+    """Workers on the nodes of a cluster; see `brain_assets.graph.workers.Pool`."""
+
+    advice = "Ray's dashboard has its log"
+
+    def __init__(self, project: Project, instance: dg.DagsterInstance, jobs: int | None) -> None:
+        self._ray = _import_ray()
+        defs = project.definitions
+        assets = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
+        self._config = read_cluster_config(project.settings.cluster_config, assets)
+        self.retries, self._jobs = self._config.retries, jobs or self._config.max_workers
+        self.words = f"years of assets at a time: as many as the cluster has room for, at most {self._jobs} (--jobs)"
+        self._graph, self._instance = defs.resolve_job_def(WALKFORWARD).graph, instance.get_ref()
+        self._environment = worker_environment(project.settings, self._config)
+        self._workers: list[_Worker] = []
+        self._wanted: dict[Task, WorkerResources] = {}
+        self._failed_starts = 0
+        _connect(self._ray, self._config.address or os.environ.get("RAY_ADDRESS") or "auto")
+
+    def has_room(self, task: Task) -> bool:
+        """Tell whether a worker is idle that has what a task asks for; if not, one may be started."""
+        asked = self._asked_by(task)
+        if any(worker.name and worker.task is None and worker.asked == asked for worker in self._workers):
+            return True
+        self._wanted[task] = asked
+        self._make_room_for(asked)
+        return False
+
+    def submit(self, task: Task) -> str:
+        """Hand a task to an idle worker."""
+        asked = self._asked_by(task)
+        self._wanted.pop(task, None)
+        worker = next(each for each in self._workers if each.name and each.task is None and each.asked == asked)
+        worker.task, worker.result, worker.line = task, worker.actor.do.remote(task), worker.actor.listen.remote()
+        return worker.name
+
+    def wait(self) -> list[Message]:
+        """Wait for what workers say, and for those that start."""
+        awaited = [each for worker in self._workers for each in (worker.start, worker.line, worker.result) if each]
+        ready, _ = self._ray.wait(awaited, num_returns=1)
+        return [message for worker in list(self._workers) for message in self._hear(worker, ready)]
+
+    def stop(self) -> list[str]:
+        """Kill all: whatever is written is written whole."""
+        busy = [worker.name for worker in self._workers if worker.task is not None]
+        for worker in self._workers:
+            self._ray.kill(worker.actor)
+        self._workers.clear()
+        self._ray.shutdown()
+        return busy
+
+    def _asked_by(self, task: Task) -> WorkerResources:
+        node = self._graph.node_named(task.asset).definition if self._graph.has_node_named(task.asset) else None
+        return self._config.resources_of(task.asset, node.pool if isinstance(node, dg.OpDefinition) else None)
+
+    def _make_room_for(self, asked: WorkerResources) -> None:
+        """Start another worker of a kind if more are wanted than start, and end one of another kind that is idle."""
+        wanted = [*self._wanted.values()]
+        idle = [worker for worker in self._workers if worker.name and worker.task is None]
+        for worker in idle:
+            if worker.asked not in wanted:
+                self._workers.remove(worker)
+                self._ray.kill(worker.actor)
+        starting = [worker for worker in self._workers if not worker.name and worker.asked == asked]
+        if len(starting) < wanted.count(asked) and len(self._workers) < self._jobs:
+            self._start(asked)
+
+    def _start(self, asked: WorkerResources) -> None:
+        runtime_env = self._config.runtime_env
+        told = {**self._environment, **runtime_env.get("env_vars", {})}
+        actor: Any = (
+            self._ray.remote(_Actor)
+            .options(
+                **asked.model_dump(exclude_none=True),
+                runtime_env={**runtime_env, "env_vars": told},
+                max_concurrency=2,  # it listens while it works
+            )
+            .remote(self._instance)
+        )
+        self._workers.append(_Worker(actor, asked, start=actor.name.remote()))
+
+    def _hear(self, worker: _Worker, ready: list[Any]) -> list[Message]:
+        if worker.start in ready:
+            self._started(worker)
+        task = worker.task
+        if task is None:
+            return []
+        if worker.result in ready:
+            return [self._ended(worker, task)]
+        if worker.line in ready:
+            return self._heard_line(worker, task)
+        return []
+
+    def _started(self, worker: _Worker) -> None:
+        try:
+            worker.name, worker.start, self._failed_starts = self._ray.get(worker.start), None, 0
+        except self._ray.exceptions.RayError as error:
+            self._workers.remove(worker)
+            self._failed_starts += 1
+            if self._failed_starts >= MAX_FAILED_STARTS:
+                raise StorageError(
+                    f"BRAIN_ENGINE: expected workers that start on the cluster's nodes, got: {_last_line(error)}; "
+                    "install the same package there, and set the variables that are secret."
+                ) from error
+            self._start(worker.asked)
+
+    def _ended(self, worker: _Worker, task: Task) -> Message:
+        try:
+            told = self._ray.get(worker.result)
+        except self._ray.exceptions.RayError as error:
+            self._workers.remove(worker)
+            self._ray.kill(worker.actor)
+            return Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")
+        worker.task = worker.result = worker.line = None
+        return Lost(task, worker.name, told) if isinstance(told, str) else (task, told)
+
+    def _heard_line(self, worker: _Worker, task: Task) -> list[Message]:
+        try:
+            said = self._ray.get(worker.line)
+        except self._ray.exceptions.RayError:  # so says its result, too
+            worker.line = None
+            return []
+        worker.line = worker.actor.listen.remote()
+        return [Said(task, *said)] if said else []
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"BRAIN_ENGINE: expected the packages of a Ray cluster, as it is ray, got none named {error.name}; install "
+            "them with pip install 'brain-assets[cluster]', or set it to local."
+        ) from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Join a cluster; Ray itself would wait for one that does not answer for ever."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if address != "auto":
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StorageError(
+            f"{address}: expected a Ray cluster, got: {_last_line(error)}; start one with `ray start --head`, or set "
+            "RAY_ADDRESS or the address in BRAIN_CLUSTER_CONFIG to head:6379 on a node, ray://head:10001 elsewhere."
+        ) from error
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__

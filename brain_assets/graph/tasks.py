@@ -1,0 +1,120 @@
+"""What is given to workers, what they tell, and what a pool of them is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
+"""Of a run before which the other seeds of its policy were trained: they are not trained again, whatever is forced."""
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""Dagster's own console; the command line says what there is to say."""
+
+BAD = ("failed", "blocked")
+ENDS = ("done", "made", "reused", *BAD)
+"""Kinds of events that are the last of a year of an asset, and of those the bad ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is given to a worker; each is equal to itself alone.
+
+    Attributes
+    ----------
+    asset : str
+    year : int
+        0: an asset without years.
+    options : mapping
+        The asset's run configuration.
+    before : sequence of str
+        Assets that run first, in the same run.
+    reason : str
+        Why it runs.
+    seed : int
+        Number of the one seed of a policy to train, which is no run; 0: the whole asset.
+    tags : mapping
+        Of the run.
+    """
+
+    asset: str
+    year: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    before: Sequence[str] = ()
+    reason: str = ""
+    seed: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to one year of one asset.
+
+    Attributes
+    ----------
+    kind : str
+        ``waiting`` (for what `detail` names), ``begun``, ``progress`` (`detail` is a line of it); then, as the last,
+        ``done`` (was done before), ``made``, ``reused`` (run, but found with the same fingerprint or content),
+        ``failed``, or ``blocked`` (something it needs failed).
+    asset : str
+    year : int
+        0: an asset without years.
+    worker : str
+        The process that does it, ``id@machine``.
+    detail : str
+        Reason of a failure or block, or why it ran.
+    seconds : float
+        0 if it did not run.
+    metadata : mapping
+        Of the materialization, plain values only.
+    """
+
+    kind: str
+    asset: str
+    year: int
+    worker: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Said(NamedTuple):
+    """A line of progress, and its level as `logging` counts them."""
+
+    task: Task
+    line: str
+    level: int
+
+
+class Lost(NamedTuple):
+    """A task whose worker is gone, or could not reach Dagster's record."""
+
+    task: Task
+    worker: str
+    reason: str
+
+
+Message = Said | Lost | tuple[Task, Event]
+"""What comes of a task; an event is what it ended with."""
+
+
+class Pool(Protocol):
+    """Workers that take tasks."""
+
+    retries: int
+    """How often a task that was lost is tried again."""
+    advice: str
+    """What to do about one that is lost again and again."""
+    words: str
+    """How many tasks it takes at a time."""
+
+    def has_room(self, task: Task) -> bool:
+        """Tell whether a task may be handed over now."""
+
+    def submit(self, task: Task) -> str:
+        """Hand a task over, and name its worker as `brain_assets.graph.runs.this_process` does."""
+
+    def wait(self) -> list[Message]:
+        """Wait until something is told, or there may be room."""
+
+    def stop(self) -> list[str]:
+        """End all workers at once, and name those that were in the middle of a task."""

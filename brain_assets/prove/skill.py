@@ -1,0 +1,278 @@
+"""Proof that models find what is there, and nothing where nothing is: tests of power and of false positives.
+
+Every test is made on markets from seeds (`brain_assets.market.base.KnownMarket`), with the families' default
+configurations; the models learn up to a cut-off and are measured on the years after it.
+
+Forecasters: a *share of the best possible* is the mean weekly rank correlation (with what came) of the forecasts over
+that of the true expectation, on the same weeks, means over all seeds: the noise of those weeks is in both.
+
+A policy *beats* equal weight if the 95 % interval of its mean weekly advantage, in log return after the same costs,
+lies above zero. A higher growth alone would be no proof: of policies that know nothing, luck lets nearly half have it,
+and one in forty pass this bar. Policies see the true expectation of each week, blurred to a rank correlation of about
+`FORECAST_SKILL` with it (what a forecaster has of it), in the units of a weekly return; without a signal there is the
+blur alone. News and filings are shown too.
+"""
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from brain_assets import registry
+from brain_assets.arrays import FloatArray
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.market.base import KnownMarket, MarketNote
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.signals import add_signals
+from brain_assets.market.weekly import WeeklyBars
+from brain_assets.plugins import resolve
+from brain_assets.portfolio.market_weeks import market_weeks
+from brain_assets.portfolio.policies import train_policy_snapshot
+from brain_assets.portfolio.policy import run_policies
+from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.strategy import run_equal_weight
+from brain_assets.progress import report
+from brain_assets.settings import read_settings
+from brain_assets.store.names import cutoff_of_year
+
+FORECAST_SKILL = 0.85
+FORECAST_SPREAD = 0.005
+"""Of the forecasts that policies see: rank correlation with the expectation, and standard deviation in a week."""
+
+INTERVAL = 1.96
+"""Standard errors on each side of a mean: a 95 % interval of a normal one."""
+
+
+class History(NamedTuple):
+    """How much data a test is made on: the first year, the last that is learned from, and the last that is measured."""
+
+    first_year: int
+    cutoff_year: int
+    last_year: int
+
+
+FULL, QUICK = History(1990, 2014, 2020), History(2003, 2012, 2019)
+
+
+@dataclass(frozen=True)
+class SkillTest:
+    """What is asked of one family: of its power where there is a signal, of false positives where there is none.
+
+    A forecaster: its share of the best possible is at least `bound`; without a signal, the 95 % interval of its mean
+    weekly rank correlation covers zero in at least `bound` seeds. A policy: it beats equal weight in at least `bound`
+    seeds; without a signal, in no more than `bound`.
+    """
+
+    family: str
+    channel: str
+    """Where the signal is injected."""
+    signal: float
+    """Its strength, the best possible weekly rank correlation; 0: there is none."""
+    n_seeds: int
+    """Seeds 0, 1, ... of the market, and of the model's own random numbers."""
+    bound: float
+
+    @property
+    def role(self) -> str:
+        """``forecaster`` or ``policy``."""
+        return str(registry.get(self.family).role)
+
+    @property
+    def name(self) -> str:
+        """The test in a few words."""
+        kind = f"power {self.signal:g}" if self.signal else "false positives"
+        return f"{self.family} {kind} {self.channel}"
+
+    @property
+    def message(self) -> str:
+        """The test as one sentence."""
+        where = f"{self.signal:g} injected in {self.channel}" if self.signal else "no signal"
+        bound, seeds = f"{self.bound:g} of {self.n_seeds} seeds", f"mean over {self.n_seeds} seeds"
+        asked = {
+            ("forecaster", True): f"at least {self.bound:.0%} of the best possible, {seeds}",
+            ("forecaster", False): f"the 95 % interval covers zero in at least {bound}",
+            ("policy", True): f"beats equal weight after costs in at least {bound}",
+            ("policy", False): f"beats equal weight after costs in no more than {bound}",
+        }
+        return f"{self.family}, {where}: {asked[self.role, self.signal > 0]}"
+
+
+TESTS = (
+    SkillTest("lstm", "reversal", 0.15, 5, 0.85),
+    SkillTest("lstm", "reversal", 0.08, 5, 0.70),
+    SkillTest("lstm", "reversal", 0.0, 20, 18),
+    SkillTest("patchtst", "news", 0.15, 5, 0.80),
+    SkillTest("patchtst", "news", 0.08, 5, 0.70),
+    SkillTest("patchtst", "reversal", 0.15, 5, 0.80),
+    SkillTest("patchtst", "reversal", 0.08, 5, 0.70),
+    SkillTest("patchtst", "news", 0.0, 20, 18),
+    SkillTest("ppo", "reversal", 0.3, 10, 8),
+    SkillTest("ppo", "reversal", 0.0, 20, 2),
+    SkillTest("sac", "reversal", 0.3, 10, 8),
+    SkillTest("sac", "reversal", 0.0, 20, 2),
+)
+"""What is to hold of the families that were measured, on `FULL` histories; of any other, see `skill_tests`."""
+
+QUICK_TESTS = (
+    SkillTest("lstm", "reversal", 0.15, 1, 0.60),
+    SkillTest("patchtst", "news", 0.15, 1, 0.60),
+    SkillTest("ppo", "reversal", 0.3, 1, 1),
+    SkillTest("sac", "reversal", 0.3, 1, 1),
+)
+"""What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
+
+
+def skill_tests(family: Any, quick: bool = False) -> tuple[SkillTest, ...]:
+    """Give what is to hold of a registered family.
+
+    Of a forecaster that nobody has measured: it finds half of a strong signal in what it sees (prices: a reversal,
+    which is what past returns tell of the next; else news), and nothing where there is nothing. Of such a policy: it
+    does not beat equal weight where there is nothing; that it does otherwise is its author's claim.
+    """
+    name = family.name
+    if measured := tuple(test for test in (QUICK_TESTS if quick else TESTS) if test.family == name):
+        return measured
+    if family.role == "policy":
+        return (SkillTest(name, "reversal", 0.0, *((5, 1) if quick else (20, 2))),)
+    channel = "reversal" if "close_return" in family.channels else "news"
+    power = SkillTest(name, channel, 0.15, *((1, 0.4) if quick else (5, 0.5)))
+    absent = SkillTest(name, channel, 0.0, *((3, 2) if quick else (20, 18)))
+    return (power, absent) if {"close_return", "news_sentiment"} & set(family.channels) else (absent,)
+
+
+class SeedResult(NamedTuple):
+    """What one seed gave."""
+
+    value: float
+    error: float
+    """Mean over the weeks, and its standard error: of the rank correlation (forecasters), or of the advantage over
+    equal weight in log return (policies)."""
+    best: float
+    """Mean rank correlation of the true expectation, same weeks; NaN without a signal and of policies."""
+
+
+class SkillResult(NamedTuple):
+    """A test, and what came of it."""
+
+    test: SkillTest
+    value: float
+    """What is held against the test's bound: a share, or a number of seeds."""
+    passed: bool
+    seconds: float
+
+    @property
+    def got(self) -> str:
+        """What is held against the test's bound, as text."""
+        return f"{self.value:.0%}" if self.test.role == "forecaster" and self.test.signal else f"{self.value:g}"
+
+    @property
+    def message(self) -> str:
+        """The result as one sentence."""
+        return f"{self.test.message}: got {self.got}, {'holds' if self.passed else 'FAILS'} ({self.seconds:.0f} s)"
+
+
+def prove_skill(
+    families: Sequence[str], quick: bool = False, on_progress: Callable[[str], None] = report
+) -> list[SkillResult]:
+    """Run all tests of some registered families, and give what came of each, passed or not.
+
+    `quick`: one seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45
+    seconds, and there are 130 of them for ours: an hour or more on one core. `on_progress` is called with a line after
+    every seed, and after every test. Raises `PluginError` if there is no such family.
+    """
+    history = QUICK if quick else FULL
+    chosen = [registry.get(family) for family in families]
+    return [prove(test, history, on_progress) for family in chosen for test in skill_tests(family, quick)]
+
+
+def prove(test: SkillTest, history: History = FULL, on_progress: Callable[[str], None] = report) -> SkillResult:
+    """Run one test, seed by seed."""
+    started = time.perf_counter()
+    measure = _measure_forecaster if test.role == "forecaster" else _measure_policy
+    seeds = []
+    for seed in range(test.n_seeds):
+        seeds.append(result := measure(test, history, seed))
+        of_best = f" of {result.best:.4f} possible" if np.isfinite(result.best) else ""
+        on_progress(
+            f"{test.name}: seed {seed + 1} of {test.n_seeds}: {result.value:+.4f} (standard error {result.error:.4f})"
+            f"{of_best}, {time.perf_counter() - started:.0f} s so far"
+        )
+    found = judge(test, seeds, time.perf_counter() - started)
+    on_progress(found.message)
+    return found
+
+
+def judge(test: SkillTest, seeds: Sequence[SeedResult], seconds: float = 0.0) -> SkillResult:
+    """Hold what the seeds gave against a test's bound."""
+    values, errors, best = np.array(seeds).T
+    if test.role == "policy":
+        value = float((values > INTERVAL * errors).sum())
+        return SkillResult(test, value, value >= test.bound if test.signal else value <= test.bound, seconds)
+    value = float(values.mean() / best.mean() if test.signal else (np.abs(values) <= INTERVAL * errors).sum())
+    return SkillResult(test, value, value >= test.bound, seconds)
+
+
+def _trial(test: SkillTest, history: History, seed: int) -> tuple[KnownMarket, PricePanel, Any]:
+    """Give a market with the signal, all that it says, and the family's default configuration with the seed."""
+    settings = read_settings(market="simulator", symbols=())
+    simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
+    market = simulator.with_signal(seed, test.signal, test.channel)
+    days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
+    news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
+    panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)
+    config_class = registry.get(test.family).Config
+    return market, panel, config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
+
+
+def _measure_forecaster(test: SkillTest, history: History, seed: int) -> SeedResult:
+    """Train a forecaster on the years up to the cut-off, and correlate its forecasts of the years after it."""
+    market, panel, config = _trial(test, history, seed)
+    cutoff_date = cutoff_of_year(history.cutoff_year)
+    bars = WeeklyBars.from_panel(panel)
+    bars = bars.select(bars.weeks.start > np.datetime64(cutoff_date, "D"))
+    snapshot = train_snapshot(test.family, panel, cutoff_date, config, MarketNote.of(market))
+    found = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
+    if not test.signal:
+        return SeedResult(*found, float("nan"))
+    best, _ = _mean(weekly_rank_correlation(market.expected_return(bars.weeks.start), bars.realized))
+    return SeedResult(*found, best)
+
+
+def _measure_policy(test: SkillTest, history: History, seed: int) -> SeedResult:
+    """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
+    market, panel, config = _trial(test, history, seed)
+    cutoff_date = cutoff_of_year(history.cutoff_year)
+    bars = WeeklyBars.from_panel(panel)
+    weeks = market_weeks(bars, blurred(market.expected_return(bars.weeks.start), seed))
+    usable, cutoff = weeks.available.any(axis=1), np.datetime64(cutoff_date, "D")
+    learned, weeks = (
+        weeks.select(usable & (bars.weeks.end <= cutoff)),
+        weeks.select(usable & (bars.weeks.start > cutoff)),
+    )
+    snapshot = train_policy_snapshot(test.family, learned, cutoff_date, config, MarketNote.of(market))
+    run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), weeks)
+    advantage = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, RULES).net_return)
+    return SeedResult(*_mean(advantage), float("nan"))
+
+
+def blurred(expectation: FloatArray, seed: int) -> FloatArray:
+    """Make forecasts of a true expectation, as good as `FORECAST_SKILL`; where all is 0, of noise alone.
+
+    Both are (n_weeks, n_assets), in the units of a weekly return; NaN where the expectation is not known.
+    """
+    noise = np.random.default_rng([seed, 7]).normal(size=expectation.shape)
+    spread = np.nanstd(expectation, axis=1, keepdims=True)
+    known = (expectation - np.nanmean(expectation, axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    mixed = FORECAST_SKILL * known + np.sqrt(1 - FORECAST_SKILL**2) * noise
+    forecasts: FloatArray = FORECAST_SPREAD * np.where(spread > 0, mixed, noise)
+    return forecasts
+
+
+def _mean(weekly: FloatArray) -> tuple[float, float]:
+    """Give the mean over the weeks that have a value, and its standard error."""
+    known = weekly[np.isfinite(weekly)]
+    return float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))

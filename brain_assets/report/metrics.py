@@ -1,0 +1,182 @@
+"""Figures of weekly returns, and how sure they are; every one is known only after its last week is over.
+
+A year has 52 weeks. The risk-free rate is 0 throughout, so a Sharpe ratio is of returns, not of excess returns.
+Measures are skfolio's where it has them; resampling is arch's. What cannot be told (too few weeks, returns that never
+moved) is NaN, never 0.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR
+from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
+from brain_assets.portfolio.trials import Trial
+
+N_RESAMPLES = 2000
+"""Draws behind an interval: its ends move by a few hundredths of its width from seed to seed."""
+
+SEED = 20190101
+"""Of every resampling: the same returns give the same intervals."""
+
+CONFIDENCE = 0.95
+
+MIN_WEEKS = 26
+"""Fewer weeks give no interval: half a year of weeks does not tell how far the next half can differ."""
+
+
+class Estimate(NamedTuple):
+    """A figure and the ends of its 95 % interval; the ends are NaN where there are too few weeks."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def side(self) -> int:
+        """1: the whole interval lies above zero; -1: below it; 0: neither, or there is none."""
+        return int(self.low > 0.0) - int(self.high < 0.0)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low)
+
+
+def wealth(returns: pd.DataFrame) -> pd.DataFrame:
+    """Give what one dollar became."""
+    return (1.0 + returns).cumprod()
+
+
+def drawdowns(returns: pd.DataFrame) -> pd.DataFrame:
+    """Give how far the value lies below its highest so far, the start included; at most 0."""
+    values = wealth(returns)
+    return values / values.cummax().clip(lower=1.0) - 1.0
+
+
+def measure(
+    returns: pd.DataFrame, turnover: pd.DataFrame, yardstick: str, cost_bps: float, trial_ratios: FloatArray
+) -> pd.DataFrame:
+    """Measure strategies, all on the same weeks; a row a strategy.
+
+    Parameters
+    ----------
+    returns, turnover : DataFrame
+        Net returns, finite and above -1, and what was traded over the value at the first open; (n_weeks, n_strategies).
+    yardstick : str
+        The strategy that the others are compared with, on the same resampled weeks, so that differences are paired.
+    cost_bps : float
+    trial_ratios : ndarray
+        Of `weekly_sharpe_ratios`.
+
+    Returns
+    -------
+    DataFrame
+        ``annual_return``, ``sharpe`` and ``active_return`` (the annual return less the yardstick's), each an
+        `Estimate`; ``volatility``; ``max_drawdown``, positive; ``calmar`` (Young 1991), NaN if the value never fell;
+        ``turnover``, bought and sold in a year over the value; ``cost_drag``, the annual return that the same trades
+        would have had without costs, less the one that they had; ``probabilistic_sharpe``, the probability that the
+        true Sharpe ratio is above 0, skew and fat tails counted; ``deflated_sharpe``, that it is above the best that as
+        many trials without skill are expected to reach (Bailey & López de Prado 2014), NaN if none is known.
+    """
+    from skfolio import measures
+
+    values, count = returns.to_numpy(), returns.shape[1]
+    place = returns.columns.get_loc(yardstick)
+
+    def figures(drawn: FloatArray) -> FloatArray:
+        growth = annual_return(drawn)
+        return np.concatenate([growth, sharpe_ratio(drawn), growth - growth[place]])
+
+    found = estimates(values, figures)
+    deepest = drawdowns(returns).min().abs()
+    gross = (1.0 + values) / (1.0 - turnover.to_numpy() * cost_bps * BASIS_POINT) - 1.0
+    deflated = [measures.deflated_sharpe_ratio(net, trial_ratios) if len(trial_ratios) else np.nan for net in values.T]
+    columns = {
+        "annual_return": found[:count],
+        "sharpe": found[count : 2 * count],
+        "active_return": found[2 * count :],
+        "volatility": measures.standard_deviation(values) * math.sqrt(WEEKS_PER_YEAR),
+        "max_drawdown": deepest,
+        "calmar": annual_return(values) / deepest.where(deepest > 0.0),
+        "turnover": turnover.mean() * WEEKS_PER_YEAR,
+        "cost_drag": annual_return(gross) - annual_return(values),
+        "probabilistic_sharpe": [measures.probabilistic_sharpe_ratio(net) for net in values.T],
+        "deflated_sharpe": deflated,
+    }
+    return pd.DataFrame(columns, index=returns.columns)
+
+
+def estimates(series: FloatArray, statistic: Callable[[FloatArray], FloatArray]) -> list[Estimate]:
+    """Give each figure of a statistic, (n_figures,), with the middle 95 % of what it is when weeks are drawn anew.
+
+    Weeks are drawn in blocks, the same for all series (stationary bootstrap, Politis & Romano 1994). `series` are
+    finite, (n_weeks, n_series); with fewer than `MIN_WEEKS` weeks there are no intervals.
+    """
+    values = statistic(series)
+    ends = np.full((2, len(values)), np.nan)
+    if len(series) >= MIN_WEEKS:
+        drawn = np.stack([statistic(series[weeks]) for weeks in _draws(len(series), block_length(series))])
+        ends = np.quantile(drawn, [(1.0 - CONFIDENCE) / 2, (1.0 + CONFIDENCE) / 2], axis=0)
+    return [Estimate(*map(float, each)) for each in zip(values, *ends, strict=True)]
+
+
+@lru_cache(maxsize=8)
+def _draws(n_weeks: int, block: int) -> IntArray:
+    """Give the weeks of every resample, (`N_RESAMPLES`, n_weeks); years of as many weeks share them."""
+    from arch.bootstrap import StationaryBootstrap
+
+    bootstrap = StationaryBootstrap(block, np.arange(n_weeks), seed=SEED)
+    return np.stack([bootstrap.update_indices() for _ in range(N_RESAMPLES)])
+
+
+def block_length(series: FloatArray) -> int:
+    """Give the mean block length, in whole weeks, that series (n_weeks, n_series) are resampled with.
+
+    It is arch's estimate (Politis & White 2004), the longest over the series; 1 with fewer than `MIN_WEEKS` weeks.
+    """
+    from arch.bootstrap import optimal_block_length
+
+    if len(series) < MIN_WEEKS:
+        return 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # a series that never moves has no correlation with itself
+        lengths = optimal_block_length(series)["stationary"].to_numpy()
+    return int(max([1.0, *np.ceil(lengths[np.isfinite(lengths)])]))
+
+
+def mean_estimates(weekly: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean of each column with its interval: ``value``, ``low`` and ``high``, a row a column.
+
+    NaN is no value that week, left out of its own column; a column without any has NaN as its mean.
+    """
+    found = pd.DataFrame(np.nan, weekly.columns, Estimate._fields)
+    known = weekly.notna().to_numpy()
+    for weeks in np.unique(known, axis=1).T:  # series that know the same weeks are drawn together
+        names = weekly.columns[(known == weeks[:, None]).all(axis=0)]
+        if weeks.any():
+            found.loc[names] = estimates(weekly.loc[weeks, names].to_numpy(), lambda drawn: drawn.mean(axis=0))
+    return found
+
+
+def weekly_sharpe_ratios(trials: Sequence[Trial]) -> FloatArray:
+    """Give the weekly Sharpe ratio of every configuration tried, over all years that it has, (n_configurations,).
+
+    In the order in which configurations first come. 0 where returns never moved: it held cash, and was a trial.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    for trial in (trial for trial in trials if trial.n_weeks > 0):
+        groups.setdefault((trial.family, trial.configuration), []).append((trial.n_weeks, trial.mean, trial.std))
+    return np.array([_pooled_sharpe(*np.array(years).T) for years in groups.values()])
+
+
+def _pooled_sharpe(n_weeks: FloatArray, means: FloatArray, deviations: FloatArray) -> float:
+    """Give mean over sample standard deviation of all weeks, from the means and deviations of each year."""
+    total, mean = n_weeks.sum(), np.average(means, weights=n_weeks)
+    squares = ((n_weeks - 1.0) * deviations**2 + n_weeks * (means - mean) ** 2).sum()
+    deviation = math.sqrt(squares / (total - 1.0)) if total > 1 else 0.0
+    return float(mean / deviation) if deviation > 1e-12 else 0.0

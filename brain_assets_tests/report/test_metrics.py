@@ -1,0 +1,195 @@
+"""Figures of returns, by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+from brain_assets.portfolio.arithmetic import TradingRules, all_cash, equal_weight
+from brain_assets.portfolio.strategy import annual_return, follow, run_strategy, sharpe_ratio
+from brain_assets.portfolio.trials import Trial
+from brain_assets.report import metrics
+from brain_assets.report.metrics import Estimate
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+UP_AND_DOWN = np.array([0.10, -0.50, 0.20, 0.25])
+"""The value goes 1.1, 0.55, 0.66, 0.825."""
+FEW = np.array([0.03, 0.01, -0.01, 0.01])
+"""Mean 0.01, squared deviations 4, 0, 4, 0 over 10,000; skew 0, kurtosis 2."""
+DEVIATION = math.sqrt(8e-4 / 3)
+
+
+def noise(n_weeks: int, n_series: int, mean: float = 0.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 0.02, (n_weeks, n_series))
+
+
+def measured(net: np.ndarray, turnover: np.ndarray | float = 0.0, cost_bps: float = 10.0, ratios=()) -> pd.Series:
+    returns = pd.DataFrame({"net": net})
+    traded = pd.DataFrame({"net": np.broadcast_to(turnover, len(net))})
+    return metrics.measure(returns, traded, "net", cost_bps, np.array(ratios)).loc["net"]
+
+
+def mean_of(series: np.ndarray) -> list[Estimate]:
+    return [Estimate(*row) for row in metrics.mean_estimates(pd.DataFrame(series)).to_numpy()]
+
+
+def test_annual_return_is_geometric() -> None:
+    assert annual_return(np.full(10, 0.01)) == pytest.approx(1.01**52 - 1)
+    assert annual_return(np.array([0.5, -1 / 3])) == pytest.approx(0.0)  # up by a half, back again
+    assert annual_return(UP_AND_DOWN) == pytest.approx(0.825**13 - 1)
+
+
+def test_volatility_and_sharpe_ratio() -> None:
+    found = measured(FEW)
+    assert found["volatility"] == pytest.approx(DEVIATION * math.sqrt(52))
+    assert found["sharpe"].value == pytest.approx(0.01 / DEVIATION * math.sqrt(52))
+
+
+def test_returns_that_never_move_have_no_sharpe_ratio() -> None:
+    both = sharpe_ratio(np.column_stack([np.full(30, 0.001), noise(30, 1)[:, 0]]))
+    assert np.isfinite(both).tolist() == [False, True]
+
+
+def test_drawdown_counts_from_the_highest_value_and_from_the_start() -> None:
+    below = metrics.drawdowns(pd.DataFrame(UP_AND_DOWN))[0]
+    np.testing.assert_allclose(below, [0.0, -0.5, 0.66 / 1.1 - 1, 0.825 / 1.1 - 1])
+    found = measured(UP_AND_DOWN)
+    assert found["max_drawdown"] == pytest.approx(0.5)
+    assert found["calmar"] == pytest.approx((0.825**13 - 1) / 0.5)
+    assert measured(np.array([-0.2, 0.1]))["max_drawdown"] == pytest.approx(0.2)
+    rising = measured(np.array([0.1, 0.1]))
+    assert str(rising["max_drawdown"]) == "0.0"  # no minus before it
+    assert math.isnan(rising["calmar"])
+
+
+def test_turnover_and_cost_drag() -> None:
+    turnover = np.array([1.0, 0.0, 0.5, 0.5])
+    net = np.array([0.999, 1.0, 0.9995, 0.9995]) - 1  # nothing but costs of 10 bps
+    found = measured(net, turnover)
+    assert found["turnover"] == pytest.approx(26.0)
+    assert found["cost_drag"] == pytest.approx(1 - (0.999 * 0.9995**2) ** 13)
+    assert measured(net, turnover, 0.0)["cost_drag"] == 0.0
+
+
+def test_cost_drag_is_what_a_backtest_without_costs_gains() -> None:
+    weeks = toy_weeks(60, 4)
+    rules, free = TradingRules(cost_bps=20.0, max_weight=0.5), TradingRules(cost_bps=0.0, max_weight=0.5)
+    target = equal_weight(weeks.available, rules)
+    paid, gross = (run_strategy(weeks, each, follow(target), all_cash(4)) for each in (rules, free))
+    drag = measured(paid.net_return, paid.turnover, 20.0)["cost_drag"]
+    assert drag > 0.001
+    assert drag == pytest.approx(gross.annual_growth - paid.annual_growth, rel=1e-9)
+
+
+# Intervals
+
+
+def test_an_interval_repeats_and_holds_its_figure() -> None:
+    series = noise(104, 3, mean=0.002)
+    first = metrics.estimates(series, sharpe_ratio)
+    assert first == metrics.estimates(series, sharpe_ratio)
+    assert len(first) == 3
+    for found in first:
+        assert found.low < found.value < found.high
+
+
+def test_intervals_have_the_width_that_the_theory_gives_independent_weeks() -> None:
+    [found] = mean_of(noise(520, 1))
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.02 / math.sqrt(520), rel=0.15)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    truth = 0.002
+    covered = sum(each.low <= truth <= each.high for each in mean_of(noise(104, 100, truth)))
+    assert 88 <= covered <= 100  # 95 are meant; fewer than 88 of 100 come once in 500 times
+
+
+def test_blocks_are_longer_where_weeks_hang_together_and_so_are_intervals() -> None:
+    shocks = noise(520, 1)[:, 0]
+    together = np.array([shocks[max(0, week - 8) : week + 1].mean() for week in range(520)])
+    assert metrics.block_length(together[:, None]) > 4 > metrics.block_length(shocks[:, None])
+    [found] = mean_of(together[:, None])
+    assert found.high - found.low > 1.5 * 2 * 1.96 * together.std() / math.sqrt(520)
+
+
+def test_too_few_weeks_give_a_figure_without_an_interval() -> None:
+    [found] = mean_of(noise(25, 1, 0.01))
+    assert math.isfinite(found.value)
+    assert (found.known, found.side) == (False, 0)
+
+
+def test_weeks_without_a_value_are_left_out() -> None:
+    values = noise(60, 2)
+    holes = np.insert(values[:, 0], [0, 30, 60], np.nan)
+    full = np.insert(values[:, 1], [0, 30, 60], 0.01)
+    found = mean_of(np.column_stack([holes, full, np.full(63, np.nan)]))
+    assert found[0] == mean_of(values[:, :1])[0]
+    assert found[1].value == pytest.approx(full.mean())
+    assert not found[2].known
+
+
+def test_an_interval_lies_above_zero_below_it_or_over_it() -> None:
+    found = [Estimate(2, 1, 3), Estimate(2, -1, 3), Estimate(-2, -3, -1), Estimate(-2, -3, 1)]
+    assert [each.side for each in found] == [1, 0, -1, 0]
+
+
+def test_differences_are_paired() -> None:
+    """What moves two strategies alike cannot hide that one is always 10 bps ahead."""
+    yardstick = noise(260, 1)[:, 0]
+    returns = pd.DataFrame({"yardstick": yardstick, "ahead": yardstick + 0.001, "against": -yardstick})
+    found = metrics.measure(returns, returns * 0.0, "yardstick", 10.0, np.empty(0))
+    assert found["active_return"]["yardstick"] == Estimate(0.0, 0.0, 0.0)
+    growth = annual_return(yardstick)
+    assert found["annual_return"]["yardstick"].value == pytest.approx(growth)
+    assert found["active_return"]["ahead"].value == pytest.approx(annual_return(yardstick + 0.001) - growth)
+    assert (found["active_return"]["ahead"].side, found["annual_return"]["ahead"].side) == (1, 0)
+    assert found["sharpe"]["against"].value == pytest.approx(-found["sharpe"]["yardstick"].value)
+    assert found["active_return"]["against"].side < 1
+
+
+# After many trials
+
+
+@pytest.mark.parametrize(
+    ("ratios", "column", "best"),
+    [
+        ((), "probabilistic_sharpe", 0.0),
+        (  # standard deviation of the trials 0.1 * sqrt(2); euler's constant 0.5772
+            (0.1, 0.3),
+            "deflated_sharpe",
+            0.1 * math.sqrt(2) * ((1 - 0.57721566) * norm.ppf(1 / 2) + 0.57721566 * norm.ppf(1 - 1 / (2 * math.e))),
+        ),
+    ],
+)
+def test_probabilistic_and_deflated_sharpe_ratio_by_hand(ratios: tuple[float, ...], column: str, best: float) -> None:
+    weekly = 0.01 / DEVIATION
+    expected = norm.cdf((weekly - best) * math.sqrt(3) / math.sqrt(1 + (2 - 1) / 4 * weekly**2))
+    assert measured(FEW, ratios=ratios)[column] == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_trial_deflates_nothing_and_more_deflate_more() -> None:
+    returns = noise(520, 1, 0.001)[:, 0]
+    random = np.random.default_rng(1).normal(0.0, 0.05, 100)
+    none, one, ten, hundred = (measured(returns, ratios=random[:count]) for count in (0, 1, 10, 100))
+    assert one["deflated_sharpe"] == one["probabilistic_sharpe"]
+    assert one["deflated_sharpe"] > ten["deflated_sharpe"] > hundred["deflated_sharpe"]
+    assert math.isnan(none["deflated_sharpe"])
+
+
+def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:
+    mean, std = float(returns.mean()), float(returns.std(ddof=1))
+    return Trial(family=family, configuration=configuration, year=2020, n_weeks=len(returns), mean=mean, std=std)
+
+
+def test_years_of_a_configuration_are_one_trial() -> None:
+    first, second = noise(52, 1, 0.01, 1)[:, 0], noise(40, 1, -0.02, 2)[:, 0]
+    found = metrics.weekly_sharpe_ratios(
+        [trial(first), trial(second, "b"), trial(second), trial(first, family="sac"), trial(np.zeros(5), "cash")]
+    )
+    expected = [each.mean() / each.std(ddof=1) for each in (np.concatenate([first, second]), second, first)]
+    np.testing.assert_allclose(found, [*expected, 0.0])
+    one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
+    assert metrics.weekly_sharpe_ratios([one]).tolist() == [0.0]
+    assert len(metrics.weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0
