@@ -31,11 +31,8 @@ _BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 def parse_place(text: str) -> DataPath:
     """Read a path or URL; a ``file://`` URL is the path that it names.
 
-    Raises
-    ------
-    ValueError
-        What was expected and what came, in words to be put into a sentence: an unknown scheme or one whose package is
-        not installed, no bucket, a password.
+    Raises `ValueError` with what was expected and what came, to be put into a sentence: an unknown scheme or one whose
+    package is not installed, no bucket, a password.
     """
     match = _URL.fullmatch(text)
     if match is None:

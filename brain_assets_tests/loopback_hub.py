@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 GIT_ATTRIBUTES = b"".join(
     b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % name for name in (b"bin", b"pkl", b"pt", b"safetensors")
@@ -70,7 +70,6 @@ class Fault:
                          HEAD's ETags are others. Of a PUT the body received has the byte flipped, so it is refused.
     ``"silence"``        The request is read, then nothing for `seconds` (None: until the hub closes), then a close.
     ``"echo token"``     A 500 whose message repeats the Authorization header it got.
-    ``"xet"``            Not of one request: sets `LoopbackHub.offer_xet` until `LoopbackHub.clear_faults`.
     ===================  ============================================================================================
 
     `times` is how many of the requests it befalls, None for all.
@@ -86,7 +85,7 @@ class Fault:
     seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        kinds = {"drop", "truncate", "wrong bytes", "silence", "echo token", "xet"}
+        kinds = {"drop", "truncate", "wrong bytes", "silence", "echo token"}
         if self.kind not in kinds and not re.fullmatch(r"[45]\d\d", self.kind):
             raise ValueError(f"no such fault: {self.kind!r}")
 
@@ -247,23 +246,13 @@ class Call:
         """Return a repository's address."""
         return f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{name}"
 
-    def page(self, items: list[Any]) -> Answer:
-        """Return the page that is asked for."""
-        start = int(self.request.query.get("cursor", "0"))
-        end = start + self.hub.page_size
-        query = urlencode({**self.request.query, "cursor": end})
-        link = {"Link": f'<{self.hub.endpoint}{self.request.path}?{query}>; rel="next"'} if end < len(items) else {}
-        return Answer.of_json(items[start:end], headers=link)
-
     def size(self, path: str) -> int:
         """Return a file's size, or what is claimed."""
         return self.hub.claims.get((self.commit.oid, path), len(self.commit.files[path]))
 
     def entry(self, path: str) -> dict[str, Any]:
-        """Describe a file, or a folder, of the commit."""
-        content = self.commit.files.get(path)
-        if content is None:
-            return {"type": "directory", "path": path, "oid": blob_oid(path.encode()), "size": 0}
+        """Describe a file of the commit."""
+        content = self.commit.files[path]
         entry = {"type": "file", "path": path, "size": self.size(path), "oid": blob_oid(content)}
         if isinstance(content, Symlink):
             return {**entry, "type": "unknown"}
@@ -281,22 +270,8 @@ class Call:
         return {"size": entry["size"], "blobId": entry["oid"]} | ({"lfs": lfs} if lfs else {})
 
     def content(self, content: bytes, headers: dict[str, str], size: int | None = None) -> Answer:
-        """Return a file's bytes, or the range of them that is asked for."""
-        headers = {"Content-Type": "application/octet-stream", **headers}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request.headers.get("range", ""))
-        if not asked or self.request.method == "HEAD":
-            return Answer(content, 200, headers, size)
-        start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
-        if start > end:
-            return Answer(b"", 416, {"Content-Range": f"bytes */{len(content)}"})
-        headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
-        return Answer(content[start : end + 1], 206, headers)
-
-    @route("GET /api/whoami-v2")
-    def whoami(self) -> Any:
-        if self.role is None:
-            raise Refusal(401, "Invalid username or password.")
-        return {"type": "user", "name": USER, "orgs": [], "auth": {"accessToken": {"role": self.role}}}
+        """Return a file's bytes."""
+        return Answer(content, 200, {"Content-Type": "application/octet-stream", **headers}, size)
 
     @route("GET /api/agent-harnesses")
     def agent_harnesses(self) -> Any:
@@ -329,33 +304,6 @@ class Call:
         heads = self.repo.branches.items()
         branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in heads]
         return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
-
-    @route(f"GET {API}/commits/{REVISION}")
-    def list_commits(self) -> Any:
-        items = []
-        for commit in self.repo.log(self.commit.oid):
-            title, _, text = commit.message.partition("\n\n")
-            facts = {"id": commit.oid, "title": title, "message": text, "date": commit.date}
-            items.append({**facts, "authors": [{"user": USER}]})
-        return self.page(items)
-
-    @route(f"GET {API}/tree/{REVISION}(?:/(?P<folder>.+))?")
-    def tree(self) -> Any:
-        folder = self.parts["folder"] + "/" if self.parts["folder"] else ""
-        within = [path for path in self.commit.files if path.startswith(folder)]
-        if folder and not within:
-            raise Refusal(404, f"{folder[:-1]} does not exist on this revision", "EntryNotFound")
-        ends = {(path, match.start()) for path in within for match in re.finditer("/", path)}
-        paths = sorted({*within, *(path[:end] for path, end in ends if end > len(folder))})
-        if self.request.query.get("recursive", "").lower() != "true":
-            paths = [path for path in paths if "/" not in path[len(folder) :]]
-        return self.page([self.entry(path) for path in paths])
-
-    @route(f"POST {API}/paths-info/{REVISION}")
-    def paths_info(self) -> Any:
-        paths = [path.rstrip("/") for path in parse_qs(self.body.decode()).get("paths", [])]
-        there = [path for path in paths if any(f"{file}/".startswith(f"{path}/") for file in self.commit.files)]
-        return [self.entry(path) for path in there]
 
     @route(f"POST {API}/branch/(?P<branch>[^/]+)", write=True)
     def create_branch(self) -> Any:
@@ -460,7 +408,7 @@ class Call:
         if content is None:
             raise Refusal(404, "Entry not found", "EntryNotFound", X_Repo_Commit=commit.oid)
         tag, size = etag(path, content), self.size(path)
-        headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{tag}"', "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{tag}"'}
         if not is_lfs(path, content):
             return self.content(content, headers, size)
         linked = {"X-Linked-Size": str(size), "X-Linked-ETag": f'"{tag}"'}
@@ -485,25 +433,14 @@ class LoopbackHub:
         client, as on the real Hub: it must not send its token there.
     requests
         All requests so far, in order of arrival, recorded before any fault.
-    page_size
-        How many entries a page of a tree or of a list of commits holds.
     offer_xet
-        The client (2.4) never asks the server whether to use Xet for an upload: it does wherever ``hf_xet`` is there
-        and not disabled, by ``GET /api/models/REPO/xet-write-token/REVISION``. When False that is a 404; when True it
-        yields a token for a storage on this hub, which always answers 500.
-        What the client then does, measured with hf_xet 1.8: ``create_commit`` raises the builtin `ConnectionError` (an
-        `OSError`, not an `HfHubHTTPError`) out of ``_commit_api._upload_xet_files``, before anything is committed;
-        after 0.05 s where the token is refused (401, 403, 404), 95 s where asking for it gets 500s (6 requests), and
-        340 s where the storage gives 500s (12 requests). With ``HF_XET_CLIENT_RETRY_MAX_ATTEMPTS=1`` and
-        ``HF_XET_CLIENT_RETRY_BASE_DELAY=10ms`` in `os.environ` before the process's first upload that is 0.1 s. Once
-        ``huggingface_hub.constants.HF_HUB_DISABLE_XET`` is True, which is read at each call, the same operations go
-        by plain LFS.
+        Whether a client that asks for a token of Xet's storage gets one; that storage always answers 500. The client
+        (2.4) asks wherever ``hf_xet`` is there and not disabled, and goes on for minutes.
     """
 
     def __init__(self, latency: float = 0.0, tokens: dict[str, str] | None = None) -> None:
         self.latency = latency
         self.tokens = {"hf_write": "write", "hf_read": "read"} if tokens is None else tokens
-        self.page_size = 1000
         self.offer_xet = False
         self.requests: list[Request] = []
         self.objects: dict[str, bytes] = {}
@@ -569,14 +506,12 @@ class LoopbackHub:
     def fail(self, *faults: Fault) -> None:
         """Arm faults; where several befall a request the first armed is applied."""
         with self._lock:
-            self.offer_xet |= any(fault.kind == "xet" for fault in faults)
-            self._faults += [fault for fault in faults if fault.kind != "xet"]
+            self._faults += faults
 
     def clear_faults(self) -> None:
         """Disarm all faults."""
         with self._lock:
             self._faults.clear()
-            self.offer_xet = False
 
     def before(self, match: Match, callback: Callable[[], object]) -> None:
         """Call something once, right before the next request that matches is served."""

@@ -49,25 +49,24 @@ def test_what_passes_is_tried_again_and_said(clock: FakeClock, caplog: pytest.Lo
     ]
 
 
-def test_the_error_of_the_last_attempt_is_raised(clock: FakeClock) -> None:
-    operation = Failing(*(TransientError(f"number {i}") for i in range(9)))
-    with pytest.raises(TransientError, match=r"^number 4$"):
-        retry(operation, RetryPolicy(attempts=5), "do it")
-    assert (operation.calls, len(clock.slept)) == (5, 4)
-
-
-def test_anything_else_is_raised_at_once(clock: FakeClock) -> None:
-    operation = Failing(ValueError("wrong"))
-    with pytest.raises(ValueError, match=r"^wrong$"):
-        retry(operation, RetryPolicy(), "do it")
-    assert (operation.calls, clock.slept) == (1, [])
-
-
-def test_no_retry_asks_once(clock: FakeClock) -> None:
-    operation = Failing(TransientError("busy", wait=0))
-    with pytest.raises(TransientError):
-        retry(operation, NO_RETRY, "do it")
-    assert (operation.calls, clock.slept) == (1, [])
+@pytest.mark.parametrize(
+    ("errors", "policy", "calls"),
+    [
+        ([TransientError(f"number {i}") for i in range(1, 10)], RetryPolicy(attempts=5), 5),
+        ([TransientError("number 1", wait=0)], NO_RETRY, 1),
+        ([ValueError("number 1")], RetryPolicy(), 1),
+        ([TransientError("number 1", wait=61)], RetryPolicy(longest_wait=60), 1),  # a server that asks for more
+        ([TransientError(f"number {i}", wait=10) for i in range(1, 99)], RetryPolicy(None, 0.001, 60, 35), 4),
+    ],
+)
+def test_the_error_of_the_last_attempt_is_raised(
+    errors: list[Exception], policy: RetryPolicy, calls: int, clock: FakeClock
+) -> None:
+    operation = Failing(*errors)
+    with pytest.raises(type(errors[0]), match=f"^number {calls}$"):
+        retry(operation, policy, "do it")
+    assert (operation.calls, len(clock.slept)) == (calls, calls - 1)
+    assert clock.now < 1000 + policy.total_seconds
 
 
 def test_waits_are_random_double_and_stop_growing(clock: FakeClock) -> None:
@@ -85,31 +84,15 @@ def test_waits_are_random_double_and_stop_growing(clock: FakeClock) -> None:
         assert max(column) > bound / 2  # fails once in 10^15
 
 
-def test_retry_after_is_waited_for_and_a_little_more(clock: FakeClock) -> None:
-    assert retry(Failing(TransientError("429", wait=7)), RetryPolicy(), "do it") == "done"
-    assert 7 <= clock.slept[0] <= 8
-
-
-def test_a_server_that_asks_for_more_than_the_longest_wait_is_left_alone(clock: FakeClock) -> None:
-    assert retry(Failing(TransientError("429", wait=60)), RetryPolicy(longest_wait=60), "do it") == "done"
-    operation = Failing(TransientError("429", wait=61))
-    with pytest.raises(TransientError):
-        retry(operation, RetryPolicy(longest_wait=60), "do it")
-    assert operation.calls == 1
-
-
-def test_no_attempt_is_begun_after_the_total_time(clock: FakeClock) -> None:
-    operation = Failing(*(TransientError("429", wait=10) for _ in range(100)))
-    with pytest.raises(TransientError):
-        retry(operation, RetryPolicy(attempts=None, first_wait=0.001, total_seconds=35), "do it")
-    assert operation.calls == 4
-    assert clock.now < 1035
-
-
-def test_a_sleep_of_the_callers_is_used(clock: FakeClock) -> None:
+def test_retry_after_is_waited_for_and_a_little_more_by_a_sleep_of_the_callers(clock: FakeClock) -> None:
     slept: list[float] = []
-    assert retry(Failing(TransientError("busy")), RetryPolicy(), "do it", sleep=slept.append) == "done"
-    assert (len(slept), clock.slept) == (1, [])
+    for wait in (7, 60):
+        assert (
+            retry(Failing(TransientError("429", wait)), RetryPolicy(longest_wait=60), "do it", slept.append) == "done"
+        )
+    assert clock.slept == []
+    assert 7 <= slept[0] <= 8
+    assert 60 <= slept[1] <= 61
 
 
 def test_retry_after_may_be_seconds_or_a_date() -> None:

@@ -8,23 +8,16 @@ import datetime
 from collections.abc import Iterator
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 N_AT_ONCE = 500
 """Materializations in a query."""
 
 
 def prunable(instance: dg.DagsterInstance, before: datetime.datetime) -> list[dg.RunRecord]:
-    """Give the runs that ended before a moment and hold no newest materialization, oldest first.
-
-    Parameters
-    ----------
-    instance : DagsterInstance
-    before : datetime.datetime
-        With its time zone.
-    """
+    """Give the runs that ended before a moment (with a time zone) and hold no newest materialization, oldest first."""
     needed = set(_newest(instance))
-    finished = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=before)
+    finished = dg.RunsFilter(statuses=FINISHED, updated_before=before)
     records = instance.get_run_records(filters=finished, ascending=True)
     return [record for record in records if record.dagster_run.run_id not in needed]
 

@@ -14,7 +14,7 @@ from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.store.hubs import KINDS, READ_TOKEN, TOKEN, WatchedHub, fault
+from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault
 
 FAMILIES = ("lstm", "patchtst", "ppo", "sac")
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
@@ -131,16 +131,17 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished, tmp_path: Path) -> None:
-    with WatchedHub() as hub:
-        hub.add_repo("user/lstm")
+    with EchoingHub(403, at=1) as hub:
         data_dir = finished.copy(tmp_path)
-        failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub, HF_TOKEN=READ_TOKEN)
+        failed = run(data_dir, "sync", "push", "--family", "lstm", hub=hub)
         assert failed.returncode == 1
-        lines = [line for line in failed.stdout.splitlines() if " failed" in line and "snapshot-" in line]
-        assert len(lines) == 3
-        assert all("expected the right to write to it" in line for line in lines)
+        words = "expected the right to write to it, got 403 (we do not like Bearer ***)"
+        assert failed.stdout.count(words) == failed.stdout.count(" failed: user/lstm: ") == 3
+    with WatchedHub() as hub:
         status = run(data_dir, "sync", "status", "--family", "lstm", hub=hub)
         assert status.stdout.count("push pending") == 3
+        assert words in " ".join(status.stdout.split())
+    assert TOKEN not in failed.stdout + failed.stderr + status.stdout + status.stderr
 
 
 @pytest.mark.slow

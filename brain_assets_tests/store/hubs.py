@@ -14,7 +14,7 @@ from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.loopback_hub import Answer, Fault, LoopbackHub, Request
+from brain_assets_tests.loopback_hub import Answer, Fault, LoopbackHub, Refusal, Request
 
 REPO = "user/lstm"
 DATE = datetime.date(2019, 12, 31)
@@ -59,6 +59,20 @@ class WatchedHub(LoopbackHub):
     def asked(self, part: str) -> int:
         """Count the requests that have this in them."""
         return sum(part in line for line in self.lines)
+
+
+class EchoingHub(WatchedHub):
+    """Answers every request from the `at`-th on with a status and with words that repeat the token."""
+
+    def __init__(self, status: int, at: int = 0) -> None:
+        super().__init__()
+        self._status, self._at = status, at
+
+    def answer(self, request: Request, body: bytes) -> Answer:
+        if request.index < self._at:
+            return super().answer(request, body)
+        known = request.headers.get("authorization", TOKEN)  # the storage gets none, and might know it nevertheless
+        return Refusal(self._status, f"we do not like {known}").answer
 
 
 def fault(kind: str, at: int = 0, **options: Any) -> Fault:

@@ -1,9 +1,7 @@
-"""The token of the Hub is seen nowhere but in the requests to it: no log, no error, no file, no list of processes."""
+"""The token of the Hub is seen nowhere but in the requests to it: no log, no error, no file; see `cli.test_sync`."""
 
 import logging
 import os
-import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +12,12 @@ from brain_assets.errors import BrainAssetsError, HubError, HubUnavailableError
 from brain_assets.graph.snapshots import publish as publish_snapshot
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets_tests.conftest import FAMILIES
-from brain_assets_tests.loopback_hub import Answer, Fault, Refusal, Request
 from brain_assets_tests.store.hubs import (
-    BRANCH,
     DATE,
     KINDS,
     REPO,
     TOKEN,
+    EchoingHub,
     Files,
     WatchedHub,
     bind,
@@ -35,20 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 SECRET = TOKEN.removeprefix("hf_write")
 STATUSES = (400, 401, 403, 404, 412, 500)
-
-
-class EchoingHub(WatchedHub):
-    """Answers every request from the `at`-th on with a status and with words that repeat the token."""
-
-    def __init__(self, status: int, at: int = 0) -> None:
-        super().__init__()
-        self._status, self._at = status, at
-
-    def answer(self, request: Request, body: bytes) -> Answer:
-        if request.index < self._at:
-            return super().answer(request, body)
-        known = request.headers.get("authorization", TOKEN)  # the storage gets none, and might know it nevertheless
-        return Refusal(self._status, f"we do not like {known}").answer
 
 
 class Logs(logging.Handler):
@@ -186,78 +168,3 @@ def test_neither_objects_that_know_the_token_nor_a_run_show_it(files: Files, tmp
     assert SECRET not in repr(state.metadata)
     assert any(text.startswith("hub: pending: ") for name, text in logs.said if name == "brain_assets")
     assert logs.leaks == []
-
-
-def command_lines() -> dict[int, str]:
-    """Give what a list of processes shows."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has just ended
-            continue
-    return found
-
-
-class Command:
-    """Runs `brain-assets` with a Hub; what it said, and what a list of processes showed meanwhile."""
-
-    def __init__(self, hub: WatchedHub, data: Path, *arguments: str) -> None:
-        repos = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
-        environment = {
-            **os.environ,
-            **repos,
-            "STORAGE_BACKEND": "hf",
-            "HF_TOKEN": TOKEN,
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_HOME": str(data / "home"),
-            "BRAIN_DATA_DIR": str(data),
-        }
-        self.processes: dict[int, str] = {}
-        hub.before("/refs", lambda: self.processes.update(command_lines()))
-        command = [sys.executable, "-c", "from brain_assets.cli import main; main()", *arguments]
-        with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            self.output, self.errors = process.communicate()
-            self.code = process.returncode
-        assert " ".join(arguments) in self.processes[process.pid]
-
-    @property
-    def leaks(self) -> list[str]:
-        """Whatever shows the token."""
-        return [text for text in (self.output, self.errors, *self.processes.values()) if SECRET in text]
-
-
-@pytest.fixture
-def data(tmp_path: Path, files: Files) -> Path:
-    """A data folder that holds one snapshot."""
-    fill(SnapshotLocalStorage("lstm", tmp_path / "data" / "models"), {DATE: files})
-    return tmp_path / "data"
-
-
-def test_commands_show_no_token(hub: WatchedHub, data: Path, files: Files) -> None:
-    """Under faults that pass, where the Hub refuses in the middle or at once, and of what is pending."""
-    with EchoingHub(403, at=5) as echoing:
-        failed = Command(echoing, data, "sync", "push", "--family", "lstm")
-    assert failed.code == 1
-    assert f"{BRANCH} failed: {REPO}: expected the right to" in failed.output
-    assert "we do not like Bearer ***" in failed.output
-    with WatchedHub() as empty:
-        status = Command(empty, data, "sync", "status", "--family", "lstm")
-    assert status.code == 0
-    assert "hub: pending: user/lstm: expected the right to" in " ".join(status.output.split())
-    with EchoingHub(401) as echoing:
-        refused = Command(echoing, data, "sync", "pull", "--family", "lstm")
-    assert refused.code == 2
-    assert refused.errors.startswith("error: user/lstm: expected a token that the Hub accepts")
-    assert refused.errors.count("\n") == 1
-    hub.add_repo(REPO)
-    hub.fail(Fault("echo token", "/preupload/"), Fault("drop", "/commit/"))
-    pushed = Command(hub, data, "sync", "push", "--family", "lstm")
-    assert (pushed.code, pushed.errors) == (0, "")
-    assert f"lstm     {BRANCH} pushed" in pushed.output
-    assert hub.files(REPO, BRANCH) == files
-    for command in (failed, status, refused, pushed):
-        assert command.leaks == []
-    assert written(data) == []
