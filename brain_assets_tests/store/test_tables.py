@@ -200,7 +200,7 @@ def test_a_write_that_fails_half_way_leaves_what_was_there_and_no_temporary(
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match="expected a file that can be read, got: Not a directory; correct BRAIN"):
+    with pytest.raises(StorageError, match="expected a folder with room to write to, got: Not a directory; free"):
         ParquetTableStore(tmp_path / "file" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
     store = ParquetTableStore(tmp_path, SIMULATED)
     store.write("backtest", 2020, forecasts(2020))
