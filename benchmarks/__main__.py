@@ -12,6 +12,7 @@ from benchmarks import (
     hub,
     job_backfill,
     memory,
+    parallel,
     patchtst,
     policies,
     report,
@@ -86,6 +87,14 @@ def main() -> None:
     add("memory above the imports, 500 symbols x 15 years", f"{memory.measure():.0f} MiB", "", "", "400 MiB")
     add("import brain_assets.definitions", f"{commands.definitions():.2f} s", "", "", "2 s")
     add("backfill of four years already done", f"{commands.finished_backfill():.1f} s", "", "", "10 s")
+    one, two = parallel.measure().values()
+    add(
+        "backfill of four years from nothing, --jobs 2; plain: --jobs 1",
+        f"{two:.1f} s",
+        f"{one:.1f} s",
+        f"{one / two:.2f}x",
+        "1.6x",
+    )
     overhead = job_backfill.measure()
     label = "what Dagster adds to a run of a six-year backfill by job; once, until its daemon looks"
     between = (overhead.wall - overhead.steps - overhead.before_first) / len(job_backfill.YEARS)

@@ -18,7 +18,7 @@ ops:
 """
 
 
-def _seconds(command: list[str], environment: dict[str, str]) -> float:
+def seconds(command: list[str], environment: dict[str, str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
@@ -36,7 +36,7 @@ def demo() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"BRAIN_DATA_DIR": folder, "BRAIN_MARKET": "sample", "DAGSTER_HOME": ""}
         commands = (["train", "lstm", "patchtst"], ["backfill", "2019-2022"])
-        first, second = (sum(_seconds([*CLI, *command], environment) for command in commands) for _ in range(2))
+        first, second = (sum(seconds([*CLI, *command], environment) for command in commands) for _ in range(2))
         return first, second
 
 
@@ -48,5 +48,5 @@ def finished_backfill() -> float:
             file.write(TINY)
         environment = {"BRAIN_DATA_DIR": folder, "BRAIN_MARKET": "sample", "DAGSTER_HOME": ""}
         command = [*CLI, "backfill", "2019-2022", "--config", path]
-        _seconds(command, environment)
-        return statistics.median(_seconds(command, environment) for _ in range(REPEATS))
+        seconds(command, environment)
+        return statistics.median(seconds(command, environment) for _ in range(REPEATS))

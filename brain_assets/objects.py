@@ -28,6 +28,12 @@ Answer = TypeVar("Answer")
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _LASTING_ERRNO = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, getattr(errno, "EREMCHG", errno.EINVAL)}
 """What s3fs gives for requests that are wrong, and will be at the next attempt."""
+_PASSING = {
+    *("ConnectionError", "HTTPClientError", "ResponseParserError", "FlexibleChecksumError"),  # botocore
+    *("ClientConnectionError", "ClientPayloadError", "IncompleteRead", "IncompleteReadError"),  # an answer broke off
+    "TransportError",  # google.auth
+}
+"""Errors of clients that may be over at the next attempt; others, such as of a name that cannot be, never are."""
 _CLIENTS = {"botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "http"}
 """Packages whose errors are about the store, and not about this program."""
 
@@ -86,7 +92,8 @@ def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> 
         ) from error.__cause__
     except Exception as error:
         is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket"
-        if is_absent or isinstance(error, FileExistsError) or not _is_of_store(error):
+        is_of_store = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
+        if is_absent or isinstance(error, FileExistsError) or not is_of_store:
             raise
         raise StorageError(
             f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or the credentials that "
@@ -94,15 +101,12 @@ def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> 
         ) from error
 
 
-def _is_of_store(error: BaseException) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
-
-
 def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return not isinstance(error, _LASTING) and error.errno not in _LASTING_ERRNO
     code = getattr(error, "code", None)  # an HTTP status, of Google's package
-    is_lasting = isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_ERRNO
-    is_refused = isinstance(code, int) and 400 <= code < 500 and code not in (408, 429)
-    return _is_of_store(error) and not (is_lasting or is_refused or "Credential" in type(error).__name__)
+    is_busy = isinstance(code, int) and (code in (408, 429) or 500 <= code < 600)
+    return is_busy or any(base.__name__ in _PASSING for base in type(error).__mro__)
 
 
 def _code(error: BaseException) -> str:

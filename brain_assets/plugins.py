@@ -37,7 +37,6 @@ CORE = Plugin(
     markets={"sample": "brain_assets.market.sample:open_market"},
     commands={
         "sync": "brain_assets.cli_sync:sync",
-        "prove": "brain_assets.cli_prove:prove",
         "prune": "brain_assets.cli_prune:prune",
     },
 )

@@ -16,7 +16,6 @@ from rich.markup import escape
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
-from brain_assets.settings import read_settings
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -120,24 +119,6 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-def with_seeds(config: Mapping[str, Any], n_seeds: int | None, policies: Iterable[str]) -> Mapping[str, Any]:
-    """Give a run configuration that trains each of some policies so many times; None: as it says itself."""
-    if n_seeds is None:
-        return config
-    merged = {**config, "ops": {**_mapping_at(config, "ops")}}
-    for family in policies:
-        entry = _mapping_at(merged["ops"], f"{family}_policy")
-        merged["ops"][f"{family}_policy"] = {**entry, "config": {**_mapping_at(entry, "config"), "n_seeds": n_seeds}}
-    return merged
-
-
-def _mapping_at(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key) or {}
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"--config: {key}: expected a mapping, got {type(found).__name__}; correct the file.")
-    return found
-
-
 class _StatusHandler(logging.Handler):
     """Shows the newest progress message of training in the live status line."""
 
@@ -175,10 +156,3 @@ def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:
         elif event.kind != "waiting":
             under_way[place] = event.detail if event.kind == "progress" else f"{event.asset} {event.year or ''}"
         live.update(escape(" | ".join(under_way.values())))
-
-
-def check_family(family: str) -> None:
-    """Refuse what has no main versions; raises `SettingsError`."""
-    known = read_settings().families.forecasters
-    if family not in known:
-        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")

@@ -1,18 +1,22 @@
 """`brain-assets` as its users run it: a process of its own, on a data folder of its own."""
 
+import contextlib
 import fcntl
 import json
 import os
+import pty
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 import yaml
@@ -88,6 +92,85 @@ def start(data_dir: Path, *arguments: str, **variables: str) -> subprocess.Popen
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+class Terminal:
+    """The command in a terminal of its own, whose keys reach all of its processes."""
+
+    def __init__(self, data_dir: Path, *arguments: str, **variables: str) -> None:
+        settings = environment(data_dir, **variables)
+        self.process_id, self._keys = pty.fork()
+        if self.process_id == 0:
+            os.chdir(REPOSITORY)
+            os.execve(sys.executable, [*COMMAND, *arguments], settings)
+        self._screen = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def press_ctrl_c(self) -> None:
+        os.write(self._keys, b"\x03")
+
+    def is_running(self) -> bool:
+        return self._reader.is_alive()
+
+    def ended(self, seconds: float) -> tuple[int, str]:
+        """Wait for the end, which must come in so many seconds, and give the exit code and what was shown."""
+        self._reader.join(seconds)
+        assert not self._reader.is_alive(), f"still running after {seconds} s"
+        _, status = os.waitpid(self.process_id, 0)
+        return os.waitstatus_to_exitcode(status), self._screen.decode(errors="replace")
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # so says a terminal whose last process has ended
+            while read := os.read(self._keys, 4096):
+                self._screen += read
+
+
+def paths_in(data: Path) -> int:
+    """Count what lies in a data folder; it grows from the first write of a backfill to its last."""
+    # os.walk passes over a folder that is renamed while it looks; Path.rglob fails
+    return sum(len(folders) + len(files) for _, folders, files in os.walk(data))
+
+
+def files_of(data_dir: Path) -> dict[str, bytes]:
+    """Give every artifact: tables, snapshots, trials; not Dagster's own record."""
+    paths = [path for path in sorted(data_dir.rglob("*")) if path.is_file()]
+    names = {path: path.relative_to(data_dir) for path in paths}
+    return {str(name): path.read_bytes() for path, name in names.items() if name.parts[0] != "dagster"}
+
+
+def long_training(folder: Path) -> Path:
+    """Give a configuration whose PPO policy takes about a quarter of a minute."""
+    ops = {**TINY["ops"], "ppo_policy": {"config": {**TINY["ops"]["ppo_policy"]["config"], "total_steps": 60_000}}}
+    return write_config(folder / "long.yaml", {"ops": ops})
+
+
+def all_but(assets: Collection[str], data: Path, config: Path, **variables: str) -> Path:
+    """Make the year 2019 of all other assets, on this machine."""
+    others = ",".join(name for name in ASSETS if name not in assets)
+    made = brain_assets(data, "backfill", "2019", "--config", str(config), "--assets", others, **variables)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return data
+
+
+def await_training(home: Path, known: Collection[str] = (), seconds: float = 600) -> dg.DagsterRun:
+    """Wait until a PPO policy trains, and give its run, which is none of those known."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                lines = [entry.user_message for entry in instance.all_logs(run.run_id)]
+                if run.run_id not in known and any("steps" in line and "ppo 2019" in line for line in lines):
+                    return run
+        time.sleep(0.5)
+    raise AssertionError(f"no policy was trained within {seconds} s")
+
+
+def statuses(home: Path) -> list[str]:
+    """Give those of the runs of the PPO policy, oldest first."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        runs = [run for run in instance.get_runs() if dg.AssetKey("ppo_policy") in (run.asset_selection or ())]
+    return [run.status.value for run in reversed(runs)]
 
 
 def write_config(path: Path, content: object = TINY) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from brain_assets import objects
+from brain_assets import objects, paths
 from brain_assets.errors import StorageError
 from brain_assets.paths import (
     create_file,
@@ -65,6 +65,24 @@ def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
     for text in ("mine", "theirs"):
         create_file(anywhere / "claim", text)
         assert read_bytes(anywhere / "claim") == b"mine"
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 2])
+def test_a_folder_whose_writer_died_has_no_last_file(n_written: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells whether all are there: where a folder is replaced, that of the one before is gone first."""
+    folder, left = memory_place() / "folder", iter(range(n_written))
+    replace_folder(folder, {"1": b"1", "2": b"2", "last": b"3"})
+    write = paths.replace_file
+
+    def write_or_die(path: UPath, data: bytes) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(paths, "replace_file", write_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, {"1": b"one", "2": b"two", "last": b"three"})
+    assert list_names(folder) == ["1", "2"]
 
 
 def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
@@ -139,6 +157,18 @@ def test_a_bucket_that_is_not_there_is_said_so_at_once(s3: LoopbackS3, act: str)
         ACTS[act](parse_place("s3://none/x"))  # type: ignore[arg-type]
 
 
+def test_a_place_that_cannot_be_written_to_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some packages say of a bucket that is not there what they say of a file."""
+
+    class Files:
+        def pipe_file(self, path: str, data: bytes) -> None:
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(objects, "filesystem", lambda *_: Files())
+    with pytest.raises(StorageError, match="expected to write it, got: "):
+        replace_file(UPath("memory://none/x"), b"")
+
+
 def test_without_credentials_the_variables_are_named(
     place: UPath, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -148,6 +178,17 @@ def test_without_credentials_the_variables_are_named(
     forget_connections()
     with pytest.raises(StorageError, match=r"got: Unable to locate credentials; .*AWS_ACCESS_KEY_ID"):
         read_bytes(place / "a")
+
+
+@pytest.mark.parametrize(("place", "profile"), [("s3://No_Bucket!/x", ""), ("s3://results/x", "nobody")])
+def test_a_name_that_cannot_be_and_a_profile_that_is_not_there_are_said_at_once(
+    s3: LoopbackS3, place: str, profile: str, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    forget_connections()
+    with pytest.raises(StorageError, match=r"expected to read it, got: .*; correct BRAIN_DATA_DIR, or the credentials"):
+        read_bytes(parse_place(place))
 
 
 def test_a_mistake_of_this_program_stays_one(place: UPath) -> None:

@@ -16,8 +16,7 @@ from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, Trad
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
-from brain_assets.proofs.no_lookahead import assert_no_lookahead
-from brain_assets.proofs.pipeline import Span
+from brain_assets.prove.testing import assert_no_lookahead
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
@@ -134,7 +133,7 @@ def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(t
 
 # No look-ahead
 
-SPAN, JULY = Span(2018, 2019, 2020), datetime.date(2020, 7, 2)
+JULY = datetime.date(2020, 7, 2)
 
 
 class Foreseeing(Policy):
@@ -157,7 +156,8 @@ def proof(folder: Path, *plugins: str) -> None:
     families = registry.families_of(plugins)
     configs = {name: family.Config() for name, family in families.by_name.items() if name in (*OWN, "foreseeing")}
     market = SimulatorMarket(SYMBOLS, seed=1)
-    assert_no_lookahead(folder, market, span=SPAN, dates=[JULY], configs={"lstm": LstmConfig(**TINY_LSTM), **configs})
+    configs["lstm"] = LstmConfig(**TINY_LSTM)
+    assert_no_lookahead(folder, market, last_year=2020, dates=[JULY], configs=configs)
 
 
 def test_the_examples_see_nothing_of_the_future(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.errors import AllocationError
+from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
-from brain_assets.market.calendar import MIN_WEEK_SESSIONS, CalendarWeek, sessions_between, week_from
+from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
@@ -68,6 +68,19 @@ class WeekTargets:
         """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
         cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
         return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
+
+
+def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
+    """Give the week of the first session on or after a day; None: today, in New York.
+
+    Raises `SettingsError` if the text is no day, `MarketError` if the exchange's sessions of that time are not known.
+    """
+    if date is None:
+        return week_from(clock().astimezone(NEW_YORK).date())
+    try:
+        return week_from(datetime.date.fromisoformat(date))
+    except ValueError as error:
+        raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
 def _data_age(last_session: datetime.date, week: CalendarWeek) -> int:

@@ -11,6 +11,7 @@ from brain_assets.allocate.allocation import (
     MAX_DATA_AGE_SESSIONS,
     MAX_MODEL_AGE_DAYS,
     WeekTargets,
+    chosen_week,
     decide_week,
     refuse_old_models,
     until_decision,
@@ -18,12 +19,11 @@ from brain_assets.allocate.allocation import (
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
-from brain_assets.graph.jobs import WEEKLY_WEIGHTS
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, note_refusal
-from brain_assets.graph.year_to_date import chosen_week, fetch_year_to_date, join, recent_window
+from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import (
@@ -39,6 +39,8 @@ from brain_assets.paths import DataPath, replace_file
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import YEAR_TO_DATE, TableStore, content_hash
 from brain_assets.versions import CODE_VERSIONS
+
+WEEKLY_WEIGHTS = "weekly_weights"
 
 
 class WeightsRunConfig(dg.Config):
@@ -270,11 +272,10 @@ def every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Skip
     """Ask for a run on the first session of a week; it names the week, so one that starts late decides the same."""
     day = context.scheduled_execution_time.astimezone(NEW_YORK).date()
     week = week_from(day)
-    if day != week.start:
-        return dg.SkipReason(f"{day} is not the first session of a week: that of {week.start} is the one to come or on")
-    if not week.is_long_enough:
+    if day != week.start or not week.is_long_enough:
         return dg.SkipReason(
-            f"the week of {day} has {len(week.sessions)} sessions, fewer than {MIN_WEEK_SESSIONS}: nobody trades in it"
+            f"{day} is not the first session of a week of at least {MIN_WEEK_SESSIONS}: that of {week.start} has "
+            f"{len(week.sessions)}"
         )
     config = {"ops": {"target_weights": {"config": {"date": str(week.start)}}}}
     return dg.RunRequest(run_key=f"week-{week.start}", run_config=config)

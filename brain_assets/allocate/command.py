@@ -10,13 +10,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from brain_assets.allocate.allocation import strategies_of
+from brain_assets.allocate.allocation import chosen_week, strategies_of
 from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
 from brain_assets.graph.work import run_alone
-from brain_assets.graph.year_to_date import chosen_week
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
@@ -53,7 +52,7 @@ def allocate(
     market: MarketOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Print what each policy and each rule would hold in a week, decided after the last close before it.
+    """Print what each strategy would hold in a week, decided after the last close before it.
 
     With --holdings or --cash, also the trades to get there, at the last closes, with costs. It is a Dagster run, so the
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.

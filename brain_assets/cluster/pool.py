@@ -21,7 +21,7 @@ from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import Event, Lost, Message, Said, Task
-from brain_assets.graph.work import do
+from brain_assets.graph.work import Worker
 from brain_assets.settings import read_settings
 
 MAX_FAILED_STARTS = 3
@@ -34,8 +34,7 @@ class _Actor:
     """Does tasks on a node, in the world that its environment and the instance name."""
 
     def __init__(self, instance: Any) -> None:
-        self._project = open_project(read_settings())
-        self._instance = dg.DagsterInstance.from_ref(instance)
+        self._worker = Worker(open_project(read_settings()), dg.DagsterInstance.from_ref(instance))
         self._lines = queue.SimpleQueue[tuple[str, int]]()
 
     def name(self) -> str:
@@ -44,7 +43,7 @@ class _Actor:
 
     def do(self, task: Task) -> Event | str:
         """Do a task."""
-        return do(self._project, self._instance, task, lambda line, level: self._lines.put((line, level)))
+        return self._worker.do(task, lambda line, level: self._lines.put((line, level)))
 
     def listen(self) -> tuple[str, int] | None:
         """Give the next line that the task says; None: there was none for a while."""

@@ -20,14 +20,13 @@ import dagster as dg
 import sqlalchemy.exc
 
 from brain_assets.errors import SettingsError
-from brain_assets.graph.assets.policies import SEEDS_TRAINED_TAG
 from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
-from brain_assets.graph.options import read_options, takes_force
+from brain_assets.graph.options import takes_force
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.runs import close_dead_runs, end_runs_of
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
-from brain_assets.graph.tasks import BAD, Event, Lost, Message, Pool, Said, Task
+from brain_assets.graph.tasks import BAD, SEEDS_TRAINED_TAG, Event, Lost, Message, Pool, Said, Task
 from brain_assets.progress import warn
 
 Unit = tuple[str, int]
@@ -46,15 +45,10 @@ class Backfill:
     instance : DagsterInstance
     assets : sequence of str
         Which to run; empty: all.
-    run_config : mapping
-        Dagster run configuration; ``ops: <asset>: config: …`` goes to the runs of the asset.
+    options : mapping of str to mapping
+        Asset -> its run configuration, as `brain_assets.graph.options.read_options` gives it.
     force : bool
         Run what is done already, and make models anew even if their fingerprint is the same.
-
-    Attributes
-    ----------
-    unfinished : int
-        Years of assets, of those asked for, that have not come to an end.
     """
 
     def __init__(
@@ -62,7 +56,7 @@ class Backfill:
         defs: dg.Definitions,
         instance: dg.DagsterInstance,
         assets: Sequence[str] = (),
-        run_config: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         force: bool = False,
     ) -> None:
         self._defs, self._instance, self._force = defs, instance, force
@@ -75,14 +69,19 @@ class Backfill:
         self._assets = [name for name in known if not assets or name in assets]
         self._job = defs.resolve_job_def(WALKFORWARD)
         self._parents = cache(partial(parents_of, defs.resolve_asset_graph()))  # asked again and again, and slow
-        self.options = read_options(defs, run_config or {})
+        self._options = options or {}
         self._waiting: dict[Unit, Task | None] = {}  # the task, where there is nothing to decide
         self._ready: list[Task] = []
         self._running: dict[Task, str] = {}
         self._lost: dict[Task, int] = {}
         self._broken: set[Unit] = set()
+        self._open: set[Unit] = set()
         self._reader: StatusReader | None = None
-        self.unfinished = 0
+
+    @property
+    def unfinished(self) -> int:
+        """Count the years of assets, of those asked for, that have not come to an end."""
+        return len(self._open)
 
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
@@ -98,15 +97,16 @@ class Backfill:
         close_dead_runs(self._instance)
         self._waiting = dict.fromkeys((name, year) for year in years for name in self._assets)
         self._waiting |= {(task.asset, task.year): task for task in last}
-        self.unfinished = len(self._waiting)
+        self._open = set(self._waiting)
         try:
             yield from self._tell_waiting()
-            while self._waiting or self._ready or self._running:
-                yield from self._decide_all()
+            yield from self._decide_all()
+            while self._ready or self._running:
                 yield from self._hand_out(pool)
-                if self._ready or self._running:
-                    for message in pool.wait():
-                        yield from self._heard(message, pool)
+                for message in pool.wait():
+                    yield from self._heard(message, pool)
+                    if not isinstance(message, Said):
+                        yield from self._decide_all()
         finally:
             with _uninterrupted(), suppress(sqlalchemy.exc.DBAPIError):  # the next command marks them, then
                 end_runs_of(self._instance, pool.stop(), canceled=True)
@@ -118,8 +118,7 @@ class Backfill:
 
     def _held_back_by(self, unit: Unit) -> list[Unit]:
         """Give what has to come to an end before it."""
-        open_units = {*self._waiting, *((task.asset, task.year) for task in (*self._ready, *self._running))}
-        return [parent for parent in self._parents(*unit) if parent in open_units]
+        return [parent for parent in self._parents(*unit) if parent in self._open]
 
     def _decide_all(self) -> Iterator[Event]:
         """Decide on whatever nothing holds back: it ends here, or gets ready to be handed out."""
@@ -142,7 +141,7 @@ class Backfill:
             return [task]
         if self._force:
             return self._tasks(name, year, "forced")
-        self._reader = self._reader or StatusReader(self._defs, self._instance, self.options)
+        self._reader = self._reader or StatusReader(self._defs, self._instance, self._options)
         status = self._reader.read(name, year)
         if status.state is State.DONE:
             return Event("done", name, year)
@@ -151,7 +150,7 @@ class Backfill:
     def _tasks(self, name: str, year: int, reason: str) -> list[Task]:
         """Give the run of a year of an asset, and before it the other seeds that it is to find."""
         forced = {"force": True} if self._force and takes_force(self._job, name) else {}
-        task = Task(name, year, {**self.options.get(name, {}), **forced}, reason=reason)
+        task = Task(name, year, {**self._options.get(name, {}), **forced}, reason=reason)
         seeds = [replace(task, seed=number) for number in range(1, task.options.get("n_seeds", 1))]
         return [*seeds, replace(task, tags={SEEDS_TRAINED_TAG: "yes"}) if seeds else task]
 
@@ -204,7 +203,7 @@ class Backfill:
         yield self._ended(Event("failed", task.asset, task.year, worker, detail))
 
     def _ended(self, event: Event) -> Event:
-        self.unfinished -= 1
+        self._open.discard((event.asset, event.year))
         if event.kind in BAD:
             self._broken.add((event.asset, event.year))
         return event

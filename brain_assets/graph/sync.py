@@ -85,7 +85,10 @@ def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages
 
 def _show(context: dg.OpExecutionContext, transfers: Iterable[Transfer]) -> None:
     """Show what became of each; one that failed or was refused fails the run, once all are through."""
-    rows, columns = list(transfers), ("family", "branch", "result", "detail")
+    rows, columns = [], ("family", "branch", "result", "detail")
+    for row in transfers:
+        rows.append(row)
+        context.log.info(f"{row.family} {row.name}: {row.result}{row.detail and f': {row.detail}'}")
     records = [dg.TableRecord(dict(zip(columns, astuple(row), strict=True))) for row in rows]
     table = dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
     bad = [f"{row.family} {row.name}: {row.detail}" for row in rows if row.result in ("failed", "refused")]

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
+"""Of a run before which the other seeds of its policy were trained: they are not trained again, whatever is forced."""
+
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import sqlalchemy.exc
@@ -14,32 +14,65 @@ from brain_assets.graph.assets.policies import seed_training
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.options import job_of
+from brain_assets.graph.project import Project
 from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
+from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.progress import LOGGER, report
 from brain_assets.store.names import cutoff_of_year
-
-if TYPE_CHECKING:
-    from brain_assets.graph.project import Project
 
 Say = Callable[[str, int], None]
 """Takes a line of progress and its level, as `logging` counts them."""
 
 
-def do(project: "Project", instance: dg.DagsterInstance, task: Task, say: Say) -> Event | str:
-    """Do a task in this process; what it says on the way goes to `say`.
+class Worker:
+    """Does tasks in this process, one after the other."""
 
-    Returns
-    -------
-    Event or str
-        What came of it; or, where Dagster's database failed it, a reason to try it again.
-    """
-    with _overheard(say):
+    def __init__(self, project: Project, instance: dg.DagsterInstance) -> None:
+        self._project, self._instance = project, instance
+        self._training: tuple[Task | None, SeedTraining | None] = (None, None)
+
+    def do(self, task: Task, say: Say) -> Event | str:
+        """Do a task; what it says on the way goes to `say`.
+
+        Returns
+        -------
+        Event or str
+            What came of it; or, where Dagster's database failed it, a reason to try it again.
+        """
+        with _overheard(say):
+            try:
+                if task.seed:
+                    return self._train_seed(task)
+                return execute(self._project.definitions, self._instance, task)
+            except sqlalchemy.exc.DBAPIError as error:
+                return f"Dagster's database said {' '.join(str(error.orig).split())}"
+
+    def _train_seed(self, task: Task) -> Event:
+        """Train and store one seed of a policy, for its run to find; if this fails, the run does it, or says why."""
+        force, n_seeds = task.options.get("force", False), task.options["n_seeds"]
+        snapshots = (self._project.definitions.resources or {})["snapshot_io"]
         try:
-            return _train_seed(project, task) if task.seed else execute(project.definitions, instance, task)
-        except sqlalchemy.exc.DBAPIError as error:
-            return f"Dagster's database said {' '.join(str(error.orig).split())}"
+            training = self._training_of(task)
+            training.store(snapshots.storages[training.family], force, task.seed, n_seeds)
+        except (BrainAssetsError, RuntimeError, ValueError) as error:  # the others are of torch
+            report(f"{task.asset}[{task.year}], seed {task.seed + 1}: {error}")
+        return Event("made", task.asset, task.year, this_process())
+
+    def _training_of(self, task: Task) -> SeedTraining:
+        """Read what a policy is trained on, unless its last seed was trained here as well."""
+        last, training = self._training
+        if training is None or last is None or (last.asset, last.year) != (task.asset, task.year):
+            project, resources = self._project, self._project.definitions.resources or {}
+            family = next(each for each in project.settings.families.policies.values() if each.asset == task.asset)
+            configured, given = ModelRunConfig(family, SeedsConfig).read(dict(task.options))
+            read, years = resources["table_io"].store.read, project.years.up_to(task.year)
+            tables = {name: read(name, years) for name in (*RAW, "walkforward_forecasts")}
+            cutoff_date = cutoff_of_year(task.year)
+            training = seed_training(family.name, tables, cutoff_date, configured, project.market, given.device)
+            self._training = (task, training)
+        return training
 
 
 def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> Event:
@@ -82,23 +115,6 @@ def run_alone(
     """
     close_dead_runs(instance)
     return execute(defs, instance, Task(asset, 0, options, before))
-
-
-def _train_seed(project: "Project", task: Task) -> Event:
-    """Train and store one seed of a policy, for its run to find; if this fails, that does it itself, or says why."""
-    resources = project.definitions.resources or {}
-    family = next(each for each in project.settings.families.policies.values() if each.asset == task.asset)
-    configured, given = ModelRunConfig(family, SeedsConfig).read(dict(task.options))
-    read, years = resources["table_io"].store.read, project.years.up_to(task.year)
-    try:
-        tables = {name: read(name, years) for name in (*RAW, "walkforward_forecasts")}
-        training = seed_training(
-            family.name, tables, cutoff_of_year(task.year), configured, project.market, given.device
-        )
-        training.store(resources["snapshot_io"].storages[family.name], given.force, task.seed, given.n_seeds)
-    except (BrainAssetsError, RuntimeError, ValueError) as error:  # the others are of torch
-        report(f"{task.asset}[{task.year}], seed {task.seed + 1}: {error}")
-    return Event("made", task.asset, task.year, this_process())
 
 
 def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from brain_assets.graph.build import open_project
 from brain_assets.graph.instance import dagster_home, open_instance
 from brain_assets.graph.tasks import Task
-from brain_assets.graph.work import do
+from brain_assets.graph.work import Worker
 from brain_assets.settings import read_settings
 
 
@@ -17,10 +17,10 @@ def work(descriptor: int) -> None:
     connection, tasks = Connection(descriptor), queue.SimpleQueue[Task]()
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
     settings = read_settings()
-    project = open_project(settings)
     with open_instance(dagster_home(settings)) as instance:
+        worker = Worker(open_project(settings), instance)
         while True:
-            connection.send(do(project, instance, tasks.get(), lambda line, level: connection.send((line, level))))
+            connection.send(worker.do(tasks.get(), lambda line, level: connection.send((line, level))))
 
 
 def _receive(connection: Connection, tasks: "queue.SimpleQueue[Task]") -> None:

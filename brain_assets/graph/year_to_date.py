@@ -9,34 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from brain_assets.errors import SettingsError
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import Market
-from brain_assets.market.calendar import (
-    NEW_YORK,
-    CalendarWeek,
-    Clock,
-    first_unfinished_day,
-    sessions_between,
-    week_from,
-)
+from brain_assets.market.calendar import Clock, first_unfinished_day, sessions_between
 from brain_assets.market.finbert import FinBertScorer
 from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath
-
-
-def chosen_week(date: str | None, clock: Clock) -> CalendarWeek:
-    """Give the week of the first session on or after a day; None: today, in New York.
-
-    Raises `SettingsError` if the text is no day, `MarketError` if the exchange's sessions of that time are not known.
-    """
-    if date is None:
-        return week_from(clock().astimezone(NEW_YORK).date())
-    try:
-        return week_from(datetime.date.fromisoformat(date))
-    except ValueError as error:
-        raise SettingsError(f"date: expected a day such as 2022-06-01, got {date}; correct it.") from error
 
 
 def recent_window(years: Years, clock: Clock) -> tuple[datetime.date, datetime.date] | None:

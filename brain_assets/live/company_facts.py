@@ -20,7 +20,7 @@ rule is nobody's quarter. A quarter that a filing does state counts for more tha
 import datetime
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -28,27 +28,26 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.live.filings import (
-    COST,
-    CURRENT_ASSETS,
-    CURRENT_LIABILITIES,
-    DEBT,
-    EQUITY,
+    AMOUNTS,
     FLOWS,
-    GROSS_PROFIT,
-    NET_INCOME,
-    OPERATING_INCOME,
     QUARTER_DAYS,
-    REVENUE,
     Amounts,
-    Definition,
     Filing,
     Span,
-    concepts_of,
     n_days,
     read_filings,
     stated_amounts,
 )
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
+
+PARTS = {
+    "gross_margin": ("gross_profit", "revenue"),
+    "operating_margin": ("operating_income", "revenue"),
+    "net_margin": ("net_income", "revenue"),
+    "current_ratio": ("current_assets", "current_liabilities"),
+    "debt_to_equity": ("debt", "equity"),
+}
+"""Ratio -> the amounts above and below."""
 
 MISDATED_DAYS = 7
 """Filers get a date wrong by up to a week: ends that are as close are the same end, the first one seen."""
@@ -120,11 +119,10 @@ class _Knowledge:
     """What the filings so far tell of a company's quarters."""
 
     def __init__(self) -> None:
-        self._margins = {name: _Margin() for name in RATIOS[:3]}
-        self._balances = {name: _Ratio() for name in RATIOS[3:]}
+        self._ratios = {name: _Margin() if below == "revenue" else _Ratio() for name, (_, below) in PARTS.items()}
         self._ends: dict[datetime.date, list[datetime.date]] = {}  # as first dated -> every date that it was given
         self._firsts: dict[datetime.date, list[datetime.date]] = defaultdict(list)  # an end -> where its periods begin
-        self._choices: dict[tuple[Definition, ...], str] = {}
+        self._choices: dict[str, str] = {}
 
     def quarter_ends(self) -> list[datetime.date]:
         """Give the days, as first dated, on which some flow ends that was stated so far."""
@@ -132,38 +130,26 @@ class _Knowledge:
 
     def ratios(self, period_end: datetime.date) -> list[float]:
         """Give the five ratios of a quarter; NaN where not known."""
-        margins = [margin.quarters.get(period_end) for margin in self._margins.values()]
-        days = self._ends[period_end]
-        balances = [
-            next((ratio.stated[day, day] for day in days if (day, day) in ratio.stated), None)
-            for ratio in self._balances.values()
-        ]
-        return [math.nan if stated is None else stated.value() for stated in (*margins, *balances)]
+        found = [self._ratios[name].at(self._ends[period_end]) for name in RATIOS]
+        return [math.nan if stated is None else stated.value() for stated in found]
 
     def add(self, filing: Filing) -> None:
         """Take in one more filing, no earlier than those before."""
         spans = self._corrected_spans(filing)
-        revenue_concepts, revenue = self._stated(filing, REVENUE)
-        profits = stated_amounts(filing, GROSS_PROFIT)
-        for concepts, cost in stated_amounts(filing, COST).items():
+        stated = {name: stated_amounts(filing, definitions) for name, definitions in AMOUNTS.items()}
+        concepts, revenue = self._choose("revenue", stated["revenue"])
+        for cost_concepts, cost in stated["cost"].items():
             both = cost.keys() & revenue.keys()
-            profits[f"{revenue_concepts} less {concepts}"] = {span: revenue[span] - cost[span] for span in both}
-        numerators = (
-            self._choose(GROSS_PROFIT, profits),
-            self._stated(filing, OPERATING_INCOME),
-            self._stated(filing, NET_INCOME),
-        )
-        revenue = _dated(revenue, spans)
-        for margin, (concepts, amounts) in zip(self._margins.values(), numerators, strict=True):
-            margin.add(concepts, _dated(amounts, spans), revenue_concepts, revenue)
-        pairs = ((CURRENT_ASSETS, CURRENT_LIABILITIES), (DEBT, EQUITY))
-        for balances, (above, below) in zip(self._balances.values(), pairs, strict=True):
-            balances.add(*self._stated(filing, above), *self._stated(filing, below))
+            profit = {span: revenue[span] - cost[span] for span in both}
+            stated["gross_profit"][f"{concepts} less {cost_concepts}"] = profit
+        chosen = {name: self._choose(name, candidates) for name, candidates in stated.items()}
+        for name, ratio in self._ratios.items():
+            (above, numerators), (below, denominators) = (chosen[part] for part in PARTS[name])
+            if isinstance(ratio, _Margin):
+                numerators, denominators = _dated(numerators, spans), _dated(denominators, spans)
+            ratio.add(above, numerators, below, denominators)
 
-    def _stated(self, filing: Filing, amount: tuple[Definition, ...]) -> tuple[str, Amounts]:
-        return self._choose(amount, stated_amounts(filing, amount))
-
-    def _choose(self, amount: tuple[Definition, ...], candidates: dict[str, Amounts]) -> tuple[str, Amounts]:
+    def _choose(self, amount: str, candidates: dict[str, Amounts]) -> tuple[str, Amounts]:
         """Pick the concepts stated for the most periods; in doubt those of the filing before, then the first."""
         if not any(candidates.values()):
             return "", {}
@@ -174,7 +160,7 @@ class _Knowledge:
 
     def _corrected_spans(self, filing: Filing) -> dict[Span, Span]:
         """Give, for each period of a flow, the period as it was first dated; those dated so come last, and win."""
-        stated = {span for concept in concepts_of(FLOWS) for span in filing.amounts.get(concept, {})}
+        stated = {span for concept in FLOWS for span in filing.amounts.get(concept, {})}
         uses = Counter(last for _, last in stated)
         corrected = {}
         for first, last in sorted(stated, key=lambda span: (-uses[span[1]], span)):
@@ -205,6 +191,10 @@ class _Ratio:
                 (above, numerator), (under, denominator) = self._numerators[span], self._denominators[span]
                 self._state(span, _Stated(f"{above} / {under}", numerator, denominator))
 
+    def at(self, days: Sequence[datetime.date]) -> _Stated | None:
+        """Give the ratio of a quarter by the days that its end was given as, the first one first; None: not known."""
+        return next((self.stated[day, day] for day in days if (day, day) in self.stated), None)
+
     def _state(self, span: Span, new: _Stated) -> None:
         self.stated[span] = new
 
@@ -226,6 +216,10 @@ class _Margin(_Ratio):
         for first, last in sorted(stated, reverse=True):  # of a year to date and twelve months, the shorter first
             if n_days(first, last) >= QUARTER_DAYS.stop:
                 self._compute(first, last)
+
+    def at(self, days: Sequence[datetime.date]) -> _Stated | None:
+        """Give the margin of a quarter."""
+        return self.quarters.get(days[0])
 
     def _state(self, span: Span, new: _Stated) -> None:
         first, last = span

@@ -155,12 +155,7 @@ class EdgarFundamentals:
         """Give all rows of a company; none if EDGAR has no number for it, or no figures: a fund, for example."""
         url = self._facts_url.format(cik=cik or 0)
         facts = self._get(client, url, f"EDGAR, {symbol} ({url})") if cik is not None else None
-        if facts is None:
-            return FUNDAMENTAL_TABLE.empty()
-        try:
-            return quarterly_ratios(facts, symbol)
-        except MarketError as error:
-            raise MarketError(f"{url}: {error}") from error
+        return FUNDAMENTAL_TABLE.empty() if facts is None else quarterly_ratios(facts, symbol)
 
     def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
         """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""

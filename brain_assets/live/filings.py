@@ -41,40 +41,46 @@ class Definition(NamedTuple):
     """One more, added where stated."""
 
 
-REVENUE = (
-    Definition(("Revenues",)),
-    Definition(("RevenueFromContractWithCustomerExcludingAssessedTax",)),
-    Definition(("RevenueFromContractWithCustomerIncludingAssessedTax",)),
-    Definition(("SalesRevenueNet",)),
-    Definition(("SalesRevenueGoodsNet",), "SalesRevenueServicesNet"),
-    Definition(("RevenuesNetOfInterestExpense",)),  # banks
-)
-"""The total comes before revenue from contracts, which can be a part of it."""
+AMOUNTS: Mapping[str, tuple[Definition, ...]] = {
+    "revenue": (
+        Definition(("Revenues",)),  # the total comes before revenue from contracts, which can be a part of it
+        Definition(("RevenueFromContractWithCustomerExcludingAssessedTax",)),
+        Definition(("RevenueFromContractWithCustomerIncludingAssessedTax",)),
+        Definition(("SalesRevenueNet",)),
+        Definition(("SalesRevenueGoodsNet",), "SalesRevenueServicesNet"),
+        Definition(("RevenuesNetOfInterestExpense",)),  # banks
+    ),
+    "cost": (
+        Definition(("CostOfRevenue",)),
+        Definition(("CostOfGoodsAndServicesSold",)),
+        Definition(("CostOfGoodsSold",), "CostOfServices"),
+    ),
+    "gross_profit": (Definition(("GrossProfit",)),),
+    "operating_income": (Definition(("OperatingIncomeLoss",)),),
+    "net_income": (Definition(("NetIncomeLoss",)), Definition(("ProfitLoss",))),
+    "current_assets": (Definition(("AssetsCurrent",)),),
+    "current_liabilities": (Definition(("LiabilitiesCurrent",)),),
+    "debt": (
+        Definition(("LongTermDebtNoncurrent",), "LongTermDebtCurrent"),
+        Definition(("LongTermDebt",)),
+        Definition(("LongTermDebtAndCapitalLeaseObligations",), "LongTermDebtAndCapitalLeaseObligationsCurrent"),
+    ),
+    "equity": (
+        Definition(("StockholdersEquity",)),
+        Definition(("StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest",)),
+    ),
+}
+"""Amount -> the ways to state it, the better one first; five flows, then balances. Where a filing does not state gross
+profit for as many periods, it is revenue less cost."""
 
-COST = (
-    Definition(("CostOfRevenue",)),
-    Definition(("CostOfGoodsAndServicesSold",)),
-    Definition(("CostOfGoodsSold",), "CostOfServices"),
-)
-GROSS_PROFIT = (Definition(("GrossProfit",)),)
-"""Where a filing does not state it for as many periods: revenue less `COST`."""
 
-OPERATING_INCOME = (Definition(("OperatingIncomeLoss",)),)
-NET_INCOME = (Definition(("NetIncomeLoss",)), Definition(("ProfitLoss",)))
-CURRENT_ASSETS = (Definition(("AssetsCurrent",)),)
-CURRENT_LIABILITIES = (Definition(("LiabilitiesCurrent",)),)
-DEBT = (
-    Definition(("LongTermDebtNoncurrent",), "LongTermDebtCurrent"),
-    Definition(("LongTermDebt",)),
-    Definition(("LongTermDebtAndCapitalLeaseObligations",), "LongTermDebtAndCapitalLeaseObligationsCurrent"),
-)
-EQUITY = (
-    Definition(("StockholdersEquity",)),
-    Definition(("StockholdersEquityIncludingPortionAttributableToNoncontrollingInterest",)),
-)
+def _concepts(ways: Iterable[tuple[Definition, ...]]) -> list[str]:
+    each = (definition for definitions in ways for definition in definitions)
+    return list(dict.fromkeys(name for concepts, more in each for name in (*concepts, more) if name))
 
-FLOWS = (*REVENUE, *COST, *GROSS_PROFIT, *OPERATING_INCOME, *NET_INCOME)
-BALANCES = (*CURRENT_ASSETS, *CURRENT_LIABILITIES, *DEBT, *EQUITY)
+
+FLOWS, BALANCES = _concepts([*AMOUNTS.values()][:5]), _concepts([*AMOUNTS.values()][5:])
+"""Every concept once."""
 
 Span = tuple[datetime.date, datetime.date]
 """First and last day of a flow. Of a balance both are its day."""
@@ -92,12 +98,12 @@ class Filing(NamedTuple):
 def read_filings(facts: Mapping[str, Any], symbol: str) -> list[Filing]:
     """Sort facts back into the filings that stated them, in the order of their days; amendments last in a day."""
     amounts: dict[tuple[datetime.date, bool, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(dict))
-    for kind, definitions in (("flow", FLOWS), ("balance", BALANCES)):
-        for concept in concepts_of(definitions):
+    for concepts, are_flows in ((FLOWS, True), (BALANCES, False)):
+        for concept in concepts:
             for fact in _stated_facts(facts, concept, symbol):
-                if (fact.first is None) is (kind == "balance") and fact.last <= fact.filed:
+                if (fact.first is not None) is are_flows and fact.last <= fact.filed:
                     first = fact.first or fact.last
-                    if kind == "balance" or QUARTER_DAYS.start <= n_days(first, fact.last) <= LONGEST_DAYS:
+                    if not are_flows or QUARTER_DAYS.start <= n_days(first, fact.last) <= LONGEST_DAYS:
                         place = amounts[fact.filed, fact.form.endswith("/A"), fact.accession][concept]
                         place.setdefault((first, fact.last), fact.amount)
     return [Filing(filed, amounts[filed, amends, accession]) for filed, amends, accession in sorted(amounts)]
@@ -157,12 +163,6 @@ def _refusal(symbol: str, where: list[str], expected: str, got: object) -> Marke
 def shorten(text: str) -> str:
     """Show how a text begins."""
     return text if len(text) <= 100 else f"{text[:100]}…"
-
-
-def concepts_of(definitions: Iterable[Definition]) -> list[str]:
-    """Name every concept once."""
-    names = (name for each in definitions for name in (*each.concepts, each.where_stated) if name)
-    return list(dict.fromkeys(names))
 
 
 def stated_amounts(filing: Filing, definitions: tuple[Definition, ...]) -> dict[str, Amounts]:

@@ -58,6 +58,7 @@ GRACE_SESSIONS = 5
 is fetched once."""
 
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=5.0, longest_wait=120.0)
+PATIENCE_WITH_CACHE = RetryPolicy(first_wait=0.1, longest_wait=2.0)
 
 N_THREADS = 4
 """Requests under way at once; more gain little and are rate limited sooner."""
@@ -121,7 +122,7 @@ class LiveMarket:
         )
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars of a range, in one batched download; see `brain_assets.market.base.Market.prices`.
+        """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
 
         Each is known at the close of its session, and here once it is final, at 16:30 in New York; but its *level*
         depends on later splits and dividends. A bar with NaN in any field is not known and has no row.
@@ -203,16 +204,24 @@ class _Batch:
 
     def ask(self) -> None:
         """Ask for all pending symbols; raises `TransientError` if some are still pending. May be called again."""
-        _open_zone_cache()
-        with _exceptions_alone(), ThreadPoolExecutor(N_THREADS) as threads:
-            answered = list(threads.map(self._ask_one, self.pending))
-        self.pending = [symbol for symbol, done in zip(self.pending, answered, strict=True) if not done]
+        _open_caches()
+        with _exceptions_alone():
+            limited = self._ask_each(self.pending)
+            again, self.failed = list(self.failed), {}  # a connection may break once
+            self.pending = limited + self._ask_each(again)
         if self.pending:
             raise TransientError(f"too many requests, {len(self.pending)} symbols left")
+
+    def _ask_each(self, symbols: Sequence[str]) -> list[str]:
+        """Ask for each symbol, some at a time; gives those that are not settled."""
+        with ThreadPoolExecutor(N_THREADS) as threads:
+            answered = list(threads.map(self._ask_one, symbols))
+        return [symbol for symbol, done in zip(symbols, answered, strict=True) if not done]
 
     def _ask_one(self, symbol: str) -> bool:
         """Ask for a symbol, and say whether that is settled: it is not at a rate limit."""
         import yfinance
+        from peewee import OperationalError
         from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError, YFTzMissingError
 
         days = {"start": self.start.isoformat(), "end": self.end.isoformat(), "interval": "1d"}
@@ -227,7 +236,8 @@ class _Batch:
                 self.unknown.append(symbol)
             elif not any(words in str(error) for words in _NO_SUCH_RANGE):
                 self.failed[symbol] = str(error)
-        except (YFException, OSError, ValueError, LookupError, TypeError) as error:  # the network, or no chart in it
+        except (YFException, OSError, ValueError, LookupError, TypeError, OperationalError) as error:
+            # the network, or no chart in it, or a cache that is locked
             if getattr(getattr(error, "response", None), "status_code", None) == 404:
                 self.unknown.append(symbol)
             else:
@@ -267,17 +277,23 @@ def long_bars(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
     return rows.dropna()[list(PRICE_TABLE.names)].astype(PRICE_TABLE.types)
 
 
-def _open_zone_cache() -> None:
-    """Open yfinance's cache of time zones here: its threads would at once, and SQLite lets one switch it to WAL.
+def _open_caches() -> None:
+    """Open yfinance's caches of time zones and cookies here, before its threads do it at once.
 
-    The others' symbols would be left out as "database is locked". Another process may hold it even so; then those
-    symbols are asked for by themselves.
+    SQLite lets one switch a new file to WAL, and tells others "database is locked"; so another process is waited for.
     """
-    import peewee
-    from yfinance.cache import get_tz_cache
+    from peewee import OperationalError
+    from yfinance.cache import get_cookie_cache, get_tz_cache
 
-    with suppress(peewee.OperationalError):
-        get_tz_cache().initialise()
+    def open_both() -> None:
+        try:
+            get_tz_cache().initialise()
+            get_cookie_cache().initialise()
+        except OperationalError as error:
+            raise TransientError(str(error)) from error
+
+    with suppress(TransientError):  # then asking tells
+        retry(open_both, PATIENCE_WITH_CACHE, "yfinance's cache: open it")
 
 
 def _some(symbols: Sequence[str], limit: int = 5) -> str:

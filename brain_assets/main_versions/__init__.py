@@ -5,6 +5,7 @@ from brain_assets.plugins import Plugin
 PLUGIN = Plugin(
     definitions="brain_assets.main_versions.assets:definitions",
     commands={
+        "train": "brain_assets.main_versions.command:train",
         "models": "brain_assets.main_versions.command:models",
         "promote": "brain_assets.main_versions.command:promote",
     },

@@ -1,17 +1,33 @@
-"""The commands `brain-assets models` and `promote`."""
+"""The commands `brain-assets train`, `models` and `promote`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
 
-from brain_assets.errors import HubError, SnapshotError
+from brain_assets.cli_run import event_line, hub_words, print_summary, run_years
+from brain_assets.errors import HubError, SettingsError, SnapshotError
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.build import session
+from brain_assets.graph.options import read_options
+from brain_assets.graph.status import needs_of
+from brain_assets.graph.tasks import BAD, Event, Task
+from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.terminal import check_family, console, warnings_shown
+from brain_assets.terminal import (
+    ConfigOption,
+    JobsOption,
+    MarketOption,
+    console,
+    parse_years,
+    read_config,
+    warnings_shown,
+)
 
 HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of the one\nbefore", "weeks,\nthe last")
 
@@ -50,7 +66,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="As `brain-assets models` names it.")],
 ) -> None:
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
-    check_family(family)
+    _check_family(family)
     versions = MainVersions(SnapshotLocalStorage(family))
     before = versions.current()
     versions.promote(version)
@@ -65,3 +81,61 @@ def promote(
             console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
         else:
             console.print(f"hub: main of {versions.storage.repo.repo} holds it")
+
+
+def train(
+    families: Annotated[list[str], typer.Argument(help="lstm, patchtst, or your own.", metavar="FORECASTER...")],
+    market: MarketOption = None,
+    skip_snapshots: Annotated[
+        bool, typer.Option("--skip-snapshots", help="Train the main version only, and fetch the data that it needs.")
+    ] = False,
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Train the main version again even if it is there.")] = False,
+    jobs: JobsOption = None,
+) -> None:
+    """Train forecasters on all data until the last finished session, and every yearly snapshot that is missing.
+
+    A main version becomes current if it beats predicting zero and the one that is current, on weeks that neither has
+    learned from. The same version is not trained twice. The exit code is 1 if anything failed.
+    """
+    for family in families:
+        _check_family(family)
+    with session(market) as (project, instance), warnings_shown():
+        defs = project.definitions
+        inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
+        snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
+        options = read_options(defs, read_config(config))
+        job = Backfill(defs, instance, [*inputs, *snapshots], options)
+        last = [_main_version(family, options, force) for family in families]
+        outcomes = run_years(job, parse_years(None, project.years), open_pool(project, instance, jobs), last, _line)
+        print_summary([outcome for outcome in outcomes if outcome.year])
+    if any(outcome.kind in BAD for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _main_version(family: str, options: Mapping[str, Mapping[str, Any]], force: bool) -> Task:
+    """Give the training of a main version; without options of its own it takes those of the yearly snapshots."""
+    own = options.get(f"{family}_model") or options.get(f"{family}_snapshot", {})
+    return Task(f"{family}_model", 0, {**own, "force": force})
+
+
+def _line(made: Event) -> str:
+    """Say how a main version ended, or a year of a snapshot that was not done before."""
+    if made.year:
+        return "" if made.kind == "done" else event_line(made)
+    said = {
+        "made": f"[green]trained[/] in {made.seconds:.1f} s",
+        "reused": "[green]there already, not trained again[/]",
+        "failed": "[red]failed[/]",
+        "blocked": "[yellow]not trained[/]",
+    }
+    head = f"{made.asset} {made.metadata.get('version', '')}".strip()
+    detail = str(made.metadata.get("verdict", made.detail))
+    return f"{head} {said[made.kind]}: {escape(detail)}{hub_words(made.metadata)}"
+
+
+def _check_family(family: str) -> None:
+    """Refuse what has no main versions; raises `SettingsError`."""
+    known = read_settings().families.forecasters
+    if family not in known:
+        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")

@@ -45,10 +45,11 @@ _ZONES = ("UTC", "America/New_York")
 def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; days without a score are left out, each other day becomes a session."""
     rows = read_files(paths, NEWS_TABLE.types)
-    refuse_broken(rows, [SYMBOL.rule])
+    day, symbol, *values = (column.rule for column in NEWS_TABLE.columns)
+    refuse_broken(rows, (day, symbol))
     refuse_duplicates(rows, NEWS_TABLE.order)
     rows = rows[rows["sentiment_score"].notna()]
-    refuse_broken(rows, (*(column.rule for column in NEWS_TABLE.columns), _inside_calendar("date")))
+    refuse_broken(rows, (*values, _inside_calendar("date")))
     return rows.assign(date=day_sessions(rows["date"]), n_articles=rows["n_articles"].astype("int64"))[
         list(NEWS_TABLE.names)
     ]
@@ -70,8 +71,8 @@ class NewsFiles(OptionalFiles):
 
     schema = NEWS_TABLE
     sorts: ClassVar = {
-        "scores": (("news_sentiment*.csv", "news_sentiment*.parquet"), read_score_files),
-        "headlines": (("headlines*.csv", "headlines*.parquet"), read_headline_files),
+        "scores": ("news_sentiment", read_score_files),
+        "headlines": ("headlines", read_headline_files),
     }
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:

@@ -55,8 +55,8 @@ class OptionalFiles:
     """
 
     schema: ClassVar[TableSchema]
-    sorts: ClassVar[Mapping[str, tuple[Sequence[str], Callable[[Sequence[Path]], pd.DataFrame]]]]
-    """What files hold, in a word -> their names, and what reads and checks them, giving the day that decides first."""
+    sorts: ClassVar[Mapping[str, tuple[str, Callable[[Sequence[Path]], pd.DataFrame]]]]
+    """What files hold, in a word -> how their names begin, and what reads and checks them, the deciding day first."""
 
     def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
         self.folder, self.symbols = folder, symbols
@@ -65,7 +65,7 @@ class OptionalFiles:
         """Give the word for what the files hold, and the files; raises `MarketError` if they are of two sorts."""
         if self.folder is None:
             return "", []
-        every = {word: find_files(self.folder, patterns, "data") for word, (patterns, _) in self.sorts.items()}
+        every = {word: find_files(self.folder, name, "data") for word, (name, _) in self.sorts.items()}
         there = {word: paths for word, paths in every.items() if paths}
         if len(there) > 1:
             raise MarketError(
@@ -82,8 +82,7 @@ class OptionalFiles:
             return NO_FOLDER
         word, paths = self.found()
         if not paths:
-            names = " or ".join(patterns[0].removesuffix(".csv") for patterns, _ in self.sorts.values())
-            return f"none: no {names} file in BRAIN_FILES_DIR"
+            return f"none: no {' or '.join(f'{name}*' for name, _ in self.sorts.values())} file in BRAIN_FILES_DIR"
         return f"{word} from {len(paths)} file{'s' if len(paths) > 1 else ''}"
 
     @cached_property
@@ -108,11 +107,11 @@ class OptionalFiles:
         return SourcedTable(table, self.source, tuple(symbol for symbol in universe if symbol not in found))
 
 
-def find_files(folder: Path, patterns: Sequence[str], content: str) -> list[Path]:
-    """Give the files whose names match, sorted; raises `MarketError` if there is no such folder of `content` files."""
+def find_files(folder: Path, name: str, content: str) -> list[Path]:
+    """Give the files whose names begin so, sorted; raises `MarketError` if there is no such folder."""
     if not folder.is_dir():
         raise MarketError(f"{folder}: expected a folder with {content} files, got no such folder; create it.")
-    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+    return sorted(path for suffix in ("csv", "parquet") for path in folder.glob(f"{name}*.{suffix}"))
 
 
 def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -> pd.DataFrame:

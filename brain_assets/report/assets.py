@@ -10,7 +10,6 @@ import pydantic
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.jobs import TEAR_SHEET
 from brain_assets.graph.pictures import picture
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
@@ -38,9 +37,8 @@ class ReportRunConfig(dg.Config):
 def definitions(project: Project) -> dg.Definitions:
     """Define the asset ``report`` and the job that makes it."""
     report = report_asset(project.years)
-    description = "Writes the report over the years that were backtested."
-    job = dg.define_asset_job(TEAR_SHEET, dg.AssetSelection.assets(report), description=description)
-    return dg.Definitions([report], jobs=[job])
+    said = "Writes the report over the years that were backtested."
+    return dg.Definitions([report], jobs=[dg.define_asset_job("tear_sheet", [report], description=said)])
 
 
 def report_asset(years: Years) -> dg.AssetsDefinition:

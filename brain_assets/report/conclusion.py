@@ -1,15 +1,11 @@
 """What can be concluded from a report and what cannot, a sentence each, made from its figures alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from brain_assets.forecasting.walkforward import MOMENTUM
-
-if TYPE_CHECKING:
-    from brain_assets.report.metrics import Estimate
-    from brain_assets.report.report import Report
+from brain_assets.report.metrics import Estimate
+from brain_assets.report.report import Report
 
 SURVIVORS = (
     "that anybody would have earned these returns, since the list of symbols was made with knowledge of who survived"
@@ -33,24 +29,24 @@ class Conclusion(NamedTuple):
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
     findings, doubts, asked = [], [], []
-    for label, found in report.policies[["label", "excess"]].to_numpy():
-        interval, side = _interval(found, 100, 1), "more" if found.above_zero else "less"
+    for label, found in report.policies[["label", "active_return"]].to_numpy():
+        interval, side = _interval(found, 100, 1), "more" if found.side > 0 else "less"
         asked.append(f"{label}'s return from that of equal weight")
-        if found.above_zero or found.below_zero:
+        if found.side:
             points = _points(abs(found.value))
             findings.append(f"{label} earned {points} a year {side} than equal weight of the same symbols ({interval})")
         else:
             doubts.append(f"that {label} earns more or less than equal weight ({interval})")
     models = report.forecasts.skill.drop(MOMENTUM, errors="ignore")
     for label, found in models[["label", "rank_correlation"]].to_numpy():
-        interval, side = _interval(found, 1, 3), "better" if found.above_zero else "worse"
+        interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
         asked.append(f"{label}'s forecasts from chance")
-        if found.above_zero or found.below_zero:
+        if found.side:
             mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
             findings.append(f"{label}'s forecasts ranked the symbols {side} than chance ({mean})")
         else:
             doubts.append(f"that {label}'s forecasts rank better than chance ({interval})")
-    said = "only rules without learning traded, so there is nothing to say about any model"
+    said = "only benchmark strategies traded, so there is nothing to say about any model"
     if asked:
         said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
     return Conclusion(
@@ -66,7 +62,7 @@ def _limits(report: Report) -> list[str]:
         luck.append(
             "that the policies were not chosen for their luck, since how many configurations were tried is not recorded"
         )
-    elif report.n_trials > 1 and any(found.above_zero for found in report.policies["excess"]):
+    elif report.n_trials > 1 and any(found.side > 0 for found in report.policies["active_return"]):
         luck.append(
             f"that the lead is no luck of choice, since {report.n_trials} configurations were tried and the intervals "
             "know of one"

@@ -1,7 +1,4 @@
-"""The charts of a report's page: plotly figures of its tables.
-
-The page writes a figure's title, note and unit, draws its legend, and adds fonts and colours of its own.
-"""
+"""The charts of a report's page: plotly figures of its tables; the page adds words, legends, fonts and colours."""
 
 from __future__ import annotations
 
@@ -12,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from brain_assets import registry
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.portfolio.rules import RULES
-from brain_assets.report import colors, metrics
+from brain_assets.report import colors
+from brain_assets.report.metrics import drawdowns, wealth
+from brain_assets.report.report import Report
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-    from brain_assets.report.report import Report
 
 Options = dict[str, Any]
 
@@ -35,32 +30,27 @@ SHARE: Options = {"tickformat": ",.1~%"}
 WHOLE_SHARE: Options = {**SHARE, "range": [0, 1]}
 
 
-def report_figures(report: Report) -> dict[str, dict[str, Figure]]:
-    """Draw all charts of a report, by the section that they stand in and their own name, both in order."""
-    policies, forecasts = list(report.policies.index), report.forecasts
-    others = [name for name in report.returns if name not in (*policies, EQUAL_WEIGHT)]
+def report_figures(report: Report) -> dict[str, Figure]:
+    """Draw all charts of a report, by name, in its order; what it has no figures for is left out."""
+    forecasts = report.forecasts
     return {
-        "value": {"equity": _equity(report), "drawdowns": _drawdowns(report)},
-        "weights": {f"weights_{name}": _weights(report, name) for name in policies},
-        "weights_of_rules": {f"weights_{name}": _weights(report, name) for name in others},
-        "costs": {"turnover": _turnover(report), "costs": _costs(report)},
-        "forecasts": {
-            **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
-            **{f"calibration_{name}": _calibration(report, name) for name in forecasts.deciles},
-            **{f"sources_{name}": _sources(report, name) for name in forecasts.sources},
-        },
-        "learning": {f"learning_{family}": _learning(family, curve) for family, curve in report.curves.items()},
+        "equity": _equity(report),
+        "drawdowns": _figure(_strategy_lines(report, drawdowns(report.returns), PERCENT), DATES, SHARE),
+        **{f"weights_{name}": _weights(held) for name, held in report.weights.items() if name != EQUAL_WEIGHT},
+        "turnover": _flat_bars(report, "turnover", NUMBER),
+        "costs": _flat_bars(report, "cost_drag", PERCENT, **SHARE),
+        **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
+        **{f"calibration_{name}": _calibration(report, name) for name in forecasts.deciles},
+        **{f"sources_{name}": _sources(shares) for name, shares in forecasts.sources.items()},
+        **{f"learning_{family}": _learning(curve) for family, curve in report.curves.items()},
     }
 
 
-def _figure(
-    title: str, note: str, unit: str, traces: Sequence[Options], xaxis: Options, yaxis: Options, **layout: Any
-) -> Figure:
+def _figure(traces: Sequence[Options], xaxis: Options, yaxis: Options, **layout: Any) -> Figure:
     from plotly.graph_objects import Figure
 
-    layout |= {"title": {"text": title}, "meta": {"note": note, "unit": unit}, "bargap": 0.25, "template": {}}
-    layout |= {"xaxis": {"automargin": True, **xaxis}, "yaxis": {"automargin": True, "nticks": 8, **yaxis}}
-    return Figure(traces, layout)
+    axes = {"xaxis": {"automargin": True, **xaxis}, "yaxis": {"automargin": True, "nticks": 8, **yaxis}}
+    return Figure(traces, {"bargap": 0.25, "template": {}, **axes, **layout})
 
 
 def _trace(name: str, x: Iterable[Any], y: Any, digits: int, shown: str = NUMBER, **look: Any) -> Options:
@@ -83,7 +73,8 @@ def _bars(color: str) -> Options:
 
 
 def _dates(table: pd.DataFrame) -> list[str]:
-    return [str(day.date()) for day in table.index]
+    days: list[str] = table.index.to_numpy().astype("datetime64[D]").astype(str).tolist()
+    return days
 
 
 def _strategy_lines(report: Report, values: pd.DataFrame, shown: str) -> list[Options]:
@@ -103,31 +94,13 @@ def _equity(report: Report) -> Figure:
         bands.append(_trace(label, _dates(seeds), seeds.min(axis=1), 4, **edge))
         bands.append(_trace(label, _dates(seeds), seeds.max(axis=1), 4, **edge, **fill))
     values = wealth(report.returns)
-    note = "After costs, log scale; value at the end of each week."
-    if bands:
-        note += " The bands run from the worst to the best training seed."
     wide = math.log10(values.max(axis=None) / values.min(axis=None)) >= 1.0
     ticks = "D2" if wide else "D1"  # at 1, 2 and 5, or at every digit
     scale = {"type": "log", "dtick": ticks, "tickformat": ",~g", "nticks": None}
-    lines = _strategy_lines(report, values, NUMBER)
-    return _figure("What one dollar became", note, "value of one dollar (log scale)", [*bands, *lines], DATES, scale)
+    return _figure([*bands, *_strategy_lines(report, values, NUMBER)], DATES, scale)
 
 
-def wealth(returns: pd.DataFrame) -> pd.DataFrame:
-    """Give what one dollar became."""
-    return (1.0 + returns).cumprod()
-
-
-def _drawdowns(report: Report) -> Figure:
-    returns = report.returns
-    values = pd.DataFrame(metrics.drawdowns(returns.to_numpy()), returns.index, returns.columns)
-    lines = _strategy_lines(report, values, PERCENT)
-    title, note = "How far below its highest value each strategy was", "Zero is a new high; the start counts as one."
-    return _figure(title, note, "below the highest value", lines, DATES, SHARE)
-
-
-def _weights(report: Report, strategy: str) -> Figure:
-    held = report.weights[strategy]
+def _weights(held: pd.DataFrame) -> Figure:
     n_symbols = held.shape[1] - 1
     if n_symbols > MAX_SYMBOLS + 1:
         others = held.iloc[:, MAX_SYMBOLS:-1].sum(axis=1).rename(f"{n_symbols - MAX_SYMBOLS} others")
@@ -136,29 +109,17 @@ def _weights(report: Report, strategy: str) -> Figure:
     for name, color in zip(held, (*colors.AREAS[: held.shape[1] - 1], colors.AREAS[-1]), strict=True):
         look = {**_line(color, 0), "stackgroup": "one", "fillcolor": color}
         areas.append(_trace(name, _dates(held), held[name], 3, PERCENT, **look))
-    title = f"What {report.strategies['label'][strategy]} held"
-    note = "Traded to at the first open of each week; the largest on average at the bottom."
-    return _figure(title, note, "share of the value", areas, DATES, WHOLE_SHARE)
+    return _figure(areas, DATES, WHOLE_SHARE)
 
 
-def _turnover(report: Report) -> Figure:
-    note = "Dollars bought and sold in a year, over the value."
-    return _flat_bars(report, "turnover", "How much each strategy trades", note, "times the value, a year", NUMBER)
-
-
-def _costs(report: Report) -> Figure:
-    note = f"At {RULES.cost_bps:g} basis points of every dollar traded."
-    return _flat_bars(report, "cost_drag", "What costs take", note, "annual return lost", PERCENT, **SHARE)
-
-
-def _flat_bars(report: Report, column: str, title: str, note: str, unit: str, shown: str, **axis: Any) -> Figure:
+def _flat_bars(report: Report, column: str, shown: str, **axis: Any) -> Figure:
     """Draw a bar a strategy; it lies flat, so that the names can be read on a phone."""
     table = report.strategies
     look = {"type": "bar", "orientation": "h", "marker": {"color": table["color"].tolist()}}
     hover = f"%{{x:{shown}}}<extra>%{{y}}</extra>"
     bars = {**look, "x": table[column].round(5).tolist(), "y": table["label"].tolist(), "hovertemplate": hover}
     names = {"type": "category", "autorange": "reversed", "ticksuffix": "  ", "nticks": None}
-    return _figure(title, note, unit, [bars], {"nticks": 8, **axis}, names)
+    return _figure([bars], {"nticks": 8, **axis}, names)
 
 
 def _rank_correlations(report: Report) -> Figure:
@@ -167,57 +128,32 @@ def _rank_correlations(report: Report) -> Figure:
         found = report.forecasts.by_year[each.Index]
         look = {**_dots(each.color), "error_y": _interval(found, 4)}
         markers.append(_trace(each.label, (found.index + each.offset).to_numpy().round(2), found["value"], 4, **look))
-    return _figure(
-        "How well forecasts rank the symbols, by year",
-        "Mean over the year's weeks of Spearman's rank correlation, out of sample, with 95 % intervals; 0 is chance.",
-        "mean rank correlation",
-        markers,
-        _whole_numbers([year for found in report.forecasts.by_year.values() for year in found.index]),
-        {},
-        shapes=[_level(0.0)],
-    )
+    years = _whole_numbers([year for found in report.forecasts.by_year.values() for year in found.index])
+    return _figure(markers, years, {}, shapes=[_level(0.0)])
 
 
 def _calibration(report: Report, forecaster: str) -> Figure:
-    table, each = report.forecasts.deciles[forecaster], report.forecasts.skill.loc[forecaster]
-    bars = {**_bars(each["color"]), "error_y": _interval(table, 6)}
+    table, color = report.forecasts.deciles[forecaster], report.forecasts.skill["color"][forecaster]
+    bars = {**_bars(color), "error_y": _interval(table, 6)}
+    realized = _trace("realized", table.index, table["value"], 6, PERCENT, **bars)
+    forecast = _trace("forecast", table.index, table["forecast"], 6, PERCENT, **_line(colors.BLACK, 2.4))
     return _figure(
-        f"What came after {each['label']}'s forecasts, by decile",
-        "Return of the week less the mean of its symbols; deciles of each week's forecasts, 95 % intervals. Forecasts "
-        "with skill rise to the right; well-sized ones lie on the line.",
-        "return of a week, less the mean",
-        [
-            _trace("realized", table.index, table["value"], 6, PERCENT, **bars),
-            _trace("forecast", table.index, table["forecast"], 6, PERCENT, **_line(colors.BLACK, 2.4)),
-        ],
-        _whole_numbers(table.index, "decile of the forecast, lowest to highest"),
-        SHARE,
+        [realized, forecast], _whole_numbers(table.index, "decile of the forecast, lowest to highest"), SHARE
     )
 
 
-def _sources(report: Report, forecaster: str) -> Figure:
-    table, label = report.forecasts.sources[forecaster], report.forecasts.skill["label"][forecaster]
-    bars = [_trace(kind, table.index, table[kind], 4, PERCENT, **_bars(colors.SOURCES[kind])) for kind in table]
-    title, years = f"Where {label}'s forecasts came from", _whole_numbers(table.index)
-    note, unit = "Share of the forecasts of each year.", "share of forecasts"
-    return _figure(title, note, unit, bars, years, WHOLE_SHARE, barmode="stack")
+def _sources(shares: pd.DataFrame) -> Figure:
+    bars = [_trace(kind, shares.index, shares[kind], 4, PERCENT, **_bars(colors.SOURCES[kind])) for kind in shares]
+    return _figure(bars, _whole_numbers(shares.index), WHOLE_SHARE, barmode="stack")
 
 
-def _learning(family: str, curve: pd.DataFrame) -> Figure:
-    step, lines = curve.columns[1], []
+def _learning(curve: pd.DataFrame) -> Figure:
+    step, lines = curve.columns[0], []
     for (year, points), color in zip(curve.groupby("year"), colors.shades(curve["year"].nunique()), strict=True):
         look = _line(color) if len(points) > 1 else _dots(color)
         lines.append(_trace(str(year), points[step], points["value"], 5, **look))
-    if step == "epoch":
-        note, unit, levels = "below 1 is better than predicting zero", "validation loss / loss of zero", [_level(1.0)]
-    else:
-        note, unit, levels = (
-            "on the weeks that it learned from, so no result",
-            "reward of an episode (100 × log growth)",
-            [],
-        )
-    title, note = f"How {registry.label(family)} learned", f"A line a snapshot, early years dark; {note}."
-    return _figure(title, note, unit, lines, _whole_numbers(curve[step], step), {}, shapes=levels)
+    levels = [_level(1.0)] if step == "epoch" else []
+    return _figure(lines, _whole_numbers(curve[step], step), {}, shapes=levels)
 
 
 def _whole_numbers(values: Sequence[float], title: str = "") -> Options:

@@ -13,7 +13,6 @@ from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.report import metrics
 from brain_assets.report.colors import FORECASTERS, NO_MODEL, OLDER, SOURCES, YEAR_BEFORE, colors_of
-from brain_assets.report.metrics import Estimate
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
 
 N_GROUPS = 10
@@ -50,13 +49,13 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
     correlations = {name: weekly_rank_correlation(forecast_matrices(forecasts, name)[1], realized) for name in masks}
     weekly = pd.DataFrame({name: np.where(masks[name], found, np.nan) for name, found in correlations.items()})
     years = weekly.groupby(years_of_weeks(weeks.astype("datetime64[D]")))
-    by_year = pd.concat({year: _estimates(rows) for year, rows in years})
+    by_year = pd.concat({year: metrics.mean_estimates(rows) for year, rows in years})
     columns = {
         "label": [registry.label(name) for name in weekly],
         "color": colors_of(weekly.columns, FORECASTERS),
         "offset": 0.22 * (np.arange(len(weekly.columns)) - (len(weekly.columns) - 1) / 2),
         "n_weeks": weekly.count(),
-        "rank_correlation": metrics.mean_estimates(weekly.to_numpy()),
+        "rank_correlation": [metrics.Estimate(*row) for row in metrics.mean_estimates(weekly).to_numpy()],
     }
     return ForecastTables(
         skill=pd.DataFrame(columns, index=weekly.columns),
@@ -64,11 +63,6 @@ def measure_forecasts(forecasts: pd.DataFrame) -> ForecastTables:
         deciles={name: found for name in models if len(found := _deciles(forecasts, name, weeks[masks[name]]))},
         sources={name: _sources(forecasts, name) for name in models},
     )
-
-
-def _estimates(weekly: pd.DataFrame) -> pd.DataFrame:
-    """Give the mean of each column with its interval, a row a column."""
-    return pd.DataFrame(metrics.mean_estimates(weekly.to_numpy()), index=weekly.columns, columns=Estimate._fields)
 
 
 def _deciles(forecasts: pd.DataFrame, family: str, weeks: DateArray) -> pd.DataFrame:
@@ -85,7 +79,7 @@ def _deciles(forecasts: pd.DataFrame, family: str, weeks: DateArray) -> pd.DataF
     decile = place * N_GROUPS // by_week["symbol"].transform("size") + 1
     centred = rows[[family, "realized"]] - by_week[[family, "realized"]].transform("mean")
     earned = centred["realized"].groupby([rows["week_start"], decile.rename("decile")]).mean().unstack()
-    return _estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
+    return metrics.mean_estimates(earned).assign(forecast=centred[family].groupby(decile).mean())
 
 
 def _sources(forecasts: pd.DataFrame, family: str) -> pd.DataFrame:

@@ -1,22 +1,18 @@
 """A report as one HTML file: tables, and charts by plotly, which it carries along; it opens without a network."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
 
+from brain_assets import registry
 from brain_assets.portfolio.rules import RULES
-from brain_assets.report import tables
+from brain_assets.report import metrics, tables
 from brain_assets.report.colors import BLACK
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.figures import report_figures
-
-if TYPE_CHECKING:
-    from brain_assets.report.report import Report
+from brain_assets.report.report import Report
 
 
 def report_page(report: Report) -> str:
@@ -29,25 +25,23 @@ def report_page(report: Report) -> str:
     return environment.from_string(template).render(
         report=report,
         tables=tables,
+        metrics=metrics,
+        label=registry.label,
         conclusion=conclude(report),
         cost=f"{RULES.cost_bps:g} basis points",
+        banded=any(seeds.shape[1] > 1 for seeds in report.seeds.values()),
         figures=figures,
         ink_color=BLACK,
         plotly=_plotly_library(),
-        packed=_packed(_json({name: figure for group in figures.values() for name, figure in group.items()})),
+        packed=_packed("{" + ",".join(f"{json.dumps(name)}:{each.to_json()}" for name, each in figures.items()) + "}"),
     )
-
-
-def _json(figures: dict[str, Any]) -> str:
-    return f"{{{','.join(f'{json.dumps(name)}:{figure.to_json()}' for name, figure in figures.items())}}}"
 
 
 @cache
 def _plotly_library() -> str:
     from plotly.offline import get_plotlyjs
 
-    library: Any = get_plotlyjs()
-    return _packed(library)
+    return _packed(get_plotlyjs())
 
 
 def _packed(text: str) -> str:

@@ -7,6 +7,7 @@ alike, so years are chained: each January has the cost of buying in. A policy th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from brain_assets import registry
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.arrays import IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
@@ -39,9 +40,8 @@ class Report:
 
     market: MarketNote
     strategies: pd.DataFrame
-    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight); figures of
-    `brain_assets.report.metrics`, of which ``annual_return``, ``sharpe`` and ``excess``, the annual return less
-    equal weight's, have intervals; ``deflated_sharpe`` is NaN where no trial is recorded."""
+    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight), and the
+    figures of `metrics.measure`."""
     returns: pd.DataFrame
     """A row a week that all strategies traded, by its first session; a column a strategy."""
     weights: Mapping[str, pd.DataFrame]
@@ -105,9 +105,14 @@ def build_report(
     ratios = metrics.weekly_sharpe_ratios(trials)
     turnover = _wide(backtests, "turnover").loc[returns.index, returns.columns]
     held = {name: rows.set_index("week_start")["weights"] for name, rows in backtests.groupby("strategy")}
+    is_policy = {name: _is_policy(name) for name in labels}
+    front = {name: is_policy[name] or name == EQUAL_WEIGHT for name in labels}
+    look = {"label": labels, "color": colors_of(labels, STRATEGIES), "is_policy": is_policy, "front": front}
     return Report(
         market=market,
-        strategies=_strategies(returns, turnover, labels, ratios),
+        strategies=pd.DataFrame(look, index=returns.columns).join(
+            metrics.measure(returns, turnover, EQUAL_WEIGHT, RULES.cost_bps, ratios)
+        ),
         returns=returns,
         weights={name: held_weights(held[name].loc[returns.index]) for name in labels},
         seeds={name: _seeds(name, everyone) for name in labels if _is_policy(name)},
@@ -115,7 +120,7 @@ def build_report(
         curves=curves,
         n_trials=len(ratios),
         weeks_left_out=int((~shared).sum()),
-        block_length=metrics.block_length(returns.to_numpy()) if len(returns) >= metrics.MIN_WEEKS else 1,
+        block_length=metrics.block_length(returns.to_numpy()),
     )
 
 
@@ -139,32 +144,6 @@ def _labels(strategies: Iterable[str], forecasters: Iterable[str]) -> dict[str, 
     return labels | {name: name for name in main if name not in labels}
 
 
-def _strategies(
-    returns: pd.DataFrame, turnover: pd.DataFrame, labels: Mapping[str, str], trial_ratios: FloatArray
-) -> pd.DataFrame:
-    """Measure the strategies, all on the same weeks."""
-    values = returns.to_numpy()
-    each = list(zip(values.T, turnover.to_numpy().T, strict=True))
-    found = metrics.performance(values, returns.columns.get_loc(EQUAL_WEIGHT))
-    columns = {
-        "label": list(labels.values()),
-        "color": colors_of(labels, STRATEGIES),
-        "is_policy": [_is_policy(name) for name in labels],
-        "front": [_is_policy(name) or name == EQUAL_WEIGHT for name in labels],
-        "annual_return": found.annual_return,
-        "volatility": metrics.volatility(values),
-        "sharpe": found.sharpe,
-        "max_drawdown": [metrics.max_drawdown(net) for net, _ in each],
-        "calmar": [metrics.calmar_ratio(net) for net, _ in each],
-        "turnover": [metrics.annual_turnover(traded) for _, traded in each],
-        "cost_drag": [metrics.cost_drag(net, traded, RULES.cost_bps) for net, traded in each],
-        "probabilistic_sharpe": [metrics.probabilistic_sharpe_ratio(net) for net, _ in each],
-        "deflated_sharpe": [metrics.deflated_sharpe_ratio(net, trial_ratios) for net, _ in each],
-        "excess": found.excess,
-    }
-    return pd.DataFrame(columns, index=returns.columns)
-
-
 def held_weights(texts: pd.Series) -> pd.DataFrame:
     """Read weights as a backtest stores them, what was held most first, cash last."""
     table = weights_table(texts).set_axis(texts.index)
@@ -181,20 +160,17 @@ def _seeds(policy: str, returns: pd.DataFrame) -> pd.DataFrame:
 def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> dict[str, pd.DataFrame]:
     """Read how the snapshots of some partition years learned, a point a row, by family; who did not learn has none.
 
-    ``year``, and of forecasters ``epoch`` and ``value``, the validation loss over that of predicting zero, below 1 is
-    better than nothing; of policies ``environment steps`` and ``value``, the mean reward of an episode, 100 x log
-    growth.
+    The first column is ``epoch``, of forecasters, or ``environment steps``, of policies; then ``value``, the validation
+    loss over that of predicting zero (below 1 is better than nothing), or the mean reward of an episode, 100 x log
+    growth; and ``year``.
     """
     curves: dict[str, list[pd.DataFrame]] = {}
-    for family, storage in storages.items():
-        for year in years:
-            training = (storage.read_metadata(cutoff_of_year(year)) or {}).get("training", {})
-            if not training.get("curve"):
-                continue
-            points = pd.DataFrame(training["curve"])
-            if "epoch" in points:
-                step, values = {"epoch": points["epoch"]}, points["validation"] / training["zero_validation_loss"]
-            else:
-                step, values = {"environment steps": points["steps"]}, points["reward"]
-            curves.setdefault(family, []).append(pd.DataFrame({"year": year, **step, "value": values}))
+    for (family, storage), year in itertools.product(storages.items(), years):
+        training = (storage.read_metadata(cutoff_of_year(year)) or {}).get("training", {})
+        if not training.get("curve"):
+            continue
+        points = pd.DataFrame(training["curve"]).rename(columns={"steps": "environment steps", "reward": "value"})
+        if "epoch" in points:
+            points = points[["epoch"]].assign(value=points["validation"] / training["zero_validation_loss"])
+        curves.setdefault(family, []).append(points.assign(year=year))
     return {family: pd.concat(found, ignore_index=True) for family, found in curves.items()}

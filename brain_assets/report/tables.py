@@ -1,29 +1,21 @@
 """The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.report import metrics
+from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
 from brain_assets.report.conclusion import signed
-
-if TYPE_CHECKING:
-    from brain_assets.report.metrics import Estimate
-    from brain_assets.report.report import Report
+from brain_assets.report.metrics import Estimate
+from brain_assets.report.report import Report
 
 NOTHING = "–"
 """Where there is no figure."""
 
 ENOUGH_SEEDS = 3
-
-FULL_TINT, FULL_RETURN = 0.45, 0.40
-"""Opacity of a year's cell whose return is as large as the second, or larger."""
 
 
 def number(value: float, digits: int = 2, unit: str = "") -> str:
@@ -59,14 +51,14 @@ def strategy_table(report: Report) -> pd.DataFrame:
     found = report.strategies
     columns = {
         "strategy": found["label"],
-        "return a year": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
+        "CAGR": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
         "volatility": found["volatility"].map(percent),
         "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
         "maximum drawdown": found["max_drawdown"].map(percent),
         "Calmar ratio": found["calmar"].map(number),
         "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
         "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
-        "return less equal weight's": found["excess"].map(points),
+        "active return": found["active_return"].map(points),
     }
     return pd.DataFrame(columns)
 
@@ -77,12 +69,12 @@ def policy_table(report: Report) -> pd.DataFrame:
     tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
     columns = {
         "policy": found["label"],
-        "return less equal weight's": found["excess"].map(points),
+        "active return": found["active_return"].map(points),
         "probabilistic Sharpe ratio": found["probabilistic_sharpe"].map(probability),
         "deflated Sharpe ratio": [f"{probability(each)}\n{tried}" for each in found["deflated_sharpe"]],
         "training seeds": [str(returns.shape[1]) for returns in seeds],
-        "return a year over seeds": [_spread(metrics.annual_return(returns), percent) for returns in seeds],
-        "Sharpe ratio over seeds": [_spread(metrics.sharpe_ratio(returns), number) for returns in seeds],
+        "CAGR over seeds": [_spread(annual_return(returns), percent) for returns in seeds],
+        "Sharpe ratio over seeds": [_spread(sharpe_ratio(returns), number) for returns in seeds],
     }
     return pd.DataFrame(columns)
 
@@ -106,12 +98,6 @@ def yearly_table(report: Report) -> pd.DataFrame:
     lines.insert(0, "weeks", counts.astype(str))
     lines.insert(0, "year", years.astype(str))
     return lines
-
-
-def tint(value: float) -> str:
-    """Give the background of a year's return."""
-    opacity = min(abs(value) / FULL_RETURN, 1.0) * FULL_TINT
-    return f"rgba(var(--{'up' if value > 0 else 'down'}), {opacity:.2f})"
 
 
 def forecaster_table(report: Report) -> pd.DataFrame:
@@ -150,24 +136,3 @@ def seeds_sentence(report: Report) -> str:
         f"{' and '.join(few)}, which does not tell skill from luck in training: set n_seeds: {ENOUGH_SEEDS} in the "
         "policy's run configuration."
     )
-
-
-def glossary(report: Report) -> dict[str, str]:
-    """Explain every figure, with what was assumed."""
-    left_out = f" {report.weeks_left_out} weeks that only some strategies traded are left out."
-    return {
-        "weeks": "All strategies trade the same weeks and symbols under the same rules."
-        f"{left_out if report.weeks_left_out else ''} Every year starts in cash, for all of them, so each January has "
-        "the cost of buying in.",
-        "return a year": "Geometric mean of weekly net returns, a year of 52 weeks.",
-        "Sharpe ratio": "Weekly mean over standard deviation, times the root of 52; the risk-free rate is taken as 0.",
-        "intervals": f"Middle 95 % of {metrics.N_RESAMPLES:,} resamplings of the weeks in blocks (stationary "
-        f"bootstrap, mean block {report.block_length} weeks for strategies), the same weeks for all; none with fewer "
-        f"than {metrics.MIN_WEEKS} weeks. They know what chance does to the weeks, not what else may change.",
-        "maximum drawdown": "Deepest fall from the highest value so far. Calmar ratio: return a year over it.",
-        "turnover": "Dollars bought and sold in a year over the value. Cost drag: return a year that the same trades "
-        "would have had without costs, less the one that they had.",
-        "rank correlation": "Spearman's, over the symbols of a week, forecast against what came; weeks that momentum "
-        "stood in for a model do not count.",
-        "this market": report.market.caveat,
-    }

@@ -65,7 +65,7 @@ class MainVersions:
             name = read_bytes(path).decode().strip()
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise SnapshotError(f"{path}: expected a file that names a version, got: {error}; promote one.") from error
         if parse_version_name(name) is None or not self.exists(name):
             raise SnapshotError(

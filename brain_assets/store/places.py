@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
 from brain_assets.store.checks import located
-from brain_assets.store.manifest import FILES, MANIFEST, parse, verify
+from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse, verify
 
 
 class Store(ABC):
@@ -86,6 +88,9 @@ class FolderStore(Store):
 
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
         folder = self.folder / name
+        for file in files if isinstance(folder, Path) else ():
+            with suppress(OSError):  # reading tells
+                check_size(file, (folder / file).stat().st_size)
         contents = zip(files, read_all([folder / file for file in files]), strict=True)
         found = {file: data for file, data in contents if data is not None}
         for file in reversed(files):

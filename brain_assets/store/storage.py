@@ -344,7 +344,7 @@ class SnapshotLocalStorage:
         nothing = HubRecord(self.hub.repo if self.hub else "")
         try:
             record = _RECORD.validate_json(read_bytes(self._record_path(name)))
-        except (OSError, ValueError):  # there is none, or it cannot be read
+        except (FileNotFoundError, ValueError):  # there is none, or it says nothing
             return nothing
         return record if record.repo == nothing.repo else nothing
 

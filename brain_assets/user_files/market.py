@@ -26,7 +26,7 @@ from brain_assets.market.base import FileState, Observation, ScoreHeadlines, Sou
 from brain_assets.market.calendar import utc_now
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE, SYMBOL
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
 from brain_assets.settings import Settings
 from brain_assets.user_files.watch import complete_year, observe_files
@@ -34,15 +34,14 @@ from brain_assets.user_files.watch import complete_year, observe_files
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
 
-PATTERNS = ("prices*.csv", "prices*.parquet")
-
 
 def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
     rows = read_files(paths, PRICE_TABLE.types)
-    refuse_broken(rows, [SYMBOL.rule])
+    day, symbol, *values = (column.rule for column in PRICE_TABLE.columns)
+    refuse_broken(rows, (day, symbol))
     refuse_duplicates(rows, PRICE_TABLE.order)
-    rules = (*(column.rule for column in PRICE_TABLE.columns), *OHLC_RULES, *PRICE_TABLE.rules)
+    rules = (*values, *OHLC_RULES, *PRICE_TABLE.rules)
     refuse_broken(rows[_is_known(rows)], rules)
     return rows
 
@@ -50,8 +49,8 @@ def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
 def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
     """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
     rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
     refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
+    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
     return rows
 
 
@@ -59,14 +58,14 @@ class PriceFiles(OptionalFiles):
     """Daily bars from CSV and Parquet files."""
 
     schema = PRICE_TABLE
-    sorts: ClassVar = {"bars": (PATTERNS, read_price_files)}
+    sorts: ClassVar = {"bars": ("prices", read_price_files)}
 
 
 class FundamentalFiles(OptionalFiles):
     """Quarterly ratios from CSV and Parquet files; each is known once its filing day is over."""
 
     schema = FUNDAMENTAL_TABLE
-    sorts: ClassVar = {"ratios": (("fundamentals*.csv", "fundamentals*.parquet"), read_fundamental_files)}
+    sorts: ClassVar = {"ratios": ("fundamentals", read_fundamental_files)}
 
 
 WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_fundamentals": FundamentalFiles}
@@ -171,11 +170,11 @@ class FilesMarket:
         return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
 
     def _paths(self) -> list[Path]:
-        paths = find_files(self.folder, PATTERNS, "price")
+        paths = find_files(self.folder, "prices", "price")
         if not paths:
             raise MarketError(
-                f"{self.folder}: expected at least one file named {' or '.join(PATTERNS)}, got none; add one with the "
-                f"columns {', '.join(PRICE_TABLE.names)}."
+                f"{self.folder}: expected at least one file named prices*.csv or prices*.parquet, got none; add one "
+                f"with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 

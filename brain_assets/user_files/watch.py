@@ -6,7 +6,8 @@ format matters, and a file is read only when its size or time of change is anoth
 
 A file is left for the next look while it may still be written: it changed less than `SETTLE_SECONDS` ago, and since the
 last look. One that cannot be read is named, and read again at every look. Either holds up its own table only, since a
-fetch reads all files of a table. A look reads for at most `READ_SECONDS`, and goes on with the rest the next time.
+fetch reads all files of a table. A look reads for `READ_SECONDS`, one file a table at least, and goes on with the rest
+the next time.
 """
 
 import datetime
@@ -63,7 +64,7 @@ def observe_files(
     now: datetime.datetime,
 ) -> Observation:
     """Look at the files of some raw tables, prices among them; see `brain_assets.market.base.ObservableMarket`."""
-    find_files(folder, (), "data")  # raises if there is no folder
+    find_files(folder, "prices", "data")  # raises if there is no folder
     deadline = time.monotonic() + READ_SECONDS
     looks = {table: _look(table, kind(folder), known, now, deadline) for table, kind in tables.items()}
     days = [file.last_day for file in looks["raw_prices"].files.values() if file.last_day]
@@ -102,7 +103,7 @@ def _look(
             elif not is_same and now.timestamp() - stat.st_mtime < SETTLE_SECONDS:
                 found[str(path)] = FileState(stat.st_size, stat.st_mtime_ns)
                 waits.append(f"{path.name} has just changed, and may still be written.")
-            elif time.monotonic() > deadline:
+            elif n_read and time.monotonic() > deadline:
                 waits.append(f"{path.name} and those after it are read at the next look.")
             else:
                 rows = files.sorts[word][1]([path])

@@ -23,7 +23,7 @@ from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
-from brain_assets.market.calendar import CalendarWeek, week_from
+from brain_assets.market.calendar import CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.portfolio.backtest import backtest
@@ -215,26 +215,27 @@ def test_a_week_to_come_has_its_sessions_and_no_bar(history: PricePanel) -> None
     assert not bars.return_ffill[-1].any()
 
 
-def test_old_data_are_refused_with_the_week_that_they_reach(history: PricePanel) -> None:
-    until_wednesday = history.until(datetime.date(2020, 5, 20))
-    week = week_of("2020-05-25")  # Memorial Day: begins on Tuesday, decided on Friday 22 May
-    with pytest.raises(AllocationError) as refusal:
-        until_decision(until_wednesday, week)
-    assert str(refusal.value) == (
-        "target_weights: expected bars until 2020-05-22, the last close before the week of 2020-05-26, or until at "
-        "most 0 sessions before, got bars until 2020-05-20, 2 sessions before; get newer ones, or choose a week that "
-        "they reach, such as 2020-05-18 (--date 2020-05-18, or date in the run configuration)."
-    )
-    until_decision(until_wednesday, week_of("2020-05-18"))
-    with pytest.raises(AllocationError, match="at most 1 sessions before, got bars until 2020-05-20, 2 sessions"):
-        until_decision(until_wednesday, week, max_data_age=1)
-    # after the last session of a week, it is the next that they reach
-    with pytest.raises(AllocationError, match="such as 2020-05-26 "):
-        until_decision(history.until(datetime.date(2020, 5, 22)), week_of("2020-06-08"))
-    # but not one with a single session, that of 11 September 2001
-    sessions = np.array(["2001-09-06", "2001-09-07"], dtype="datetime64[D]")
-    with pytest.raises(AllocationError, match="such as 2001-09-04 "):
-        until_decision(PricePanel(sessions, ("A",), np.ones((1, 2, 5))), week_of("2001-09-17"))
+@pytest.mark.parametrize(
+    ("last", "date", "max_data_age", "words"),
+    [
+        # Memorial Day: the week begins on Tuesday, and is decided on Friday 22 May
+        (
+            "2020-05-20",
+            "2020-05-25",
+            0,
+            "2020-05-22, the last close before the week of 2020-05-26, .* 2020-05-18 ",
+        ),
+        ("2020-05-20", "2020-05-25", 1, "at most 1 sessions before, got bars until 2020-05-20, 2 sessions"),
+        ("2020-05-22", "2020-06-08", 0, "such as 2020-05-26 "),  # after the last session of a week, it is the next
+        ("2001-09-07", "2001-09-17", 0, "such as 2001-09-04 "),  # but not that of 11 September, with a single session
+    ],
+)
+def test_old_data_are_refused_with_the_week_that_they_reach(last, date, max_data_age, words) -> None:
+    until = datetime.date.fromisoformat(last)
+    sessions = sessions_between(until - datetime.timedelta(days=1), until + datetime.timedelta(days=1))
+    panel = PricePanel(sessions, ("A",), np.ones((1, len(sessions), 5)))
+    with pytest.raises(AllocationError, match=words):
+        until_decision(panel, week_of(date), max_data_age)
 
 
 def test_a_last_session_on_which_nobody_has_a_bar_is_not_known(history: PricePanel) -> None:

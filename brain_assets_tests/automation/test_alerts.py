@@ -103,31 +103,19 @@ def closed_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_without_settings_nothing_is_sent() -> None:
-    assert deliver(ALERT, settings()) == []
-
-
-def test_slack_gets_the_text_at_the_webhook() -> None:
-    slack = Slack()
-    with serving(slack.handler) as port:
-        webhook = f"http://127.0.0.1:{port}/services/T0/B0/secret"
-        assert deliver(ALERT, settings(alert_slack_webhook=webhook)) == []
+def test_whoever_is_named_is_told_and_nobody_else() -> None:
+    slack, box = Slack(), Mailbox()
+    with serving(slack.handler) as web, serving(box.handler) as mail:
+        webhook = {"alert_slack_webhook": f"http://127.0.0.1:{web}/services/T0/B0/secret"}
+        both = {"alert_smtp": f"smtp://127.0.0.1:{mail}", "alert_email": "ada@example.org, bob@example.org"}
+        for chosen in ({}, webhook, both):
+            assert deliver(ALERT, settings(**chosen)) == []
     assert slack.posts == [("/services/T0/B0/secret", {"text": TEXT})]
-
-
-def test_mail_goes_to_everybody_who_is_named() -> None:
-    box = Mailbox()
-    with serving(box.handler) as port:
-        chosen = settings(alert_smtp=f"smtp://127.0.0.1:{port}", alert_email="ada@example.org, bob@example.org")
-        assert deliver(ALERT, chosen) == []
-    [mail] = box.mails
-    assert mail["Subject"] == ALERT.subject
-    assert (mail["From"], mail["To"]) == ("ada@example.org", "ada@example.org, bob@example.org")
-    assert mail.get_content().splitlines() == TEXT.splitlines()
-    assert [line for line in box.lines if line.startswith("rcpt")] == [
-        "rcpt TO:<ada@example.org>",
-        "rcpt TO:<bob@example.org>",
-    ]
+    [sent] = box.mails
+    assert sent["Subject"] == ALERT.subject
+    assert (sent["From"], sent["To"]) == ("ada@example.org", "ada@example.org, bob@example.org")
+    assert sent.get_content().splitlines() == TEXT.splitlines()
+    assert [line[8:] for line in box.lines if line.startswith("rcpt")] == ["<ada@example.org>", "<bob@example.org>"]
 
 
 def test_one_channel_that_fails_does_not_stop_the_other_and_secrets_stay_out_of_the_sentence() -> None:
@@ -199,20 +187,13 @@ def test_server_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (
-            {"alert_slack_webhook": "secret-token"},
-            "BRAIN_ALERT_SLACK_WEBHOOK: expected an address that begins with https",
-        ),
+        ({"alert_slack_webhook": "secret"}, "BRAIN_ALERT_SLACK_WEBHOOK: expected an address that begins with https"),
         ({"alert_smtp": "mail.example.org:secret"}, "BRAIN_ALERT_SMTP: expected an address that begins with smtp://"),
         ({"alert_smtp": "smtp://ada:secret@host:port"}, "BRAIN_ALERT_SMTP: expected an address"),
-        ({"alert_smtp": "smtp://:secret@"}, "BRAIN_ALERT_SMTP: expected an address"),
         ({"alert_smtp": "smtp://ada:secret@host"}, "BRAIN_ALERT_SMTP, BRAIN_ALERT_EMAIL: expected both"),
         ({"alert_email": "ada@example.org"}, "BRAIN_ALERT_SMTP, BRAIN_ALERT_EMAIL: expected both"),
         ({"alert_smtp": "smtp://host", "alert_email": "ada"}, "BRAIN_ALERT_EMAIL: expected mail addresses"),
-        (
-            {"alert_smtp": "smtp://host", "alert_email": "a@b.c\nBcc: d@e.f"},
-            "BRAIN_ALERT_EMAIL: expected mail addresses",
-        ),
+        ({"alert_smtp": "smtp://host", "alert_email": "a@b\nBcc: c@d"}, "BRAIN_ALERT_EMAIL: expected mail addresses"),
         ({"ui_url": "dagster.example.org"}, "BRAIN_UI_URL: expected an address that begins with http://"),
     ],
 )

@@ -1,7 +1,6 @@
 """kill -9 in the middle of a backfill: nothing half counts as done, and nothing complete is done again."""
 
 import contextlib
-import os
 import random
 import subprocess
 import time
@@ -16,18 +15,13 @@ from brain_assets_tests.backfills import (
     contents,
     identities,
     outcomes,
+    paths_in,
     start,
     weights,
 )
 
 POINTS = 20
 """Of which each has its own part of what a run writes."""
-
-
-def paths_in(data):
-    """Count what lies in a data folder; it grows from the first write of a backfill to its last."""
-    # os.walk passes over a folder that is renamed while it looks; Path.rglob fails
-    return sum(len(folders) + len(files) for _, folders, files in os.walk(data))
 
 
 def kill_at(share, delay, data, finished):

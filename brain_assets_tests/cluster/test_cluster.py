@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -20,14 +20,18 @@ from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import (
     ASSETS,
     YEARS,
+    all_but,
     assert_nothing_half,
+    await_training,
     brain_assets,
+    files_of,
+    long_training,
     outcomes,
     shared_backfill,
     start,
+    statuses,
     write_config,
 )
-from brain_assets_tests.conftest import TINY
 from brain_assets_tests.postgres import home_on_postgres, postgres
 from brain_assets_tests.ray_nodes import Cluster, ray_cluster
 
@@ -117,13 +121,6 @@ def cluster() -> Iterator[Cluster]:
         yield nodes
 
 
-def files_of(data_dir: Path) -> dict[str, bytes]:
-    """Give every artifact: tables, snapshots, trials; not Dagster's own record."""
-    paths = [path for path in sorted(data_dir.rglob("*")) if path.is_file()]
-    names = {path: path.relative_to(data_dir) for path in paths}
-    return {str(name): path.read_bytes() for path, name in names.items() if name.parts[0] != "dagster"}
-
-
 @pytest.mark.slow
 @pytest.mark.claim
 def test_a_cluster_makes_the_bytes_of_one_machine_and_years_run_side_by_side(
@@ -165,40 +162,6 @@ def test_seeds_are_spread_over_the_nodes_and_are_those_of_one_machine(tmp_path: 
             assert f"models/seeds/{number}/{family}/snapshot-2019-12-31/metadata.json" in found
 
 
-def long_training(folder: Path) -> Path:
-    """Give a configuration whose PPO policy takes about a quarter of a minute."""
-    ops = {**TINY["ops"], "ppo_policy": {"config": {**TINY["ops"]["ppo_policy"]["config"], "total_steps": 60_000}}}
-    return write_config(folder / "long.yaml", {"ops": ops})
-
-
-def all_but(assets: Collection[str], data: Path, config: Path, **variables: str) -> Path:
-    """Make the year 2019 of all other assets, in one process."""
-    others = ",".join(name for name in ASSETS if name not in assets)
-    made = brain_assets(data, "backfill", "2019", "--config", str(config), "--assets", others, **variables)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return data
-
-
-def await_training(data: Path, home: Path | None = None) -> dg.DagsterRun:
-    """Wait until the PPO policy trains, and give its run."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with dg.DagsterInstance.from_config(str(home or data / "dagster")) as instance:
-            for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-                lines = [entry.user_message for entry in instance.all_logs(run.run_id)]
-                if any("steps" in line and "ppo 2019" in line for line in lines):
-                    return run
-        time.sleep(0.5)
-    raise AssertionError(f"no policy was trained within {PATIENCE} s")
-
-
-def statuses(data: Path) -> list[str]:
-    """Give those of the runs of the PPO policy, oldest first."""
-    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
-        runs = [run for run in instance.get_runs() if dg.AssetKey("ppo_policy") in (run.asset_selection or ())]
-    return [run.status.value for run in reversed(runs)]
-
-
 @pytest.mark.slow
 def test_a_node_that_dies_in_training_costs_that_run_and_nothing_else(tmp_path: Path) -> None:
     config = long_training(tmp_path)
@@ -210,12 +173,12 @@ def test_a_node_that_dies_in_training_costs_that_run_and_nothing_else(tmp_path: 
         variables = {"RAY_ADDRESS": cluster.address, "BRAIN_CLUSTER_CONFIG": str(asked)}
         command = ("backfill", "2019", "--engine", "ray", "--config", str(config), "--assets", "ppo_policy")
         running = start(data, *command, **variables)
-        await_training(data)
+        await_training(data / "dagster")
         cluster.kill_node(doomed)
         cluster.add_node(*tower)
         assert running.wait(PATIENCE) == 0
     assert_nothing_half(data)
-    assert statuses(data) == ["FAILURE", "SUCCESS"]
+    assert statuses(data / "dagster") == ["FAILURE", "SUCCESS"]
 
 
 @pytest.mark.slow
@@ -232,7 +195,7 @@ def test_work_waits_for_a_database_that_is_restarted(
         all_but(["ppo_policy", "backtest"], data, config, **variables)
         running = start(data, "backfill", "2019", "--engine", "ray", "--config", str(config), **variables)
         monkeypatch.setenv("DAGSTER_POSTGRES_URL", server.url)
-        await_training(data, home)
+        await_training(home)
         server.stop()
         time.sleep(15)
         assert running.poll() is None
@@ -263,10 +226,10 @@ def test_stopping_the_command_stops_what_it_has_on_the_cluster(tmp_path: Path, c
     data = all_but(["ppo_policy", "backtest"], tmp_path / "data", config)
     command = ("backfill", "2019", "--engine", "ray", "--config", str(config), "--assets", "ppo_policy")
     running = start(data, *command, RAY_ADDRESS=cluster.address)
-    worker = await_training(data).tags[PROCESS_TAG]
+    worker = await_training(data / "dagster").tags[PROCESS_TAG]
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
     assert running.wait(PATIENCE) == 130
     assert is_gone(worker)
-    assert statuses(data) == ["CANCELED"]
+    assert statuses(data / "dagster") == ["CANCELED"]
     assert_nothing_half(data)
     assert not (data / "models" / "ppo" / "snapshot-2019-12-31").exists()

@@ -21,12 +21,12 @@ from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
-from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.registry import families_of
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
-from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
+from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
     MODELS,
     NAMES,
@@ -343,7 +343,7 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
     same = run_year(2019, world(market, tmp_path / "models", tables), names=names, run_config=force)
     assert metadata_of(same, "raw_prices")["reused"] is True
     assert metadata_of(same, "raw_prices")["changed_returns"] == 0
-    changed = CorruptedMarket(market, datetime.date(2019, 12, 30))
+    changed = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 12, 30))
     result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
     shown = metadata_of(result, "raw_prices")
     # on 31 December: one symbol is gone, five have other returns, two are new

@@ -8,10 +8,11 @@ import pytest
 
 from brain_assets.live.market import LiveMarket
 from brain_assets.market.sample import SampleMarket
-from brain_assets.proofs.corruption import CorruptedMarket
+from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import ParquetTableStore
 from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.conftest import END, FIRST_DAY
 from brain_assets_tests.graph.worlds import metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 
@@ -96,7 +97,8 @@ def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
 ) -> None:
     tables = ParquetTableStore(tmp_path, {"market": "simulator"})
     run_year(2019, world(market, tmp_path / "models", tables), names=SIGNALS)
-    changed = world(CorruptedMarket(market, datetime.date(2019, 6, 30)), tmp_path / "models", tables)
+    other = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 6, 30))
+    changed = world(other, tmp_path / "models", tables)
     for name in SIGNALS:
         old = tables.path(name, 2019).read_bytes()
         again = run_year(2019, changed, names=[name])

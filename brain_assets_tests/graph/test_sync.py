@@ -83,7 +83,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
 
 
 def test_push_brings_what_the_hub_lacks_and_says_what_became_of_each(
-    lstm: SnapshotLocalStorage, hub: WatchedHub, contents: Mapping[Any, Files]
+    lstm: SnapshotLocalStorage, hub: WatchedHub, contents: Mapping[Any, Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
     dry = run("push", lstm, hub, families=["lstm"], dry_run=True)
     assert rows(dry) == [("lstm", branch, "would push") for branch in BRANCHES]
@@ -92,6 +92,7 @@ def test_push_brings_what_the_hub_lacks_and_says_what_became_of_each(
     assert hub.files("user/lstm", BRANCHES[1]) == contents[NEW]
     assert rows(run("status", lstm, hub)) == [("lstm", BRANCHES[0], "here only"), ("lstm", BRANCHES[1], "equal")]
     assert rows(run("push", lstm, hub)) == [("lstm", BRANCHES[0], "pushed")]
+    assert f"lstm {BRANCHES[0]}: pushed" in capfd.readouterr().err  # the log tells of each once it is through
     assert rows(run("push", lstm, hub)) == []
 
 

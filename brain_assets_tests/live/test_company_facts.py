@@ -222,9 +222,17 @@ def test_revenue_has_many_names(concept: str) -> None:
     assert told(company(("10-Q", MAY, income(200, 20, Q1, concept)))) == [(MAY, Q1[1], 0.1)]
 
 
-@pytest.mark.parametrize("concept", ["CostOfRevenue", "CostOfGoodsAndServicesSold", "CostOfGoodsSold"])
-def test_gross_profit_that_is_not_stated_is_revenue_less_cost(concept: str) -> None:
-    stated = {"Revenues": {Q1: 200}, concept: {Q1: 150}}
+@pytest.mark.parametrize(
+    "costs",
+    [
+        {"CostOfRevenue": 150},
+        {"CostOfGoodsAndServicesSold": 150},
+        {"CostOfGoodsSold": 150},
+        {"CostOfGoodsSold": 110, "CostOfServices": 40},
+    ],
+)
+def test_gross_profit_that_is_not_stated_is_revenue_less_cost(costs: dict[str, float]) -> None:
+    stated = {"Revenues": {Q1: 200}} | {concept: {Q1: amount} for concept, amount in costs.items()}
     assert told(company(("10-Q", MAY, stated)), "gross_margin") == [(MAY, Q1[1], 0.25)]
 
 
@@ -265,6 +273,12 @@ DEBT = {"StockholdersEquity": 100, "LongTermDebtNoncurrent": 40, "LongTermDebtCu
 def test_debt_is_long_term_debt_with_what_is_due_within_a_year(stated: tuple[str, ...], ratio: float) -> None:
     balance = {name: {Q1[1]: DEBT[name]} for name in ("StockholdersEquity", *stated)}
     assert told(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "debt_to_equity") == [(MAY, Q1[1], ratio)]
+
+
+def test_total_liabilities_never_stand_in_for_debt() -> None:
+    balance = {"Liabilities": {Q1[1]: 300}, "StockholdersEquity": {Q1[1]: 100}}
+    table = quarterly_ratios(company(("10-Q", MAY, income(100, 10, Q1) | balance)), "CO")
+    assert math.isnan(table["debt_to_equity"].item())
 
 
 def test_debt_keeps_its_concept_as_long_as_it_is_stated() -> None:
@@ -395,6 +409,13 @@ def test_the_order_of_facts_in_the_answer_does_not_matter() -> None:
     assert told(facts) == expected
 
 
+def test_of_two_figures_for_one_thing_in_one_filing_the_first_counts() -> None:
+    facts = company(("10-Q", MAY, income(100, 10, Q1)))
+    listed = facts["facts"]["us-gaap"]["NetIncomeLoss"]["units"]["USD"]
+    listed.append(listed[0] | {"val": 99})
+    assert told(facts) == [(MAY, Q1[1], 0.1)]
+
+
 @pytest.mark.parametrize("form", ["10-Q/A", "10-K/A", "10-K", "8-K"])
 def test_a_restatement_is_a_new_row_at_its_filing_date_and_changes_nothing_before(form: str) -> None:
     first = ("10-Q", MAY, income(100, 10, Q1))
@@ -507,11 +528,13 @@ def test_another_shape_is_named_by_symbol_and_place(facts: dict[str, Any], place
         {"end": "31.3.2019"},
         {"start": None},
         {"filed": 20190501},
+        None,
     ],
 )
-def test_a_fact_that_is_none_is_named_by_its_position(change: dict[str, Any]) -> None:
+def test_a_fact_that_is_none_is_named_by_its_position(change: dict[str, Any] | None) -> None:
     facts = ordinary_year()
-    facts["facts"]["us-gaap"]["Revenues"]["units"]["USD"][2] |= change
+    listed = facts["facts"]["us-gaap"]["Revenues"]["units"]["USD"]
+    listed[2] = {} if change is None else listed[2] | change
     with pytest.raises(
         MarketError, match=r"expected a fact with start, .* at facts/us-gaap/Revenues/units/USD/2, got "
     ):

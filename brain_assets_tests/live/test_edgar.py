@@ -15,6 +15,7 @@ import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
+from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets_tests.live.loopback import Answer, serve
 from brain_assets_tests.live.test_company_facts import company, income
 
@@ -150,6 +151,25 @@ def test_who_files_nothing_is_named_and_has_no_rows(edgar: LoopbackEdgar) -> Non
     table, _, missing = edgar.ask().fundamentals(["GLD", "AAPL", "TSM", "NOPE"], *YEAR)
     assert missing == ("GLD", "TSM", "NOPE")
     assert set(table["symbol"]) == {"AAPL"}
+    table, _, missing = edgar.ask().fundamentals(["AAPL"], datetime.date(2010, 1, 1), datetime.date(2011, 1, 1))
+    pd.testing.assert_frame_equal(table, FUNDAMENTAL_TABLE.empty())
+    assert missing == ()  # who filed only outside of the range is there
+
+
+def test_a_ticker_table_that_is_not_there_is_named(edgar: LoopbackEdgar) -> None:
+    """Else nobody would file anything."""
+    del edgar.pages[TICKERS_PATH]
+    assert f"EDGAR, ticker table ({edgar.url}{TICKERS_PATH}): expected an answer, got 404 Not Found;" in refusal(
+        edgar.ask(), "AAPL"
+    )
+
+
+def test_after_a_failure_only_what_is_missing_is_asked_for(edgar: LoopbackEdgar) -> None:
+    edgar.before[facts_path(1222333)] = [page("", 400)]
+    source = edgar.ask()
+    refusal(source, "AAPL", "GLD")
+    assert source.fundamentals(["AAPL", "GLD"], *YEAR).missing_symbols == ("GLD",)
+    assert edgar.paths() == [TICKERS_PATH, facts_path(320193), facts_path(1222333), facts_path(1222333)]
 
 
 @pytest.mark.parametrize("symbol", ["BRK.B", "BRK-B", "brk.b", "BRK/B"])
@@ -345,12 +365,10 @@ def test_broken_company_facts_are_named_by_symbol_and_address(edgar: LoopbackEdg
     assert f"EDGAR, AAPL ({edgar.url}{facts_path(320193)}): {shown}" in refusal(edgar.ask(), "AAPL")
 
 
-def test_company_facts_of_another_shape_are_named_by_symbol_address_and_place(edgar: LoopbackEdgar) -> None:
+def test_company_facts_of_another_shape_are_named_by_symbol_and_place(edgar: LoopbackEdgar) -> None:
     edgar.before[facts_path(320193)] = [page('{"facts": {"us-gaap": {"Revenues": {"units": []}}}}')]
-    assert refusal(edgar.ask(), "AAPL").startswith(
-        f"{edgar.url}{facts_path(320193)}: company facts of AAPL: expected a JSON object at "
-        "facts/us-gaap/Revenues/units, got []; "
-    )
+    expected = "company facts of AAPL: expected a JSON object at facts/us-gaap/Revenues/units, got []; "
+    assert refusal(edgar.ask(), "AAPL").startswith(expected)
 
 
 @pytest.mark.parametrize(

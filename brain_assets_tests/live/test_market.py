@@ -1,7 +1,9 @@
 """The live market against a loopback Yahoo: real yfinance, real HTTP, answers in Yahoo's shape."""
 
 import datetime
+import itertools
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -13,6 +15,7 @@ import pytest
 
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, UnknownSymbolError
 from brain_assets.live.market import MAX_ATTEMPTS, LiveMarket
+from brain_assets.retry import RetryPolicy
 from brain_assets_tests.live.loopback import Answer, serve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
@@ -87,22 +90,14 @@ class LoopbackYahoo:
         meta = {
             "currency": "USD",
             "symbol": symbol,
-            "exchangeName": "NMS",
-            "fullExchangeName": "NasdaqGS",
             "instrumentType": "EQUITY",
-            "firstTradeDate": epoch(self.bars[symbol][0][0]),
-            "regularMarketTime": epoch(days[-1], 16, 0),
-            "hasPrePostMarketData": True,
             "gmtoffset": -14400,
             "timezone": "EDT",
             "exchangeTimezoneName": "America/New_York",
-            "regularMarketPrice": closes[-1],
-            "chartPreviousClose": closes[0],
             "priceHint": 2,
             "currentTradingPeriod": {"pre": session, "regular": session, "post": session},
             "dataGranularity": "1d",
-            "range": "",
-            "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],
+            "validRanges": ["1d", "max"],
         }
         quote = {"open": opens, "high": highs, "low": lows, "close": closes, "volume": volumes}
         result = {
@@ -268,26 +263,15 @@ def test_bars_that_are_not_known_have_no_row(yahoo):
     assert days_of(market("AAA").prices(MONDAY, FRIDAY)) == [MONDAY, THURSDAY]
 
 
-def test_a_symbol_listed_mid_range_starts_there(yahoo):
+def test_a_symbol_has_no_rows_before_it_was_listed(yahoo):
     yahoo.bars["NEW"] = PLAIN[3:]
     frame = market("AAA", "NEW").prices(MONDAY, datetime.date(2024, 6, 15))
     assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY]
     assert days_of(frame, "NEW") == [THURSDAY, FRIDAY]
-
-
-def test_a_symbol_not_listed_in_the_range_has_no_rows(yahoo):
-    yahoo.bars["NEW"] = PLAIN[3:]
-    frame = market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
-    assert set(frame["symbol"]) == {"AAA"}
-    assert len(yahoo.charts_of("NEW")) <= 2  # the batch; yfinance asks twice where Yahoo answers 400
-
-
-def test_all_symbols_empty_is_an_error(yahoo):
-    yahoo.bars["AAA"] = yahoo.bars["NEW"] = PLAIN[3:]
-    with pytest.raises(
-        EmptyResponseError, match=r"expected bars of AAA, NEW, got none, though Yahoo knows the symbols"
-    ):
-        market("AAA", "NEW").prices(MONDAY, WEDNESDAY)
+    assert set(market("AAA", "NEW").prices(MONDAY, WEDNESDAY)["symbol"]) == {"AAA"}
+    expected = "expected bars of NEW, got none, though Yahoo knows the symbols; check that they were listed then"
+    with pytest.raises(EmptyResponseError, match=expected):
+        market("NEW").prices(MONDAY, WEDNESDAY)
 
 
 @pytest.mark.parametrize("n_unknown", [1, 2, 4])  # yfinance takes a different road for the first two of a process
@@ -334,6 +318,28 @@ def test_no_symbol_is_locked_out_of_a_fresh_cache(yahoo, monkeypatch):
     assert openers == [threading.main_thread()]
 
 
+@pytest.mark.parametrize(("name", "n_times"), [("_TzCache", 2), ("_CookieCache", 2), ("_TzCache", None)])
+def test_a_cache_that_another_process_opens_is_waited_for(yahoo, monkeypatch, name, n_times):
+    import yfinance.cache
+    from peewee import OperationalError
+
+    kind, left = getattr(yfinance.cache, name), itertools.count()
+    initialise = kind.initialise
+
+    def locked(cache):
+        if n_times is None or next(left) < n_times:
+            raise OperationalError("database is locked")
+        initialise(cache)
+
+    monkeypatch.setattr(kind, "initialise", locked)
+    monkeypatch.setattr("brain_assets.live.market.PATIENCE_WITH_CACHE", RetryPolicy(attempts=3, first_wait=0.001))
+    if n_times is None:
+        with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer \(.*database is locked\)"):
+            market("AAA").prices(MONDAY, WEDNESDAY)
+    else:
+        assert days_of(market("AAA").prices(MONDAY, WEDNESDAY)) == [MONDAY, TUESDAY]
+
+
 def test_rate_limited_to_the_end(yahoo):
     yahoo.bars["BBB"] = PLAIN
     yahoo.limits["BBB"] = 10_000
@@ -355,6 +361,22 @@ def test_a_broken_answer_is_not_taken_for_a_symbol_without_bars(yahoo, remembere
     assert type(caught.value) is MarketError
 
 
+def test_a_symbol_whose_connection_breaks_is_asked_for_once_more(yahoo, monkeypatch):
+    import yfinance
+
+    history, left = yfinance.Ticker.history, iter([ConnectionResetError("reset")])
+
+    def breaking(ticker, **options):
+        for error in left:
+            raise error
+        return history(ticker, **options)
+
+    monkeypatch.setattr(yfinance.Ticker, "history", breaking)
+    yahoo.bars["BBB"] = PLAIN
+    frame = market("AAA", "BBB").prices(MONDAY, WEDNESDAY)
+    assert days_of(frame) == days_of(frame, "BBB") == [MONDAY, TUESDAY]
+
+
 def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
     yahoo.url = "http://127.0.0.1:9"  # nothing listens there
     with pytest.raises(MarketError, match=r"expected bars of AAA, got no usable answer .*; check the connection"):
@@ -364,8 +386,9 @@ def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
 def test_yfinance_is_left_as_it_was(yahoo, tmp_path):
     import yfinance
 
+    level = logging.getLogger("yfinance").level
     market("AAA").prices(MONDAY, WEDNESDAY)
-    assert yfinance.config.debug.hide_exceptions is True
+    assert (yfinance.config.debug.hide_exceptions, logging.getLogger("yfinance").level) == (True, level)
     assert (tmp_path / "cache" / "tkr-tz.db").exists()  # where yfinance was told to keep it, nowhere else
 
 

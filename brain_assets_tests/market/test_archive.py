@@ -147,6 +147,11 @@ CHANGES = {
         without(year(), "2020-01-03"),
         [("2020-01-03", "AAA", 0.1, NAN), ("2020-01-06", "AAA", 0.1, 0.21)],
     ),
+    "a row that came to be": (
+        without(year(), "2020-01-03"),
+        year(),
+        [("2020-01-03", "AAA", NAN, 0.1), ("2020-01-06", "AAA", 0.21, 0.1)],
+    ),
     "a late first bar: 110 / 80 - 1 and 110 / 88 - 1": (
         without(year(previous=80.0), "2020-01-02"),
         without(year(previous=88.0), "2020-01-02"),

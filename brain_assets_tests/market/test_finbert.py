@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-import brain_assets.market.finbert
 from brain_assets.errors import MarketError, StorageError
+from brain_assets.market import finbert
 from brain_assets.market.finbert import MIN_ROWS, FinBertScorer
 from brain_assets.parquet import encode_table
 from brain_assets_tests.loopback_hub import LoopbackHub
@@ -94,15 +94,7 @@ def test_a_score_is_the_probability_of_positive_less_that_of_negative(tmp_path, 
     np.testing.assert_allclose(scores, [0.6, 0.6, 0.6], rtol=0, atol=1e-6)
 
 
-def test_scores_are_those_of_one_headline_at_a_time(model):
-    folder, network, tokenizer = model
-    titles = some_titles(60)
-    expected = plain(network, tokenizer, titles)
-    assert np.ptp(expected) > 0.1  # they do differ
-    np.testing.assert_allclose(FinBertScorer(folder)(titles), expected, rtol=0, atol=1e-6)
-
-
-def test_a_score_does_not_depend_on_its_neighbours(model, monkeypatch):
+def test_scores_are_those_of_one_headline_at_a_time_whatever_its_neighbours(model, monkeypatch):
     passes = []
     forward = BertForSequenceClassification.forward
 
@@ -111,13 +103,16 @@ def test_a_score_does_not_depend_on_its_neighbours(model, monkeypatch):
         return forward(self, input_ids, **others)
 
     monkeypatch.setattr(BertForSequenceClassification, "forward", watched)
+    folder, network, tokenizer = model
     titles = some_titles(60)
-    together = FinBertScorer(model[0])(titles)
+    expected = dict(zip(titles, plain(network, tokenizer, titles), strict=True))
+    passes.clear()
+    assert np.ptp([*expected.values()]) > 0.1  # they do differ
     for chosen, batch_size in ((titles[:1], 32), (titles[7:9], 32), (titles[::-1], 5), (titles, 1), (titles[20:], 64)):
-        scores = FinBertScorer(model[0], batch_size)(chosen)
-        np.testing.assert_allclose(scores, [together[titles.index(title)] for title in chosen], rtol=0, atol=1e-6)
+        scores = FinBertScorer(folder, batch_size)(chosen)
+        np.testing.assert_allclose(scores, [expected[title] for title in chosen], rtol=0, atol=1e-6)
     assert all(len(rows) >= MIN_ROWS for rows in passes)
-    assert not any((rows == model[2].pad_token_id).any() for rows in passes)  # nothing is padded
+    assert not any((rows == tokenizer.pad_token_id).any() for rows in passes)  # nothing is padded
 
 
 def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
@@ -128,14 +123,16 @@ def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
 
 def test_no_titles_need_no_model():
     assert FinBertScorer("no/such-model")([]).shape == (0,)
+    with pytest.raises(MarketError, match="batch_size: expected at least 1 headline, got 0; set a larger one"):
+        FinBertScorer(batch_size=0)
 
 
 def test_each_distinct_title_is_scored_once_and_progress_is_told(model, caplog, monkeypatch):
-    monkeypatch.setattr(brain_assets.market.finbert, "CHUNK", 2)
+    monkeypatch.setattr(finbert, "CHUNK", 2)
     rows = []
-    forward = brain_assets.market.finbert._Classifier._forward
+    forward = finbert._Classifier._forward
     monkeypatch.setattr(
-        brain_assets.market.finbert._Classifier,
+        finbert._Classifier,
         "_forward",
         lambda self, encoded, which: rows.append(len(which)) or forward(self, encoded, which),
     )
@@ -149,13 +146,13 @@ def test_each_distinct_title_is_scored_once_and_progress_is_told(model, caplog, 
 def test_each_pass_runs_on_one_thread_and_torch_has_its_threads_back(model, monkeypatch):
     before = torch.get_num_threads()
     seen = set()
-    forward = brain_assets.market.finbert._Classifier._forward
+    forward = finbert._Classifier._forward
 
     def watched(self, encoded, which):
         seen.add(torch.get_num_threads())
         return forward(self, encoded, which)
 
-    monkeypatch.setattr(brain_assets.market.finbert._Classifier, "_forward", watched)
+    monkeypatch.setattr(finbert._Classifier, "_forward", watched)
     try:
         torch.set_num_threads(2)
         side_by_side = FinBertScorer(model[0])(some_titles(20))
@@ -164,7 +161,7 @@ def test_each_pass_runs_on_one_thread_and_torch_has_its_threads_back(model, monk
         torch.set_num_threads(1)
         np.testing.assert_array_equal(FinBertScorer(model[0])(some_titles(20)), side_by_side)
         torch.set_num_threads(2)
-        monkeypatch.setattr(brain_assets.market.finbert._Classifier, "_forward", lambda *given: 1 / 0)
+        monkeypatch.setattr(finbert._Classifier, "_forward", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             FinBertScorer(model[0])(some_titles(20))
         assert torch.get_num_threads() == 2
@@ -215,7 +212,7 @@ def test_another_model_s_scores_are_never_taken(tmp_path):
 
 def test_a_run_that_is_killed_loses_the_last_chunk_at_most(model, tmp_path, monkeypatch):
     titles = some_titles(12)
-    monkeypatch.setattr(brain_assets.market.finbert, "CHUNK", 4)
+    monkeypatch.setattr(finbert, "CHUNK", 4)
     told = []
 
     def dies(message):
@@ -223,7 +220,7 @@ def test_a_run_that_is_killed_loses_the_last_chunk_at_most(model, tmp_path, monk
         if len(told) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(brain_assets.market.finbert, "report", dies)
+    monkeypatch.setattr(finbert, "report", dies)
     n_threads = torch.get_num_threads()
     torch.set_num_threads(2)
     with pytest.raises(KeyboardInterrupt):
@@ -271,10 +268,9 @@ def test_a_model_without_the_labels_is_refused(tmp_path, labels):
 
 
 def test_a_model_whose_classifier_was_never_trained_is_refused(tmp_path):
-    network, _ = save_model(tmp_path)
-    network.bert.save_pretrained(tmp_path)
-    message = refusal(tmp_path)
-    assert "expected a trained classifier, got no weights for classifier.bias, classifier.weight; choose" in message
+    save_model(tmp_path)[0].bert.save_pretrained(tmp_path)
+    expected = "expected a trained classifier, got no weights for classifier.bias, classifier.weight; choose"
+    assert expected in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "no such model", "finbert"])
@@ -283,17 +279,16 @@ def test_a_name_that_is_none_is_refused(name):
     assert refusal(name) == expected
 
 
+NONE = "expected a classifier and its tokenizer as save_pretrained writes them, got: "
+
+
 def test_a_folder_without_a_whole_model_is_refused(tmp_path):
-    assert refusal(tmp_path).startswith(
-        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
-    )
+    assert refusal(tmp_path).startswith(f"{tmp_path}: {NONE}")
     save_model(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"cut off")
-    assert refusal(tmp_path).startswith(
-        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
-    )
+    assert NONE in refusal(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    assert "Error no file named model.safetensors" in refusal(tmp_path)
+    assert f"{NONE}Error no file named model.safetensors" in refusal(tmp_path)
 
 
 class Evil:
@@ -310,11 +305,9 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path):
     network, _ = save_model(tmp_path, safe=False)
     assert np.isfinite(FinBertScorer(str(tmp_path))(["w1"])).all()  # tensors alone are fine
     torch.save({**network.state_dict(), "evil": Evil(tmp_path / "pwned")}, tmp_path / "pytorch_model.bin")
-    assert refusal(tmp_path).startswith(
-        f"{tmp_path}: expected a classifier and its tokenizer as save_pretrained writes"
-    )
+    assert NONE in refusal(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(tmp_path / "pwned")))
-    assert "expected a classifier" in refusal(tmp_path)
+    assert NONE in refusal(tmp_path)
     assert not (tmp_path / "pwned").exists()
 
 
@@ -326,7 +319,7 @@ def test_code_that_a_model_brings_along_is_not_run(tmp_path):
     (tmp_path / "config.json").write_text(
         config.replace("{", mapping, 1).replace('"model_type": "bert"', '"model_type": "x"')
     )
-    assert "expected a classifier and its tokenizer" in refusal(tmp_path)
+    assert NONE in refusal(tmp_path)
     assert not (tmp_path / "pwned").exists()
 
 

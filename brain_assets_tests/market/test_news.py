@@ -315,6 +315,12 @@ def test_a_wrong_score_is_named_by_file_line_and_column(tmp_path, line, message)
     assert refusal(tmp_path).startswith(f"news_sentiment.csv, line 3, {message}")
 
 
+def test_rows_without_a_day_are_refused_though_they_have_no_score(tmp_path):
+    frame = pd.DataFrame({"date": pd.to_datetime([None, None]), "symbol": "AAA", "sentiment_score": np.nan})
+    frame.to_parquet(tmp_path / "news_sentiment.parquet")
+    assert refusal(tmp_path).startswith("news_sentiment.parquet, row 1, column date: expected a day without a time, ")
+
+
 # Which files there are
 
 

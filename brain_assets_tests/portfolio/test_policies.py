@@ -122,13 +122,6 @@ def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, foreca
     assert len(found) == 1 + len(others)
 
 
-def test_each_family_learns_from_its_own_forecasts(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
-    forecasts = forecasts.assign(lstm=0.01, patchtst=0.02)
-    for family, forecast in (("ppo", 0.01), ("sac", 0.02)):
-        weeks = training_weeks(bars, forecasts, family, CUTOFF)
-        assert set(weeks.forecast[weeks.available]) == {forecast}
-
-
 def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
     with pytest.raises(TrainingError, match="expected weeks with an available symbol to learn from, got none"):
         training_weeks(bars, forecasts.assign(lstm=np.nan), "ppo", CUTOFF)

@@ -27,7 +27,6 @@ from brain_assets.portfolio.policy import (
     Policy,
     PolicyProgress,
     PolicyRunner,
-    run_policies,
     weights_on,
 )
 from brain_assets.portfolio.rules import RULES
@@ -71,13 +70,6 @@ def test_ranks_of_momentum_become_weights_by_hand() -> None:
     np.testing.assert_array_equal(ranker.logits[0], [2.0, 0.0, 1.0, 0.0])
     np.testing.assert_allclose(run.weights[0], np.exp([2.0, 0.0, 1.0, 0.0]) / (np.e**2 + np.e + 2))
     np.testing.assert_allclose(run.weights[1], np.exp([-np.inf, 1.0, 2.0, 0.0]) / (np.e**2 + np.e + 1))
-
-
-def test_its_module_brings_the_example() -> None:
-    families = registry.families_of(["examples.momentum_policy"])
-    assert list(families.policies) == ["ppo", "sac", "momentum_rank"]
-    assert families.policies["momentum_rank"].forecaster in families.forecasters
-    assert list(registry.families_of().policies) == ["ppo", "sac"]
 
 
 def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks, tmp_path) -> None:
@@ -172,20 +164,6 @@ def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_rew
     assert [point.steps for point in seen] == [1, 2]
     assert snapshot.metadata["training"]["curve"] == [{"steps": 2, "reward": 0.5}]
     assert degeneracy(snapshot.metadata["training"]) is not None  # equal weights every week
-
-
-def test_a_policy_goes_on_from_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decisions follow from what is held, and a run that is cut in two is the run."""
-    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
-    monkeypatch.setattr(Odd, "act", lambda *_: lambda week, held: np.log(held + 0.1) + week % 3)
-    weeks = toy_weeks(20, 5)
-    snapshot = train_policy_snapshot("odd", weeks, datetime.date(2015, 12, 31), Odd.Config(), MADE_UP)
-    choice = np.zeros(20, dtype=np.int64)
-    whole = run_policies([snapshot], choice, weeks)
-    head = run_policies([snapshot], choice[:11], weeks.select(slice(0, 11)))
-    tail = run_policies([snapshot], choice[11:], weeks.select(slice(11, None)), head.held)
-    np.testing.assert_array_equal(whole.weights, np.concatenate([head.weights, tail.weights]))
-    np.testing.assert_array_equal(whole.net_return, np.concatenate([head.net_return, tail.net_return]))
 
 
 def test_a_forecaster_without_forecasts_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:

@@ -119,12 +119,6 @@ def test_weeks_without_some_assets_can_be_learned_from(family: str) -> None:
 
 
 @families
-def test_a_policy_acts_in_a_market_of_other_assets(family: str) -> None:
-    run = act(family, TINY[family], train(family), toy_weeks(10, 7))
-    assert run.weights.shape == (10, 8)
-
-
-@families
 def test_weights_that_are_no_longer_numbers_are_one_sentence(family: str) -> None:
     network = registry.get(family).network(TINY[family])
     assert finite_weights(network).keys() == network.state_dict().keys()

@@ -95,13 +95,12 @@ def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> 
         assert (np.abs(image - wanted).max(axis=2) < 0.02).any(), label
 
 
-@pytest.mark.parametrize(("gain", "ticks"), [(0.013, "1, 1.5, 2"), (0.07, "1, 2, 5, 10, 20, 50")])
-def test_ticks_of_the_log_scale_have_room(gain: float, ticks: str) -> None:
-    table = backtest_table({"equal_weight": np.full(60, gain)})
+def test_ticks_of_the_log_scale_have_room() -> None:
+    table = backtest_table({"equal_weight": np.full(60, 0.03)})
     figure = report_pictures(build_report(table, pd.DataFrame(), {}, [], NOTE))["equity"]
     figure.canvas.draw()
     [axes] = figure.axes
     low, high = axes.get_ylim()
     shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
-    assert ", ".join(label.get_text() for place, label in shown if low <= place <= high) == ticks
+    assert [label.get_text() for place, label in shown if low <= place <= high] == ["1", "1.2", "1.5", *"2346"]
     assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))

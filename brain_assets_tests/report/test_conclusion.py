@@ -22,7 +22,7 @@ def report(
 ) -> Report:
     """A report of three weeks whose policy and forecaster, if there are any, have these figures."""
     strategies = pd.DataFrame(
-        {"label": ["PPO", "momentum, top third"], "excess": [ppo, ABOVE]}, ["ppo", "momentum_top"]
+        {"label": ["PPO", "momentum, top third"], "active_return": [ppo, ABOVE]}, ["ppo", "momentum_top"]
     )
     names = ["lstm", "momentum"]
     skill = pd.DataFrame({"label": ["LSTM", "momentum"], "rank_correlation": [lstm, ABOVE]}, names)
@@ -66,7 +66,7 @@ def test_both_sentences_as_they_read() -> None:
             "that PPO earns",
         ),
         (ABOVE, OVER, "PPO earned", "that LSTM's forecasts rank better than chance (95 % interval −0.012 to +0.020)"),
-        (None, None, "only rules without learning traded, so there is nothing to say about any model.", "anybody"),
+        (None, None, "only benchmark strategies traded, so there is nothing to say about any model.", "anybody"),
     ],
 )
 def test_what_is_shown_and_what_is_left_open(

@@ -15,7 +15,7 @@ from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast
 
 
 def figures(report: Report | None = None) -> dict[str, Any]:
-    return {name: drawn for group in report_figures(report or toy_report()).values() for name, drawn in group.items()}
+    return report_figures(report or toy_report())
 
 
 def values(figure: Any) -> dict[str, np.ndarray]:

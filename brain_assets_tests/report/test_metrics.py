@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
 from brain_assets.portfolio.arithmetic import TradingRules, all_cash, equal_weight
-from brain_assets.portfolio.strategy import follow, run_strategy
+from brain_assets.portfolio.strategy import annual_return, follow, run_strategy, sharpe_ratio
 from brain_assets.portfolio.trials import Trial
 from brain_assets.report import metrics
 from brain_assets.report.metrics import Estimate
@@ -15,49 +16,61 @@ from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 UP_AND_DOWN = np.array([0.10, -0.50, 0.20, 0.25])
 """The value goes 1.1, 0.55, 0.66, 0.825."""
+FEW = np.array([0.03, 0.01, -0.01, 0.01])
+"""Mean 0.01, squared deviations 4, 0, 4, 0 over 10,000; skew 0, kurtosis 2."""
+DEVIATION = math.sqrt(8e-4 / 3)
 
 
 def noise(n_weeks: int, n_series: int, mean: float = 0.0, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 0.02, (n_weeks, n_series))
 
 
+def measured(net: np.ndarray, turnover: np.ndarray | float = 0.0, cost_bps: float = 10.0, ratios=()) -> pd.Series:
+    returns = pd.DataFrame({"net": net})
+    traded = pd.DataFrame({"net": np.broadcast_to(turnover, len(net))})
+    return metrics.measure(returns, traded, "net", cost_bps, np.array(ratios)).loc["net"]
+
+
+def mean_of(series: np.ndarray) -> list[Estimate]:
+    return [Estimate(*row) for row in metrics.mean_estimates(pd.DataFrame(series)).to_numpy()]
+
+
 def test_annual_return_is_geometric() -> None:
-    assert metrics.annual_return(np.full(10, 0.01)) == pytest.approx(1.01**52 - 1)
-    assert metrics.annual_return(np.array([0.5, -1 / 3])) == pytest.approx(0.0)  # up by a half, back again
-    assert metrics.annual_return(UP_AND_DOWN) == pytest.approx(0.825**13 - 1)
+    assert annual_return(np.full(10, 0.01)) == pytest.approx(1.01**52 - 1)
+    assert annual_return(np.array([0.5, -1 / 3])) == pytest.approx(0.0)  # up by a half, back again
+    assert annual_return(UP_AND_DOWN) == pytest.approx(0.825**13 - 1)
 
 
 def test_volatility_and_sharpe_ratio() -> None:
-    returns = np.array([0.03, 0.01, -0.01, 0.01])  # mean 0.01, squared deviations 4, 0, 4, 0 over 10,000
-    deviation = math.sqrt(8e-4 / 3)
-    assert metrics.volatility(returns) == pytest.approx(deviation * math.sqrt(52))
-    assert metrics.sharpe_ratio(returns) == pytest.approx(0.01 / deviation * math.sqrt(52))
+    found = measured(FEW)
+    assert found["volatility"] == pytest.approx(DEVIATION * math.sqrt(52))
+    assert found["sharpe"].value == pytest.approx(0.01 / DEVIATION * math.sqrt(52))
 
 
 def test_returns_that_never_move_have_no_sharpe_ratio() -> None:
-    both = metrics.sharpe_ratio(np.column_stack([np.full(30, 0.001), noise(30, 1)[:, 0]]))
-    assert np.isnan(both[0])
-    assert np.isfinite(both[1])
+    both = sharpe_ratio(np.column_stack([np.full(30, 0.001), noise(30, 1)[:, 0]]))
+    assert np.isfinite(both).tolist() == [False, True]
 
 
 def test_drawdown_counts_from_the_highest_value_and_from_the_start() -> None:
-    np.testing.assert_allclose(metrics.drawdowns(UP_AND_DOWN), [0.0, -0.5, 0.66 / 1.1 - 1, 0.825 / 1.1 - 1])
-    assert metrics.max_drawdown(UP_AND_DOWN) == pytest.approx(0.5)
-    assert metrics.max_drawdown(np.array([-0.2, 0.1])) == pytest.approx(0.2)
-    assert metrics.max_drawdown(np.array([0.1, 0.1])) == 0.0
-
-
-def test_calmar_ratio() -> None:
-    assert metrics.calmar_ratio(UP_AND_DOWN) == pytest.approx((0.825**13 - 1) / 0.5)
-    assert math.isnan(metrics.calmar_ratio(np.array([0.1, 0.1])))
+    below = metrics.drawdowns(pd.DataFrame(UP_AND_DOWN))[0]
+    np.testing.assert_allclose(below, [0.0, -0.5, 0.66 / 1.1 - 1, 0.825 / 1.1 - 1])
+    found = measured(UP_AND_DOWN)
+    assert found["max_drawdown"] == pytest.approx(0.5)
+    assert found["calmar"] == pytest.approx((0.825**13 - 1) / 0.5)
+    assert measured(np.array([-0.2, 0.1]))["max_drawdown"] == pytest.approx(0.2)
+    rising = measured(np.array([0.1, 0.1]))
+    assert str(rising["max_drawdown"]) == "0.0"  # no minus before it
+    assert math.isnan(rising["calmar"])
 
 
 def test_turnover_and_cost_drag() -> None:
     turnover = np.array([1.0, 0.0, 0.5, 0.5])
-    assert metrics.annual_turnover(turnover) == pytest.approx(26.0)
     net = np.array([0.999, 1.0, 0.9995, 0.9995]) - 1  # nothing but costs of 10 bps
-    assert metrics.cost_drag(net, turnover, 10.0) == pytest.approx(1 - (0.999 * 0.9995**2) ** 13)
-    assert metrics.cost_drag(net, turnover, 0.0) == 0.0
+    found = measured(net, turnover)
+    assert found["turnover"] == pytest.approx(26.0)
+    assert found["cost_drag"] == pytest.approx(1 - (0.999 * 0.9995**2) ** 13)
+    assert measured(net, turnover, 0.0)["cost_drag"] == 0.0
 
 
 def test_cost_drag_is_what_a_backtest_without_costs_gains() -> None:
@@ -65,7 +78,7 @@ def test_cost_drag_is_what_a_backtest_without_costs_gains() -> None:
     rules, free = TradingRules(cost_bps=20.0, max_weight=0.5), TradingRules(cost_bps=0.0, max_weight=0.5)
     target = equal_weight(weeks.available, rules)
     paid, gross = (run_strategy(weeks, each, follow(target), all_cash(4)) for each in (rules, free))
-    drag = metrics.cost_drag(paid.net_return, paid.turnover, 20.0)
+    drag = measured(paid.net_return, paid.turnover, 20.0)["cost_drag"]
     assert drag > 0.001
     assert drag == pytest.approx(gross.annual_growth - paid.annual_growth, rel=1e-9)
 
@@ -75,22 +88,21 @@ def test_cost_drag_is_what_a_backtest_without_costs_gains() -> None:
 
 def test_an_interval_repeats_and_holds_its_figure() -> None:
     series = noise(104, 3, mean=0.002)
-    first = metrics.estimates(series, metrics.sharpe_ratio)
-    assert first == metrics.estimates(series, metrics.sharpe_ratio)
+    first = metrics.estimates(series, sharpe_ratio)
+    assert first == metrics.estimates(series, sharpe_ratio)
     assert len(first) == 3
     for found in first:
         assert found.low < found.value < found.high
 
 
 def test_intervals_have_the_width_that_the_theory_gives_independent_weeks() -> None:
-    [found] = metrics.mean_estimates(noise(520, 1))
+    [found] = mean_of(noise(520, 1))
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.02 / math.sqrt(520), rel=0.15)
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     truth = 0.002
-    found = metrics.mean_estimates(noise(104, 100, truth))
-    covered = sum(each.low <= truth <= each.high for each in found)
+    covered = sum(each.low <= truth <= each.high for each in mean_of(noise(104, 100, truth)))
     assert 88 <= covered <= 100  # 95 are meant; fewer than 88 of 100 come once in 500 times
 
 
@@ -98,74 +110,72 @@ def test_blocks_are_longer_where_weeks_hang_together_and_so_are_intervals() -> N
     shocks = noise(520, 1)[:, 0]
     together = np.array([shocks[max(0, week - 8) : week + 1].mean() for week in range(520)])
     assert metrics.block_length(together[:, None]) > 4 > metrics.block_length(shocks[:, None])
-    [found] = metrics.mean_estimates(together[:, None])
+    [found] = mean_of(together[:, None])
     assert found.high - found.low > 1.5 * 2 * 1.96 * together.std() / math.sqrt(520)
 
 
 def test_too_few_weeks_give_a_figure_without_an_interval() -> None:
-    [found] = metrics.estimates(noise(25, 1, 0.01), lambda drawn: drawn.mean(axis=0))
+    [found] = mean_of(noise(25, 1, 0.01))
     assert math.isfinite(found.value)
-    assert not found.known
-    assert not found.above_zero
-    assert not found.below_zero
+    assert (found.known, found.side) == (False, 0)
 
 
 def test_weeks_without_a_value_are_left_out() -> None:
     values = noise(60, 2)
     holes = np.insert(values[:, 0], [0, 30, 60], np.nan)
     full = np.insert(values[:, 1], [0, 30, 60], 0.01)
-    found = metrics.mean_estimates(np.column_stack([holes, full, np.full(63, np.nan)]))
-    assert found[0] == metrics.mean_estimates(values[:, :1])[0]
+    found = mean_of(np.column_stack([holes, full, np.full(63, np.nan)]))
+    assert found[0] == mean_of(values[:, :1])[0]
     assert found[1].value == pytest.approx(full.mean())
     assert not found[2].known
 
 
 def test_an_interval_lies_above_zero_below_it_or_over_it() -> None:
-    assert [Estimate(2, 1, 3).above_zero, Estimate(2, -1, 3).above_zero] == [True, False]
-    assert [Estimate(-2, -3, -1).below_zero, Estimate(-2, -3, 1).below_zero] == [True, False]
+    found = [Estimate(2, 1, 3), Estimate(2, -1, 3), Estimate(-2, -3, -1), Estimate(-2, -3, 1)]
+    assert [each.side for each in found] == [1, 0, -1, 0]
 
 
 def test_differences_are_paired() -> None:
     """What moves two strategies alike cannot hide that one is always 10 bps ahead."""
     yardstick = noise(260, 1)[:, 0]
-    found = metrics.performance(np.column_stack([yardstick, yardstick + 0.001, -yardstick]), yardstick=0)
-    assert found.excess[0] == Estimate(0.0, 0.0, 0.0)
-    growth = metrics.annual_return(yardstick)
-    assert found.annual_return[0].value == pytest.approx(growth)
-    assert found.excess[1].value == pytest.approx(metrics.annual_return(yardstick + 0.001) - growth)
-    assert found.excess[1].above_zero
-    assert not found.annual_return[1].above_zero
-    assert found.sharpe[2].value == pytest.approx(-found.sharpe[0].value)
-    assert not found.excess[2].above_zero
+    returns = pd.DataFrame({"yardstick": yardstick, "ahead": yardstick + 0.001, "against": -yardstick})
+    found = metrics.measure(returns, returns * 0.0, "yardstick", 10.0, np.empty(0))
+    assert found["active_return"]["yardstick"] == Estimate(0.0, 0.0, 0.0)
+    growth = annual_return(yardstick)
+    assert found["annual_return"]["yardstick"].value == pytest.approx(growth)
+    assert found["active_return"]["ahead"].value == pytest.approx(annual_return(yardstick + 0.001) - growth)
+    assert (found["active_return"]["ahead"].side, found["annual_return"]["ahead"].side) == (1, 0)
+    assert found["sharpe"]["against"].value == pytest.approx(-found["sharpe"]["yardstick"].value)
+    assert found["active_return"]["against"].side < 1
 
 
 # After many trials
 
 
-def test_probabilistic_sharpe_ratio_by_hand() -> None:
-    returns = np.array([0.03, 0.01, -0.01, 0.01])  # skew 0, kurtosis 2, Sharpe ratio 0.01 / sqrt(8e-4 / 3)
-    weekly = 0.01 / math.sqrt(8e-4 / 3)
-    expected = norm.cdf(weekly * math.sqrt(3) / math.sqrt(1 + (2 - 1) / 4 * weekly**2))
-    assert metrics.probabilistic_sharpe_ratio(returns) == pytest.approx(expected)
-
-
-def test_deflated_sharpe_ratio_by_hand() -> None:
-    returns = np.array([0.03, 0.01, -0.01, 0.01])
-    weekly = 0.01 / math.sqrt(8e-4 / 3)
-    trials = np.array([0.1, 0.3])  # standard deviation 0.1 * sqrt(2); euler's constant 0.5772
-    best = 0.1 * math.sqrt(2) * ((1 - 0.57721566) * norm.ppf(1 / 2) + 0.57721566 * norm.ppf(1 - 1 / (2 * math.e)))
+@pytest.mark.parametrize(
+    ("ratios", "column", "best"),
+    [
+        ((), "probabilistic_sharpe", 0.0),
+        (  # standard deviation of the trials 0.1 * sqrt(2); euler's constant 0.5772
+            (0.1, 0.3),
+            "deflated_sharpe",
+            0.1 * math.sqrt(2) * ((1 - 0.57721566) * norm.ppf(1 / 2) + 0.57721566 * norm.ppf(1 - 1 / (2 * math.e))),
+        ),
+    ],
+)
+def test_probabilistic_and_deflated_sharpe_ratio_by_hand(ratios: tuple[float, ...], column: str, best: float) -> None:
+    weekly = 0.01 / DEVIATION
     expected = norm.cdf((weekly - best) * math.sqrt(3) / math.sqrt(1 + (2 - 1) / 4 * weekly**2))
-    assert metrics.deflated_sharpe_ratio(returns, trials) == pytest.approx(expected, rel=1e-6)
+    assert measured(FEW, ratios=ratios)[column] == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_trial_deflates_nothing_and_more_deflate_more() -> None:
     returns = noise(520, 1, 0.001)[:, 0]
     random = np.random.default_rng(1).normal(0.0, 0.05, 100)
-    one = metrics.deflated_sharpe_ratio(returns, random[:1])
-    assert one == metrics.probabilistic_sharpe_ratio(returns)
-    ten, hundred = (metrics.deflated_sharpe_ratio(returns, random[:count]) for count in (10, 100))
-    assert one > ten > hundred
-    assert math.isnan(metrics.deflated_sharpe_ratio(returns, np.empty(0)))
+    none, one, ten, hundred = (measured(returns, ratios=random[:count]) for count in (0, 1, 10, 100))
+    assert one["deflated_sharpe"] == one["probabilistic_sharpe"]
+    assert one["deflated_sharpe"] > ten["deflated_sharpe"] > hundred["deflated_sharpe"]
+    assert math.isnan(none["deflated_sharpe"])
 
 
 def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:
@@ -178,16 +188,8 @@ def test_years_of_a_configuration_are_one_trial() -> None:
     found = metrics.weekly_sharpe_ratios(
         [trial(first), trial(second, "b"), trial(second), trial(first, family="sac"), trial(np.zeros(5), "cash")]
     )
-    both = np.concatenate([first, second])
-    np.testing.assert_allclose(
-        found,
-        [
-            both.mean() / both.std(ddof=1),
-            second.mean() / second.std(ddof=1),
-            first.mean() / first.std(ddof=1),
-            0.0,
-        ],
-    )
+    expected = [each.mean() / each.std(ddof=1) for each in (np.concatenate([first, second]), second, first)]
+    np.testing.assert_allclose(found, [*expected, 0.0])
     one = trial(first).replace(n_weeks=1, mean=0.01, std=9.0)  # of one week there is no deviation
     assert metrics.weekly_sharpe_ratios([one]).tolist() == [0.0]
     assert len(metrics.weekly_sharpe_ratios([one.replace(n_weeks=0)])) == 0

@@ -1,8 +1,10 @@
 """The page of a report, as text and in a real browser without a network."""
 
+import html
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +39,23 @@ def test_it_needs_nothing_from_elsewhere_is_small_and_the_same_for_equal_figures
 def test_it_carries_plotly_and_every_figure(page: str) -> None:
     assert unpacked(page, "plotly").lstrip().startswith("/**\n* plotly.js v")
     figures = json.loads(unpacked(page, "figures"))
-    assert list(figures) == [name for group in report_figures(toy_report()).values() for name in group]
+    assert (
+        list(figures) == list(report_figures(toy_report())) == re.findall('data-chart="([^"]+)"', html.unescape(page))
+    )
     assert "NaN" not in unpacked(page, "figures")
 
 
 def test_policies_stand_in_bold_and_names_are_text_not_markup(page: str) -> None:
     assert re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 2
     assert "<b>my rule</b>" not in page
+    assert '<td style="background: rgba(var(--down), 0.17)">−15.1 %</td>' in page
     assert "&lt;b&gt;my rule&lt;/b&gt;" in page
+
+
+def test_weeks_that_are_left_out_and_the_market_are_named(page: str) -> None:
+    assert f"<dd>{toy_report().market.caveat}</dd>" in page
+    assert "left out" not in page
+    assert "208 weeks that only some strategies traded" in report_page(replace(toy_report(), weeks_left_out=208))
 
 
 # In a browser

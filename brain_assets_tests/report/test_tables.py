@@ -5,18 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from brain_assets.report import metrics
+from brain_assets.portfolio.strategy import annual_return
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.tables import (
     forecaster_table,
-    glossary,
     percent,
     points,
     policy_table,
     probability,
     seeds_sentence,
     strategy_table,
-    tint,
     trials_sentence,
     yearly_table,
 )
@@ -35,27 +33,24 @@ def test_numbers_in_words() -> None:
     assert [points(Estimate(value, NAN, NAN)) for value in (0.012, -0.012, NAN)] == ["+1.2 pp", "−1.2 pp", "–"]
     assert points(Estimate(0.012, -0.01, 0.03)) == "+1.2 pp\n[−1.0, +3.0]"
     assert [probability(value) for value in (0.5, 0.9999, 0.0001, NAN)] == ["50.0 %", "> 99.9 %", "< 0.1 %", "–"]
-    assert [tint(value) for value in (0.2, -0.9)] == ["rgba(var(--up), 0.23)", "rgba(var(--down), 0.45)"]
 
 
 def test_headline_figures() -> None:
     table, policy = strategy_table(toy_report()), toy_report().strategies.loc["ppo"]
     found = cells(table, "PPO")
-    assert found["return a year"].startswith(percent(policy["annual_return"].value) + "\n[")
+    assert found["CAGR"].startswith(percent(policy["annual_return"].value) + "\n[")
     value, low, high = policy["sharpe"]
     assert found["Sharpe ratio"] == f"{value:.2f}\n[{low:+.2f}, {high:+.2f}]".replace("-", "−")
     assert found["turnover a year"] == "5.2 ×"
-    assert found["return less equal weight's"] == points(policy["excess"])
-    assert cells(table, "equal weight")["return less equal weight's"] == "–"
+    assert found["active return"] == points(policy["active_return"])
+    assert cells(table, "equal weight")["active return"] == "–"
 
 
 def test_policies_show_seeds_and_trials() -> None:
     found, policy = cells(policy_table(toy_report()), "PPO"), toy_report().policies.loc["ppo"]
-    annual = metrics.annual_return(toy_report().seeds["ppo"].to_numpy())
+    annual = annual_return(toy_report().seeds["ppo"].to_numpy())
     assert found["training seeds"] == "3"
-    assert found["return a year over seeds"] == (
-        f"{percent(annual.mean())}\n{percent(annual.min())} to {percent(annual.max())}"
-    )
+    assert found["CAGR over seeds"] == (f"{percent(annual.mean())}\n{percent(annual.min())} to {percent(annual.max())}")
     assert found["deflated Sharpe ratio"] == f"{probability(policy['deflated_sharpe'])}\n2 tried"
     assert cells(policy_table(toy_report()), "SAC")["training seeds"] == "1"
 
@@ -85,6 +80,3 @@ def test_forecasters_and_words() -> None:
     assert trials_sentence(toy_report()).endswith("2 configurations were tried, as recorded.")
     assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
     assert trials_sentence(replace(toy_report(), n_trials=1)).endswith("was tried, so both are the same.")
-    assert glossary(toy_report())["this market"] == toy_report().market.caveat
-    assert "left out" not in glossary(toy_report())["weeks"]
-    assert "208 weeks" in glossary(replace(toy_report(), weeks_left_out=208))["weeks"]

@@ -89,7 +89,7 @@ def toy_report() -> Report:
         "<b>my rule</b>": random.normal(0.0, 0.02, N_WEEKS),
     }
     curves = {
-        family: pd.DataFrame({"year": np.repeat([2019, 2020], 3), step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2})
+        family: pd.DataFrame({step: [1, 2, 3] * 2, "value": [1.0, 0.9, 0.95] * 2, "year": np.repeat([2019, 2020], 3)})
         for step, families in (("epoch", ("lstm", "patchtst")), ("environment steps", ("ppo", "sac")))
         for family in families
     }

@@ -250,6 +250,17 @@ def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
     assert storage.list_pending() == []
 
 
+def test_what_the_hub_holds_is_not_pending_though_pushing_it_again_failed(storage: Storage, hub: WatchedHub) -> None:
+    storage.upload_snapshot_to_hf(DATE)
+    hub.fail(Fault("503", times=None))
+    with pytest.raises(HubUnavailableError):
+        storage.upload_snapshot_to_hf(DATE)
+    hub.clear_faults()
+    assert storage.list_pending() == [DATE]
+    assert [(row.relation, row.pending) for row in storage.compare()] == [(Relation.EQUAL, "")]
+    assert storage.list_pending() == []
+
+
 def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     tmp_path: Path, hub: WatchedHub, files: Files, other_files: Files
 ) -> None:

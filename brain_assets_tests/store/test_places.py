@@ -32,13 +32,24 @@ def harm(path: Path, how: str) -> None:
         path.mkdir()
     elif how == "a pipe":
         os.mkfifo(path)
+    elif how == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**30)
 
 
-@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe"])
+@pytest.mark.parametrize("how", ["absent", "short", "a folder", "a pipe", "huge"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_is_not_what_was_written_is_named(folder: Path, file: str, how: str) -> None:
+def test_a_file_that_is_not_what_was_written_is_named(
+    folder: Path, file: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harm(folder / NAME / file, how)
-    store = FolderStore(folder)
+    store, read_whole = FolderStore(folder), Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        assert path.stat().st_size < 2**29, f"{path.name} is read, however large it is"
+        return read_whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     for read in (store.read, store.read_manifest) if file == MANIFEST else (store.read,):
         with pytest.raises(
             DamagedSnapshotError, match=rf"{NAME}/{file}: expected .*; it is damaged: train it"
@@ -117,6 +128,22 @@ def test_a_process_killed_before_any_step_leaves_the_old_one_the_new_one_or_none
         steps += 1
     assert steps > 8
     assert len(seen) == n_ways
+
+
+def test_of_two_that_write_at_once_the_last_one_s_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, other = Path.rename, [made_up(2)]
+
+    def renamed(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        if path == folder / NAME and other:  # it was moved aside: another process is quicker to put its own there
+            FolderStore(folder).write(NAME, other.pop())
+        return moved
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    FolderStore(folder).write(NAME, made_up(3))
+    assert not other
+    assert FolderStore(folder).read(NAME) == made_up(3)
+    assert os.listdir(folder) == [NAME]
 
 
 def test_temporary_folders_of_running_processes_are_left_alone(folder: Path) -> None:

@@ -190,6 +190,19 @@ def test_parquet_dates_with_a_time(tmp_path):
     assert refusal(tmp_path).startswith(expected)
 
 
+@pytest.mark.parametrize("column", ["date", "symbol"])
+def test_parquet_rows_without_a_day_or_a_symbol(tmp_path, column):
+    frame = bars().assign(**dict.fromkeys(PRICES, np.nan))  # even if nothing else is known of them
+    frame.loc[4:6, ["date", "symbol"]] = frame.loc[4, ["date", "symbol"]].to_numpy()
+    frame.loc[4:6, column] = None
+    frame.to_parquet(tmp_path / "prices.parquet")
+    assert refusal(tmp_path).startswith(f"prices.parquet, row 5, column {column}: expected a ")
+    frame = ratios(*[FILINGS[0]] * 2).assign(**{"filed" if column == "date" else column: None})
+    frame.astype({"filed": "datetime64[us]", "symbol": "str"}).to_parquet(tmp_path / "fundamentals.parquet")
+    with pytest.raises(TableError, match=r"^fundamentals\.parquet, row 1, column "):
+        fundamentals(tmp_path)
+
+
 # News and fundamentals beside the prices
 
 

@@ -179,7 +179,7 @@ def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(f
 def test_many_new_files_are_read_over_several_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "READ_SECONDS", -1.0)
     first = look(folder)
-    assert first.sentences[1] == "raw_prices waits: prices-2016.csv and those after it are read at the next look."
+    assert first.sentences[1] == "raw_prices waits: prices-2017.csv and those after it are read at the next look."
     monkeypatch.undo()
     assert len(look(folder, first).versions["raw_prices"]) == 3
 

@@ -18,6 +18,7 @@ from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import SnapshotResult, make_snapshot
+from brain_assets.graph.tasks import SEEDS_TRAINED_TAG
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
@@ -30,9 +31,6 @@ from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.verdict import Verdict
-
-SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
-"""Of a run before which the other seeds of its policy were trained: they are not trained again, whatever is forced."""
 
 
 def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:

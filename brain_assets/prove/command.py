@@ -2,7 +2,7 @@
 
 import datetime
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +14,13 @@ from rich.table import Column, Table
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
-from brain_assets.graph.prove import GraphRuns, checked_options, frozen, quick_options, with_another_future
-from brain_assets.proofs.no_lookahead import GUARDED, LEAK, PASSED, VOID, Verdict, default_dates, prove_no_lookahead
-from brain_assets.proofs.pipeline import Span
-from brain_assets.proofs.skill import prove_skill
-from brain_assets.settings import read_settings
+from brain_assets.graph.options import read_options
+from brain_assets.graph.years import Years
+from brain_assets.prove.no_lookahead import GUARDED, LEAK, PASSED, VOID, LookaheadResult, prove_no_lookahead
+from brain_assets.prove.perturbation import RecordedMarket
+from brain_assets.prove.runs import GraphRuns, quick_options
+from brain_assets.prove.skill import prove_skill
+from brain_assets.settings import Settings, read_settings
 from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
@@ -33,11 +35,6 @@ prove = typer.Typer(help="Put the product, and your own changes of it, to the te
 
 N_YEARS = 3
 """Partitions that are run if nothing else is said: one to learn from, one to forecast, one to trade."""
-
-
-@prove.callback()
-def _prove() -> None:
-    """Put the product, and your own changes of it, to the test."""
 
 
 @prove.command("no-lookahead")
@@ -73,19 +70,22 @@ def no_lookahead(
     with warnings_shown():
         project = open_project(read_settings(market=market))
         chosen = parse_years(years, project.years)[: None if years else N_YEARS]
-        span = Span(project.settings.first_year, project.years.first, chosen[-1])
-        families = project.settings.families
-        options = checked_options(project.definitions, read_config(config)) if config else quick_options(families)
-        dates = dates or default_dates(span.years)
-        console.print(_opening(project.settings.market, span, options if not config else None))
+        settings = project.settings.model_copy(update={"last_year": chosen[-1]})
+        families = settings.families
+        options = read_options(project.definitions, read_config(config)) if config else quick_options(families)
+        console.print(_opening(settings, {} if config else options))
         with _folder(keep) as folder, progress_shown() as live:
-            source = frozen(project.market, span)
-            runs = GraphRuns(project, span, options, _step_printer(live))
-            verdicts = prove_no_lookahead(
-                source, span, dates, folder, runs, seed, with_another_future, _print_verdict, console.print
-            )
-    _print_compared(verdicts)
-    raise typer.Exit(_exit_code(verdicts))
+
+            def on_step(words: str, seconds: float) -> None:
+                console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
+                live.update("")
+
+            runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
+            source = RecordedMarket(project.market, *runs.span)
+            results = prove_no_lookahead(source, runs, folder, dates, seed, _print_result, console.print)
+    _print_compared(results)
+    found = {result.result for result in results}
+    raise typer.Exit(1 if found & {LEAK, GUARDED} else 2 if VOID in found else 0)
 
 
 def _read_date(text: str) -> datetime.date:
@@ -95,16 +95,12 @@ def _read_date(text: str) -> datetime.date:
         raise SettingsError(f"--after: expected a day as 2020-12-31, got {text}; correct it.") from error
 
 
-def _opening(market: str, span: Any, quick: Any) -> str:
-    trained = (
-        "models are trained for a moment ("
-        + "; ".join(f"{asset}: {', '.join(f'{k} {v}' for k, v in each.items())}" for asset, each in quick.items())
-        + ")"
-        if quick
-        else "models are trained as --config says"
-    )
+def _opening(settings: Settings, quick: Mapping[str, Mapping[str, Any]]) -> str:
+    trained = "; ".join(f"{asset}: {', '.join(f'{k} {v}' for k, v in each.items())}" for asset, each in quick.items())
+    how = f"for a moment ({trained})" if quick else "as --config says"
     return escape(
-        f"market {market}, {span.first_year} to {span.last_year}, partitions from {span.first_partition}; {trained}"
+        f"market {settings.market}, {settings.first_year} to {settings.last_year}, partitions from "
+        f"{settings.first_partition_year}; models are trained {how}"
     )
 
 
@@ -120,29 +116,17 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     yield keep.resolve()
 
 
-def _step_printer(live: Any) -> Any:
-    """Print a line for every run of the graph."""
-
-    def printed(words: str, seconds: float) -> None:
-        console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
-        live.update("")
-
-    return printed
+def _print_result(result: LookaheadResult) -> None:
+    color = {PASSED: "green", VOID: "yellow"}.get(result.result, "red")
+    console.print(f"[{color}]{escape(result.message)}[/]", soft_wrap=True)
 
 
-def _print_verdict(verdict: Verdict) -> None:
-    color = {PASSED: "green", VOID: "yellow"}.get(verdict.result, "red")
-    console.print(f"[{color}]{escape(verdict.words)}[/]", soft_wrap=True)
-
-
-def _print_compared(verdicts: Sequence[Verdict]) -> None:
-    """Print how much of each stage was compared, and that what came after the date is another."""
-    compared = [verdict for verdict in verdicts if verdict.comparison]
+def _print_compared(results: Sequence[LookaheadResult]) -> None:
+    """Print how much of each asset was compared, and that what came after the date is another."""
+    compared = [result.comparison for result in results if result.comparison]
     if not compared:
         return
-    heads = [
-        head for verdict in compared for head in (f"known by\n{verdict.after}", "that\ndiffer", "changed\nafter it")
-    ]
+    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter it")]
     table = Table(
         "made",
         *heads,
@@ -152,20 +136,14 @@ def _print_compared(verdicts: Sequence[Verdict]) -> None:
         collapse_padding=True,
         pad_edge=False,
     )
-    for stage in compared[0].comparison.upstream:  # type: ignore[union-attr]
+    for asset in compared[0].upstream:
         cells = []
-        for verdict in compared:
-            found: Any = verdict.comparison
-            known = sum(count for (name, _), count in found.compared.items() if name == stage)
-            unlike = sum(difference.count for difference in found.differences if difference.stage == stage)
-            cells += [f"{known:,}", f"[red]{unlike:,}[/]" if unlike else "0", f"{found.later_changed[stage]:,}"]
-        table.add_row(stage, *cells)
+        for each in compared:
+            known = sum(count for (name, _), count in each.compared.items() if name == asset)
+            unlike = sum(found.n_values for found in each.differences if found.asset == asset)
+            cells += [f"{known:,}", f"[red]{unlike:,}[/]" if unlike else "0", f"{each.later_changed[asset]:,}"]
+        table.add_row(asset, *cells)
     console.print(table)
-
-
-def _exit_code(verdicts: Sequence[Verdict]) -> int:
-    results = {verdict.result for verdict in verdicts}
-    return 1 if results & {LEAK, GUARDED} else 2 if VOID in results else 0
 
 
 @prove.command()
@@ -177,23 +155,22 @@ def skill(
         bool, typer.Option("--quick", help="One seed and a shorter history each: a minute or two, and less certain.")
     ] = False,
 ) -> None:
-    """Put models to made-up markets: they must find what is planted there, and nothing where nothing is.
+    """Put models to made-up markets: they must find the signal that is injected, and nothing where nothing is.
 
-    Each claim is tried on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
-    The exit code is 1 if a claim fails.
+    Each test is made on 5 to 20 markets; a line is printed after each. All of them take an hour or more on one core.
+    The exit code is 1 if a test fails.
     """
     with progress_shown() as live, warnings_shown():
-        known = read_settings().families.by_name
-        findings = prove_skill(families or list(known), quick, lambda line: _say(live, line))
-    table = Table("claim", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
-    for found in findings:
+
+        def say(line: str) -> None:
+            live.update(escape(line))
+            console.print(escape(line), soft_wrap=True)
+
+        results = prove_skill(families or list(read_settings().families.by_name), quick, say)
+    table = Table("test", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
+    for found in results:
         verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"
-        table.add_row(escape(found.claim.words), found.got, verdict, f"{found.seconds:.0f}")
+        table.add_row(escape(found.test.message), found.got, verdict, f"{found.seconds:.0f}")
     console.print(table)
-    if not all(found.passed for found in findings):
+    if not all(found.passed for found in results):
         raise typer.Exit(1)
-
-
-def _say(live: Any, line: str) -> None:
-    live.update(escape(line))
-    console.print(escape(line), soft_wrap=True)

@@ -57,7 +57,7 @@ def test_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None:
 def test_skill_quickly_of_one_family(tmp_path: Path) -> None:
     run = brain_assets(tmp_path / "data", "prove", "skill", "lstm", "--quick")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"lstm, 0.15 planted in reversal: at least 60% .*: got \d+%, holds \(\d+ s\)", run.stdout)
+    assert re.search(r"lstm, 0.15 injected in reversal: at least 60% .*: got \d+%, holds \(\d+ s\)", run.stdout)
     assert not (tmp_path / "data").exists()
 
 

@@ -1,0 +1,118 @@
+"""Runs of the graph for proofs: real Dagster runs on an instance of their own, in folders that nobody else uses."""
+
+import datetime
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from brain_assets.errors import LookAheadError, ProofError
+from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.io_managers import TableIOManager
+from brain_assets.graph.resources import build_resources
+from brain_assets.graph.tasks import QUIET
+from brain_assets.graph.years import Years
+from brain_assets.market.base import Market
+from brain_assets.market.schema import RAW
+from brain_assets.prove.comparison import Run
+from brain_assets.registry import Families
+from brain_assets.store.tables import ParquetTableStore
+
+GUARDS = {"targets_before_cutoff", "sources_before_weeks", "not_too_good"}
+"""Checks of assets that are against looking ahead."""
+
+
+@dataclass(frozen=True)
+class GraphRuns:
+    """Makes everything of a market in a fresh folder through the graph; raw tables of all years come first."""
+
+    yearly: Sequence[dg.AssetsDefinition]
+    """The assets, each after what it depends on; without any policy the backtest is left out."""
+    years: Years
+    """All that exist are run."""
+    families: Families
+    options: Mapping[str, Mapping[str, Any]]
+    """Asset -> its run configuration."""
+    on_step: Callable[[str, float], None] = lambda *_: None
+    """Called after each run with a few words and the seconds that it took."""
+
+    @property
+    def span(self) -> tuple[datetime.date, datetime.date]:
+        """The first day of all years, and the day after the last."""
+        return self.years.window(self.years.first)[0], self.years.window(self.years.last())[1]
+
+    def __call__(self, market: Market, folder: Path) -> Run:
+        """Run all years; an error of an asset is raised as it is."""
+        tables = _EveryYear(ParquetTableStore(folder, {"market": market.name}), self)
+        resources = dict(build_resources(market, tables.store, folder / "models", families=self.families))
+        resources["table_io"] = tables
+        job = dg.Definitions(
+            self.yearly, resources=resources, executor=dg.in_process_executor
+        ).resolve_implicit_global_asset_job_def()
+        upstream = {
+            asset.key.to_user_string(): tuple(key.to_user_string() for key in asset.dependency_keys)
+            for asset in self.yearly
+            if self.families.policies or asset.key.to_user_string() != "backtest"
+        }
+        made = [name for name in upstream if name not in RAW]
+        metadata: dict[tuple[str, int], Mapping[str, str]] = {}
+        with dg.DagsterInstance.ephemeral() as instance:
+            for what, names in (("raw tables", RAW), ("models, forecasts, backtest", made)):
+                for year in self.years.existing():
+                    started = time.monotonic()
+                    metadata |= self._run(job, instance, year, names, folder)
+                    self.on_step(f"{year} {what}", time.monotonic() - started)
+        return Run(folder, self.years, self.families, upstream, metadata)
+
+    def _run(
+        self, job: dg.JobDefinition, instance: dg.DagsterInstance, year: int, names: Sequence[str], folder: Path
+    ) -> dict[tuple[str, int], Mapping[str, str]]:
+        ops = {name: {"config": dict(self.options[name])} for name in names if self.options.get(name)}
+        try:
+            result = job.execute_in_process(
+                run_config={"ops": ops, "loggers": QUIET},
+                instance=instance,
+                partition_key=str(year),
+                asset_selection=[dg.AssetKey(name) for name in names],
+            )
+        except dg.DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
+        except dg.DagsterError as error:
+            for (name, when), checks in failed_blocking_checks(instance, job.asset_layer.asset_graph).items():
+                kind = LookAheadError if GUARDS.intersection(checks) else ProofError
+                raise kind(f"{name}[{when}]: expected its checks to pass, got {', '.join(checks)} failed") from error
+            raise
+        made = [event.materialization for event in result.get_asset_materialization_events()]
+        return {(each.asset_key.to_user_string(), year): _shown(each, folder) for each in made}
+
+
+class _EveryYear(TableIOManager):
+    """Hands the tables of all years to forecasters, which must cut them at their cut-off: a forgotten cut shows."""
+
+    def __init__(self, store: ParquetTableStore, runs: GraphRuns) -> None:
+        super().__init__(store, store.data_dir)
+        self._years = runs.years.existing()
+        self._forecasters = {family.asset for family in runs.families.forecasters.values()}
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Read all years, or those that the mapping asks for."""
+        if context.op_def.name in self._forecasters:
+            return self.store.read(context.asset_key.to_user_string(), self._years)
+        return super().load_input(context)
+
+
+def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, str]:
+    """Give what a materialization shows, and its data version, as texts in which the folder has no name."""
+    values = {name: value.value for name, value in materialization.metadata.items()}
+    values["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
+    texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
+    return {name: text.replace(str(folder), "<folder>") for name, text in texts.items()}
+
+
+def quick_options(families: Families) -> dict[str, Mapping[str, Any]]:
+    """Give by asset the options to train for a moment with: a leak does not depend on how long a model learns."""
+    return {family.asset: family.quick for family in families.by_name.values() if family.quick}

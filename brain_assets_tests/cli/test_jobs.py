@@ -1,0 +1,113 @@
+"""Several worker processes: what one makes, and what becomes of it if they are stopped, killed, or not alone."""
+
+import os
+import signal
+import time
+
+import dagster as dg
+import pytest
+
+from brain_assets.graph.runs import PROCESS_TAG
+from brain_assets_tests.backfills import (
+    YEARS,
+    Terminal,
+    all_but,
+    assert_nothing_half,
+    await_training,
+    brain_assets,
+    files_of,
+    long_training,
+    outcomes,
+    paths_in,
+    start,
+    statuses,
+)
+
+N_MOMENTS = 10
+COMMAND = ("backfill", f"{YEARS[0]}-{YEARS[-1]}")
+
+
+def record(data):
+    """Read from Dagster what was made of what: (asset, year) -> data version, and the status of its run."""
+    found = {}
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        for run in instance.get_runs():
+            for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+                made = entry.asset_materialization
+                place = (made.asset_key.to_user_string(), made.partition)
+                assert place not in found
+                found[place] = (made.tags["dagster/data_version"], sorted(made.metadata), run.status.value)
+    return found
+
+
+@pytest.mark.slow
+def test_one_worker_makes_the_bytes_and_the_record_of_several(finished, tmp_path):
+    data = tmp_path / "data"
+    run = brain_assets(data, *COMMAND, "--jobs", "1", "--config", str(finished.config))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.startswith("years of assets at a time: 1, ")
+    assert set(outcomes(run.stdout)) == set(outcomes(finished.output))
+    assert files_of(data) == files_of(finished.data_dir)
+    assert record(data) == record(finished.data_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_worker_that_is_killed_is_replaced_once(tmp_path, deaths):
+    """As the kernel kills it if memory runs out."""
+    config = long_training(tmp_path)
+    data = all_but(["ppo_policy", "sac_policy", "backtest"], tmp_path / "data", config)
+    command = ("backfill", "2019", "--config", str(config), "--jobs", "2")
+    running, known = Terminal(data, *command), []
+    for _ in range(deaths):
+        run = await_training(data / "dagster", known)
+        known.append(run.run_id)
+        os.kill(int(run.tags[PROCESS_TAG].partition("@")[0]), signal.SIGKILL)
+    code, shown = running.ended(300)
+    lines = " ".join(shown.split())
+    assert "ppo_policy[2019]: its worker process was killed by signal 9: it is tried again" in lines
+    assert_nothing_half(data)
+    if deaths == 1:
+        assert code == 0
+        assert statuses(data / "dagster") == ["FAILURE", "SUCCESS"]
+        return
+    assert code == 1
+    assert "got 2 of which its worker process was killed by signal 9; if memory ran out, give fewer --jobs." in lines
+    assert statuses(data / "dagster") == ["FAILURE", "FAILURE"]
+    again = brain_assets(data, *command)
+    assert "2 made, 0 run without change, 7 done before, 0 not done" in again.stdout  # SAC went on
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished, tmp_path):
+    data, whole = tmp_path / "data", paths_in(finished.data_dir)
+    command = (*COMMAND, "--config", str(finished.config), "--jobs", "2")
+    for moment in range(N_MOMENTS):
+        running = Terminal(data, *command)
+        while running.is_running() and paths_in(data) < (moment + 0.5) / (N_MOMENTS + 1) * whole:
+            time.sleep(0.005)
+        pressed = time.monotonic()
+        running.press_ctrl_c()
+        code, shown = running.ended(30)
+        took = time.monotonic() - pressed
+        assert (code, "Traceback" in shown) == (130, False), shown
+        assert "unfinished; run again to go on" in shown
+        assert took < 5  # 2 s on a machine that does nothing else
+        assert_nothing_half(data)
+        with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+            assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}
+    assert brain_assets(data, *command).returncode == 0
+    assert files_of(data) == files_of(finished.data_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_two_backfills_at_once_make_what_one_makes(finished, tmp_path):
+    data = tmp_path / "data"
+    command = (*COMMAND, "--config", str(finished.config), "--jobs", "2")
+    one, other = (start(data, *command) for _ in range(2))
+    assert (one.wait(600), other.wait(600)) == (0, 0)
+    assert files_of(data) == files_of(finished.data_dir)
+    again = brain_assets(data, *command)
+    assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
