@@ -25,7 +25,7 @@ from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.registry import families_of
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.worlds import (
     MODELS,
@@ -284,7 +284,7 @@ def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
 
 @pytest.mark.parametrize("name", RAW)
 def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarket, tmp_path: Path, name: str) -> None:
-    tables = ParquetTableStore(tmp_path / "data", {"market": "simulator"})
+    tables = TableStore(tmp_path / "data", {"market": "simulator"})
     resources = world(market, tmp_path, tables)
     run_year(2019, resources, names=[name])
     assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is True
@@ -335,7 +335,7 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
 
 
 def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:
-    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    tables = TableStore(tmp_path, {"market": "simulator"})
     names = ["raw_prices"]
     force = {"ops": {"raw_prices": {"config": {"force": True}}}}
     run_year(2019, world(market, tmp_path / "models", tables), names=names)
