@@ -79,6 +79,8 @@ class GraphRuns:
                 partition_key=str(year),
                 asset_selection=[dg.AssetKey(name) for name in names],
             )
+        except dg.DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         except dg.DagsterError as error:
             for (name, when), checks in failed_blocking_checks(instance, job.asset_layer.asset_graph).items():
                 kind = LookAheadError if GUARDS.intersection(checks) else ProofError

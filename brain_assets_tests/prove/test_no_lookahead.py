@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -436,6 +437,15 @@ def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
 
 
 # What gives no verdict
+
+
+def test_an_interrupt_from_the_keyboard_ends_a_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    monkeypatch.setattr(RecordedMarket, "prices", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        result_of(tmp_path, JULY, [])
 
 
 def test_a_future_that_is_not_changed_proves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
