@@ -1,4 +1,7 @@
-"""A plug-in of pytest: no wing can be imported, and none is installed, but the simulator's, which tests run on."""
+"""A plug-in of pytest: no wing can be imported, and none is installed, but the simulator's, which tests run on.
+
+Test files that import a wing, to show it at work on the core, are passed over.
+"""
 
 import configparser
 import importlib.abc
@@ -29,6 +32,12 @@ def _installed(**options: str) -> Any:
     if options.get("group") != "brain_assets.plugins":
         return found
     return importlib.metadata.EntryPoints(point for point in found if point.module not in WINGS)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Pass over a file that imports a wing."""
+    is_test = collection_path.suffix == ".py"
+    return True if is_test and any(f"from {wing}" in collection_path.read_text() for wing in WINGS) else None
 
 
 _all = importlib.metadata.entry_points
