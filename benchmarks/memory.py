@@ -25,10 +25,10 @@ def measure() -> float:
 def make(folder: Path) -> None:
     """Write fifteen years of bars, as the asset raw_prices leaves them."""
     from brain_assets.simulator.market import SimulatorMarket
-    from brain_assets.store.tables import ParquetTableStore
+    from brain_assets.store.tables import TableStore
 
     market = SimulatorMarket(tuple(f"S{i:03d}" for i in range(N_SYMBOLS)))
-    store = ParquetTableStore(folder, {})
+    store = TableStore(folder, {})
     for year in range(FIRST_YEAR, LAST_YEAR + 1):
         store.write("raw_prices", year, market.prices(datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)))
 
@@ -62,7 +62,7 @@ def run(folder: Path) -> float:
     from brain_assets.market.schema import PRICE_TABLE
     from brain_assets.market.weekly import WeeklyBars
     from brain_assets.simulator.market import SimulatorMarket
-    from brain_assets.store.tables import ParquetTableStore
+    from brain_assets.store.tables import TableStore
 
     config = LstmConfig()
     PRICE_TABLE.validate(SimulatorMarket().prices(datetime.date(2008, 1, 1), datetime.date(2008, 2, 1)), "warm-up")
@@ -72,7 +72,7 @@ def run(folder: Path) -> float:
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
         optimizer.step()
         before = resident("VmRSS")
-        prices = ParquetTableStore(folder, {}).read("raw_prices", range(FIRST_YEAR, LAST_YEAR + 1))
+        prices = TableStore(folder, {}).read("raw_prices", range(FIRST_YEAR, LAST_YEAR + 1))
         panel = PricePanel.from_frame(prices)
         bars = WeeklyBars.from_panel(panel)
         split = split_weeks(bars.weeks, datetime.date(LAST_YEAR, 12, 31))

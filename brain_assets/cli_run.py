@@ -41,7 +41,8 @@ def run_years(
                 if text := (line or event_line)(event):
                     console.print(text, soft_wrap=True)
     except KeyboardInterrupt:
-        console.print(f"stopped; {backfill.unfinished} unfinished; run again to go on")
+        left = f"{backfill.unfinished} unfinished; " if backfill.unfinished else ""
+        console.print(f"stopped; {left}run again to go on")
         raise typer.Exit(130) from None
     return outcomes
 

@@ -57,9 +57,12 @@ def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
     numpy_state = np.random.get_state()  # noqa: NPY002 - stable-baselines3 draws with the legacy generator
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    options: Any = torch.utils.deterministic
+    filled = options.fill_uninitialized_memory
     try:
         torch.set_num_threads(N_THREADS)
         torch.use_deterministic_algorithms(True)
+        options.fill_uninitialized_memory = False  # a tenth of the time, and nothing reads it
         with torch.random.fork_rng(devices=[]), nullcontext() if device == CPU else _repeatable_gpu():
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002
@@ -69,6 +72,7 @@ def repeatable(seed: int, device: str = CPU) -> Iterator[None]:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        options.fill_uninitialized_memory = filled
         torch.set_num_threads(n_threads)
 
 

@@ -77,8 +77,8 @@ def read_bytes(path: DataPath) -> bytes:
         return bytes(ask_store(path, "read", lambda files: files.cat_file(path.path)))
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(str(path)) from error
     except OSError as error:
         raise StorageError(
             f"{path}: expected a file that can be read, got: {error.strerror}; correct BRAIN_DATA_DIR, or remove it."

@@ -16,7 +16,6 @@ from rich.markup import escape
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
-from brain_assets.settings import read_settings
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -159,10 +158,3 @@ def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:
         elif event.kind != "waiting":
             under_way[place] = event.detail if event.kind == "progress" else f"{event.asset} {event.year or ''}"
         live.update(escape(" | ".join(under_way.values())))
-
-
-def check_family(family: str) -> None:
-    """Refuse what has no main versions; raises `SettingsError`."""
-    known = read_settings().families.forecasters
-    if family not in known:
-        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")

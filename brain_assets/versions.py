@@ -13,6 +13,3 @@ CODE_VERSIONS = {
     "raw_year_to_date": "1",
     "target_weights": "3",
 }
-
-MAIN_VERSIONS = "3"
-"""Of how main versions of any forecaster are split and scored; a family's own code version comes on top."""

@@ -110,6 +110,11 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._keys, b"\x03")
 
+    def await_output(self) -> None:
+        """Wait until something is shown."""
+        while not self._screen and self.is_running():
+            time.sleep(0.005)
+
     def is_running(self) -> bool:
         return self._reader.is_alive()
 

@@ -62,7 +62,7 @@ class Cluster:
             self.nodes.append(
                 subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd="/", start_new_session=True)
             )
-        self._await_nodes(len(self.nodes))
+        self._await_nodes(sum(node.poll() is None for node in self.nodes))
         return len(self.nodes) - 1
 
     def kill_node(self, number: int) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,9 @@ from brain_assets.graph.build import open_project
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import Event, Lost, Message, Said, Task
+from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Said, Task
 from brain_assets.graph.work import Worker
 from brain_assets.settings import read_settings
-
-MAX_FAILED_STARTS = 3
-"""In a row, before it is not tried again."""
 
 LISTEN_SECONDS, CONNECT_SECONDS = 5, 10
 
@@ -82,7 +80,6 @@ class RayPool:
         self._environment = worker_environment(project.settings, self._config)
         self._workers: list[_Worker] = []
         self._wanted: dict[Task, WorkerResources] = {}
-        self._failed_starts = 0
         _connect(self._ray, self._config.address or os.environ.get("RAY_ADDRESS") or "auto")
 
     def has_room(self, task: Task) -> bool:
@@ -105,7 +102,7 @@ class RayPool:
     def wait(self) -> list[Message]:
         """Wait for what workers say, and for those that start."""
         awaited = [each for worker in self._workers for each in (worker.start, worker.line, worker.result) if each]
-        ready, _ = self._ray.wait(awaited, num_returns=1)
+        ready, _ = self._ray.wait(awaited, num_returns=1, timeout=WAIT_SECONDS)
         return [message for worker in list(self._workers) for message in self._hear(worker, ready)]
 
     def stop(self) -> list[str]:
@@ -161,16 +158,16 @@ class RayPool:
 
     def _started(self, worker: _Worker) -> None:
         try:
-            worker.name, worker.start, self._failed_starts = self._ray.get(worker.start), None, 0
+            worker.name, worker.start = self._ray.get(worker.start), None
         except self._ray.exceptions.RayError as error:
-            self._workers.remove(worker)
-            self._failed_starts += 1
-            if self._failed_starts >= MAX_FAILED_STARTS:
+            said = str(error)
+            if "creation task" in said or isinstance(error, self._ray.exceptions.RuntimeEnvSetupError):
                 raise StorageError(
                     f"BRAIN_ENGINE: expected workers that start on the cluster's nodes, got: {_last_line(error)}; "
                     "install the same package there, and set the variables that are secret."
                 ) from error
-            self._start(worker.asked)
+            self._workers.remove(worker)  # its node is gone; another is started while one is wanted
+            time.sleep(WAIT_SECONDS)
 
     def _ended(self, worker: _Worker, task: Task) -> Message:
         try:

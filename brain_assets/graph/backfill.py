@@ -10,7 +10,7 @@ Rerun behaviour: whatever ends this process ends its workers; what they had stor
 import logging
 import signal
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -77,6 +77,7 @@ class Backfill:
         self._broken: set[Unit] = set()
         self._open: set[Unit] = set()
         self._reader: StatusReader | None = None
+        self._stop_if_asked: Callable[[], None] = lambda: None
 
     @property
     def unfinished(self) -> int:
@@ -86,6 +87,8 @@ class Backfill:
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
 
+        Ctrl-C is `KeyboardInterrupt`, as ever, but raised where it does no harm: within a fraction of a second.
+
         Parameters
         ----------
         years : sequence of int
@@ -94,25 +97,28 @@ class Backfill:
         last : sequence of Task
             Assets without years, each run once those of the years that it is made from are done.
         """
-        close_dead_runs(self._instance)
         self._waiting = dict.fromkeys((name, year) for year in years for name in self._assets)
         self._waiting |= {(task.asset, task.year): task for task in last}
         self._open = set(self._waiting)
-        try:
-            yield from self._tell_waiting()
-            yield from self._decide_all()
-            while self._ready or self._running:
-                yield from self._hand_out(pool)
-                for message in pool.wait():
-                    yield from self._heard(message, pool)
-                    if not isinstance(message, Said):
-                        yield from self._decide_all()
-        finally:
-            with _uninterrupted(), suppress(sqlalchemy.exc.DBAPIError):  # the next command marks them, then
-                end_runs_of(self._instance, pool.stop(), canceled=True)
+        with _interrupts_noted() as self._stop_if_asked:
+            try:
+                close_dead_runs(self._instance)
+                yield from self._tell_waiting()
+                yield from self._decide_all()
+                while self._ready or self._running:
+                    yield from self._hand_out(pool)
+                    for message in pool.wait():
+                        yield from self._heard(message, pool)
+                        if not isinstance(message, Said):
+                            yield from self._decide_all()
+                    self._stop_if_asked()
+            finally:
+                with suppress(sqlalchemy.exc.DBAPIError):  # the next command marks them, then
+                    end_runs_of(self._instance, pool.stop(), canceled=True)
 
     def _tell_waiting(self) -> Iterator[Event]:
         for name, year in self._waiting:
+            self._stop_if_asked()
             if held := self._held_back_by((name, year)):
                 yield Event("waiting", name, year, detail=", ".join(f"{parent}[{when}]" for parent, when in held))
 
@@ -123,6 +129,7 @@ class Backfill:
     def _decide_all(self) -> Iterator[Event]:
         """Decide on whatever nothing holds back: it ends here, or gets ready to be handed out."""
         for unit in list(self._waiting):
+            self._stop_if_asked()
             if self._held_back_by(unit):
                 continue
             found = patiently(partial(self._decide, unit))
@@ -214,13 +221,19 @@ class Backfill:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let another Ctrl-C wait until workers are ended."""
+def _interrupts_noted() -> Iterator[Callable[[], None]]:
+    """Note Ctrl-C, and give what raises it if it was pressed: in the middle of a call of Dagster it does harm."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    noted = threading.Event()
+
+    def raise_if_noted() -> None:
+        if noted.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
     try:
-        yield
+        yield raise_if_noted
     finally:
         signal.signal(signal.SIGINT, before)

@@ -14,7 +14,7 @@ Assets = Sequence[dg.AssetsDefinition]
 RUN_ORDER_TAG = "brain_assets/run_order"
 """`dagster.yaml` lets one run with this tag go at a time: years of a backfill by job run in order."""
 
-WALKFORWARD, MAIN_VERSIONS = "walkforward", "main_versions"
+WALKFORWARD = "walkforward"
 
 
 @dg.failure_hook

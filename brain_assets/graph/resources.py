@@ -12,7 +12,7 @@ from brain_assets.registry import Families, families_of
 from brain_assets.settings import Settings
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.storage import SnapshotLocalStorage, hub_address
-from brain_assets.store.tables import ParquetTableStore, TableStore
+from brain_assets.store.tables import TableStore
 
 
 def build_resources(
@@ -41,7 +41,7 @@ def build_resources(
     }
 
 
-def table_store(settings: Settings) -> ParquetTableStore:
+def table_store(settings: Settings) -> TableStore:
     """Give the store under ``BRAIN_DATA_DIR``, which belongs to one market."""
     identity = {
         "market": settings.market,
@@ -49,7 +49,7 @@ def table_store(settings: Settings) -> ParquetTableStore:
         "first_year": settings.first_year,
         "bootstrap_years": settings.bootstrap_years,
     }
-    return ParquetTableStore(settings.data_dir, identity)
+    return TableStore(settings.data_dir, identity)
 
 
 def resources_from(settings: Settings, market: Market) -> Mapping[str, Any]:

@@ -235,12 +235,6 @@ def needs_of(defs: dg.Definitions, name: str) -> list[str]:
     return sorted(key.to_user_string() for key in defs.resolve_asset_graph().get(AssetKey(name)).parent_keys)
 
 
-def existing_years(defs: dg.Definitions) -> list[int]:
-    """Give the years that are partitions now."""
-    partitions = defs.resolve_asset_graph().get(AssetKey("raw_prices")).partitions_def
-    return [int(key) for key in partitions.get_partition_keys()] if partitions else []
-
-
 def asset_names(defs: dg.Definitions) -> Sequence[str]:
     """Give the partitioned assets, each after everything it depends on."""
     graph = defs.resolve_asset_graph()

@@ -10,6 +10,9 @@ SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
 
+WAIT_SECONDS = 0.3
+"""How long a pool waits at most until it returns, with nothing to tell: so fast is Ctrl-C seen."""
+
 BAD = ("failed", "blocked")
 ENDS = ("done", "made", "reused", *BAD)
 """Kinds of events that are the last of a year of an asset, and of those the bad ones."""
@@ -115,7 +118,7 @@ class Pool(Protocol):
         """Hand a task over, and name its worker as `brain_assets.graph.runs.this_process` does."""
 
     def wait(self) -> list[Message]:
-        """Wait until something is told, or there may be room."""
+        """Wait until something is told, or there may be room, or `WAIT_SECONDS` are over."""
 
     def stop(self) -> list[str]:
         """End all workers at once, and name those that were in the middle of a task."""

@@ -17,7 +17,7 @@ import dagster as dg
 
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import name_process
-from brain_assets.graph.tasks import Lost, Message, Pool, Said, Task
+from brain_assets.graph.tasks import WAIT_SECONDS, Lost, Message, Pool, Said, Task
 from brain_assets.plugins import use
 from brain_assets.settings import Settings
 
@@ -69,7 +69,7 @@ class ProcessPool:
 
     def wait(self) -> list[Message]:
         """Wait for what workers say."""
-        ready = wait([worker.connection for worker in self._workers])
+        ready = wait([worker.connection for worker in self._workers], WAIT_SECONDS)
         speaking = [worker for worker in self._workers if worker.connection in ready]
         return [message for worker in speaking for message in self._hear(worker)]
 

@@ -11,13 +11,12 @@ from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.jobs import MAIN_VERSIONS as JOB
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, location_metadata, publish, show_epochs, snapshot_metadata
 from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import Years
-from brain_assets.main_versions.training import train_version, version_of
+from brain_assets.main_versions.training import CODE_VERSION, train_version, version_of
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock
 from brain_assets.market.prices import PricePanel
@@ -26,14 +25,13 @@ from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.versions import MAIN_VERSIONS
 
 
 def definitions(project: Project) -> dg.Definitions:
     """Define a main version of each forecaster, and their job."""
     assets = [main_model_asset(family, project.years) for family in project.settings.families.forecasters.values()]
     job = dg.define_asset_job(
-        JOB,
+        "main_versions",
         selection=dg.AssetSelection.assets(*assets),
         description="Trains the forecasters on all data until the last finished session; what is better becomes "
         "current.",
@@ -55,7 +53,7 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         name=f"{family.name}_model",
         description=description,
         ins=inputs(family.tables, dg.AllPartitionMapping()),
-        code_version=f"{MAIN_VERSIONS}.{family.code_version}",
+        code_version=f"{CODE_VERSION}.{family.code_version}",
         config_schema=run_config,
         pool=TRAINING_POOL,
         group_name="main_versions",

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from brain_assets.cli_run import event_line, hub_words, print_summary, run_years
-from brain_assets.errors import HubError, SnapshotError
+from brain_assets.errors import HubError, SettingsError, SnapshotError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
@@ -23,7 +23,6 @@ from brain_assets.terminal import (
     ConfigOption,
     JobsOption,
     MarketOption,
-    check_family,
     console,
     parse_years,
     read_config,
@@ -67,7 +66,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="As `brain-assets models` names it.")],
 ) -> None:
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
-    check_family(family)
+    _check_family(family)
     versions = MainVersions(SnapshotLocalStorage(family))
     before = versions.current()
     versions.promote(version)
@@ -100,7 +99,7 @@ def train(
     learned from. The same version is not trained twice. The exit code is 1 if anything failed.
     """
     for family in families:
-        check_family(family)
+        _check_family(family)
     with session(market) as (project, instance), warnings_shown():
         defs = project.definitions
         inputs = {name for family in families for name in needs_of(defs, f"{family}_model")}
@@ -133,3 +132,10 @@ def _line(made: Event) -> str:
     head = f"{made.asset} {made.metadata.get('version', '')}".strip()
     detail = str(made.metadata.get("verdict", made.detail))
     return f"{head} {said[made.kind]}: {escape(detail)}{hub_words(made.metadata)}"
+
+
+def _check_family(family: str) -> None:
+    """Refuse what has no main versions; raises `SettingsError`."""
+    known = read_settings().families.forecasters
+    if family not in known:
+        raise SettingsError(f"family: expected {' or '.join(known)}, got {family}; correct it.")

@@ -99,8 +99,7 @@ class NewsFiles(OptionalFiles):
 def news_sessions(published: pd.Series) -> MomentArray:
     """Give the session at whose close each piece of news is first known; of moments with a zone, (n,)."""
     moments = published.dt.tz_convert("UTC").dt.tz_localize(None)
-    # a moment between two microseconds counts as the later one: earlier than it was would be too early
-    return _sessions_from(moments.dt.ceil("us"), closes_between(FIRST_DATE, datetime.date.max))
+    return _sessions_from(moments, closes_between(FIRST_DATE, datetime.date.max))
 
 
 def day_sessions(days: pd.Series) -> MomentArray:

@@ -37,11 +37,6 @@ N_YEARS = 3
 """Partitions that are run if nothing else is said: one to learn from, one to forecast, one to trade."""
 
 
-@prove.callback()
-def _prove() -> None:
-    """Put the product, and your own changes of it, to the test."""
-
-
 @prove.command("no-lookahead")
 def no_lookahead(
     market: MarketOption = None,

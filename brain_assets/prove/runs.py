@@ -20,7 +20,7 @@ from brain_assets.market.base import Market
 from brain_assets.market.schema import RAW
 from brain_assets.prove.comparison import Run
 from brain_assets.registry import Families
-from brain_assets.store.tables import ParquetTableStore
+from brain_assets.store.tables import TableStore
 
 GUARDS = {"targets_before_cutoff", "sources_before_weeks", "not_too_good"}
 """Checks of assets that are against looking ahead."""
@@ -47,7 +47,7 @@ class GraphRuns:
 
     def __call__(self, market: Market, folder: Path) -> Run:
         """Run all years; an error of an asset is raised as it is."""
-        tables = _EveryYear(ParquetTableStore(folder, {"market": market.name}), self)
+        tables = _EveryYear(TableStore(folder, {"market": market.name}), self)
         resources = dict(build_resources(market, tables.store, folder / "models", families=self.families))
         resources["table_io"] = tables
         job = dg.Definitions(
@@ -79,6 +79,8 @@ class GraphRuns:
                 partition_key=str(year),
                 asset_selection=[dg.AssetKey(name) for name in names],
             )
+        except dg.DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         except dg.DagsterError as error:
             for (name, when), checks in failed_blocking_checks(instance, job.asset_layer.asset_graph).items():
                 kind = LookAheadError if GUARDS.intersection(checks) else ProofError
@@ -91,7 +93,7 @@ class GraphRuns:
 class _EveryYear(TableIOManager):
     """Hands the tables of all years to forecasters, which must cut them at their cut-off: a forgotten cut shows."""
 
-    def __init__(self, store: ParquetTableStore, runs: GraphRuns) -> None:
+    def __init__(self, store: TableStore, runs: GraphRuns) -> None:
         super().__init__(store, store.data_dir)
         self._years = runs.years.existing()
         self._forecasters = {family.asset for family in runs.families.forecasters.values()}

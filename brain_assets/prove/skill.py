@@ -26,11 +26,12 @@ from brain_assets.arrays import FloatArray
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import KnownMarket, MarketNote
+from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyBars
 from brain_assets.plugins import resolve
-from brain_assets.portfolio.market_weeks import market_weeks
+from brain_assets.portfolio.market_weeks import MarketWeeks, market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot
 from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.rules import RULES
@@ -47,15 +48,10 @@ INTERVAL = 1.96
 """Standard errors on each side of a mean: a 95 % interval of a normal one."""
 
 
-class History(NamedTuple):
-    """How much data a test is made on: the first year, the last that is learned from, and the last that is measured."""
+History = tuple[int, int, int]
+"""The first year, the last that is learned from, and the last that is measured."""
 
-    first_year: int
-    cutoff_year: int
-    last_year: int
-
-
-FULL, QUICK = History(1990, 2014, 2020), History(2003, 2012, 2019)
+FULL, QUICK = (1990, 2014, 2020), (2003, 2012, 2019)
 
 
 @dataclass(frozen=True)
@@ -145,14 +141,15 @@ def skill_tests(family: Any, quick: bool = False) -> tuple[SkillTest, ...]:
 
 
 class SeedResult(NamedTuple):
-    """What one seed gave."""
+    """What one seed gave: a mean over the weeks, its standard error, and the best mean that was possible.
+
+    Of the rank correlation (forecasters), or of the advantage over equal weight in log return (policies). The best is
+    that of the true expectation on the same weeks; NaN without a signal and of policies.
+    """
 
     value: float
     error: float
-    """Mean over the weeks, and its standard error: of the rank correlation (forecasters), or of the advantage over
-    equal weight in log return (policies)."""
     best: float
-    """Mean rank correlation of the true expectation, same weeks; NaN without a signal and of policies."""
 
 
 class SkillResult(NamedTuple):
@@ -192,7 +189,6 @@ def prove_skill(
 def prove(test: SkillTest, history: History = FULL, on_progress: Callable[[str], None] = report) -> SkillResult:
     """Run one test, seed by seed."""
     started = time.perf_counter()
-    measure = _measure_forecaster if test.role == "forecaster" else _measure_policy
     seeds = []
     for seed in range(test.n_seeds):
         seeds.append(result := measure(test, history, seed))
@@ -216,47 +212,40 @@ def judge(test: SkillTest, seeds: Sequence[SeedResult], seconds: float = 0.0) ->
     return SkillResult(test, value, value >= test.bound, seconds)
 
 
-def _trial(test: SkillTest, history: History, seed: int) -> tuple[KnownMarket, PricePanel, Any]:
-    """Give a market with the signal, all that it says, and the family's default configuration with the seed."""
+def measure(test: SkillTest, history: History, seed: int) -> SeedResult:
+    """Train the family on a market with the signal up to the cut-off, and measure it on the years after it."""
+    first_year, cutoff_year, last_year = history
     settings = read_settings(market="simulator", symbols=())
     simulator: KnownMarket = resolve(settings.brought.markets["simulator"])(settings)
     market = simulator.with_signal(seed, test.signal, test.channel)
-    days = datetime.date(history.first_year, 1, 1), datetime.date(history.last_year + 1, 1, 1)
+    days = datetime.date(first_year, 1, 1), datetime.date(last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)
-    config_class = registry.get(test.family).Config
-    return market, panel, config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
-
-
-def _measure_forecaster(test: SkillTest, history: History, seed: int) -> SeedResult:
-    """Train a forecaster on the years up to the cut-off, and correlate its forecasts of the years after it."""
-    market, panel, config = _trial(test, history, seed)
-    cutoff_date = cutoff_of_year(history.cutoff_year)
     bars = WeeklyBars.from_panel(panel)
-    bars = bars.select(bars.weeks.start > np.datetime64(cutoff_date, "D"))
-    snapshot = train_snapshot(test.family, panel, cutoff_date, config, MarketNote.of(market))
+    expected = market.expected_return(bars.weeks.start)
+    cutoff_date, note = cutoff_of_year(cutoff_year), MarketNote.of(market)
+    config_class = registry.get(test.family).Config
+    config = config_class(**({"seed": seed} if "seed" in config_class.model_fields else {}))
+    if test.role == "policy":
+        weeks = market_weeks(bars, blurred(expected, seed))
+        return SeedResult(*_mean(_advantage(test.family, weeks, bars.weeks, cutoff_date, config, note)), float("nan"))
+    after = bars.weeks.start > np.datetime64(cutoff_date, "D")
+    snapshot, bars = train_snapshot(test.family, panel, cutoff_date, config, note), bars.select(after)
     found = _mean(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
-    if not test.signal:
-        return SeedResult(*found, float("nan"))
-    best, _ = _mean(weekly_rank_correlation(market.expected_return(bars.weeks.start), bars.realized))
+    best = _mean(weekly_rank_correlation(expected[after], bars.realized))[0] if test.signal else float("nan")
     return SeedResult(*found, best)
 
 
-def _measure_policy(test: SkillTest, history: History, seed: int) -> SeedResult:
-    """Train a policy on the weeks up to the cut-off, and set its log returns after it beside those of equal weight."""
-    market, panel, config = _trial(test, history, seed)
-    cutoff_date = cutoff_of_year(history.cutoff_year)
-    bars = WeeklyBars.from_panel(panel)
-    weeks = market_weeks(bars, blurred(market.expected_return(bars.weeks.start), seed))
+def _advantage(
+    family: str, weeks: MarketWeeks, times: Weeks, cutoff_date: datetime.date, config: Any, note: MarketNote
+) -> FloatArray:
+    """Train a policy on the weeks up to the cut-off; give its log returns after it less those of equal weight."""
     usable, cutoff = weeks.available.any(axis=1), np.datetime64(cutoff_date, "D")
-    learned, weeks = (
-        weeks.select(usable & (bars.weeks.end <= cutoff)),
-        weeks.select(usable & (bars.weeks.start > cutoff)),
-    )
-    snapshot = train_policy_snapshot(test.family, learned, cutoff_date, config, MarketNote.of(market))
+    snapshot = train_policy_snapshot(family, weeks.select(usable & (times.end <= cutoff)), cutoff_date, config, note)
+    weeks = weeks.select(usable & (times.start > cutoff))
     run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), weeks)
-    advantage = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, RULES).net_return)
-    return SeedResult(*_mean(advantage), float("nan"))
+    advantage: FloatArray = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, RULES).net_return)
+    return advantage
 
 
 def blurred(expectation: FloatArray, seed: int) -> FloatArray:

@@ -73,7 +73,8 @@ def _bars(color: str) -> Options:
 
 
 def _dates(table: pd.DataFrame) -> list[str]:
-    return [str(day.date()) for day in table.index]
+    days: list[str] = table.index.to_numpy().astype("datetime64[D]").astype(str).tolist()
+    return days
 
 
 def _strategy_lines(report: Report, values: pd.DataFrame, shown: str) -> list[Options]:

@@ -156,9 +156,6 @@ class TableStore:
             )
 
 
-ParquetTableStore = TableStore
-
-
 class MemoryTableStore(TableStore):
     """Tables in the memory of this process, which nobody else has; gone with it."""
 

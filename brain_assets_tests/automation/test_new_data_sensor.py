@@ -18,7 +18,7 @@ from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.tables import ParquetTableStore
+from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END
 from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, everything
@@ -33,7 +33,7 @@ class Files:
 
     def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
         self.folder, self.instance = root / "files", instance
-        self.tables = ParquetTableStore(root / "data", {"market": "files"})
+        self.tables = TableStore(root / "data", {"market": "files"})
         self._models = root / "data" / "models"
         self.cursor: str | None = None
 

@@ -43,7 +43,7 @@ def record(data):
 @pytest.mark.slow
 def test_one_worker_makes_the_bytes_and_the_record_of_several(finished, tmp_path):
     data = tmp_path / "data"
-    run = brain_assets(data, *COMMAND, "--jobs", "1", "--config", str(finished.config))
+    run = brain_assets(data, *COMMAND, "--jobs", "1", "--config", str(finished.config), seconds=900)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.startswith("years of assets at a time: 1, ")
     assert set(outcomes(run.stdout)) == set(outcomes(finished.output))
@@ -85,6 +85,7 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
     command = (*COMMAND, "--config", str(finished.config), "--jobs", "2")
     for moment in range(N_MOMENTS):
         running = Terminal(data, *command)
+        running.await_output()
         while running.is_running() and paths_in(data) < (moment + 0.5) / (N_MOMENTS + 1) * whole:
             time.sleep(0.005)
         pressed = time.monotonic()
@@ -92,8 +93,8 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
         code, shown = running.ended(30)
         took = time.monotonic() - pressed
         assert (code, "Traceback" in shown) == (130, False), shown
-        assert "unfinished; run again to go on" in shown
-        assert took < 5  # 2 s on a machine that does nothing else
+        assert "run again to go on" in shown
+        assert took < 10  # 1 s on a machine that does nothing else
         assert_nothing_half(data)
         with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
             assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}

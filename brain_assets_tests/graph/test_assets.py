@@ -1,7 +1,6 @@
 """Every asset really runs: real Dagster, small but real models, prices that move, several years."""
 
 import copy
-import datetime
 import hashlib
 import json
 import shutil
@@ -22,11 +21,11 @@ from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
-from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
-from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS, TINY_PPO
+from brain_assets.store.tables import MemoryTableStore, TableStore
+from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
+from brain_assets_tests.graph.test_checks import Changed
 from brain_assets_tests.graph.worlds import (
     MODELS,
     NAMES,
@@ -287,7 +286,7 @@ def test_a_gpu_that_is_not_there_fails_the_run_and_leaves_nothing(
 
 @pytest.mark.parametrize("name", RAW)
 def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarket, tmp_path: Path, name: str) -> None:
-    tables = ParquetTableStore(tmp_path / "data", {"market": "simulator"})
+    tables = TableStore(tmp_path / "data", {"market": "simulator"})
     resources = world(market, tmp_path, tables)
     run_year(2019, resources, names=[name])
     assert metadata_of(run_year(2019, resources, names=[name]), name)["reused"] is True
@@ -337,8 +336,13 @@ def test_year_without_its_own_prices_fails_with_the_sentence_that_says_so(
     assert not list(folder.glob("*/snapshot-2020-12-31"))
 
 
+def end_higher(frame: pd.DataFrame) -> None:
+    """Raise all prices of the year's last session by a tenth."""
+    frame.loc[frame["date"] == "2019-12-31", ["open", "high", "low", "close"]] *= 1.1
+
+
 def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: SimulatorMarket, tmp_path: Path) -> None:
-    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    tables = TableStore(tmp_path, {"market": "simulator"})
     names = ["raw_prices"]
     force = {"ops": {"raw_prices": {"config": {"force": True}}}}
     run_year(2019, world(market, tmp_path / "models", tables), names=names)
@@ -346,10 +350,9 @@ def test_refetch_reports_changed_returns_and_keeps_the_old_bars(market: Simulato
     same = run_year(2019, world(market, tmp_path / "models", tables), names=names, run_config=force)
     assert metadata_of(same, "raw_prices")["reused"] is True
     assert metadata_of(same, "raw_prices")["changed_returns"] == 0
-    changed = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 12, 30))
+    changed: Any = Changed(market, end_higher)
     result = run_year(2019, world(changed, tmp_path / "models", tables), names=names, run_config=force)
     shown = metadata_of(result, "raw_prices")
-    # on 31 December: one symbol is gone, five have other returns, two are new
-    assert shown["changed_returns"] == 8
+    assert shown["changed_returns"] == len(SYMBOLS)
     assert Path(shown["replaced_prices"]).read_bytes() == old
     assert tables.path("raw_prices", 2019).read_bytes() != old

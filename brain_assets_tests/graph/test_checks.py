@@ -14,7 +14,7 @@ from brain_assets.graph.checks import BACKTEST_CHECKS, FORECAST_CHECKS, FORECAST
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.tables import ParquetTableStore
+from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, PoolHere, run_year, world
 
@@ -94,7 +94,7 @@ def ended(backfill: Backfill, defs: dg.Definitions, instance: dg.DagsterInstance
 
 
 def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: SimulatorMarket, tmp_path: Path) -> None:
-    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    tables = TableStore(tmp_path, {"market": "simulator"})
     bad = definitions(world(Changed(market, swap), tmp_path / "models", tables))  # type: ignore[arg-type]
     names = ["raw_prices", "lstm_snapshot"]
     with dg.DagsterInstance.ephemeral() as instance:
@@ -117,7 +117,7 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
 @pytest.mark.slow
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
     strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, channel="news")
-    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    tables = TableStore(tmp_path, {"market": "simulator"})
     resources = world(strong, tmp_path / "models", tables)
     run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})
     raw = (*RAW, "walkforward_forecasts")

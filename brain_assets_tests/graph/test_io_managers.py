@@ -20,7 +20,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.parquet import read_table
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.tables import MemoryTableStore, ParquetTableStore
+from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.conftest import TINY_PPO
 from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
@@ -82,7 +82,7 @@ def test_the_readmes_example_runs_in_memory() -> None:
 
 
 def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:
-    resources = world(market, tmp_path / "models", ParquetTableStore(tmp_path, {}))
+    resources = world(market, tmp_path / "models", TableStore(tmp_path, {}))
     run_year(2019, resources, names=["raw_prices", "lstm_snapshot"])
     storage = resources["snapshot_io"].storages["lstm"]
     found = storage.load_snapshot(storage.list_snapshots()[0])

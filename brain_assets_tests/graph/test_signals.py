@@ -10,7 +10,7 @@ from brain_assets.live.market import LiveMarket
 from brain_assets.market.sample import SampleMarket
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.tables import ParquetTableStore
+from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
 from brain_assets_tests.graph.worlds import metadata_of, run_year, world
@@ -43,7 +43,7 @@ def folder(market: SimulatorMarket, tmp_path: Path) -> Path:
 def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Path, tmp_path: Path) -> None:
     model = tmp_path / "classifier"
     save_model(model)
-    tables = ParquetTableStore(tmp_path / "data", {"market": "files"})
+    tables = TableStore(tmp_path / "data", {"market": "files"})
     resources = world(FilesMarket(folder), tmp_path / "data" / "models", tables)
     config = {"ops": {"raw_news_sentiment": {"config": {"model": str(model), "batch_size": 2}}}}
     result = run_year(2019, resources, names=["raw_news_sentiment"], run_config=config)
@@ -95,7 +95,7 @@ def test_live_fundamentals_without_an_identity_are_one_sentence_and_can_be_left_
 def test_a_year_is_fetched_once_and_a_forced_fetch_keeps_what_it_replaces(
     market: SimulatorMarket, tmp_path: Path
 ) -> None:
-    tables = ParquetTableStore(tmp_path, {"market": "simulator"})
+    tables = TableStore(tmp_path, {"market": "simulator"})
     run_year(2019, world(market, tmp_path / "models", tables), names=SIGNALS)
     other = RecordedMarket(market, FIRST_DAY, END).perturbed(datetime.date(2019, 6, 30))
     changed = world(other, tmp_path / "models", tables)

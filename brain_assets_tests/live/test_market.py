@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -385,8 +386,9 @@ def test_no_network_is_not_taken_for_symbols_without_bars(yahoo):
 def test_yfinance_is_left_as_it_was(yahoo, tmp_path):
     import yfinance
 
+    level = logging.getLogger("yfinance").level
     market("AAA").prices(MONDAY, WEDNESDAY)
-    assert yfinance.config.debug.hide_exceptions is True
+    assert (yfinance.config.debug.hide_exceptions, logging.getLogger("yfinance").level) == (True, level)
     assert (tmp_path / "cache" / "tkr-tz.db").exists()  # where yfinance was told to keep it, nowhere else
 
 

@@ -278,3 +278,9 @@ def test_the_chain_starts_at_the_symbols_own_last_bar() -> None:
     earlier = prices_2019().iloc[:3]
     later = typed_bars(("2020-01-02", "BBB", 26.0), previous={"BBB": ["2019-12-30", 25.0, 1000.0]})
     assert chain_prices([earlier, later])["close"].tolist() == [100, 50, 104, 52]
+
+
+def test_a_bar_without_volume_tells_the_level_of_volumes_by_its_price() -> None:
+    # 26 in the file of 2020 is 104 in that of 2019, as after a split of 4:1: a quarter of the shares
+    later = typed_bars(("2020-01-02", "AAA", 27.0), volume=900.0, previous={"AAA": ["2019-12-31", 26.0, 0.0]})
+    assert chain_prices([prices_2019(), later])["volume"].iloc[-1] == 225.0

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from pydantic import SecretStr
 
 from brain_assets.errors import (
@@ -212,6 +215,16 @@ def test_token_without_the_right_to_write_is_one_sentence(made: bool, hub: Watch
     assert hub.repos() == ([("model", REPO)] if made else [])
 
 
+def test_who_asks_the_hub_without_us_has_the_errors_of_the_library(store: HubStore, hub: WatchedHub) -> None:
+    hub.add_repo(REPO)
+    assert store.list() == ["main"]
+    with pytest.raises(HubError):
+        open_store(hub, "hf_wrong").list()
+    hub.fail(fault("503", times=None))
+    with pytest.raises(HfHubHTTPError, match="503"):
+        HfApi(hub.endpoint, token=TOKEN).model_info(REPO)
+
+
 def test_repo_that_is_not_there_is_empty_or_one_sentence(
     store: HubStore, hub: WatchedHub, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -318,6 +331,25 @@ def test_files_that_are_too_large_are_refused_before_they_are_read(
     with pytest.raises(RefusedSnapshotError, match=rf"{name}: expected {words}, got {claim:,}"):
         store.read(BRANCH)
     assert hub.asked("/resolve/") == n_read
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(
+    hub: WatchedHub, store: HubStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hub, {DATE: OURS})
+    iter_bytes = httpx2.Response.iter_bytes
+
+    def endless(response: httpx2.Response, chunk_size: int | None = None) -> Iterator[bytes]:
+        if "/resolve/" not in str(response.url):
+            yield from iter_bytes(response, chunk_size)
+            return
+        for _ in range(1000):
+            yield b"x" * 1000
+        raise AssertionError("it is read on and on")
+
+    monkeypatch.setattr(httpx2.Response, "iter_bytes", endless)
+    with pytest.raises(HubUnavailableError, match=f"other bytes than those of {MANIFEST}"):
+        store.read(BRANCH)
 
 
 def test_a_thousand_files_are_refused_and_replaced_like_one(hub: WatchedHub, store: HubStore) -> None:

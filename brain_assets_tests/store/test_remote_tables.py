@@ -9,7 +9,7 @@ from brain_assets.cli_results import print_results
 from brain_assets.errors import StorageError, TableError
 from brain_assets.paths import list_names, read_bytes, replace_file
 from brain_assets.registry import families_of
-from brain_assets.store.tables import ParquetTableStore, content_hash
+from brain_assets.store.tables import TableStore, content_hash
 from brain_assets_tests.loopback_s3 import LoopbackS3
 from brain_assets_tests.store.places import at_once
 from brain_assets_tests.store.test_tables import SIMULATED, bars, forecasts, prices_2019, prices_2020
@@ -18,14 +18,14 @@ OTHER = {**SIMULATED, "market": "sample"}
 
 
 @pytest.fixture
-def store(s3: LoopbackS3) -> ParquetTableStore:
-    return ParquetTableStore(s3.place(), SIMULATED)
+def store(s3: LoopbackS3) -> TableStore:
+    return TableStore(s3.place(), SIMULATED)
 
 
 def test_a_table_has_the_bytes_that_it_has_on_disk_and_what_is_replaced_is_kept(
-    store: ParquetTableStore, tmp_path: Path
+    store: TableStore, tmp_path: Path
 ) -> None:
-    local = ParquetTableStore(tmp_path, SIMULATED)
+    local = TableStore(tmp_path, SIMULATED)
     assert store.write("raw_prices", 2020, prices_2020()) == "s3://results/prefix/raw/prices/2020.parquet"
     local.write("raw_prices", 2020, prices_2020())
     read = store.read_year("raw_prices", 2020)
@@ -42,7 +42,7 @@ def test_a_table_has_the_bytes_that_it_has_on_disk_and_what_is_replaced_is_kept(
     assert len(store.read_year("raw_prices", 2020)) == 1
 
 
-def test_years_are_read_at_the_same_time_and_chained(store: ParquetTableStore, s3: LoopbackS3) -> None:
+def test_years_are_read_at_the_same_time_and_chained(store: TableStore, s3: LoopbackS3) -> None:
     store.write("raw_prices", 2019, prices_2019())
     store.write("raw_prices", 2020, prices_2020())
     read = store.read("raw_prices", [2020, 2019])
@@ -50,14 +50,14 @@ def test_years_are_read_at_the_same_time_and_chained(store: ParquetTableStore, s
     for year in range(2021, 2036):
         store.write("walkforward_forecasts", year, forecasts(year))
     with s3.counted() as requests:
-        fresh = ParquetTableStore(store.data_dir, SIMULATED)
+        fresh = TableStore(store.data_dir, SIMULATED)
         assert len(fresh.read("walkforward_forecasts", range(2021, 2036))) == 30
     assert len(requests) == 16  # whose the folder is, and a request for each year
     with pytest.raises(TableError, match=r"raw_prices\[2021\] is not materialized"):
         store.read("raw_prices", [2019, 2020, 2021])
 
 
-def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: ParquetTableStore) -> None:
+def test_an_absent_year_and_one_that_is_no_table_are_told_apart(store: TableStore) -> None:
     with pytest.raises(TableError, match=r"walkforward_forecasts\[2019\] is not materialized"):
         store.read_year("walkforward_forecasts", 2019)
     assert not store.exists("walkforward_forecasts", 2019)
@@ -79,7 +79,7 @@ def test_of_two_markets_that_come_first_one_has_the_bucket(s3: LoopbackS3) -> No
 
         def claim(identity: dict[str, object], place: object = place, refused: list[str] = refused) -> None:
             try:
-                ParquetTableStore(place, identity).write("raw_prices", 2019, prices_2019())  # type: ignore[arg-type]
+                TableStore(place, identity).write("raw_prices", 2019, prices_2019())  # type: ignore[arg-type]
             except StorageError as error:
                 refused.append(str(error))
 
@@ -90,6 +90,6 @@ def test_of_two_markets_that_come_first_one_has_the_bucket(s3: LoopbackS3) -> No
 
 def test_two_drivers_of_one_market_both_go_on(s3: LoopbackS3) -> None:
     s3.latency = 0.05
-    stores = [ParquetTableStore(s3.place(), SIMULATED) for _ in range(2)]
+    stores = [TableStore(s3.place(), SIMULATED) for _ in range(2)]
     at_once(*(lambda store=store: store.write("raw_prices", 2019, prices_2019()) for store in stores))
     assert [len(store.read_year("raw_prices", 2019)) for store in stores] == [4, 4]

@@ -10,7 +10,7 @@ import pytest
 
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import PREVIOUS_BARS, chain_prices
-from brain_assets.store.tables import MemoryTableStore, ParquetTableStore, TableStore, content_hash
+from brain_assets.store.tables import MemoryTableStore, TableStore, content_hash
 
 SIMULATED = {"market": "simulator", "symbols": ["AAA", "BBB"], "seed": 0}
 
@@ -69,7 +69,7 @@ def forecasts(year: int) -> pd.DataFrame:
 
 @pytest.fixture(params=["memory", "parquet"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> TableStore:
-    return MemoryTableStore() if request.param == "memory" else ParquetTableStore(tmp_path / "data", SIMULATED)
+    return MemoryTableStore() if request.param == "memory" else TableStore(tmp_path / "data", SIMULATED)
 
 
 def files_under(folder: Path) -> list[str]:
@@ -157,11 +157,11 @@ def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
         "my_table": "tables/my_table",
         "desk/my-table2": "tables/desk/my-table2",
     }
-    store = ParquetTableStore(tmp_path, SIMULATED)
+    store = TableStore(tmp_path, SIMULATED)
     for name, folder in expected.items():
         frame = prices_2020() if name == "raw_prices" else forecasts(2020)
         assert store.write(name, 2020, frame) == str(tmp_path / folder / "2020.parquet")
-        back = ParquetTableStore(tmp_path, SIMULATED).read_year(name, 2020)  # as another process reads it
+        back = TableStore(tmp_path, SIMULATED).read_year(name, 2020)  # as another process reads it
         pd.testing.assert_frame_equal(back, frame, check_exact=True)
     files = [f"{folder}/2020.parquet" for folder in expected.values()]
     assert files_under(tmp_path) == sorted([*files, "market.json"])
@@ -172,7 +172,7 @@ def test_files_lie_where_the_design_says(tmp_path: Path) -> None:
 def test_a_write_that_fails_half_way_leaves_what_was_there_and_no_temporary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, is_first: bool
 ) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
+    store = TableStore(tmp_path, SIMULATED)
     store.write("backtest", 2019, forecasts(2019))
     if not is_first:
         store.write("raw_prices", 2019, prices_2019())
@@ -200,9 +200,9 @@ def test_a_write_that_fails_half_way_leaves_what_was_there_and_no_temporary(
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match="expected a file that can be read, got: Not a directory; correct BRAIN"):
-        ParquetTableStore(tmp_path / "file" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
-    store = ParquetTableStore(tmp_path, SIMULATED)
+    with pytest.raises(StorageError, match="expected a folder with room to write to, got: Not a directory; free"):
+        TableStore(tmp_path / "file" / "deeper", SIMULATED).write("raw_prices", 2019, prices_2019())
+    store = TableStore(tmp_path, SIMULATED)
     store.write("backtest", 2020, forecasts(2020))
 
     def broken(path: Path) -> bytes:
@@ -217,7 +217,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest
 def test_a_file_that_is_not_as_it_was_written_is_named_and_counts_as_absent(
     tmp_path: Path, damage: bytes | int | str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
+    store = TableStore(tmp_path, SIMULATED)
     path = Path(store.write("raw_prices", 2020, prices_2020()))
     if damage == "plain":  # as versions without checksums wrote it
         prices_2020().to_parquet(path, index=False)
@@ -236,7 +236,7 @@ def test_a_file_that_is_not_as_it_was_written_is_named_and_counts_as_absent(
 
 
 def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
-    store = ParquetTableStore(tmp_path, SIMULATED)
+    store = TableStore(tmp_path, SIMULATED)
     path = Path(store.write("raw_prices", 2020, prices_2020()))
     first = path.read_bytes()
     kept = Path(store.keep_replaced("raw_prices", 2020))
@@ -254,10 +254,10 @@ def test_what_is_replaced_is_kept_under_a_name_of_its_own(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("other", [{"market": "sample"}, {"symbols": ["AAA"]}, {"seed": 1}])
 def test_the_folder_of_another_market_is_refused_for_reading_and_writing(tmp_path: Path, other: dict[str, Any]) -> None:
-    ParquetTableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
+    TableStore(tmp_path, SIMULATED).write("raw_prices", 2019, prices_2019())
     before = (tmp_path / "raw/prices/2019.parquet").read_bytes()
     key = next(iter(other))
-    stranger = ParquetTableStore(tmp_path, SIMULATED | other)
+    stranger = TableStore(tmp_path, SIMULATED | other)
     for act in (
         stranger.check_identity,
         lambda: stranger.read_year("raw_prices", 2019),
@@ -275,13 +275,13 @@ def test_the_folder_of_another_market_is_refused_for_reading_and_writing(tmp_pat
 
 
 def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Path) -> None:
-    store = ParquetTableStore(tmp_path / "data", SIMULATED)
+    store = TableStore(tmp_path / "data", SIMULATED)
     assert not store.check_identity()
     assert not store.exists("raw_prices", 2019)
     with pytest.raises(TableError, match="is not materialized"):
         store.read_year("raw_prices", 2019)
     assert not (tmp_path / "data").exists()
-    ParquetTableStore(tmp_path / "data", {"market": "sample"}).write("raw_prices", 2019, prices_2019())
+    TableStore(tmp_path / "data", {"market": "sample"}).write("raw_prices", 2019, prices_2019())
     with pytest.raises(StorageError, match="got those of another"):
         store.check_identity()
 
@@ -289,19 +289,19 @@ def test_a_folder_is_claimed_by_the_first_write_and_not_by_looking(tmp_path: Pat
 def test_the_order_of_symbols_and_what_else_is_noted_make_no_other_market(tmp_path: Path) -> None:
     made_before = SIMULATED | {"files_dir": "/home/somebody/else"}
     (tmp_path / "market.json").write_text(json.dumps(made_before))
-    swapped = ParquetTableStore(tmp_path, SIMULATED | {"symbols": ["BBB", "AAA"]})
+    swapped = TableStore(tmp_path, SIMULATED | {"symbols": ["BBB", "AAA"]})
     swapped.write("raw_prices", 2020, prices_2020())
     assert json.loads((tmp_path / "market.json").read_text()) == made_before
     for symbols in (["AAA", "CCC"], ["AAA", "BBB", "BBB"], [], None):
         with pytest.raises(StorageError, match="expected results of the market asked for"):
-            ParquetTableStore(tmp_path, SIMULATED | {"symbols": symbols}).check_identity()
+            TableStore(tmp_path, SIMULATED | {"symbols": symbols}).check_identity()
 
 
 @pytest.mark.parametrize("content", [b"[3]", b"\xff\xfe", b"{", b"3"])
 def test_identity_of_another_shape_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "market.json").write_bytes(content)
     with pytest.raises(StorageError, match=r"market\.json: expected a JSON object, got .*; remove the file\.$"):
-        ParquetTableStore(tmp_path, {"market": "a"}).check_identity()
+        TableStore(tmp_path, {"market": "a"}).check_identity()
 
 
 # Hashes

@@ -161,10 +161,9 @@ def test_neither_objects_that_know_the_token_nor_a_run_show_it(files: Files, tmp
         repo = storage.repo
         for thing in (storage, storage.hub, repo, repo._client, repo._client.api, storage.hub_record(DATE)):
             assert SECRET not in f"{thing!r} {thing}"
-        state = publish_snapshot(storage, lambda: storage.upload_snapshot_to_hf(DATE))
-    assert state is not None
-    assert state.metadata["hub"] == "pending"
-    assert "we do not like Bearer ***" in str(state.metadata["hub_reason"])
-    assert SECRET not in repr(state.metadata)
+        metadata = publish_snapshot(storage, lambda: storage.upload_snapshot_to_hf(DATE))
+    assert metadata["hub"] == "pending"
+    assert "we do not like Bearer ***" in str(metadata["hub_reason"])
+    assert SECRET not in repr(metadata)
     assert any(text.startswith("hub: pending: ") for name, text in logs.said if name == "brain_assets")
     assert logs.leaks == []

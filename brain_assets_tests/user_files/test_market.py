@@ -146,6 +146,7 @@ SPOILED = [
     *((9, column, "-3.5", "a finite price > 0, got -3.5;") for column in PRICES),
     (9, "volume", "-1", "a finite number >= 0, got -1.0;"),
     *((6, "open", text, f"a finite price > 0, got {shown};") for text, shown in (("", "nothing"), ("inf", "inf"))),
+    (6, "close", "", "a finite price > 0, got nothing;"),
     (6, "volume", "", "a finite number >= 0, got nothing;"),
     (2, "high", "9.5", "at least the row's low, got 9.5;"),  # 9.75
     (2, "open", "9.7", "a price between the row's low and high, got 9.7"),  # 9.75 and 10.75

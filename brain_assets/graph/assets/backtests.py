@@ -98,7 +98,8 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         strategies = dict(iter(table.groupby("strategy")))
         returns = {name: rows.set_index("week_start")["net_return"] for name, rows in strategies.items()}
         shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
-        offered = [seed_strategy(family, number) for family, seeds in other_seeds.items() for number in seeds]
+        trading = [family for family in families if result.used.get(family)]  # beside no other is a seed left out
+        offered = [seed_strategy(family, number) for family in trading for number in other_seeds[family]]
         benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
         n_weeks = table["week_start"].nunique()
         return dg.MaterializeResult(
