@@ -36,7 +36,7 @@ def refusal(data_dir, *arguments, **variables):
         pytest.param(
             ["2019", "--market", "nasdaq"],
             {},
-            r"BRAIN_MARKET: input should be 'live', 'sample', 'files' or 'simulator', got 'nasdaq'; correct it\.",
+            r"BRAIN_MARKET: expected one of files, live, sample, simulator, got 'nasdaq'; correct it\.",
             id="unknown market",
         ),
         pytest.param(
