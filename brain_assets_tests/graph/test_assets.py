@@ -3,9 +3,8 @@
 import copy
 import hashlib
 import json
-import pickle
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,9 @@ import torch
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from brain_assets.errors import ConfigError, SnapshotError
-from brain_assets.graph.build import build_assets
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
-from brain_assets.registry import families_of
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, TableStore
@@ -175,32 +172,6 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "ppo_seed_1", *BENCHMARKS}
     [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
     assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
-
-
-def test_other_seeds_may_be_trained_elsewhere(market: SimulatorMarket, three_years: tuple, tmp_path: Path) -> None:
-    results, folder, tables = three_years
-    shutil.copytree(folder, tmp_path / "models")
-    sent: list[int] = []
-
-    def spread(numbers: Sequence[int], work: Callable[[int], None]) -> None:
-        for number in numbers:
-            pickle.loads(pickle.dumps(work))(number)
-            sent.append(number)
-
-    resources = world(market, tmp_path / "models", tables)
-    made = dg.materialize(
-        build_assets(PROJECT.years, families_of(), lambda _: spread),
-        selection=["ppo_policy"],
-        partition_key="2020",
-        resources=dict(resources),
-        run_config={"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 3}}}},
-    )
-    assert sent == [1, 2]
-    shown = metadata_of(made, "ppo_policy")
-    assert shown["reused"] is True  # what was trained there, and the policy itself, as it was before
-    assert shown["fingerprint"] == metadata_of(results[2020], "ppo_policy")["fingerprint"]
-    seeds = [resources["snapshot_io"].storages["ppo"].of_seed(number) for number in sent]
-    assert [seed.load_snapshot(cutoff_of_year(2020)).config["training"]["seed"] for seed in seeds] == sent
 
 
 def data_version(result: dg.ExecuteInProcessResult, name: str) -> str:
