@@ -218,7 +218,7 @@ def test_a_data_folder_of_another_market(finished):
 def test_a_data_folder_below_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     message = refusal(tmp_path / "file" / "data", "backfill", "2019")
-    assert message == f"{tmp_path}/file/data/market.json: expected a folder with room to write to, got: " + (
+    assert message == f"{tmp_path}/file/data/dagster: expected a folder with room to write to, got: " + (
         f"Not a directory; {ROOM}."
     )
 
