@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
 
 N_ENVS, N_ASSETS, N_WEEKS = 256, 20, 300
@@ -28,10 +28,10 @@ class EnvironmentSpeed(NamedTuple):
         return min(self.vectorized, self.vectorized_actions) / self.single
 
 
-def random_weeks(seed: int = 0) -> MarketWeeks:
+def random_weeks(seed: int = 0) -> PolicyDataset:
     random = np.random.default_rng(seed)
     shape = (N_WEEKS, N_ASSETS)
-    return MarketWeeks(
+    return PolicyDataset(
         week_start=np.datetime64("2016-01-04", "D") + 7 * np.arange(N_WEEKS),
         symbols=tuple(f"S{i:02d}" for i in range(N_ASSETS)),
         forecast=random.normal(0.0, 0.003, shape),
@@ -50,10 +50,10 @@ def measure(repeats: int = 7, n_steps: int = 400) -> EnvironmentSpeed:
     random = np.random.default_rng(1)
     actions = random.normal(size=(64, N_ENVS, N_ASSETS + 1)).astype(np.float32)
     scores = (actions / LOGIT_BOUND).astype(np.float32)
-    vectorized = VectorizedPortfolioEnv(weeks, scaler, N_ENVS, TradingRules())
+    vectorized = VectorizedPortfolioEnv(weeks, scaler, N_ENVS, PortfolioConstraints())
     vectorized.seed(0)
     vectorized.reset()
-    single = VectorizedPortfolioEnv(weeks, scaler, 1, TradingRules())
+    single = VectorizedPortfolioEnv(weeks, scaler, 1, PortfolioConstraints())
     single.reset()
 
     def time_vectorized(given: np.ndarray) -> float:

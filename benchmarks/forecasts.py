@@ -12,7 +12,7 @@ from brain_assets.forecasting.lstm import Lstm, LstmConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
 N_SYMBOLS = 23
@@ -25,7 +25,7 @@ def measure() -> tuple[float, float]:
     panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2021, 1, 1)))
     config = LstmConfig(max_epochs=1)
     snapshot = train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MarketNote.of(market))
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))
     network = Lstm().layers(config)
     network.load_state_dict({name: torch.tensor(array) for name, array in snapshot.weights.items()})

@@ -276,7 +276,7 @@ def _prepare() -> dict[str, int]:
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import RAW
     from brain_assets.market.signals import add_signals
-    from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.market.weekly import WeeklyPanel
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
 
@@ -301,7 +301,7 @@ def _prepare() -> dict[str, int]:
             for family in families.forecasters:
                 forecasts[f"{family}_source"] = snapshot_name(cutoff_date)
         tables.write("walkforward_forecasts", year, forecasts)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     known = tables.read("walkforward_forecasts", years.existing())
     for family, policy in families.policies.items():
         weeks = training_weeks(bars, known, family, cutoff_date)

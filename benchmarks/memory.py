@@ -60,7 +60,7 @@ def run(folder: Path) -> float:
     from brain_assets.forecasting.windows import Windows, window_index
     from brain_assets.market.prices import PricePanel
     from brain_assets.market.schema import PRICE_TABLE
-    from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.market.weekly import WeeklyPanel
     from brain_assets.simulator.market import SimulatorMarket
     from brain_assets.store.tables import TableStore
 
@@ -74,7 +74,7 @@ def run(folder: Path) -> float:
         before = resident("VmRSS")
         prices = TableStore(folder, {}).read("raw_prices", range(FIRST_YEAR, LAST_YEAR + 1))
         panel = PricePanel.from_frame(prices)
-        bars = WeeklyBars.from_panel(panel)
+        bars = WeeklyPanel.from_panel(panel)
         split = split_weeks(bars.weeks, datetime.date(LAST_YEAR, 12, 31))
         features = build_features(panel, RETURNS, "lstm")
         index = window_index(known_returns(panel), bars.weeks, config.window)

@@ -8,19 +8,19 @@ import numpy as np
 from brain_assets import registry
 from brain_assets.device import CPU
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.market_weeks import MarketWeeks
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.dataset import PolicyDataset
 
 N_WEEKS, N_ASSETS = 520, 20
 REACH_SECONDS = 60.0
 
 
-def made_up_weeks(n_weeks: int = N_WEEKS, n_assets: int = N_ASSETS, seed: int = 0) -> MarketWeeks:
+def made_up_weeks(n_weeks: int = N_WEEKS, n_assets: int = N_ASSETS, seed: int = 0) -> PolicyDataset:
     """Ten years in which the forecast knows a little, and one week in twenty an asset is not available."""
     random = np.random.default_rng(seed)
     shape = (n_weeks, n_assets)
     forecast = random.normal(0.0, 0.003, shape)
-    return MarketWeeks(
+    return PolicyDataset(
         week_start=np.datetime64("2010-01-04", "D") + 7 * np.arange(n_weeks),
         symbols=tuple(f"S{i:02d}" for i in range(n_assets)),
         forecast=forecast,
@@ -38,9 +38,9 @@ def measure() -> Mapping[str, float]:
     weeks, seconds = made_up_weeks(), {}
     for name, family in registry.families_of().policies.items():
         small = family.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
-        family.fit(made_up_weeks(60), small, RULES, lambda _: None, CPU)
+        family.fit(made_up_weeks(60), small, CONSTRAINTS, lambda _: None, CPU)
         started = time.perf_counter()
-        family.fit(weeks, family.Config(), RULES, lambda _: None, CPU)
+        family.fit(weeks, family.Config(), CONSTRAINTS, lambda _: None, CPU)
         seconds[name] = time.perf_counter() - started
     return seconds
 

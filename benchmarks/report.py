@@ -21,7 +21,7 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.base import MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.simulator.market import SimulatorMarket
@@ -73,7 +73,7 @@ def backtest_seconds() -> float:
     forecasts = build_forecast_features(
         panel, range(FIRST_DAY.year, YEAR + 1), {family: _Stored() for family in OURS.forecasters}
     )
-    bars, cutoff_date = WeeklyBars.from_panel(panel), cutoff_of_year(YEAR - 1)
+    bars, cutoff_date = WeeklyPanel.from_panel(panel), cutoff_of_year(YEAR - 1)
     sources = {}
     for family, policy in OURS.policies.items():
         config = policy.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)

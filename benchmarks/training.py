@@ -21,7 +21,7 @@ from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.forecasting.lstm import Lstm, LstmConfig
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
 CUTOFF = datetime.date(2019, 12, 31)
@@ -36,7 +36,7 @@ class Data:
     def __init__(self, config: LstmConfig) -> None:
         prices = SimulatorMarket().prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1))
         panel = PricePanel.from_frame(prices)
-        bars = WeeklyBars.from_panel(panel)
+        bars = WeeklyPanel.from_panel(panel)
         split = split_weeks(bars.weeks, CUTOFF)
         features = build_features(panel, RETURNS, "lstm")
         index = window_index(known_returns(panel), bars.weeks, config.window)

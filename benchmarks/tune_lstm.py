@@ -17,7 +17,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.sample import SampleMarket
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
 CUTOFF_YEARS = (1995, 1998, 2001, 2004, 2007, 2010, 2013)
@@ -32,7 +32,7 @@ def evaluate(market: Market, config: LstmConfig) -> tuple[float, float, float]:
         started = time.perf_counter()
         snapshot = train_snapshot("lstm", panel, datetime.date(year, 12, 31), config, MarketNote.of(market))
         seconds.append(time.perf_counter() - started)
-        bars = WeeklyBars.from_panel(panel)
+        bars = WeeklyPanel.from_panel(panel)
         bars = bars.select(bars.weeks.start > np.datetime64(snapshot.cutoff_date))
         correlations.append(weekly_rank_correlation(snapshot.forecast(panel, bars.weeks), bars.realized))
     weekly = np.concatenate(correlations)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from brain_assets.forecasting.forecaster import Progress as Progress
     from brain_assets.forecasting.windows import Windows as Windows
     from brain_assets.market.signals import SIGNALS as SIGNALS
-    from brain_assets.portfolio.arithmetic import TradingRules as TradingRules
-    from brain_assets.portfolio.market_weeks import MarketWeeks as MarketWeeks
+    from brain_assets.portfolio.arithmetic import PortfolioConstraints as PortfolioConstraints
+    from brain_assets.portfolio.dataset import PolicyDataset as PolicyDataset
     from brain_assets.portfolio.policy import Act as Act
     from brain_assets.portfolio.policy import OnProgress as OnProgress
     from brain_assets.portfolio.policy import Policy as Policy
@@ -28,8 +28,8 @@ _NAMES = {
     "forecasting.forecaster": ("Forecaster", "ForecasterConfig", "Progress"),
     "forecasting.windows": ("Windows",),
     "market.signals": ("SIGNALS",),
-    "portfolio.arithmetic": ("TradingRules",),
-    "portfolio.market_weeks": ("MarketWeeks",),
+    "portfolio.arithmetic": ("PortfolioConstraints",),
+    "portfolio.dataset": ("PolicyDataset",),
     "portfolio.policy": ("Act", "OnProgress", "Policy"),
     "registry": ("register",),
     "store.snapshot": ("ModelSnapshot",),

@@ -10,8 +10,8 @@ import pytest
 from brain_assets.configuration import ModelConfig, build, require, without_advice
 from brain_assets.errors import ConfigError
 from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options, read_policy_options
 from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.rules import RULES, policy_options, read_policy_options
 
 
 def test_values_come_back_as_they_were() -> None:
@@ -70,7 +70,7 @@ def test_unknown_and_missing_keys_are_refused_by_name() -> None:
 
 def test_policy_options_are_undone() -> None:
     config = PpoConfig(hidden=8)
-    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(config)))) == (config, RULES)
+    assert read_policy_options(PpoConfig, json.loads(json.dumps(policy_options(config)))) == (config, CONSTRAINTS)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,10 @@ def test_policy_options_are_undone() -> None:
         ({"extra": 1}, "keys: expected training and rules, got ['extra', 'rules', 'training']"),
         ({"training": 3}, "training: expected an object, got 3"),
         ({"rules": []}, "rules: expected an object, got []"),
-        ({"rules": {"min_cash": 0.1}}, "TradingRules: expected keys min_cash, max_weight, cost_bps, got none of max_"),
+        (
+            {"rules": {"min_cash": 0.1}},
+            "PortfolioConstraints: expected keys min_cash, max_weight, cost_bps, got none of max_",
+        ),
         (
             {"rules": {"min_cash": 0.1, "max_weight": 2, "cost_bps": 1}},
             "max_weight: expected a finite number: more than 0, at most 1, got 2",

@@ -11,8 +11,10 @@ CORE = ("market", "forecasting", "portfolio", "store", "graph")
 
 
 @pytest.mark.slow
+@pytest.mark.claim
 def test_the_core_passes_its_tests_without_any_wing() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "brain_assets_tests.without_wings"]
+    command += ["-m", "not slow and not wings"]
     command += [f"brain_assets_tests/{package}" for package in CORE]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

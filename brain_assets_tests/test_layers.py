@@ -19,8 +19,8 @@ LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory objects parquet paths plugins progress retry store.names verdict "
-    "versions",
+    "arrays configuration device errors files memory objects parquet paths plugins progress retry store.names "
+    "check_result versions",
     "market",
     "registry",
     "settings",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, TradingRules, registry
+from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, PortfolioConstraints, registry
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
@@ -144,11 +144,11 @@ class Foreseeing(Policy):
     forecaster = "lstm"
 
     def fit(
-        self, weeks: MarketWeeks, config: ModelConfig, rules: TradingRules, progress: OnProgress, device: str
+        self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
     ) -> Mapping[str, np.ndarray]:
         return {}
 
-    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: MarketWeeks) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
         return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from brain_assets import Act, MarketWeeks, ModelConfig, OnProgress, Policy, TradingRules, register
+from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, PortfolioConstraints, register
 
 
 class MomentumRankConfig(ModelConfig):
@@ -31,16 +31,16 @@ class MomentumRank(Policy):
 
     def fit(
         self,
-        weeks: MarketWeeks,
+        weeks: PolicyDataset,
         config: MomentumRankConfig,
-        rules: TradingRules,
+        rules: PortfolioConstraints,
         progress: OnProgress,
         device: str,
     ) -> Mapping[str, np.ndarray]:
         """Learn nothing: give no arrays. A policy that learns names its arrays and their shapes in `layout`."""
         return {}
 
-    def act(self, arrays: Mapping[str, np.ndarray], config: MomentumRankConfig, weeks: MarketWeeks) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: MomentumRankConfig, weeks: PolicyDataset) -> Act:
         """Give the function that decides a week: logits of the assets, then of cash, from what is known before it.
 
         Only differences of logits count. -inf holds nothing of an asset, and one that is not available is never held.

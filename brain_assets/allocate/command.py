@@ -19,7 +19,7 @@ from brain_assets.graph.work import run_alone
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import label
 from brain_assets.settings import read_settings
 from brain_assets.terminal import (
@@ -84,7 +84,7 @@ def allocate(
                 f"--strategy: expected one of {there}, got {strategy}, left out this week; choose another."
             )
         target = dict(zip(table["symbol"], table[strategy].astype(float), strict=True))
-        trades = plan_trades(target, made.metadata["closes"], held, cash, RULES, whole_shares)
+        trades = plan_trades(target, made.metadata["closes"], held, cash, CONSTRAINTS, whole_shares)
     _print_weights(table, made.metadata)
     if trades is not None:
         _print_trades(trades, strategy)
@@ -133,6 +133,6 @@ def _print_trades(trades: Trades, strategy: str) -> None:
         shown.add_row(escape(symbol), *(form.format(value) for form, value in zip(forms.values(), values, strict=True)))
     console.print(shown)
     console.print(
-        f"Of ${trades.value:,.2f}: ${trades.traded:,.2f} traded, ${trades.cost:,.2f} of costs ({RULES.cost_bps:g} bps "
-        f"of every dollar traded), ${trades.cash:,.2f} left in cash."
+        f"Of ${trades.value:,.2f}: ${trades.traded:,.2f} traded, ${trades.cost:,.2f} of costs "
+        f"({CONSTRAINTS.cost_bps:g} bps of every dollar traded), ${trades.cash:,.2f} left in cash."
     )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.errors import AllocationError
-from brain_assets.portfolio.arithmetic import TradingRules, trading_cost
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
 from brain_assets.portfolio.weights_table import CASH
 
 HOLDINGS_COLUMNS = ["symbol", "shares"]
@@ -106,7 +106,7 @@ def plan_trades(
     closes: Mapping[str, float],
     holdings: Mapping[str, float],
     cash: float,
-    rules: TradingRules,
+    rules: PortfolioConstraints,
     whole_shares: bool = False,
 ) -> Trades:
     """Give the trades from holdings, symbol -> shares, and `cash` beside them to target weights by symbol and `CASH`.

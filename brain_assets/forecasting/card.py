@@ -21,7 +21,7 @@ def forecaster_card(
     data, training = metadata["data"], metadata["training"]
     validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
     held_back = "validation weeks" if "version" in metadata else "validation year"
-    neutral = ", ".join(metadata["neutral_channels"])
+    neutral = ", ".join(metadata["uninformative_features"])
     held_out = "yes, but for early stopping" if training["curve"] else "yes"
     panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
     correlations, validation_losses, training_losses = (

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from brain_assets.check_result import CheckResult, listed
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices
 from brain_assets.store.names import parse_snapshot_name
-from brain_assets.verdict import Verdict, listed
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -25,21 +25,21 @@ N_ERRORS = 4
 """Standard errors by which the mean has to lie above the bound: that much is not luck of one year with few symbols."""
 
 
-def snapshot_verdicts(snapshot: "ModelSnapshot") -> dict[str, Verdict]:
+def snapshot_verdicts(snapshot: "ModelSnapshot") -> dict[str, CheckResult]:
     """Check a forecaster."""
     data, training = snapshot.metadata["data"], snapshot.metadata["training"]
     last = max(data["last_training_target"], data["last_validation_target"])
     cutoff, loss, zero = str(snapshot.cutoff_date), training["validation_loss"], training["zero_validation_loss"]
     return {
-        "targets_before_cutoff": Verdict(last <= cutoff, f"the last target is of {last}, the cut-off {cutoff}"),
-        "validation_loss_finite": Verdict(math.isfinite(loss), f"validation loss {loss:.4f}"),
-        "beats_zero": Verdict(loss < zero, f"validation loss {loss:.4f}, that of predicting zero {zero:.4f}"),
+        "targets_before_cutoff": CheckResult(last <= cutoff, f"the last target is of {last}, the cut-off {cutoff}"),
+        "validation_loss_finite": CheckResult(math.isfinite(loss), f"validation loss {loss:.4f}"),
+        "beats_zero": CheckResult(loss < zero, f"validation loss {loss:.4f}, that of predicting zero {zero:.4f}"),
     }
 
 
 def forecast_verdicts(
     forecasts: pd.DataFrame, max_rank_correlation: float = MAX_RANK_CORRELATION
-) -> dict[str, Verdict]:
+) -> dict[str, CheckResult]:
     """Check a table of walk-forward forecasts.
 
     A model's mean weekly rank correlation above `max_rank_correlation`, by `N_ERRORS` standard errors, is too good to
@@ -53,7 +53,7 @@ def forecast_verdicts(
     }
 
 
-def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
+def _sources_before_weeks(forecasts: pd.DataFrame) -> CheckResult:
     wrong = []
     for family in families_in(forecasts):
         for (source, week), _ in forecasts.groupby([f"{family}_source", "week_start"]):
@@ -62,24 +62,24 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> Verdict:
                 wrong.append(f"{family} in the week of {pd.Timestamp(week):%Y-%m-%d} by {source}")
     expected = "expected snapshots whose cut-off lies before the week"
     said = f"{expected}, got {listed(wrong)}; run the year again." if wrong else ""
-    return Verdict(not wrong, said or "the cut-off of each source lies before its week")
+    return CheckResult(not wrong, said or "the cut-off of each source lies before its week")
 
 
-def _finite(forecasts: pd.DataFrame) -> Verdict:
+def _finite(forecasts: pd.DataFrame) -> CheckResult:
     columns = [*families_in(forecasts), "momentum"]
     infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
     named = [f"{count} of {name}" for name, count in infinite.items() if count]
     said = f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card." if named else ""
-    return Verdict(not named, said or f"no forecast of {len(forecasts):,} rows is infinite")
+    return CheckResult(not named, said or f"no forecast of {len(forecasts):,} rows is infinite")
 
 
-def _coverage(forecasts: pd.DataFrame) -> Verdict:
+def _coverage(forecasts: pd.DataFrame) -> CheckResult:
     shares = {family: float(forecasts[family].notna().mean()) for family in families_in(forecasts)}
     words = ", ".join(f"{family} {share:.1%}" for family, share in shares.items())
-    return Verdict(min(shares.values(), default=1.0) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
+    return CheckResult(min(shares.values(), default=1.0) >= MIN_COVERAGE, f"forecasts for tradable symbols: {words}")
 
 
-def _not_too_good(forecasts: pd.DataFrame, bound: float) -> Verdict:
+def _not_too_good(forecasts: pd.DataFrame, bound: float) -> CheckResult:
     found, too_good = [], []
     for family in families_in(forecasts):
         own = forecasts[forecasts[f"{family}_source"] != MOMENTUM]
@@ -95,11 +95,11 @@ def _not_too_good(forecasts: pd.DataFrame, bound: float) -> Verdict:
         if mean - N_ERRORS * error > bound:
             too_good.append(family)
     if too_good:
-        return Verdict(
+        return CheckResult(
             False,
             f"too good to be true: mean weekly rank correlation {', '.join(found)}, expected no more than {bound:g}; "
             f"look for what {' and '.join(too_good)} saw of the future, or set "
             "max_rank_correlation, where the market is made up with a stronger signal.",
         )
     shown = ", ".join(found) or "of no model yet"
-    return Verdict(True, f"mean weekly rank correlation {shown}; bound {bound:g}")
+    return CheckResult(True, f"mean weekly rank correlation {shown}; bound {bound:g}")

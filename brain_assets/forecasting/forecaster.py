@@ -91,7 +91,7 @@ TRAINING = {
     "best_epoch": COUNT,
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
-OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "neutral_channels": [TEXT]}
+OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "uninformative_features": [TEXT]}
 """Besides what every family's says. Of a family without epochs, the curve is empty and the best epoch 0."""
 
 SCORES = {

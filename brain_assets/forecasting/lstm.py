@@ -31,7 +31,7 @@ class LstmConfig(NetworkConfig):
 class Lstm(NetworkForecaster):
     """Stacked LSTM (Hochreiter & Schmidhuber 1997) whose last state is read out linearly; it sees prices only."""
 
-    name, label, code_version = "lstm", "LSTM", "5"
+    name, label, code_version = "lstm", "LSTM", "6"
     Config = LstmConfig
     channels = RETURNS
     quick: ClassVar[Mapping[str, Any]] = {"window": 20, "hidden_size": 4, "max_epochs": 2}

@@ -53,7 +53,7 @@ class PatchTstConfig(NetworkConfig):
 class PatchTst(NetworkForecaster):
     """Attention over patches of sessions (Nie et al. 2023, arXiv:2211.14730), channel by channel, read out jointly."""
 
-    name, label, code_version = "patchtst", "PatchTST", "4"
+    name, label, code_version = "patchtst", "PatchTST", "5"
     Config = PatchTstConfig
     channels = CHANNELS
     quick: ClassVar[Mapping[str, Any]] = {

@@ -31,7 +31,7 @@ from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
 
@@ -66,7 +66,7 @@ def train_snapshot(
     """
     model: Forecaster = registry.get(family)
     panel = panel.until(cutoff_date)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     split = split_by(bars.weeks, cutoff_date)
     features = build_features(panel, model.channels, family)
     index = window_index(known_returns(panel), bars.weeks, config.window)
@@ -105,7 +105,7 @@ def train_snapshot(
             **_validation_metadata(forecasts, bars),
         },
         "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
-        "neutral_channels": uninformative,
+        "uninformative_features": uninformative,
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
@@ -121,7 +121,7 @@ def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowI
     return WindowIndex(index.asset[keep], index.start[keep], index.week[keep])
 
 
-def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
+def _forecast_scale(bars: WeeklyPanel, train_rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
     """Turn the family's units into weekly returns; ranks become returns by the mean spread of a training week."""
     if config.target != "ranked":
         return target_scale
@@ -137,7 +137,7 @@ def _forecast_scale(bars: WeeklyBars, train_rows: IntArray, config: ForecasterCo
 
 
 def _data_metadata(
-    panel: PricePanel, bars: WeeklyBars, split: TrainingSplit, train: Windows, validation: Windows
+    panel: PricePanel, bars: WeeklyPanel, split: TrainingSplit, train: Windows, validation: Windows
 ) -> dict[str, Any]:
     """Name the window of the data."""
     return {
@@ -171,7 +171,7 @@ def _training_metadata(
     }
 
 
-def _validation_metadata(forecasts: FloatArray, bars: WeeklyBars) -> dict[str, float | None]:
+def _validation_metadata(forecasts: FloatArray, bars: WeeklyPanel) -> dict[str, float | None]:
     """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
     both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
     realized = np.where(both, bars.realized, np.nan)

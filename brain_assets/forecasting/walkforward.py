@@ -12,7 +12,7 @@ from brain_assets.errors import RefusedSnapshotError
 from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation
 from brain_assets.market.calendar import Weeks, years_of
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.progress import warn
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 
@@ -65,7 +65,7 @@ def build_forecast_features(
         where the symbol has too little history) and ``<family>_source``, then momentum, all known at decision time, and
         realized (known at the week's last close; NaN where it is not).
     """
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
     week, asset = np.nonzero(bars.tradable)
     columns: dict[str, object] = {
@@ -83,7 +83,7 @@ def build_forecast_features(
 
 def _forecast_family(
     panel: PricePanel,
-    bars: WeeklyBars,
+    bars: WeeklyPanel,
     source: SnapshotSource,
     first_cutoff: datetime.date | None,
     on_refusal: Callable[[str], None] | None,

@@ -12,8 +12,8 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from brain_assets.check_result import CheckResult
 from brain_assets.graph.years import Years
-from brain_assets.verdict import Verdict
 
 
 class Check(NamedTuple):
@@ -72,7 +72,7 @@ def with_own_checks(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
 
 
-def check_results(checks: Checks, verdicts: Mapping[str, Verdict]) -> list[dg.AssetCheckResult]:
+def check_results(checks: Checks, verdicts: Mapping[str, CheckResult]) -> list[dg.AssetCheckResult]:
     """Give what an asset's checks found, all of them, to Dagster."""
     return [
         dg.AssetCheckResult(
@@ -85,7 +85,7 @@ def check_results(checks: Checks, verdicts: Mapping[str, Verdict]) -> list[dg.As
     ]
 
 
-def blocked(checks: Checks, verdicts: Mapping[str, Verdict]) -> bool:
+def blocked(checks: Checks, verdicts: Mapping[str, CheckResult]) -> bool:
     """Tell whether what was found of an asset blocks it."""
     return any(check.blocks and not verdicts[name].passed for name, check in checks.items())
 

@@ -163,7 +163,7 @@ def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
         "validation/loss_of_zero": training["zero_validation_loss"],
         "validation/rank_correlation": known_or_words(training["validation_rank_correlation"]),
         "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
-        "neutral_channels": ", ".join(snapshot.metadata["neutral_channels"]) or "none",
+        "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
     }
     if curve := training["curve"]:
         metadata |= {"best_epoch": training["best_epoch"], "epochs": len(curve)}
@@ -181,10 +181,10 @@ def _policy_metadata(snapshot: "ModelSnapshot") -> Metadata:
     """Give the growth on the weeks that it learned from beside equal weight's, and the learning curve."""
     training = snapshot.metadata["training"]
     metadata: Metadata = {
-        "train/annual_growth": training["annual_growth"],
-        "train/annual_growth_equal_weight": training["annual_growth_equal_weight"],
+        "train/cagr": training["cagr"],
+        "train/cagr_equal_weight": training["cagr_equal_weight"],
         **{f"train/{name}": training[name] for name in POLICY_DIAGNOSTICS if name in training},
-        "neutral_signals": ", ".join(snapshot.metadata["neutral_signals"]) or "none",
+        "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
     }
     if curve := training["curve"]:
         steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))

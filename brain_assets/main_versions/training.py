@@ -21,7 +21,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.fingerprint import hash_json, library_versions
 from brain_assets.store.names import version_name
 from brain_assets.store.snapshot import ModelSnapshot
@@ -122,7 +122,7 @@ def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel
 
     Raises `TrainingError` if no such week has a known return.
     """
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     held_out = held_out_weeks(bars.weeks, snapshot.cutoff_date)
     models = [snapshot] if previous is None else [snapshot, previous]
     learned = max(np.datetime64(model.metadata["data"]["last_validation_target"], "D") for model in models)

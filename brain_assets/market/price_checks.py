@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
+from brain_assets.check_result import CheckResult, listed
 from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
-from brain_assets.verdict import Verdict, listed
 
 JUMP = 0.4
 """Of a close over the one before: farther is a split that was not adjusted for more often than news."""
@@ -15,7 +15,7 @@ JUMP = 0.4
 
 def price_verdicts(
     prices: pd.DataFrame, scheduled: DateArray, previous_closes: Mapping[str, float] | None = None
-) -> dict[str, Verdict]:
+) -> dict[str, CheckResult]:
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
     numbers = [column.rule for column in PRICE_TABLE.columns if column.kind == NUMBER]
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
@@ -28,18 +28,18 @@ def price_verdicts(
     }
 
 
-def _calendar_complete(prices: pd.DataFrame, scheduled: DateArray) -> Verdict:
+def _calendar_complete(prices: pd.DataFrame, scheduled: DateArray) -> CheckResult:
     missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
     if len(missing):
-        return Verdict(
+        return CheckResult(
             False,
             f"{len(missing)} of {len(scheduled)} sessions of the exchange have no bar: "
             f"{listed(list(map(str, missing)))}; a week with fewer than 3 sessions is dropped.",
         )
-    return Verdict(True, f"a bar on each of the {len(scheduled)} sessions of the exchange")
+    return CheckResult(True, f"a bar on each of the {len(scheduled)} sessions of the exchange")
 
 
-def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> Verdict:
+def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
     ordered = prices.sort_values(["symbol", "date"])
     before = ordered.groupby("symbol")["close"].shift()
     before = before.fillna(ordered["symbol"].map(dict(previous_closes)).astype(float))
@@ -47,13 +47,13 @@ def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> Ver
     jumps = ordered.assign(change=change)[change.abs() > JUMP].sort_values("date")
     if len(jumps):
         named = [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in jumps.itertuples()]
-        return Verdict(False, f"{len(jumps)} closes lie more than {JUMP:.0%} from the one before: {listed(named)}.")
-    return Verdict(True, f"no close lies more than {JUMP:.0%} from the one before")
+        return CheckResult(False, f"{len(jumps)} closes lie more than {JUMP:.0%} from the one before: {listed(named)}.")
+    return CheckResult(True, f"no close lies more than {JUMP:.0%} from the one before")
 
 
-def _each(prices: pd.DataFrame, rules: Sequence[Rule], words: str, advice: str) -> Verdict:
+def _each(prices: pd.DataFrame, rules: Sequence[Rule], words: str, advice: str) -> CheckResult:
     good = np.logical_and.reduce([rule.holds(prices) for rule in rules])
     if good.all():
-        return Verdict(True, f"{words}, in all {len(prices):,} bars")
+        return CheckResult(True, f"{words}, in all {len(prices):,} bars")
     named = [f"{row.date:%Y-%m-%d} {row.symbol}" for row in prices[~good].itertuples()]
-    return Verdict(False, f"expected {words}, got {len(named)} bars that are not so: {listed(named)}; {advice}.")
+    return CheckResult(False, f"expected {words}, got {len(named)} bars that are not so: {listed(named)}; {advice}.")

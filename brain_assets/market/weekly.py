@@ -18,7 +18,7 @@ PAST_WEEKS = 52
 
 
 @dataclass(frozen=True)
-class WeeklyBars:
+class WeeklyPanel:
     """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise."""
 
     weeks: Weeks
@@ -44,7 +44,7 @@ class WeeklyBars:
     (`brain_assets.market.signals.SIGNALS`); NaN: not known. None: the panel came without."""
 
     @classmethod
-    def from_panel(cls, panel: PricePanel) -> "WeeklyBars":
+    def from_panel(cls, panel: PricePanel) -> "WeeklyPanel":
         """Compute every field from daily bars; each row uses bars up to its week's last close only."""
         weeks = complete_weeks(panel.sessions)
         opening, close = panel.values[:, :, OPEN], panel.values[:, :, CLOSE]
@@ -65,14 +65,14 @@ class WeeklyBars:
             signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),
         )
 
-    def select(self, mask: np.ndarray) -> "WeeklyBars":
+    def select(self, mask: np.ndarray) -> "WeeklyPanel":
         """Keep the weeks where `mask` (shape (n_weeks,), bool, or positions) says so."""
         of_weeks = ("tradable", "momentum", "volatility", "realized", "pre_open_return", "return_ffill")
         kept = {name: getattr(self, name)[mask] for name in of_weeks}
         signals = None if self.signals is None else self.signals[mask]
         return replace(self, weeks=self.weeks.select(mask), signals=signals, **kept)
 
-    def until(self, cutoff_date: datetime.date) -> "WeeklyBars":
+    def until(self, cutoff_date: datetime.date) -> "WeeklyPanel":
         """Keep the weeks that end on or before `cutoff_date`."""
         return self.select(self.weeks.end <= np.datetime64(cutoff_date, "D"))
 

@@ -14,11 +14,11 @@ from pydantic import Field
 from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray
 from brain_assets.configuration import ModelConfig
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
+from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
 from brain_assets.portfolio.policy import Act, OnProgress, Policy
-from brain_assets.portfolio.rules import RULES
 from brain_assets.store.scaler import Scaler
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ActorCritic(Policy):
             return {name: tuple(value.shape) for name, value in self.network(config).state_dict().items()}
 
     def fit(
-        self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
+        self, weeks: PolicyDataset, config: Any, rules: PortfolioConstraints, progress: OnProgress, device: str
     ) -> Mapping[str, Float32Array]:
         """Train the network."""
         make_model, bound = registry.load(self.algorithm).make_model, self.logit_bound(config)
@@ -84,10 +84,10 @@ class ActorCritic(Policy):
         )
         return weights
 
-    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: PolicyDataset) -> Act:
         """Act without exploring: the same observation, the same logits."""
         network = self.network(config).restore(arrays)
-        builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), RULES, config.signal_scale)
+        builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), CONSTRAINTS, config.signal_scale)
 
         def act(week: int, held: FloatArray) -> Float32Array:
             logits: Float32Array = network.act(builder.build(week, held))

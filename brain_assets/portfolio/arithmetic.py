@@ -26,7 +26,7 @@ MAX_NEWTON_STEPS = 200
 """Newton's method needs 2 to 5; more is the bisection that guards it, and it runs out of doubles long before this."""
 
 
-class TradingRules(ModelConfig):
+class PortfolioConstraints(ModelConfig):
     """What a portfolio may hold, and what a trade costs.
 
     Long only, fully invested (cash included), and never in an asset that is not available.
@@ -66,7 +66,7 @@ class StepResult(NamedTuple):
     """Shape (...). Share of the value at the first open that the trade cost."""
 
 
-def project(weights: FloatArray, available: BoolArray, rules: TradingRules) -> FloatArray:
+def project(weights: FloatArray, available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Give the nearest weights, in Euclidean distance, that the rules allow; (..., n_assets + 1), cash last.
 
     The exact projection onto {w >= 0, sum w = 1, cash >= min_cash, each asset <= max_weight, unavailable = 0}: w_i =
@@ -123,7 +123,7 @@ def _solve(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
     )
 
 
-def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: TradingRules) -> FloatArray:
+def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Turn logits into the weights to trade to: softmax over what is available and cash, then `project`.
 
     `logits` are any finite numbers, (..., n_assets + 1), cash last, of which only differences matter; those of
@@ -137,7 +137,7 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
     return project(softmax, available, rules)
 
 
-def equal_weight(available: BoolArray, rules: TradingRules) -> FloatArray:
+def equal_weight(available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Give the same weight to each asset available, (..., n_assets), as far as the rules allow; the rest is cash."""
     weights = np.zeros((*available.shape[:-1], available.shape[-1] + 1))
     weights[..., :-1] = available / np.maximum(available.sum(axis=-1, keepdims=True), 1)
@@ -160,13 +160,17 @@ def drift(held_assets: FloatArray, pre_open_return: FloatArray) -> tuple[FloatAr
     return at_open, growth
 
 
-def trading_cost(turnover: FloatArray, rules: TradingRules) -> FloatArray:
+def trading_cost(turnover: FloatArray, rules: PortfolioConstraints) -> FloatArray:
     """Give what trades cost, in the unit of `turnover`: shares of a value, or dollars; any shape."""
     return rules.cost_bps * BASIS_POINT * turnover
 
 
 def step(
-    held: FloatArray, pre_open_return: FloatArray, target: FloatArray, weekly_return: FloatArray, rules: TradingRules
+    held: FloatArray,
+    pre_open_return: FloatArray,
+    target: FloatArray,
+    weekly_return: FloatArray,
+    rules: PortfolioConstraints,
 ) -> StepResult:
     """Take a portfolio through one week: drift to the open, trade there, earn the week.
 

@@ -15,11 +15,11 @@ from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
+from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
-from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks, require_forecaster
+from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import run_policies
-from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.portfolio.weights_table import write_weights
@@ -69,7 +69,7 @@ def backtest(
     of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. Raises
     `TableError` if the years have no complete week, or the forecasts lack a forecaster that a policy follows.
     """
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
     traders = {
         family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
@@ -103,7 +103,7 @@ def backtest(
         columns = [*assets, -1]  # in the arrays of all assets, cash last
         before = {name: each[columns] for name, each in held.items()}
         runs = {
-            name: run_strategy(known.weeks, RULES, baseline.rule(known, RULES), before.get(name))
+            name: run_strategy(known.weeks, CONSTRAINTS, baseline.rule(known, CONSTRAINTS), before.get(name))
             for name, baseline in rules.items()
         }
         for name, (choice, snapshots) in policies.items():
@@ -153,15 +153,15 @@ def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
     return universes
 
 
-def _has_model(bars: WeeklyBars, forecasts: pd.DataFrame, family: str) -> BoolArray:
+def _has_model(bars: WeeklyPanel, forecasts: pd.DataFrame, family: str) -> BoolArray:
     """Tell which weeks have a forecast by a model of a forecaster's own: none in a year of the bootstrap window."""
     starts = bars.weeks.start.astype("datetime64[us]")
     return np.isin(starts, forecast_weeks(forecasts, family).astype(starts.dtype))
 
 
 def _common_weeks(
-    bars: WeeklyBars, traders: Mapping[str, _Traders], has_model: Mapping[str, BoolArray]
-) -> tuple[WeeklyBars, dict[str, _Traders]]:
+    bars: WeeklyPanel, traders: Mapping[str, _Traders], has_model: Mapping[str, BoolArray]
+) -> tuple[WeeklyPanel, dict[str, _Traders]]:
     """Keep the weeks in which every family that has snapshots has one, and every forecaster that has a model."""
     keep = np.ones(len(bars.weeks), dtype=np.bool_)
     for choice, snapshots in traders.values():
@@ -173,7 +173,7 @@ def _common_weeks(
     return bars.select(keep), {name: each._replace(choice=each.choice[keep]) for name, each in traders.items()}
 
 
-def _common_assets(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, MarketWeeks]:
+def _common_assets(bars: WeeklyPanel, forecasts: pd.DataFrame) -> dict[str, PolicyDataset]:
     """Give the weeks with the forecasts of each forecaster, and what all strategies can hold available."""
     forecasters = families_in(forecasts)
     weeks = {family: market_weeks(bars, forecast_matrix(bars, forecasts, family)) for family in forecasters}
@@ -187,7 +187,7 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
     return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
 
 
-def _table(name: str, run: StrategyRun, weeks: MarketWeeks) -> pd.DataFrame:
+def _table(name: str, run: StrategyRun, weeks: PolicyDataset) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "week_start": weeks.week_start.astype("datetime64[us]"),

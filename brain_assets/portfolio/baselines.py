@@ -16,18 +16,18 @@ import numpy as np
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.strategy import Choose, follow
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.market_weeks import MarketWeeks
+    from brain_assets.portfolio.dataset import PolicyDataset
 
 
 @dataclass(frozen=True, eq=False)
 class BaselineInputs:
-    """What rules may look at; a row a week, known at its decision time except where `MarketWeeks` says otherwise."""
+    """What rules may look at; a row a week, known at its decision time except where `PolicyDataset` says otherwise."""
 
-    weeks: MarketWeeks
+    weeks: PolicyDataset
     """`forecast` is not looked at: `forecasts` has those of every family."""
     forecasts: Mapping[str, FloatArray]
     """Forecaster family -> forecast weekly returns, (n_weeks, n_assets); finite where available."""
@@ -35,15 +35,15 @@ class BaselineInputs:
     """`brain_assets.market.weekly.past_weekly_returns`, (n_weeks, 52, n_assets)."""
 
 
-Rule = Callable[[BaselineInputs, TradingRules], Choose]
+Rule = Callable[[BaselineInputs, PortfolioConstraints], Choose]
 
 
-def equal_weight(known: BaselineInputs, rules: TradingRules) -> Choose:
+def equal_weight(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the same of each available asset, set right every week."""
     return follow(arithmetic.equal_weight(known.weeks.available, rules))
 
 
-def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
+def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Buy the same of each available asset in the first week, then trade only what the trading rules ask for.
 
     The order "trade nothing" is given at decision time, and gives the weights that have drifted until the open. Where
@@ -63,7 +63,7 @@ def buy_and_hold(known: BaselineInputs, rules: TradingRules) -> Choose:
     return choose
 
 
-def top_third(scores: FloatArray, known: BaselineInputs, rules: TradingRules) -> Choose:
+def top_third(scores: FloatArray, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column."""
     available = known.weeks.available
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
@@ -72,7 +72,7 @@ def top_third(scores: FloatArray, known: BaselineInputs, rules: TradingRules) ->
     return follow(arithmetic.equal_weight(chosen & available, rules))
 
 
-def momentum_top_third(known: BaselineInputs, rules: TradingRules) -> Choose:
+def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the third of the assets with the highest 4-week momentum."""
     return top_third(known.weeks.momentum, known, rules)
 
@@ -82,7 +82,7 @@ def forecast_top_third(family: str) -> Rule:
     return lambda known, rules: top_third(known.forecasts[family], known, rules)
 
 
-def minimum_variance(known: BaselineInputs, rules: TradingRules) -> Choose:
+def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold what varied least together over the past 52 weeks: covariance shrunk as by Ledoit & Wolf (2004)."""
     from skfolio.moments import LedoitWolf
     from skfolio.optimization import MeanRisk
@@ -100,7 +100,7 @@ def minimum_variance(known: BaselineInputs, rules: TradingRules) -> Choose:
     return _by_past_returns(known, rules, weigh)
 
 
-def hierarchical_risk_parity(known: BaselineInputs, rules: TradingRules) -> Choose:
+def hierarchical_risk_parity(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Share out risk down a tree of assets that moved together over the past 52 weeks (López de Prado 2016)."""
     from skfolio.cluster import HierarchicalClustering
     from skfolio.optimization import SchurComplementary
@@ -121,7 +121,9 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: TradingRules) -> Choo
     return _by_past_returns(known, rules, weigh)
 
 
-def _by_past_returns(known: BaselineInputs, rules: TradingRules, weigh: Callable[[FloatArray], FloatArray]) -> Choose:
+def _by_past_returns(
+    known: BaselineInputs, rules: PortfolioConstraints, weigh: Callable[[FloatArray], FloatArray]
+) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
     from threadpoolctl import ThreadpoolController
 

@@ -11,7 +11,7 @@ from brain_assets.store.card import CardText, Figure, write_card
 def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     """Write a policy's card; see `brain_assets.store.card.write_card`."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
-    neutral = metadata["neutral_signals"]
+    neutral = metadata["uninformative_features"]
     text = CardText(
         kind="policy",
         task="reinforcement-learning",
@@ -36,8 +36,8 @@ def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, An
                 "growth a year, after costs",
                 "growth",
                 "training weeks",
-                training["annual_growth"],
-                training["annual_growth_equal_weight"],
+                training["cagr"],
+                training["cagr_equal_weight"],
                 "equal weight",
             ),
         ],
@@ -45,6 +45,6 @@ def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, An
         "or is momentum itself in weeks before the first snapshot. The growth is not out of sample: it is on the weeks "
         "that the policy learned from, and no result.",
         limits=["Costs are a flat rate: no taxes, no market impact, and every trade is filled at the week's open."],
-        use="weights = snapshot.decide(WeeklyBars.from_panel(add_signals(panel, news, fundamentals)), forecasts)",
+        use="weights = snapshot.decide(WeeklyPanel.from_panel(add_signals(panel, news, fundamentals)), forecasts)",
     )
     return write_card(family, cutoff_date, config, metadata, text)

@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.check_result import CheckResult, listed
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.backtest import growth
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.weights_table import weights_table
-from brain_assets.verdict import Verdict, listed
 
 ROUNDING = 1e-9
 
 
-def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
+def weights_verdict(weights: FloatArray, rules: PortfolioConstraints) -> CheckResult:
     """Check weights traded to, (n, n_assets + 1), cash last, against the trading rules."""
     assets, cash = weights[:, :-1], weights[:, -1]
     broken = {
@@ -26,7 +26,7 @@ def weights_verdict(weights: FloatArray, rules: TradingRules) -> Verdict:
     }
     named = [f"{int(rows.sum())} {rule}" for rule, rows in broken.items() if rows.any()]
     expected = f"expected weights that keep the rules, got {listed(named)} of {len(weights)}; do not use them."
-    return Verdict(not named, expected if named else f"{len(weights):,} sets of weights keep the trading rules")
+    return CheckResult(not named, expected if named else f"{len(weights):,} sets of weights keep the trading rules")
 
 
 def table_weights(table: pd.DataFrame) -> FloatArray:
@@ -35,12 +35,12 @@ def table_weights(table: pd.DataFrame) -> FloatArray:
     return weights
 
 
-def beats_equal_weight(table: pd.DataFrame) -> Verdict:
+def beats_equal_weight(table: pd.DataFrame) -> CheckResult:
     """Compare the return of each policy in a backtest with that of equal weight, on the same weeks, after costs."""
     equal = growth(table, EQUAL_WEIGHT)
     names = sorted(set(table["strategy"]))
     policies = {name: growth(table, name) for name in names if not is_benchmark(name) and family_of_seed(name) is None}
     if not policies:
-        return Verdict(True, "no policy was finished before these weeks")
+        return CheckResult(True, "no policy was finished before these weeks")
     words = ", ".join(f"{family} {value:+.1%}" for family, value in policies.items())
-    return Verdict(min(policies.values()) > equal, f"{words}; equal weight {equal:+.1%}")
+    return CheckResult(min(policies.values()) > equal, f"{words}; equal weight {equal:+.1%}")

@@ -12,12 +12,12 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
 from brain_assets.portfolio.observations import MARKET_FEATURES, varied_in_training
 from brain_assets.store.scaler import Scaler
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.market_weeks import MarketWeeks
+    from brain_assets.portfolio.dataset import PolicyDataset
     from brain_assets.portfolio.strategy import StrategyRun
 
 AT_BOUND = 0.99
@@ -33,7 +33,7 @@ MIN_TURNOVER = 1e-3
 
 
 def policy_diagnostics(
-    run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: MarketWeeks, rules: TradingRules
+    run: StrategyRun, logits: FloatArray, logit_bound: float | None, weeks: PolicyDataset, rules: PortfolioConstraints
 ) -> dict[str, float]:
     """Measure what a policy did, from its run and the logits, (n_weeks, n_assets + 1), from which it decided.
 
@@ -75,7 +75,7 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
     return next((problem for problem, found in problems.items() if found), None)
 
 
-def neutral_signals(scaler: Scaler) -> list[str]:
+def uninformative_features(scaler: Scaler) -> list[str]:
     """Name the signals that say nothing: not known in any training week, or without any difference between assets."""
     varied = dict(zip(MARKET_FEATURES, varied_in_training(scaler), strict=True))
     return [name for name in SIGNALS if not varied[name]]

@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
 from brain_assets.store.scaler import Scaler
 
@@ -37,10 +37,10 @@ class VectorizedPortfolioEnv(VecEnv):
 
     def __init__(
         self,
-        weeks: MarketWeeks,
+        weeks: PolicyDataset,
         scaler: Scaler,
         n_envs: int,
-        rules: TradingRules,
+        rules: PortfolioConstraints,
         *,
         episode_weeks: int = 52,
         logit_bound: float = LOGIT_BOUND,

@@ -12,11 +12,11 @@ import numpy as np
 
 from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.market_weeks import MarketWeeks
+    from brain_assets.portfolio.dataset import PolicyDataset
 
 MARKET_FEATURES = ("forecast", "momentum", "volatility", *SIGNALS)
 FEATURES = (*MARKET_FEATURES, "weight_held", "available")
@@ -57,7 +57,7 @@ def _standardize_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     return np.where(known, standardized, np.nan)
 
 
-def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
+def _unscaled_features(weeks: PolicyDataset) -> FloatArray:
     """Give the market features before the fitted scaler; (n_weeks, n_assets, 10), NaN: unavailable or not known."""
     available = weeks.available
     volatility = np.where(available, weeks.volatility, np.nan)
@@ -73,7 +73,7 @@ def _unscaled_features(weeks: MarketWeeks) -> FloatArray:
     )
 
 
-def fit_observation_scaler(weeks: MarketWeeks) -> Scaler:
+def fit_observation_scaler(weeks: PolicyDataset) -> Scaler:
     """Fit the scaler of `MARKET_FEATURES`, on what is known of available assets in the training weeks."""
     return fit_scaler_by_column(_unscaled_features(weeks))
 
@@ -84,7 +84,7 @@ def varied_in_training(scaler: Scaler) -> BoolArray:
     return varied
 
 
-def market_observations(weeks: MarketWeeks, scaler: Scaler, signal_scale: float) -> Float32Array:
+def market_observations(weeks: PolicyDataset, scaler: Scaler, signal_scale: float) -> Float32Array:
     """Give the part of the observations that does not depend on the portfolio, (n_weeks, n_assets, 10).
 
     A row depends on that week's decision-time values alone. `signal_scale` is the standard deviation of the signals.
@@ -103,7 +103,7 @@ class ObservationBuilder:
     An observation has ``size`` entries, n_assets * `N_FEATURES`, each within ``limit`` on both sides.
     """
 
-    def __init__(self, weeks: MarketWeeks, scaler: Scaler, rules: TradingRules, signal_scale: float) -> None:
+    def __init__(self, weeks: PolicyDataset, scaler: Scaler, rules: PortfolioConstraints, signal_scale: float) -> None:
         self.size = weeks.n_assets * N_FEATURES
         # A cap of 20 % may drift up to 100 %; float32 rounding is why not exactly.
         self.limit = max(CLIP, 1.0 / rules.max_weight) + 1e-3

@@ -11,19 +11,19 @@ from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.market.base import MarketNote
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.card import policy_card
-from brain_assets.portfolio.diagnostics import neutral_signals, policy_diagnostics
-from brain_assets.portfolio.market_weeks import MarketWeeks, forecast_matrix, market_weeks
+from brain_assets.portfolio.constraints import CONSTRAINTS, policy_options
+from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks
+from brain_assets.portfolio.diagnostics import policy_diagnostics, uninformative_features
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, Policy, PolicyProgress, PolicyRunner
-from brain_assets.portfolio.rules import RULES, policy_options
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
 from brain_assets.store.snapshot import ModelSnapshot
 
 
-def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, device: str = CPU) -> Fingerprint:
+def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, device: str = CPU) -> Fingerprint:
     """Tell what a policy's bytes follow from; `weeks` end at its cut-off."""
     arrays = [weeks.week_start, weeks.forecast, weeks.momentum, weeks.volatility, weeks.signals, weeks.available]
     data = hash_arrays(weeks.symbols, *arrays, weeks.pre_open_return, weeks.weekly_return)
@@ -31,7 +31,9 @@ def policy_fingerprint(family: str, weeks: MarketWeeks, config: ModelConfig, dev
     return Fingerprint(family, policy.code_version, hash_json(policy_options(config)), data, device=device)
 
 
-def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date) -> MarketWeeks:
+def training_weeks(
+    bars: WeeklyPanel, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date
+) -> PolicyDataset:
     """Give the weeks that a policy may learn from: those that end by its cut-off, and in which a symbol is available.
 
     Raises `TrainingError` if there is none.
@@ -49,7 +51,7 @@ def training_weeks(bars: WeeklyBars, forecasts: pd.DataFrame, family: str, cutof
 
 def train_policy_snapshot(
     family: str,
-    weeks: MarketWeeks,
+    weeks: PolicyDataset,
     cutoff_date: datetime.date,
     config: ModelConfig,
     market: MarketNote,
@@ -69,10 +71,10 @@ def train_policy_snapshot(
         if on_progress is not None:
             on_progress(point)
 
-    fitted = policy.check_fitted(policy.fit(weeks, config, RULES, note, device), config)
+    fitted = policy.check_fitted(policy.fit(weeks, config, CONSTRAINTS, note, device), config)
     scaler = fit_observation_scaler(weeks)
     arrays = {**fitted, **scaler.arrays}
-    runner = PolicyRunner(policy, arrays, config, weeks, RULES)
+    runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
@@ -83,17 +85,17 @@ def train_policy_snapshot(
             "n_weeks": len(weeks),
         },
         "training": {
-            "annual_growth": run.annual_growth,
-            "annual_growth_equal_weight": run_equal_weight(weeks, RULES).annual_growth,
+            "cagr": run.cagr,
+            "cagr_equal_weight": run_equal_weight(weeks, CONSTRAINTS).cagr,
             **_forecast_figures(weeks),
-            **policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, RULES),
+            **policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
                 for point in curve
                 if np.isfinite(point.mean_episode_reward)
             ],
         },
-        "neutral_signals": neutral_signals(scaler),
+        "uninformative_features": uninformative_features(scaler),
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
@@ -104,7 +106,7 @@ def train_policy_snapshot(
     return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
 
 
-def _forecast_figures(weeks: MarketWeeks) -> dict[str, float | None]:
+def _forecast_figures(weeks: PolicyDataset) -> dict[str, float | None]:
     """Tell how good what the policy learned from was: its forecasts are of weeks that their models had not seen."""
     realized = np.where(weeks.available, weeks.weekly_return, np.nan)
     return {

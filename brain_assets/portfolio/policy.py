@@ -18,11 +18,11 @@ from brain_assets.arrays import Float32Array, FloatArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
-from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.arithmetic import TradingRules, target_weights
-from brain_assets.portfolio.market_weeks import MarketWeeks, market_weeks
+from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights
+from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
+from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
-from brain_assets.portfolio.rules import RULES, read_policy_options
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.store.checks import (
     COUNT,
@@ -62,7 +62,7 @@ cash last."""
 SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
 DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
 TRAINING = {
-    **dict.fromkeys(("annual_growth", "annual_growth_equal_weight"), NUMBER),
+    **dict.fromkeys(("cagr", "cagr_equal_weight"), NUMBER),
     **dict.fromkeys(("mean_turnover", "distance_to_equal_weight"), SCALE),
     **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
     "curve": [{"steps": COUNT, "reward": NUMBER}],
@@ -80,7 +80,7 @@ class Policy(registry.Family):
 
     @abstractmethod
     def fit(
-        self, weeks: MarketWeeks, config: Any, rules: TradingRules, progress: OnProgress, device: str
+        self, weeks: PolicyDataset, config: Any, rules: PortfolioConstraints, progress: OnProgress, device: str
     ) -> Mapping[str, Float32Array]:
         """Learn from weeks that have all gone by, up to the cut-off, oldest first, and give the arrays of `layout`.
 
@@ -89,13 +89,13 @@ class Policy(registry.Family):
         """
 
     @abstractmethod
-    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: MarketWeeks) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: Any, weeks: PolicyDataset) -> Act:
         """Prepare to decide some weeks, and give the function that does.
 
         `arrays` are what `fit` gave, and ``scaler.mean`` and so on, of `brain_assets.portfolio.observations`; assets of
         `weeks` may be others, or more, than in training. ``act(week, held)`` gives logits, (n_assets + 1,), cash last:
         any finite numbers, of which only differences count, or -inf for an asset that shall not be held. It must look
-        at nothing of the week that is known after its decision time (see `MarketWeeks`), nor of later weeks.
+        at nothing of the week that is known after its decision time (see `PolicyDataset`), nor of later weeks.
         """
 
     def layout(self, config: Any) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
@@ -118,16 +118,16 @@ class Policy(registry.Family):
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
         config = self.read_config(snapshot.config)
         training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
-        check_metadata(snapshot.metadata, {"data": DATA, "training": training, "neutral_signals": [SIGNAL]})
+        check_metadata(snapshot.metadata, {"data": DATA, "training": training, "uninformative_features": [SIGNAL]})
         check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
         check_scaler(snapshot.arrays, N_MARKET_FEATURES)
 
-    def decide(self, snapshot: ModelSnapshot, bars: WeeklyBars, forecast: FloatArray) -> FloatArray:
+    def decide(self, snapshot: ModelSnapshot, bars: WeeklyPanel, forecast: FloatArray) -> FloatArray:
         """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
         return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
 
     def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
-        """Read how a snapshot was trained; see `brain_assets.portfolio.rules.policy_options`."""
+        """Read how a snapshot was trained; see `brain_assets.portfolio.constraints.policy_options`."""
         return read_policy_options(self.Config, options)[0]
 
 
@@ -139,8 +139,8 @@ class PolicyRunner:
         policy: Policy,
         arrays: Mapping[str, np.ndarray],
         config: ModelConfig,
-        weeks: MarketWeeks,
-        rules: TradingRules,
+        weeks: PolicyDataset,
+        rules: PortfolioConstraints,
     ) -> None:
         self._name, self._weeks, self._rules = policy.name, weeks, rules
         self._act = policy.act(arrays, config, weeks)
@@ -173,7 +173,7 @@ class PolicyRunner:
 
 
 def run_policies(
-    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: MarketWeeks, held: FloatArray | None = None
+    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: PolicyDataset, held: FloatArray | None = None
 ) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
@@ -184,10 +184,10 @@ def run_policies(
     for position, snapshot in enumerate(snapshots):
         snapshot.refuse_known_weeks(weeks.week_start[choice == position])
         runners.append(_runner(snapshot, weeks))
-    return run_strategy(weeks, RULES, lambda week, held: runners[choice[week]].choose(week, held), held)
+    return run_strategy(weeks, CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
 
 
-def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -> FloatArray:
+def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset, n_weeks: int = 52) -> FloatArray:
     """Give the weights that a policy trades to on the last of the weeks that it learned from, for checks only.
 
     Starting from cash; (at most n_weeks, n_assets + 1), cash last.
@@ -195,11 +195,11 @@ def weights_on(snapshot: ModelSnapshot, weeks: MarketWeeks, n_weeks: int = 52) -
     return _runner(snapshot, weeks.select(slice(-n_weeks, None))).rollout().weights
 
 
-def _runner(snapshot: ModelSnapshot, weeks: MarketWeeks) -> PolicyRunner:
+def _runner(snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
     policy: Policy = registry.get(snapshot.family)
     config, rules = read_policy_options(policy.Config, snapshot.config)
-    if rules != RULES:
+    if rules != CONSTRAINTS:
         raise BrainAssetsError(
-            f"{snapshot.family} {snapshot.cutoff_date}: expected {RULES!r}, got {rules!r}; retrain it."
+            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; retrain it."
         )
     return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)

@@ -45,7 +45,7 @@ class PpoConfig(ActorCriticConfig):
 class Ppo(ActorCritic):
     """PPO policy over weekly weights, trained on LSTM forecasts, signals and weeks up to 31 December."""
 
-    name, label, code_version = "ppo", "PPO", "5"
+    name, label, code_version = "ppo", "PPO", "6"
     Config = PpoConfig
     algorithm = "brain_assets.portfolio.sb3_ppo"
     forecaster = "lstm"

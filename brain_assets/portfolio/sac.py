@@ -61,7 +61,7 @@ class SacConfig(ActorCriticConfig):
 class Sac(ActorCritic):
     """SAC policy over weekly weights, trained on PatchTST forecasts, signals and weeks up to 31 December."""
 
-    name, label, code_version = "sac", "SAC", "3"
+    name, label, code_version = "sac", "SAC", "4"
     Config = SacConfig
     algorithm = "brain_assets.portfolio.sb3_sac"
     forecaster = "patchtst"

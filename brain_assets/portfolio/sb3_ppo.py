@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 from torch.optim import AdamW
 
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import PpoNetwork, by_kind
 
@@ -58,7 +58,7 @@ class SharedPolicy(ActorCriticPolicy):
         return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
 
 
-def make_model(env: VectorizedPortfolioEnv, config: PpoConfig, rules: TradingRules, device: str) -> PPO:  # noqa: ARG001
+def make_model(env: VectorizedPortfolioEnv, config: PpoConfig, rules: PortfolioConstraints, device: str) -> PPO:  # noqa: ARG001
     """Make the algorithm; see `brain_assets.portfolio.training.learn`."""
     return PPO(
         SharedPolicy,

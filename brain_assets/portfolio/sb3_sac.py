@@ -23,7 +23,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from brain_assets.portfolio.arithmetic import TradingRules, project
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, project
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import SacNetwork, by_asset
 from brain_assets.portfolio.observations import AVAILABLE
@@ -37,7 +37,7 @@ class _Project(torch.autograd.Function):
     """`brain_assets.portfolio.arithmetic.project` with its derivative; [B, A + 1] and [B, A] to [B, A + 1]."""
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
+    def forward(ctx: Any, weights: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
         exact = project(weights.cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
         between = exact > 0.0
         between[:, :-1] &= exact[:, :-1] < rules.max_weight
@@ -54,7 +54,7 @@ class _Project(torch.autograd.Function):
         return between * (gradient - share), None, None
 
 
-def tradable_weights(logits: Tensor, available: Tensor, rules: TradingRules) -> Tensor:
+def tradable_weights(logits: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
     """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
 
     [B, A + 1] and bool [B, A] to [B, A + 1].
@@ -88,7 +88,9 @@ class _Actor(BasePolicy):
 class _Critics(BaseModel):
     """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
 
-    def __init__(self, policy: SACPolicy, networks: nn.ModuleList, logit_bound: float, rules: TradingRules) -> None:
+    def __init__(
+        self, policy: SACPolicy, networks: nn.ModuleList, logit_bound: float, rules: PortfolioConstraints
+    ) -> None:
         super().__init__(policy.observation_space, policy.action_space)
         self.networks = networks
         self._logit_bound, self._rules = logit_bound, rules
@@ -103,7 +105,7 @@ class _Critics(BaseModel):
 class SharedSacPolicy(SACPolicy):
     """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
 
-    def __init__(self, *args: Any, hidden: int, logit_bound: float, rules: TradingRules, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, hidden: int, logit_bound: float, rules: PortfolioConstraints, **kwargs: Any) -> None:
         self._hidden, self._logit_bound, self._rules = hidden, logit_bound, rules
         super().__init__(*args, **kwargs)
 
@@ -122,7 +124,7 @@ class SharedSacPolicy(SACPolicy):
         self.actor, self.critic, self.critic_target = actor, critics, targets  # type: ignore[assignment]
 
 
-def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: TradingRules, device: str) -> SAC:
+def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: PortfolioConstraints, device: str) -> SAC:
     """Make the algorithm; see `brain_assets.portfolio.training.learn`."""
     return SAC(
         SharedSacPolicy,

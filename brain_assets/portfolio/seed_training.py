@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError
 from brain_assets.market.base import MarketNote
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
 from brain_assets.progress import report
@@ -27,7 +27,7 @@ class SeedTraining:
     Attributes
     ----------
     family : str
-    weeks : MarketWeeks
+    weeks : PolicyDataset
         Up to the cut-off.
     cutoff_date : datetime.date
     config : ModelConfig
@@ -38,7 +38,7 @@ class SeedTraining:
     """
 
     family: str
-    weeks: MarketWeeks
+    weeks: PolicyDataset
     cutoff_date: datetime.date
     config: ModelConfig
     market: MarketNote

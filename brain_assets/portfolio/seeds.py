@@ -69,6 +69,6 @@ def _belongs(main: ModelSnapshot, other: ModelSnapshot, number: int) -> bool:
 
 
 def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Give what `brain_assets.portfolio.rules.policy_options` gives for the seed of a number."""
+    """Give what `brain_assets.portfolio.constraints.policy_options` gives for the seed of a number."""
     training = options["training"]
     return {**options, "training": {**training, "seed": training["seed"] + number}}

@@ -10,10 +10,10 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, TradingRules
+from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
 
 if TYPE_CHECKING:
-    from brain_assets.portfolio.market_weeks import MarketWeeks
+    from brain_assets.portfolio.dataset import PolicyDataset
 
 Choose = Callable[[int, FloatArray], FloatArray]
 """From the position of a week, and the weights held at the close before it, to the weights to trade to."""
@@ -35,13 +35,13 @@ class StrategyRun(NamedTuple):
     """Shape (n_assets + 1,). Weights at the last close of the last week: where a next run goes on from."""
 
     @property
-    def annual_growth(self) -> float:
+    def cagr(self) -> float:
         """Geometric mean of the net return, a year of 52 weeks."""
         return float(annual_return(self.net_return))
 
 
 def run_strategy(
-    weeks: MarketWeeks, rules: TradingRules, choose: Choose, held: FloatArray | None = None
+    weeks: PolicyDataset, rules: PortfolioConstraints, choose: Choose, held: FloatArray | None = None
 ) -> StrategyRun:
     """Take a portfolio through the weeks, from the weights `held`, (n_assets + 1,); default: all in cash.
 
@@ -63,7 +63,7 @@ def follow(targets: FloatArray) -> Choose:
     return lambda week, _: targets[week]
 
 
-def run_equal_weight(weeks: MarketWeeks, rules: TradingRules, held: FloatArray | None = None) -> StrategyRun:
+def run_equal_weight(weeks: PolicyDataset, rules: PortfolioConstraints, held: FloatArray | None = None) -> StrategyRun:
     """Hold the same weight of each available asset, set right every week; arguments as in `run_strategy`."""
     return run_strategy(weeks, rules, follow(arithmetic.equal_weight(weeks.available, rules)), held)
 

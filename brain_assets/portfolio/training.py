@@ -20,9 +20,9 @@ from brain_assets.device import repeatable
 from brain_assets.errors import TrainingError
 from brain_assets.memory import keep_freed_memory
 from brain_assets.portfolio.actor_critic import ActorCriticConfig
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress
 
@@ -44,10 +44,10 @@ class _ReportRollouts(BaseCallback):
 
 
 def learn(
-    make_model: Callable[[VectorizedPortfolioEnv, Any, TradingRules, str], BaseAlgorithm],
-    weeks: MarketWeeks,
+    make_model: Callable[[VectorizedPortfolioEnv, Any, PortfolioConstraints, str], BaseAlgorithm],
+    weeks: PolicyDataset,
     config: ActorCriticConfig,
-    rules: TradingRules,
+    rules: PortfolioConstraints,
     logit_bound: float,
     progress: OnProgress,
     device: str,

@@ -50,7 +50,7 @@ KEYS = {
 }
 KNOWN_AT_LAST_CLOSE = ("realized", "net_return", "turnover")
 LEARNED_FROM_TRAINING = re.compile(
-    r"scaler\..+|data\.(first_session|last_training_target|n_training_windows)|forecast_scale|neutral_channels.*"
+    r"scaler\..+|data\.(first_session|last_training_target|n_training_windows)|forecast_scale|uninformative_features.*"
     r"|training\.(zero_train_loss|curve\.\d+\.train)"
 )
 """What a forecaster's snapshot says, by name, that follows from its training weeks alone."""

@@ -29,12 +29,12 @@ from brain_assets.market.base import KnownMarket, MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.plugins import resolve
-from brain_assets.portfolio.market_weeks import MarketWeeks, market_weeks
+from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot
 from brain_assets.portfolio.policy import run_policies
-from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.progress import report
 from brain_assets.settings import read_settings
@@ -221,7 +221,7 @@ def measure(test: SkillTest, history: History, seed: int) -> SeedResult:
     days = datetime.date(first_year, 1, 1), datetime.date(last_year + 1, 1, 1)
     news = market.news_sentiment(*days, lambda titles: np.zeros(len(titles))).table
     panel = add_signals(PricePanel.from_frame(market.prices(*days)), news, market.fundamentals(*days).table)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     expected = market.expected_return(bars.weeks.start)
     cutoff_date, note = cutoff_of_year(cutoff_year), MarketNote.of(market)
     config_class = registry.get(test.family).Config
@@ -237,14 +237,14 @@ def measure(test: SkillTest, history: History, seed: int) -> SeedResult:
 
 
 def _advantage(
-    family: str, weeks: MarketWeeks, times: Weeks, cutoff_date: datetime.date, config: Any, note: MarketNote
+    family: str, weeks: PolicyDataset, times: Weeks, cutoff_date: datetime.date, config: Any, note: MarketNote
 ) -> FloatArray:
     """Train a policy on the weeks up to the cut-off; give its log returns after it less those of equal weight."""
     usable, cutoff = weeks.available.any(axis=1), np.datetime64(cutoff_date, "D")
     snapshot = train_policy_snapshot(family, weeks.select(usable & (times.end <= cutoff)), cutoff_date, config, note)
     weeks = weeks.select(usable & (times.start > cutoff))
     run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), weeks)
-    advantage: FloatArray = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, RULES).net_return)
+    advantage: FloatArray = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, CONSTRAINTS).net_return)
     return advantage
 
 

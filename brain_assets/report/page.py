@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 
 from brain_assets import registry
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.report import metrics, tables
 from brain_assets.report.colors import BLACK
 from brain_assets.report.conclusion import conclude
@@ -28,7 +28,7 @@ def report_page(report: Report) -> str:
         metrics=metrics,
         label=registry.label,
         conclusion=conclude(report),
-        cost=f"{RULES.cost_bps:g} basis points",
+        cost=f"{CONSTRAINTS.cost_bps:g} basis points",
         banded=any(seeds.shape[1] > 1 for seeds in report.seeds.values()),
         figures=figures,
         ink_color=BLACK,

@@ -21,7 +21,7 @@ from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.trials import Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
@@ -111,7 +111,7 @@ def build_report(
     return Report(
         market=market,
         strategies=pd.DataFrame(look, index=returns.columns).join(
-            metrics.measure(returns, turnover, EQUAL_WEIGHT, RULES.cost_bps, ratios)
+            metrics.measure(returns, turnover, EQUAL_WEIGHT, CONSTRAINTS.cost_bps, ratios)
         ),
         returns=returns,
         weights={name: held_weights(held[name].loc[returns.index]) for name in labels},

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from brain_assets.arrays import DateArray, FloatArray
     from brain_assets.market.calendar import Weeks
     from brain_assets.market.prices import PricePanel
-    from brain_assets.market.weekly import WeeklyBars
+    from brain_assets.market.weekly import WeeklyPanel
 
 _OF_THE_FOLDER = ("family", "cutoff_date", "files", "sizes", "manifest")
 """What a manifest says besides a snapshot's metadata."""
@@ -97,7 +97,7 @@ class ModelSnapshot:
         forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
         return forecasts
 
-    def decide(self, bars: "WeeklyBars", forecasts: "FloatArray") -> "FloatArray":
+    def decide(self, bars: "WeeklyPanel", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights of the symbols and, last, cash, week after week; known at each week's decision time.
 
         Forecasts are weekly returns, (n_weeks, n_assets), NaN where there is none. Raises as `refuse_known_weeks`.

@@ -25,7 +25,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
 from brain_assets.market.calendar import CalendarWeek, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
@@ -58,7 +58,7 @@ def history(panel: PricePanel) -> PricePanel:
 @pytest.fixture(scope="module")
 def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstConfig) -> Sources:
     """Models of 2018 and 2019, hardly trained."""
-    bars, cutoffs = WeeklyBars.from_panel(history), [cutoff_of_year(year) for year in (2018, 2019)]
+    bars, cutoffs = WeeklyPanel.from_panel(history), [cutoff_of_year(year) for year in (2018, 2019)]
     made: dict[str, SnapshotSource] = {
         family: Stored(*(train_snapshot(family, history, date, config, MADE_UP) for date in cutoffs))
         for family, config in (("lstm", tiny_lstm), ("patchtst", tiny_patchtst))
@@ -208,7 +208,7 @@ def test_a_week_to_come_has_its_sessions_and_no_bar(history: PricePanel) -> None
     longer = with_week_to_come(known, week)
     assert longer.sessions[-4:].astype(str).tolist() == ["2020-11-23", "2020-11-24", "2020-11-25", "2020-11-27"]
     assert np.isnan(longer.values[:, -4:]).all()
-    bars = WeeklyBars.from_panel(longer)
+    bars = WeeklyPanel.from_panel(longer)
     assert bars.weeks.start[-1] == np.datetime64("2020-11-23")
     assert bars.tradable[-1].all()
     assert not bars.pre_open_return[-1].any()

@@ -8,17 +8,17 @@ import pytest
 
 from brain_assets.allocate.trades import check_cash, plan_trades, read_holdings
 from brain_assets.errors import AllocationError
-from brain_assets.portfolio.arithmetic import TradingRules, step
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, step
 
 TARGET = {"AAA": 0.5, "BBB": 0.25, "CCC": 0.0, "DDD": 0.0, "cash": 0.25}
 CLOSES = {"AAA": 10.0, "BBB": 40.0, "CCC": 5.0}
 NO_AMOUNT = "expected a number of shares from 0 up (nothing is sold short)"
-RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
+CONSTRAINTS = PortfolioConstraints(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
 
 
 def test_fractions_by_hand() -> None:
     """30 × $10 + 100 × $5 + $200 = $1,000: $500 of A (buy 20), $250 of B (buy 6.25), none of C (sell 100)."""
-    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, RULES)
+    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, CONSTRAINTS)
     assert trades.value == 1000.0
     assert trades.table["symbol"].tolist() == ["AAA", "BBB", "CCC"]
     assert trades.table["held"].tolist() == [30.0, 0.0, 100.0]
@@ -32,13 +32,13 @@ def test_fractions_by_hand() -> None:
 
 def test_whole_shares_by_hand() -> None:
     """B: 6.25 shares are rounded down to 6; the quarter, $10, stays in cash."""
-    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.5, "CCC": 99.0}, 200.0, RULES, whole_shares=True)
+    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.5, "CCC": 99.0}, 200.0, CONSTRAINTS, whole_shares=True)
     assert trades.value == 1000.0
     assert trades.table["shares"].tolist() == [19.5, 6.0, -99.0]
     assert trades.cost == pytest.approx((195 + 240 + 495) * 0.001)
     assert trades.cash == pytest.approx(200 - 195 - 240 + 495 - 0.93)
     # 0.1 × 3 is 0.30000000000000004, and 0.3 / 0.1 is 2.9999999999999996: three shares are three
-    three = plan_trades({"AAA": 0.3, "cash": 0.7}, {"AAA": 0.1}, {}, 1.0, RULES, whole_shares=True)
+    three = plan_trades({"AAA": 0.3, "cash": 0.7}, {"AAA": 0.1}, {}, 1.0, CONSTRAINTS, whole_shares=True)
     assert three.table["shares"].tolist() == [3.0]
 
 
@@ -46,8 +46,8 @@ def test_costs_are_those_of_a_backtest_of_a_week_that_does_not_move() -> None:
     symbols = ("AAA", "BBB", "CCC")
     held = np.array([0.3, 0.0, 0.5, 0.2])
     still = np.zeros(3)
-    result = step(held, still, np.array([TARGET[name] for name in (*symbols, "cash")]), still, RULES)
-    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, RULES)
+    result = step(held, still, np.array([TARGET[name] for name in (*symbols, "cash")]), still, CONSTRAINTS)
+    trades = plan_trades(TARGET, CLOSES, {"AAA": 30.0, "CCC": 100.0}, 200.0, CONSTRAINTS)
     assert trades.traded / trades.value == pytest.approx(float(result.turnover))
     assert trades.cost / trades.value == pytest.approx(float(result.cost))
 
@@ -73,7 +73,7 @@ def test_costs_are_those_of_a_backtest_of_a_week_that_does_not_move() -> None:
 )
 def test_what_cannot_be_traded_is_one_sentence(holdings: dict[str, float], cash: float, sentence: str) -> None:
     with pytest.raises(AllocationError, match=f"^{re.escape(sentence)}$"):
-        plan_trades(TARGET, CLOSES, holdings, cash, RULES)
+        plan_trades(TARGET, CLOSES, holdings, cash, CONSTRAINTS)
 
 
 @pytest.mark.parametrize("cash", [-1.0, float("nan"), float("inf")])

@@ -16,7 +16,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.forecasting.windows import Windows
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.registry import register
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
@@ -33,7 +33,7 @@ def snapshot(panel: PricePanel) -> ModelSnapshot:
 
 
 def test_forecasts_are_the_regression_of_its_windows(panel: PricePanel, snapshot: ModelSnapshot) -> None:
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     week = int(np.flatnonzero(bars.weeks.year == 2021)[10])
     forecasts = snapshot.forecast(panel, bars.weeks.select([week]))
     arrays = snapshot.arrays

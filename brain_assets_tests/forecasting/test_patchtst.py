@@ -13,7 +13,7 @@ from brain_assets.forecasting.patchtst import PatchTst, PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import NEWS, add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after
@@ -39,7 +39,7 @@ def test_a_change_in_each_single_channel_changes_the_forecast() -> None:
 
 
 def test_after_training_each_channel_still_moves_the_forecasts(panel: PricePanel, snapshot: ModelSnapshot) -> None:
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.year == 2021)
     before = snapshot.forecast(panel, weeks)
     assert panel.signals is not None
@@ -60,7 +60,7 @@ def test_windows_of_a_batch_do_not_see_each_other() -> None:
 
 
 def test_forecasts_do_not_see_the_week_that_they_are_of(panel: PricePanel, snapshot: ModelSnapshot) -> None:
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     week = weeks.select(weeks.start == np.datetime64("2021-06-14"))
     before = snapshot.forecast(panel, week)
     later = changed_after(panel, datetime.date(2021, 6, 11))
@@ -75,7 +75,7 @@ def test_a_panel_without_news_and_filings_is_refused_in_one_sentence(
     panel: PricePanel, snapshot: ModelSnapshot, tiny_patchtst: PatchTstConfig
 ) -> None:
     bare = dataclasses.replace(panel, signals=None)
-    weeks = WeeklyBars.from_panel(bare).weeks
+    weeks = WeeklyPanel.from_panel(bare).weeks
     weeks = weeks.select(weeks.year == 2021)
     sentence = (
         r"patchtst: expected a panel with news and fundamentals, got one with prices only; put it through brain_a"
@@ -92,7 +92,7 @@ def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, sna
     assert np.isnan(features[0, 0]).any()
     signals = panel.signals.copy()
     signals[0] = np.nan
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.year == 2021)
     unknown = snapshot.forecast(PricePanel(panel.sessions, panel.symbols, panel.values, signals), weeks)
     assert np.isfinite(unknown).all()
@@ -106,7 +106,7 @@ def test_a_symbol_that_never_filed_is_forecast_as_neutral(panel: PricePanel, sna
 def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     panel: PricePanel, snapshot: ModelSnapshot, tiny_patchtst: PatchTstConfig
 ) -> None:
-    assert snapshot.metadata["neutral_channels"] == []
+    assert snapshot.metadata["uninformative_features"] == []
     assert "- channels without any information in the training data: none" in snapshot.card
     silent = add_signals(panel)  # neither news nor filings
     silent = dataclasses.replace(silent, values=silent.values.copy())
@@ -115,7 +115,7 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     validated = (panel.sessions >= np.datetime64("2019-02-01")) & (panel.sessions <= np.datetime64(CUTOFF))
     silent.signals[:, validated, NEWS] = 0.5  # news of the validation year only: nothing is learned from them
     metadata = (made := train_snapshot("patchtst", silent, CUTOFF, tiny_patchtst, MADE_UP)).metadata
-    assert metadata["neutral_channels"] == ["volume_return", *CHANNELS[5:]]
+    assert metadata["uninformative_features"] == ["volume_return", *CHANNELS[5:]]
     assert "in the training data: volume_return, news_sentiment, gross_margin" in made.card
 
 

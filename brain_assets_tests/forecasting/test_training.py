@@ -17,7 +17,7 @@ from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.signals import NEWS
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
@@ -121,7 +121,7 @@ def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PriceP
 def test_losses_are_in_units_of_the_training_targets(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     config = tiny_lstm.replace(max_epochs=1, target="raw")
     training = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).metadata["training"]
-    bars = WeeklyBars.from_panel(panel.until(CUTOFF))
+    bars = WeeklyPanel.from_panel(panel.until(CUTOFF))
     last = bars.weeks.year == CUTOFF.year
     learned = (bars.weeks.start >= np.datetime64("2016-02-08")) & ~last  # 20 daily returns are known by then
     for key, weeks in (("zero_train_loss", learned), ("zero_validation_loss", last)):
@@ -140,14 +140,14 @@ def test_metadata_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig
     # 2016 has 52 weeks from 11 January on (the first has no close before it); a window of 20 returns before a week
     # needs 21 sessions: 18, 25 January and 1 February 2016 fall out
     n_weeks = data["n_training_windows"] / len(panel.symbols)
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2018-12-28"))
     assert n_weeks == usable.sum()
 
 
 def test_metadata_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     year = bars.select(bars.weeks.year == 2019)
     forecasts = registry.get("lstm").forecast(
         snapshot, panel, year.weeks
@@ -185,7 +185,7 @@ def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
 @pytest.mark.parametrize("target", ["raw", "demeaned", "ranked"])
 def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
     config = tiny_lstm.replace(target=target, max_epochs=3)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     weeks = bars.weeks.select(bars.weeks.year == 2021)
     forecasts = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).forecast(panel, weeks)
     spread = np.nanstd(bars.realized)
@@ -222,7 +222,7 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
 @families
 def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, family: str) -> None:
     snapshot = train_snapshot(family, panel, CUTOFF, TINY[family].replace(clip=0.5), MADE_UP)
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.year == 2021)
     elsewhere = replace(snapshot, config={**snapshot.config, "clip": 5.0})
     assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
@@ -280,7 +280,7 @@ def test_the_fingerprint_changes_with_what_the_family_sees(
 def test_a_gpu_repeats_itself_and_its_snapshots_forecast_what_those_of_the_cpu_do(
     panel: PricePanel, family: str, tmp_path: Path
 ) -> None:
-    bars, forecasts = WeeklyBars.from_panel(panel), []
+    bars, forecasts = WeeklyPanel.from_panel(panel), []
     for position, device in enumerate(("cpu", "cuda", "cuda")):
         made = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP, device=device)
         made.save(tmp_path / str(position) / made.name)

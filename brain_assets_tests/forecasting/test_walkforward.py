@@ -15,7 +15,7 @@ from brain_assets.forecasting.walkforward import (
 )
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
@@ -98,7 +98,7 @@ def test_snapshot_refuses_weeks_that_begin_on_or_before_its_cutoff(panel: PriceP
 
 def test_one_batched_pass_equals_a_call_a_symbol_and_week(panel: PricePanel, shelf: Shelf) -> None:
     snapshot = shelf.fetch_snapshot(datetime.date(2019, 12, 31))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     weeks = bars.weeks.select(bars.weeks.year == 2021)
     together = snapshot.forecast(panel, weeks)
     for week in (0, 20, 51):

@@ -11,6 +11,8 @@ from brain_assets.graph.build import Project, open_project
 from brain_assets.settings import read_settings
 from brain_assets_tests.graph.worlds import RAW, metadata_of
 
+pytestmark = pytest.mark.wings
+
 
 @pytest.fixture
 def projects(tmp_path: Path) -> dict[str, Project]:

@@ -24,8 +24,8 @@ from brain_assets_tests.graph.worlds import DEFS, YEARLY, run_year, world
         (WALKFORWARD, "patchtst_snapshot", {"d_model": 6, "n_heads": 4}, "n_heads: expected a divisor of d_model = 6"),
         (WALKFORWARD, "sac_policy", {"total_steps": 0}, "total_steps: expected an integer: at least 1, "),
         (WALKFORWARD, "ppo_policy", {"n_seeds": 0}, "n_seeds: expected an integer: at least 1, at most 100, got 0"),
-        ("main_versions", "lstm_model", {"target": "foo"}, "Literal['raw', 'demeaned', 'ranked'] got foo"),
-        ("main_versions", "patchtst_model", {"device": "gpu"}, "Value at path root:ops:patchtst_model:config:device"),
+        (WALKFORWARD, "lstm_snapshot", {"target": "foo"}, "Literal['raw', 'demeaned', 'ranked'] got foo"),
+        (WALKFORWARD, "ppo_policy", {"device": "gpu"}, "Value at path root:ops:ppo_policy:config:device"),
     ],
 )
 def test_what_is_impossible_is_refused_before_a_run_begins(

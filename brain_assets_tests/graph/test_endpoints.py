@@ -19,6 +19,8 @@ from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
+pytestmark = pytest.mark.wings
+
 SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
 [CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL) for language in ("bash", "python"))
 COMMANDS = {int(number): text for number, text in re.findall(r"^# (\d+):.*\n((?:(?!#).*\n)+)", CURL, re.MULTILINE)}

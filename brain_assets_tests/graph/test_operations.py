@@ -32,6 +32,8 @@ from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, parse
 from brain_assets_tests.graph.test_ui import Server, end, serving, wait_until
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres_url
 
+pytestmark = pytest.mark.wings
+
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 MODULES = {"dagster": "dagster", "dagster-daemon": "dagster._daemon", "dagster-webserver": "dagster_webserver"}

@@ -12,6 +12,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.conftest import FAMILIES
 
 
+@pytest.mark.wings
 def test_a_data_folder_and_its_files_can_be_moved_and_symbols_named_in_any_order(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("here", "there")}
     for folder in files.values():

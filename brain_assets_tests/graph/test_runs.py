@@ -43,6 +43,7 @@ def test_launched_runs_are_closed_where_they_were_launched_only(dead_process: in
         assert "every run" in dead_runs(dg.build_sensor_context(instance)).skip_message
 
 
+@pytest.mark.wings
 def test_whatever_asks_a_source_or_computes_waits_in_a_pool() -> None:
     pools = {asset.key.to_user_string(): asset.op.pool for asset in EVERY if "report" not in asset.key.path}
     assert {name for name, pool in pools.items() if pool == MARKET_POOL} == {

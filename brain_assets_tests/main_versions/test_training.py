@@ -16,7 +16,7 @@ from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.main_versions.training import held_out_weeks, score_version, split_weeks, train_version, version_of
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
@@ -42,7 +42,7 @@ def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
 
 def loss_of(version: ModelSnapshot, panel: PricePanel) -> float:
     """Give the loss of a version's forecasts on the last half year of a panel, from the definition."""
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     rows = held_out_weeks(bars.weeks, panel.sessions[-1].item())
     target = training_target(bars.realized[rows], "ranked")
     forecasts = registry.get("lstm").forecast(version, panel, bars.weeks.select(rows))

@@ -9,7 +9,7 @@ import pytest
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 from brain_assets.market.signals import AGE, NEWS, SIGNALS, add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 
 FIRST, LAST = datetime.date(2024, 1, 2), datetime.date(2024, 2, 1)
@@ -112,11 +112,11 @@ def test_what_is_published_or_filed_later_changes_nothing_before(panel: PricePan
 
 def test_weeks_know_what_was_known_at_the_close_before(panel: PricePanel) -> None:
     full = add_signals(panel, news(("2024-01-05", "AAA", 0.5, 1), ("2024-01-08", "AAA", -0.5, 1)))
-    bars = WeeklyBars.from_panel(full)
+    bars = WeeklyPanel.from_panel(full)
     assert bars.signals is not None
     week = int(np.flatnonzero(bars.weeks.start == np.datetime64("2024-01-08"))[0])
     assert bars.signals[week, bars.symbols.index("AAA"), NEWS] == 0.25  # Friday's news, not Monday's
-    assert WeeklyBars.from_panel(panel).signals is None
+    assert WeeklyPanel.from_panel(panel).signals is None
     cut = full.until(datetime.date(2024, 1, 12))
     assert cut.signals is not None
     np.testing.assert_array_equal(cut.signals, full.signals[:, : len(cut.sessions)])  # type: ignore[index]

@@ -8,10 +8,10 @@ import pytest
 
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
-from brain_assets.market.weekly import PAST_WEEKS, WeeklyBars, past_weekly_returns
+from brain_assets.market.weekly import PAST_WEEKS, WeeklyPanel, past_weekly_returns
 
 NAN = float("nan")
-ARRAYS = tuple(field.name for field in fields(WeeklyBars) if field.name not in ("weeks", "symbols", "signals"))
+ARRAYS = tuple(field.name for field in fields(WeeklyPanel) if field.name not in ("weeks", "symbols", "signals"))
 KNOWN_AT_DECISION = ("tradable", "momentum", "volatility")
 
 
@@ -37,11 +37,11 @@ def flat(closes: list[float | None]) -> list[tuple[float, float] | None]:
     return [None if close is None else (close, close) for close in closes]
 
 
-def starts(bars: WeeklyBars) -> list[str]:
+def starts(bars: WeeklyPanel) -> list[str]:
     return [str(start) for start in bars.weeks.start]
 
 
-def assert_same_rows(one: WeeklyBars, other: WeeklyBars, names: tuple[str, ...] = ARRAYS) -> None:
+def assert_same_rows(one: WeeklyPanel, other: WeeklyPanel, names: tuple[str, ...] = ARRAYS) -> None:
     """Bit for bit."""
     for name in ("start", "end", "first", "last"):
         np.testing.assert_array_equal(getattr(one.weeks, name), getattr(other.weeks, name))
@@ -66,7 +66,7 @@ def test_gap_and_weekly_return_by_hand() -> None:
             *[(105, 100), (9, 8), (7, 6), (110, 126)],
         ],
     )
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     assert starts(bars) == ["2020-01-13", "2020-01-21"]
     # from Friday's close of 100 to Monday's open of 102; then to Tuesday's open: 105 / 107.1
     np.testing.assert_allclose(bars.pre_open_return, [[102 / 100 - 1], [105 / 107.1 - 1]], rtol=1e-12)
@@ -77,7 +77,7 @@ def test_gap_and_weekly_return_by_hand() -> None:
 
 
 def test_what_is_held_through_a_week_without_holes_earns_from_close_to_close(panel: PricePanel) -> None:
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     close = panel.values[:, :, CLOSE]
     through = (close[:, bars.weeks.last] / close[:, bars.weeks.first - 1]).T
     np.testing.assert_allclose((1 + bars.pre_open_return) * (1 + bars.return_ffill), through, rtol=1e-12)
@@ -94,7 +94,7 @@ def test_momentum_by_hand() -> None:
     sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
     weekly = {"01-03": 100, "01-10": 110, "01-17": 120, "01-24": 130, "01-31": 150, "02-07": 90, "02-14": 240}
     panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     assert starts(bars) == ["2020-01-06", "2020-01-13", "2020-01-21", "2020-01-27", "2020-02-03", "2020-02-10"]
     # week of 3 February: t = 31 January, t-4 = 3 January: (150 - 100) / 100; of the 10th: (90 - 110) / 110
     expected = [NAN, NAN, NAN, NAN, 0.5, -20 / 110]
@@ -107,7 +107,7 @@ def test_momentum_counts_the_close_of_a_week_that_is_too_short_to_be_one() -> No
     sessions = [str(session) for session in sessions_between(day("2001-08-27"), day("2001-10-13"))]
     weekly = {"08-31": 80, "09-07": 90, "09-10": 50, "09-21": 40, "09-28": 60, "10-05": 70}
     panel = toy_panel("2001-08-27", "2001-10-13", AAA=flat([weekly.get(session[5:], 1) for session in sessions]))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     assert starts(bars) == ["2001-09-04", "2001-09-17", "2001-09-24", "2001-10-01", "2001-10-08"]
     # week of 1 October: t = 28 September (60), t-4 = 31 August (80); of the 8th: t = 5 October (70), t-4 = 7 September
     np.testing.assert_allclose(bars.momentum[:, 0], [NAN, NAN, NAN, -20 / 80, -20 / 90], rtol=1e-12)
@@ -118,7 +118,7 @@ def test_momentum_is_unknown_if_one_of_its_two_closes_is(hole: str) -> None:
     # week of 3 February: closes of 31 January and 3 January; both weeks have other closes, which do not stand in
     sessions = [str(session) for session in sessions_between(day("2020-01-02"), day("2020-02-15"))]
     panel = toy_panel("2020-01-02", "2020-02-15", AAA=flat([None if session == hole else 5 for session in sessions]))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     np.testing.assert_array_equal(bars.momentum[:, 0], [NAN, NAN, NAN, NAN, NAN, 0])
 
 
@@ -129,7 +129,7 @@ def test_past_weekly_returns_by_hand() -> None:
     """Weekly closes 100 (Fri 10), 110 (Fri 17), 99 (Fri 24 January); then the week of 27 January."""
     closes = [100.0, 100.0, 1, 1, 1, 1, 110.0, 1, 1, 1, 99.0, 7, 7, 7, 7, 7]
     panel = toy_panel("2020-01-09", "2020-02-01", A=flat(closes), B=flat([None, *[50.0] * 15]))
-    weeks = WeeklyBars.from_panel(panel).weeks
+    weeks = WeeklyPanel.from_panel(panel).weeks
     assert [str(start) for start in weeks.start] == ["2020-01-13", "2020-01-21", "2020-01-27"]
     past = past_weekly_returns(panel, weeks)
     assert past.shape == (3, PAST_WEEKS, 2)
@@ -141,7 +141,7 @@ def test_past_weekly_returns_by_hand() -> None:
 
 
 def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: PricePanel) -> None:
-    weeks = WeeklyBars.from_panel(holed).weeks
+    weeks = WeeklyPanel.from_panel(holed).weeks
     past = past_weekly_returns(holed, weeks)
     for week in (60, 90):
         later = np.arange(len(holed.sessions)) >= weeks.first[week]
@@ -157,7 +157,7 @@ def test_volatility_by_hand() -> None:
     returns = np.where(np.arange(30) % 2 == 1, 0.01, -0.01)
     returns[0], returns[1] = 0, 0.10
     panel = toy_panel("2020-01-31", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25])
     # Week of 2 March: only 19 returns lie before session 20. Week of 9 March: sessions 5 to 24, ten of each sign: the
     # mean is 0, the standard deviation 1 %.
@@ -171,7 +171,7 @@ def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
     returns = np.where(np.arange(31) % 2 == 1, 0.01, -0.01)
     returns[0], returns[1] = 0, 0.10
     panel = toy_panel("2020-01-30", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     np.testing.assert_array_equal(bars.weeks.first, [2, 7, 12, 16, 21, 26])
     # ten of -1 %, nine of +1 %, one of +10 %: mean (0.10 - 0.01) / 20 = 0.0045, mean square (19 * 0.0001 + 0.01) / 20
     # = 0.000595, variance 0.000595 - 0.00002025 = 0.00057475
@@ -182,37 +182,37 @@ def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
 def test_volatility_is_unknown_if_one_return_is() -> None:
     # One hole on session 12 takes the returns 12 and 13: the week that looks back on 15 to 34 knows all again.
     panel = toy_panel("2020-01-31", "2020-04-11", AAA=flat([None if i == 12 else 100 for i in range(49)]))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     # first sessions: 20 and 25 look back on 0-19 and 5-24, 30 on 10-29, 35 on 15-34
     np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25, 30, 35, 40, 45])
     np.testing.assert_array_equal(bars.volatility[:, 0], [NAN] * 7 + [0] * 3)
 
 
 def test_a_panel_too_short_for_any_lookback_knows_no_momentum_and_no_volatility() -> None:
-    bars = WeeklyBars.from_panel(toy_panel(*TWO_WEEKS, AAA=flat([10] * 11)))
+    bars = WeeklyPanel.from_panel(toy_panel(*TWO_WEEKS, AAA=flat([10] * 11)))
     assert len(bars.weeks) == 2
     assert np.isnan(bars.momentum).all()
     assert np.isnan(bars.volatility).all()
 
 
 def test_a_panel_without_a_week_has_no_rows() -> None:
-    bars = WeeklyBars.from_panel(toy_panel("2020-01-13", "2020-01-16", AAA=flat([10] * 3), BBB=flat([10] * 3)))
+    bars = WeeklyPanel.from_panel(toy_panel("2020-01-13", "2020-01-16", AAA=flat([10] * 3), BBB=flat([10] * 3)))
     assert bars.realized.shape == bars.momentum.shape == bars.tradable.shape == (0, 2)
 
 
 # Symbols that are not there all the time: Thu, Fri | Mon, Tue, Wed, Thu, Fri | Tue, Wed, Thu, Fri
 
 
-def ragged(rows: list[tuple[float, float] | None]) -> WeeklyBars:
+def ragged(rows: list[tuple[float, float] | None]) -> WeeklyPanel:
     """Two weeks of one symbol beside another that trades throughout, whose numbers must not change."""
-    bars = WeeklyBars.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
+    bars = WeeklyPanel.from_panel(toy_panel(*TWO_WEEKS, FULL=flat([10] * 11), ODD=rows))
     for name, value in (("tradable", True), ("realized", 0), ("pre_open_return", 0), ("return_ffill", 0)):
         np.testing.assert_array_equal(getattr(bars, name)[:, 0], [value] * 2)
     return bars
 
 
 def assert_odd(
-    bars: WeeklyBars, tradable: list[bool], realized: list, pre_open_return: list, return_ffill: list
+    bars: WeeklyPanel, tradable: list[bool], realized: list, pre_open_return: list, return_ffill: list
 ) -> None:
     assert bars.tradable[:, 1].tolist() == tradable
     np.testing.assert_allclose(bars.realized[:, 1], realized, rtol=1e-12)
@@ -275,7 +275,7 @@ def test_prices_are_never_filled_backward() -> None:
 
 
 def test_select_and_until_keep_rows_together(panel: PricePanel) -> None:
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     chosen = bars.select(bars.weeks.year == 2019)
     rows = np.flatnonzero(
         (bars.weeks.end >= np.datetime64("2019-01-01")) & (bars.weeks.end < np.datetime64("2020-01-01"))
@@ -308,11 +308,11 @@ def holed(panel: PricePanel) -> PricePanel:
 
 
 def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: PricePanel) -> None:
-    full = WeeklyBars.from_panel(holed)
+    full = WeeklyPanel.from_panel(holed)
     cuts = np.concatenate([holed.sessions[5:60], holed.sessions[60::17]])
     for cut in cuts.tolist():
         earlier = holed.until(cut)
-        part = WeeklyBars.from_panel(earlier)
+        part = WeeklyPanel.from_panel(earlier)
         expected = full.until(cut)
         assert starts(part) == starts(expected)
         assets = [holed.symbols.index(symbol) for symbol in earlier.symbols]
@@ -325,52 +325,52 @@ def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: 
 
 @pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
 def test_a_bar_after_the_last_session_of_a_week_changes_nothing_of_it(holed: PricePanel, week: int) -> None:
-    before = WeeklyBars.from_panel(holed)
+    before = WeeklyPanel.from_panel(holed)
     last = before.weeks.last[week]
     rng = np.random.default_rng(week)
     rows = np.arange(len(before.weeks)) <= week
     for future in (rng.uniform(1, 1000, holed.values[:, last + 1 :].shape), NAN):
         values = holed.values.copy()
         values[:, last + 1 :] = future
-        after = WeeklyBars.from_panel(replace(holed, values=values))
+        after = WeeklyPanel.from_panel(replace(holed, values=values))
         assert_same_rows(after.select(rows), before.select(rows))
         assert after.realized[week + 1].tobytes() != before.realized[week + 1].tobytes()  # the change was seen
 
 
 @pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
 def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: PricePanel, week: int) -> None:
-    before = WeeklyBars.from_panel(holed)
+    before = WeeklyPanel.from_panel(holed)
     first = before.weeks.first[week]
     rng = np.random.default_rng(week)
     rows = np.arange(len(before.weeks)) <= week
     for future in (rng.uniform(1, 1000, holed.values[:, first:].shape), NAN):
         values = holed.values.copy()
         values[:, first:] = future
-        after = WeeklyBars.from_panel(replace(holed, values=values))
+        after = WeeklyPanel.from_panel(replace(holed, values=values))
         assert_same_rows(after.select(rows), before.select(rows), KNOWN_AT_DECISION)
         for name in ("realized", "pre_open_return", "return_ffill"):
             assert getattr(after, name)[week].tobytes() != getattr(before, name)[week].tobytes()
 
 
 def test_the_gap_is_known_at_the_first_open(holed: PricePanel) -> None:
-    before = WeeklyBars.from_panel(holed)
+    before = WeeklyPanel.from_panel(holed)
     first = before.weeks.first[20]
     values = holed.values.copy()
     opening = values[:, first, OPEN].copy()
     values[:, first:] = 777.0
     values[:, first, OPEN] = opening
-    after = WeeklyBars.from_panel(replace(holed, values=values))
+    after = WeeklyPanel.from_panel(replace(holed, values=values))
     assert after.pre_open_return[:21].tobytes() == before.pre_open_return[:21].tobytes()
     assert after.realized[20].tobytes() != before.realized[20].tobytes()
 
 
 def test_the_close_before_the_week_is_used(holed: PricePanel) -> None:
     # otherwise the two tests above would pass on numbers that look at nothing
-    before = WeeklyBars.from_panel(holed)
+    before = WeeklyPanel.from_panel(holed)
     first = before.weeks.first[20]
     values = holed.values.copy()
     values[0, first - 1, CLOSE] *= 1.5
-    after = WeeklyBars.from_panel(replace(holed, values=values))
+    after = WeeklyPanel.from_panel(replace(holed, values=values))
     assert after.momentum[20, 0] == pytest.approx(1.5 * (1 + before.momentum[20, 0]) - 1)
     assert after.volatility[20, 0] > 2 * before.volatility[20, 0]
     assert after.pre_open_return[20, 0] == pytest.approx((1 + before.pre_open_return[20, 0]) / 1.5 - 1)

@@ -6,12 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brain_assets.errors import BrainAssetsError, ConfigError
-from brain_assets.portfolio.arithmetic import TradingRules, all_cash, equal_weight, project, step, target_weights
+from brain_assets.portfolio.arithmetic import (
+    PortfolioConstraints,
+    all_cash,
+    equal_weight,
+    project,
+    step,
+    target_weights,
+)
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 
 
-def project_by_bisection(values: np.ndarray, available: np.ndarray, rules: TradingRules) -> np.ndarray:
+def project_by_bisection(values: np.ndarray, available: np.ndarray, rules: PortfolioConstraints) -> np.ndarray:
     """The slow reference: bisect tau in w = clip(v - tau, lower, upper) until the sum is 1."""
     lower = np.append(np.zeros(len(available)), rules.min_cash)
     upper = np.append(rules.max_weight * available, np.inf)
@@ -46,23 +53,25 @@ def project_by_bisection(values: np.ndarray, available: np.ndarray, rules: Tradi
     ],
 )
 def test_projection_by_hand(values: list[float], available: list[int], expected: list[float]) -> None:
-    got = project(np.array(values), np.array(available, dtype=bool), RULES)
+    got = project(np.array(values), np.array(available, dtype=bool), CONSTRAINTS)
     np.testing.assert_allclose(got, expected, atol=1e-14)
 
 
 @st.composite
-def projection_inputs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, TradingRules]:
+def projection_inputs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, PortfolioConstraints]:
     n_assets = draw(st.integers(1, 25))
     number = st.one_of(st.floats(-2.0, 2.0), st.sampled_from([0.0, 0.02, 0.2, 1.0 / n_assets]))
     values = draw(st.lists(number, min_size=n_assets + 1, max_size=n_assets + 1))
     available = draw(st.lists(st.booleans(), min_size=n_assets, max_size=n_assets))
-    rules = TradingRules(min_cash=draw(st.floats(0.0, 0.9)), max_weight=draw(st.floats(0.01, 1.0)))
+    rules = PortfolioConstraints(min_cash=draw(st.floats(0.0, 0.9)), max_weight=draw(st.floats(0.01, 1.0)))
     return np.array(values), np.array(available), rules
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True)
 @given(projection_inputs())
-def test_projection_obeys_the_rules_and_is_the_nearest(inputs: tuple[np.ndarray, np.ndarray, TradingRules]) -> None:
+def test_projection_obeys_the_rules_and_is_the_nearest(
+    inputs: tuple[np.ndarray, np.ndarray, PortfolioConstraints],
+) -> None:
     values, available, rules = inputs
     got = project(values, available, rules)
     assert got.sum() == pytest.approx(1.0, abs=1e-12)
@@ -78,19 +87,19 @@ def test_projection_of_a_batch_is_that_of_its_rows_bit_for_bit() -> None:
     random = np.random.default_rng(0)
     values = random.dirichlet(np.full(21, 0.5), size=(8, 32))
     available = random.random((8, 32, 20)) > 0.2
-    got = project(values, available, RULES)
+    got = project(values, available, CONSTRAINTS)
     for index in itertools.product(range(8), range(32)):
-        np.testing.assert_array_equal(got[index], project(values[index], available[index], RULES))
+        np.testing.assert_array_equal(got[index], project(values[index], available[index], CONSTRAINTS))
 
 
 def test_projection_of_not_a_number_is_refused() -> None:
     with pytest.raises(BrainAssetsError, match="expected finite"):
-        project(np.array([np.nan, 0.5, 0.5]), np.array([True, True]), RULES)
+        project(np.array([np.nan, 0.5, 0.5]), np.array([True, True]), CONSTRAINTS)
 
 
 def test_target_weights_by_hand() -> None:
     # exp: 2, 1, (unavailable), 1 of cash: 0.5, 0.25, 0, 0.25; a cap of 0.4 moves 0.1, half to each of the others.
-    rules = TradingRules(max_weight=0.4)
+    rules = PortfolioConstraints(max_weight=0.4)
     scores = np.array([np.log(2.0), 0.0, 50.0, 0.0])
     got = target_weights(scores, np.array([True, True, False]), rules)
     np.testing.assert_allclose(got, [0.4, 0.3, 0.0, 0.3], atol=1e-14)
@@ -99,7 +108,7 @@ def test_target_weights_by_hand() -> None:
 
 def test_target_weights_refuse_a_diverged_model() -> None:
     with pytest.raises(BrainAssetsError, match="expected finite"):
-        target_weights(np.array([[0.0, 0.0], [np.nan, 0.0]]), np.array([True]), RULES)
+        target_weights(np.array([[0.0, 0.0], [np.nan, 0.0]]), np.array([True]), CONSTRAINTS)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_target_weights_refuse_a_diverged_model() -> None:
     ],
 )
 def test_equal_weight_by_hand(available: list[int], expected: list[float]) -> None:
-    np.testing.assert_allclose(equal_weight(np.array(available, dtype=bool), RULES), expected, atol=1e-14)
+    np.testing.assert_allclose(equal_weight(np.array(available, dtype=bool), CONSTRAINTS), expected, atol=1e-14)
 
 
 def test_step_by_hand() -> None:
@@ -120,7 +129,7 @@ def test_step_by_hand() -> None:
     # The week: A +50 %, B -10 %: 1 + 0.1 - 0.03 = 1.07.
     held, pre_open_return = np.array([0.5, 0.3, 0.2]), np.array([0.1, -0.2])
     target, weekly_return = np.array([0.2, 0.3, 0.5]), np.array([0.5, -0.1])
-    got = step(held, pre_open_return, target, weekly_return, TradingRules(cost_bps=100.0))
+    got = step(held, pre_open_return, target, weekly_return, PortfolioConstraints(cost_bps=100.0))
     turnover = (55 / 99 - 0.2) + (0.3 - 24 / 99)
     assert got.turnover == pytest.approx(turnover, abs=1e-15)
     assert got.cost == pytest.approx(0.01 * turnover, abs=1e-15)
@@ -131,17 +140,19 @@ def test_step_by_hand() -> None:
 def test_turnover_is_measured_against_weights_after_the_drift() -> None:
     held = np.array([0.5, 0.5])
     drifted = np.array([0.6, 0.4])  # $50 grow to 75 of 125
-    got = step(held, np.array([0.5]), drifted, np.array([0.0]), RULES)
+    got = step(held, np.array([0.5]), drifted, np.array([0.0]), CONSTRAINTS)
     assert got.turnover == pytest.approx(0.0, abs=1e-15)
     assert got.net_return == pytest.approx(0.25, abs=1e-15)
 
 
 def test_first_purchase_from_cash_costs_ten_basis_points_of_what_is_bought() -> None:
-    got = step(all_cash(5), np.full(5, 0.1), equal_weight(np.ones(5, dtype=bool), RULES), np.zeros(5), RULES)
+    got = step(
+        all_cash(5), np.full(5, 0.1), equal_weight(np.ones(5, dtype=bool), CONSTRAINTS), np.zeros(5), CONSTRAINTS
+    )
     assert got.net_return == pytest.approx(-0.98 * 0.001, abs=1e-15)
 
 
 @pytest.mark.parametrize(("name", "value"), [("min_cash", 1.0), ("max_weight", 0.0), ("cost_bps", -1.0)])
 def test_impossible_rules_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        TradingRules(**{name: value})
+        PortfolioConstraints(**{name: value})

@@ -11,12 +11,12 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
-from brain_assets.market.weekly import WeeklyBars, past_weekly_returns
+from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.backtest import backtest, growth
 from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight
-from brain_assets.portfolio.market_weeks import market_weeks
+from brain_assets.portfolio.dataset import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -84,7 +84,7 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def snapshots(panel: PricePanel, forecasts: pd.DataFrame) -> dict[tuple[str, int], ModelSnapshot]:
-    bars, made = WeeklyBars.from_panel(panel), {}
+    bars, made = WeeklyPanel.from_panel(panel), {}
     for family, year in (("ppo", 2018), ("ppo", 2019), ("sac", 2019)):
         config = PpoConfig(**TINY_PPO) if family == "ppo" else SacConfig(**TINY_SAC)
         weeks = training_weeks(bars, forecasts, family, cutoff_of_year(year))
@@ -123,7 +123,7 @@ def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, 
 
 
 def test_other_seeds_trade_the_same_weeks_under_their_own_names(panel, forecasts, snapshots) -> None:
-    bars, config = WeeklyBars.from_panel(panel), PpoConfig(**TINY_PPO)
+    bars, config = WeeklyPanel.from_panel(panel), PpoConfig(**TINY_PPO)
     main = [snapshots["ppo", year] for year in (2018, 2019)]
 
     def trained(year: int, options: PpoConfig, first_week: int = 0) -> ModelSnapshot:
@@ -160,7 +160,7 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
     """What is traded in a week is what its weights lack of those of the week before, drifted to the open."""
     sources = {"ppo": Stored(snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table = backtest(ragged, build_forecast_features(ragged, [2020], NO_MODELS), [2020], sources).table
-    bars = WeeklyBars.from_panel(ragged)
+    bars = WeeklyPanel.from_panel(ragged)
     weeks = market_weeks(bars, bars.momentum)
     weeks = weeks.select(np.isin(weeks.week_start, table["week_start"].to_numpy("datetime64[D]")))
     [first, *_] = np.flatnonzero(weeks.available[:, 0])
@@ -181,13 +181,13 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
 def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(ragged, snapshots, monkeypatch) -> None:
     """A rule that holds what rose in the week before holds just that, in every week."""
 
-    def rose(known: BaselineInputs, rules: TradingRules) -> Choose:
+    def rose(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
         return follow(arithmetic.equal_weight(known.weeks.available & (known.past_returns[:, -1] > 0), rules))
 
     monkeypatch.setitem(BASELINES, "risk_parity", replace(BASELINES["risk_parity"], rule=rose))  # type: ignore[arg-type]
     forecasts = build_forecast_features(ragged, [2020], NO_MODELS)
     table = backtest(ragged, forecasts, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
-    bars = WeeklyBars.from_panel(ragged)
+    bars = WeeklyPanel.from_panel(ragged)
     weeks = market_weeks(bars, bars.momentum)
     risen = weeks.available & (past_weekly_returns(ragged, bars.weeks)[:, -1] > 0)
     rows = np.isin(bars.weeks.start, table["week_start"].to_numpy("datetime64[D]"))

@@ -6,42 +6,42 @@ import numpy as np
 import pytest
 
 from brain_assets.market.weekly import PAST_WEEKS
-from brain_assets.portfolio.arithmetic import TradingRules, all_cash
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash
 from brain_assets.portfolio.baselines import BaselineInputs, benchmark_strategies, forecast_top_third
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.strategy import run_strategy
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 STRATEGIES = benchmark_strategies(["lstm", "patchtst"])
-RULES = TradingRules(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
+CONSTRAINTS = PortfolioConstraints(min_cash=0.02, max_weight=0.5, cost_bps=10.0)
 
 
-def known(weeks: MarketWeeks, past: np.ndarray | None = None) -> BaselineInputs:
+def known(weeks: PolicyDataset, past: np.ndarray | None = None) -> BaselineInputs:
     if past is None:
         past = np.random.default_rng(0).normal(0.0, 0.02, (len(weeks), PAST_WEEKS, weeks.n_assets))
     return BaselineInputs(weeks, {"lstm": weeks.forecast, "patchtst": -weeks.forecast}, past)
 
 
 @pytest.fixture
-def weeks() -> MarketWeeks:
+def weeks() -> PolicyDataset:
     return toy_weeks(30, 6)
 
 
 def chosen(name: str, seen: BaselineInputs, week: int = 0) -> np.ndarray:
-    return STRATEGIES[name].rule(seen, RULES)(week, all_cash(seen.weeks.n_assets))
+    return STRATEGIES[name].rule(seen, CONSTRAINTS)(week, all_cash(seen.weeks.n_assets))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: MarketWeeks) -> None:
+def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: PolicyDataset) -> None:
     available = weeks.available.copy()
     available[10:, 0] = False
     available[20:, 1:4] = False
     available[25:] = False
     seen = known(replace(weeks, available=available))
-    run = run_strategy(seen.weeks, RULES, STRATEGIES[name].rule(seen, RULES))
+    run = run_strategy(seen.weeks, CONSTRAINTS, STRATEGIES[name].rule(seen, CONSTRAINTS))
     np.testing.assert_allclose(run.weights.sum(axis=1), 1.0, atol=1e-12)
-    assert (run.weights[:, -1] >= RULES.min_cash - 1e-12).all()
-    assert (run.weights[:, :-1] <= RULES.max_weight + 1e-12).all()
+    assert (run.weights[:, -1] >= CONSTRAINTS.min_cash - 1e-12).all()
+    assert (run.weights[:, :-1] <= CONSTRAINTS.max_weight + 1e-12).all()
     assert (run.weights >= 0).all()
     assert not run.weights[:, :-1][~available].any()
     np.testing.assert_allclose(run.weights[25:, -1], 1.0)
@@ -49,7 +49,7 @@ def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: Mark
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks) -> None:
+def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: PolicyDataset) -> None:
     seen = known(weeks)
     later = np.arange(len(weeks)) > 15
     # an order to trade nothing is given before the open, and comes to other weights if the open is another
@@ -62,20 +62,20 @@ def test_no_rule_sees_the_week_or_what_comes_after(name: str, weeks: MarketWeeks
         pre_open_return=np.where(not_yet[:, None], 0.1, weeks.pre_open_return),
     )
     past = np.where(later[:, None, None], seen.past_returns * 3 + 0.01, seen.past_returns)
-    first = run_strategy(weeks, RULES, STRATEGIES[name].rule(seen, RULES))
-    second = run_strategy(changed, RULES, STRATEGIES[name].rule(known(changed, past), RULES))
+    first = run_strategy(weeks, CONSTRAINTS, STRATEGIES[name].rule(seen, CONSTRAINTS))
+    second = run_strategy(changed, CONSTRAINTS, STRATEGIES[name].rule(known(changed, past), CONSTRAINTS))
     np.testing.assert_array_equal(first.weights[:16], second.weights[:16])
 
 
-def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: MarketWeeks) -> None:
+def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: PolicyDataset) -> None:
     momentum = np.tile([0.1, 0.5, 0.2, 0.6, 0.3, 0.4], (30, 1))
     available = np.ones((30, 6), dtype=np.bool_)
     available[1, 3] = False  # five are left: a third is two, rounded up
     seen = known(replace(weeks, momentum=momentum, available=available))
     np.testing.assert_allclose(chosen("momentum_top", seen), [0, 0.49, 0, 0.49, 0, 0, 0.02])
     np.testing.assert_allclose(chosen("momentum_top", seen, 1), [0, 0.49, 0, 0, 0, 0.49, 0.02])
-    by_lstm = forecast_top_third("lstm")(seen, RULES)(0, all_cash(6))
-    by_patchtst = forecast_top_third("patchtst")(seen, RULES)(0, all_cash(6))
+    by_lstm = forecast_top_third("lstm")(seen, CONSTRAINTS)(0, all_cash(6))
+    by_patchtst = forecast_top_third("patchtst")(seen, CONSTRAINTS)(0, all_cash(6))
     order = np.argsort(weeks.forecast[0])
     assert set(np.flatnonzero(by_lstm[:-1])) == set(order[-2:])
     assert set(np.flatnonzero(by_patchtst[:-1])) == set(order[:2])
@@ -83,7 +83,7 @@ def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: M
 
 def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> None:
     weeks = toy_weeks(8, 6)
-    free = TradingRules(min_cash=0.0, max_weight=1.0, cost_bps=10.0)
+    free = PortfolioConstraints(min_cash=0.0, max_weight=1.0, cost_bps=10.0)
     run = run_strategy(weeks, free, STRATEGIES["buy_and_hold"].rule(known(weeks), free))
     assert run.turnover[0] == pytest.approx(1.0)
     np.testing.assert_allclose(run.turnover[1:], 0.0, atol=1e-12)
@@ -91,7 +91,7 @@ def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> Non
     assert np.prod(1 + run.net_return) == pytest.approx(0.999 * grown.mean())
 
 
-def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_variances(weeks: MarketWeeks) -> None:
+def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_variances(weeks: PolicyDataset) -> None:
     """With a diagonal covariance the weights are proportional to 1 / variance; the columns are made orthogonal."""
     columns = np.linalg.qr(np.random.default_rng(1).normal(size=(PAST_WEEKS, 7)))[0][:, 1:]
     columns -= columns.mean(axis=0)
@@ -109,7 +109,7 @@ def test_minimum_variance_weighs_independent_assets_by_the_inverse_of_their_vari
 def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> None:
     from skfolio.optimization import HierarchicalRiskParity
 
-    rules = TradingRules(min_cash=0.02, max_weight=1.0)
+    rules = PortfolioConstraints(min_cash=0.02, max_weight=1.0)
     random = np.random.default_rng(4)
     past = random.normal(0.0, 0.01, (3, PAST_WEEKS, n_assets)) + random.normal(0.0, 0.01, (3, PAST_WEEKS, 1))
     choose = STRATEGIES["risk_parity"].rule(known(toy_weeks(3, n_assets), past), rules)
@@ -119,7 +119,7 @@ def test_hierarchical_risk_parity_is_what_skfolio_calls_so(n_assets: int) -> Non
 
 
 @pytest.mark.parametrize("name", ["min_variance", "risk_parity"])
-def test_what_has_no_past_is_not_held(name: str, weeks: MarketWeeks) -> None:
+def test_what_has_no_past_is_not_held(name: str, weeks: PolicyDataset) -> None:
     seen = known(weeks)
     seen.past_returns[0, 5, 2] = np.nan  # one return is not known
     seen.past_returns[0, :, 3] = 0.0  # never moved

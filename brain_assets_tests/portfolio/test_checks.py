@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
 
-RULES = TradingRules(max_weight=0.5, min_cash=0.02)
+CONSTRAINTS = PortfolioConstraints(max_weight=0.5, min_cash=0.02)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ RULES = TradingRules(max_weight=0.5, min_cash=0.02)
     ],
 )
 def test_weights_by_hand(weights: list[float], problem: str | None) -> None:
-    found = weights_verdict(np.array([[0.3, 0.3, 0.4], weights]), RULES)
+    found = weights_verdict(np.array([[0.3, 0.3, 0.4], weights]), CONSTRAINTS)
     assert found.passed is (problem is None)
     if problem:
         assert f"1 {problem}" in found.words

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.portfolio.arithmetic import TradingRules, equal_weight
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
 from brain_assets.portfolio.diagnostics import degeneracy, policy_diagnostics
 from brain_assets.portfolio.networks import LogitNetwork
 from brain_assets.portfolio.observations import fit_observation_scaler
@@ -13,7 +13,7 @@ from brain_assets.portfolio.policy import PolicyRunner
 from brain_assets.portfolio.strategy import StrategyRun
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 LIVELY = {"action_spread": 1.0, "mean_turnover": 0.1, "distance_to_equal_weight": 0.3, "saturation": 0.1}
 
 
@@ -24,21 +24,21 @@ def test_metadata_by_hand() -> None:
     weights = np.array([[0.2, 0.1, 0.0, 0.7], [0.2, 0.2, 0.0, 0.6], [0.0, 0.0, 0.0, 1.0]])
     run = StrategyRun(weights, np.zeros(3), np.array([0.9, 0.1, 0.3]), np.zeros(3), weights[-1])
     logits = np.array([[1.0, 2.0, 3.0, 9.0], [0.0, -2.0, 9.0, 0.0], [2.98, 9.0, 9.0, 0.0]])
-    got = policy_diagnostics(run, logits, 3.0, weeks, RULES)
+    got = policy_diagnostics(run, logits, 3.0, weeks, CONSTRAINTS)
     assert got["action_spread"] == pytest.approx((np.sqrt(2 / 3) + 1.0) / 2)  # the last week has one asset
     assert got["mean_turnover"] == pytest.approx(0.2)  # not the first week, which buys what it starts with
     assert got["distance_to_equal_weight"] == pytest.approx((0.3 + 0.0 + 0.2) / 3)
     assert got["saturation"] == pytest.approx(2 / 6)  # 3.0 and 2.98 of six that count
-    unbounded = policy_diagnostics(run, logits, None, weeks, RULES)
+    unbounded = policy_diagnostics(run, logits, None, weeks, CONSTRAINTS)
     assert unbounded == {name: got[name] for name in ("mean_turnover", "distance_to_equal_weight")}
     assert degeneracy({**LIVELY, **unbounded}) is None
 
 
 def test_one_week_and_one_asset_have_diagnostics_too() -> None:
     weeks = toy_weeks(1, 1)
-    weights = equal_weight(weeks.available, RULES)
+    weights = equal_weight(weeks.available, CONSTRAINTS)
     run = StrategyRun(weights, np.zeros(1), np.array([0.2]), np.zeros(1), weights[-1])
-    got = policy_diagnostics(run, np.zeros((1, 2)), 3.0, weeks, RULES)
+    got = policy_diagnostics(run, np.zeros((1, 2)), 3.0, weeks, CONSTRAINTS)
     assert set(got.values()) == {0.0}
 
 
@@ -92,9 +92,9 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
             fill(acting.score, 0.3, 0.0)
     policy = registry.get(family)
     arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks).arrays
-    runner = PolicyRunner(policy, arrays, policy.Config(), weeks, RULES)
+    runner = PolicyRunner(policy, arrays, policy.Config(), weeks, CONSTRAINTS)
     run = runner.rollout()
-    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(policy.Config()), weeks, RULES))
+    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(policy.Config()), weeks, CONSTRAINTS))
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)

@@ -6,17 +6,19 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor
 
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder, fit_observation_scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 
 
-def make_env(weeks: MarketWeeks, n_envs: int = 1, episode_weeks: int = 52) -> VectorizedPortfolioEnv:
-    return VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), n_envs, RULES, episode_weeks=episode_weeks)
+def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> VectorizedPortfolioEnv:
+    return VectorizedPortfolioEnv(
+        weeks, fit_observation_scaler(weeks), n_envs, CONSTRAINTS, episode_weeks=episode_weeks
+    )
 
 
 def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
@@ -24,7 +26,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
     weeks = toy_weeks(90, 8, seed=4)
     weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
     env = make_env(weeks, 12, episode_weeks=37)
-    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), RULES, SIGNAL_SCALE)
+    builder = ObservationBuilder(weeks, fit_observation_scaler(weeks), CONSTRAINTS, SIGNAL_SCALE)
     env.seed(0)
     seen = env.reset()
     week, held = env.start.copy(), [arithmetic.all_cash(8)] * 12
@@ -37,8 +39,8 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
         seen, rewards, done, infos = env.step(actions)
         for i, at in enumerate(week):
             logits = actions[i].astype(np.float64) * LOGIT_BOUND
-            target = arithmetic.target_weights(logits, weeks.available[at], RULES)
-            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], RULES)
+            target = arithmetic.target_weights(logits, weeks.available[at], CONSTRAINTS)
+            found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], CONSTRAINTS)
             held[i], week[i] = found.held_after, at + 1
             assert rewards[i] == 100.0 * np.log1p(found.net_return)
             sums[i] += rewards[i]

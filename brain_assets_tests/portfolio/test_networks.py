@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, TradingRules, target_weights
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, target_weights
 from brain_assets.portfolio.networks import LogitNetwork, PpoNetwork, SacNetwork
 from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES, N_MARKET_FEATURES
 from brain_assets.portfolio.sac import SacConfig
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 pytestmark = pytest.mark.parametrize("family", ["ppo", "sac"])
 
 
@@ -35,8 +35,8 @@ def values(network: LogitNetwork, observation: np.ndarray, logits: np.ndarray) -
             return network.values(seen).numpy().ravel()
         assert isinstance(network, SacNetwork)
         available = observation.reshape(-1, N_FEATURES)[:, AVAILABLE] > 0.5
-        weights = torch.from_numpy(target_weights(logits, available, RULES).astype(np.float32)[None])
-        return np.array([critic(seen, weights, RULES.max_weight).item() for critic in network.critics])
+        weights = torch.from_numpy(target_weights(logits, available, CONSTRAINTS).astype(np.float32)[None])
+        return np.array([critic(seen, weights, CONSTRAINTS.max_weight).item() for critic in network.critics])
 
 
 def random_observation(n_assets: int, seed: int = 0) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:
 def test_it_starts_at_nearly_equal_weights(family: str) -> None:
     torch.manual_seed(0)
     network = untrained(family)
-    weights = target_weights(network.act(random_observation(20).ravel()), np.ones(20, dtype=bool), RULES)
+    weights = target_weights(network.act(random_observation(20).ravel()), np.ones(20, dtype=bool), CONSTRAINTS)
     np.testing.assert_allclose(weights, 1 / 21, rtol=0.15)
 
 

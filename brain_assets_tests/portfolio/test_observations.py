@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.observations import (
     FEATURES,
     N_MARKET_FEATURES,
@@ -17,12 +17,12 @@ from brain_assets.store.scaler import Scaler
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 
-def two_weeks() -> MarketWeeks:
+def two_weeks() -> PolicyDataset:
     """Three assets; in the second week the third is not available. Of the signals only news and age are known."""
     signals = np.full((2, 3, 7), np.nan)
     signals[:, :, 0] = [[0.5, 0.1, 0.3], [0.2, 0.4, 9.0]]
     signals[0, :, 6] = [1.0, 3.0, np.nan]
-    return MarketWeeks(
+    return PolicyDataset(
         week_start=np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]"),
         symbols=("A", "B", "C"),
         forecast=np.array([[0.01, 0.02, 0.03], [0.004, 0.002, np.nan]]),
@@ -40,7 +40,7 @@ def identity_scaler() -> Scaler:
 
 
 def test_observation_by_hand() -> None:
-    builder = ObservationBuilder(two_weeks(), identity_scaler(), TradingRules(), SIGNAL_SCALE)
+    builder = ObservationBuilder(two_weeks(), identity_scaler(), PortfolioConstraints(), SIGNAL_SCALE)
     s = 0.3  # standard deviation of a signal
     z = np.sqrt(1.5)  # (0.03 - 0.02) over the standard deviation of 1, 2, 3 %, which is sqrt(2/3) %
     first = builder.build(0, np.array([0.2, 0.1, 0.0, 0.7]))

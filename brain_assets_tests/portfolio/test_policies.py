@@ -10,8 +10,8 @@ from brain_assets.errors import BrainAssetsError, LookAheadError, SnapshotError,
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.market_weeks import BY_WEEK_AND_ASSET, MarketWeeks, forecast_matrix, market_weeks
+from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -25,8 +25,8 @@ families = pytest.mark.parametrize("family", CONFIG)
 
 
 @pytest.fixture(scope="module")
-def bars(panel: PricePanel) -> WeeklyBars:
-    return WeeklyBars.from_panel(panel)
+def bars(panel: PricePanel) -> WeeklyPanel:
+    return WeeklyPanel.from_panel(panel)
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +35,15 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def snapshots(bars: WeeklyBars, forecasts: pd.DataFrame) -> dict[str, ModelSnapshot]:
+def snapshots(bars: WeeklyPanel, forecasts: pd.DataFrame) -> dict[str, ModelSnapshot]:
     return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF)) for family in CONFIG}
 
 
-def train(family: str, weeks: MarketWeeks) -> ModelSnapshot:
+def train(family: str, weeks: PolicyDataset) -> ModelSnapshot:
     return train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family], MADE_UP)
 
 
-def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
+def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyPanel, forecasts: pd.DataFrame) -> None:
     shuffled = forecasts.sample(frac=1, random_state=0)
     np.testing.assert_array_equal(forecast_matrix(bars, shuffled, "momentum"), bars.momentum)
     without = forecasts[forecasts["symbol"] != bars.symbols[1]]
@@ -53,12 +53,12 @@ def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyBars, forecasts: 
 def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePanel) -> None:
     values, signals = panel.values.copy(), panel.signals
     assert signals is not None
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     week = 100
     first = bars.weeks.first[week]
     values[0, first:] = np.nan  # symbol 0 never trades again from the week's first session on
     values[1, first - 1] = np.nan  # symbol 1 has no bar on the session before
-    changed = WeeklyBars.from_panel(PricePanel(panel.sessions, panel.symbols, values, signals))
+    changed = WeeklyPanel.from_panel(PricePanel(panel.sessions, panel.symbols, values, signals))
     weeks = market_weeks(changed, changed.momentum)
     assert weeks.available[week, 0]  # nobody could know
     assert weeks.weekly_return[week, 0] == 0
@@ -67,8 +67,8 @@ def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePa
     assert not weeks.available[week, 1]
 
 
-def test_bars_without_signals_and_forecasts_of_other_weeks_are_refused(panel: PricePanel, bars: WeeklyBars) -> None:
-    without = WeeklyBars.from_panel(replace(panel, signals=None))
+def test_bars_without_signals_and_forecasts_of_other_weeks_are_refused(panel: PricePanel, bars: WeeklyPanel) -> None:
+    without = WeeklyPanel.from_panel(replace(panel, signals=None))
     with pytest.raises(TableError, match=r"expected bars with signals, got none; use .*add_signals on the panel"):
         market_weeks(without, without.momentum)
     with pytest.raises(TableError, match=r"^forecast: expected shape \(n_weeks, n_assets\) = \(\d+, 6\), got \(5, 6\)"):
@@ -76,7 +76,7 @@ def test_bars_without_signals_and_forecasts_of_other_weeks_are_refused(panel: Pr
 
 
 def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel) -> None:
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     unknown = replace(bars, signals=np.full((*bars.momentum.shape, 7), np.nan))
     np.testing.assert_array_equal(
         market_weeks(unknown, bars.momentum).available, market_weeks(bars, bars.momentum).available
@@ -84,7 +84,9 @@ def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel)
 
 
 @families
-def test_policy_learns_from_weeks_up_to_its_cutoff_only(bars: WeeklyBars, forecasts: pd.DataFrame, family: str) -> None:
+def test_policy_learns_from_weeks_up_to_its_cutoff_only(
+    bars: WeeklyPanel, forecasts: pd.DataFrame, family: str
+) -> None:
     weeks = training_weeks(bars, forecasts, family, CUTOFF)
     assert weeks.week_start[0] == np.datetime64("2016-02-08")  # 20 daily returns are known by then, 4 weeks before
     assert weeks.week_start[-1] == np.datetime64("2018-12-24")  # the next one ends in 2019
@@ -122,7 +124,7 @@ def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, foreca
     assert len(found) == 1 + len(others)
 
 
-def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyBars, forecasts: pd.DataFrame) -> None:
+def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyPanel, forecasts: pd.DataFrame) -> None:
     with pytest.raises(TrainingError, match="expected weeks with an available symbol to learn from, got none"):
         training_weeks(bars, forecasts.assign(lstm=np.nan), "ppo", CUTOFF)
 
@@ -176,14 +178,17 @@ def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars
     signals[:, :, 0] = 0.0
     signals[:, :, 4] = np.nan
     snapshot = train(family, training_weeks(replace(bars, signals=signals), forecasts, family, CUTOFF))
-    assert snapshot.metadata["neutral_signals"] == ["news_sentiment", "current_ratio"]
+    assert snapshot.metadata["uninformative_features"] == ["news_sentiment", "current_ratio"]
     assert "- signals without any information in the training data: news_sentiment, current_ratio\n" in snapshot.card
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"neutral_signals": ["moon"]}, r"metadata.json: expected neutral_signals\[0\] to be one of news_sentiment"),
+        (
+            {"uninformative_features": ["moon"]},
+            r"metadata.json: expected uninformative_features\[0\] to be one of news_sentiment",
+        ),
         ({"training": {"saturation": "high"}}, "metadata.json: expected training.saturation to be a finite number"),
     ],
 )
@@ -213,10 +218,10 @@ def test_policy_refuses_weeks_that_begin_on_or_before_its_cutoff(snapshots, bars
         snapshots[family].decide(bars, bars.momentum)
 
 
-def test_policy_of_other_trading_rules_is_refused(snapshots: dict[str, ModelSnapshot], bars: WeeklyBars) -> None:
+def test_policy_of_other_trading_rules_is_refused(snapshots: dict[str, ModelSnapshot], bars: WeeklyPanel) -> None:
     snapshot = snapshots["ppo"]
     rules = {**snapshot.config["rules"], "cost_bps": 5.0}
     other = replace(snapshot, config={**snapshot.config, "rules": rules})
     year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
-    with pytest.raises(BrainAssetsError, match=r"expected TradingRules\(.*cost_bps=10.0\), got .*cost_bps=5.0"):
+    with pytest.raises(BrainAssetsError, match=r"expected PortfolioConstraints\(.*cost_bps=10.0\), got .*cost_bps=5.0"):
         other.decide(year, year.momentum)

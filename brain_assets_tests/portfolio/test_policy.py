@@ -14,12 +14,13 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PluginError, PolicyError, TableError, TrainingError
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
-from brain_assets.portfolio.arithmetic import TradingRules, all_cash
+from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.checks import beats_equal_weight
+from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.diagnostics import degeneracy
-from brain_assets.portfolio.market_weeks import MarketWeeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.policy import (
     Act,
@@ -29,7 +30,6 @@ from brain_assets.portfolio.policy import (
     PolicyRunner,
     weights_on,
 )
-from brain_assets.portfolio.rules import RULES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
@@ -51,12 +51,12 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 
 @pytest.fixture
-def weeks(panel: PricePanel, forecasts: pd.DataFrame) -> MarketWeeks:
-    return training_weeks(WeeklyBars.from_panel(panel), forecasts, "momentum_rank", CUTOFF)
+def weeks(panel: PricePanel, forecasts: pd.DataFrame) -> PolicyDataset:
+    return training_weeks(WeeklyPanel.from_panel(panel), forecasts, "momentum_rank", CUTOFF)
 
 
-def runner(policy: Policy, weeks: MarketWeeks) -> PolicyRunner:
-    return PolicyRunner(policy, {}, policy.Config(), weeks, RULES)
+def runner(policy: Policy, weeks: PolicyDataset) -> PolicyRunner:
+    return PolicyRunner(policy, {}, policy.Config(), weeks, CONSTRAINTS)
 
 
 def test_ranks_of_momentum_become_weights_by_hand() -> None:
@@ -64,7 +64,7 @@ def test_ranks_of_momentum_become_weights_by_hand() -> None:
     weeks.momentum[0] = [0.3, -0.1, 0.2]
     weeks.available[1, 0] = False
     weeks.momentum[1] = [np.nan, 0.1, 0.2]
-    rules = TradingRules(max_weight=1.0, min_cash=0.0)
+    rules = PortfolioConstraints(max_weight=1.0, min_cash=0.0)
     ranker = PolicyRunner(MomentumRank(), {}, MomentumRank.Config(steepness=2.0), weeks, rules)
     run = ranker.rollout()
     np.testing.assert_array_equal(ranker.logits[0], [2.0, 0.0, 1.0, 0.0])
@@ -87,7 +87,7 @@ def test_a_policy_that_learns_nothing_goes_the_same_road(panel, forecasts, weeks
     result = backtest(panel, forecasts, [2019], {"momentum_rank": Stored(loaded)})
     assert result.used == {"momentum_rank": ("snapshot-2018-12-31",)}
     table = result.table[result.table["strategy"] == "momentum_rank"]
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     traded = bars.select(np.isin(bars.weeks.start, table["week_start"].to_numpy().astype("datetime64[D]")))
     held = pd.DataFrame([json.loads(text) for text in table["weights"]]).fillna(0.0)
     assert len(table) > 50
@@ -107,13 +107,13 @@ class Odd(Policy):
         return {"slope": (2,)}
 
     def fit(
-        self, weeks: MarketWeeks, config: ModelConfig, rules: TradingRules, progress: OnProgress, device: str
+        self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
     ) -> Mapping[str, np.ndarray]:
         progress(PolicyProgress(1, 2, float("nan")))
         progress(PolicyProgress(2, 2, 0.5))
         return self.learned
 
-    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: MarketWeeks) -> Act:
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
         return lambda week, held: self.said  # type: ignore[return-value]
 
 
@@ -171,7 +171,7 @@ def test_a_forecaster_without_forecasts_is_one_sentence(panel: PricePanel, forec
     with pytest.raises(TableError, match=r"^walkforward_forecasts: expected a column patchtst, got week_start, symbol"):
         backtest(panel, without, [2019], {"odd": Stored()})
     with pytest.raises(TableError, match="expected a column patchtst"):
-        training_weeks(WeeklyBars.from_panel(panel), without, "odd", CUTOFF)
+        training_weeks(WeeklyPanel.from_panel(panel), without, "odd", CUTOFF)
 
 
 @pytest.mark.parametrize("forecaster", [None, "", 3])

@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from brain_assets import registry
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.replay import MarketReplayBuffer
@@ -20,7 +20,7 @@ N_ENVS, N_ASSETS, N_STEPS = 3, 5, 40
 def test_batches_are_those_of_sb3_before_and_after_the_buffer_is_full() -> None:
     """Episodes of seven weeks in nine: many end, and some with the last week that there is."""
     weeks = toy_weeks(9, N_ASSETS)
-    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), N_ENVS, TradingRules(), episode_weeks=7)
+    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), N_ENVS, PortfolioConstraints(), episode_weeks=7)
     env.seed(0)
     spaces = env.observation_space, env.action_space, "cpu", N_ENVS
     ours, theirs = MarketReplayBuffer(75, *spaces, env=env), ReplayBuffer(75, *spaces)
@@ -52,14 +52,14 @@ def test_a_training_ends_in_the_same_bits_as_with_the_buffer_of_sb3(monkeypatch:
     config = SacConfig(
         total_steps=600, n_envs=4, n_steps=13, batch_size=64, warmup_steps=104, buffer_steps=260, hidden=8
     )
-    ours = registry.get("sac").fit(weeks, config, TradingRules(), [].append, "cpu")
+    ours = registry.get("sac").fit(weeks, config, PortfolioConstraints(), [].append, "cpu")
 
     class Sb3Buffer(ReplayBuffer):
         def __init__(self, *args: Any, env: VectorizedPortfolioEnv, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr("brain_assets.portfolio.sb3_sac.MarketReplayBuffer", Sb3Buffer)
-    theirs = registry.get("sac").fit(weeks, config, TradingRules(), [].append, "cpu")
+    theirs = registry.get("sac").fit(weeks, config, PortfolioConstraints(), [].append, "cpu")
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], name)
@@ -67,7 +67,7 @@ def test_a_training_ends_in_the_same_bits_as_with_the_buffer_of_sb3(monkeypatch:
 
 def test_it_holds_a_twelfth() -> None:
     weeks = toy_weeks(9, N_ASSETS)
-    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), N_ENVS, TradingRules())
+    env = VectorizedPortfolioEnv(weeks, fit_observation_scaler(weeks), N_ENVS, PortfolioConstraints())
     spaces = env.observation_space, env.action_space, "cpu", N_ENVS
     ours, theirs = MarketReplayBuffer(300, *spaces, env=env), ReplayBuffer(300, *spaces)
     kept = ours._held.nbytes + ours._held_next.nbytes

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from brain_assets.portfolio.arithmetic import TradingRules, target_weights
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights
 from brain_assets.portfolio.sb3_sac import tradable_weights
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 
 
 def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -18,8 +18,8 @@ def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("n_assets", [1, 5, 20])
 def test_critics_see_the_weights_that_the_market_trades_to(n_assets: int, std: float) -> None:
     scores, available = random_scores(200, n_assets, std)
-    expected = target_weights(scores.numpy(), available.numpy(), RULES)
-    np.testing.assert_allclose(tradable_weights(scores, available, RULES).numpy(), expected, atol=1e-6)
+    expected = target_weights(scores.numpy(), available.numpy(), CONSTRAINTS)
+    np.testing.assert_allclose(tradable_weights(scores, available, CONSTRAINTS).numpy(), expected, atol=1e-6)
 
 
 def test_weights_have_the_derivatives_of_finite_differences() -> None:
@@ -27,9 +27,9 @@ def test_weights_have_the_derivatives_of_finite_differences() -> None:
     scores, available = random_scores(40, 6, 1.5)
     worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
     scores.requires_grad_()
-    (tradable_weights(scores, available, RULES) @ worth).sum().backward()
+    (tradable_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
     base = scores.detach().numpy().astype(np.float64)
-    n_capped = (target_weights(base, available.numpy(), RULES)[:, :-1] == RULES.max_weight).sum()
+    n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
     assert 20 < n_capped < 200
     wanted = np.empty(base.shape)
     for column in range(7):
@@ -37,7 +37,7 @@ def test_weights_have_the_derivatives_of_finite_differences() -> None:
         for step in (1e-6, -1e-6):
             changed = base.copy()
             changed[:, column] += step
-            moved.append(target_weights(changed, available.numpy(), RULES) @ worth.numpy().astype(np.float64))
+            moved.append(target_weights(changed, available.numpy(), CONSTRAINTS) @ worth.numpy().astype(np.float64))
         wanted[:, column] = (moved[0] - moved[1]) / 2e-6
     assert scores.grad is not None
     np.testing.assert_allclose(scores.grad.numpy(), wanted, atol=1e-4)

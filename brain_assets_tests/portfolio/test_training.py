@@ -15,8 +15,8 @@ from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import ConfigError, TrainingError
 from brain_assets.market.signals import NEWS
-from brain_assets.portfolio.arithmetic import TradingRules
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.portfolio.policy import OnProgress, PolicyProgress, PolicyRunner
 from brain_assets.portfolio.ppo import PpoConfig
@@ -25,7 +25,7 @@ from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
 from brain_assets.portfolio.training import finite_weights
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 TINY = {
     "ppo": PpoConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8),
     "sac": SacConfig(total_steps=200, n_envs=4, n_steps=13, batch_size=26, hidden=8, warmup_steps=52, gradient_steps=3),
@@ -34,19 +34,19 @@ families = pytest.mark.parametrize("family", TINY)
 
 
 def fit(
-    family: str, weeks: MarketWeeks, config: ModelConfig, progress: OnProgress = lambda _: None, device: str = "cpu"
+    family: str, weeks: PolicyDataset, config: ModelConfig, progress: OnProgress = lambda _: None, device: str = "cpu"
 ) -> dict[str, np.ndarray]:
     """All arrays of a policy that learned from some weeks, its scaler's among them."""
-    learned = registry.get(family).fit(weeks, config, RULES, progress, device)
+    learned = registry.get(family).fit(weeks, config, CONSTRAINTS, progress, device)
     return {**learned, **fit_observation_scaler(weeks).arrays}
 
 
-def train(family: str, weeks: MarketWeeks | None = None, config: ModelConfig | None = None) -> dict[str, np.ndarray]:
+def train(family: str, weeks: PolicyDataset | None = None, config: ModelConfig | None = None) -> dict[str, np.ndarray]:
     return fit(family, toy_weeks(60, 3) if weeks is None else weeks, config or TINY[family])
 
 
-def act(family: str, config: ModelConfig, arrays: dict[str, np.ndarray], weeks: MarketWeeks) -> StrategyRun:
-    return PolicyRunner(registry.get(family), arrays, config, weeks, RULES).rollout()
+def act(family: str, config: ModelConfig, arrays: dict[str, np.ndarray], weeks: PolicyDataset) -> StrategyRun:
+    return PolicyRunner(registry.get(family), arrays, config, weeks, CONSTRAINTS).rollout()
 
 
 def sha256(arrays: dict[str, np.ndarray]) -> str:
@@ -127,7 +127,7 @@ def test_weights_that_are_no_longer_numbers_are_one_sentence(family: str) -> Non
         finite_weights(network)
 
 
-def always_wins(n_weeks: int) -> MarketWeeks:
+def always_wins(n_weeks: int) -> PolicyDataset:
     """Asset 2 earns 2 % every week, the others lose or stay; its forecast says so, nothing else does."""
     weeks = toy_weeks(n_weeks, 5)
     weeks.weekly_return[:] = [-0.01, 0.0, 0.02, -0.01, 0.0]
@@ -137,7 +137,7 @@ def always_wins(n_weeks: int) -> MarketWeeks:
     return weeks
 
 
-def announced(n_weeks: int) -> MarketWeeks:
+def announced(n_weeks: int) -> PolicyDataset:
     """Every week another asset earns 2 %, drawn at random, the others lose 0.5 %; the forecast says which."""
     weeks = toy_weeks(n_weeks, 6)
     winner = np.random.default_rng(1).integers(6, size=n_weeks)
@@ -156,7 +156,7 @@ SHORT: dict[str, ModelConfig] = {
 
 @families
 @pytest.mark.parametrize("market", [always_wins, announced])
-def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[int], MarketWeeks]) -> None:
+def test_the_asset_that_wins_is_held_at_its_cap(family: str, market: Callable[[int], PolicyDataset]) -> None:
     weeks = market(120)
     train_weeks, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
     run = act(family, SHORT[family], train(family, train_weeks, SHORT[family]), later)
@@ -177,7 +177,7 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
     config = registry.get(family).Config()
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
-    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth
+    assert run.cagr > run_equal_weight(later, CONSTRAINTS).cagr
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: 
     weeks, config = toy_weeks(700, 20, seed=100, rank_correlation=0.15), registry.get(family).Config()
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
-    assert run.annual_growth > run_equal_weight(later, RULES).annual_growth + lead
+    assert run.cagr > run_equal_weight(later, CONSTRAINTS).cagr + lead
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import numpy as np
 
 from brain_assets.market.signals import AGE, NEWS, SIGNALS
-from brain_assets.portfolio.market_weeks import MarketWeeks
+from brain_assets.portfolio.dataset import PolicyDataset
 
 QUARTER_WEEKS = 13
 
 
-def toy_weeks(n_weeks: int, n_assets: int, seed: int = 0, rank_correlation: float = 0.0) -> MarketWeeks:
+def toy_weeks(n_weeks: int, n_assets: int, seed: int = 0, rank_correlation: float = 0.0) -> PolicyDataset:
     """Weeks whose forecast knows a little of the return.
 
     Returns have 4 % volatility a week, 30 % of their variance shared by all assets, and a drift of about 10 % a year;
@@ -20,7 +20,7 @@ def toy_weeks(n_weeks: int, n_assets: int, seed: int = 0, rank_correlation: floa
     signal = random.normal(size=shape)
     own = rank_correlation * signal + np.sqrt(1.0 - rank_correlation**2) * random.normal(size=shape)
     shared = random.normal(size=(n_weeks, 1))
-    return MarketWeeks(
+    return PolicyDataset(
         week_start=np.datetime64("2016-01-04", "D") + 7 * np.arange(n_weeks),
         symbols=tuple(f"S{i:02d}" for i in range(n_assets)),
         forecast=0.003 * signal,

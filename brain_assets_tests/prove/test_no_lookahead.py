@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from brain_assets import registry
+from brain_assets.check_result import CheckResult
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, training, walkforward
 from brain_assets.forecasting.features import TrainingSplit
@@ -48,7 +49,6 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.user_files.market import FilesMarket
-from brain_assets.verdict import Verdict
 from brain_assets_tests.conftest import SYMBOLS
 from examples.ridge_forecaster import Ridge, RidgeConfig
 
@@ -287,8 +287,8 @@ def test_leak_that_a_guard_catches_is_also_caught_without_it(
     assert result.result == GUARDED
     assert re.search(sentence, result.message)
     monkeypatch.setattr(forecaster, "check_dates", lambda *arguments: None)
-    monkeypatch.setattr(forecasters, "snapshot_verdicts", lambda *arguments: defaultdict(lambda: Verdict(True, "")))
-    monkeypatch.setattr(forecasts, "forecast_verdicts", lambda *arguments: defaultdict(lambda: Verdict(True, "")))
+    monkeypatch.setattr(forecasters, "snapshot_verdicts", lambda *arguments: defaultdict(lambda: CheckResult(True, "")))
+    monkeypatch.setattr(forecasts, "forecast_verdicts", lambda *arguments: defaultdict(lambda: CheckResult(True, "")))
     monkeypatch.setattr(ModelSnapshot, "refuse_known_weeks", lambda *arguments: None)
     result = result_of(tmp_path / "unguarded", date)
     assert result.result == LEAK

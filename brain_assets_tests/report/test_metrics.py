@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from brain_assets.portfolio.arithmetic import TradingRules, all_cash, equal_weight
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, equal_weight
 from brain_assets.portfolio.strategy import annual_return, follow, run_strategy, sharpe_ratio
 from brain_assets.portfolio.trials import Trial
 from brain_assets.report import metrics
@@ -75,12 +75,15 @@ def test_turnover_and_cost_drag() -> None:
 
 def test_cost_drag_is_what_a_backtest_without_costs_gains() -> None:
     weeks = toy_weeks(60, 4)
-    rules, free = TradingRules(cost_bps=20.0, max_weight=0.5), TradingRules(cost_bps=0.0, max_weight=0.5)
+    rules, free = (
+        PortfolioConstraints(cost_bps=20.0, max_weight=0.5),
+        PortfolioConstraints(cost_bps=0.0, max_weight=0.5),
+    )
     target = equal_weight(weeks.available, rules)
     paid, gross = (run_strategy(weeks, each, follow(target), all_cash(4)) for each in (rules, free))
     drag = measured(paid.net_return, paid.turnover, 20.0)["cost_drag"]
     assert drag > 0.001
-    assert drag == pytest.approx(gross.annual_growth - paid.annual_growth, rel=1e-9)
+    assert drag == pytest.approx(gross.cagr - paid.cagr, rel=1e-9)
 
 
 # Intervals

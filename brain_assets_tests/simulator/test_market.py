@@ -17,7 +17,7 @@ from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import CLOSE, OPEN, VOLUME, PricePanel
 from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import NEWS, add_signals
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.simulator.simulated import N_SECTORS
@@ -52,14 +52,14 @@ def rank_correlations(forecast: np.ndarray, realized: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def simulate_weeks(seed: int, signal: float) -> tuple[SimulatorMarket, PricePanel, WeeklyBars]:
+def simulate_weeks(seed: int, signal: float) -> tuple[SimulatorMarket, PricePanel, WeeklyPanel]:
     market = SimulatorMarket(MANY, seed=seed, signal=signal)
     panel = PricePanel.from_frame(market.prices(*LONG))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     return market, panel, bars.select(bars.weeks.first >= 6)
 
 
-def past_returns(panel: PricePanel, bars: WeeklyBars) -> np.ndarray:
+def past_returns(panel: PricePanel, bars: WeeklyPanel) -> np.ndarray:
     """Log return over the five sessions before each week; shape (n_weeks, n_assets)."""
     log_close = np.log(panel.values[:, :, CLOSE])
     return (log_close[:, bars.weeks.first - 1] - log_close[:, bars.weeks.first - 6]).T
@@ -234,7 +234,7 @@ def test_symbols_are_listed_and_delisted_once_and_nothing_is_known_outside() -> 
 def test_the_signal_is_as_strong_among_the_listed_symbols_only() -> None:
     market = SimulatorMarket(MANY, seed=3, signal=0.15, **CHANGING)
     panel = PricePanel.from_frame(market.prices(*LONG))
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     expected = market.expected_return(bars.weeks.start)[:, [MANY.index(name) for name in panel.symbols]]
     assert 0.1 < np.isnan(expected).mean() < 0.6
     assert not np.isfinite(expected[~bars.tradable]).any()
@@ -319,7 +319,7 @@ def test_a_channel_carries_the_injected_signal_and_nothing_else_does(channel: st
     market = SimulatorMarket(MANY, seed=4, signal=0.15, channel=channel)
     panel = PricePanel.from_frame(market.prices(*LONG))
     panel = add_signals(panel, market.news_sentiment(*LONG, score_nothing).table, market.fundamentals(*LONG).table)
-    bars = WeeklyBars.from_panel(panel)
+    bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(bars.weeks.first >= 120)  # before, the panel lacks news that the simulator has seen
     assert bars.signals is not None
     best = market.expected_return(bars.weeks.start)

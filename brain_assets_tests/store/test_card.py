@@ -10,8 +10,8 @@ from brain_assets import registry
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.portfolio.card import policy_card
+from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.ppo import PpoConfig
-from brain_assets.portfolio.rules import policy_options
 from brain_assets.store.card import validate_card
 from brain_assets.store.names import cutoff_of_year
 
@@ -22,7 +22,7 @@ NEUTRAL = ["volume_return", "news_sentiment"]
 LSTM_OPTIONS = {"window": 60, "target": "ranked", "learning_rate": 1e-05}
 LSTM_METADATA = {
     **MARKET,
-    "neutral_channels": NEUTRAL,
+    "uninformative_features": NEUTRAL,
     "data": {
         "first_session": "2016-01-04",
         "last_session": "2020-12-31",
@@ -45,11 +45,11 @@ LSTM_METADATA = {
 }
 PPO_METADATA = {
     **MARKET,
-    "neutral_signals": NEUTRAL,
+    "uninformative_features": NEUTRAL,
     "data": {"first_week": "2016-02-08", "last_week": "2020-12-28", "symbols": SYMBOLS, "n_weeks": 250},
     "training": {
-        "annual_growth": 0.31,
-        "annual_growth_equal_weight": 0.11,
+        "cagr": 0.31,
+        "cagr_equal_weight": 0.11,
         "forecast_rank_correlation": 0.02,
         "momentum_rank_correlation": 0.01,
     },

@@ -26,7 +26,7 @@ from brain_assets.forecasting.patchtst import PatchTstConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -57,7 +57,7 @@ def snapshots(
 ) -> Mapping[str, ModelSnapshot]:
     empty = {"lstm": SnapshotLocalStorage("lstm", tmp_path_factory.mktemp("empty"))}
     forecasts = build_forecast_features(panel, range(2016, 2019), empty)
-    weeks = training_weeks(WeeklyBars.from_panel(panel), forecasts, "ppo", CUTOFF)
+    weeks = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF)
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
         "patchtst": train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP),
@@ -339,7 +339,7 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
         ("ppo", "device", None, "device to be cpu or cuda, got None"),
         ("lstm", "forecast_scale", 10**400, "forecast_scale to be a number from 0 to 100, got 1000"),
         ("lstm", "forecast_scale", ..., "forecast_scale, got nothing"),
-        ("ppo", "training.annual_growth", None, "training.annual_growth to be a finite number, got None"),
+        ("ppo", "training.cagr", None, "training.cagr to be a finite number, got None"),
         ("ppo", "training.curve", [{"steps": 1.5, "reward": 0}], "training.curve[0].steps to be an integer"),
         ("ppo", "data.n_weeks", "many", "data.n_weeks to be an integer >= 0, got 'many'"),
     ],

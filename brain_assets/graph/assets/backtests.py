@@ -24,7 +24,7 @@ from brain_assets.portfolio.backtest import BacktestResult, growth
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
-from brain_assets.portfolio.rules import RULES
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
@@ -128,7 +128,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             check_results=check_results(
                 BACKTEST_CHECKS,
                 {
-                    "weights_keep_rules": weights_verdict(table_weights(table), RULES),
+                    "weights_keep_rules": weights_verdict(table_weights(table), CONSTRAINTS),
                     "beats_equal_weight": beats_equal_weight(table),
                 },
             ),

@@ -8,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.check_result import CheckResult
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device, resolve_device
 from brain_assets.errors import ConfigError
@@ -22,15 +23,14 @@ from brain_assets.graph.tasks import SEEDS_TRAINED_TAG
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.checks import weights_verdict
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import training_weeks
 from brain_assets.portfolio.policy import Policy, weights_on
-from brain_assets.portfolio.rules import RULES
 from brain_assets.portfolio.seed_training import SeedTraining
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.verdict import Verdict
 
 
 def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
@@ -71,8 +71,8 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
         if problem:
             context.log.warning(f"{family.name} {cutoff_date.year}: {problem}")
         verdicts = {
-            "weights_keep_rules": weights_verdict(weights_on(made.snapshot, training.weeks), RULES),
-            "not_degenerate": Verdict(problem is None, problem or "it acts on what it sees, and not at the bounds"),
+            "weights_keep_rules": weights_verdict(weights_on(made.snapshot, training.weeks), CONSTRAINTS),
+            "not_degenerate": CheckResult(problem is None, problem or "it acts on what it sees, and not at the bounds"),
         }
         return made.materialization(check_results(POLICY_CHECKS, verdicts), other_seeds)
 
@@ -89,7 +89,7 @@ def seed_training(
 ) -> SeedTraining:
     """Put together what a policy is trained on, from the tables that its asset takes."""
     forecasts = tables["walkforward_forecasts"]
-    weeks = training_weeks(WeeklyBars.from_panel(panel_of(tables)), forecasts, family, cutoff_date)
+    weeks = training_weeks(WeeklyPanel.from_panel(panel_of(tables)), forecasts, family, cutoff_date)
     return SeedTraining(family, weeks, cutoff_date, config, MarketNote.of(market), resolve_device(device))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray
+from brain_assets.check_result import CheckResult
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
@@ -18,7 +19,6 @@ from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.price_checks import price_verdicts
 from brain_assets.store.tables import content_hash
-from brain_assets.verdict import Verdict
 
 
 def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
@@ -96,6 +96,6 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
     return metadata, why
 
 
-def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, Verdict]:
+def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
     previous = {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
     return price_verdicts(prices, scheduled, previous)

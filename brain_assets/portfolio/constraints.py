@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from brain_assets.configuration import ModelConfig, build, require
-from brain_assets.portfolio.arithmetic import TradingRules
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
 
-RULES = TradingRules()
+CONSTRAINTS = PortfolioConstraints()
 
 Config = TypeVar("Config", bound=ModelConfig)
 
 
 def policy_options(config: ModelConfig) -> dict[str, Any]:
     """Give what a policy's configuration file holds: how it was trained, and the rules it trades by."""
-    return {"training": config.model_dump(), "rules": RULES.model_dump()}
+    return {"training": config.model_dump(), "rules": CONSTRAINTS.model_dump()}
 
 
-def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, TradingRules]:
+def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) -> tuple[Config, PortfolioConstraints]:
     """Undo `policy_options`, believing nothing.
 
     Raises `ConfigError` if a part or a key is missing or unknown, or a value is not what its class takes.
@@ -25,4 +25,4 @@ def read_policy_options(config_class: type[Config], options: Mapping[str, Any]) 
     for name, part in options.items():
         require(isinstance(part, Mapping), name, "an object", part)
     config = build(config_class, options["training"], complete=True)
-    return config, build(TradingRules, options["rules"], complete=True)
+    return config, build(PortfolioConstraints, options["rules"], complete=True)

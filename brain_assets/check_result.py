@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
     """What a check found.
 
     Attributes

@@ -7,13 +7,13 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.market.weekly import WeeklyBars
+from brain_assets.market.weekly import WeeklyPanel
 
 BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")
 
 
 @dataclass(frozen=True, eq=False)
-class MarketWeeks:
+class PolicyDataset:
     """Consecutive weeks of a market, one row a week; arrays are float64 of shape (n_weeks, n_assets) unless said."""
 
     week_start: DateArray
@@ -46,18 +46,18 @@ class MarketWeeks:
         """Number of assets; cash is not one."""
         return len(self.symbols)
 
-    def select(self, weeks: BoolArray | IntArray | slice) -> "MarketWeeks":
+    def select(self, weeks: BoolArray | IntArray | slice) -> "PolicyDataset":
         """Keep the weeks that a mask, positions or a slice of the first axis says."""
         kept = {name: getattr(self, name)[weeks] for name in BY_WEEK_AND_ASSET}
         return replace(self, week_start=self.week_start[weeks], **kept)
 
-    def select_assets(self, assets: IntArray) -> "MarketWeeks":
+    def select_assets(self, assets: IntArray) -> "PolicyDataset":
         """Keep the assets at some positions of the second axis."""
         kept = {name: getattr(self, name)[:, assets] for name in BY_WEEK_AND_ASSET}
         return replace(self, symbols=tuple(self.symbols[asset] for asset in assets), **kept)
 
 
-def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
+def market_weeks(bars: WeeklyPanel, forecast: FloatArray) -> PolicyDataset:
     """Put together what a portfolio needs to know; `forecast` is (n_weeks, n_assets), NaN where there is none.
 
     A symbol is available in a week if it has a bar on the last session before it, and a forecast, momentum and
@@ -72,7 +72,7 @@ def market_weeks(bars: WeeklyBars, forecast: FloatArray) -> MarketWeeks:
     if forecast.shape != bars.momentum.shape:
         raise TableError(f"forecast: expected shape (n_weeks, n_assets) = {bars.momentum.shape}, got {forecast.shape}.")
     known = np.isfinite(forecast) & np.isfinite(bars.momentum) & np.isfinite(bars.volatility)
-    return MarketWeeks(
+    return PolicyDataset(
         week_start=bars.weeks.start,
         symbols=bars.symbols,
         forecast=forecast,
@@ -94,7 +94,7 @@ def require_forecaster(forecasts: pd.DataFrame, family: str) -> None:
         )
 
 
-def forecast_matrix(bars: WeeklyBars, forecasts: pd.DataFrame, column: str) -> FloatArray:
+def forecast_matrix(bars: WeeklyPanel, forecasts: pd.DataFrame, column: str) -> FloatArray:
     """Give one column of a forecasts table in the order of `bars`; (n_weeks, n_assets), NaN where there is no row.
 
     Raises `TableError` if the table has no such column.
