@@ -137,6 +137,7 @@ class _StatusHandler(logging.Handler):
 def progress_shown() -> Iterator[Any]:
     """Show the newest progress message in a live status line, which is given."""
     logger = logging.getLogger("brain_assets")
+    level = logger.level
     logger.setLevel(logging.INFO)
     with console.status("") as live:
         handler = _StatusHandler(live)
@@ -145,6 +146,7 @@ def progress_shown() -> Iterator[Any]:
             yield live
         finally:
             logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:

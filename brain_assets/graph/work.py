@@ -144,10 +144,11 @@ class _Ear(logging.Handler):
 
 @contextmanager
 def _overheard(say: Say) -> Iterator[None]:
+    ear, level = _Ear(say), LOGGER.level
     LOGGER.setLevel(logging.INFO)
-    ear = _Ear(say)
     LOGGER.addHandler(ear)
     try:
         yield
     finally:
         LOGGER.removeHandler(ear)
+        LOGGER.setLevel(level)
