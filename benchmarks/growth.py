@@ -227,7 +227,8 @@ def _simulate() -> dict[str, int]:
     from brain_assets.market.archive import fetch_prices
     from brain_assets.market.schema import RAW
 
-    settings, market, years, *_ = _open()
+    project = _open()
+    settings, market, years = project.settings, project.market, project.years
     first, end = datetime.date(settings.first_year, 1, 1), datetime.date(LAST_YEAR + 1, 1, 1)
     whole = _Made(market.prices(first, end))
     dated = {
@@ -280,7 +281,8 @@ def _prepare() -> dict[str, int]:
     from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
     from brain_assets.store.names import cutoff_of_year, snapshot_name
 
-    _, market, years, _, definitions = _open()
+    project = _open()
+    market, years, definitions = project.market, project.years, project.definitions
     given = definitions.resources or {}
     tables, snapshots, note = given["table_io"].store, given["snapshot_io"].storages, MarketNote.of(market)
     prices, news, fundamentals = (tables.read(name, years.existing()) for name in RAW)
