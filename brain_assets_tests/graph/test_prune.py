@@ -95,4 +95,4 @@ def test_the_command_says_what_it_would_do(tmp_path_factory: pytest.TempPathFact
     for arguments in (["--dry-run"], ["--days", "1"]):
         done = brain_assets(data, "prune", *arguments)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("deleted, 3 there\n")  # all of them made what is there
+        assert done.stdout.endswith("deleted, 27 there\n")  # all of them made what is there
