@@ -115,6 +115,7 @@ class Backfill:
             finally:
                 with suppress(sqlalchemy.exc.DBAPIError):  # the next command marks them, then
                     end_runs_of(self._instance, pool.stop(), canceled=True)
+                close_dead_runs(self._instance)  # a worker may outlive the command before this one by a moment
 
     def _tell_waiting(self) -> Iterator[Event]:
         for name, year in self._waiting:
