@@ -157,7 +157,7 @@ def label(name: str) -> str:
 
 
 def load(module: str) -> Any:
-    """Import a module by its name: what derives from torch's classes, where it is used, and what brings commands."""
+    """Import a module by its name, where it is used: what derives from the classes of torch."""
     return importlib.import_module(module)
 
 
