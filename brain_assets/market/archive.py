@@ -8,6 +8,7 @@ import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, TableError
 from brain_assets.market.base import Market
+from brain_assets.market.findings import attach, findings_of
 from brain_assets.market.prices import PRICE_FIELDS
 
 PREVIOUS_BARS = "previous_bars"
@@ -25,7 +26,7 @@ def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overl
     """Fetch the bars of a partition, `end` exclusive; raises `MarketError` if there are none.
 
     With `overlap` (a partition comes before), ``attrs["previous_bars"]`` keeps the last bars before `start`, on the
-    level of this request.
+    level of this request. Of what was found, that of the partition's years is kept.
     """
     fetched = market.prices(start - OVERLAP if overlap else start, end)
     inside = fetched["date"] >= pd.Timestamp(start)
@@ -39,7 +40,8 @@ def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overl
         str(row.symbol): [f"{row.date:%Y-%m-%d}", float(row.close), float(row.volume)]
         for row in last.itertuples(index=False)
     }
-    return frame
+    last_year = (end - datetime.timedelta(days=1)).year
+    return attach(frame, findings_of(fetched, range(start.year, last_year + 1)))
 
 
 def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

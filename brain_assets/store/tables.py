@@ -19,6 +19,7 @@ from upath import UPath
 
 from brain_assets.errors import DamagedTableError, StorageError, TableError
 from brain_assets.market.archive import chain_prices
+from brain_assets.market.findings import FINDINGS
 from brain_assets.market.schema import SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
 from brain_assets.paths import DataPath, create_file, is_file, is_remote, read_all, read_bytes, replace_file
@@ -164,10 +165,11 @@ class MemoryTableStore(TableStore):
 
 
 def content_hash(frame: pd.DataFrame) -> str:
-    """Hash the content of a table: equal hash, equal columns, rows and order."""
+    """Hash the content of a table: equal hash, equal columns, rows and order; what was found of it does not count."""
     digest = hashlib.sha256("\n".join(map(str, frame.columns)).encode())
     digest.update(np.ascontiguousarray(pd.util.hash_pandas_object(frame, index=False).to_numpy()).data)
-    digest.update(json.dumps(frame.attrs, sort_keys=True, default=str).encode())
+    attributes = {key: value for key, value in frame.attrs.items() if key != FINDINGS}
+    digest.update(json.dumps(attributes, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
 
