@@ -29,7 +29,7 @@ class Finding(NamedTuple):
         What was done: "left out"; empty: they were taken as they are.
     year : int
         0: of no year; it is said of every one.
-    count : int
+    n_rows : int
     first : str
         Where to look first, with the day; empty: `what` says it.
     """
@@ -39,14 +39,14 @@ class Finding(NamedTuple):
     what: str
     done: str = ""
     year: int = 0
-    count: int = 1
+    n_rows: int = 1
     first: str = ""
 
     @property
     def sentence(self) -> str:
         """Say it in one sentence."""
         first = f", the first {self.first}" if self.first else ""
-        return f"{self.subject}: {self.count:,} {self.what}{first}" + (f"; {self.done}." if self.done else ".")
+        return f"{self.subject}: {self.n_rows:,} {self.what}{first}" + (f"; {self.done}." if self.done else ".")
 
 
 def attach(frame: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFrame:
@@ -68,6 +68,6 @@ def added_up(findings: Sequence[Finding]) -> list[Finding]:
     """Count what is alike in several years once, the first place being that of the earliest year."""
     sums: dict[tuple[str, ...], Finding] = {}
     for finding in sorted(findings, key=lambda each: each.year):
-        before = sums.setdefault(finding[:4], finding._replace(count=0))
-        sums[finding[:4]] = before._replace(count=before.count + finding.count)
+        before = sums.setdefault(finding[:4], finding._replace(n_rows=0))
+        sums[finding[:4]] = before._replace(n_rows=before.n_rows + finding.n_rows)
     return list(sums.values())
