@@ -227,7 +227,7 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
-    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:
