@@ -22,7 +22,7 @@ from brain_assets.store.card import validate_card
 from brain_assets.store.checks import believed
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
-from brain_assets.store.names import MAIN_BRANCH
+from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name
 from brain_assets.store.places import Store
 
 if TYPE_CHECKING:
@@ -86,13 +86,16 @@ class HubStore(Store):
             return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
 
         try:
-            return self._client.retry("list its branches", attempt)
+            commits = self._client.retry("list its branches", attempt)
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
-        self._seems_absent = True
-        warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
-        return {}
+            self._seems_absent, commits = True, {}
+            warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
+        for name in commits:
+            if name.startswith("snapshot-") and parse_snapshot_name(name) is None:
+                warn(f"{self.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
+        return commits
 
     def look(self, name: str, commit: str = "") -> Branch:
         """List a branch, or a commit of it that is known, in one request; raises as `read_manifest`."""

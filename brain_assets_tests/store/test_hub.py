@@ -118,8 +118,10 @@ def test_branch_of_a_push_that_died_does_not_count_and_is_completed(store: HubSt
 
 
 def test_files_that_are_none_of_a_snapshot_are_not_sent(store: HubStore, hub: WatchedHub) -> None:
-    card = OURS["README.md"].replace(b"license: other\n", b"")
-    with pytest.raises(SnapshotError, match=r"README\.md: expected a value for license, got none"):
+    card = OURS["README.md"].replace(b"license: other\n", b"license: [\n")
+    with pytest.raises(
+        SnapshotError, match=r"README\.md: expected metadata that the Hub's client reads, .*, got what it"
+    ):
         store.push(BRANCH, build({**{name: OURS[name] for name in PAYLOAD}, "README.md": card}, {}))
     assert hub.lines == []
 
