@@ -72,7 +72,7 @@ def write_card(
         model_name=f"{family}-{name}",
         eval_results=_eval_results(text, metadata["market"]) or None,
     )
-    values = {"family": family, "name": name, "cutoff_date": cutoff_date, "metadata": metadata, "text": text}
+    values: Any = {"family": family, "name": name, "cutoff_date": cutoff_date, "metadata": metadata, "text": text}
     values |= {"config": json.dumps(dict(config), indent=2, sort_keys=True), "shown": _shown}
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
     card = str(ModelCard.from_template(data, template_str=template, **values))
@@ -115,10 +115,11 @@ def validate_card(text: str) -> None:
         card = ModelCard(text)
         figures = {result.metric_name: result.metric_value for result in card.data.get("eval_results") or ()}
         wrong = [f"{value} for {name}" for name, value in figures.items() if not math.isfinite(value)]
+        wrong += ["others"] if str(card) != text else []
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        card, wrong = text, [f"what it refuses ({' '.join(str(error).split())})"]
-    if wrong or str(card) != text:
+        wrong = [f"what it refuses ({' '.join(str(error).split())})"]
+    if wrong:
         raise SnapshotError(
             f"{CARD}: expected metadata that the Hub's client reads, and writes the same, with finite figures, got "
-            f"{wrong[0] if wrong else 'others'}; correct the model card."
+            f"{wrong[0]}; correct the model card."
         )

@@ -18,12 +18,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from brain_assets import registry
-from brain_assets.errors import HubError, MissingSnapshotError, SnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.checks import believed, check_identity
+from brain_assets.store.checks import check_identity, located
 from brain_assets.store.copies import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
@@ -239,7 +239,7 @@ class SnapshotLocalStorage:
         """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
-        with believed(f"{self.repo.repo}@{name}"):
+        with located(f"{self.repo.repo}@{name}", RefusedSnapshotError):
             check_named(manifest, name, self.family, self._market)
         return manifest
 
