@@ -203,8 +203,8 @@ def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out:
     if not isinstance(node, list):
         raise _refusal(symbol, where, "a list of facts", node)
     for fact in node:
-        form = fact.get("form") if isinstance(fact, Mapping) else None
-        if isinstance(form, str) and form.removesuffix("/A") not in FORMS:
+        told = fact if isinstance(fact, Mapping) else {}
+        if "form" in told and str(told["form"]).removesuffix("/A") not in FORMS:
             continue
         try:
             yield _Fact(
@@ -216,15 +216,8 @@ def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out:
                 datetime.date.fromisoformat(fact["filed"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError):
-            left_out[BROKEN, _year_of(fact)].append(f"{concept} {shorten(repr(fact))}")
-
-
-def _year_of(fact: Any) -> int:
-    """Give the year of a broken fact's filing; 0: it does not say."""
-    try:
-        return datetime.date.fromisoformat(fact["filed"]).year
-    except (KeyError, TypeError, ValueError):
-        return 0
+            year = str(told.get("filed"))[:4]
+            left_out[BROKEN, int(year) if year.isdecimal() else 0].append(f"{concept} {shorten(repr(fact))}")
 
 
 def _amount(value: object) -> float:
@@ -257,7 +250,8 @@ def stated_amounts(filing: Filing) -> dict[str, dict[str, Amounts]]:
         if amounts:
             found[name][" + ".join(concepts)] = amounts
     for name in TOTALS:
-        found[name] = {each: amounts for each, amounts in found[name].items() if not _is_part(amounts, found[name])}
+        totals = {each: amounts for each, amounts in found[name].items() if not _is_part(amounts, found[name])}
+        found[name] = totals or found[name]  # each a part of another: not so clear
     return {name: found[name] for name in AMOUNTS}
 
 

@@ -126,7 +126,7 @@ class Batch:
             if no_zone or latest.empty:
                 raise
             return
-        currency = str(ticker.history_metadata.get("currency"))
+        currency = ticker.history_metadata.get("currency") or "one that is not named"
         bars = adjusted_bars(frame, symbol)
         if currency != CURRENCY:
             self.foreign[symbol] = currency

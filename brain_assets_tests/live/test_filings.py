@@ -185,6 +185,12 @@ def test_rounding_makes_no_part(contracts: float, margin: float) -> None:
     assert told(facts) == [(MAY, Q1[1], margin)]
 
 
+def test_concepts_each_of_which_has_more_at_times_are_no_parts_of_each_other() -> None:
+    revenue = {"Revenues": {Q1: 100, Q2: 50}, CONTRACTS: {Q1: 90, Q2: 60}}
+    facts = company(("10-Q", AUGUST, revenue | {"NetIncomeLoss": {Q1: 10, Q2: 5}}))
+    assert told(facts) == [(AUGUST, Q1[1], 0.1), (AUGUST, Q2[1], 0.1)]
+
+
 def test_a_part_of_the_cost_never_counts_for_the_total() -> None:
     costs = {"CostOfRevenue": {Q1: 20}, "CostOfGoodsAndServicesSold": {Q1: 150}}
     facts = company(("10-Q", MAY, {"Revenues": {Q1: 200}} | costs))
