@@ -14,20 +14,35 @@ Rerun behaviour: an instance reads the files once and keeps the tables; later ch
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
+from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
+from brain_assets.market.file_columns import ADJUSTED
+from brain_assets.market.file_table import FileTable
+from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
+from brain_assets.market.schema import (
+    FUNDAMENTAL_TABLE,
+    MARGINS,
+    OHLC_RULES,
+    ON_SESSION,
+    ONE_SYMBOL,
+    PRICE_TABLE,
+    Rule,
+)
+from brain_assets.market.table_files import SPARE, OptionalFiles, read_files
+from brain_assets.market.text_files import find_files, listed
 from brain_assets.settings import Settings
 from brain_assets.user_files.watch import complete_year, observe_files
 
@@ -35,23 +50,84 @@ MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
 
 
-def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
-    rows = read_files(paths, PRICE_TABLE.types)
-    day, symbol, *values = (column.rule for column in PRICE_TABLE.columns)
-    refuse_broken(rows, (day, symbol))
-    refuse_duplicates(rows, PRICE_TABLE.order)
-    rules = (*values, *OHLC_RULES, *PRICE_TABLE.rules)
-    refuse_broken(rows[_is_known(rows)], rules)
-    return rows
+PRICE_LAYOUT = PRICE_TABLE.types | dict.fromkeys((*ADJUSTED.values(), "split"), SPARE)
+"""What is looked for in files of prices."""
 
 
-def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
-    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
-    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
-    return rows
+def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> FileTable:
+    """Read every file, judge every row, and adjust the prices of those that say how; bars that are not known are left.
+
+    `symbols`: how they shall be written, whatever their case in the files.
+    """
+    _, _, *values = (column.rule for column in PRICE_TABLE.columns)
+    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(symbols)
+    table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
+    table = table.without_repeats(PRICE_TABLE.order)
+    frame = table.frame
+    if "split" in frame:
+        frame = frame.assign(volume=frame["volume"] * later_splits(frame))
+    table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(_is_known(frame))
+    table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
+    by_close = np.array(["adj_close" in file.titles for file in table.files])
+    high, *inside = OHLC_RULES
+    for rules in ((*_adjusted(by_close), *values), [high], inside):
+        table = table.judged(rules)
+    return replace(table, frame=_scaled(table.frame, by_close))
+
+
+def later_splits(bars: pd.DataFrame) -> FloatArray:
+    """Multiply, for each row, the splits of its symbol on later days: 4.0 is four shares for one."""
+    splits = bars["split"].where(bars["split"] > 0, 1.0).to_numpy()
+    codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
+    factors = np.ones(len(bars))
+    for code in np.unique(codes[splits != 1.0]):
+        rows = np.flatnonzero(codes == code)
+        rows = rows[np.argsort(days[rows], kind="stable")]
+        factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
+    return factors
+
+
+def _adjusted(by_close: BoolArray) -> Iterator[Rule]:
+    """Ask for an adjusted close of every bar in a file that has them: raw prices never pass for adjusted ones."""
+    if by_close.any():
+        yield Rule(
+            "adj_close",
+            "an adjusted close > 0 wherever there is a price",
+            lambda bars: ~by_close[bars["file"]] | ((bars["adj_close"] > 0) & np.isfinite(bars["adj_close"])),
+            "correct the values, or take the column out if the prices are adjusted",
+        )
+
+
+def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
+    """Multiply the prices of files with an adjusted close by adjusted over raw."""
+    if not by_close.any():
+        return bars
+    scaled = by_close[bars["file"]]
+    factor = np.where(scaled, bars["adj_close"] / bars["close"], 1.0)
+    prices = {name: bars[name] * factor for name in ("open", "high", "low")}
+    return bars.assign(**prices, close=bars["close"].where(~scaled, bars["adj_close"])).drop(columns="adj_close")
+
+
+PERCENT = 1.0
+"""Half of a file's margins farther from 0 than this are percent: a share of revenue hardly is."""
+
+
+def read_fundamental_files(paths: Sequence[Path]) -> FileTable:
+    """Read every file and judge every row."""
+    rules = (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules)
+    table = read_files(paths, FUNDAMENTAL_TABLE.types).judged(ONE_SYMBOL).joined()
+    return table.judged(map(_no_percent, MARGINS)).judged(rules).without_repeats(FUNDAMENTAL_TABLE.order)
+
+
+def _no_percent(margin: str) -> Rule:
+    """Refuse a file whose margins are percent; a gross margin above 1 is none in any row."""
+
+    def holds(filings: pd.DataFrame) -> pd.Series:
+        typical = filings[margin].abs().groupby(filings["file"]).transform("median")
+        broken = (typical > PERCENT) & filings[margin].notna()
+        return ~(broken | (filings[margin] > PERCENT)) if margin == "gross_margin" else ~broken
+
+    return Rule(margin, "a share of revenue, as 0.384 for 38.4 percent", holds, "divide percent by 100")
 
 
 class PriceFiles(OptionalFiles):
@@ -92,7 +168,8 @@ class FilesMarket:
         self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
     ) -> None:
         self.folder, self.symbols, self.clock = folder, symbols, clock
-        self._news, self._fundamentals = NewsFiles(folder, symbols), FundamentalFiles(folder, symbols)
+        self._news = NewsFiles(folder, symbols, lambda: self._names)
+        self._fundamentals = FundamentalFiles(folder, symbols, lambda: self._names)
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
@@ -103,10 +180,11 @@ class FilesMarket:
 
     @cached_property
     def _last_date(self) -> datetime.date:
-        days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
-        if days.empty:
+        table = read_files(self._paths(), PRICE_LAYOUT, only=("date",))
+        if table.days.empty:
+            table.refuse(datetime.date.min, datetime.date.max)
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-        last: datetime.date = days.max().date()
+        last: datetime.date = table.days.max().date()
         return last
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
@@ -117,19 +195,20 @@ class FilesMarket:
         Raises
         ------
         TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong, or every symbol with
-            no or too few bars.
+            For all that is wrong in the range, kind by kind: the file, the line (Parquet: the row) and the column of
+            the first of each, and how many there are; or if no symbol has enough bars.
         MarketError
-            No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
+            No folder or no price file, no bar in the range, or none of the symbols in the files.
         """
-        dates = self._bars["date"]
-        chosen = self._bars[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
+        table = self._bars
+        chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
         if chosen.empty:
             raise EmptyResponseError(
                 f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
-                f"{dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; add data or ask for another range."
+                f"{table.days.min():%Y-%m-%d} to {table.days.max():%Y-%m-%d}; add data or ask for another range."
             )
-        return chosen.reset_index(drop=True)
+        bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
+        return attach(bars, findings)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
@@ -144,37 +223,58 @@ class FilesMarket:
         return observe_files(self.folder, WATCHED, years, files, now)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
-        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
-        universe = self.symbols or (self._bars["symbol"].unique() if files.found()[1] else ())
-        return files.sourced(table, sorted(universe))
+        """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
+        if files.rows is None:
+            return files.sourced(table, sorted(self.symbols))
+        sourced = files.sourced(table, sorted(self.symbols or self._names))
+        others = sorted(set(files.rows.frame["symbol"].cat.categories) - set(self._names))
+        what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
+        found = [Finding("symbols_found", listed(others), what, n_rows=len(others))] if others else []
+        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *found)))
 
     @cached_property
-    def _bars(self) -> pd.DataFrame:
-        """Every known bar of the chosen symbols, each of which must have enough of them."""
-        rows = read_price_files(self._paths())
-        unknown = sorted(set(self.symbols) - set(rows["symbol"]))
-        if unknown:
+    def _bars(self) -> FileTable:
+        """Every known bar of the chosen symbols."""
+        return read_price_files(self._paths(), self.symbols)
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """Every symbol of the files of prices, chosen or not."""
+        table = read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+        return list(table.frame["symbol"].cat.categories)
+
+    def _symbols_found(self) -> Iterator[Finding]:
+        """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
+        names = self._bars.frame["symbol"].cat.categories
+        missing = [symbol for symbol in self.symbols if symbol not in names]
+        if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {', '.join(unknown)}, which are not; "
-                "correct or remove them, or add their data."
+                f"{self.folder}: expected symbols that are in the files, got {listed(missing)}, none of which is: they "
+                f"have {listed(names)}; correct BRAIN_SYMBOLS, or add data."
             )
-        rows = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
-        known = _is_known(rows)
-        n_bars = known.groupby(rows["symbol"]).sum()
-        short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
-        if short or rows.empty:
+        n_bars = self._bars.frame["symbol"].value_counts()
+        n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
+        short = [f"{symbol} ({count})" for symbol, count in n_bars.items() if count < MIN_HISTORY_SESSIONS]
+        if len(short) == len(n_bars):
             raise TableError(
-                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
-                f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
+                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
+                f"{listed(short) or 'none'}; add data."
             )
-        return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
+        if missing:
+            what = (
+                "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
+            )
+            yield Finding("symbols_found", listed(missing), what, n_rows=len(missing))
+        if short:
+            what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
+            yield Finding("symbols_found", listed(short), what, n_rows=len(short))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")
         if not paths:
             raise MarketError(
-                f"{self.folder}: expected at least one file named prices*.csv or prices*.parquet, got none; add one "
-                f"with the columns {', '.join(PRICE_TABLE.names)}."
+                f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
+                f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 

@@ -22,7 +22,8 @@ import pandas as pd
 from brain_assets.errors import BrainAssetsError, MarketError
 from brain_assets.market.base import FileState, Observation
 from brain_assets.market.calendar import NEW_YORK, sessions_between
-from brain_assets.market.table_files import OptionalFiles, find_files
+from brain_assets.market.table_files import OptionalFiles
+from brain_assets.market.text_files import find_files
 
 MAX_LAG_SESSIONS = 5
 """A year is complete when at most so many of its sessions follow the last date found: data often end at Christmas."""
@@ -106,7 +107,7 @@ def _look(
             elif n_read and time.monotonic() > deadline:
                 waits.append(f"{path.name} and those after it are read at the next look.")
             else:
-                rows = files.sorts[word][1]([path])
+                rows = files.sorts[word][1]([path]).frame
                 last_day = None if rows.empty else rows.iloc[:, 0].max().date()
                 sums = sums_by_year(rows, REMEMBERED.get(table, _NO_TIME))
                 found[str(path)] = FileState(stat.st_size, stat.st_mtime_ns, sums, last_day)
@@ -122,7 +123,7 @@ def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) 
     Rows of the last days of a year, as many as are `remembered`, count for the next one too.
     """
     days = rows.iloc[:, 0]
-    hashes = pd.util.hash_pandas_object(rows.drop(columns=["source", "position"], errors="ignore"), index=False)
+    hashes = pd.util.hash_pandas_object(rows.drop(columns=["file", "row"], errors="ignore"), index=False)
     years, later = days.dt.year.to_numpy(), (days + remembered).dt.year.to_numpy()
     sums = Counter({int(year): int(part.sum()) for year, part in hashes.groupby(years)})
     again = later > years
