@@ -6,11 +6,14 @@ Names are compared without case, blanks, ``_``, ``.``, ``<`` and ``>``. The rule
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 OTHERS = ("news_sentiment", "headlines", "fundamentals")
 """How the names of files begin that are none of prices."""
+
+_ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
 
 PRICES = ("open", "high", "low", "close")
 ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
@@ -124,24 +127,33 @@ def shape(header: Header) -> str:
     return "yfinance" if header.tickers else next(known, "table")
 
 
-def symbols_of_names(paths: Sequence[Path]) -> list[str]:
-    """Give the symbol that each file's name has: the longest token in capitals, or what it is called without them.
+def symbol_of_name(path: Path) -> str:
+    """Give the symbol that a file's name has: the longest token in capitals, or what it is called without them.
 
-    A token that all files have, such as a vendor's, is taken only where there is no other. Empty: it has none.
+    A token that all files beside it have, such as a vendor's, is taken only where there is no other. Empty: none.
     """
-    tokens = [_tokens(_stem(path)) for path in paths]
-    shared = set.intersection(*map(set, tokens)) if len(paths) > 1 else set()
-    found = []
-    for path, own in zip(paths, tokens, strict=True):
-        others = [token for token in own if token not in shared] or own
-        small = re.sub(r"^prices?[\W_]*", "", _stem(path), flags=re.IGNORECASE).upper()
-        is_name = re.search("[A-Z]", small) and not path.name.lower().startswith(OTHERS)
-        found.append(max(others, key=len) if others else small * bool(is_name))
-    return found
+    own = _tokens(_stem(path))
+    if others := [token for token in own if token not in _shared(path.parent, path.parent.stat().st_mtime_ns)] or own:
+        return max(others, key=len)
+    small = re.sub(r"^prices?[\W_]*", "", _stem(path), flags=re.IGNORECASE).upper()
+    return small if re.search("[A-Z]", small) and not path.name.lower().startswith(OTHERS) else ""
+
+
+@cache
+def _shared(folder: Path, _changed: int) -> frozenset[str]:
+    """Give the tokens in the names of all files of prices that have any, in a folder as it was when it last changed."""
+    paths = (path for path in folder.iterdir() if is_table(path) and not path.name.lower().startswith(OTHERS))
+    tokens = [frozenset(found) for path in paths if (found := _tokens(_stem(path)))]
+    return frozenset.intersection(*tokens) if len(tokens) > 1 else frozenset()
+
+
+def is_table(path: Path) -> bool:
+    """Say whether a file is one that is read, by its name."""
+    return _ENDING.search(path.name) is not None and not path.name.startswith((".", "~"))
 
 
 def _stem(path: Path) -> str:
-    return re.sub(r"(\.(csv|txt|tsv|parquet))?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    return _ENDING.sub("", path.name)
 
 
 def _tokens(stem: str) -> list[str]:

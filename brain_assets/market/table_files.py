@@ -16,7 +16,7 @@ import pyarrow as pa
 from brain_assets.arrays import FloatArray, IntArray, MomentArray
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.file_columns import Roles, find_roles, shape, symbols_of_names
+from brain_assets.market.file_columns import Roles, find_roles, shape, symbol_of_name
 from brain_assets.market.file_table import Fault, FileTable, TableFile
 from brain_assets.market.file_values import (
     Parsed,
@@ -80,9 +80,9 @@ def read_files(paths: Sequence[Path], layout: Layout, only: Sequence[str] = ()) 
     names = [f"{path.parent.name}/{path.name}" if names.count(path.name) > 1 else path.name for path in paths]
     wanted = {name: kind for name, kind in layout.items() if not only or name in only}
     parts, refused = [], []
-    for path, name, symbol in zip(paths, names, symbols_of_names(paths), strict=True):
+    for path, name in zip(paths, names, strict=True):
         try:
-            parts.append(_read(open_sheet(path, name), layout, wanted, symbol))
+            parts.append(_read(open_sheet(path, name), layout, wanted))
         except TableError as error:
             refused.append(str(error))
     if refused:
@@ -125,9 +125,9 @@ def _categories(codes: Sequence[AnyArray], texts: Sequence[list[str]]) -> pd.Cat
     return pd.Categorical.from_codes(np.concatenate([*recoded, np.empty(0, np.int32)]), pd.Index(found, dtype="str"))
 
 
-def _read(sheet: Sheet, layout: Layout, wanted: Layout, symbol: str) -> _Part:
+def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
     """Read one file; see `read_files`."""
-    blocks = _blocks(sheet, layout, symbol)
+    blocks = _blocks(sheet, layout)
     first, roles = next(iter(layout)), blocks[0].roles
     asked = {name: kind for name, kind in layout.items() if name in wanted or name == first}
     places = sorted({place for block in blocks for name in asked for place in block.roles.get(name, ())})
@@ -166,15 +166,15 @@ def _parse(sheet: Sheet, kinds: Mapping[int, str], cells: Mapping[int, pa.Chunke
     return parsed | _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
 
 
-def _blocks(sheet: Sheet, layout: Layout, symbol: str) -> list[_Block]:
-    """Find the columns of a table, of each symbol in a wide one; `symbol` is that of the file's name."""
+def _blocks(sheet: Sheet, layout: Layout) -> list[_Block]:
+    """Find the columns of a table, of each symbol in a wide one; without a column of symbols, the name has it."""
     names, tickers = sheet.header.names, sheet.header.tickers
     blocks = []
     for ticker in dict.fromkeys(filter(None, tickers)) if tickers else ("",):
         places = [place for place in range(len(names)) if not tickers or tickers[place] in ("", ticker)]
         found = find_roles([names[place] for place in places], list(layout))
         roles = {name: [places[place] for place in at] for name, at in found.items()}
-        block = _Block(ticker or ("" if "symbol" in roles else symbol), roles)
+        block = _Block(ticker or ("" if "symbol" in roles else symbol_of_name(sheet.path)), roles)
         required = [name for name, kind in layout.items() if kind not in (COUNT, SPARE)]
         missing = [name for name in required if name not in roles and not (name == "symbol" and block.symbol)]
         if missing:
@@ -281,7 +281,11 @@ class OptionalFiles:
     def rows(self) -> FileTable | None:
         """All rows of all files; None: there are no files."""
         word, paths = self.found()
-        return self.sorts[word][1](paths).joined(self._names() or self.symbols) if paths else None
+        return self.read(word, paths) if paths else None
+
+    def read(self, word: str, paths: Sequence[Path]) -> FileTable:
+        """Read some of the files."""
+        return self.sorts[word][1](paths).joined(self._names() or self.symbols)
 
     def select(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the rows of the universe from `start` up to but not including `end`, with what was found of them.

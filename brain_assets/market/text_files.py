@@ -24,12 +24,11 @@ import pyarrow.parquet as pq
 
 from brain_assets.arrays import IntArray
 from brain_assets.errors import MarketError, TableError
-from brain_assets.market.file_columns import OTHERS, Header, read_header, read_names
+from brain_assets.market.file_columns import OTHERS, Header, is_table, read_header, read_names
 
 MOST = 10
 """So many rows, files or symbols are named, and the rest is counted."""
 
-_ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
 _KINDS = (
     (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "an Excel workbook", "save it as CSV"),
     (
@@ -41,11 +40,6 @@ _KINDS = (
     (re.compile(rb"PAR1"), "a Parquet file", "let its name end in .parquet"),
 )
 """How files begin that are no tables of text, what they are, and what to do."""
-
-
-def is_table(path: Path) -> bool:
-    """Say whether a file is one that is read, by its name."""
-    return _ENDING.search(path.name) is not None and not path.name.startswith((".", "~"))
 
 
 def find_files(folder: Path, name: str, content: str) -> list[Path]:

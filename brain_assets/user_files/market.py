@@ -10,124 +10,33 @@ the columns named here (others are ignored):
 
 Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
 
-Rerun behaviour: an instance reads the files once and keeps the tables; later changes are seen by the next process.
+Rerun behaviour: an instance reads the files once and keeps the tables until a look finds that a file has changed.
 """
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
-from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
-from brain_assets.market.file_columns import ADJUSTED
 from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
-from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import (
-    FUNDAMENTAL_TABLE,
-    MARGINS,
-    OHLC_RULES,
-    ON_SESSION,
-    ONE_SYMBOL,
-    PRICE_TABLE,
-    Rule,
-)
-from brain_assets.market.table_files import SPARE, OptionalFiles, read_files
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.market.table_files import OptionalFiles, read_files
 from brain_assets.market.text_files import find_files, listed
+from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
-from brain_assets.user_files.watch import complete_year, observe_files
+from brain_assets.user_files.tables import PRICE_LAYOUT, read_fundamental_files, read_price_files
+from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
-
-
-PRICE_LAYOUT = PRICE_TABLE.types | dict.fromkeys((*ADJUSTED.values(), "split"), SPARE)
-"""What is looked for in files of prices."""
-
-
-def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> FileTable:
-    """Read every file, judge every row, and adjust the prices of those that say how; bars that are not known are left.
-
-    `symbols`: how they shall be written, whatever their case in the files.
-    """
-    _, _, *values = (column.rule for column in PRICE_TABLE.columns)
-    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(symbols)
-    table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
-    table = table.without_repeats(PRICE_TABLE.order)
-    frame = table.frame
-    if "split" in frame:
-        frame = frame.assign(volume=frame["volume"] * later_splits(frame))
-    table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(_is_known(frame))
-    table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
-    by_close = np.array(["adj_close" in file.titles for file in table.files])
-    high, *inside = OHLC_RULES
-    for rules in ((*_adjusted(by_close), *values), [high], inside):
-        table = table.judged(rules)
-    return replace(table, frame=_scaled(table.frame, by_close))
-
-
-def later_splits(bars: pd.DataFrame) -> FloatArray:
-    """Multiply, for each row, the splits of its symbol on later days: 4.0 is four shares for one."""
-    splits = bars["split"].where(bars["split"] > 0, 1.0).to_numpy()
-    codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
-    factors = np.ones(len(bars))
-    for code in np.unique(codes[splits != 1.0]):
-        rows = np.flatnonzero(codes == code)
-        rows = rows[np.argsort(days[rows], kind="stable")]
-        factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
-    return factors
-
-
-def _adjusted(by_close: BoolArray) -> Iterator[Rule]:
-    """Ask for an adjusted close of every bar in a file that has them: raw prices never pass for adjusted ones."""
-    if by_close.any():
-        yield Rule(
-            "adj_close",
-            "an adjusted close > 0 wherever there is a price",
-            lambda bars: ~by_close[bars["file"]] | ((bars["adj_close"] > 0) & np.isfinite(bars["adj_close"])),
-            "correct the values, or take the column out if the prices are adjusted",
-        )
-
-
-def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
-    """Multiply the prices of files with an adjusted close by adjusted over raw."""
-    if not by_close.any():
-        return bars
-    scaled = by_close[bars["file"]]
-    factor = np.where(scaled, bars["adj_close"] / bars["close"], 1.0)
-    prices = {name: bars[name] * factor for name in ("open", "high", "low")}
-    return bars.assign(**prices, close=bars["close"].where(~scaled, bars["adj_close"])).drop(columns="adj_close")
-
-
-PERCENT = 1.0
-"""Half of a file's margins farther from 0 than this are percent: a share of revenue hardly is."""
-
-
-def read_fundamental_files(paths: Sequence[Path]) -> FileTable:
-    """Read every file and judge every row."""
-    rules = (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules)
-    table = read_files(paths, FUNDAMENTAL_TABLE.types).judged(ONE_SYMBOL).joined()
-    return table.judged(map(_no_percent, MARGINS)).judged(rules).without_repeats(FUNDAMENTAL_TABLE.order)
-
-
-def _no_percent(margin: str) -> Rule:
-    """Refuse a file whose margins are percent; a gross margin above 1 is none in any row."""
-
-    def holds(filings: pd.DataFrame) -> pd.Series:
-        typical = filings[margin].abs().groupby(filings["file"]).transform("median")
-        broken = (typical > PERCENT) & filings[margin].notna()
-        return ~(broken | (filings[margin] > PERCENT)) if margin == "gross_margin" else ~broken
-
-    return Rule(margin, "a share of revenue, as 0.384 for 38.4 percent", holds, "divide percent by 100")
 
 
 class PriceFiles(OptionalFiles):
@@ -157,6 +66,8 @@ class FilesMarket:
         Holds the files; nothing is read until it is asked for.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
+    memory : Path or UPath, optional
+        The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
     clock : callable, optional
         Gives the present moment with its time zone; a year that it has not completed is never complete.
     """
@@ -165,27 +76,27 @@ class FilesMarket:
     caveat = "Prices are the user's own files, taken as split- and dividend-adjusted; who is missing is not known."
 
     def __init__(
-        self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
+        self,
+        folder: Path,
+        symbols: tuple[str, ...] = (),
+        memory: DataPath | None = None,
+        *,
+        clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
         self.folder, self.symbols, self.clock = folder, symbols, clock
-        self._news = NewsFiles(folder, symbols, lambda: self._names)
-        self._fundamentals = FundamentalFiles(folder, symbols, lambda: self._names)
+        self._memory = FileMemory(memory, symbols)
+        self._looked_at: Mapping[str, FileState] | None = None
+        self._forget_rows()
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates, once; those of all symbols count. Raises as `prices`.
+        Reads only dates, and of files that have not changed nothing; those of all symbols count. Raises as `prices`.
         """
-        return complete_year(self._last_date, self.clock())
-
-    @cached_property
-    def _last_date(self) -> datetime.date:
-        table = read_files(self._paths(), PRICE_LAYOUT, only=("date",))
-        if table.days.empty:
-            table.refuse(datetime.date.min, datetime.date.max)
+        last = last_price_date(self.folder, self._paths(), self._memory)
+        if last is None:
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-        last: datetime.date = table.days.max().date()
-        return last
+        return complete_year(last, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
@@ -218,9 +129,20 @@ class FilesMarket:
         """Give the quarterly ratios filed in a range. Raises as `prices`."""
         return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
 
-    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+    def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
         """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
-        return observe_files(self.folder, WATCHED, years, files, now)
+        tables = {table: kind(self.folder, self.symbols) for table, kind in WATCHED.items()}
+        found = observe_files(self.folder, tables, years, self._memory, self.clock(), in_passing)
+        if self._memory.states != self._looked_at:
+            self._looked_at = self._memory.states
+            self._forget_rows()
+        return found
+
+    def _forget_rows(self) -> None:
+        self._news = NewsFiles(self.folder, self.symbols, lambda: self._names)
+        self._fundamentals = FundamentalFiles(self.folder, self.symbols, lambda: self._names)
+        for kept in ("_bars", "_names"):
+            vars(self).pop(kept, None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
@@ -283,8 +205,4 @@ def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-    return FilesMarket(settings.files_dir, settings.symbols)
-
-
-def _is_known(rows: pd.DataFrame) -> pd.Series:
-    return rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1)
+    return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")
