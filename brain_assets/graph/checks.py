@@ -37,11 +37,12 @@ POLICY_CHECKS: Checks = {
     "not_degenerate": Check(False, "It does not hold equal weights whatever it sees, and acts within its bounds."),
 }
 PRICE_CHECKS: Checks = {
-    "calendar_complete": Check(False, "Every session of the exchange has a bar."),
+    "calendar_complete": Check(False, "Every session has a bar, and no symbol lacks more than 5 % of its own."),
     "positive": Check(True, "Prices are above 0, volumes not below."),
     "ohlc_in_order": Check(True, "Open and close lie between low and high."),
     "no_duplicates": Check(True, "No session has two bars of a symbol."),
-    "no_jumps": Check(False, "No close lies more than 40 % from the one before."),
+    "no_jumps": Check(False, "No jump looks like a split, a dividend or a slip, and none is larger than 40 %."),
+    "traded": Check(False, "No price stands still without a share traded."),
 }
 FORECAST_CHECKS: Checks = {
     "sources_before_weeks": Check(True, "The cut-off of every source lies before its week."),
