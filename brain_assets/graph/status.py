@@ -9,7 +9,7 @@ not on the device asked for.
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.checks import failed_blocking_checks, latest_warnings
 from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
@@ -53,6 +53,8 @@ class Status:
 
     state: State
     reason: str = ""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Of one that is done: what the checks that warn found, by their name."""
 
 
 class StatusReader:
@@ -81,6 +83,7 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
+        self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options
         self._instance = instance
         self._config_hashes = {
@@ -119,7 +122,9 @@ class StatusReader:
         late = self._made_without(key, partition)
         if late:
             return Status(State.STALE, f"made before {', '.join(late)}")
-        return Status(State.DONE)
+        if year not in self._warnings:
+            self._warnings[year] = latest_warnings(self._instance, self._graph, year)
+        return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
 
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
