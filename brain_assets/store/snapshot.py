@@ -3,7 +3,7 @@
 import datetime
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,21 +144,9 @@ class ModelSnapshot:
     def from_hub(cls, repo: str, *, revision: str, token: str | None = None) -> "ModelSnapshot":
         """Read a snapshot from the Hugging Face Hub into memory; nothing in it is run, and nothing in it is believed.
 
-        Parameters
-        ----------
-        repo : str
-            Model repo, ``user/name``.
-        revision : str
-            Branch of a snapshot, such as ``snapshot-2020-12-31``, or of a main version; ``main`` is the current one.
-        token : str, optional
-            For a private repo; default: ``HF_TOKEN``, or what `hf auth login` has stored.
-
-        Raises
-        ------
-        SnapshotError
-            If there is no such branch, or, a `RefusedSnapshotError`, what it holds is not to be believed.
-        HubError
-            If the Hub fails or refuses.
+        The repo is ``user/name``, the revision a branch such as ``snapshot-2020-12-31``, that of a main version, or
+        ``main``, the current one; a private repo needs a token: default is ``HF_TOKEN``, or what `hf auth login` has
+        stored. Raises `SnapshotError`, or `HubError` if the Hub fails or refuses.
         """
         if not (parse_snapshot_name(revision) or parse_version_name(revision) or revision == MAIN_BRANCH):
             raise SnapshotError(
@@ -177,25 +165,23 @@ class ModelSnapshot:
         that the configuration describes and of a scaler of its features.
         """
         with located(place):
-            return cls._from_files(files)
-
-    @classmethod
-    def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":
-        manifest = verify(files)
-        family = manifest.get("family")
-        if family not in registry.names():
-            raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
-        check_identity(manifest, None, None)
-        snapshot = cls(
-            family=str(family),
-            cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
-            config=parse_json(CONFIG, files[CONFIG]),
-            metadata={key: value for key, value in manifest.items() if key not in _OF_THE_FOLDER},
-            arrays={},
-            card=_read_text(files[CARD]),
-        )
-        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], _layout(snapshot.family, snapshot.config)))
-        snapshot.check()
+            manifest = verify(files)
+            family = str(manifest.get("family"))
+            if family not in registry.names():
+                raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
+            check_identity(manifest, None, None)
+            config, card = parse_json(CONFIG, files[CONFIG]), files[CARD].decode(errors="replace")
+            if card.encode() != files[CARD]:
+                raise refused(CARD, "UTF-8 text", "bytes that are none")
+            snapshot = cls(
+                family=family,
+                cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
+                config=config,
+                metadata={key: value for key, value in manifest.items() if key not in _OF_THE_FOLDER},
+                arrays=read_arrays(files[MODEL], _layout(family, config)),
+                card=card,
+            )
+            registry.get(family).check(snapshot)
         return snapshot
 
     def check(self) -> None:
@@ -217,7 +203,7 @@ def believe(
     """
     with located(place, RefusedSnapshotError), _ONE_AT_A_TIME:
         check_named(parse(files[MANIFEST]), name, family, market)
-        return ModelSnapshot._from_files(files)
+        return ModelSnapshot.from_files(place, files)
 
 
 def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:
@@ -226,13 +212,6 @@ def check_named(manifest: Mapping[str, Any], name: str, family: str | None, mark
     expected = None if parse_snapshot_name(name) else name
     if name != MAIN_BRANCH and manifest.get("version") != expected:
         raise refused(MANIFEST, f"version {expected or 'to be absent'}", repr(manifest.get("version"))[:60])
-
-
-def _read_text(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise refused(CARD, "UTF-8 text", f"byte {error.start} that is not") from error
 
 
 def _layout(family: str, config: Mapping[str, Any]) -> Layout:

@@ -24,12 +24,12 @@ from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import check_identity, located
-from brain_assets.store.copies import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
 from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
+from brain_assets.store.sync import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
@@ -334,7 +334,7 @@ class SnapshotLocalStorage:
         def transfer(row: Comparison) -> tuple[str, str]:
             return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
 
-        return transfer_all([row for row in rows if row.to_push], transfer)
+        return transfer_all([row for row in rows if row.is_for("push")], transfer)
 
     def pull(self, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
         """Pull what this machine lacks or holds otherwise; gives what became of each, once it is through.
@@ -348,7 +348,7 @@ class SnapshotLocalStorage:
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
-        return transfer_all([row for row in rows if row.to_pull], transfer)
+        return transfer_all([row for row in rows if row.is_for("pull")], transfer)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
