@@ -13,7 +13,7 @@ from brain_assets.objects import filesystem
 from brain_assets.paths import DataPath, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, in_own_process, outcomes, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
@@ -39,7 +39,7 @@ class Driver:
         self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home")}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return brain_assets(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
+        return in_own_process(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
 
     def start(self, *arguments: str, code: str = COMMAND[-1]) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -229,14 +229,14 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
             "HF_ENDPOINT": hub.endpoint,
             **REPOS,
         }
-        pushed = brain_assets(URL, "sync", "push", **variables)  # type: ignore[arg-type]
+        pushed = in_own_process(URL, "sync", "push", **variables)  # type: ignore[arg-type]
         assert "8 pushed" in pushed.stdout, pushed.stdout + pushed.stderr
-        assert "nothing to push; 8 equal" in brain_assets(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
+        assert "nothing to push; 8 equal" in in_own_process(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
         variables["DAGSTER_HOME"] = str(tmp_path / "other-home")
         other = f"{URL}-of-another"
-        pulled = brain_assets(other, "sync", "pull", **variables)  # type: ignore[arg-type]
+        pulled = in_own_process(other, "sync", "pull", **variables)  # type: ignore[arg-type]
         assert "8 pulled" in pulled.stdout, pulled.stdout + pulled.stderr
-        adopted = brain_assets(other, "adopt", **variables)  # type: ignore[arg-type]
+        adopted = in_own_process(other, "adopt", **variables)  # type: ignore[arg-type]
         assert "8 adopted" in adopted.stdout, adopted.stdout + adopted.stderr
     for family in FAMILIES:
         for year in (2019, 2020):
