@@ -16,6 +16,7 @@ from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, Po
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
+from brain_assets.prove.no_lookahead import LookaheadResult
 from brain_assets.prove.testing import assert_no_lookahead
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
@@ -160,16 +161,20 @@ class Foreseeing(Policy):
         return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
 
 
-def proof(folder: Path, *plugins: str) -> None:
+def proof(folder: Path, *plugins: str) -> LookaheadResult:
     families = registry.families_of(plugins)
     configs = {name: family.Config() for name, family in families.by_name.items() if name in (*OWN, "foreseeing")}
     market = SimulatorMarket(SYMBOLS, seed=1)
     configs["lstm"] = LstmConfig(**TINY_LSTM)
-    assert_no_lookahead(folder, market, last_year=2020, dates=[JULY], configs=configs)
+    [result] = assert_no_lookahead(folder, market, last_year=2020, dates=[JULY], configs=configs)
+    return result
 
 
 def test_the_examples_see_nothing_of_the_future(tmp_path: Path) -> None:
-    proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(","))
+    comparison = proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(",")).comparison
+    assert comparison is not None
+    assert {"ridge_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(comparison.assets)
+    assert comparison.compared["ridge_snapshot", "models/ridge/snapshot-2019-12-31/model.safetensors"] > 0
 
 
 def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:

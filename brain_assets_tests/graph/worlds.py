@@ -10,7 +10,7 @@ from brain_assets.graph.build import open_project
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import Message, Task
+from brain_assets.graph.tasks import QUIET, Message, Task
 from brain_assets.graph.work import execute
 from brain_assets.market.base import Market
 from brain_assets.plugins import Plugin
@@ -46,7 +46,7 @@ def run_year(
         partition_key=str(year),
         instance=instance,
         resources=dict(resources),
-        run_config={"ops": ops},
+        run_config={"ops": ops, "loggers": QUIET},
         raise_on_error=raise_on_error,
     )
 
