@@ -22,6 +22,7 @@ from brain_assets_tests.backfills import (
     contents,
     cpu_seconds,
     identities,
+    in_own_process,
     outcomes,
     weights,
     write_config,
@@ -318,9 +319,9 @@ def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
     seeds = {**TINY["ops"]["ppo_policy"]["config"], "n_seeds": 2}
     twice = write_config(tmp_path / "twice.yaml", {"ops": {**TINY["ops"], "ppo_policy": {"config": seeds}}})
     data = tmp_path / "data"
-    assert brain_assets(data, "backfill", *options, str(once)).returncode == 0
+    assert in_own_process(data, "backfill", *options, str(once)).returncode == 0
     shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
     assert "2019 ppo_policy: stale, trained with fewer seeds than asked for" in shown
-    assert brain_assets(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
+    assert in_own_process(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
