@@ -1,6 +1,6 @@
 """What is given to workers, what they tell, and what a pool of them is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
