@@ -29,8 +29,8 @@ def test_what_models_are_worth_is_a_line_a_check() -> None:
     zero, equal = {"beats_zero": "0.9, zero 0.8"}, {"beats_equal_weight": "1 %, 2 %", "coverage": "none"}
     found = [("lstm_snapshot", 2019, zero), ("backtest", 2019, equal), ("lstm_snapshot", 2020, zero), ("x", 2019, {})]
     assert skill_lines(found) == [
-        "beats_zero: not so for lstm_snapshot 2019-2020",
-        "beats_equal_weight: not so for backtest 2019",
+        "beats_zero did not pass: lstm_snapshot 2019-2020",
+        "beats_equal_weight did not pass: backtest 2019",
     ]
 
 
