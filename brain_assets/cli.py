@@ -1,13 +1,15 @@
 """The command `brain-assets`."""
 
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
+from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
 from brain_assets.cli_run import print_summary, run_years
@@ -21,6 +23,7 @@ from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
 from brain_assets.plugins import blamed, resolve
 from brain_assets.settings import Settings, brought_commands, read_settings
+from brain_assets.start import INTERRUPTED
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
@@ -35,9 +38,21 @@ from brain_assets.terminal import (
 )
 
 
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C ends each in a line."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            console.print("; ".join(["stopped", *stopped.args]))
+            raise typer.Exit(INTERRUPTED) from None
+
+
 def command_line() -> typer.Typer:
     """Give all commands, those of plug-ins too. Raises `PluginError`."""
     app = typer.Typer(
+        cls=_Commands,
         help="Walk-forward price forecasters and portfolio policies, a year at a time.",
         no_args_is_help=True,
         add_completion=False,

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-import typer
 from rich.markup import escape
 
 from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.project import Project
 from brain_assets.graph.tasks import BAD, Event, Pool, Task
+from brain_assets.graph.workers import local_pool
 from brain_assets.registry import label
 from brain_assets.terminal import console, print_error, progress_shown, shown_live
 
@@ -21,7 +22,7 @@ def run_years(
     last: Sequence[Task] = (),
     line: Callable[[Event], str] | None = None,
 ) -> list[Event]:
-    """Run years, then what comes last, and print a line for whatever ends; ends the command if Ctrl-C is pressed.
+    """Run years, then what comes last, and print a line for whatever ends; what Ctrl-C raises tells what is left.
 
     Parameters
     ----------
@@ -33,18 +34,32 @@ def run_years(
         Gives the line of an event, empty for none; None: `event_line`.
     """
     outcomes: list[Event] = []
-    console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
     try:
+        console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
         with progress_shown() as live, closing(backfill.run(years, pool, last)) as events:
             for event in shown_live(events, live):
                 outcomes.append(event)
                 if text := (line or event_line)(event):
                     console.print(text, soft_wrap=True)
     except KeyboardInterrupt:
-        left = f"{backfill.unfinished} unfinished; " if backfill.unfinished else ""
-        console.print(f"stopped; {left}run again to go on")
-        raise typer.Exit(130) from None
+        left = [f"{backfill.unfinished} unfinished"] if backfill.unfinished else []
+        raise KeyboardInterrupt(*left, "run again to go on") from None
     return outcomes
+
+
+def run_alone(session: tuple[Project, Any], *tasks: Task) -> Event:
+    """Run assets without years in a process of this machine, and give how the last ended, or the first that failed.
+
+    Parameters
+    ----------
+    session : Project and DagsterInstance
+    *tasks : Task
+    """
+    project, instance = session
+    backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
+    with progress_shown() as live, closing(backfill.run([], pool, tasks)) as events:
+        ended = list(shown_live(events, live))
+    return next((event for event in ended if event.kind == "failed"), ended[-1])
 
 
 def event_line(outcome: Event) -> str:

@@ -26,7 +26,7 @@ from brain_assets_tests.conftest import FAMILIES, SYMBOLS, TINY
 from brain_assets_tests.graph.worlds import NAMES as ASSETS
 
 REPOSITORY = Path(__file__).parents[1]
-COMMAND = (sys.executable, "-c", "from brain_assets.cli import main; main()")
+COMMAND = (sys.executable, "-m", "brain_assets.start")
 YEARS = (2019, 2020, 2021)
 
 

@@ -20,8 +20,8 @@ LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory objects parquet paths plugins progress retry store.names "
-    "check_result versions",
+    "arrays configuration device errors files memory objects parquet paths plugins progress retry start "
+    "store.names check_result versions",
     "market",
     "registry",
     "settings",

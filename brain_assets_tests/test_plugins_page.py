@@ -72,9 +72,7 @@ def test_its_test_passes(folder: Path) -> None:
 def test_its_commands_run_in_its_order(folder: Path) -> None:
     command = folder / "bin" / "brain-assets"
     command.parent.mkdir()
-    command.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "from brain_assets.cli import main; main()" "$@"\n'
-    )
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m brain_assets.start "$@"\n')
     command.chmod(0o755)
     with WatchedHub() as hub:
         repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in ("LSTM", "PATCHTST", "PPO", "SAC")}

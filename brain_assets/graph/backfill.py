@@ -8,6 +8,7 @@ Rerun behaviour: whatever ends this process ends its workers; what they had stor
 """
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -31,9 +32,6 @@ from brain_assets.progress import warn
 
 Unit = tuple[str, int]
 """An asset and a year."""
-
-LAST = 9999
-"""Comes after all years."""
 
 
 class Backfill:
@@ -164,7 +162,7 @@ class Backfill:
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
         """Give to workers what there is room for, the earliest years first."""
-        self._ready.sort(key=lambda task: task.year or LAST)  # stable: each year in the order of the graph
+        self._ready.sort(key=lambda task: task.year or math.inf)  # stable: each year in the order of the graph
         for task in list(self._ready):
             if self._must_queue(task) or not pool.has_room(task):
                 continue

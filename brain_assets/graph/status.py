@@ -2,8 +2,8 @@
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
 upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
-is not as it was written, and a model is stale if it was trained with another configuration than the one asked for, or
-not on the device asked for.
+is not as it was written, a raw table is stale if its market has other rows, and a model if it was trained with another
+configuration than the one asked for, or not on the device asked for.
 """
 
 import datetime
@@ -29,11 +29,14 @@ from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
 from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.sources import CHANGED, change, changed_rows, look
+from brain_assets.market.base import Market, Observation
+from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
 
@@ -74,6 +77,7 @@ class StatusReader:
             instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
         )
         resources: Mapping[str, Any] = defs.resources or {}
+        self._market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage.no_retry()
@@ -108,6 +112,8 @@ class StatusReader:
             return Status(State.STALE, "trained with another configuration")
         if self._other_device(name, year):
             return Status(State.STALE, "trained on another device")
+        if changed := self._changed(name, year):
+            return Status(State.STALE, changed)
         refused = self._refused.get((name, partition))
         if refused:
             return Status(State.STALE, f"did not pass its checks: {', '.join(refused)}")
@@ -124,7 +130,7 @@ class StatusReader:
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
         return [
-            f"{date.year} {name}: hub: pending, {storage.hub_record(date).pending}"
+            f"{date.year} {name}: hub: pending, {storage.record(snapshot_name(date)).pending}"
             for name, storage in self._storages.items()
             for date in storage.list_pending()
             if date.year in years
@@ -142,6 +148,21 @@ class StatusReader:
             if provenance.input_storage_ids.get(AssetKey(parent)) is None
             and self._resolver.get_status(AssetKey(parent), str(year)) != StaleStatus.MISSING
         ]
+
+    @cached_property
+    def _source(self) -> Observation:
+        definition = self._graph.get(AssetKey(RAW[0])).partitions_def
+        years = [int(key) for key in definition.get_partition_keys()] if definition else []
+        found = look(self._market, years)
+        for sentence in found.sentences[1:]:
+            warn(sentence)
+        return found
+
+    def _changed(self, name: str, year: int) -> str:
+        words = change(self._source, self._instance, name, year) if name in RAW else ""
+        if words.endswith(CHANGED):
+            words += changed_rows(self._market, name, year, self._tables.read_year(name, year))
+        return words
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
@@ -227,7 +248,7 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
-    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ from brain_assets.check_result import listed
 from brain_assets.errors import EmptyResponseError, MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import EdgarFundamentals
 from brain_assets.live.yahoo import Batch, possible_bars
-from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import finished_after_year, first_unfinished_day, sessions_between, utc_now
 from brain_assets.market.findings import added_up, findings_of
 from brain_assets.market.news import NewsFiles
@@ -82,10 +82,10 @@ class LiveMarket:
         """Give None: Yahoo has every year that the clock has completed."""
         return None
 
-    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:  # noqa: ARG002
+    def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:  # noqa: ARG002
         """Tell which years are final, by the calendar alone; see `brain_assets.market.base.ObservableMarket`."""
         final_since = {year: finished_after_year(year, GRACE_SESSIONS) for year in years}
-        due = [year for year in years if final_since[year] <= now]
+        due = [year for year in years if final_since[year] <= self._clock()]
         span = f"{due[0]} to {due[-1]}" if due else "no year"
         return Observation(
             {table: dict.fromkeys(due, "final") for table in RAW},

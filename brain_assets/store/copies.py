@@ -1,13 +1,14 @@
 """What is known of the copies on the Hub: how a snapshot here and its branch stand, and what became of a transfer."""
 
 import enum
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.store.manifest import MANIFEST, parse
+from brain_assets.store.names import MAIN_BRANCH
 
 N_CONNECTIONS = 8
 """Snapshots under way at once; almost all of the time is waiting for the Hub."""
@@ -30,6 +31,11 @@ class HubRecord:
     manifest: str = ""
     pending: str = ""
 
+    @classmethod
+    def of(cls, repo: str, commit: str, files: Mapping[str, bytes]) -> "HubRecord":
+        """Give that of a commit which holds these files."""
+        return cls(repo, commit, parse(files[MANIFEST])["manifest"])
+
 
 class Relation(enum.Enum):
     """How a local folder and its branch on the Hub stand to each other."""
@@ -41,28 +47,19 @@ class Relation(enum.Enum):
 
 
 @dataclass(frozen=True)
-class _OfSnapshot:
+class Comparison:
+    """A model here and on the Hub; the commit is that of its branch, empty if there is none."""
+
     family: str
     name: str
-
-    @property
-    def cutoff_date(self) -> date:
-        """Its cut-off."""
-        return date.fromisoformat(self.name.removeprefix("snapshot-"))
-
-
-@dataclass(frozen=True)
-class Comparison(_OfSnapshot):
-    """One snapshot, here and on the Hub; the commit is that of its branch, empty if there is none."""
-
     relation: Relation
     commit: str
     record: HubRecord
 
     @property
-    def pending(self) -> str:
-        """Why its last push did not get through; empty: it did, or there was none."""
-        return self.record.pending
+    def cutoff_date(self) -> date:
+        """That of a snapshot."""
+        return date.fromisoformat(self.name.removeprefix("snapshot-"))
 
     @property
     def to_push(self) -> bool:
@@ -74,21 +71,17 @@ class Comparison(_OfSnapshot):
         """Whether a pull transfers it, or keeps what was made here."""
         return self.relation in (Relation.HUB_ONLY, Relation.DIFFERENT)
 
-    @property
-    def to_complete(self) -> bool:
-        """Whether a push transfers it and nobody needs to be asked: the Hub holds nothing that was not here."""
-        known = bool(self.pending) or self.record.commit == self.commit
-        return self.relation is Relation.LOCAL_ONLY or (self.relation is Relation.DIFFERENT and known)
-
 
 @dataclass(frozen=True)
-class Transfer(_OfSnapshot):
-    """What became of one snapshot.
+class Transfer:
+    """What became of a model.
 
     The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
     ``failed``; the detail is the reason, unless it was transferred.
     """
 
+    family: str
+    name: str
     result: str
     detail: str = ""
 
@@ -98,16 +91,19 @@ class Transfer(_OfSnapshot):
         return self.result in ("pushed", "pulled")
 
 
-def attempt(row: Comparison, transfer: Callable[[Comparison], tuple[str, str]]) -> Transfer:
-    """Transfer one snapshot by a function that gives result and detail, and which may fail or refuse it."""
-    try:
-        result, detail = transfer(row)
-    except (HubError, SnapshotError) as error:
-        result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
-    return Transfer(row.family, row.name, result, detail)
+def transfer_all(rows: Sequence[Comparison], transfer: Callable[[Comparison], tuple[str, str]]) -> Iterator[Transfer]:
+    """Transfer models, several at once, by a function that gives result and detail; gives each in turn.
 
+    One that fails or is refused stops no other. ``main``, which follows the versions, comes last.
+    """
 
-def transfer_all(rows: Iterable[Comparison], transfer: Callable[[Comparison], tuple[str, str]]) -> Iterator[Transfer]:
-    """Transfer snapshots as `attempt` does, several at once; gives each in turn once it is through."""
+    def attempt(row: Comparison) -> Transfer:
+        try:
+            result, detail = transfer(row)
+        except (HubError, SnapshotError) as error:
+            result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
+        return Transfer(row.family, row.name, result, detail)
+
     with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-        yield from pool.map(attempt, rows, itertools.repeat(transfer))
+        yield from pool.map(attempt, [row for row in rows if row.name != MAIN_BRANCH])
+        yield from map(attempt, [row for row in rows if row.name == MAIN_BRANCH])

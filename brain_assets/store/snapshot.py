@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import ConfigError, LookAheadError, SnapshotError
+from brain_assets.errors import ConfigError, LookAheadError, RefusedSnapshotError, SnapshotError, SnapshotFileError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import believed, check_identity, located
+from brain_assets.store.checks import check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
@@ -215,7 +215,7 @@ def believe(
 
     Raises `RefusedSnapshotError` if they are not a model of that name, family and market; nothing of them has run.
     """
-    with believed(place), _ONE_AT_A_TIME:
+    with located(place, RefusedSnapshotError), _ONE_AT_A_TIME:
         check_named(parse(files[MANIFEST]), name, family, market)
         return ModelSnapshot._from_files(files)
 
@@ -240,5 +240,5 @@ def _layout(family: str, config: Mapping[str, Any]) -> Layout:
     try:
         layout: Layout = registry.get(family).layout(registry.get(family).read_config(config))
     except ConfigError as error:
-        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+        raise SnapshotFileError(CONFIG, without_advice(error)) from error
     return layout

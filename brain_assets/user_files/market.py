@@ -10,7 +10,7 @@ the columns named here (others are ignored):
 
 Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
 
-Rerun behaviour: an instance reads the files once and keeps the tables; later changes are seen by the next process.
+Rerun behaviour: an instance reads the files once and keeps the tables until a look finds that a file has changed.
 """
 
 import datetime
@@ -22,14 +22,15 @@ from typing import ClassVar
 import pandas as pd
 
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
-from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.prices import PRICE_FIELDS
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
+from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
-from brain_assets.user_files.watch import complete_year, observe_files
+from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
@@ -81,6 +82,8 @@ class FilesMarket:
         Holds the files; nothing is read until it is asked for.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
+    memory : Path or UPath, optional
+        The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
     clock : callable, optional
         Gives the present moment with its time zone; a year that it has not completed is never complete.
     """
@@ -89,25 +92,27 @@ class FilesMarket:
     caveat = "Prices are the user's own files, taken as split- and dividend-adjusted; who is missing is not known."
 
     def __init__(
-        self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
+        self,
+        folder: Path,
+        symbols: tuple[str, ...] = (),
+        memory: DataPath | None = None,
+        *,
+        clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
         self.folder, self.symbols, self.clock = folder, symbols, clock
-        self._news, self._fundamentals = NewsFiles(folder, symbols), FundamentalFiles(folder, symbols)
+        self._memory = FileMemory(memory, symbols)
+        self._looked_at: Mapping[str, FileState] | None = None
+        self._forget_rows()
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates, once; those of all symbols count. Raises as `prices`.
+        Reads only dates, and of files that have not changed nothing; those of all symbols count. Raises as `prices`.
         """
-        return complete_year(self._last_date, self.clock())
-
-    @cached_property
-    def _last_date(self) -> datetime.date:
-        days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
-        if days.empty:
+        last = last_price_date(self._paths(), self._memory)
+        if last is None:
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-        last: datetime.date = days.max().date()
-        return last
+        return complete_year(last, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
@@ -139,9 +144,19 @@ class FilesMarket:
         """Give the quarterly ratios filed in a range. Raises as `prices`."""
         return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
 
-    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+    def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
         """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
-        return observe_files(self.folder, WATCHED, years, files, now)
+        tables = {table: kind(self.folder, self.symbols) for table, kind in WATCHED.items()}
+        found = observe_files(self.folder, tables, years, self._memory, self.clock(), in_passing)
+        if self._memory.states != self._looked_at:
+            self._looked_at = self._memory.states
+            self._forget_rows()
+        return found
+
+    def _forget_rows(self) -> None:
+        self._news = NewsFiles(self.folder, self.symbols)
+        self._fundamentals = FundamentalFiles(self.folder, self.symbols)
+        vars(self).pop("_bars", None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
@@ -183,7 +198,7 @@ def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-    return FilesMarket(settings.files_dir, settings.symbols)
+    return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")
 
 
 def _is_known(rows: pd.DataFrame) -> pd.Series:

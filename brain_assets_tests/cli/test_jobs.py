@@ -94,7 +94,7 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
         took = time.monotonic() - pressed
         assert (code, "Traceback" in shown) == (130, False), shown
         assert "run again to go on" in shown
-        assert took < 10  # 1 s on a machine that does nothing else
+        assert took < 5  # 0.5 s on a machine that does nothing else
         assert_nothing_half(data)
         with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
             assert {run.status.value for run in instance.get_runs()} <= {"SUCCESS", "CANCELED"}

@@ -83,7 +83,7 @@ def test_what_a_manifest_states_may_be_anything(key: str) -> None:
     for stated in (None, [], {}, {"a": 1}, 3):
         with pytest.raises(DamagedSnapshotError, match=rf"metadata.json: expected model.safetensors, .* under {key}"):
             parse(signed(**{key: stated}))
-    for stated in (None, "x", [], 1.5, -1):
+    for stated in (None, "x", [], 1.5, -1) if key == "files" else ():
         with pytest.raises(DamagedSnapshotError, match=r"^config.json: expected"):
             verify({**CONTENT, MANIFEST: signed(**{key: {**listed, CONFIG: stated}})})
 

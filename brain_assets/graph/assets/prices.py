@@ -13,6 +13,7 @@ from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
+from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
 from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
@@ -33,18 +34,21 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
     ):
         """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
-        A year is fetched once. With `force` it is fetched again: if no bar changed but for its level, the stored bars
-        stay; else the daily returns that changed are listed, the new bars are stored, and the old ones kept beside
-        them. Bars that do not pass the checks that block are replaced in any case, and kept too.
+        A year is fetched once. With `force`, or if its market has other rows, it is fetched again: if no bar changed
+        but for its level, the stored bars stay; else the daily returns that changed are listed, the new bars are
+        stored, and the old ones kept beside them. Bars that do not pass the checks that block are replaced in any case,
+        and kept too.
         """
         year = int(context.partition_key)
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
-        metadata: Metadata = {"reused": False}
+        source = look(market, years.existing())
+        metadata: Metadata = {"reused": False, **recorded(source, "raw_prices", year)}
         store = TableIOManager.of(table_io).store
         old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
-        if old is not None and not config.force and not refused:
+        is_asked = config.force or bool(change(source, context.instance, "raw_prices", year))
+        if old is not None and not is_asked and not refused:
             prices, metadata["reused"] = old, True
         else:
             prices = fetch_prices(market, start, end, overlap=year > years.first)

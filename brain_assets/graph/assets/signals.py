@@ -11,8 +11,9 @@ from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
+from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
-from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
+from brain_assets.market.base import FILED_BEFORE, Market, Observation, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
 from brain_assets.store.tables import TableStore, content_hash
 
@@ -30,7 +31,7 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 
         News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once.
-        A day without news has no row. A year is fetched once, unless forced.
+        A day without news has no row. A year is fetched once, unless forced or its market has other rows.
         """
 
         def fetch() -> SourcedTable:
@@ -40,7 +41,8 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         def picture(table: pd.DataFrame) -> Metadata:
             return {"news": news_chart("news scores", table)}
 
-        return _fetch_once(context, config, TableIOManager.of(table_io).store, fetch, picture)
+        source = look(market, years.existing())
+        return _fetch_once(context, config, source, TableIOManager.of(table_io).store, fetch, picture)
 
     return raw_news_sentiment
 
@@ -58,7 +60,8 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
 
         A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
-        once, unless forced; the first partition reaches back a year more, so that the first week knows the last filing.
+        once, unless forced or its market has other rows; the first partition reaches back a year more, so that the
+        first week knows the last filing.
         """
         start, end = years.window(int(context.partition_key))
         if int(context.partition_key) == years.first:
@@ -68,7 +71,8 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
             return {"ratios": ratio_chart("filed ratios, median over the symbols", table)}
 
         store = TableIOManager.of(table_io).store
-        return _fetch_once(context, config, store, lambda: market.fundamentals(start, end), picture)
+        source = look(market, years.existing())
+        return _fetch_once(context, config, source, store, lambda: market.fundamentals(start, end), picture)
 
     return raw_fundamentals
 
@@ -76,19 +80,20 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
+    source: Observation,
     store: TableStore,
     fetch: Callable[[], SourcedTable],
     picture: Callable[[pd.DataFrame], Metadata],
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
+    """Keep a year that is there as its market has it; else fetch it. Other rows than before are kept beside it."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
     old = store.find(name, year)
-    metadata: Metadata = {}
-    if old is not None and not config.force:
+    metadata = recorded(source, name, year)
+    if old is not None and not config.force and not change(source, context.instance, name, year):
         table, metadata["reused"] = old, True
     else:
-        table, source, missing = fetch()
-        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(missing) or "none"}
+        table, origin, missing = fetch()
+        metadata |= {"reused": False, "source": origin, "symbols_without_any": ", ".join(missing) or "none"}
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
