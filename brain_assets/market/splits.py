@@ -86,9 +86,8 @@ def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None
     list of Jump
         By date. What was taken back is one jump, at its first session.
     """
-    bars = _with_gaps(prices, previous_closes or {})
-    found = [jump for _, gaps in bars.groupby("symbol", sort=False) for jump in _jumps_of(gaps)]
-    return sorted(found, key=lambda jump: (jump.date, jump.symbol))
+    gaps = _with_gaps(prices, previous_closes or {})
+    return sorted(_jumps_among(gaps), key=lambda jump: (jump.date, jump.symbol))
 
 
 def _with_gaps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> pd.DataFrame:
@@ -120,8 +119,8 @@ def _usual(bars: pd.DataFrame) -> pd.DataFrame:
     return medians.add_prefix("usual_")
 
 
-def _jumps_of(gaps: pd.DataFrame) -> Iterator[Jump]:
-    """Give the jumps among the gaps of one symbol, in order of time."""
+def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
+    """Give the jumps among gaps that are ordered by symbol and date."""
     nearest = _nearest_ratios(-gaps["gap"].to_numpy())
     near = _is_near(gaps, nearest).to_numpy()
     back_at_once = _back_by_the_close(gaps).to_numpy()
@@ -135,9 +134,8 @@ def _jumps_of(gaps: pd.DataFrame) -> Iterator[Jump]:
         bar = gaps.iloc[row]
         ratio = RATIOS[nearest[row]] if near[row] else ""
         factor = nearest[row] if ratio else bar["before"] / bar["open"]
-        yield Jump(
-            str(bar["symbol"]), bar["date"], ratio, float(factor), None if back is None else gaps["date"].iloc[back]
-        )
+        until = None if back is None else gaps["date"].iloc[back]
+        yield Jump(str(bar["symbol"]), bar["date"], ratio, float(factor), until)
 
 
 def _nearest_ratios(gaps: FloatArray) -> FloatArray:
@@ -176,9 +174,10 @@ def _back_by_the_close(gaps: pd.DataFrame) -> pd.Series:
 def _taken_back_at(gaps: pd.DataFrame, row: int) -> int | None:
     """Find the gap that takes another back within `BACK_WITHIN` sessions; None: it was kept."""
     jump = gaps.iloc[row]
-    later = gaps.iloc[row + 1 :]
+    later = gaps.iloc[row + 1 : row + 1 + BACK_WITHIN]
     back = (
-        (later["place"] <= jump["place"] + BACK_WITHIN)
+        (later["symbol"] == jump["symbol"])
+        & (later["place"] <= jump["place"] + BACK_WITHIN)
         & (later["gap"] * jump["gap"] < -0.5 * jump["gap"] ** 2)
         & (np.log(later["close"] / jump["before"]).abs() < 0.3 * abs(jump["gap"]))
     )
