@@ -44,7 +44,8 @@ def run_years(
                 outcomes.append(event)
                 if text := (line or event_line)(event):
                     # why it failed is cut short here: the summary says it in full, once for all years
-                    console.print(text, soft_wrap=event.kind != "failed", no_wrap=True, overflow="ellipsis")
+                    cut = event.kind == "failed"
+                    console.print(text, soft_wrap=not cut, no_wrap=cut or None, overflow="ellipsis" if cut else None)
                 for warning in data_warnings(event.warnings):
                     said = escape(f"{event.year} {event.asset}, {warning}")
                     console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
@@ -156,7 +157,7 @@ def skill_lines(found: Iterable[tuple[str, int, Mapping[str, str]]]) -> list[str
         for name in warnings:
             if name in SKILL:
                 places.setdefault(name, []).append((asset, year))
-    return [f"{name}: not so for {places_of(places[name])}" for name in SKILL if name in places]
+    return [f"{name} did not pass: {places_of(places[name])}" for name in SKILL if name in places]
 
 
 def places_of(places: Iterable[tuple[str, int]]) -> str:
