@@ -109,7 +109,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                 found = reader.read(name, year)
                 cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
                 if found.reason and found.reason != "not materialized":
-                    reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+                    reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
             table.add_row(str(year), *cells)
         console.print(table)
         for reason in reasons + reader.pending(chosen):

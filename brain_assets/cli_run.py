@@ -54,6 +54,8 @@ def event_line(outcome: Event) -> str:
     color = colors[outcome.kind]
     head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
+    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
+        took += f" ({outcome.detail})"
     metadata = outcome.metadata
     if outcome.kind in ("failed", "blocked"):
         detail = f": {outcome.detail}"

@@ -15,6 +15,7 @@ from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_h
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
+from brain_assets.graph.status import doubts
 from brain_assets.graph.work import run_alone
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
@@ -69,6 +70,8 @@ def allocate(
         options |= {"date": date} if date else {}
         week = chosen_week(options.get("date"), (defs.resources or {})["clock"])
         options["date"] = str(week.start)  # asked for, so that a refusal is a failure
+        if said := doubts(defs, instance, "target_weights", [y for y in project.years.existing() if y <= week.year]):
+            console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
         before = ["raw_year_to_date"] if week.decided.year > max(project.years.existing(), default=0) else []
         with progress_shown() as live:
             live.update("target_weights")

@@ -40,6 +40,9 @@ from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
 
+N_DOUBTS = 3
+"""Years that are named in a line."""
+
 
 class State(enum.Enum):
     """Where one year of one asset stands."""
@@ -66,11 +69,12 @@ class StatusReader:
     defs : Definitions
     instance : DagsterInstance
     options : mapping of str to mapping
-        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults.
+        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults. None: no
+        configuration is asked for, whatever a model was trained with is right.
     """
 
     def __init__(
-        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]]
+        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]] | None
     ) -> None:
         self._graph = defs.resolve_asset_graph()
         self._resolver = CachingStaleStatusResolver(
@@ -85,11 +89,11 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
-        self._options = options
+        self._options = options or {}
         self._instance = instance
         self._config_hashes = {
-            name: hash_json(_recorded_options(storage.family, options.get(name, {})))
-            for name, storage in self._storages.items()
+            name: hash_json(_recorded_options(storage.family, self._options.get(name, {})))
+            for name, storage in (self._storages.items() if options is not None else ())
         }
 
     @cached_property
@@ -205,7 +209,7 @@ class StatusReader:
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in self._storages:
+        if name not in self._config_hashes:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
@@ -248,7 +252,28 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
-    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
+
+
+def doubts(defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years: Collection[int]) -> str:
+    """Say which years an asset without years rests on, of some years and those before, and should not; empty: none."""
+    graph, reader = defs.resolve_asset_graph(), StatusReader(defs, instance, None)
+    left = [unit for unit in parents_of(graph, name, 0) if unit[1] in years]
+    units: set[tuple[str, int]] = set()
+    while left:
+        unit = left.pop()
+        if unit not in units:
+            units.add(unit)
+            left += parents_of(graph, *unit)
+    causes_first = sorted(units, key=lambda unit: (unit[0] not in RAW, unit[1], unit[0]))
+    found = {unit: reader.read(*unit) for unit in causes_first}
+    said = [
+        f"{asset}[{year}] {status.state.value}: {status.reason.removesuffix('.')}"
+        for (asset, year), status in found.items()
+        if status.reason and status.state is not State.MISSING
+    ]
+    more = f"; and {len(said) - N_DOUBTS} more, which brain-assets status names" if len(said) > N_DOUBTS else ""
+    return f"This rests on {'; '.join(said[:N_DOUBTS])}{more}." if said else ""
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brain_assets.graph.build import session
+from brain_assets.graph.status import doubts
 from brain_assets.graph.work import run_alone
 from brain_assets.paths import copy_here, parse_place
 from brain_assets.terminal import (
@@ -38,6 +39,8 @@ def report(
     """
     with session(market) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
+        if said := doubts(project.definitions, instance, "report", chosen):
+            console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
         with progress_shown() as live:
             live.update("report")
             options = {"first_year": chosen[0], "last_year": chosen[-1]}
