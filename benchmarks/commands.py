@@ -8,7 +8,7 @@ import tempfile
 import time
 
 REPEATS = 3
-CLI = [sys.executable, "-c", "from brain_assets.cli import main; main()"]
+CLI = [sys.executable, "-m", "brain_assets.start"]
 TINY = """
 ops:
   lstm_snapshot: {config: {max_epochs: 1, hidden_size: 4}}

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import fsspec
 from upath import UPath
 
 from brain_assets.errors import StorageError
-from brain_assets.progress import warn
 from brain_assets.retry import RetryPolicy, TransientError, retry
 
 POLICY = RetryPolicy(attempts=None, first_wait=0.5, longest_wait=15.0, total_seconds=60.0)
@@ -29,7 +29,7 @@ _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryErr
 _LASTING_ERRNO = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, getattr(errno, "EREMCHG", errno.EINVAL)}
 """What s3fs gives for requests that are wrong, and will be at the next attempt."""
 _PASSING = {
-    *("ConnectionError", "HTTPClientError", "ResponseParserError", "FlexibleChecksumError"),  # botocore
+    *("ConnectionError", "HTTPClientError", "ResponseParserError"),  # botocore
     *("ClientConnectionError", "ClientPayloadError", "IncompleteRead", "IncompleteReadError"),  # an answer broke off
     "TransportError",  # google.auth
 }
@@ -49,13 +49,12 @@ def at_once(work: Callable[[UPath], Answer], paths: Sequence[UPath]) -> list[Ans
 @lru_cache
 def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec's loop does not survive a fork
     """Give the file system of a scheme, one in a process."""
-    import fsspec
-
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if protocol not in ("s3", "s3a"):
         return fsspec.filesystem(protocol, **options)
     given = fsspec.config.conf.get("s3", {})
     own = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 2 * N_CONNECTIONS}
+    own["response_checksum_validation"] = "when_required"  # what is read verifies by itself, and damage is named
     options["config_kwargs"] = own | dict(given.get("config_kwargs", {}))
     options["max_concurrency"] = 1  # with more, every read asks for the size first: two requests instead of one
     files = fsspec.filesystem("s3", **options)
@@ -68,18 +67,11 @@ def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> 
 
     Raises `StorageError`; `FileExistsError`; and `FileNotFoundError`, but not for the purpose ``write``.
     """
-    n_mismatches = 0
 
     def attempt() -> Answer:
-        nonlocal n_mismatches
         try:
             return operation(filesystem(path.protocol, os.getpid()))
         except Exception as error:
-            if type(error).__name__ == "FlexibleChecksumError":  # botocore's: in transit, or half an object lies there
-                n_mismatches += 1
-                if n_mismatches > 1:
-                    warn(f"{path}: expected the bytes that were written, got others; taken as absent.")
-                    raise FileNotFoundError(str(path)) from error
             if _is_passing(error):
                 raise TransientError(_said(error)) from error
             raise

@@ -4,13 +4,12 @@ What is asked of a file or a folder looks the same for both: what differs is her
 `brain_assets.objects`.
 """
 
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import fsspec
 from typing_extensions import TypeIs
 from upath import UPath
 
@@ -22,7 +21,6 @@ DataPath = Path | UPath
 """A file or folder of the data folder: `Path` on this machine, else a `UPath` that only this package's functions ask
 (its own would go past the time-outs and retries of `brain_assets.objects`)."""
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)")
 _LOCAL = ("file", "local")
 _BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes whose URLs begin with a bucket or container."""
@@ -34,12 +32,10 @@ def parse_place(text: str) -> DataPath:
     Raises `ValueError` with what was expected and what came, to be put into a sentence: an unknown scheme or one whose
     package is not installed, no bucket, a password.
     """
-    match = _URL.fullmatch(text)
-    if match is None:
-        if "::" in text and "://" in text:
-            raise ValueError(f"expected a path or one URL, scheme://…, got a chain of them, {text!r}")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return Path(text)
-    scheme, parts = match["scheme"].lower(), urlsplit(text)
+    scheme, parts = scheme.lower(), urlsplit(text)
     if scheme in _LOCAL:
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise ValueError(f"expected an absolute path in a URL of this machine, file:///folder, got {text!r}")
@@ -48,22 +44,15 @@ def parse_place(text: str) -> DataPath:
         raise ValueError("expected a URL without a password, got one with it (not shown here)")
     if scheme in _BUCKETS and not parts.netloc:
         raise ValueError(f"expected a bucket, {scheme}://bucket/prefix, got {text!r}")
-    _require_package(scheme)
-    return UPath(f"{scheme}://{match['rest'].rstrip('/')}")
-
-
-def _require_package(scheme: str) -> None:
-    from fsspec import get_filesystem_class
-
     try:
-        get_filesystem_class(scheme)
-    except ImportError as error:
-        hint = (
-            "pip install brain-assets[cluster]" if scheme.startswith("s3") else " ".join(str(error).split()).rstrip(".")
-        )
-        raise ValueError(f"expected a URL whose package is installed, got {scheme}://; {hint}") from error
-    except ValueError as error:
-        raise ValueError(f"expected a path, or a URL of a scheme such as s3, gs, az, file, got {scheme}://") from error
+        fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(
+            "expected a path, or a URL of a scheme such as s3, gs, az, file, whose package is installed, got "
+            f"{scheme}:// ({said})"
+        ) from error
+    return UPath(f"{scheme}://{rest.rstrip('/')}")
 
 
 def is_remote(path: DataPath) -> TypeIs[UPath]:
@@ -108,39 +97,26 @@ def is_file(path: DataPath) -> bool:
 
 def list_names(folder: DataPath) -> list[str]:
     """Name what lies in a folder, files and folders, in order; nothing if it is not there."""
-    return sorted(_children(folder))
-
-
-def list_folders(folder: DataPath) -> list[str]:
-    """Name the folders that lie in a folder, in order; nothing if it is not there."""
-    return sorted(name for name, is_folder in _children(folder).items() if is_folder)
-
-
-def _children(folder: DataPath) -> dict[str, bool]:
     if not is_remote(folder):
-        return {entry.name: entry.is_dir() for entry in folder.iterdir()} if folder.is_dir() else {}
+        return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     with suppress(FileNotFoundError):
-        found = ask_store(folder, "list", lambda files: files.ls(folder.path, detail=True))
-        return {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] == "directory" for entry in found}
-    return {}
+        found = ask_store(folder, "list", lambda files: files.ls(folder.path, detail=False))
+        return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
+    return []
 
 
-def replace_file(path: DataPath, data: bytes | str) -> None:
-    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
+def replace_file(path: DataPath, data: bytes | str, unless_there: bool = False) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does.
+
+    One that shall stay if it is there does, in one step where a store can tell, as S3.
+    """
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
-    else:
-        replace_local_file(path, content)
-
-
-def create_file(path: DataPath, text: str) -> None:
-    """Write a file, as `replace_file` does, unless there is one; in one step where a store can, as S3."""
-    if is_remote(path):
+        mode = {"mode": "create"} if unless_there else {}
         with suppress(FileExistsError):
-            ask_store(path, "write", lambda files: files.pipe_file(path.path, text.encode(), mode="create"))
-    elif not path.exists():
-        replace_local_file(path, text.encode())
+            ask_store(path, "write", lambda files: files.pipe_file(path.path, content, **mode))
+    elif not (unless_there and path.exists()):
+        replace_local_file(path, content)
 
 
 def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
@@ -157,19 +133,3 @@ def replace_folder(folder: DataPath, contents: Mapping[str, bytes]) -> None:
         ask_store(last, "remove", lambda files: files.rm_file(last.path))
     at_once(lambda path: replace_file(path, contents[path.name]), others)
     replace_file(last, contents[last.name])
-
-
-def copy_here(path: DataPath) -> Path:
-    """Give a file that other programs can open: itself, or a copy in a temporary folder if it is elsewhere."""
-    if not is_remote(path):
-        return path
-    copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
-    copy.write_bytes(read_bytes(path))
-    return copy
-
-
-def folder_here(place: DataPath, name: str) -> Path:
-    """Give the folder of a name for what must lie on this machine, though the place may be elsewhere."""
-    if not is_remote(place):
-        return place / name
-    return Path("data") / f"{name}-{re.sub(r'[^A-Za-z0-9.]+', '-', str(place)).strip('-')}"

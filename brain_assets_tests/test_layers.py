@@ -14,14 +14,14 @@ import pytest
 import brain_assets
 
 PACKAGE = Path(brain_assets.__file__).parent
-MAX_LINES_IN_ALL, MAX_LINES_OF_CORE, MAX_LINES_OF_A_WING = 21_900, 15_000, 1_260
+MAX_LINES_IN_ALL, MAX_LINES_OF_CORE, MAX_LINES_OF_A_WING = 21_900, 15_200, 1_260
 MAX_DEPTH, MAX_LINES, MAX_OWN_IMPORTS_IN_FUNCTIONS = 12, 400, 10
 LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory objects parquet paths plugins progress retry store.names "
-    "check_result versions",
+    "arrays configuration device errors files memory objects parquet paths plugins progress retry start "
+    "store.names check_result versions",
     "market",
     "registry",
     "settings",

@@ -9,7 +9,7 @@ configuration than the one asked for, or not on the device asked for.
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.checks import failed_blocking_checks, latest_warnings
 from brain_assets.graph.sources import CHANGED, change, changed_rows, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
@@ -36,12 +36,9 @@ from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
-
-N_DOUBTS = 3
-"""Years that are named in a line."""
 
 
 class State(enum.Enum):
@@ -59,6 +56,8 @@ class Status:
 
     state: State
     reason: str = ""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Of one that is done: what the checks that warn found, by their name."""
 
 
 class StatusReader:
@@ -89,6 +88,7 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
+        self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options or {}
         self._instance = instance
         self._config_hashes = {
@@ -129,12 +129,14 @@ class StatusReader:
         late = self._made_without(key, partition)
         if late:
             return Status(State.STALE, f"made before {', '.join(late)}")
-        return Status(State.DONE)
+        if year not in self._warnings:
+            self._warnings[year] = latest_warnings(self._instance, self._graph, year)
+        return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
 
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
         return [
-            f"{date.year} {name}: hub: pending, {storage.hub_record(date).pending}"
+            f"{date.year} {name}: hub: pending, {storage.record(snapshot_name(date)).pending}"
             for name, storage in self._storages.items()
             for date in storage.list_pending()
             if date.year in years
@@ -255,8 +257,13 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
 
 
-def doubts(defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years: Collection[int]) -> str:
-    """Say which years an asset without years rests on, of some years and those before, and should not; empty: none."""
+def rests_on(
+    defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years: Collection[int]
+) -> dict[tuple[str, int], Status]:
+    """Tell where what an asset without years is made from stands, of some years and those before; causes come first.
+
+    Whatever configuration a model was trained with is right.
+    """
     graph, reader = defs.resolve_asset_graph(), StatusReader(defs, instance, None)
     left = [unit for unit in parents_of(graph, name, 0) if unit[1] in years]
     units: set[tuple[str, int]] = set()
@@ -265,15 +272,7 @@ def doubts(defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years:
         if unit not in units:
             units.add(unit)
             left += parents_of(graph, *unit)
-    causes_first = sorted(units, key=lambda unit: (unit[0] not in RAW, unit[1], unit[0]))
-    found = {unit: reader.read(*unit) for unit in causes_first}
-    said = [
-        f"{asset}[{year}] {status.state.value}: {status.reason.removesuffix('.')}"
-        for (asset, year), status in found.items()
-        if status.reason and status.state is not State.MISSING
-    ]
-    more = f"; and {len(said) - N_DOUBTS} more, which brain-assets status names" if len(said) > N_DOUBTS else ""
-    return f"This rests on {'; '.join(said[:N_DOUBTS])}{more}." if said else ""
+    return {unit: reader.read(*unit) for unit in sorted(units, key=lambda unit: (unit[0] not in RAW, unit[1], unit[0]))}
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:

@@ -5,7 +5,8 @@ order of their days. Each changes what is known of the quarters that it states; 
 than before gets a row with that day. So a row depends on the filings up to its day and on nothing later.
 
 What a filing states under several concepts of one meaning: the concept that it states for the most periods counts; in
-doubt the one of the filing before, then the order of the definitions. A ratio is that of the figures stated last: both
+doubt the one of the filing before, then the order of the definitions. One that another shows to be a part of the total
+(a segment's revenue) does not count. A ratio is that of the figures stated last: both
 of one filing, unless it states only one of them for a quarter, say a restated income; then the other is the last one
 stated.
 
@@ -27,17 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets.live.filings import (
-    AMOUNTS,
-    FLOWS,
-    QUARTER_DAYS,
-    Amounts,
-    Filing,
-    Span,
-    n_days,
-    read_filings,
-    stated_amounts,
-)
+from brain_assets.live.filings import FLOWS, QUARTER_DAYS, Amounts, Filing, Span, n_days, read_filings, stated_amounts
+from brain_assets.market.findings import attach
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 
 PARTS = {
@@ -91,28 +83,28 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
         more at each filing that changes one; each row holds all that was known of the quarter on that day. Margins are
         of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero
         or negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states
-        nothing in us-gaap and dollars, quarter by quarter.
+        nothing in us-gaap and dollars, quarter by quarter. Facts that were left out are among its findings
+        (`brain_assets.market.findings`), by the year of their filing.
 
     Raises
     ------
     MarketError
         The mapping is not what the API gives; names the symbol, the place in it and what was there.
     """
+    filings, findings = read_filings(facts, symbol)
     known = _Knowledge()
     told: dict[datetime.date, list[float]] = {}
     rows: list[tuple[Any, ...]] = []
-    for filed, filings in groupby(read_filings(facts, symbol), key=lambda filing: filing.filed):
-        for filing in filings:
+    for filed, of_day in groupby(filings, key=lambda filing: filing.filed):
+        for filing in of_day:
             known.add(filing)
         for period_end in known.quarter_ends():
             ratios = known.ratios(period_end)
             if not np.array_equal(ratios, told.get(period_end, [math.nan] * len(RATIOS)), equal_nan=True):
                 told[period_end] = ratios
                 rows.append((filed, period_end, symbol, *ratios))
-    if not rows:
-        return FUNDAMENTAL_TABLE.empty()
     frame = pd.DataFrame(rows, columns=list(FUNDAMENTAL_TABLE.names)).astype(FUNDAMENTAL_TABLE.types)
-    return FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}")
+    return attach(FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}"), findings)
 
 
 class _Knowledge:
@@ -136,7 +128,7 @@ class _Knowledge:
     def add(self, filing: Filing) -> None:
         """Take in one more filing, no earlier than those before."""
         spans = self._corrected_spans(filing)
-        stated = {name: stated_amounts(filing, definitions) for name, definitions in AMOUNTS.items()}
+        stated = stated_amounts(filing)
         concepts, revenue = self._choose("revenue", stated["revenue"])
         for cost_concepts, cost in stated["cost"].items():
             both = cost.keys() & revenue.keys()

@@ -34,16 +34,17 @@ class Scaler:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Scaler":
         """Find it among the arrays of a snapshot; raises `SnapshotError` if it is not there, or cannot scale."""
-        mean, scale, var, count = (arrays.get(name) for name in NAMES)
-        if mean is None or scale is None or var is None or count is None:
-            raise refused(MODEL, f"the arrays {', '.join(NAMES)}", "not all of them")
-        for name, array, least in ((NAMES[0], mean, -LARGEST), (NAMES[1], scale, SMALLEST_SCALE), (NAMES[2], var, 0.0)):
-            if array.shape != mean.shape or array.ndim != 1:
-                raise refused(MODEL, "scaler arrays of one length", f"the shape {array.shape} of {name}")
-            if not ((array >= least) & (array <= (LARGEST**2 if array is var else LARGEST))).all():
+        for name, least, most in (
+            (NAMES[0], -LARGEST, LARGEST),
+            (NAMES[1], SMALLEST_SCALE, LARGEST),
+            (NAMES[2], 0.0, LARGEST**2),
+            (NAMES[3], 0, LARGEST**2),
+        ):
+            if name not in arrays:
+                raise refused(MODEL, f"the array {name}", "none")
+            if not ((arrays[name] >= least) & (arrays[name] <= most)).all():
                 raise refused(MODEL, f"finite numbers of a usual size in {name}", "others")
-        if count.shape != () or count < 0:
-            raise refused(MODEL, f"a number of samples in {NAMES[3]}", "something else")
+        mean, scale, var, count = (arrays[name] for name in NAMES)
         return cls(mean, scale, var, int(count))
 
 

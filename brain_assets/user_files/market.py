@@ -14,7 +14,7 @@ Rerun behaviour: an instance reads the files once and keeps the tables until a l
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -24,35 +24,19 @@ import pandas as pd
 from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
+from brain_assets.market.file_table import FileTable
+from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
-from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.market.table_files import OptionalFiles, read_files
+from brain_assets.market.text_files import find_files, listed
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
+from brain_assets.user_files.tables import PRICE_LAYOUT, read_fundamental_files, read_price_files
 from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
-
-
-def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
-    rows = read_files(paths, PRICE_TABLE.types)
-    day, symbol, *values = (column.rule for column in PRICE_TABLE.columns)
-    refuse_broken(rows, (day, symbol))
-    refuse_duplicates(rows, PRICE_TABLE.order)
-    rules = (*values, *OHLC_RULES, *PRICE_TABLE.rules)
-    refuse_broken(rows[_is_known(rows)], rules)
-    return rows
-
-
-def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
-    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
-    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
-    return rows
 
 
 class PriceFiles(OptionalFiles):
@@ -109,7 +93,7 @@ class FilesMarket:
 
         Reads only dates, and of files that have not changed nothing; those of all symbols count. Raises as `prices`.
         """
-        last = last_price_date(self._paths(), self._memory)
+        last = last_price_date(self.folder, self._paths(), self._memory)
         if last is None:
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
         return complete_year(last, self.clock())
@@ -122,19 +106,20 @@ class FilesMarket:
         Raises
         ------
         TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong, or every symbol with
-            no or too few bars.
+            For all that is wrong in the range, kind by kind: the file, the line (Parquet: the row) and the column of
+            the first of each, and how many there are; or if no symbol has enough bars.
         MarketError
-            No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
+            No folder or no price file, no bar in the range, or none of the symbols in the files.
         """
-        dates = self._bars["date"]
-        chosen = self._bars[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
+        table = self._bars
+        chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
         if chosen.empty:
             raise EmptyResponseError(
                 f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
-                f"{dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; add data or ask for another range."
+                f"{table.days.min():%Y-%m-%d} to {table.days.max():%Y-%m-%d}; add data or ask for another range."
             )
-        return chosen.reset_index(drop=True)
+        bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
+        return attach(bars, findings)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
@@ -154,42 +139,64 @@ class FilesMarket:
         return found
 
     def _forget_rows(self) -> None:
-        self._news = NewsFiles(self.folder, self.symbols)
-        self._fundamentals = FundamentalFiles(self.folder, self.symbols)
-        vars(self).pop("_bars", None)
+        self._news = NewsFiles(self.folder, self.symbols, lambda: self._names)
+        self._fundamentals = FundamentalFiles(self.folder, self.symbols, lambda: self._names)
+        for kept in ("_bars", "_names"):
+            vars(self).pop(kept, None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
-        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
-        universe = self.symbols or (self._bars["symbol"].unique() if files.found()[1] else ())
-        return files.sourced(table, sorted(universe))
+        """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
+        if files.rows is None:
+            return files.sourced(table, sorted(self.symbols))
+        sourced = files.sourced(table, sorted(self.symbols or self._names))
+        others = sorted(set(files.rows.frame["symbol"].cat.categories) - set(self._names))
+        what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
+        found = [Finding("symbols_found", listed(others), what, n_rows=len(others))] if others else []
+        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *found)))
 
     @cached_property
-    def _bars(self) -> pd.DataFrame:
-        """Every known bar of the chosen symbols, each of which must have enough of them."""
-        rows = read_price_files(self._paths())
-        unknown = sorted(set(self.symbols) - set(rows["symbol"]))
-        if unknown:
+    def _bars(self) -> FileTable:
+        """Every known bar of the chosen symbols."""
+        return read_price_files(self._paths(), self.symbols)
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """Every symbol of the files of prices, chosen or not."""
+        table = read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+        return list(table.frame["symbol"].cat.categories)
+
+    def _symbols_found(self) -> Iterator[Finding]:
+        """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
+        names = self._bars.frame["symbol"].cat.categories
+        missing = [symbol for symbol in self.symbols if symbol not in names]
+        if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {', '.join(unknown)}, which are not; "
-                "correct or remove them, or add their data."
+                f"{self.folder}: expected symbols that are in the files, got {listed(missing)}, none of which is: they "
+                f"have {listed(names)}; correct BRAIN_SYMBOLS, or add data."
             )
-        rows = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
-        known = _is_known(rows)
-        n_bars = known.groupby(rows["symbol"]).sum()
-        short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
-        if short or rows.empty:
+        n_bars = self._bars.frame["symbol"].value_counts()
+        n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
+        short = [f"{symbol} ({count})" for symbol, count in n_bars.items() if count < MIN_HISTORY_SESSIONS]
+        if len(short) == len(n_bars):
             raise TableError(
-                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
-                f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
+                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
+                f"{listed(short) or 'none'}; add data."
             )
-        return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
+        if missing:
+            what = (
+                "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
+            )
+            yield Finding("symbols_found", listed(missing), what, n_rows=len(missing))
+        if short:
+            what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
+            yield Finding("symbols_found", listed(short), what, n_rows=len(short))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")
         if not paths:
             raise MarketError(
-                f"{self.folder}: expected at least one file named prices*.csv or prices*.parquet, got none; add one "
-                f"with the columns {', '.join(PRICE_TABLE.names)}."
+                f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
+                f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 
@@ -199,7 +206,3 @@ def open_market(settings: Settings) -> FilesMarket:
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
     return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")
-
-
-def _is_known(rows: pd.DataFrame) -> pd.Series:
-    return rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1)

@@ -25,9 +25,10 @@ from pydantic import TypeAdapter, ValidationError
 from brain_assets.errors import BrainAssetsError, MarketError
 from brain_assets.market.base import Observation
 from brain_assets.market.calendar import NEW_YORK, sessions_between
-from brain_assets.market.schema import PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles, find_files, read_files
+from brain_assets.market.table_files import OptionalFiles, read_files
+from brain_assets.market.text_files import find_files
 from brain_assets.paths import DataPath, read_bytes, replace_file
+from brain_assets.user_files.tables import PRICE_LAYOUT
 
 MAX_LAG_SESSIONS = 5
 """A year is complete when at most so many of its sessions follow the last date found: data often end at Christmas."""
@@ -86,11 +87,11 @@ class FileMemory:
             return {}
         return kept.files if kept.symbols == self._symbols else {}
 
-    def state(self, table: str, path: Path) -> FileState:
+    def state(self, key: str, path: Path) -> FileState:
         """Give what is known of a file as it is now."""
         found = path.stat()
         stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        known = self.states.get(_key(table, path.name))
+        known = self.states.get(key)
         return known if known is not None and known.stamp == stamp else FileState(stamp)
 
     def keep(self, states: Mapping[str, FileState]) -> None:
@@ -101,15 +102,20 @@ class FileMemory:
                 replace_file(self._place, _KEPT.dump_json(_Kept(self._symbols, dict(states))))
 
 
-def last_price_date(paths: Sequence[Path], memory: FileMemory) -> datetime.date | None:
+def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> datetime.date | None:
     """Give the last date in files of prices, of which only the dates are read; None: there is none."""
-    found = {path: memory.state("raw_prices", path) for path in paths}
-    for path, file in found.items():
-        if file.last_day is None:
-            days = read_files([path], PRICE_TABLE.types, only="date")["date"]
-            found[path] = file._replace(last_day=None if days.empty else days.max().date())
-    memory.keep({**memory.states, **{_key("raw_prices", path.name): file for path, file in found.items()}})
-    return max((file.last_day for file in found.values() if file.last_day), default=None)
+    keys = {path: _key("raw_prices", path.relative_to(folder).as_posix()) for path in paths}
+    found = {path: memory.state(key, path) for path, key in keys.items()}
+    unread = [path for path, file in found.items() if file.last_day is None]
+    table = read_files(unread, PRICE_LAYOUT, only=("date",)) if unread else None
+    if table is not None:
+        for number, day in table.frame.groupby("file")["date"].max().items():
+            found[unread[number]] = found[unread[number]]._replace(last_day=day.date())
+    memory.keep({**memory.states, **{key: found[path] for path, key in keys.items()}})
+    last = max((file.last_day for file in found.values() if file.last_day), default=None)
+    if last is None and table is not None:
+        table.refuse(datetime.date.min, datetime.date.max)
+    return last
 
 
 def _key(table: str, name: str) -> str:
@@ -183,9 +189,9 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
     found: dict[str, FileState] = {}
     n_read, waits = 0, []
     for path in paths:
+        name = path.relative_to(files.folder or path.parent).as_posix()
         try:
-            file = memory.state(table, path)
-            found[path.name] = file
+            file = found[name] = memory.state(_key(table, name), path)
             if file.sums is not None:
                 continue
             if hurry and 0 <= file.stamp[1] / 1e9 - hurry.settled < 2 * SETTLE_SECONDS:
@@ -193,10 +199,10 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
             elif hurry and n_read and time.monotonic() > hurry.deadline:
                 waits.append(f"{path.name} and those after it are read at the next look.")
             else:
-                rows = files.sorts[word][1]([path])
+                rows = files.read(word, [path]).frame
                 chosen = rows[rows["symbol"].isin(files.symbols)] if files.symbols else rows
                 sums = sums_by_year(chosen, REMEMBERED.get(table, _NO_TIME))
-                found[path.name] = FileState(file.stamp, None if rows.empty else rows.iloc[:, 0].max().date(), sums)
+                found[name] = FileState(file.stamp, None if rows.empty else rows.iloc[:, 0].max().date(), sums)
                 n_read += 1
         except (BrainAssetsError, OSError) as error:
             waits.append(f"{error} {path.name} is read again at the next look.")
@@ -209,7 +215,7 @@ def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) 
     Rows of the last days of a year, as many as are `remembered`, count for the next one too.
     """
     days = rows.iloc[:, 0]
-    hashes = pd.util.hash_pandas_object(rows.drop(columns=["source", "position"], errors="ignore"), index=False)
+    hashes = pd.util.hash_pandas_object(rows.drop(columns=["file", "row"], errors="ignore"), index=False)
     years, later = days.dt.year.to_numpy(), (days + remembered).dt.year.to_numpy()
     sums = defaultdict(int, {int(year): int(part.sum()) for year, part in hashes.groupby(years)})
     again = later > years
