@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.graph.backfill import Backfill
-from brain_assets.graph.status import State, StatusReader, doubts
+from brain_assets.graph.status import State, StatusReader, rests_on
 from brain_assets.graph.tasks import ENDS
 from brain_assets.market.archive import differing_rows
 from brain_assets.simulator.market import SimulatorMarket
@@ -140,7 +140,7 @@ def test_files_that_come_go_or_change_together_are_named(folders: Folders) -> No
     split_by_symbol(folders.files)
     for symbol in ("AAA", "BBB", "CCC", "DDD"):
         folders.edit(f"prices_{symbol}.csv", set_volume("2020-07-01", symbol))
-    (folders.files / "fundamentals.csv").rename(folders.files / "ratios.csv")
+    (folders.files / "fundamentals.csv").rename(folders.files / "fundamentals.csv.old")
     found = folders.stale()
     assert {unit: words for unit, words in found.items() if unit[0] == "raw_fundamentals"}.keys() == {
         ("raw_fundamentals", year) for year in YEARS
@@ -150,7 +150,7 @@ def test_files_that_come_go_or_change_together_are_named(folders: Folders) -> No
         "prices.csv, prices_AAA.csv, prices_BBB.csv and 4 more changed in 2020 (4 rows)"
     )
     assert folders.backfill().keys() == found.keys()
-    (folders.files / "ratios.csv").rename(folders.files / "fundamentals.csv")
+    (folders.files / "fundamentals.csv.old").rename(folders.files / "fundamentals.csv")
     folders.edit("prices_AAA.csv", set_volume("2020-07-02", "AAA"))
     assert folders.stale()["raw_prices", 2020] == "prices_AAA.csv changed in 2020 (1 row)"
 
@@ -162,14 +162,37 @@ def test_year_whose_run_does_not_say_what_it_was_made_from_is_fetched_once_more(
     assert folders.stale() == {}
 
 
-def test_file_that_cannot_be_read_any_more_is_named_and_what_is_stored_stays(
+def test_file_that_is_no_table_any_more_is_named_and_what_is_stored_stays(
     folders: Folders, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = (folders.files / "prices.csv").read_text()
-    (folders.files / "prices.csv").write_text(whole.replace("AAA,", "AAA,?", 1))
+    (folders.files / "prices.csv").write_text(whole.replace("close", "end", 1))
     assert folders.stale() == {}
-    assert "raw_prices waits: prices.csv, line " in caplog.text
+    assert "raw_prices waits: prices.csv: expected the columns " in caplog.text
     (folders.files / "prices.csv").write_text(whole)
+    assert folders.stale() == {}
+
+
+def test_row_that_a_fetch_refuses_makes_its_year_stale_though_no_row_can_be_taken(folders: Folders) -> None:
+    whole = (folders.files / "prices.csv").read_text()
+    (folders.files / "prices.csv").write_text(whole + "2020-07-04,AAA,1,1,1,one,1\n")
+    assert folders.stale() == {("raw_prices", 2020): "prices.csv changed in 2020"}
+    assert folders.backfill()["raw_prices", 2020] == "failed"
+    (folders.files / "prices.csv").write_text(whole)
+    assert folders.stale() == {}
+
+
+def test_symbol_that_a_new_file_writes_otherwise_makes_the_years_stale_that_it_is_joined_in(folders: Folders) -> None:
+    rows = pd.read_csv(folders.files / "prices.csv").replace({"symbol": {"AAA": "aaa"}})
+    rows[rows["date"] < "2021"].to_csv(folders.files / "prices.csv", index=False)
+    rows[rows["date"] >= "2021"].to_csv(folders.files / "prices-b.csv", index=False)
+    folders.backfill()
+    assert folders.stale() == {}
+    folders.edit("prices-b.csv", lambda later: later.replace({"symbol": {"aaa": "AAA"}}))
+    found = folders.stale()
+    assert found["raw_prices", 2020] == "prices.csv changed in 2020 (506 rows)"
+    assert {year for name, year in found if name == "raw_prices"} == {2019, 2020, 2021}
+    assert "failed" not in folders.backfill().values()
     assert folders.stale() == {}
 
 
@@ -181,8 +204,11 @@ def test_headlines_that_changed_are_named_without_being_scored(folders: Folders)
 
 def test_asset_without_years_names_what_it_rests_on_of_its_years_and_those_before(folders: Folders) -> None:
     folders.edit("prices.csv", set_volume("2020-07-01"))
-    said = [doubts(folders.defs, folders.instance, "report", range(2019, last + 1)) for last in (2019, 2020, 2021)]
-    assert said == ["", *["This rests on raw_prices[2020] stale: prices.csv changed in 2020 (1 row)."] * 2]
+    for last, expected in ((2019, []), (2020, [("raw_prices", 2020)]), (2021, [("raw_prices", 2020)])):
+        found = rests_on(folders.defs, folders.instance, "report", range(2019, last + 1))
+        assert [unit for unit, status in found.items() if status.state is State.STALE] == expected
+        assert next(iter(found)) == ("raw_fundamentals", 2019)
+        assert {year for _, year in found} == set(range(2019, last + 1))
 
 
 def test_differing_rows_are_those_changed_added_and_removed() -> None:
