@@ -19,12 +19,9 @@ from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
 from brain_assets.retry import RetryPolicy, TransientError, retry
 from brain_assets.settings import Settings
 
-# fmt: off
-DEFAULT_SYMBOLS = (
-    "AAPL", "AMZN", "BAC", "CVX", "GOOGL", "HD", "JNJ", "JPM", "KO", "MA",
-    "META", "MRK", "MSFT", "NVDA", "PEP", "PG", "UNH", "V", "WMT", "XOM",
+DEFAULT_SYMBOLS = tuple(
+    "AAPL AMZN BAC CVX GOOGL HD JNJ JPM KO MA META MRK MSFT NVDA PEP PG UNH V WMT XOM".split()  # noqa: SIM905
 )
-# fmt: on
 """Large, liquid US shares, in Yahoo's spelling. Picked today: that they did well is known."""
 
 NO_IDENTITY = "none"

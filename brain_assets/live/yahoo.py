@@ -115,7 +115,7 @@ class Batch:
         days = {"start": self.start.isoformat(), "end": self.end.isoformat(), "interval": "1d"}
         ticker = yfinance.Ticker(symbol)
         try:
-            frame = ticker.history(**days, auto_adjust=False, actions=False, keepna=True)
+            frame = ticker.history(**days, auto_adjust=False, keepna=True)
         except YFTickerMissingError as error:
             if _NO_SUCH_RANGE.search(_yahoo_words(error)):
                 return
@@ -127,11 +127,13 @@ class Batch:
                 raise
             return
         currency = ticker.history_metadata.get("currency") or "one that is not named"
-        bars = adjusted_bars(frame, symbol)
+        bars, known = adjusted_bars(frame, symbol), frame.dropna()
         if currency != CURRENCY:
             self.foreign[symbol] = currency
         elif bars.empty:
             self.failed[symbol] = "an answer without a bar"
+        elif (known["Dividends"].iloc[1:] > 0).any() and known["Adj Close"].equals(known["Close"]):
+            self.failed[symbol] = "closes that are not adjusted for the dividends beside them"
         else:
             self.bars.append(bars)
 

@@ -23,6 +23,7 @@ from brain_assets_tests.live.loopback_yahoo import (
     WEDNESDAY,
     LoopbackYahoo,
     days_of,
+    epoch,
     market,
 )
 
@@ -161,6 +162,27 @@ def test_bars_are_adjusted_as_yfinance_adjusts_them_to_the_bit(yahoo):
     assert len(frame) == len(DAYS)
     for name in SOUND:
         assert frame[name].to_numpy().tobytes() == theirs[name.capitalize()].to_numpy(np.float64).tobytes()
+
+
+@pytest.mark.parametrize(("day", "is_refused"), [(MONDAY, False), (TUESDAY, True), (WEDNESDAY, True)])
+def test_raw_closes_never_pass_for_adjusted_ones(yahoo, monkeypatch, day, is_refused):
+    """Where Yahoo gives no adjusted closes, yfinance puts the raw ones there. Before Monday there is no bar."""
+    dividend = {"amount": 1.0, "date": epoch(day)}
+    yahoo.events["BBB"] = {"dividends": {str(epoch(day)): dividend}}
+    yahoo.bars["BBB"] = [*PLAIN[:3], (THURSDAY, None, None, None, None, None, None), PLAIN[4]]
+    bare = LoopbackYahoo.chart
+
+    def without_adjusted_closes(self, symbol, bars):
+        answer = json.loads(bare(self, symbol, bars))
+        del answer["chart"]["result"][0]["indicators"]["adjclose"]
+        return json.dumps(answer)
+
+    monkeypatch.setattr(LoopbackYahoo, "chart", without_adjusted_closes)
+    if is_refused:
+        with pytest.raises(MarketError, match=r"bars of BBB, got .*\(BBB: closes that are not adjusted for the div"):
+            market("AAA", "BBB").prices(MONDAY, SATURDAY)
+    else:
+        assert days_of(market("AAA", "BBB").prices(MONDAY, SATURDAY), "BBB") == [MONDAY, TUESDAY, WEDNESDAY, FRIDAY]
 
 
 # Answers without bars
