@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import data_warnings, print_summary, refuse_warnings, run_years, skill_lines
+from brain_assets.cli_run import data_warnings, first_sentence, print_summary, refuse_warnings, run_years, skill_lines
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
@@ -126,12 +126,11 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                 found = reader.read(name, year)
                 cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
                 if found.reason and found.reason != "not materialized":
-                    reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+                    reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
                 warned.append((name, year, found.warnings))
                 if doubts := data_warnings(found.warnings):
                     number = "1 warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
-                    first = doubts[0].split(". ")[0].removesuffix(".")
-                    reasons.append(f"{year} {name}: done, {number}: {first}")
+                    reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)
         for reason in reasons + skill_lines(warned) + reader.pending(chosen):

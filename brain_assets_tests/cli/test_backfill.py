@@ -117,7 +117,7 @@ def test_another_device_makes_it_stale_and_any_device_does_not(finished, tmp_pat
     stale = {(year, "lstm_snapshot") for year in YEARS}
     assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
     for year in YEARS:
-        assert f"{year} lstm_snapshot: stale, trained on another device" in shown.stdout.splitlines()
+        assert f"{year} lstm_snapshot: stale: trained on another device" in shown.stdout.splitlines()
 
 
 def test_another_configuration_makes_it_stale(finished, tmp_path):
@@ -127,7 +127,7 @@ def test_another_configuration_makes_it_stale(finished, tmp_path):
     assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
     assert {place for place, state in states(shown.stdout).items() if state == "done"} == ALL - stale
     for year in YEARS:
-        assert f"{year} lstm_snapshot: stale, trained with another configuration" in shown.stdout.splitlines()
+        assert f"{year} lstm_snapshot: stale: trained with another configuration" in shown.stdout.splitlines()
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_pa
     shown = brain_assets(data, "status", "--config", str(finished.config))
     missing = (2020, "lstm_snapshot")
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), missing: "missing"}
-    assert "2020 lstm_snapshot: missing, its folder is gone" in shown.stdout.splitlines()
+    assert "2020 lstm_snapshot: missing: its folder is gone" in shown.stdout.splitlines()
 
     again = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
     assert again.returncode == 0, again.stderr
@@ -161,7 +161,7 @@ def test_what_is_damaged_is_named_refused_and_made_again(finished, tmp_path):
     damaged[2020, "sac_policy"] = manifest
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), **dict.fromkeys(damaged, "damaged")}
     for (year, name), path in damaged.items():
-        [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{year} {name}: damaged, ")]
+        [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{year} {name}: damaged: ")]
         assert str(path) in line
     for command, path in ((("report",), model), (("allocate", "--date", "2021-06-01"), manifest)):
         refused = brain_assets(data, *command)
@@ -291,7 +291,7 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     model = brain_assets(data, "backfill", "2019", "--assets", "lstm_snapshot", *options)
     assert model.returncode == 0, model.stderr
     shown = brain_assets(data, "status", "2019-2020", *options).stdout
-    assert "2020 walkforward_forecasts: stale, made before lstm_snapshot[2019]" in shown
+    assert "2020 walkforward_forecasts: stale: made before lstm_snapshot[2019]" in shown
     again = brain_assets(data, "backfill", "2020", "--assets", "walkforward_forecasts", *options)
     assert again.returncode == 0, again.stderr
     sources = pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]
@@ -321,7 +321,7 @@ def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
     data = tmp_path / "data"
     assert in_own_process(data, "backfill", *options, str(once)).returncode == 0
     shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
-    assert "2019 ppo_policy: stale, trained with fewer seeds than asked for" in shown
+    assert "2019 ppo_policy: stale: trained with fewer seeds than asked for" in shown
     assert in_own_process(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
