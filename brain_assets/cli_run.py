@@ -67,11 +67,13 @@ def event_line(outcome: Event) -> str:
     colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
     color = colors[outcome.kind]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
+    head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     metadata = outcome.metadata
     if outcome.kind in ("failed", "blocked"):
         detail = f": {outcome.detail}"
+    elif "verdict" in metadata:
+        detail = f", {metadata['verdict']}"
     elif "validation/loss" in metadata:
         epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
@@ -115,7 +117,8 @@ def print_summary(outcomes: Sequence[Event]) -> None:
     years_by_cause: dict[str, dict[str, list[str]]] = {}
     for outcome in bad:
         if outcome.kind == "failed":  # what is blocked has its cause in its own line
-            years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, []).append(str(outcome.year))
+            years = years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, [])
+            years += [str(outcome.year)] if outcome.year else []
     for cause, failed in years_by_cause.items():
-        places = "; ".join(f"{asset} {', '.join(years)}" for asset, years in failed.items())
+        places = "; ".join(f"{asset} {', '.join(years)}".strip() for asset, years in failed.items())
         print_error(f"{places}: {cause}")
