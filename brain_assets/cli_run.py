@@ -109,13 +109,15 @@ def event_line(outcome: Event) -> str:
     colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
     color = colors[outcome.kind]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
+    head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
         took += f" ({outcome.detail})"
     metadata = outcome.metadata
     if outcome.kind == "failed":
         detail = f": {outcome.detail}"
+    elif "verdict" in metadata:
+        detail = f", {metadata['verdict']}"
     elif "validation/loss" in metadata:
         epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
@@ -190,17 +192,17 @@ def skill_lines(found: Iterable[tuple[str, int, Mapping[str, str]]]) -> list[str
 
 
 def places_of(places: Iterable[tuple[str, int]]) -> str:
-    """Name assets with their years: ``lstm_snapshot 2019, 2021-2023; backtest 2020``."""
+    """Name assets with their years, if they have any: ``lstm_snapshot 2019, 2021-2023; backtest 2020; report``."""
     years: dict[str, list[int]] = {}
     for asset, year in sorted(places, key=lambda place: place[1]):
         years.setdefault(asset, []).append(year)
-    return "; ".join(f"{asset} {_spans(found)}" for asset, found in years.items())
+    return "; ".join(f"{asset} {_spans(found)}".strip() for asset, found in years.items())
 
 
 def _spans(years: Sequence[int]) -> str:
     """Write ascending years, those in a row as one span."""
-    starts = [year for year in years if year - 1 not in years]
-    ends = [year for year in years if year + 1 not in years]
+    starts = [year for year in years if year and year - 1 not in years]
+    ends = [year for year in years if year and year + 1 not in years]
     return ", ".join(
         f"{first}" if first == last else f"{first}-{last}" for first, last in zip(starts, ends, strict=True)
     )

@@ -1,6 +1,7 @@
 """`brain-assets backfill` and `status`: what is done again, what is not, and what a failure stops."""
 
 import datetime
+import re
 import shutil
 import socket
 import subprocess
@@ -325,3 +326,19 @@ def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
     assert in_own_process(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.wings
+def test_then_assets_without_years_are_run_when_what_they_are_made_from_is_done(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    shutil.rmtree(data / "backtests")
+    run = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config), "--then", "report")
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = [line.split()[:2] for line in run.stdout.splitlines() if " made" in line]
+    assert lines[-2:] == [["report", "made"], ["4", "made,"]]
+    assert ["2021", "backtest"] in lines
+    assert len(list((data / "reports").glob("*.html"))) == 1
+    wrong = brain_assets(data, "backfill", "2019", "--then", "reports")
+    assert wrong.returncode == 2
+    assert re.fullmatch(r"error: --then: expected names among .*report.*, got reports; correct them\.\n", wrong.stderr)
