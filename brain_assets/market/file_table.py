@@ -108,6 +108,8 @@ class FileTable:
 
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
+    refused: tuple[str, ...] = ()
+    """What is wrong with files that are no tables, a sentence each."""
     faults: tuple[Fault, ...] = ()
     left: tuple[Left, ...] = ()
 
@@ -198,13 +200,21 @@ class FileTable:
         codes = np.array([*(names.index(target[name]) for name in found.categories), -1])[found.codes]
         return replace(self, frame=self.frame.assign(symbol=pd.Categorical.from_codes(codes, names)), left=tuple(left))
 
+    def refuse_files(self) -> None:
+        """Raise `TableError` if some files are no tables."""
+        if self.refused:
+            n_more = len(self.refused) - MOST
+            more = f" {n_more} more files are refused." if n_more > 0 else ""
+            raise TableError(" ".join(self.refused[:MOST]) + more)
+
     def refuse(self, start: datetime.date, end: datetime.date) -> None:
-        """Raise `TableError` for all that is wrong in some days, kind by kind."""
+        """Raise `TableError` for all that is wrong in some days, kind by kind, or for files that are no tables."""
+        self.refuse_files()
         if sentences := self.refusals(start, end):
             raise TableError(" ".join(sentences))
 
     def refusals(self, start: datetime.date, end: datetime.date) -> list[str]:
-        """Say all that is wrong in some days, one sentence a kind."""
+        """Say all that is wrong with rows of some days, one sentence a kind."""
         kinds: dict[tuple[str, str], list[Fault]] = {}
         for fault in filter(None, (each.within(start, end) for each in self.faults)):
             kinds.setdefault((fault.column, fault.expected), []).append(fault)

@@ -109,6 +109,7 @@ def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> 
     unread = [path for path, file in found.items() if file.last_day is None]
     table = read_files(unread, PRICE_LAYOUT, only=("date",)) if unread else None
     if table is not None:
+        table.refuse_files()
         for number, day in table.frame.groupby("file")["date"].max().items():
             found[unread[number]] = found[unread[number]]._replace(last_day=day.date())
     memory.keep({**memory.states, **{key: found[path] for path, key in keys.items()}})
@@ -199,7 +200,9 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
             elif hurry and n_read and time.monotonic() > hurry.deadline:
                 waits.append(f"{path.name} and those after it are read at the next look.")
             else:
-                rows = files.read(word, [path]).frame
+                read = files.read(word, [path])
+                read.refuse_files()
+                rows = read.frame
                 chosen = rows[rows["symbol"].isin(files.symbols)] if files.symbols else rows
                 sums = sums_by_year(chosen, REMEMBERED.get(table, _NO_TIME))
                 found[name] = FileState(file.stamp, None if rows.empty else rows.iloc[:, 0].max().date(), sums)
