@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import print_summary, run_years
+from brain_assets.cli_run import data_warnings, print_summary, refuse_warnings, run_years, skill_lines
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
@@ -86,12 +86,13 @@ def backfill(
         int | None,
         typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a check warns, too.")] = False,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
     """Run years of assets, each as a Dagster run on your instance, as soon as what they are made from is there.
 
-    What is done is skipped. A failed year does not stop what does not depend on it. The exit code is 1 if anything
-    failed. Ctrl-C stops at once; run it again to go on.
+    What is done is skipped. A failed year does not stop what does not depend on it. What checks warn of is said under
+    the line of its year. The exit code is 1 if anything failed. Ctrl-C stops at once; run it again to go on.
     """
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
@@ -106,12 +107,13 @@ def backfill(
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
-    if any(outcome.kind in BAD for outcome in outcomes):
+    refused = strict and refuse_warnings(outcomes)
+    if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
 
 
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
-    """Show years by asset: done, missing, damaged, or stale with the reason."""
+    """Show years by asset: done, missing, damaged, or stale with the reason; and what checks warn of."""
     with session(market) as (project, instance), warnings_shown():
         defs, chosen = project.definitions, parse_years(years, project.years)
         options = read_options(defs, read_config(config))
@@ -119,7 +121,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
         table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-        reasons = []
+        reasons, warned = [], []
         colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
             cells = []
@@ -128,9 +130,14 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                 cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
                 if found.reason and found.reason != "not materialized":
                     reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+                warned.append((name, year, found.warnings))
+                if doubts := data_warnings(found.warnings):
+                    number = "1 warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
+                    first = doubts[0].split(". ")[0].removesuffix(".")
+                    reasons.append(f"{year} {name}: done, {number}: {first}")
             table.add_row(str(year), *cells)
         console.print(table)
-        for reason in reasons + reader.pending(chosen):
+        for reason in reasons + skill_lines(warned) + reader.pending(chosen):
             console.print(escape(reason), soft_wrap=True)
 
 

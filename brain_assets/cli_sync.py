@@ -11,8 +11,8 @@ from rich.table import Table
 
 from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
-from brain_assets.store.copies import Relation
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.sync import Relation
 from brain_assets.terminal import console, read_years, warnings_shown
 
 sync = typer.Typer(

@@ -31,9 +31,9 @@ from brain_assets.graph.snapshots import (
     snapshot_metadata,
 )
 from brain_assets.progress import warn
-from brain_assets.store.copies import Comparison
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.sync import Comparison
 
 
 def find_external(
@@ -81,7 +81,7 @@ def _is_to_complete(row: Comparison) -> bool:
     """Tell whether a push transfers it and nobody needs to be asked: the Hub holds nothing that was not here."""
     is_known = row.record.commit == row.commit or bool(row.record.pending)
     is_first_main = row.name == MAIN_BRANCH and not row.record.commit
-    return row.to_push and (not row.commit or is_known or is_first_main)
+    return row.is_for("push") and (not row.commit or is_known or is_first_main)
 
 
 def _years_under_way(instance: dg.DagsterInstance) -> set[str]:

@@ -64,6 +64,8 @@ def prepare_ui(settings: Settings) -> Path:
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a DAGSTER_HOME; raises `StorageError` if it cannot be opened, or not be written to."""
+    import sqlalchemy.exc
+
     try:
         with _open(home) as instance:
             yield instance

@@ -9,7 +9,7 @@ configuration than the one asked for, or not on the device asked for.
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.checks import failed_blocking_checks, latest_warnings
 from brain_assets.graph.sources import CHANGED, change, changed_rows, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
@@ -56,6 +56,8 @@ class Status:
 
     state: State
     reason: str = ""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Of one that is done: what the checks that warn found, by their name."""
 
 
 class StatusReader:
@@ -85,6 +87,7 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
+        self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options
         self._instance = instance
         self._config_hashes = {
@@ -125,7 +128,9 @@ class StatusReader:
         late = self._made_without(key, partition)
         if late:
             return Status(State.STALE, f"made before {', '.join(late)}")
-        return Status(State.DONE)
+        if year not in self._warnings:
+            self._warnings[year] = latest_warnings(self._instance, self._graph, year)
+        return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
 
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""

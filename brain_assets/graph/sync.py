@@ -8,7 +8,7 @@ import pydantic
 
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.store import sync
-from brain_assets.store.copies import Transfer
+from brain_assets.store.sync import Transfer
 
 
 class SyncConfig(dg.Config):

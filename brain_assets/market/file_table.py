@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
+from brain_assets.check_result import listed
 from brain_assets.errors import TableError
 from brain_assets.market.findings import Finding
 from brain_assets.market.schema import Rule, describe
-from brain_assets.market.text_files import MOST, listed, open_sheet
+from brain_assets.market.text_files import MOST, open_sheet
 
 _DAY = 86_400_000_000
 """Microseconds."""
@@ -58,8 +59,8 @@ class Told:
         return replace(self, rows=self.rows[inside], days=self.days[inside])
 
     def places(self) -> list[str]:
-        """Name the first rows."""
-        return open_sheet(self.file.path, self.file.name).places(self.rows[:MOST])
+        """Name the rows."""
+        return open_sheet(self.file.path, self.file.name).places(self.rows)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ class Fault(Told):
         """Say it; `others` are of the same kind, in other files."""
         places, n_rows = self.places(), len(self.rows)
         word, numbers = places[0].split()[0], [place.split()[1] for place in places]
-        many = f"; {n_rows} rows are so ({word}s {listed(numbers, n_rows)})" if n_rows > 1 else ""
+        many = f"; {n_rows} rows are so ({word}s {listed(numbers, MOST)})" if n_rows > 1 else ""
         if others:
-            names = listed([fault.file.name for fault in others])
+            names = listed([fault.file.name for fault in others], MOST)
             many += f"; {sum(len(fault.rows) for fault in others)} more in {names}"
         s = "s" if many else ""
         advice = self.advice or f"correct the value{s} or remove the row{s}"

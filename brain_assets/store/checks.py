@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from brain_assets.device import CPU, CUDA
 from brain_assets.errors import LateTrainingError, SnapshotFileError
 from brain_assets.store.manifest import MANIFEST, refused
+from brain_assets.store.names import parse_snapshot_name, parse_version_name
 
 
 @contextmanager
@@ -98,13 +99,20 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
 
 
 def check_identity(
-    manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
+    manifest: Mapping[str, Any], name: str = "", family: str | None = None, market: str | None = None
 ) -> None:
-    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little."""
+    """Refuse one that says too little, or is of another model than its folder or branch is named after.
+
+    No name, and ``main``, which holds any main version, tell nothing; family and market: None is any.
+    """
+    cutoff_date = parse_snapshot_name(name) or parse_version_name(name)
     date = cutoff_date.isoformat() if cutoff_date else None
     for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
             raise refused(MANIFEST, f"{key} {expected}", reprlib.repr(manifest.get(key)))
+    version = name if parse_version_name(name) else None
+    if cutoff_date and manifest.get("version") != version:
+        raise refused(MANIFEST, f"version {version or 'to be absent'}", reprlib.repr(manifest.get("version")))
     check_metadata({"device": CPU, **manifest}, IDENTITY)  # one that names no device is of a model of the CPU
 
 

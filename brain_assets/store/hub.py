@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
@@ -60,14 +59,9 @@ class HubStore(Store):
     """The model repo of one family; a branch of another market's model is not replaced, unless none is named."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
-        self.repo = address.repo
-        self._address, self._policy, self._market = address, policy, market
+        self.repo, self._client, self._market = address.repo, HubClient(address, policy), market
         self._seen: dict[str, Branch] = {}
         self._seems_absent = False
-
-    @cached_property
-    def _client(self) -> HubClient:
-        return HubClient(self._address, self._policy)
 
     def url(self, name: str) -> str:
         """Give the page of a branch."""

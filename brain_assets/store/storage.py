@@ -24,12 +24,12 @@ from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import check_identity, located
-from brain_assets.store.copies import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
-from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.sync import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
@@ -105,13 +105,7 @@ class SnapshotLocalStorage:
 
     def load(self, name: str) -> ModelSnapshot:
         """Read a model; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
-        folder = self.folder / name
-        snapshot = ModelSnapshot.load(folder)
-        if (snapshot.family, snapshot.name) != (self.family, name):
-            raise SnapshotError(
-                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
-            )
-        return snapshot
+        return ModelSnapshot.from_files(self.folder / name, self.store.read(name), name, self.family)
 
     def list_versions(self) -> list[str]:
         """Name all main versions that verify, oldest first."""
@@ -163,7 +157,7 @@ class SnapshotLocalStorage:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
         try:
-            check_identity(manifest or {}, None, None)
+            check_identity(manifest or {})
         except SnapshotError:
             return None
         return manifest
@@ -222,7 +216,8 @@ class SnapshotLocalStorage:
         name = snapshot_name(cutoff_date)
         commit = commit or self.repo.look(name).commit
         files = self.repo.read(name, commit)
-        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
+        place, kind = f"{self.repo.repo}@{name}", RefusedSnapshotError
+        ModelSnapshot.from_files(place, files, name, self.family, self._market, kind)
         self.store.write(name, files)
         self._remember(name, HubRecord.of(self.repo.repo, commit, files))
         return self.path(cutoff_date)
@@ -240,7 +235,7 @@ class SnapshotLocalStorage:
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
         with located(f"{self.repo.repo}@{name}", RefusedSnapshotError):
-            check_named(manifest, name, self.family, self._market)
+            check_identity(manifest, name, self.family, self._market)
         return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
@@ -334,7 +329,7 @@ class SnapshotLocalStorage:
         def transfer(row: Comparison) -> tuple[str, str]:
             return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
 
-        return transfer_all([row for row in rows if row.to_push], transfer)
+        return transfer_all([row for row in rows if row.is_for("push")], transfer)
 
     def pull(self, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
         """Pull what this machine lacks or holds otherwise; gives what became of each, once it is through.
@@ -348,7 +343,7 @@ class SnapshotLocalStorage:
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
-        return transfer_all([row for row in rows if row.to_pull], transfer)
+        return transfer_all([row for row in rows if row.is_for("pull")], transfer)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""

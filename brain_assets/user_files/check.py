@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError
 from brain_assets.market.file_columns import canonical, is_table
 from brain_assets.market.file_table import FileTable, TableFile
 from brain_assets.market.findings import Finding, added_up
-from brain_assets.market.text_files import listed
+from brain_assets.market.text_files import MOST
 
 
 class Checked(NamedTuple):
@@ -72,7 +73,11 @@ def not_read(folder: Path) -> list[str]:
     """Name the files that are not looked at, in one sentence if there are any."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
     names = [name for name in names if not name.startswith((".", "~"))]
-    return [f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {listed(names)}."] if names else []
+    return (
+        [f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {listed(names, MOST)}."]
+        if names
+        else []
+    )
 
 
 def _lines(word: str, table: FileTable) -> list[_Line]:

@@ -21,6 +21,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
@@ -29,7 +30,7 @@ from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, read_files
-from brain_assets.market.text_files import find_files, listed
+from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.user_files.check import Checked, check_table, not_read, sentences, summary
@@ -197,7 +198,7 @@ class FilesMarket:
             self._symbols.refuse_files()
         others = sorted(found - set(self._names()))
         what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
-        return [Finding("symbols_found", listed(others), what, n_rows=len(others))] if others else []
+        return [Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))] if others else []
 
     @cached_property
     def _bars(self) -> FileTable:
@@ -218,8 +219,8 @@ class FilesMarket:
         missing = [symbol for symbol in self.symbols if symbol not in names]
         if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {listed(missing)}, none of which is: they "
-                f"have {listed(names)}; correct BRAIN_SYMBOLS, or add data."
+                f"{self.folder}: expected symbols that are in the files, got {listed(missing, MOST)}, none of which is: "
+                f"they have {listed(list(names), MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
         n_bars = self._bars.frame["symbol"].value_counts()
         n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
@@ -227,16 +228,16 @@ class FilesMarket:
         if len(short) == len(n_bars):
             raise TableError(
                 f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
-                f"{listed(short) or 'none'}; add data."
+                f"{listed(short, MOST) or 'none'}; add data."
             )
         if missing:
             what = (
                 "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
             )
-            yield Finding("symbols_found", listed(missing), what, n_rows=len(missing))
+            yield Finding("symbols_found", listed(missing, MOST), what, n_rows=len(missing))
         if short:
             what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
-            yield Finding("symbols_found", listed(short), what, n_rows=len(short))
+            yield Finding("symbols_found", listed(short, MOST), what, n_rows=len(short))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")

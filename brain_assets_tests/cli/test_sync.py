@@ -200,9 +200,9 @@ def test_without_a_hub_a_whole_run_asks_no_network(
 ) -> None:
     monkeypatch.setattr(backfills, "COMMAND", (sys.executable, "-c", LOCAL_RUN))
     assert backfills.COMMAND != COMMAND
-    done = backfills.brain_assets(tmp_path, "backfill", "2019", "--config", str(finished.config))
+    done = backfills.in_own_process(tmp_path, "backfill", "2019", "--config", str(finished.config))
     assert done.returncode == 0, done.stderr
     assert "2019 sac_policy             made" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("[] ")  # a model card is written by the library of the Hub
-    adopt = backfills.brain_assets(tmp_path, "adopt")
+    adopt = backfills.in_own_process(tmp_path, "adopt")
     assert adopt.stdout.splitlines()[-1] == "[] []"

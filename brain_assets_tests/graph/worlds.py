@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.graph.build import open_project
+from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import Message, Task
+from brain_assets.graph.tasks import QUIET, Message, Task
 from brain_assets.graph.work import execute
 from brain_assets.market.base import Market
+from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
@@ -44,7 +46,7 @@ def run_year(
         partition_key=str(year),
         instance=instance,
         resources=dict(resources),
-        run_config={"ops": ops},
+        run_config={"ops": ops, "loggers": QUIET},
         raise_on_error=raise_on_error,
     )
 
@@ -61,6 +63,15 @@ def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     """Give the plain metadata of an asset's materialization."""
     [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(name)]
     return {key: value.value for key, value in event.materialization.metadata.items()}
+
+
+HERE = __name__
+"""A plug-in whose engine is called ``here``."""
+PLUGIN = Plugin(engines={"here": f"{HERE}:pool_here"})
+
+
+def pool_here(project: Project, instance: dg.DagsterInstance, _jobs: int | None) -> "PoolHere":
+    return PoolHere(project.definitions, instance)
 
 
 class PoolHere:

@@ -243,7 +243,9 @@ def test_a_wrong_headline_is_named_by_file_line_and_column(tmp_path, line, messa
 def test_a_headline_without_a_time_is_refused_in_parquet_too(tmp_path):
     moments = pd.to_datetime(["2024-06-14 16:00", None]).tz_localize("UTC")
     pd.DataFrame({"published": moments, "symbol": "AAA", "title": "up"}).to_parquet(tmp_path / "headlines.parquet")
-    assert refusal(tmp_path).startswith("headlines.parquet, row 2, column published: expected a time with its zone, as 20")
+    assert refusal(tmp_path).startswith(
+        "headlines.parquet, row 2, column published: expected a time with its zone, as 20"
+    )
 
 
 def test_many_headlines_at_midnight_are_named_in_a_warning(tmp_path, caplog):

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from brain_assets.adopt.definitions import complete_pushes
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
-from brain_assets.store.copies import Relation
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
+from brain_assets.store.sync import Relation
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.store.hubs import (
     BRANCH,

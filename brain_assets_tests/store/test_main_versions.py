@@ -81,7 +81,9 @@ def test_a_current_file_that_names_no_version_is_said_so(versions: Storage, made
 def test_a_version_under_another_name_is_refused(versions: Storage, made: list) -> None:
     other = "v2021-06-15-0123456789ab"
     (versions.folder / made[0].name).rename(versions.folder / other)
-    with pytest.raises(SnapshotError, match=f"expected lstm {other}, got lstm {made[0].name}; do not use it"):
+    with pytest.raises(
+        SnapshotError, match=f"{other}/metadata.json: expected version {other}, got '{made[0].name}'; do not use"
+    ):
         versions.load(other)
 
 

@@ -280,11 +280,13 @@ def test_a_ratio_may_be_unknown(tmp_path):
         ("2020-02-03,2019-12-31,CCC,0,0,0,inf,1", "column current_ratio: expected a finite number, or none"),
         ("2020-02-03,2020-02-04,AAA,0,0,0,1,1", "column period_end: expected a day on or before the filing's, got"),
         ("2020-02-03,2019-12-31,,0,0,0,1,1", "column symbol: expected a name without blanks around it"),
-        (FILINGS[1].replace("1.1", "1.2"),
-         "columns filed, symbol and period_end: expected one row a filed, symbol and period_end, got a "
-         "second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them."),
+        (
+            FILINGS[1].replace("1.1", "1.2"),
+            "columns filed, symbol and period_end: expected one row a filed, symbol and period_end, got a "
+            "second for 2020-02-03 BBB 2019-12-31 (the first: fundamentals.csv, line 3); remove one of them.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_filing_is_named_by_file_line_and_column(tmp_path, line, message):
     write_fundamentals(tmp_path, *FILINGS, line)
     with pytest.raises(TableError, match=f"^fundamentals.csv, line 6, {re.escape(message)}"):

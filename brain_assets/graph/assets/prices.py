@@ -1,5 +1,7 @@
 """Daily bars by year."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 import numpy as np
 import pandas as pd
@@ -18,7 +20,8 @@ from brain_assets.graph.years import Years
 from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.price_checks import price_verdicts
+from brain_assets.market.findings import attach, finding_verdicts, findings_of
+from brain_assets.market.price_checks import price_verdicts, symbol_spans
 from brain_assets.store.tables import content_hash
 
 
@@ -60,12 +63,15 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                     metadata["replaced_because"] = why
                     context.log.warning(f"raw_prices[{year}]: {why}")
                 else:
-                    prices, metadata["reused"] = old, True
+                    prices, metadata["reused"] = attach(old, findings_of(prices)), True
         missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
+        spans = symbol_spans(prices, _previous_closes(prices))
         metadata |= {
             "market": market.name,
             "caveat": market.caveat,
             "symbols": prices["symbol"].nunique(),
+            "listed_late": _named(spans.late),
+            "ended_early": _named(spans.ended),
             "first_date": f"{prices['date'].min():%Y-%m-%d}",
             "last_date": f"{prices['date'].max():%Y-%m-%d}",
             "sessions": len(scheduled) - len(missing),
@@ -101,5 +107,12 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
 
 
 def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
-    previous = {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
-    return price_verdicts(prices, scheduled, previous)
+    return finding_verdicts(prices) | price_verdicts(prices, scheduled, _previous_closes(prices))
+
+
+def _previous_closes(prices: pd.DataFrame) -> dict[str, float]:
+    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
+
+
+def _named(days: Mapping[str, str]) -> str:
+    return ", ".join(f"{symbol} {day}" for symbol, day in days.items()) or "none"

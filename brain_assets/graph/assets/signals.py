@@ -6,6 +6,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.assets.inputs import yearly_table
+from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import news_chart, ratio_chart
@@ -15,19 +16,20 @@ from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market, Observation, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
+from brain_assets.market.findings import finding_verdicts
 from brain_assets.store.tables import TableStore, content_hash
 
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
 
-    @yearly_table("raw_news_sentiment", years, pool=MARKET_POOL, group_name="market")
-    def raw_news_sentiment(
+    @yearly_table("raw_news_sentiment", years, checks=SIGNAL_CHECKS, pool=MARKET_POOL, group_name="market")
+    def raw_news_sentiment(  # type: ignore[no-untyped-def]  # as `raw_prices`
         context: dg.AssetExecutionContext,
         config: NewsRunConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
-    ) -> dg.MaterializeResult[pd.DataFrame]:
+    ):
         """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 
         News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once.
@@ -50,13 +52,13 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
 def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_fundamentals``."""
 
-    @yearly_table("raw_fundamentals", years, pool=MARKET_POOL, group_name="market")
-    def raw_fundamentals(
+    @yearly_table("raw_fundamentals", years, checks=SIGNAL_CHECKS, pool=MARKET_POOL, group_name="market")
+    def raw_fundamentals(  # type: ignore[no-untyped-def]  # as `raw_prices`
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
-    ) -> dg.MaterializeResult[pd.DataFrame]:
+    ):
         """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
 
         A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
@@ -106,4 +108,9 @@ def _fetch_once(
         date = table.columns[0]  # the session, or the day of filing: when a row is known
         metadata |= {f"first_{date}": f"{table[date].min():%Y-%m-%d}", f"last_{date}": f"{table[date].max():%Y-%m-%d}"}
         metadata |= picture(table)
-    return dg.MaterializeResult(value=table, metadata=metadata, data_version=dg.DataVersion(content_hash(table)))
+    return dg.MaterializeResult(
+        value=table,
+        metadata=metadata,
+        data_version=dg.DataVersion(content_hash(table)),
+        check_results=check_results(SIGNAL_CHECKS, finding_verdicts(table)),
+    )
