@@ -219,7 +219,7 @@ class FilesMarket:
         missing = [symbol for symbol in self.symbols if symbol not in names]
         if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {listed(missing, MOST)}, none of which is: "
+                f"{self.folder}: expected symbols of the files, got {listed(missing, MOST)}, none of which is one: "
                 f"they have {listed(list(names), MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
         n_bars = self._bars.frame["symbol"].value_counts()
