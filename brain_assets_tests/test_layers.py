@@ -31,7 +31,7 @@ LAYERS = (
     "live simulator user_files",
     "graph",
     "terminal definitions cli_*",
-    "adopt allocate automation cluster main_versions prove report",
+    "adopt allocate automation cluster main_versions prove report user_files.command",
     "cli",
 )
 """Bottom up: a module imports none of a layer above its own. The longest name that fits a module decides."""

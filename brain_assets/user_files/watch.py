@@ -113,6 +113,7 @@ def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> 
     unread = [path for path, file in found.items() if file.last_day is None]
     table = read_files(unread, PRICE_LAYOUT, only=("date",)) if unread else None
     if table is not None:
+        table.refuse_files()
         for number, day in table.frame.groupby("file")["date"].max().items():
             found[unread[number]] = found[unread[number]]._replace(last_day=day.date())
     memory.keep({**memory.states, **{key: found[path] for path, key in keys.items()}})
@@ -216,6 +217,7 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
 
 def _read(table: str, files: OptionalFiles, word: str, path: Path, stamp: tuple[int, int, int]) -> FileState:
     read = files.read(word, [path])
+    read.refuse_files()
     rows, last = read.frame, read.days.max()
     chosen = rows[rows["symbol"].isin(files.symbols)] if files.symbols else rows
     sums = Counter(sums_by_year(chosen, REMEMBERED.get(table, _NO_TIME)))
