@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.objects import filesystem
-from brain_assets.paths import DataPath, read_bytes, replace_file
+from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
@@ -24,8 +23,8 @@ pytestmark = pytest.mark.slow
 SAMPLE = {"BRAIN_MARKET": "sample", "BRAIN_SYMBOLS": "AAPL,JPM,KO,MSFT,PG,XOM", "BRAIN_LAST_YEAR": "2020"}
 URL = f"s3://{BUCKET}/prefix"
 SHORT_PATIENCE = (
-    "from dataclasses import replace; from brain_assets import objects; from brain_assets.cli import main;"
-    "objects.POLICY = replace(objects.POLICY, total_seconds=3.0); main()"
+    "from dataclasses import replace; from brain_assets import paths; from brain_assets.cli import main;"
+    "paths.POLICY = replace(paths.POLICY, total_seconds=3.0); main()"
 )
 
 

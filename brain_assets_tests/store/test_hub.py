@@ -111,7 +111,8 @@ def test_branch_of_a_push_that_died_does_not_count_and_is_completed(store: HubSt
     with pytest.raises(HubUnavailableError):
         store.push(BRANCH, OURS)
     assert set(hub.branches(REPO)) == {"main", BRANCH}
-    assert store.find(BRANCH) is None
+    with pytest.raises(RefusedSnapshotError, match=r"metadata\.json: expected a file, got none"):
+        store.read(BRANCH)
     hub.clear_faults()
     assert store.push(BRANCH, OURS).changed
     assert store.read(BRANCH) == OURS
