@@ -347,12 +347,6 @@ def test_an_answer_without_end_is_not_read_to_its_end(
         store.read(BRANCH)
 
 
-def test_a_thousand_files_are_refused_and_replaced_like_one(hub: WatchedHub, store: HubStore) -> None:
-    assert "'0000': expected no files but" in refusal(hub, {**OURS, **{f"{i:04}": b"" for i in range(1000)}})
-    store.push(BRANCH, OURS)
-    assert hub.files(REPO, BRANCH) == OURS
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
