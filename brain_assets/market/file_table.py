@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
+from brain_assets.check_result import listed
 from brain_assets.errors import TableError
 from brain_assets.market.findings import Finding
 from brain_assets.market.schema import Rule, describe
-from brain_assets.market.text_files import MOST, listed, open_sheet
+from brain_assets.market.text_files import MOST, open_sheet
 
 _DAY = 86_400_000_000
 """Microseconds."""
@@ -58,8 +59,8 @@ class Told:
         return replace(self, rows=self.rows[inside], days=self.days[inside])
 
     def places(self) -> list[str]:
-        """Name the first rows."""
-        return open_sheet(self.file.path, self.file.name).places(self.rows[:MOST])
+        """Name the rows."""
+        return open_sheet(self.file.path, self.file.name).places(self.rows)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ class Fault(Told):
         """Say it; `others` are of the same kind, in other files."""
         places, n_rows = self.places(), len(self.rows)
         word, numbers = places[0].split()[0], [place.split()[1] for place in places]
-        many = f"; {n_rows} rows are so ({word}s {listed(numbers, n_rows)})" if n_rows > 1 else ""
+        many = f"; {n_rows} rows are so ({word}s {listed(numbers, MOST)})" if n_rows > 1 else ""
         if others:
-            names = listed([fault.file.name for fault in others])
+            names = listed([fault.file.name for fault in others], MOST)
             many += f"; {sum(len(fault.rows) for fault in others)} more in {names}"
         s = "s" if many else ""
         advice = self.advice or f"correct the value{s} or remove the row{s}"
@@ -108,6 +109,8 @@ class FileTable:
 
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
+    refused: tuple[str, ...] = ()
+    """What is wrong with files that are no tables, a sentence each."""
     faults: tuple[Fault, ...] = ()
     left: tuple[Left, ...] = ()
 
@@ -198,13 +201,21 @@ class FileTable:
         codes = np.array([*(names.index(target[name]) for name in found.categories), -1])[found.codes]
         return replace(self, frame=self.frame.assign(symbol=pd.Categorical.from_codes(codes, names)), left=tuple(left))
 
+    def refuse_files(self) -> None:
+        """Raise `TableError` if some files are no tables."""
+        if self.refused:
+            n_more = len(self.refused) - MOST
+            more = f" {n_more} more files are refused." if n_more > 0 else ""
+            raise TableError(" ".join(self.refused[:MOST]) + more)
+
     def refuse(self, start: datetime.date, end: datetime.date) -> None:
-        """Raise `TableError` for all that is wrong in some days, kind by kind."""
+        """Raise `TableError` for all that is wrong in some days, kind by kind, or for files that are no tables."""
+        self.refuse_files()
         if sentences := self.refusals(start, end):
             raise TableError(" ".join(sentences))
 
     def refusals(self, start: datetime.date, end: datetime.date) -> list[str]:
-        """Say all that is wrong in some days, one sentence a kind."""
+        """Say all that is wrong with rows of some days, one sentence a kind."""
         kinds: dict[tuple[str, str], list[Fault]] = {}
         for fault in filter(None, (each.within(start, end) for each in self.faults)):
             kinds.setdefault((fault.column, fault.expected), []).append(fault)

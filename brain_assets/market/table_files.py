@@ -1,6 +1,6 @@
 """Tables in the user's own files, read column by column into a `FileTable`; ``docs/your-own-data.md`` has the rules.
 
-A file that is no table, or lacks a column, is refused at once; what is wrong in a row, when its day is asked for.
+A file that is no table, or lacks a column, is refused whatever is asked for; what is wrong in a row, with its day.
 """
 
 import datetime
@@ -30,7 +30,7 @@ from brain_assets.market.file_values import (
 )
 from brain_assets.market.findings import attach
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, TableSchema
-from brain_assets.market.text_files import MOST, Sheet, find_files, open_sheet
+from brain_assets.market.text_files import Sheet, find_files, open_sheet
 
 MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
@@ -71,10 +71,7 @@ class _Part(NamedTuple):
 def read_files(paths: Sequence[Path], layout: Layout, only: Sequence[str] = ()) -> FileTable:
     """Read files into one table, in their order; `only` some columns of them, if so asked.
 
-    Raises
-    ------
-    TableError
-        If files are none of their kind or lack a column; all of them are named.
+    Nothing is raised: what is refused is kept in the table.
     """
     names = [path.name for path in paths]
     names = [f"{path.parent.name}/{path.name}" if names.count(path.name) > 1 else path.name for path in paths]
@@ -85,11 +82,8 @@ def read_files(paths: Sequence[Path], layout: Layout, only: Sequence[str] = ()) 
             parts.append(_read(open_sheet(path, name), layout, wanted))
         except TableError as error:
             refused.append(str(error))
-    if refused:
-        more = f" {len(refused) - MOST} more files are refused." if len(refused) > MOST else ""
-        raise TableError(" ".join(refused[:MOST]) + more)
     faults = tuple(fault for part in parts for fault in part.faults)
-    return FileTable(_joined(parts, wanted), tuple(part.file for part in parts), faults)
+    return FileTable(_joined(parts, wanted), tuple(part.file for part in parts), tuple(refused), faults)
 
 
 def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:

@@ -23,6 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from brain_assets.arrays import IntArray
+from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.file_columns import OTHERS, Header, is_table, read_header, read_names
 
@@ -106,7 +107,9 @@ class Sheet:
         n_columns = len(self.header.names)
         wrong = [(line, len(cells)) for line, cells in self._records() if len(cells) != n_columns]
         line, n_cells = wrong[0]
-        many = f"; {len(wrong)} lines are so ({listed([line for line, _ in wrong])})" if len(wrong) > 1 else ""
+        many = (
+            f"; {len(wrong)} lines are so ({listed([str(line) for line, _ in wrong], MOST)})" if len(wrong) > 1 else ""
+        )
         raise TableError(
             f"{self.name}, line {line}: expected {n_columns} values as in line {self.first_line - 1}, got {n_cells}"
             f"{many}; correct the line{'s' if many else ''}."
@@ -126,12 +129,6 @@ class Sheet:
         for cells in reader:
             if "".join(cells).strip() or len(cells) == len(self.header.names):
                 yield self.first_line + reader.line_num - 1, cells
-
-
-def listed(names: Sequence[object], n_all: int = 0) -> str:
-    """Name the first of some things, and count the rest."""
-    n_more = max(n_all, len(names)) - MOST
-    return ", ".join(map(str, names[:MOST])) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 @contextmanager

@@ -15,13 +15,14 @@ Rerun behaviour: an instance reads the files once and keeps the tables until a l
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
-from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
+from brain_assets.check_result import listed
+from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
 from brain_assets.market.file_table import FileTable
@@ -29,9 +30,10 @@ from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, read_files
-from brain_assets.market.text_files import find_files, listed
+from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
+from brain_assets.user_files.check import Checked, check_table, not_read, sentences, summary
 from brain_assets.user_files.tables import PRICE_LAYOUT, read_fundamental_files, read_price_files
 from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
@@ -138,21 +140,65 @@ class FilesMarket:
             self._forget_rows()
         return found
 
+    def check(self, start: datetime.date, end: datetime.date) -> Checked:
+        """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
+        found = self._checked(lambda: check_table("bars", self._bars, start, end))
+        if not self.folder.is_dir():
+            return found
+        if not found.refused:
+            found = found.with_others(self._checked(lambda: Checked([], [], sentences(list(self._symbols_found())))))
+        for files in (self._news, self._fundamentals):
+            found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))
+        return found.with_others(Checked([], [], not_read(self.folder)))
+
+    def _check_others(self, files: OptionalFiles, start: datetime.date, end: datetime.date, named: bool) -> Checked:
+        word, _ = files.found()
+        if files.rows is None:
+            return Checked([], [], [])
+        found = check_table(word, files.rows, start, end)
+        return found.with_others(Checked([], [], sentences(self._without_prices(files)))) if named else found
+
+    @staticmethod
+    def _checked(look: Callable[[], Checked]) -> Checked:
+        try:
+            return look()
+        except BrainAssetsError as error:
+            return Checked.of(error)
+
+    def describe(self) -> Sequence[str]:
+        """Say what the files were taken for; see `brain_assets.market.base.DescribedMarket`."""
+        lines: list[str] = []
+        try:
+            lines += summary("bars", self._bars)
+            for files in (self._news, self._fundamentals):
+                lines += summary(files.found()[0], files.rows) if files.rows else []
+        except BrainAssetsError:
+            return lines  # the run says it
+        finally:
+            self._forget_rows()  # runs read them in processes of their own
+        return lines
+
     def _forget_rows(self) -> None:
-        self._news = NewsFiles(self.folder, self.symbols, lambda: self._names)
-        self._fundamentals = FundamentalFiles(self.folder, self.symbols, lambda: self._names)
-        for kept in ("_bars", "_names"):
+        self._news = NewsFiles(self.folder, self.symbols, self._names)
+        self._fundamentals = FundamentalFiles(self.folder, self.symbols, self._names)
+        for kept in ("_bars", "_symbols"):
             vars(self).pop(kept, None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
         """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
         if files.rows is None:
             return files.sourced(table, sorted(self.symbols))
-        sourced = files.sourced(table, sorted(self.symbols or self._names))
-        others = sorted(set(files.rows.frame["symbol"].cat.categories) - set(self._names))
+        sourced = files.sourced(table, sorted(self.symbols or self._names()))
+        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
+
+    def _without_prices(self, files: OptionalFiles) -> list[Finding]:
+        """Name the symbols of files that no file of prices has."""
+        found = set() if files.rows is None else set(files.rows.frame["symbol"].cat.categories)
+        if found:
+            self._symbols.refuse_files()
+        others = sorted(found - set(self._names()))
         what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
-        found = [Finding("symbols_found", listed(others), what, n_rows=len(others))] if others else []
-        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *found)))
+        return [Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))] if others else []
 
     @cached_property
     def _bars(self) -> FileTable:
@@ -160,10 +206,12 @@ class FilesMarket:
         return read_price_files(self._paths(), self.symbols)
 
     @cached_property
-    def _names(self) -> Sequence[str]:
+    def _symbols(self) -> FileTable:
         """Every symbol of the files of prices, chosen or not."""
-        table = read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
-        return list(table.frame["symbol"].cat.categories)
+        return read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+
+    def _names(self) -> Sequence[str]:
+        return list(self._symbols.frame["symbol"].cat.categories)
 
     def _symbols_found(self) -> Iterator[Finding]:
         """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
@@ -171,8 +219,8 @@ class FilesMarket:
         missing = [symbol for symbol in self.symbols if symbol not in names]
         if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {listed(missing)}, none of which is: they "
-                f"have {listed(names)}; correct BRAIN_SYMBOLS, or add data."
+                f"{self.folder}: expected symbols of the files, got {listed(missing, MOST)}, none of which is one: "
+                f"they have {listed(list(names), MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
         n_bars = self._bars.frame["symbol"].value_counts()
         n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
@@ -180,16 +228,16 @@ class FilesMarket:
         if len(short) == len(n_bars):
             raise TableError(
                 f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
-                f"{listed(short) or 'none'}; add data."
+                f"{listed(short, MOST) or 'none'}; add data."
             )
         if missing:
             what = (
                 "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
             )
-            yield Finding("symbols_found", listed(missing), what, n_rows=len(missing))
+            yield Finding("symbols_found", listed(missing, MOST), what, n_rows=len(missing))
         if short:
             what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
-            yield Finding("symbols_found", listed(short), what, n_rows=len(short))
+            yield Finding("symbols_found", listed(short, MOST), what, n_rows=len(short))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")

@@ -108,7 +108,7 @@ def test_symbols_are_chosen_by_name(tmp_path):
     assert set(found["symbol"]) == {"bbb"}
     assert sentences(found) == ["ZZZ, XXX: 2 symbols asked for are in no file."]
     message = refusal(tmp_path, "ZZZ", "XXX", error=UnknownSymbolError)
-    assert "got ZZZ, XXX, none of which is: they have AAA, BBB, TINY; correct BRAIN_SYMBOLS" in message
+    assert "got ZZZ, XXX, none of which is one: they have AAA, BBB, TINY; correct BRAIN_SYMBOLS" in message
 
 
 def test_files_are_read_once(tmp_path):
