@@ -23,7 +23,6 @@ from brain_assets_tests.backfills import (
     contents,
     cpu_seconds,
     identities,
-    in_own_process,
     outcomes,
     weights,
     write_config,
@@ -176,7 +175,6 @@ def test_what_is_damaged_is_named_refused_and_made_again(finished, tmp_path):
     assert contents(weights(data)) == before
 
 
-@pytest.mark.slow
 def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     data = finished.copy(tmp_path)
     before, bytes_before = identities(weights(data)), contents(weights(data))
@@ -194,6 +192,8 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     said = outcomes(forced.stdout)
     assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
     assert all(text.startswith("made in ") for text in said.values())
+    rows = [words for line in forced.stdout.splitlines() if (words := line.split()) and words[0].startswith("20")]
+    assert [row[0] for row in rows if row[1] not in ASSETS] == ["2020"] * 3  # figures of the year that was asked for
     after = identities(weights(data))
     written = {"lstm/snapshot-2020-12-31", "ppo/snapshot-2020-12-31"}
     assert {name for name in after if after[name] != before[name]} == written
@@ -312,18 +312,14 @@ def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_wi
     assert states(shown)[2019, "lstm_snapshot"] == "done"
 
 
-@pytest.mark.slow
-def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
-    names = (*RAW, "walkforward_forecasts", "ppo_policy")
-    options = ("2019", "--assets", ",".join(names), "--config")
-    once = write_config(tmp_path / "once.yaml")
+def test_more_seeds_than_before_are_trained_although_the_year_is_done(finished, tmp_path):
+    options = ("2019", "--assets", "ppo_policy", "--config")
     seeds = {**TINY["ops"]["ppo_policy"]["config"], "n_seeds": 2}
     twice = write_config(tmp_path / "twice.yaml", {"ops": {**TINY["ops"], "ppo_policy": {"config": seeds}}})
-    data = tmp_path / "data"
-    assert in_own_process(data, "backfill", *options, str(once)).returncode == 0
+    data = finished.copy(tmp_path)
     shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
     assert "2019 ppo_policy: stale: trained with fewer seeds than asked for" in shown
-    assert in_own_process(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
+    assert brain_assets(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
 
