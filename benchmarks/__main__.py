@@ -17,6 +17,7 @@ from benchmarks import (
     policies,
     report,
     sensors,
+    status,
     training,
 )
 from brain_assets.forecasting.lstm import LstmConfig
@@ -103,6 +104,8 @@ def main() -> None:
     label = f"tick of new_data, {sensors.N_FILES} files of ten years: nothing changed, one file changed"
     add(label, f"{ticks.unchanged:.2f} s, {ticks.one_changed:.2f} s", "", "", "1 s")
     add("… all new, the longest tick; how many", f"{ticks.first:.1f} s; {ticks.n_first}", "", "", "5 s")
+    files = status.measure()
+    add(f"status, {status.N_FILES} unchanged files more than one", f"{files.many - files.one:.2f} s", "", "", "0.2 s")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()
