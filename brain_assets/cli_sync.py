@@ -1,6 +1,7 @@
 """The commands `brain-assets sync`: snapshots between this machine and the Hub, without Dagster."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,8 +11,8 @@ from rich.table import Table
 
 from brain_assets.settings import read_settings
 from brain_assets.store import sync as transfers
-from brain_assets.store.copies import Relation
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.sync import Relation
 from brain_assets.terminal import console, read_years, warnings_shown
 
 sync = typer.Typer(
@@ -32,16 +33,16 @@ COLORS |= {"pushed": "green", "pulled": "green", "unchanged": "green"}
 def status(family: FamilyOption = None, year: YearOption = None) -> None:
     """Show every snapshot: here, on the Hub, equal or not."""
     with warnings_shown():
-        rows = transfers.compare(_storages(family), _cutoffs(year))
+        rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
     for row in rows:
-        relation, note = row.relation.value, " (push pending)" if row.pending else ""
+        relation, note = row.relation.value, " (push pending)" if row.record.pending else ""
         here = "-" if row.relation is Relation.HUB_ONLY else "yes"
         table.add_row(row.family, row.name, here, row.commit[:8] or "-", f"{_colored(relation)}{note}")
     console.print(table)
     for row in rows:
-        if row.pending:
-            console.print(f"{row.family} {row.name}: hub: pending: {escape(row.pending)}")
+        if row.record.pending:
+            console.print(f"{row.family} {row.name}: hub: pending: {escape(row.record.pending)}")
 
 
 @sync.command()
@@ -51,7 +52,7 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
     with warnings_shown():
-        _run(transfers.plan_push(_storages(family), _cutoffs(year)), dry_run)
+        _run(transfers.plan("push", _storages(family), _years(year)), dry_run)
 
 
 @sync.command()
@@ -67,7 +68,7 @@ def pull(
     The exit code is 1 if anything failed or was refused.
     """
     with warnings_shown():
-        _run(transfers.plan_pull(_storages(family), _cutoffs(year), force), dry_run)
+        _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)
 
 
 def _run(plan: transfers.Plan, dry_run: bool) -> None:
@@ -102,5 +103,5 @@ def _storages(family: str | None) -> transfers.Storages:
     return {name: SnapshotLocalStorage(name) for name in transfers.choose(families, names, "--family: expected one of")}
 
 
-def _cutoffs(year: str | None) -> transfers.Cutoffs:
-    return transfers.cutoffs_of(() if year is None else read_years(year))
+def _years(year: str | None) -> Sequence[int]:
+    return () if year is None else read_years(year)

@@ -50,32 +50,36 @@ class MissingSnapshotError(SnapshotError):
     """There is no snapshot of that name."""
 
 
-class DamagedSnapshotError(SnapshotError):
-    """A snapshot is there, but a file of it is absent, or not what the manifest says.
+class SnapshotFileError(SnapshotError):
+    """A file of a snapshot is not what it must be.
 
     Parameters
     ----------
     file : str
         Its name; ``metadata.json`` is the manifest itself.
-    expected, got : str
+    problem : str
+        What was expected, and what came.
     place : str, optional
         Where the snapshot is.
     """
 
-    def __init__(self, file: str, expected: str, got: str, place: str = "") -> None:
-        super().__init__(file, expected, got, place)
-        self.file, self.expected, self.got, self.place = file, expected, got, place
+    advice = "do not use this snapshot"
+
+    def __init__(self, file: str, problem: str, place: str = "") -> None:
+        super().__init__(file, problem, place)
+        self.file, self.problem, self.place = file, problem, place
 
     def __str__(self) -> str:
-        where = f"{self.place}/{self.file}" if self.place else self.file
-        return f"{where}: expected {self.expected}, got {self.got}; it is damaged: train it again, or pull it."
-
-    def at(self, place: object) -> "DamagedSnapshotError":
-        """Give the same error with the place of the snapshot."""
-        return DamagedSnapshotError(self.file, self.expected, self.got, str(place))
+        return f"{self.place and f'{self.place}/'}{self.file}: {self.problem}; {self.advice}."
 
 
-class RefusedSnapshotError(SnapshotError):
+class DamagedSnapshotError(SnapshotFileError):
+    """A snapshot is there, but a file of it is absent, or not what the manifest says."""
+
+    advice = "it is damaged: train it again, or pull it"
+
+
+class RefusedSnapshotError(SnapshotFileError):
     """What a repo of the Hub holds under a snapshot's name is not to be believed; nothing of it has run."""
 
 
@@ -99,7 +103,7 @@ class LookAheadError(BrainAssetsError):
     """A model was asked about a week that its training data may have seen."""
 
 
-class LateTrainingError(LookAheadError, SnapshotError):
+class LateTrainingError(LookAheadError, SnapshotFileError):
     """A snapshot says of itself that it was trained on something after its cut-off."""
 
 

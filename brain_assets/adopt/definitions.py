@@ -31,9 +31,9 @@ from brain_assets.graph.snapshots import (
     snapshot_metadata,
 )
 from brain_assets.progress import warn
-from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.sync import Comparison
 
 
 def find_external(
@@ -65,16 +65,23 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
     under_way = _years_under_way(instance)
     for family, storage in snapshots.items():
         try:
-            for row in storage.compare() if storage.hub is not None else ():
-                year = str(row.cutoff_date.year)
-                if row.to_complete and year not in under_way:
-                    hub = pushed_metadata(storage.upload_snapshot_to_hf(row.cutoff_date))
-                    yield dg.AssetObservation(registry.get(family).asset, partition=year, metadata=hub)
+            for row in storage.compare(versions=True) if storage.hub is not None else ():
+                date = parse_snapshot_name(row.name)
+                if _is_to_complete(row) and not (date and str(date.year) in under_way):
+                    hub = pushed_metadata(storage.upload(row.name, row.commit))
+                    if date:
+                        yield dg.AssetObservation(registry.get(family).asset, partition=str(date.year), metadata=hub)
+                    else:
+                        yield dg.AssetObservation(f"{family}_model", metadata={"branch": row.name, **hub})
         except HubError as error:
             warn(f"hub: still pending: {error}")
-        if registry.get(family).role == "forecaster":
-            for branch, copy in MainVersions(storage).complete():
-                yield dg.AssetObservation(f"{family}_model", metadata={"branch": branch, **pushed_metadata(copy)})
+
+
+def _is_to_complete(row: Comparison) -> bool:
+    """Tell whether a push transfers it and nobody needs to be asked: the Hub holds nothing that was not here."""
+    is_known = row.record.commit == row.commit or bool(row.record.pending)
+    is_first_main = row.name == MAIN_BRANCH and not row.record.commit
+    return row.is_for("push") and (not row.commit or is_known or is_first_main)
 
 
 def _years_under_way(instance: dg.DagsterInstance) -> set[str]:
@@ -103,11 +110,11 @@ def _find(
     cutoff_date = cutoff_of_year(int(year))
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
-        snapshot, record = storage.load_snapshot(cutoff_date), storage.hub_record(cutoff_date)
+        snapshot, record = storage.load_snapshot(cutoff_date), storage.record(snapshot_name(cutoff_date))
         hub: Metadata = {}
         if storage.hub is not None and record.pending:
             hub = hub_metadata("pending", reason=record.pending)
-        elif storage.hub is not None and not storage.changed_here(cutoff_date):
+        elif storage.hub is not None and not storage.changed_here(snapshot_name(cutoff_date)):
             hub = hub_metadata("copied", commit=record.commit)
         metadata = {**location_metadata(storage.path(cutoff_date), hub), **snapshot_metadata(snapshot)}
         yield _materialization(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)

@@ -1,6 +1,7 @@
 """The user's Dagster instance, for the command line."""
 
 import fcntl
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -13,7 +14,7 @@ from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
-from brain_assets.paths import folder_here
+from brain_assets.paths import is_remote
 from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
 
@@ -33,7 +34,9 @@ def dagster_home(settings: Settings) -> Path:
     for ``s3://bucket/prefix`` in ``data/dagster-s3-bucket-prefix``. Several machines that are to share them set
     DAGSTER_HOME and a database server in its ``dagster.yaml``.
     """
-    home = (settings.dagster_home or folder_here(settings.data_dir, "dagster")).resolve()
+    data = settings.data_dir
+    elsewhere = Path("data") / f"dagster-{re.sub(r'[^A-Za-z0-9.]+', '-', str(data)).strip('-')}"
+    home = (settings.dagster_home or (elsewhere if is_remote(data) else data / "dagster")).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():

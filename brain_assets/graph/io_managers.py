@@ -15,7 +15,7 @@ from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.paths import DataPath
 from brain_assets.progress import warn
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import MemoryTableStore, TableStore
@@ -40,7 +40,7 @@ class StoredSnapshots:
     def require(self, cutoff_date: datetime.date) -> None:
         """Raise `SnapshotError` if one is not there, unless there is a Hub that may have it."""
         if self._storage.hub is None:
-            self._storage.read_files(cutoff_date)
+            self._storage.store.read(snapshot_name(cutoff_date))
 
     def locations(self, names: Iterable[str]) -> dict[str, str]:
         """Tell for every snapshot that was used where it was."""
@@ -49,7 +49,7 @@ class StoredSnapshots:
             cutoff_date = parse_snapshot_name(name)
             if cutoff_date in here:
                 found[name] = "this machine"
-            elif cutoff_date is not None and (record := self._storage.hub_record(cutoff_date)).commit:
+            elif cutoff_date is not None and (record := self._storage.record(name)).commit:
                 found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
         return found
 

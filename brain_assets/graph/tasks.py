@@ -1,6 +1,6 @@
 """What is given to workers, what they tell, and what a pool of them is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -66,6 +66,10 @@ class Event:
         0 if it did not run.
     metadata : mapping
         Of the materialization, plain values only.
+    warnings : mapping of str to str
+        What the checks that warn found, by their name.
+    roots : sequence of (str, int)
+        What failed, and thereby blocks it: assets with their years.
     """
 
     kind: str
@@ -75,6 +79,8 @@ class Event:
     detail: str = ""
     seconds: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    roots: Sequence[tuple[str, int]] = ()
 
 
 class Said(NamedTuple):

@@ -8,6 +8,7 @@ from dagster import AssetKey
 
 from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
+from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.options import job_of
@@ -95,7 +96,9 @@ def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     [made] = [event.step_materialization_data.materialization for event in of_step if event.is_step_materialization]
     metadata = {key: value.value for key, value in made.metadata.items()}
     kind = "reused" if metadata.get("reused") else "made"
-    return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata)
+    checked = [event for event in of_step if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+    warned = warnings_in(event.asset_check_evaluation_data for event in checked)
+    return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
 
 
 def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:

@@ -23,8 +23,9 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.progress import report
 from brain_assets.store.hub import HubCopy
-from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.storage import SnapshotLocalStorage
 
 
 def definitions(project: Project) -> dg.Definitions:
@@ -75,8 +76,8 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
             recent = {}
         tables |= {name: join(name, tables[name], frame) for name, frame in recent.items()}  # not stored
         options, given = run_config.read(context.op_execution_context.op_config)
-        versions = MainVersions(snapshot_io.storages[family.name])
-        return _main_version(context, options, given, panel_of(tables), market, versions)
+        storage = snapshot_io.storages[family.name]
+        return _main_version(context, options, given, panel_of(tables), market, storage)
 
     return main_model
 
@@ -87,37 +88,38 @@ def _main_version(
     given: TrainingConfig,
     panel: PricePanel,
     market: Market,
-    versions: MainVersions,
+    storage: SnapshotLocalStorage,
 ) -> dg.MaterializeResult[None]:
     """Train the version that the data and the configuration name, unless it is there; promote it if it is better."""
-    family, device, note = versions.family, resolve_device(given.device), MarketNote.of(market)
+    family, device, note = storage.family, resolve_device(given.device), MarketNote.of(market)
     name = version_of(family, panel, options, note.name, device)
-    reused = versions.exists(name) and not given.force
+    reused = storage.store.find(name) is not None and not given.force
     if reused:
-        context.log.info(f"{versions.path(name)} is there already: not trained again")
-        snapshot = versions.load(name)
+        context.log.info(f"{storage.folder / name} is there already: not trained again")
+        snapshot = storage.load(name)
     else:
-        current = versions.current()
-        previous = None if current in (None, name) else versions.load(str(current))
+        current = storage.current()
+        previous = None if current in (None, name) else storage.load(str(current))
         show = show_epochs(f"{family} main version", options)
         snapshot = train_version(family, panel, options, note, previous, show, device)
-        versions.write(snapshot)
+        storage.write_snapshot(snapshot)
         if snapshot.metadata["scores"]["promoted"]:
-            versions.promote(name)
+            storage.promote(name)
         report(f"{family} {name}: {snapshot.metadata['scores']['verdict']}")
 
     def push() -> HubCopy:
-        copy = versions.publish(name)
-        versions.publish_current()  # `main` follows
+        copy = storage.upload(name)
+        if storage.current():
+            storage.upload(MAIN_BRANCH)  # it follows
         return copy
 
     return dg.MaterializeResult(
         metadata={
             "reused": reused,
             "version": name,
-            "current_version": versions.current() or "none",
+            "current_version": storage.current() or "none",
             **_scores(snapshot),
-            **location_metadata(versions.path(name), publish(versions.storage, push)),
+            **location_metadata(storage.folder / name, publish(storage, push)),
             **snapshot_metadata(snapshot),
         },
         data_version=dg.DataVersion(name),

@@ -17,7 +17,7 @@ from brain_assets.graph.status import needs_of
 from brain_assets.graph.tasks import BAD, Event, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
-from brain_assets.store.main_versions import MainVersions
+from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import (
     ConfigOption,
@@ -38,13 +38,13 @@ def models() -> None:
     table = Table(*HEADS, "when made", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     problems = []
     for family in read_settings().families.forecasters:
-        versions, current = MainVersions(SnapshotLocalStorage(family)), None
+        storage, current = SnapshotLocalStorage(family), None
         try:
-            current = versions.current()
+            current = storage.current()
         except SnapshotError as error:
             problems.append(str(error))
-        for name in versions.list_versions():
-            scores = versions.read_metadata(name)["scores"]
+        for name in storage.list_versions():
+            scores = storage.store.read_manifest(name)["scores"]
             before = scores["previous_loss"]
             table.add_row(
                 family,
@@ -67,20 +67,20 @@ def promote(
 ) -> None:
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
     _check_family(family)
-    versions = MainVersions(SnapshotLocalStorage(family))
-    before = versions.current()
-    versions.promote(version)
+    storage = SnapshotLocalStorage(family)
+    before = storage.current()
+    storage.promote(version)
     console.print(f"{family}: current is {version} (before: {before or 'none'})")
-    if versions.storage.hub is None:
+    if storage.hub is None:
         return
     with warnings_shown():
         try:
-            versions.publish(version)
-            versions.publish_current()
+            storage.upload(version)
+            storage.upload(MAIN_BRANCH)
         except HubError as error:
             console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
         else:
-            console.print(f"hub: main of {versions.storage.repo.repo} holds it")
+            console.print(f"hub: main of {storage.repo.repo} holds it")
 
 
 def train(

@@ -53,25 +53,22 @@ class Jump(NamedTuple):
     factor : float
         The same as a number; without a ratio, the close before over the open. Prices before the day divided by it, and
         volumes multiplied, are on the level of those from then on.
-    sessions : int or None
-        How many sessions it lasted before prices were back, 0 if they were back by the close; None: kept.
+    back : Timestamp or None
+        The session on which prices were back, the same one if by its close: a slip, or one day's wrong bar; None: they
+        stayed on the new level, as after a split or a dividend.
     """
 
     symbol: str
     date: pd.Timestamp
     ratio: str
     factor: float
-    sessions: int | None
-
-    @property
-    def kept(self) -> bool:
-        """Whether prices stayed on the new level: a split or a dividend, not a slip."""
-        return self.sessions is None
+    back: pd.Timestamp | None
 
     @property
     def words(self) -> str:
-        """Symbol, day, and ratio or change: "QUAD 2019-08-05 4:1"."""
-        return f"{self.symbol} {self.date:%Y-%m-%d} {self.ratio or f'{1 / self.factor - 1:+.0%}'}"
+        """Symbol, day, and ratio or change: "QUAD 2019-08-05 4:1", "VEGA 2019-03-12 1:10 until 2019-03-15"."""
+        until = f" until {self.back:%Y-%m-%d}" if self.back is not None else ""
+        return f"{self.symbol} {self.date:%Y-%m-%d} {self.ratio or f'{1 / self.factor - 1:+.0%}'}{until}"
 
 
 def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None = None) -> list[Jump]:
@@ -129,19 +126,18 @@ def _jumps_of(gaps: pd.DataFrame) -> Iterator[Jump]:
     near = _is_near(gaps, nearest).to_numpy()
     back_at_once = _back_by_the_close(gaps).to_numpy()
     jumped = _without_news(gaps, nearest).to_numpy() | back_at_once
-    taken_back: set[int] = set()
+    taken_back: set[int | None] = set()
     for row in np.flatnonzero(jumped).tolist():
         if row in taken_back:
             continue
-        sessions = 0 if back_at_once[row] else None
-        back = None if back_at_once[row] else _taken_back_at(gaps, row)
-        if back is not None:
-            taken_back.add(back)
-            sessions = int(gaps["place"].iloc[back] - gaps["place"].iloc[row])
+        back = row if back_at_once[row] else _taken_back_at(gaps, row)
+        taken_back.add(back)
         bar = gaps.iloc[row]
         ratio = RATIOS[nearest[row]] if near[row] else ""
         factor = nearest[row] if ratio else bar["before"] / bar["open"]
-        yield Jump(str(bar["symbol"]), bar["date"], ratio, float(factor), sessions)
+        yield Jump(
+            str(bar["symbol"]), bar["date"], ratio, float(factor), None if back is None else gaps["date"].iloc[back]
+        )
 
 
 def _nearest_ratios(gaps: FloatArray) -> FloatArray:
@@ -174,7 +170,7 @@ def _without_news(gaps: pd.DataFrame, nearest: FloatArray) -> pd.Series:
 
 def _back_by_the_close(gaps: pd.DataFrame) -> pd.Series:
     """Tell which open at a third of the close before, or at three times as much, and close where they were."""
-    return (gaps["gap"].abs() > np.log(3)) & (gaps["move"].abs() < 5 * gaps["usual_move"])
+    return (gaps["gap"].abs() > np.log(3)) & (gaps["move"].abs() < 0.3 * gaps["gap"].abs())
 
 
 def _taken_back_at(gaps: pd.DataFrame, row: int) -> int | None:

@@ -1,7 +1,9 @@
 """The command `brain-assets report`."""
 
+import tempfile
 import webbrowser
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from rich.table import Table
 from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
 from brain_assets.graph.tasks import Task
-from brain_assets.paths import copy_here, parse_place
+from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
 from brain_assets.terminal import (
     MarketOption,
     console,
@@ -39,7 +41,7 @@ def report(
     with session(market) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         options = {"first_year": chosen[0], "last_year": chosen[-1]}
-        made = run_alone((project, instance), Task("report", 0, options))
+        made = run_alone((project, instance), chosen, Task("report", 0, options))
         if made.kind == "failed":
             print_error(made.detail)
             raise typer.Exit(1)
@@ -48,8 +50,17 @@ def report(
         console.print(
             f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
         )
-        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
+        if open_browser and not webbrowser.open(_copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
+
+
+def _copy_here(path: DataPath) -> Path:
+    """Give a file that a browser can open: itself, or a copy in a temporary folder if it is elsewhere."""
+    if not is_remote(path):
+        return path
+    copy = Path(tempfile.mkdtemp(prefix="brain-assets-")) / path.name
+    copy.write_bytes(read_bytes(path))
+    return copy
 
 
 def _print_figures(metadata: Mapping[str, Any]) -> None:

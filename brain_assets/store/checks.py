@@ -1,6 +1,6 @@
 """What is asked of a snapshot's content before any of it is used: it may come from a stranger.
 
-Every refusal is a `SnapshotError` that begins with the file's name; whoever reads the folder puts its place before it.
+Every refusal is a `SnapshotFileError`; whoever reads the folder adds its place.
 """
 
 import datetime
@@ -11,40 +11,18 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from brain_assets.device import CPU, CUDA
-from brain_assets.errors import (
-    DamagedSnapshotError,
-    LateTrainingError,
-    MissingSnapshotError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import LateTrainingError, SnapshotFileError
 from brain_assets.store.manifest import MANIFEST, refused
+from brain_assets.store.names import parse_snapshot_name, parse_version_name
 
 
 @contextmanager
-def located(place: object) -> Iterator[None]:
-    """Let errors about a file name the place of the snapshot too."""
+def located(place: object, kind: type[SnapshotFileError] | None = None) -> Iterator[None]:
+    """Let an error about a file name the place of the snapshot, the innermost, and be of a kind; None: of its own."""
     try:
         yield
-    except MissingSnapshotError:
-        raise
-    except DamagedSnapshotError as error:
-        raise error.at(place) from error
-    except SnapshotError as error:
-        raise type(error)(f"{place}/{error}") from error
-
-
-@contextmanager
-def believed(place: object) -> Iterator[None]:
-    """Let what is wrong with a stranger's files be a `RefusedSnapshotError` with their place: nobody here made them."""
-    try:
-        yield
-    except RefusedSnapshotError:
-        raise
-    except SnapshotError as error:
-        if isinstance(error, DamagedSnapshotError):
-            error = refused(error.file, error.expected, error.got)
-        raise RefusedSnapshotError(f"{place}/{error}") from error
+    except SnapshotFileError as error:
+        raise (kind or type(error))(error.file, error.problem, error.place or str(place)) from error
 
 
 class Kind(NamedTuple):
@@ -121,13 +99,20 @@ def check_metadata(values: object, shape: Shape, path: str = "") -> None:
 
 
 def check_identity(
-    manifest: Mapping[str, Any], family: str | None, cutoff_date: datetime.date | None, market: str | None = None
+    manifest: Mapping[str, Any], name: str = "", family: str | None = None, market: str | None = None
 ) -> None:
-    """Refuse the manifest of another family, cut-off or market (None: any), or one that says too little."""
+    """Refuse one that says too little, or is of another model than its folder or branch is named after.
+
+    No name, and ``main``, which holds any main version, tell nothing; family and market: None is any.
+    """
+    cutoff_date = parse_snapshot_name(name) or parse_version_name(name)
     date = cutoff_date.isoformat() if cutoff_date else None
     for key, expected in (("family", family), ("cutoff_date", date), ("market", market)):
         if expected is not None and manifest.get(key) != expected:
             raise refused(MANIFEST, f"{key} {expected}", reprlib.repr(manifest.get(key)))
+    version = name if parse_version_name(name) else None
+    if cutoff_date and manifest.get("version") != version:
+        raise refused(MANIFEST, f"version {version or 'to be absent'}", reprlib.repr(manifest.get("version")))
     check_metadata({"device": CPU, **manifest}, IDENTITY)  # one that names no device is of a model of the CPU
 
 
@@ -135,5 +120,5 @@ def check_dates(data: Mapping[str, Any], names: Sequence[str], cutoff_date: date
     """Refuse data of a training that went on after the cut-off; dates in ISO form."""
     for name in names:
         if datetime.date.fromisoformat(data[name]) > cutoff_date:
-            sentence = refused(MANIFEST, f"data.{name} on or before the cut-off {cutoff_date}", data[name])
-            raise LateTrainingError(str(sentence))
+            expected = f"data.{name} on or before the cut-off {cutoff_date}"
+            raise refused(MANIFEST, expected, data[name], LateTrainingError)

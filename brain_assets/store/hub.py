@@ -12,17 +12,16 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from brain_assets.errors import DamagedSnapshotError, HubError, MissingSnapshotError
+from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.progress import report, warn
 from brain_assets.retry import RetryPolicy, TransientError
 from brain_assets.store.card import validate_card
-from brain_assets.store.checks import believed
+from brain_assets.store.checks import located
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
-from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, check_sizes, parse, verify
-from brain_assets.store.names import MAIN_BRANCH
+from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, damaged, parse, verify
+from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name
 from brain_assets.store.places import Store
 
 if TYPE_CHECKING:
@@ -60,14 +59,9 @@ class HubStore(Store):
     """The model repo of one family; a branch of another market's model is not replaced, unless none is named."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy = HUB_POLICY, market: str | None = None) -> None:
-        self.repo = address.repo
-        self._address, self._policy, self._market = address, policy, market
+        self.repo, self._client, self._market = address.repo, HubClient(address, policy), market
         self._seen: dict[str, Branch] = {}
         self._seems_absent = False
-
-    @cached_property
-    def _client(self) -> HubClient:
-        return HubClient(self._address, self._policy)
 
     def url(self, name: str) -> str:
         """Give the page of a branch."""
@@ -86,13 +80,16 @@ class HubStore(Store):
             return {branch.name: _require_commit(branch.target_commit) for branch in references.branches}
 
         try:
-            return self._client.retry("list its branches", attempt)
+            commits = self._client.retry("list its branches", attempt)
         except RepositoryNotFoundError:
             if must_exist:
                 raise self._not_seen() from None
-        self._seems_absent = True
-        warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
-        return {}
+            self._seems_absent, commits = True, {}
+            warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
+        for name in commits:
+            if name.startswith("snapshot-") and parse_snapshot_name(name) is None:
+                warn(f"{self.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
+        return commits
 
     def look(self, name: str, commit: str = "") -> Branch:
         """List a branch, or a commit of it that is known, in one request; raises as `read_manifest`."""
@@ -121,7 +118,7 @@ class HubStore(Store):
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
         try:
-            with believed(f"{self.repo}@{name}"):
+            with located(f"{self.repo}@{name}", RefusedSnapshotError):
                 return self._client.retry(action, attempt)
         except RepositoryNotFoundError:
             raise self._not_seen() from None
@@ -152,10 +149,8 @@ class HubStore(Store):
 
     def _read_manifest(self, branch: Branch) -> bytes:
         """Give a manifest that agrees with its listing."""
-        sizes = {path: file.size or 0 for path, file in branch.files.items() if path != HOUSEKEEPING}
-        check_listing(sizes)
-        data = self._fetch(MANIFEST, branch)
-        check_sizes(sizes, parse(data))
+        check_listing({path: file.size or 0 for path, file in branch.files.items() if path != HOUSEKEEPING})
+        parse(data := self._fetch(MANIFEST, branch))
         return data
 
     def _fetch(self, path: str, branch: Branch) -> bytes:
@@ -179,7 +174,7 @@ class HubStore(Store):
         try:
             self._client.ask(stream)
         except EntryNotFoundError:
-            raise DamagedSnapshotError(path, "a file", "none") from None
+            raise damaged(path, "a file", "none") from None
         if not _is_same(listed, bytes(data)):
             raise TransientError(f"other bytes than those of {path}")
         return bytes(data)
@@ -261,7 +256,7 @@ class HubStore(Store):
             return
         try:
             market = parse(self._read_manifest(branch)).get("market")
-        except DamagedSnapshotError:  # nobody's snapshot
+        except SnapshotError:  # nobody's snapshot
             return
         if isinstance(market, str) and market != self._market:
             raise HubError(

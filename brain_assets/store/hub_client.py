@@ -7,7 +7,7 @@ first question is asked.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
@@ -17,6 +17,7 @@ from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, r
 from brain_assets.store.names import is_repo_name, is_token
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
 T = TypeVar("T")
@@ -101,13 +102,18 @@ class HubClient:
     """Asks the Hub about one model repo."""
 
     def __init__(self, address: HubAddress, policy: RetryPolicy) -> None:
+        self.repo, self.policy, self._address = address.repo, policy, address
+        self._secret: str | None = None
+
+    @cached_property
+    def api(self) -> "HfApi":
+        """The library's client, made when the first question is asked."""
         _install()
         from huggingface_hub import HfApi, get_token
 
-        given = address.token.get_secret_value() if address.token else None
-        self.repo, self.policy = address.repo, policy
-        self.api: HfApi = HfApi(endpoint=address.endpoint, token=given)
+        given = self._address.token.get_secret_value() if self._address.token else None
         self._secret = given or get_token()
+        return HfApi(endpoint=self._address.endpoint, token=given)
 
     def retry(self, action: str, attempt: Callable[[], T]) -> T:
         """Do something (in words, for messages) by `ask` until it works, within the policy; it may begin anew.

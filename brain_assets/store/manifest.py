@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, SnapshotError
+from brain_assets.errors import DamagedSnapshotError, SnapshotFileError
 
 MODEL, WEIGHTS, SCALER = "model.safetensors", "weights.pt", "feature_scaler.pkl"
 """The model: the first is the only one that is ever read."""
@@ -42,11 +42,11 @@ def parse(data: bytes) -> dict[str, Any]:
     values = parse_json(MANIFEST, data)
     own_hash = values.pop(_OWN_HASH, None)
     if own_hash != _hash_values(values):
-        raise DamagedSnapshotError(MANIFEST, "the SHA-256 that it states of itself", "another")
+        raise damaged(MANIFEST, "the SHA-256 that it states of itself", "another")
     for key in ("files", "sizes"):
         listed = values.get(key)
         if not (isinstance(listed, dict) and set(listed) == set(PAYLOAD)):
-            raise DamagedSnapshotError(MANIFEST, f"{', '.join(PAYLOAD)} under {key}", "others")
+            raise damaged(MANIFEST, f"{', '.join(PAYLOAD)} under {key}", "others")
     return {**values, _OWN_HASH: own_hash}
 
 
@@ -55,13 +55,11 @@ def verify(files: Mapping[str, bytes]) -> dict[str, Any]:
 
     Raises `DamagedSnapshotError` with the first file that is absent, superfluous, or not what the manifest says.
     """
-    sizes = {name: len(data) for name, data in files.items()}
-    check_listing(sizes)
+    check_listing({name: len(data) for name, data in files.items()})
     manifest = parse(files[MANIFEST])
-    check_sizes(sizes, manifest)
     for name in PAYLOAD:
         if hashlib.sha256(files[name]).hexdigest() != manifest["files"][name]:
-            raise DamagedSnapshotError(name, f"the SHA-256 that {MANIFEST} states", "another")
+            raise damaged(name, f"the SHA-256 that {MANIFEST} states", "another")
     return manifest
 
 
@@ -69,24 +67,17 @@ def check_listing(sizes: Mapping[str, int]) -> None:
     """Refuse a listing (name -> bytes) of other files than a snapshot's, or of huge ones; `DamagedSnapshotError`."""
     for name in FILES[::-1]:
         if name not in sizes:
-            raise DamagedSnapshotError(name, "a file", "none")
+            raise damaged(name, "a file", "none")
         check_size(name, sizes[name])
     for name in sorted(set(sizes) - set(FILES)):
-        raise DamagedSnapshotError(repr(name), f"no files but {', '.join(FILES)}", "one more")
-
-
-def check_sizes(sizes: Mapping[str, int], manifest: Mapping[str, Any]) -> None:
-    """Refuse files of other sizes than their manifest states; raises `DamagedSnapshotError`."""
-    for name, stated in manifest["sizes"].items():
-        if sizes[name] != stated:
-            raise DamagedSnapshotError(name, f"the {stated!r} bytes that {MANIFEST} states", f"{sizes[name]:,}")
+        raise damaged(repr(name), f"no files but {', '.join(FILES)}", "one more")
 
 
 def check_size(name: str, size: int) -> None:
     """Refuse a huge file before it is read; raises `DamagedSnapshotError`."""
     limit = LARGEST_TEXT if name in (CONFIG, CARD, MANIFEST) else LARGEST_FILE
     if size > limit:
-        raise DamagedSnapshotError(name, f"at most {limit:,} bytes", f"{size:,}")
+        raise damaged(name, f"at most {limit:,} bytes", f"{size:,}")
 
 
 def render_json(values: Mapping[str, Any]) -> bytes:
@@ -100,14 +91,14 @@ def parse_json(name: str, data: bytes) -> dict[str, Any]:
     Raises `DamagedSnapshotError` for anything else, such as a key that stands there twice, or NaN.
     """
     if len(data) > LARGEST_TEXT:
-        raise DamagedSnapshotError(name, f"at most {LARGEST_TEXT:,} bytes", f"{len(data):,}")
+        raise damaged(name, f"at most {LARGEST_TEXT:,} bytes", f"{len(data):,}")
     try:
         values = json.loads(data)
         same = isinstance(values, dict) and render_json(values) == data
     except (ValueError, RecursionError) as error:
-        raise DamagedSnapshotError(name, "JSON", f"what cannot be read as such ({str(error)[:80]!r})") from error
+        raise damaged(name, "JSON", f"what cannot be read as such ({str(error)[:80]!r})") from error
     if not same:
-        raise DamagedSnapshotError(name, "an object of JSON as this package writes it", "something else")
+        raise damaged(name, "an object of JSON as this package writes it", "something else")
     return dict(values)
 
 
@@ -115,9 +106,14 @@ def _hash_values(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
 
 
-def refused(file: str, expected: str, got: str) -> SnapshotError:
+def refused(file: str, expected: str, got: str, kind: type[SnapshotFileError] = SnapshotFileError) -> SnapshotFileError:
     """Make the error that says why a snapshot is not used."""
-    return SnapshotError(f"{file}: expected {expected}, got {got}; do not use this snapshot.")
+    return kind(file, f"expected {expected}, got {got}")
+
+
+def damaged(file: str, expected: str, got: str) -> SnapshotFileError:
+    """Make the error that says that a file is not as it was written."""
+    return refused(file, expected, got, DamagedSnapshotError)
 
 
 def shown(text: str) -> str:

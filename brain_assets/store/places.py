@@ -6,10 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, SnapshotError
-from brain_assets.paths import DataPath, is_remote, list_folders, list_names, read_all, replace_folder
+from brain_assets.errors import MissingSnapshotError, SnapshotError
+from brain_assets.paths import DataPath, is_remote, list_names, read_all, replace_folder
 from brain_assets.store.checks import located
-from brain_assets.store.manifest import FILES, MANIFEST, check_size, parse, verify
+from brain_assets.store.manifest import FILES, MANIFEST, check_size, damaged, parse, verify
+from brain_assets.store.names import parse_snapshot_name, parse_version_name
 
 
 class Store(ABC):
@@ -41,16 +42,6 @@ class Store(ABC):
         Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
         """
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
-
-        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
-        """
-        try:
-            return self.read_manifest(name)
-        except SnapshotError:
-            return None
-
 
 class FolderStore(Store):
     """A folder with folders of snapshots; it need not be there."""
@@ -60,7 +51,7 @@ class FolderStore(Store):
 
     def list(self) -> list[str]:
         """Name the folders, in order, whole or not."""
-        return [name for name in list_folders(self.folder) if not name.startswith(".")]
+        return [name for name in list_names(self.folder) if parse_snapshot_name(name) or parse_version_name(name)]
 
     def read_manifest(self, name: str) -> dict[str, Any]:
         """Read a manifest alone."""
@@ -80,7 +71,10 @@ class FolderStore(Store):
         replace_folder(self.folder / name, {file: files[file] for file in FILES})
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder that is whole; on this machine, all of it is read."""
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
         try:
             return self.read_manifest(name) if is_remote(self.folder) else parse(self.read(name)[MANIFEST])
         except SnapshotError:
@@ -96,7 +90,7 @@ class FolderStore(Store):
         for file in reversed(files):
             if file not in found:
                 if found or list_names(folder):
-                    raise DamagedSnapshotError(file, "a file", "none")
+                    raise damaged(file, "a file", "none")
                 raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
         return found
 

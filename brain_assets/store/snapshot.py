@@ -1,9 +1,10 @@
 """A trained model as data: names, dates, configuration, arrays, card. It knows no family."""
 
 import datetime
+import reprlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
-from brain_assets.errors import ConfigError, LookAheadError, SnapshotError
+from brain_assets.errors import ConfigError, LookAheadError, RefusedSnapshotError, SnapshotError, SnapshotFileError
 from brain_assets.paths import DataPath
-from brain_assets.store.checks import believed, check_identity, located
+from brain_assets.store.checks import check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.manifest import (
@@ -22,7 +23,6 @@ from brain_assets.store.manifest import (
     MANIFEST,
     MODEL,
     build,
-    parse,
     parse_json,
     refused,
     render_json,
@@ -144,21 +144,9 @@ class ModelSnapshot:
     def from_hub(cls, repo: str, *, revision: str, token: str | None = None) -> "ModelSnapshot":
         """Read a snapshot from the Hugging Face Hub into memory; nothing in it is run, and nothing in it is believed.
 
-        Parameters
-        ----------
-        repo : str
-            Model repo, ``user/name``.
-        revision : str
-            Branch of a snapshot, such as ``snapshot-2020-12-31``, or of a main version; ``main`` is the current one.
-        token : str, optional
-            For a private repo; default: ``HF_TOKEN``, or what `hf auth login` has stored.
-
-        Raises
-        ------
-        SnapshotError
-            If there is no such branch, or, a `RefusedSnapshotError`, what it holds is not to be believed.
-        HubError
-            If the Hub fails or refuses.
+        The repo is ``user/name``, the revision a branch such as ``snapshot-2020-12-31``, that of a main version, or
+        ``main``, the current one; a private repo needs a token: default is ``HF_TOKEN``, or what `hf auth login` has
+        stored. Raises `SnapshotError`, or `HubError` if the Hub fails or refuses.
         """
         if not (parse_snapshot_name(revision) or parse_version_name(revision) or revision == MAIN_BRANCH):
             raise SnapshotError(
@@ -166,36 +154,44 @@ class ModelSnapshot:
                 f"{revision!r}; correct it."
             )
         hub = HubStore(HubAddress(repo, SecretStr(token) if token else None))
-        return believe(f"{repo}@{revision}", revision, hub.read(revision))
+        return cls.from_files(f"{repo}@{revision}", hub.read(revision), revision, kind=RefusedSnapshotError)
 
     @classmethod
-    def from_files(cls, place: str, files: Mapping[str, bytes]) -> "ModelSnapshot":
+    def from_files(
+        cls,
+        place: object,
+        files: Mapping[str, bytes],
+        name: str = "",
+        family: str | None = None,
+        market: str | None = None,
+        kind: type[SnapshotFileError] | None = None,
+    ) -> "ModelSnapshot":
         """Make a snapshot of files that came from a place, anywhere; only ``model.safetensors`` is opened as a model.
 
-        Raises `DamagedSnapshotError` if they do not verify; `SnapshotError` (place, file, reason) if family, date,
-        configuration or metadata are none that there are, or the arrays others than plain, finite ones of the network
-        that the configuration describes and of a scaler of its features.
+        Raises, with the place, `DamagedSnapshotError` if they do not verify, and `SnapshotFileError` if what they say
+        is not that of a model of this name, family and market (see `check_identity`), or the arrays are others than
+        plain, finite ones of the network that the configuration describes and of a scaler of its features; or, of all
+        of that, the kind of error that is asked for.
         """
-        with located(place):
-            return cls._from_files(files)
-
-    @classmethod
-    def _from_files(cls, files: Mapping[str, bytes]) -> "ModelSnapshot":
-        manifest = verify(files)
-        family = manifest.get("family")
-        if family not in registry.names():
-            raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", repr(family)[:60])
-        check_identity(manifest, None, None)
-        snapshot = cls(
-            family=str(family),
-            cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
-            config=parse_json(CONFIG, files[CONFIG]),
-            metadata={key: value for key, value in manifest.items() if key not in _OF_THE_FOLDER},
-            arrays={},
-            card=_read_text(files[CARD]),
-        )
-        snapshot = replace(snapshot, arrays=read_arrays(files[MODEL], _layout(snapshot.family, snapshot.config)))
-        snapshot.check()
+        with located(place, kind):
+            manifest = verify(files)
+            if manifest.get("family") not in registry.names():
+                got = reprlib.repr(manifest.get("family"))
+                raise refused(MANIFEST, f"family to be one of {', '.join(registry.names())}", got)
+            check_identity(manifest, name, family, market)
+            family = str(manifest["family"])
+            config, card = parse_json(CONFIG, files[CONFIG]), files[CARD].decode(errors="replace")
+            if card.encode() != files[CARD]:
+                raise refused(CARD, "UTF-8 text", "bytes that are none")
+            snapshot = cls(
+                family=family,
+                cutoff_date=datetime.date.fromisoformat(manifest["cutoff_date"]),
+                config=config,
+                metadata={key: value for key, value in manifest.items() if key not in _OF_THE_FOLDER},
+                arrays=read_arrays(files[MODEL], _layout(family, config)),
+                card=card,
+            )
+            registry.get(family).check(snapshot)
         return snapshot
 
     def check(self) -> None:
@@ -208,37 +204,11 @@ _ONE_AT_A_TIME = threading.Lock()
 """Snapshots are pulled in threads, and transformers breaks where two import it at once to lay a network out."""
 
 
-def believe(
-    place: str, name: str, files: Mapping[str, bytes], family: str | None = None, market: str | None = None
-) -> ModelSnapshot:
-    """Make a snapshot of a stranger's files, which were found under a name; family and market: None is any.
-
-    Raises `RefusedSnapshotError` if they are not a model of that name, family and market; nothing of them has run.
-    """
-    with believed(place), _ONE_AT_A_TIME:
-        check_named(parse(files[MANIFEST]), name, family, market)
-        return ModelSnapshot._from_files(files)
-
-
-def check_named(manifest: Mapping[str, Any], name: str, family: str | None, market: str | None) -> None:
-    """Refuse a manifest of another model than its folder or branch is named after; ``main`` holds any version."""
-    check_identity(manifest, family, parse_snapshot_name(name) or parse_version_name(name), market)
-    expected = None if parse_snapshot_name(name) else name
-    if name != MAIN_BRANCH and manifest.get("version") != expected:
-        raise refused(MANIFEST, f"version {expected or 'to be absent'}", repr(manifest.get("version"))[:60])
-
-
-def _read_text(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise refused(CARD, "UTF-8 text", f"byte {error.start} that is not") from error
-
-
 def _layout(family: str, config: Mapping[str, Any]) -> Layout:
     """Give names and shapes of the weights that a configuration asks for; raises `SnapshotError`."""
     try:
-        layout: Layout = registry.get(family).layout(registry.get(family).read_config(config))
+        with _ONE_AT_A_TIME:
+            layout: Layout = registry.get(family).layout(registry.get(family).read_config(config))
     except ConfigError as error:
-        raise SnapshotError(f"{CONFIG}: {without_advice(error)}; do not use this snapshot.") from error
+        raise SnapshotFileError(CONFIG, without_advice(error)) from error
     return layout

@@ -1,5 +1,7 @@
-"""Where the snapshots of one family are kept: in one place, and, if asked, as branches of a model repo of the Hub.
+"""Where the models of one family are kept: in one place, and, if asked, as branches of a model repo of the Hub.
 
+``snapshot-<date>`` and the main versions ``v<date>-<hash>`` are folders alike; ``current`` is a text file of one line
+that names the current version, and is replaced in one step. The Hub's ``main`` holds the files of that one.
 The place is always written first and is the truth; the Hub holds copies. Beside the folders lies ``.hub/<name>.json``,
 what this machine knows of a copy. A commit never changes: once one was seen to hold exactly the files of a local
 manifest, one listing of branches tells whether that is still so, for all snapshots at once. The file also keeps why the
@@ -7,7 +9,7 @@ last push did not get through. It is a cache: if it is lost or broken, the Hub i
 """
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -21,19 +23,19 @@ from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.checks import believed, check_identity
-from brain_assets.store.copies import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
+from brain_assets.store.checks import check_identity, located
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
-from brain_assets.store.manifest import MANIFEST, parse
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
-from brain_assets.store.snapshot import ModelSnapshot, believe, check_named
+from brain_assets.store.snapshot import ModelSnapshot
+from brain_assets.store.sync import N_CONNECTIONS, Comparison, HubRecord, Relation, Transfer, transfer_all
 
 SEEDS_FOLDER = "seeds"
 """In the folder ``models``: models that show how much is luck of one training, and are used for nothing else."""
 N_LOOKS = 16
 """Folders that are looked at at the same time."""
+CURRENT = "current"
 _RECORDS, _RECORD = ".hub", TypeAdapter(HubRecord)
 
 
@@ -103,13 +105,34 @@ class SnapshotLocalStorage:
 
     def load(self, name: str) -> ModelSnapshot:
         """Read a model; raises `SnapshotError` if there is none, or it is not what it, or its name, says."""
-        folder = self.folder / name
-        snapshot = ModelSnapshot.load(folder)
-        if (snapshot.family, snapshot.name) != (self.family, name):
+        return ModelSnapshot.from_files(self.folder / name, self.store.read(name), name, self.family)
+
+    def list_versions(self) -> list[str]:
+        """Name all main versions that verify, oldest first."""
+        return self.list_existing(parse_version_name)
+
+    def current(self) -> str | None:
+        """Name the current main version; None: none was promoted. Raises `SnapshotError` if it is not there."""
+        try:
+            name = read_bytes(self.folder / CURRENT).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        if parse_version_name(name) is None or self.store.find(name) is None:
             raise SnapshotError(
-                f"{folder}: expected {self.family} {name}, got {snapshot.family} {snapshot.name}; do not use it."
+                f"{self.folder / CURRENT}: expected the name of a main version that is there, got {name[:60]!r}; "
+                f"promote one of {', '.join(self.list_versions()) or 'those that you train next'}."
             )
-        return snapshot
+        return name
+
+    def promote(self, name: str) -> None:
+        """Make a main version current, in one step; raises `SnapshotError` if it is not there or does not load."""
+        if parse_version_name(name) is None or name not in self.store.list():
+            raise SnapshotError(
+                f"{self.family}: expected a main version that is there, such as v2024-01-02-0123456789ab, got "
+                f"{name!r}; see `brain-assets models`, or train one with `brain-assets train {self.family}`."
+            )
+        self.load(name)
+        replace_file(self.folder / CURRENT, f"{name}\n")
 
     # In its place, by cut-off
 
@@ -130,15 +153,11 @@ class SnapshotLocalStorage:
         """Read a snapshot; raises as `load`."""
         return self.load(snapshot_name(cutoff_date))
 
-    def read_files(self, cutoff_date: datetime.date) -> dict[str, bytes]:
-        """Read the files of a snapshot, which verify; raises `SnapshotError`."""
-        return self.store.read(snapshot_name(cutoff_date))
-
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
         try:
-            check_identity(manifest or {}, None, None)
+            check_identity(manifest or {})
         except SnapshotError:
             return None
         return manifest
@@ -175,18 +194,18 @@ class SnapshotLocalStorage:
         return self._repo
 
     def upload_snapshot_to_hf(self, cutoff_date: datetime.date) -> HubCopy:
-        """Push a snapshot, as `HubStore.push` does; if the Hub fails or refuses, the reason is kept for later."""
-        return self.upload(snapshot_name(cutoff_date), self.read_files(cutoff_date))
+        """Push a snapshot; raises as `upload`."""
+        return self.upload(snapshot_name(cutoff_date))
 
-    def upload(self, branch: str, files: Mapping[str, bytes], known: str | None = None) -> HubCopy:
-        """Push files to a branch, and remember how it went; raises as `HubStore.push`."""
-        repo = self.repo
+    def upload(self, branch: str, known: str | None = None) -> HubCopy:
+        """Push the folder of a branch, as `HubStore.push` does; if the Hub fails or refuses, why is kept for later."""
+        files, repo = self.store.read(self._folder_of(branch)), self.repo
         try:
             copy = repo.push(branch, files, known)
         except HubError as error:
             self._remember(branch, replace(self.record(branch), pending=str(error)))
             raise
-        self._remember(branch, HubRecord(repo.repo, copy.commit, _hash_of(files)))
+        self._remember(branch, HubRecord.of(repo.repo, copy.commit, files))
         return copy
 
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
@@ -197,9 +216,10 @@ class SnapshotLocalStorage:
         name = snapshot_name(cutoff_date)
         commit = commit or self.repo.look(name).commit
         files = self.repo.read(name, commit)
-        believe(f"{self.repo.repo}@{name}", name, files, self.family, self._market)
+        place, kind = f"{self.repo.repo}@{name}", RefusedSnapshotError
+        ModelSnapshot.from_files(place, files, name, self.family, self._market, kind)
         self.store.write(name, files)
-        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
+        self._remember(name, HubRecord.of(self.repo.repo, commit, files))
         return self.path(cutoff_date)
 
     def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
@@ -214,32 +234,27 @@ class SnapshotLocalStorage:
         """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
         name = snapshot_name(cutoff_date)
         manifest = self.repo.read_manifest(name, commit)
-        with believed(f"{self.repo.repo}@{name}"):
-            check_named(manifest, name, self.family, self._market)
+        with located(f"{self.repo.repo}@{name}", RefusedSnapshotError):
+            check_identity(manifest, name, self.family, self._market)
         return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""
         try:
-            return self._is_here(cutoff_date)
+            self._pull_absent(cutoff_date)
         except SnapshotError as error:
-            if isinstance(error, RefusedSnapshotError):
+            if not isinstance(error, MissingSnapshotError):
                 warn(str(error))
-            return False
+        return self.snapshot_exists(cutoff_date)
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         """Read a snapshot; one that is not on this machine is pulled first. Raises what pulling it raises."""
-        self._is_here(cutoff_date)
+        self._pull_absent(cutoff_date)
         return self.load_snapshot(cutoff_date)
 
-    def _is_here(self, cutoff_date: datetime.date) -> bool:
-        """Pull a snapshot that is not on this machine; False: there is no Hub."""
-        if self.snapshot_exists(cutoff_date):
-            return True
-        if self.hub is None:
-            return False
-        report(f"{self.download_snapshot_from_hf(cutoff_date)}: pulled from {self.hub.repo}")
-        return True
+    def _pull_absent(self, cutoff_date: datetime.date) -> None:
+        if self.hub is not None and not self.snapshot_exists(cutoff_date):
+            report(f"{self.download_snapshot_from_hf(cutoff_date)}: pulled from {self.hub.repo}")
 
     def list_hf_snapshots(self) -> list[datetime.date]:
         """Give the cut-offs of all snapshots that have a branch on the Hub, oldest first; one request."""
@@ -247,14 +262,8 @@ class SnapshotLocalStorage:
 
     def hf_commits(self, must_exist: bool = False) -> dict[datetime.date, str]:
         """Give the snapshots that have a branch on the Hub: cut-off -> commit; one request."""
-        found = {}
-        for name, commit in self.repo.commits(must_exist).items():
-            cutoff_date = parse_snapshot_name(name)
-            if cutoff_date is not None:
-                found[cutoff_date] = commit
-            elif name.startswith("snapshot-"):
-                warn(f"{self.repo.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
-        return found
+        commits = self.repo.commits(must_exist)
+        return {date: commit for name, commit in commits.items() if (date := parse_snapshot_name(name)) is not None}
 
     def list_candidates(self, wanted: Collection[datetime.date]) -> list[datetime.date]:
         """Give the cut-offs on this machine and, unless all that are wanted are among them, those on the Hub.
@@ -275,67 +284,77 @@ class SnapshotLocalStorage:
 
     # Both compared
 
-    def compare(self, cutoffs: Collection[datetime.date] | None = None) -> list[Comparison]:
-        """Compare the snapshots here with those on the Hub, oldest first. Default: all cut-offs.
+    def compare(self, cutoffs: Collection[datetime.date] | None = None, versions: bool = False) -> list[Comparison]:
+        """Compare the snapshots here with those on the Hub, oldest first; default: all cut-offs.
 
-        One request lists the branches, and one more the files of each commit that is not known here.
+        With versions, the main versions here follow, and last, as ``main``, the current one. One request lists the
+        branches, and one more the files of each commit that is not known here.
         """
-        commits, here = self.hf_commits(), set(self.list_snapshots())
+        commits, here = self.repo.commits(), self.list_existing(parse_snapshot_name)
+        dates = {name: parse_snapshot_name(name) for name in sorted({*here, *commits})}
+        names = [name for name, date in dates.items() if date and (cutoffs is None or date in cutoffs)]
+        mains = [*self.list_versions(), *([MAIN_BRANCH] if self.current() else [])] if versions else []
 
-        def row(date: datetime.date) -> Comparison:
-            name, commit = snapshot_name(date), commits.get(date, "")
+        def row(name: str) -> Comparison:
+            commit = commits.get(name, "")
             if not commit:
                 relation = Relation.LOCAL_ONLY
-            elif date not in here:
+            elif name not in (*here, *mains):
                 relation = Relation.HUB_ONLY
             else:
                 relation = Relation.EQUAL if self._is_copied(name, commit) else Relation.DIFFERENT
             return Comparison(self.family, name, relation, commit, self.record(name))
 
         with ThreadPoolExecutor(N_CONNECTIONS) as pool:
-            return list(pool.map(row, sorted(date for date in {*here, *commits} if cutoffs is None or date in cutoffs)))
+            return list(pool.map(row, [*names, *mains]))
 
-    def _is_copied(self, name: str, commit: str) -> bool:
+    def _folder_of(self, branch: str) -> str:
+        """Give the folder that a branch holds a copy of."""
+        return branch if branch != MAIN_BRANCH else self.current() or "none"
+
+    def _is_copied(self, branch: str, commit: str) -> bool:
         """Tell whether a commit holds exactly the local files; asks the Hub unless that is known, and remembers it."""
-        record = self.record(name)
+        record = self.record(branch)
         if record.commit == commit and not record.pending:
-            return record.manifest == self._hash(name)
-        files = self.store.read(name)
-        if not self.repo.look(name, commit).holds(files):
+            return not self.changed_here(branch)
+        files = self.store.read(self._folder_of(branch))
+        if not self.repo.look(branch, commit).holds(files):
             return False
-        self._remember(name, HubRecord(self.repo.repo, commit, _hash_of(files)))
+        self._remember(branch, HubRecord.of(self.repo.repo, commit, files))
         return True
 
-    def push(self, rows: Iterable[Comparison]) -> Iterator[Transfer]:
-        """Push what the Hub lacks or holds otherwise; gives what became of each, once it is through."""
+    def transfer(self, verb: str, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
+        """Push what the Hub lacks, or pull what this machine lacks, or what differs; gives what became of each.
 
-        def transfer(row: Comparison) -> tuple[str, str]:
-            copy = self.upload(row.name, self.store.read(row.name), row.commit)
-            return ("pushed" if copy.changed else "unchanged"), ""
-
-        return transfer_all([row for row in rows if row.to_push], transfer)
-
-    def pull(self, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
-        """Pull what this machine lacks or holds otherwise; gives what became of each, once it is through.
-
-        A snapshot that was made here since the last transfer is kept, unless forced: the Hub never had it.
+        A pull keeps a snapshot that was made here since the last transfer, unless forced: the Hub never had it.
         """
 
-        def transfer(row: Comparison) -> tuple[str, str]:
-            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.cutoff_date):
+        def one(row: Comparison) -> tuple[str, str]:
+            if verb == "push":
+                return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
+            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.name):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
-        return transfer_all([row for row in rows if row.to_pull], transfer)
+        return transfer_all([row for row in rows if row.is_for(verb)], one)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
-        return _done(self.push(self.compare()))
+        return self._transfer_all("push")
 
     def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
-        """Pull every snapshot that this machine lacks or holds otherwise, see `pull`; gives those, warns of others."""
-        return _done(self.pull(self.compare(), force))
+        """Pull every snapshot that is not here or differs; gives those that were pulled, and warns of others."""
+        return self._transfer_all("pull", force)
+
+    def _transfer_all(self, verb: str, force: bool = False) -> list[datetime.date]:
+        rows, done = {row.name: row for row in self.compare()}, []
+        for transfer in self.transfer(verb, rows.values(), force):
+            if transfer.done:
+                done.append(rows[transfer.name].cutoff_date)
+            else:
+                warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
+        return done
 
     # What is known of copies
 
@@ -348,38 +367,19 @@ class SnapshotLocalStorage:
             return nothing
         return record if record.repo == nothing.repo else nothing
 
-    def hub_record(self, cutoff_date: datetime.date) -> HubRecord:
-        """Give what this machine knows of a snapshot's copy in the family's repo."""
-        return self.record(snapshot_name(cutoff_date))
-
     def list_pending(self) -> list[datetime.date]:
         """Give the snapshots on this machine whose last push did not get through, oldest first."""
         dates = [parse_snapshot_name(name.removesuffix(".json")) for name in list_names(self.folder / _RECORDS)]
-        return [date for date in dates if date and self.hub_record(date).pending and self.snapshot_exists(date)]
+        return [
+            date for date in dates if date and self.record(snapshot_name(date)).pending and self.snapshot_exists(date)
+        ]
 
-    def changed_here(self, cutoff_date: datetime.date) -> bool:
-        """Tell whether the snapshot on this machine is not what was last pushed or pulled, as far as is known."""
-        return self.hub_record(cutoff_date).manifest != self._hash(snapshot_name(cutoff_date))
-
-    def _hash(self, name: str) -> str:
-        return str(self.store.read_manifest(name)["manifest"])
+    def changed_here(self, branch: str) -> bool:
+        """Tell whether what is on this machine is not what was last pushed or pulled, as far as is known."""
+        return self.record(branch).manifest != str(self.store.read_manifest(self._folder_of(branch))["manifest"])
 
     def _remember(self, name: str, record: HubRecord) -> None:
         replace_file(self._record_path(name), _RECORD.dump_json(record, indent=2) + b"\n")
 
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _RECORDS / f"{name}.json"
-
-
-def _done(transfers: Iterable[Transfer]) -> list[datetime.date]:
-    done = []
-    for transfer in transfers:
-        if transfer.done:
-            done.append(transfer.cutoff_date)
-        else:
-            warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
-    return done
-
-
-def _hash_of(files: Mapping[str, bytes]) -> str:
-    return str(parse(files[MANIFEST])["manifest"])

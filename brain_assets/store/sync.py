@@ -1,26 +1,119 @@
-"""What `brain-assets sync` and the jobs of the same names do: plan transfers of several families, and run them."""
+"""Models here and on the Hub: how they stand to each other, and what `brain-assets sync`, and its jobs, transfer."""
 
 import datetime
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import enum
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from brain_assets.errors import SettingsError
-from brain_assets.store.copies import Comparison, Relation, Transfer, attempt
-from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
-from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.errors import HubError, RefusedSnapshotError, SettingsError, SnapshotError
+from brain_assets.store.manifest import MANIFEST, parse
+from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year
 
-Storages = Mapping[str, SnapshotLocalStorage]
-Cutoffs = Collection[datetime.date] | None
+if TYPE_CHECKING:
+    from brain_assets.store.storage import SnapshotLocalStorage
+
+N_CONNECTIONS = 8
+"""Snapshots under way at once; almost all of the time is waiting for the Hub."""
+
+
+@dataclass(frozen=True)
+class HubRecord:
+    """What is known of one copy in a repo.
+
+    Attributes
+    ----------
+    commit, manifest : str
+        A commit, and the hash of the local manifest whose files it holds; empty: none is known.
+    pending : str
+        Why the last push did not get through; empty: it did.
+    """
+
+    repo: str
+    commit: str = ""
+    manifest: str = ""
+    pending: str = ""
+
+    @classmethod
+    def of(cls, repo: str, commit: str, files: Mapping[str, bytes]) -> "HubRecord":
+        """Give that of a commit which holds these files."""
+        return cls(repo, commit, parse(files[MANIFEST])["manifest"])
+
+
+class Relation(enum.Enum):
+    """How a local folder and its branch on the Hub stand to each other."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    LOCAL_ONLY = "here only"
+    HUB_ONLY = "on the Hub only"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model here and on the Hub; the commit is that of its branch, empty if there is none."""
+
+    family: str
+    name: str
+    relation: Relation
+    commit: str
+    record: HubRecord
+
+    @property
+    def cutoff_date(self) -> datetime.date:
+        """That of a snapshot."""
+        return datetime.date.fromisoformat(self.name.removeprefix("snapshot-"))
+
+    def is_for(self, verb: str) -> bool:
+        """Tell whether ``push`` or ``pull`` transfers it; a pull may keep what was made here."""
+        return self.relation in (Relation.DIFFERENT, Relation.LOCAL_ONLY if verb == "push" else Relation.HUB_ONLY)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of a model.
+
+    The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
+    ``failed``; the detail is the reason, unless it was transferred.
+    """
+
+    family: str
+    name: str
+    result: str
+    detail: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it was transferred."""
+        return self.result in ("pushed", "pulled")
+
+
+def transfer_all(rows: Sequence[Comparison], transfer: Callable[[Comparison], tuple[str, str]]) -> Iterator[Transfer]:
+    """Transfer models, several at once, by a function that gives result and detail; gives each in turn.
+
+    One that fails or is refused stops no other. ``main``, which follows the versions, comes last.
+    """
+
+    def attempt(row: Comparison) -> Transfer:
+        try:
+            result, detail = transfer(row)
+        except (HubError, SnapshotError) as error:
+            result, detail = "refused" if isinstance(error, RefusedSnapshotError) else "failed", str(error)
+        return Transfer(row.family, row.name, result, detail)
+
+    with ThreadPoolExecutor(N_CONNECTIONS) as pool:
+        yield from pool.map(attempt, [row for row in rows if row.name != MAIN_BRANCH])
+        yield from map(attempt, [row for row in rows if row.name == MAIN_BRANCH])
+
+
+Storages = Mapping[str, "SnapshotLocalStorage"]
 RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be transferred: of what was compared, by family, the snapshots that ``push`` or ``pull`` ends.
-
-    Of a push, main versions follow, whose name is a branch; a forced pull also replaces what was made here.
-    """
+    """What ``push`` or ``pull`` is to transfer of what was compared; see `SnapshotLocalStorage.transfer`."""
 
     verb: str
     storages: Storages
@@ -30,7 +123,7 @@ class Plan:
     @property
     def chosen(self) -> list[Comparison]:
         """Those that differ in a way that the verb ends."""
-        return [row for row in self.rows if (row.to_push if self.verb == "push" else row.to_pull)]
+        return [row for row in self.rows if row.is_for(self.verb)]
 
     def preview(self) -> list[Transfer]:
         """Say what would be done."""
@@ -39,16 +132,8 @@ class Plan:
     def run(self) -> Iterator[Transfer]:
         """Transfer all of it; gives what became of each, once it is through."""
         for family, storage in self.storages.items():
-            rows = [row for row in self.chosen if row.family == family]
-            snapshots = [row for row in rows if parse_snapshot_name(row.name)]
-            yield from storage.push(snapshots) if self.verb == "push" else storage.pull(snapshots, self.force)
-            for row in rows:
-                if row not in snapshots:  # one after another: ``main`` comes last
-                    yield attempt(row, self._publish)
-
-    def _publish(self, row: Comparison) -> tuple[str, str]:
-        copy = MainVersions(self.storages[row.family]).publish(row.name)
-        return ("pushed" if copy.changed else "unchanged"), ""
+            rows = [row for row in self.rows if row.family == family]
+            yield from storage.transfer(self.verb, rows, self.force)
 
 
 def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
@@ -59,27 +144,12 @@ def choose(known: Collection[str], families: Collection[str], expected: str) -> 
     return [family for family in known if not families or family in families]
 
 
-def cutoffs_of(years: Collection[int]) -> Cutoffs:
-    """Give the cut-offs of some years; of none named: None, which means all."""
-    return {cutoff_of_year(year) for year in years} or None
+def compare(storages: Storages, years: Collection[int], versions: bool = False) -> list[Comparison]:
+    """Compare what is here of some years, none named: of all, with what is on the Hub, family by family."""
+    cutoffs = {cutoff_of_year(year) for year in years} or None
+    return [row for storage in storages.values() for row in storage.compare(cutoffs, versions)]
 
 
-def compare(storages: Storages, cutoffs: Cutoffs) -> list[Comparison]:
-    """Compare what is here with what is on the Hub, family by family."""
-    return [row for storage in storages.values() for row in storage.compare(cutoffs)]
-
-
-def plan_push(storages: Storages, cutoffs: Cutoffs) -> Plan:
-    """Plan to make the Hub hold what is here; over all years, main versions too, which its ``main`` follows."""
-    rows = compare(storages, cutoffs)
-    for family, storage in storages.items() if cutoffs is None else ():
-        for branch in MainVersions(storage).unpublished():
-            record = storage.record(branch)
-            relation = Relation.DIFFERENT if record.commit else Relation.LOCAL_ONLY  # as far as is known here
-            rows.append(Comparison(family, branch, relation, record.commit, record))
-    return Plan("push", storages, rows)
-
-
-def plan_pull(storages: Storages, cutoffs: Cutoffs, force: bool = False) -> Plan:
-    """Plan to have here what the Hub holds; what was made here and never pushed is kept, unless forced."""
-    return Plan("pull", storages, compare(storages, cutoffs), force)
+def plan(verb: str, storages: Storages, years: Collection[int], force: bool = False) -> Plan:
+    """Plan to ``push`` what is here, over all years main versions too, or to ``pull`` what the Hub holds."""
+    return Plan(verb, storages, compare(storages, years, versions=verb == "push" and not years), force)

@@ -22,7 +22,7 @@ from brain_assets.market.archive import chain_prices
 from brain_assets.market.findings import FINDINGS
 from brain_assets.market.schema import SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
-from brain_assets.paths import DataPath, create_file, is_file, is_remote, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
 
 FOLDERS = {
@@ -120,7 +120,8 @@ class TableStore:
         """Write one year whole or not at all."""
         path = self.path(name, year)
         if not self.check_identity():
-            create_file(self.data_dir / IDENTITY_FILE, json.dumps(self._identity, indent=2) + "\n")
+            identity = json.dumps(self._identity, indent=2) + "\n"
+            replace_file(self.data_dir / IDENTITY_FILE, identity, unless_there=True)
             self.check_identity()  # another process may have been faster
         replace_file(path, encode_table(frame))
         return str(path)

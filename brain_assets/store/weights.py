@@ -29,8 +29,8 @@ def write_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarray]:
     """Read ``model.safetensors``, which may come from anywhere; raises `SnapshotError`.
 
-    With a layout, its arrays and the scaler's four must be there, and nothing else may. Gives finite numbers of a usual
-    size, each array with memory of its own, in the order of the layout, the scaler's last.
+    With a layout, they are as `check_arrays` wants them, in the order of the layout, the scaler's last. Each array has
+    memory of its own.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -42,27 +42,25 @@ def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarr
     if layout is not None:
         check_arrays(arrays, layout)
         arrays = {name: arrays[name] for name in (*layout, *NAMES)}
-    for name, array in arrays.items():
-        limit = LARGEST_WEIGHT if name not in NAMES else np.finfo(float).max  # `Scaler` has limits of its own
-        if not ((array >= -limit) & (array <= limit)).all():
-            raise refused(MODEL, f"finite numbers of a usual size in {shown(name)}", "some that are not")
     return {name: array.copy() for name, array in arrays.items()}
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], layout: Layout) -> None:
-    """Refuse other arrays than those of a layout and a scaler; raises `SnapshotError`."""
-    names = (*layout, *NAMES)
-    for name in sorted(set(arrays) - set(names)):
-        raise refused(MODEL, f"no arrays but {shown(', '.join(names))}", shown(name))
-    for name in names:
+    """Refuse other arrays than those of a layout and a scaler, or of no usual numbers; raises `SnapshotError`."""
+    length = arrays[NAMES[0]].shape[:1] if NAMES[0] in arrays else ()
+    wanted = {name: f"float32 {tuple(shape)}" for name, shape in layout.items()}
+    wanted |= dict.fromkeys(NAMES[:3], f"float64 {length or (1,)}") | {NAMES[3]: "int64 ()"}
+    for name in sorted(set(arrays) - set(wanted)):
+        raise refused(MODEL, f"no arrays but {shown(', '.join(wanted))}", shown(name))
+    for name, expected in wanted.items():
         if name not in arrays:
             raise refused(MODEL, f"the array {name}", "none")
-    length = arrays[NAMES[0]].shape[:1] or (1,)
-    wanted = {name: f"float32 {tuple(shape)}" for name, shape in layout.items()}
-    wanted |= dict.fromkeys(NAMES[:3], f"float64 {length}") | {NAMES[3]: "int64 ()"}
-    for name, expected in wanted.items():
         if (got := f"{arrays[name].dtype.name} {arrays[name].shape}") != expected:
             raise refused(MODEL, f"{name} {expected}, as {CONFIG} says", got)
+    for name in layout:
+        if not (abs(arrays[name]) <= LARGEST_WEIGHT).all():
+            raise refused(MODEL, f"finite numbers of a usual size in {name}", "some that are not")
+    Scaler.from_arrays(arrays)
 
 
 def write_model(arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from brain_assets_tests.backfills import (
     await_training,
     brain_assets,
     files_of,
+    in_own_process,
     long_training,
     outcomes,
     paths_in,
@@ -43,7 +44,7 @@ def record(data):
 @pytest.mark.slow
 def test_one_worker_makes_the_bytes_and_the_record_of_several(finished, tmp_path):
     data = tmp_path / "data"
-    run = brain_assets(data, *COMMAND, "--jobs", "1", "--config", str(finished.config), seconds=900)
+    run = in_own_process(data, *COMMAND, "--jobs", "1", "--config", str(finished.config), seconds=900)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.startswith("years of assets at a time: 1, ")
     assert set(outcomes(run.stdout)) == set(outcomes(finished.output))

@@ -14,7 +14,6 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.main_versions import MainVersions
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -100,17 +99,16 @@ def test_push_without_years_brings_main_versions_too(
     hub: WatchedHub, panel: PricePanel, tiny_lstm: LstmConfig, tmp_path: Path
 ) -> None:
     storage = bind(tmp_path / "models", hub)
-    versions = MainVersions(storage)
     version = train_version("lstm", panel, tiny_lstm, MADE_UP, None, lambda losses: None)
-    versions.write(version)
-    versions.promote(version.name)
+    storage.write_snapshot(version)
+    storage.promote(version.name)
     assert rows(run("push", storage, hub, years=[2019])) == []
     assert rows(run("push", storage, hub, dry_run=True)) == [
         ("lstm", version.name, "would push"),
         ("lstm", "main", "would push"),
     ]
     assert rows(run("push", storage, hub)) == [("lstm", version.name, "pushed"), ("lstm", "main", "pushed")]
-    assert hub.files("user/lstm", "main") == read_files(versions.path(version.name))
+    assert hub.files("user/lstm", "main") == read_files(storage.folder / version.name)
 
 
 def test_a_push_that_does_not_get_through_fails_with_the_reasons(lstm: SnapshotLocalStorage, hub: WatchedHub) -> None:

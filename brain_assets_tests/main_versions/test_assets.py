@@ -12,8 +12,6 @@ from brain_assets.errors import ConfigError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.places import read_files
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, metadata_of
@@ -87,9 +85,9 @@ def test_it_ends_with_the_last_finished_session_and_is_trained_once(
     assert later["training_data"]["last_session"] == str(during.date())
     assert later["version"] != shown["version"]
     assert isinstance(later["held_out/loss_of_previous"], float)
-    versions = MainVersions(resources_at(tmp_path, tables, after)["snapshot_io"].storages[family])
-    assert versions.list_versions() == sorted([shown["version"], later["version"]])
-    assert versions.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
+    storage = resources_at(tmp_path, tables, after)["snapshot_io"].storages[family]
+    assert storage.list_versions() == sorted([shown["version"], later["version"]])
+    assert storage.current() == (later["version"] if later["promoted_when_made"] else shown["version"])
 
 
 class NoNews(SimulatorMarket):
@@ -141,6 +139,6 @@ def test_versions_go_to_the_hub_and_main_follows(tables: MemoryTableStore, tmp_p
         shown = train(resources, "lstm")
         assert shown["hub"] == "pushed"
         assert shown["hub_branch"] == f"{hub.endpoint}/user/lstm/tree/{shown['version']}"
-        folder = MainVersions(storage).path(shown["version"])
-        assert hub.files("user/lstm", shown["version"]) == read_files(folder) == hub.files("user/lstm", "main")
+        files = storage.store.read(shown["version"])
+        assert hub.files("user/lstm", shown["version"]) == files == hub.files("user/lstm", "main")
         assert train(resources, "lstm")["hub"] == "unchanged"

@@ -95,13 +95,13 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
     [
         (("train", "gru"), "family: expected lstm or patchtst, got gru; correct it."),
         (("promote", "ppo", "v2021-12-31-0123456789ab"), "family: expected lstm or patchtst, got ppo; correct it."),
-        (
-            ("promote", "lstm", "best"),
-            "expected the name of a main version, such as v2024-01-02-0123456789ab, got 'best'",
-        ),
-        (
-            ("promote", "lstm", "v2021-12-31-0123456789ab"),
-            "expected a main version, but there is none; see `brain-assets models`, or train one with `brain-assets",
+        *(
+            (
+                ("promote", "lstm", name),
+                f"lstm: expected a main version that is there, such as v2024-01-02-0123456789ab, got '{name}'; see "
+                "`brain-assets models`, or train one with `brain-assets train lstm`.",
+            )
+            for name in ("best", "v2021-12-31-0123456789ab")
         ),
     ],
 )

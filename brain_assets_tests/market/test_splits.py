@@ -59,26 +59,30 @@ def test_a_crash_is_no_split(opens: float) -> None:
 def test_a_crash_on_usual_volume_is_doubted_and_not_taken_for_a_ratio_that_it_is_far_from() -> None:
     """-43 %, between 3:2 (-33 %) and 2:1 (-50 %): as after a special dividend."""
     [jump] = find_jumps(multiplied(bars(), 1 / 0.57))
-    assert (jump.ratio, jump.kept) == ("", True)
+    assert (jump.ratio, jump.back) == ("", None)
     assert jump.factor == pytest.approx(101 / 0.57 / 100.5)  # the close before over the open
     assert jump.words == f"A {DAY:%Y-%m-%d} -43%"
 
 
 @pytest.mark.parametrize(("n_sessions", "factor", "ratio"), [(1, 10, "1:10"), (3, 0.1, "10:1"), (20, 100, "1:100")])
-def test_a_slip_is_one_jump_with_the_sessions_that_it_lasted(n_sessions: int, factor: float, ratio: str) -> None:
+def test_a_slip_is_one_jump_with_the_day_on_which_all_was_well_again(
+    n_sessions: int, factor: float, ratio: str
+) -> None:
     table = multiplied(bars(), factor, PLACE, PLACE + n_sessions - 1)
-    assert find_jumps(table) == [Jump("A", DAY, ratio, 1 / factor, n_sessions)]
+    back = pd.Timestamp(SESSIONS[PLACE + n_sessions])
+    assert find_jumps(table) == [Jump("A", DAY, ratio, 1 / factor, back)]
+    assert find_jumps(table)[0].words == f"A {DAY:%Y-%m-%d} {ratio} until {back:%Y-%m-%d}"
 
 
 def test_what_comes_back_after_more_than_20_sessions_is_two_jumps() -> None:
     found = find_jumps(multiplied(bars(), 10, PLACE, PLACE + 20))
-    assert [(jump.ratio, jump.kept) for jump in found] == [("1:10", True), ("10:1", True)]
+    assert [(jump.ratio, jump.back) for jump in found] == [("1:10", None), ("10:1", None)]
 
 
 def test_an_open_that_slipped_alone_is_back_by_the_close() -> None:
     table = bars()
     table.loc[PLACE, ["open", "low"]] /= 10
-    assert find_jumps(table) == [Jump("A", DAY, "10:1", 10.0, 0)]
+    assert find_jumps(table) == [Jump("A", DAY, "10:1", 10.0, DAY)]
 
 
 def test_a_split_on_the_first_session_is_seen_from_the_close_before() -> None:
@@ -114,7 +118,8 @@ def test_of_347_stocks_over_18_years_few_are_doubted_and_what_is_wrong_is() -> N
     prices = pd.read_parquet(DATA / "wide" / "prices.parquet").astype(dict.fromkeys([*PRICES, "volume"], "float64"))
     found = {jump.words for jump in find_jumps(prices)}
     assert len(found) == 18
-    assert found >= {"NCR 2007-10-01 -52%", "SANM 2009-09-14 +789%", "RRD 2010-04-26 3:2", "PCG 2012-10-08 10:1"}
+    assert found >= {"NCR 2007-10-01 -52%", "SANM 2009-09-14 +789%", "RRD 2010-04-26 3:2 until 2010-04-27"}
+    assert "PCG 2012-10-08 10:1 until 2012-10-08" in found  # its open alone
     assert found >= {"GIS 1995-05-30 -18%", "UNP 1996-10-16 -33%", "CCE 2010-10-04 -29%", "WMB 2012-01-03 -17%"}
 
 
@@ -134,4 +139,4 @@ def test_splits_of_12_stocks_as_traded_are_found_and_no_other_than_one_once_they
     names = [found[row.symbol, row.date] for row in raw[split].itertuples()]
     assert names.count("") == 3  # of 19; two opened far from their ratio, one has a dividend beside it
     adjusted = raw.assign(**{name: raw[name] * raw["adjusted_close"] / raw["close"] for name in PRICES})
-    assert [jump.words for jump in find_jumps(adjusted)] == ["TRMB 2007-02-23 1:2", "C 2009-02-27 3:2"]
+    assert [jump.words for jump in find_jumps(adjusted)] == ["TRMB 2007-02-23 1:2 until 2007-02-26", "C 2009-02-27 3:2"]

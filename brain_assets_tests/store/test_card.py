@@ -150,24 +150,24 @@ def with_value(value: object) -> str:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("# no metadata", "expected a value for license, got none"),
-        ("---\na: [\n---\n", "expected metadata that the Hub's client reads, got what it refuses"),
-        ("---\na: &a [*a]\n---\n", "expected "),
-        (changed(lambda data: data.update(tags=[])), "expected a value for tags, got none"),
-        (changed(lambda data: data.pop("model-index")), "expected a value for model_name, got none"),
+        ("# no metadata", "got others"),
+        ("---\na: [\n---\n", r"got what it refuses \(.*\)"),
+        ("---\na: &a [*a]\n---\n", "got "),
         (changed(lambda data: data["model-index"][0].pop("results")), "got what it refuses"),
-        (changed(lambda data: data.update(datasets=None)), "a card that the Hub's client writes the same"),
-        (with_value("x"), "expected a finite number for mean weekly rank correlation, got x"),
-        (with_value(math.nan), "got nan"),
-        (with_value(-math.inf), "got -inf"),
-        (changed(lambda data: None), "a card that the Hub's client writes the same"),  # sorted by name
+        (changed(lambda data: data.update(datasets=None)), "got others"),
+        (with_value("x"), "got what it refuses"),
+        (with_value(math.nan), "got nan for mean weekly rank correlation"),
+        (with_value(-math.inf), "got -inf for mean weekly rank correlation"),
+        (changed(lambda data: None), "got others"),  # sorted by name
     ],
 )
 def test_card_that_the_hub_would_not_take_or_would_misread_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(SnapshotError, match=rf"^README\.md: .*{problem}.*; correct the model card\.$"):
+    with pytest.raises(
+        SnapshotError, match=rf"^README\.md: expected metadata .* figures, {problem}.*; correct the model card\.$"
+    ):
         validate_card(text)
 
 
 def test_figure_that_is_not_finite_makes_no_card() -> None:
-    with pytest.raises(SnapshotError, match=r"^README\.md: expected a finite number for loss, got nan"):
+    with pytest.raises(SnapshotError, match=r"^README\.md: expected metadata that .*, got nan for loss;"):
         lstm_card(validation_loss=math.nan)

@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import rmtree
 
+import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from brain_assets.adopt.definitions import complete_pushes
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
-from brain_assets.store.copies import Relation
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
+from brain_assets.store.sync import Relation
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.store.hubs import (
     BRANCH,
@@ -59,7 +61,7 @@ def test_a_push_that_changes_nothing_makes_no_commit_and_costs_one_request(stora
 
 def test_broken_snapshot_is_not_sent(storage: Storage, hub: WatchedHub) -> None:
     (storage.path(DATE) / "weights.pt").write_bytes(b"half")
-    with pytest.raises(SnapshotError, match=r"weights\.pt: expected the [\d,]+ bytes .*, got 4; it is damaged"):
+    with pytest.raises(SnapshotError, match=r"weights\.pt: expected the SHA-256 .*, got another; it is damaged"):
         storage.upload_snapshot_to_hf(DATE)
     with pytest.raises(SnapshotError, match="expected a snapshot, but there is none; train it, or pull it"):
         storage.upload_snapshot_to_hf(ABSENT)
@@ -198,11 +200,11 @@ def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
     first, second, _ = three
     publish(hub, {DATE: {**other_files, "weights.pt": b"\0other"}, first: three[first], second: {}})
     fill(empty, {DATE: files})
-    transfers = list(empty.pull(empty.compare(), force=True))
-    assert [(transfer.cutoff_date, transfer.result) for transfer in transfers] == [
-        (first, "pulled"),
-        (second, "refused"),
-        (DATE, "refused"),
+    transfers = list(empty.transfer("pull", empty.compare(), force=True))
+    assert [(transfer.name, transfer.result) for transfer in transfers] == [
+        (snapshot_name(first), "pulled"),
+        (snapshot_name(second), "refused"),
+        (BRANCH, "refused"),
     ]
     assert f"{REPO}@{BRANCH}/weights.pt: expected the" in transfers[2].detail
     assert local_files(empty) == files
@@ -216,16 +218,33 @@ def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
     fill(storage, {DATE: other_files})  # trained again, and its push was never begun
     hub.forget()
     (row,) = storage.compare()
-    assert (row.relation, row.to_complete, len(hub.requests)) == (Relation.DIFFERENT, True, 1)
-    (transfer,) = storage.pull([row])
+    assert (row.relation, len(hub.requests)) == (Relation.DIFFERENT, 1)
+    (transfer,) = storage.transfer("pull", [row])
     assert (transfer.result, transfer.done) == ("kept", False)
     assert storage.sync_all_hf_to_local() == []
     assert local_files(storage) == other_files
     assert storage.sync_all_hf_to_local(force=True) == [DATE]
     assert local_files(storage) == files
-    publish(hub, {DATE: other_files})  # another machine has pushed: not to be pushed over unasked
-    (row,) = storage.compare()
-    assert (row.relation, row.to_complete) == (Relation.DIFFERENT, False)
+
+
+def test_unasked_the_sensor_pushes_what_the_hub_lacks_or_had_from_here_and_nothing_over_what_others_pushed(
+    storage: Storage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    def completed() -> list[str | None]:
+        return [event.partition for event in complete_pushes(dg.DagsterInstance.ephemeral(), {"lstm": storage})]
+
+    assert completed() == ["2019"]
+    assert completed() == []
+    fill(storage, {DATE: other_files})  # trained again
+    assert completed() == ["2019"]
+    publish(hub, {DATE: files})
+    assert completed() == []
+    hub.fail(Fault("503", times=None))
+    with pytest.raises(HubUnavailableError):  # it was asked for
+        storage.no_retry().upload_snapshot_to_hf(DATE)
+    hub.clear_faults()
+    assert completed() == ["2019"]
+    assert hub.files(REPO, BRANCH) == other_files
 
 
 def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
@@ -242,10 +261,11 @@ def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
     assert storage.list_pending() == sorted([*three, DATE])
     hub.clear_faults()
     rmtree(storage.path(max(three)))
-    (transfer,) = storage.pull(storage.compare())
+    (transfer,) = storage.transfer("pull", storage.compare())
     assert (transfer.result, local_files(storage)) == ("kept", files)
     left = sorted([*three, DATE])[:-1]
-    assert [(row.result, row.cutoff_date) for row in storage.push(storage.compare())] == [("pushed", d) for d in left]
+    pushed = [("pushed", snapshot_name(date)) for date in left]
+    assert [(transfer.result, transfer.name) for transfer in storage.transfer("push", storage.compare())] == pushed
     assert hub.files(REPO, BRANCH) == files
     assert storage.list_pending() == []
 
@@ -257,7 +277,7 @@ def test_what_the_hub_holds_is_not_pending_though_pushing_it_again_failed(storag
         storage.upload_snapshot_to_hf(DATE)
     hub.clear_faults()
     assert storage.list_pending() == [DATE]
-    assert [(row.relation, row.pending) for row in storage.compare()] == [(Relation.EQUAL, "")]
+    assert [(row.relation, row.record.pending) for row in storage.compare()] == [(Relation.EQUAL, "")]
     assert storage.list_pending() == []
 
 
@@ -310,12 +330,12 @@ def test_what_is_known_of_another_repo_or_cannot_be_read_is_not_known(
     storage: Storage, hub: WatchedHub, tmp_path: Path
 ) -> None:
     copy = storage.upload_snapshot_to_hf(DATE)
-    assert storage.hub_record(DATE).commit == copy.commit
+    assert storage.record(BRANCH).commit == copy.commit
     moved = Storage("lstm", tmp_path / "models", bind(tmp_path, hub, family="sac").hub)
-    assert (moved.hub_record(DATE).commit, moved.list_pending()) == ("", [])
+    assert (moved.record(BRANCH).commit, moved.list_pending()) == ("", [])
     for broken in (b"", b"\xff", b"[]", b'{"repo": 3}'):
         (storage.folder / ".hub" / f"{BRANCH}.json").write_bytes(broken)
-        assert storage.hub_record(DATE).commit == ""
+        assert storage.record(BRANCH).commit == ""
         assert [row.relation for row in storage.compare()] == [Relation.EQUAL]
 
 
@@ -352,7 +372,7 @@ assert storage.ensure_snapshot_available(DATE)
 assert not storage.ensure_snapshot_available(datetime.date(2016, 12, 31))
 assert storage.list_candidates([datetime.date(2020, 12, 31)]) == [DATE]
 assert storage.list_pending() == []
-assert storage.no_retry().read_files(DATE) == storage.read_files(DATE)
+assert storage.no_retry().list_snapshots() == storage.list_snapshots() == [DATE]
 print(sorted({"huggingface_hub.hf_api", "httpx2", "torch"} & set(sys.modules)))
 """
 

@@ -4,19 +4,19 @@ import datetime
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from huggingface_hub import constants
 
-from brain_assets.errors import HubError, RefusedSnapshotError, SnapshotError
+from brain_assets.adopt.definitions import complete_pushes
+from brain_assets.errors import RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
-from brain_assets.store.main_versions import MainVersions
-from brain_assets.store.places import read_files
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.storage import SnapshotLocalStorage as Storage
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.store.hubs import REPO, TOKEN, WatchedHub, bind, fault
+from brain_assets_tests.store.hubs import DATE, REPO, TOKEN, WatchedHub, bind, fault
 
 
 @pytest.fixture(scope="module")
@@ -27,30 +27,24 @@ def made(panel: PricePanel, tiny_lstm: LstmConfig) -> list[ModelSnapshot]:
 
 
 @pytest.fixture
-def versions(tmp_path: Path, made: list[ModelSnapshot]) -> MainVersions:
-    storage = MainVersions(SnapshotLocalStorage("lstm", tmp_path))
+def versions(tmp_path: Path, made: list[ModelSnapshot]) -> Storage:
+    return filled(Storage("lstm", tmp_path), made)
+
+
+def filled(storage: Storage, made: list[ModelSnapshot]) -> Storage:
     for version in made:
-        storage.write(version)
+        storage.write_snapshot(version)
     return storage
 
 
-def test_versions_and_snapshots_live_side_by_side_and_are_told_apart(versions: MainVersions, made: list) -> None:
+def test_versions_and_snapshots_live_side_by_side_and_are_told_apart(versions: Storage, made: list) -> None:
     assert versions.list_versions() == [version.name for version in made]
-    assert versions.storage.list_snapshots() == []
+    assert versions.list_snapshots() == []
     loaded = versions.load(made[0].name)
     assert {name: loaded.metadata[name] for name in made[0].metadata} == made[0].metadata
-    assert versions.path(made[1].name).name == made[1].name
-    assert sorted(path.name for path in versions.path(made[1].name).iterdir()) == [
-        "README.md",
-        "config.json",
-        "feature_scaler.pkl",
-        "metadata.json",
-        "model.safetensors",
-        "weights.pt",
-    ]
 
 
-def test_writing_promotes_nothing_and_promoting_goes_forward_and_back(versions: MainVersions, made: list) -> None:
+def test_writing_promotes_nothing_and_promoting_goes_forward_and_back(versions: Storage, made: list) -> None:
     assert versions.current() is None
     for version in (made[0], made[1], made[0]):
         versions.promote(version.name)
@@ -58,9 +52,9 @@ def test_writing_promotes_nothing_and_promoting_goes_forward_and_back(versions: 
         assert (versions.folder / "current").read_text() == f"{version.name}\n"
 
 
-def test_a_version_that_is_not_whole_is_none_and_cannot_be_promoted(versions: MainVersions, made: list) -> None:
+def test_a_version_that_is_not_whole_is_none_and_cannot_be_promoted(versions: Storage, made: list) -> None:
     versions.promote(made[0].name)
-    weights = versions.path(made[1].name) / "weights.pt"
+    weights = versions.folder / made[1].name / "weights.pt"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert versions.list_versions() == [made[0].name]
     with pytest.raises(SnapshotError, match=r"/weights\.pt: expected the .* it is damaged"):
@@ -69,15 +63,14 @@ def test_a_version_that_is_not_whole_is_none_and_cannot_be_promoted(versions: Ma
 
 
 @pytest.mark.parametrize("name", ["latest", "../lstm", "snapshot-2020-12-31", "v2021-02-30-0123456789ab"])
-def test_what_cannot_name_a_version_is_refused_in_one_sentence(versions: MainVersions, name: str) -> None:
-    with pytest.raises(
-        SnapshotError, match="expected the name of a main version, such as v2024-01-02-0123456789ab, got"
-    ):
+def test_what_cannot_name_a_version_is_refused_in_one_sentence(versions: Storage, made: list, name: str) -> None:
+    versions.path(DATE).mkdir()
+    with pytest.raises(SnapshotError, match=f"^lstm: expected a main version that is there, .* got '{name}'; see "):
         versions.promote(name)
 
 
 @pytest.mark.parametrize("content", ["", "v2021-06-15-0123456789ab\n", "../../elsewhere"])
-def test_a_current_file_that_names_no_version_is_said_so(versions: MainVersions, made: list, content: str) -> None:
+def test_a_current_file_that_names_no_version_is_said_so(versions: Storage, made: list, content: str) -> None:
     (versions.folder / "current").write_text(content)
     with pytest.raises(SnapshotError, match=rf"expected the name of a main version .* promote one of {made[0].name}"):
         versions.current()
@@ -85,10 +78,12 @@ def test_a_current_file_that_names_no_version_is_said_so(versions: MainVersions,
     assert versions.current() == made[0].name
 
 
-def test_a_version_under_another_name_is_refused(versions: MainVersions, made: list) -> None:
+def test_a_version_under_another_name_is_refused(versions: Storage, made: list) -> None:
     other = "v2021-06-15-0123456789ab"
-    versions.path(made[0].name).rename(versions.folder / other)
-    with pytest.raises(SnapshotError, match=f"expected lstm {other}, got lstm {made[0].name}; do not use it"):
+    (versions.folder / made[0].name).rename(versions.folder / other)
+    with pytest.raises(
+        SnapshotError, match=f"{other}/metadata.json: expected version {other}, got '{made[0].name}'; do not use"
+    ):
         versions.load(other)
 
 
@@ -96,65 +91,68 @@ def test_a_version_under_another_name_is_refused(versions: MainVersions, made: l
 
 
 @pytest.fixture
-def published(tmp_path: Path, hub: WatchedHub, made: list[ModelSnapshot]) -> MainVersions:
+def published(tmp_path: Path, hub: WatchedHub, made: list[ModelSnapshot]) -> Storage:
     """Two versions on this machine, the older one current, and an empty Hub."""
-    versions = MainVersions(bind(tmp_path / "here", hub))
-    for version in made:
-        versions.write(version)
-    versions.promote(made[0].name)
-    return versions
+    storage = filled(bind(tmp_path / "here", hub), made)
+    storage.promote(made[0].name)
+    return storage
 
 
-def test_versions_are_branches_and_main_follows_current(published: MainVersions, hub: WatchedHub, made: list) -> None:
-    assert published.unpublished() == [made[0].name, made[1].name, "main"]
-    assert [branch for branch, _ in published.complete()] == [made[0].name, made[1].name, "main"]
+def complete(storage: Storage) -> list[str]:
+    """Push what the Hub lacks; gives the branches that got through, in turn."""
+    return [transfer.name for transfer in storage.transfer("push", storage.compare(versions=True)) if transfer.done]
+
+
+def test_versions_are_branches_and_main_follows_current(published: Storage, hub: WatchedHub, made: list) -> None:
+    assert published.compare() == []
+    assert complete(published) == [made[0].name, made[1].name, "main"]
     for version in made:
-        assert hub.files(REPO, version.name) == read_files(published.path(version.name))
-    assert hub.files(REPO, "main") == read_files(published.path(made[0].name))
-    assert published.unpublished() == []
+        assert hub.files(REPO, version.name) == version.files
+    assert hub.files(REPO, "main") == made[0].files
+    hub.forget()
+    assert complete(published) == []
+    assert len(hub.requests) == 1
     published.promote(made[1].name)
-    assert published.unpublished() == ["main"]
-    published.publish_current()
-    assert hub.files(REPO, "main") == read_files(published.path(made[1].name))
+    assert complete(published) == ["main"]
+    assert [files for files in hub.ever("main") if "metadata.json" in files] == [made[0].files, made[1].files]
     before = hub.asked("/commit/")
-    assert list(published.complete()) == []
-    assert published.publish_current().changed is False  # type: ignore[union-attr]
+    assert published.upload("main").changed is False
     assert hub.asked("/commit/") == before
-
-
-def test_main_never_holds_anything_but_a_whole_version_once_it_holds_one(
-    published: MainVersions, hub: WatchedHub, made: list
-) -> None:
-    list(published.complete())
-    published.promote(made[1].name)
-    published.publish_current()
-    whole = [read_files(published.path(version.name)) for version in made]
-    held = [files for files in hub.ever("main") if "metadata.json" in files]
-    assert held == whole
 
 
 def test_a_hub_in_trouble_leaves_versions_pending_and_a_later_call_completes(
     tmp_path: Path, hub: WatchedHub, made: list
 ) -> None:
-    versions = MainVersions(bind(tmp_path / "here", hub, attempts=1))
-    versions.write(made[0])
-    versions.promote(made[0].name)
-    hub.fail(fault("503", times=None))
-    assert list(versions.complete()) == []
-    assert versions.unpublished() == [made[0].name, "main"]
-    assert versions.current() == made[0].name  # promoted here all the same
+    storage = filled(bind(tmp_path / "here", hub, attempts=1), made[:1])
+    storage.promote(made[0].name)
+    hub.fail(fault("503", match="/commit/", times=None))
+    assert complete(storage) == []
+    assert "503" in storage.record(made[0].name).pending
+    assert "503" in storage.record("main").pending
+    assert storage.current() == made[0].name  # promoted here all the same
     hub.clear_faults()
-    assert [branch for branch, _ in versions.complete()] == [made[0].name, "main"]
-    hub.fail(fault("503", times=None))
-    with pytest.raises(HubError):
-        versions.publish(made[0].name)
-    assert versions.unpublished() == [made[0].name]  # the same files as before, but what became of them is not known
+    assert complete(storage) == [made[0].name, "main"]
+    assert storage.record("main").pending == ""
 
 
-def test_a_version_and_main_load_from_the_hub(
-    published: MainVersions, hub: WatchedHub, made: list, monkeypatch
+def test_the_sensor_completes_versions_and_leaves_a_main_that_others_have_moved(
+    published: Storage, hub: WatchedHub, made: list
 ) -> None:
-    list(published.complete())
+    def completed() -> list[str]:
+        events = complete_pushes(dg.DagsterInstance.ephemeral(), {"lstm": published})
+        return [f"{event.asset_key.to_user_string()} {event.metadata['branch'].value}" for event in events]
+
+    assert completed() == [f"lstm_model {branch}" for branch in (made[0].name, made[1].name, "main")]
+    assert completed() == []
+    published.promote(made[1].name)
+    assert completed() == ["lstm_model main"]
+    hub.put(REPO, "main", made[0].files)
+    assert completed() == []
+    assert hub.files(REPO, "main") == made[0].files
+
+
+def test_a_version_and_main_load_from_the_hub(published: Storage, hub: WatchedHub, made: list, monkeypatch) -> None:
+    complete(published)
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     for revision, version in ((made[1].name, made[1]), ("main", made[0])):
         loaded = ModelSnapshot.from_hub(REPO, revision=revision, token=TOKEN)
@@ -167,10 +165,10 @@ def test_a_version_and_main_load_from_the_hub(
 
 
 def test_a_branch_that_holds_a_version_of_another_date_is_refused(
-    published: MainVersions, hub: WatchedHub, made: list, monkeypatch
+    published: Storage, hub: WatchedHub, made: list, monkeypatch
 ) -> None:
-    list(published.complete())
-    hub.put(REPO, "v2021-06-16-0123456789ab", read_files(published.path(made[0].name)), "forged")
+    complete(published)
+    hub.put(REPO, "v2021-06-16-0123456789ab", made[0].files, "forged")
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     with pytest.raises(
         RefusedSnapshotError, match=r"metadata\.json: expected cutoff_date 2021-06-16, got '2021-06-15'"

@@ -13,6 +13,7 @@ from brain_assets.graph.snapshots import publish as publish_snapshot
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.store.hubs import (
+    BRANCH,
     DATE,
     KINDS,
     REPO,
@@ -129,7 +130,7 @@ def test_words_of_the_hub_are_shown_without_the_token(status: int, files: Files,
             storage = fill(bind(tmp_path / f"push-{at}", hub), {DATE: files})
             with pytest.raises(HubError) as caught:
                 storage.upload_snapshot_to_hf(DATE)
-            assert SECRET not in shown(caught.value) + storage.hub_record(DATE).pending, at
+            assert SECRET not in shown(caught.value) + storage.record(BRANCH).pending, at
             assert is_one_sentence(str(caught.value)), at
             stars += "we do not like Bearer ***" in str(caught.value)
     for at in range(0, 9, 3):
@@ -159,7 +160,7 @@ def test_neither_objects_that_know_the_token_nor_a_run_show_it(files: Files, tmp
     with EchoingHub(403, at=4) as hub:
         storage = fill(bind(tmp_path, hub), {DATE: files})
         repo = storage.repo
-        for thing in (storage, storage.hub, repo, repo._client, repo._client.api, storage.hub_record(DATE)):
+        for thing in (storage, storage.hub, repo, repo._client, repo._client.api, storage.record(BRANCH)):
             assert SECRET not in f"{thing!r} {thing}"
         metadata = publish_snapshot(storage, lambda: storage.upload_snapshot_to_hf(DATE))
     assert metadata["hub"] == "pending"

@@ -149,7 +149,7 @@ def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.Dat
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"scaler.scale": None}, "the arrays scaler.mean, scaler.scale"),
+        ({"scaler.scale": None}, "the array scaler.scale, got none"),
         ({"scaler.scale": np.array([1.0, 0.0])}, "a usual size in scaler.scale"),
         ({"scaler.scale": np.array([1.0, -4.0])}, "a usual size in scaler.scale"),
         ({"scaler.scale": np.array([1.0, 1e-300])}, "a usual size in scaler.scale"),
@@ -157,9 +157,7 @@ def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.Dat
         ({"scaler.mean": np.array([1.0, 1e300])}, "a usual size in scaler.mean"),
         ({"scaler.mean": np.array([1.0, NAN])}, "a usual size in scaler.mean"),
         ({"scaler.var": np.array([-1.0, 1.0])}, "a usual size in scaler.var"),
-        ({"scaler.n_samples_seen": np.array(-3)}, "a number of samples"),
-        ({"scaler.var": np.ones(3)}, "scaler arrays of one length"),
-        ({"scaler.mean": np.ones((2, 1))}, "scaler arrays of one length"),
+        ({"scaler.n_samples_seen": np.array(-3)}, "a usual size in scaler.n_samples_seen"),
     ],
 )
 def test_a_scaler_that_cannot_scale_is_refused(changes: dict[str, Any], words: str) -> None:
