@@ -17,6 +17,8 @@ def cause_of(error: Any, instance: dg.DagsterInstance) -> str:
         return message
     if error.cls_name == "OperationalError":  # of the instance's SQLite
         return str(errors.StorageError.unwritable(instance.root_directory, message))
+    if str(error.cls_name).endswith("MemoryError") or "can't allocate memory" in message:  # of numpy; of torch
+        return f"expected enough memory for it, got too little ({message}); give fewer --jobs, or the machine more."
     return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
 
 

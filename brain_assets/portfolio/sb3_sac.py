@@ -99,7 +99,11 @@ class _Critics(BaseModel):
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
         weights = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
-        return tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
+        # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
+        self.networks.requires_grad_(not actions.requires_grad)
+        values = tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
+        self.networks.requires_grad_(True)
+        return values
 
 
 class SharedSacPolicy(SACPolicy):
