@@ -89,7 +89,7 @@ def brain_assets(*arguments: str, **variables: str) -> float:
     settings = " ".join(f"{name}={value}" for name, value in variables.items() if name.startswith("BRAIN_"))
     console.print(f"\n[bold]$ {settings} brain-assets {' '.join(arguments)}[/]", soft_wrap=True)
     started = time.monotonic()
-    command = [sys.executable, "-c", "from brain_assets.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "brain_assets.start", *arguments]
     subprocess.run(command, env={**os.environ, **variables}, check=True)
     return time.monotonic() - started
 

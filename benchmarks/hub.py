@@ -31,7 +31,7 @@ DATES = [datetime.date(year, 12, 31) for year in range(2019, 2059)]
 N_PUSHED = (2, 8, 40)
 REPEATS = 3
 N_WRITES = 25
-CLI = [sys.executable, "-c", "from brain_assets.cli import main; main()"]
+CLI = [sys.executable, "-m", "brain_assets.start"]
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def run(variables: Mapping[str, str], *arguments: str) -> None:
     """Run the command with these settings alone."""
     foreign = ("BRAIN_", "HF_", "STORAGE_", "DAGSTER_", "AWS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    command = [sys.executable, "-c", "from brain_assets.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "brain_assets.start", *arguments]
     subprocess.run(command, env={**kept, **variables}, cwd=REPOSITORY, check=True)
 
 

@@ -1,26 +1,30 @@
 """The command `brain-assets`."""
 
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Column, Table
+from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import print_summary, run_years
+from brain_assets.cli_run import data_warnings, first_sentence, print_summary, refuse_warnings, run_years, skill_lines
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
-from brain_assets.graph.options import read_options
+from brain_assets.graph.options import last_tasks, read_options
 from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
+from brain_assets.market.base import DescribedMarket
 from brain_assets.plugins import blamed, resolve
 from brain_assets.settings import Settings, brought_commands, read_settings
+from brain_assets.start import INTERRUPTED
 from brain_assets.terminal import (
     ConfigOption,
     EngineOption,
@@ -35,9 +39,21 @@ from brain_assets.terminal import (
 )
 
 
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C ends each in a line."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            console.print("; ".join(["stopped", *stopped.args]))
+            raise typer.Exit(INTERRUPTED) from None
+
+
 def command_line() -> typer.Typer:
     """Give all commands, those of plug-ins too. Raises `PluginError`."""
     app = typer.Typer(
+        cls=_Commands,
         help="Walk-forward price forecasters and portfolio policies, a year at a time.",
         no_args_is_help=True,
         add_completion=False,
@@ -62,6 +78,9 @@ def backfill(
     assets: Annotated[
         str | None, typer.Option(help="Which to run, separated by commas: lstm_snapshot,ppo_policy. Default: all.")
     ] = None,
+    then: Annotated[
+        str | None, typer.Option(help="Assets without years, each run when what it is made from is done: report.")
+    ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
     jobs: JobsOption = None,
@@ -70,30 +89,38 @@ def backfill(
         int | None,
         typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a check warns, too.")] = False,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
 ) -> None:
     """Run years of assets, each as a Dagster run on your instance, as soon as what they are made from is there.
 
-    What is done is skipped. A failed year does not stop what does not depend on it. The exit code is 1 if anything
-    failed. Ctrl-C stops at once; run it again to go on.
+    What is done is skipped. A failed year does not stop what does not depend on it. What checks warn of is said under
+    the line of its year. The exit code is 1 if anything failed. Ctrl-C stops at once; run it again to go on.
     """
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
-        names = [name.strip() for name in (assets or "").split(",") if name.strip()]
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
-        job = Backfill(project.definitions, instance, names, options, force)
-        outcomes = run_years(job, chosen, open_pool(project, instance, jobs))
+        for line in project.market.describe() if isinstance(project.market, DescribedMarket) else ():
+            console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+        job = Backfill(project.definitions, instance, _names(assets), options, force)
+        last = last_tasks(project.definitions, _names(then), options)
+        outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
-    if any(outcome.kind in BAD for outcome in outcomes):
+    refused = strict and refuse_warnings(outcomes)
+    if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
 
 
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
-    """Show years by asset: done, missing, damaged, or stale with the reason."""
+    """Show years by asset: done, missing, damaged, or stale with the reason; and what checks warn of."""
     with session(market) as (project, instance), warnings_shown():
         defs, chosen = project.definitions, parse_years(years, project.years)
         options = read_options(defs, read_config(config))
@@ -101,7 +128,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
         table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-        reasons = []
+        reasons, warned = [], []
         colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
             cells = []
@@ -109,10 +136,14 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                 found = reader.read(name, year)
                 cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
                 if found.reason and found.reason != "not materialized":
-                    reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+                    reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
+                warned.append((name, year, found.warnings))
+                if doubts := data_warnings(found.warnings):
+                    number = "1 warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
+                    reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)
-        for reason in reasons + reader.pending(chosen):
+        for reason in reasons + skill_lines(warned) + reader.pending(chosen):
             console.print(escape(reason), soft_wrap=True)
 
 

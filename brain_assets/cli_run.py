@@ -1,17 +1,25 @@
 """How a backfill shows on the command line: a live line of what is under way, a line for whatever ends, a summary."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-import typer
 from rich.markup import escape
 
+from brain_assets.check_result import listed
 from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.checks import SKILL
+from brain_assets.graph.project import Project
+from brain_assets.graph.status import State, Status, rests_on
 from brain_assets.graph.tasks import BAD, Event, Pool, Task
+from brain_assets.graph.workers import local_pool
 from brain_assets.registry import label
 from brain_assets.terminal import console, print_error, progress_shown, shown_live
+
+N_DOUBTS = 3
+"""Years that are named in a line."""
 
 
 def run_years(
@@ -21,7 +29,7 @@ def run_years(
     last: Sequence[Task] = (),
     line: Callable[[Event], str] | None = None,
 ) -> list[Event]:
-    """Run years, then what comes last, and print a line for whatever ends; ends the command if Ctrl-C is pressed.
+    """Run years, then what comes last, and print a line for whatever ends; what Ctrl-C raises tells what is left.
 
     Parameters
     ----------
@@ -33,30 +41,83 @@ def run_years(
         Gives the line of an event, empty for none; None: `event_line`.
     """
     outcomes: list[Event] = []
-    console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
     try:
+        console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
         with progress_shown() as live, closing(backfill.run(years, pool, last)) as events:
             for event in shown_live(events, live):
                 outcomes.append(event)
                 if text := (line or event_line)(event):
-                    console.print(text, soft_wrap=True)
+                    # why it failed is cut short here: the summary says it in full, once for all years
+                    cut = event.kind == "failed"
+                    console.print(text, soft_wrap=not cut, no_wrap=cut or None, overflow="ellipsis" if cut else None)
+                for warning in data_warnings(event.warnings):
+                    said = escape(f"{event.year} {event.asset}, {warning}")
+                    console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
     except KeyboardInterrupt:
-        left = f"{backfill.unfinished} unfinished; " if backfill.unfinished else ""
-        console.print(f"stopped; {left}run again to go on")
-        raise typer.Exit(130) from None
+        left = [f"{backfill.unfinished} unfinished"] if backfill.unfinished else []
+        raise KeyboardInterrupt(*left, "run again to go on") from None
     return outcomes
 
 
+def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task) -> Event:
+    """Run assets without years in a process of this machine, and give how the last ended, or the first that failed.
+
+    Before that it prints a line if the last rests on a stale, damaged or warned year.
+
+    Parameters
+    ----------
+    session : Project and DagsterInstance
+    years : collection of int
+        Which it rests on, and those before them.
+    *tasks : Task
+    """
+    project, instance = session
+    if said := _doubts(rests_on(project.definitions, instance, tasks[-1].asset, years)):
+        console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+    backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
+    with progress_shown() as live, closing(backfill.run([], pool, tasks)) as events:
+        ended = list(shown_live(events, live))
+    return next((event for event in ended if event.kind == "failed"), ended[-1])
+
+
+def _doubts(found: Mapping[tuple[str, int], Status]) -> str:
+    """Say in a line which years are stale, damaged or warned of; empty: none."""
+    said = []
+    for (asset, year), status in found.items():
+        if status.state in (State.STALE, State.DAMAGED):
+            said.append(f"{asset}[{year}] {status.state.value}: {status.reason.removesuffix('.')}")
+        elif warnings := data_warnings(status.warnings):
+            said.append(f"{asset}[{year}] warned: {first_sentence(warnings[0])}")
+    more = f"; and {len(said) - N_DOUBTS} more, which brain-assets status names" if len(said) > N_DOUBTS else ""
+    return f"This rests on {'; '.join(said[:N_DOUBTS])}{more}." if said else ""
+
+
+def first_sentence(words: str) -> str:
+    """Give the first of some sentences, without its full stop."""
+    return words.split(". ")[0].removesuffix(".")
+
+
+def data_warnings(warnings: Mapping[str, str]) -> list[str]:
+    """Say what the checks that are none of the skill of models found, a line each."""
+    return [f"{name}: {words}" for name, words in warnings.items() if name not in SKILL]
+
+
 def event_line(outcome: Event) -> str:
-    """Say how a year of an asset ended."""
-    colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red", "blocked": "yellow"}
+    """Say how a year of an asset ended; empty for what is blocked, which the summary counts."""
+    if outcome.kind == "blocked":
+        return ""
+    colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
     color = colors[outcome.kind]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
+    head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
+    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
+        took += f" ({outcome.detail})"
     metadata = outcome.metadata
-    if outcome.kind in ("failed", "blocked"):
+    if outcome.kind == "failed":
         detail = f": {outcome.detail}"
+    elif "verdict" in metadata:
+        detail = f", {metadata['verdict']}"
     elif "validation/loss" in metadata:
         epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
@@ -65,6 +126,8 @@ def event_line(outcome: Event) -> str:
         )
     elif words := _rank_correlations(metadata):
         detail = f", rank correlation {words}"
+    elif words := _late_and_ended(metadata):
+        detail = f", {words}"
     elif "neutral" in metadata:
         detail = f", empty (source {metadata['source']})" if "source" in metadata else ", empty"
     else:
@@ -80,6 +143,12 @@ def _rank_correlations(metadata: Mapping[str, Any]) -> str:
     return ", ".join(f"{label(family)} {value:+.3f}" for family, value in families.items())
 
 
+def _late_and_ended(metadata: Mapping[str, Any]) -> str:
+    """Name the symbols whose bars begin after the year has, or end before it does, if these are bars."""
+    said = {"listed late": metadata.get("listed_late", "none"), "ended early": metadata.get("ended_early", "none")}
+    return "; ".join(f"{what}: {listed(named.split(', '))}" for what, named in said.items() if named != "none")
+
+
 def hub_words(metadata: Mapping[str, Any]) -> str:
     """Say how a model's copy on the Hub stands, if it has one."""
     if "hub" not in metadata:
@@ -90,17 +159,65 @@ def hub_words(metadata: Mapping[str, Any]) -> str:
 
 
 def print_summary(outcomes: Sequence[Event]) -> None:
-    """Count what ended how, and say once each why something failed."""
+    """Count what ended how, and say once each what warns of models, what blocks, and why something failed."""
     counts = {name: sum(outcome.kind == name for outcome in outcomes) for name in ("made", "reused", "done")}
     bad = [outcome for outcome in outcomes if outcome.kind in BAD]
     console.print(
         f"{counts['made']} made, {counts['reused']} run without change, {counts['done']} done before, "
         f"{len(bad)} not done"
     )
-    years_by_cause: dict[str, dict[str, list[str]]] = {}
+    for line in skill_lines((each.asset, each.year, each.warnings) for each in outcomes):
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+    causes = {(each.asset, each.year): each.detail for each in bad if each.kind == "failed"}
+    blocked: dict[tuple[str, ...], list[Event]] = {}
     for outcome in bad:
-        if outcome.kind == "failed":  # what is blocked has its cause in its own line
-            years_by_cause.setdefault(outcome.detail, {}).setdefault(outcome.asset, []).append(str(outcome.year))
-    for cause, failed in years_by_cause.items():
-        places = "; ".join(f"{asset} {', '.join(years)}" for asset, years in failed.items())
-        print_error(f"{places}: {cause}")
+        if outcome.roots:
+            blocked.setdefault(tuple(dict.fromkeys(causes.get(root, "") for root in outcome.roots)), []).append(outcome)
+    for alike in blocked.values():
+        roots, assets = dict.fromkeys(root for each in alike for root in each.roots), {each.asset for each in alike}
+        places = f"{_number(len(alike), 'year')} of {_number(len(assets), 'asset')}"
+        console.print(f"[yellow]blocked[/] by {places_of(roots)}: {places}", soft_wrap=True)
+    for cause in dict.fromkeys(causes.values()):
+        print_error(f"{places_of(place for place in causes if causes[place] == cause)}: {cause}")
+
+
+def skill_lines(found: Iterable[tuple[str, int, Mapping[str, str]]]) -> list[str]:
+    """Say in a line each which models did not pass the checks of what they are worth; of asset, year and warnings."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for asset, year, warnings in found:
+        for name in warnings:
+            if name in SKILL:
+                places.setdefault(name, []).append((asset, year))
+    return [f"{name} did not pass: {places_of(places[name])}" for name in SKILL if name in places]
+
+
+def places_of(places: Iterable[tuple[str, int]]) -> str:
+    """Name assets with their years, if they have any: ``lstm_snapshot 2019, 2021-2023; backtest 2020; report``."""
+    years: dict[str, list[int]] = {}
+    for asset, year in sorted(places, key=lambda place: place[1]):
+        years.setdefault(asset, []).append(year)
+    return "; ".join(f"{asset} {_spans(found)}".strip() for asset, found in years.items())
+
+
+def _spans(years: Sequence[int]) -> str:
+    """Write ascending years, those in a row as one span."""
+    starts = [year for year in years if year and year - 1 not in years]
+    ends = [year for year in years if year and year + 1 not in years]
+    return ", ".join(
+        f"{first}" if first == last else f"{first}-{last}" for first, last in zip(starts, ends, strict=True)
+    )
+
+
+def _number(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def refuse_warnings(outcomes: Sequence[Event]) -> bool:
+    """Say that checks warned, and of what, in one line; tells whether any did."""
+    counts = Counter(name for outcome in outcomes for name in outcome.warnings)
+    if counts:
+        named = ", ".join(f"{name} {number}" for name, number in counts.items())
+        print_error(
+            f"--strict: expected no check to warn, got {counts.total()}: {named}; what each found is said above."
+        )
+    return bool(counts)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
+from brain_assets.progress import overheard
 
 MIN_WIDTH = 100
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
@@ -60,32 +61,20 @@ def read_years(text: str) -> range:
     return range(start, end + 1)
 
 
-class _WarningHandler(logging.Handler):
-    """Shows warnings of the package on standard error, each once."""
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Show the package's warnings on standard error while a command runs, each once."""
+    shown: set[str] = set()
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._seen: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one message."""
-        message = record.getMessage()
-        if message not in self._seen:
-            self._seen.add(message)
+    def show(message: str, _level: int) -> None:
+        if message not in shown:
+            shown.add(message)
             Console(stderr=True, highlight=False, emoji=False).print(
                 f"[yellow]warning:[/] {escape(message)}", soft_wrap=True
             )
 
-
-@contextmanager
-def warnings_shown() -> Iterator[None]:
-    """Show the package's warnings while a command runs."""
-    logger, handler = logging.getLogger("brain_assets"), _WarningHandler()
-    logger.addHandler(handler)
-    try:
+    with overheard(show, logging.WARNING):
         yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def parse_years(text: str | None, years: Years) -> list[int]:
@@ -121,32 +110,11 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-class _StatusHandler(logging.Handler):
-    """Shows the newest progress message of training in the live status line."""
-
-    def __init__(self, status: Any) -> None:
-        super().__init__()
-        self._status = status
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one message."""
-        self._status.update(escape(record.getMessage()))
-
-
 @contextmanager
 def progress_shown() -> Iterator[Any]:
     """Show the newest progress message in a live status line, which is given."""
-    logger = logging.getLogger("brain_assets")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    with console.status("") as live:
-        handler = _StatusHandler(live)
-        logger.addHandler(handler)
-        try:
-            yield live
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+    with console.status("") as live, overheard(lambda line, _: live.update(escape(line))):
+        yield live
 
 
 def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:

@@ -16,12 +16,20 @@ from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, Po
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
+from brain_assets.prove.no_lookahead import LookaheadResult
 from brain_assets.prove.testing import assert_no_lookahead
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets_tests import backfills
-from brain_assets_tests.backfills import REPOSITORY, YEARS, Finished, brain_assets, environment, shared_backfill
+from brain_assets_tests.backfills import (
+    REPOSITORY,
+    Finished,
+    brain_assets,
+    environment,
+    in_own_process,
+    shared_backfill,
+)
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM
 from brain_assets_tests.graph.test_ui import browsing, serving, states
 from brain_assets_tests.report.toy_results import unpacked
@@ -31,6 +39,7 @@ from examples.ridge_forecaster import Ridge
 
 PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
 OWN = (Ridge.name, MomentumRank.name)
+YEARS = (2019, 2020)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +49,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture(scope="module")
 def mill(before: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A finished backfill, and the same years again with two models of a stranger."""
+    """A finished backfill, and its first years again with two models of a stranger."""
     data_dir = before.copy(tmp_path_factory.mktemp("mill"))
-    run = brain_assets(data_dir, "backfill", "2019-2021", "--config", str(before.config), **PLUGINS)
+    run = brain_assets(data_dir, "backfill", "2019-2020", "--config", str(before.config), **PLUGINS)
     assert run.returncode == 0, run.stdout + run.stderr
     return dataclasses.replace(before, data_dir=data_dir, output=run.stdout)
 
@@ -71,9 +80,9 @@ def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(mill: Fin
         forecasts = read_table(mill.data_dir / file)
         assert [name for name in forecasts if name.startswith("ridge")] == ["ridge", "ridge_source"]
         assert forecasts.drop(columns=["ridge", "ridge_source"]).equals(read_table(before.data_dir / file))
-    assert set(forecasts["ridge_source"]) == {"snapshot-2020-12-31"}
+    assert set(forecasts["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the week over New Year
     assert forecasts["ridge"].notna().all()
-    traded = read_table(mill.data_dir / "backtests/2021.parquet").groupby("strategy")["weights"].first()
+    traded = read_table(mill.data_dir / "backtests/2020.parquet").groupby("strategy")["weights"].first()
     assert {"ridge_top", "momentum_rank"} < set(traded.index)
     weights = json.loads(traded["momentum_rank"])
     assert min(weights.values()) < 0.1 < max(weights.values())  # as steep as its logits
@@ -152,16 +161,20 @@ class Foreseeing(Policy):
         return lambda week, held: np.append(100.0 * weeks.weekly_return[week], 0.0)
 
 
-def proof(folder: Path, *plugins: str) -> None:
+def proof(folder: Path, *plugins: str) -> LookaheadResult:
     families = registry.families_of(plugins)
     configs = {name: family.Config() for name, family in families.by_name.items() if name in (*OWN, "foreseeing")}
     market = SimulatorMarket(SYMBOLS, seed=1)
     configs["lstm"] = LstmConfig(**TINY_LSTM)
-    assert_no_lookahead(folder, market, last_year=2020, dates=[JULY], configs=configs)
+    [result] = assert_no_lookahead(folder, market, last_year=2020, dates=[JULY], configs=configs)
+    return result
 
 
 def test_the_examples_see_nothing_of_the_future(tmp_path: Path) -> None:
-    proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(","))
+    comparison = proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(",")).comparison
+    assert comparison is not None
+    assert {"ridge_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(comparison.assets)
+    assert comparison.compared["ridge_snapshot", "models/ridge/snapshot-2019-12-31/model.safetensors"] > 0
 
 
 def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
@@ -174,11 +187,6 @@ def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
 
 RIDGE = (REPOSITORY / "examples" / "ridge_forecaster.py").read_text()
 TWICE = "examples.ridge_forecaster,broken"
-COMMAND = {
-    "status": [*backfills.COMMAND, "status"],
-    "backfill": [*backfills.COMMAND, "backfill", "2019"],
-    "ui": [*backfills.COMMAND, "ui"],
-}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +199,7 @@ COMMAND = {
             "broken.Ridge: expected a name that no other family has, got ridge, t",
         ),
         (
-            "backfill",
+            "backfill 2019",
             "broken",
             ('name, label = "ridge"', 'name, label = "momentum"'),
             "broken.Ridge: expected a name th",
@@ -205,13 +213,18 @@ COMMAND = {
     ],
 )
 def test_a_broken_module_gets_one_sentence(
-    tmp_path: Path, command: str, plugins: str, change: tuple[str, str], sentence: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    plugins: str,
+    change: tuple[str, str],
+    sentence: str,
 ) -> None:
     (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
-    variables = environment(tmp_path / "data", BRAIN_PLUGINS=plugins)
-    done = subprocess.run(
-        COMMAND[command], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60
-    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = in_own_process if command == "ui" else brain_assets  # whose process Dagster's takes over
+    variables = {"BRAIN_PLUGINS": plugins, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+    done = run(tmp_path / "data", *command.split(), **variables)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {sentence}")
     assert done.stderr.count("\n") == 1
@@ -230,9 +243,10 @@ def test_dagster_says_the_same_sentence_of_definitions_that_it_cannot_load(tmp_p
 
 
 def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
-    before: Finished, tmp_path: Path
+    before: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = before.copy(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     wrong: dict[str, tuple[Any, str]] = {
         "shape": (
             ("(np.float32),\n", "(np.float32)[1:],\n"),
@@ -244,13 +258,12 @@ def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
         ),
     }
     for name, (change, sentence) in wrong.items():
-        (tmp_path / f"{name}.py").write_text(RIDGE.replace(*change))
-        variables = {"BRAIN_PLUGINS": name, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
-        done = brain_assets(data_dir, "backfill", "2019", "--assets", "ridge_snapshot", **variables)
+        (tmp_path / f"{name}.py").write_text(RIDGE.replace(*change).replace('label = "ridge"', f'label = "{name}"'))
+        done = brain_assets(data_dir, "backfill", "2019", "--assets", f"{name}_snapshot", BRAIN_PLUGINS=name)
         assert done.returncode == 1
-        assert f"ridge_snapshot         failed: ridge: expected {sentence}" in done.stdout
+        assert f"failed: {name}: expected {sentence}" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
-        assert not (data_dir / "models" / "ridge").exists()
+        assert not (data_dir / "models" / name).exists()
 
 
 # In the UI

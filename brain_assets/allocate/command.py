@@ -12,10 +12,11 @@ from rich.table import Table
 
 from brain_assets.allocate.allocation import chosen_week, strategies_of
 from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
+from brain_assets.cli_run import run_alone
 from brain_assets.errors import AllocationError, SettingsError
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
-from brain_assets.graph.work import run_alone
+from brain_assets.graph.tasks import Task
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
@@ -26,7 +27,6 @@ from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
     console,
-    progress_shown,
     read_config,
     warnings_shown,
 )
@@ -69,10 +69,10 @@ def allocate(
         options |= {"date": date} if date else {}
         week = chosen_week(options.get("date"), (defs.resources or {})["clock"])
         options["date"] = str(week.start)  # asked for, so that a refusal is a failure
-        before = ["raw_year_to_date"] if week.decided.year > max(project.years.existing(), default=0) else []
-        with progress_shown() as live:
-            live.update("target_weights")
-            made = run_alone(defs, instance, "target_weights", options, before)
+        to_date = week.decided.year > max(project.years.existing(), default=0)
+        before = [Task("raw_year_to_date", 0)] if to_date else []
+        years = [year for year in project.years.existing() if year <= week.year]
+        made = run_alone((project, instance), years, *before, Task("target_weights", 0, options))
     if made.kind == "failed":
         raise AllocationError(made.detail)
     table = read_table(parse_place(made.metadata["path"]))

@@ -1,8 +1,8 @@
 """The sensor on new data: asks for the years of the raw tables that are new or have changed; all else follows them.
 
-What a tick asks for is a run a year, of those raw tables alone whose data version is another than the one that was last
-asked for. Nothing is downloaded in a tick. Without a cursor, all years of a market are asked for whose rows may not be
-the stored ones; a forced fetch that gives the same rows changes nothing.
+What a tick asks for is a run a year, of those raw tables alone that are not there, or not made from what the market has
+now; see `brain_assets.graph.sources`. Nothing is downloaded in a tick. What was asked for is not asked for again until
+the market has other rows once more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ import pydantic
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
+from brain_assets.graph.sources import change, look
 from brain_assets.graph.years import Years
-from brain_assets.market.base import FileState, Market, ObservableMarket, Observation
-from brain_assets.market.calendar import Clock
+from brain_assets.market.base import Market, ObservableMarket, Observation
 from brain_assets.market.schema import RAW
 
 
@@ -22,8 +22,7 @@ class Cursor(pydantic.BaseModel, extra="forbid"):
     """What is known from one tick to the next."""
 
     asked: dict[str, dict[int, str]] = {}
-    """Raw table -> year -> the data version that was last asked for, or found to be stored."""
-    files: dict[str, FileState] = {}
+    """Raw table -> year -> the data version that was last asked for, until it is stored."""
 
 
 def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.SensorDefinition:
@@ -39,7 +38,7 @@ def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.Sens
         minimum_interval_seconds=60,
     )
     def new_data(
-        context: dg.SensorEvaluationContext, market: dg.ResourceParam[Market], clock: dg.ResourceParam[Clock]
+        context: dg.SensorEvaluationContext, market: dg.ResourceParam[Market]
     ) -> dg.SensorResult | dg.SkipReason:
         """Compare what there is with what was asked for."""
         if not isinstance(market, ObservableMarket):
@@ -47,15 +46,15 @@ def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.Sens
         cursor, begun_anew = read_cursor(context.cursor)
         existing = years.existing()
         try:
-            found = market.observe(existing, cursor.files, clock())
+            found = look(market, existing, in_passing=True)
         except MarketError as error:  # no folder: what is remembered stays
             return dg.SkipReason(str(error))
         first, *warnings = [*found.sentences, *begun_anew, *_later_years(years, existing, found)]
         for sentence in warnings:
             context.log.warning(sentence)
         requests = _requests(_wanted(context.instance, cursor.asked, found))
-        kept = Cursor(asked=cursor.asked, files=dict(found.files)).model_dump_json()
-        return dg.SensorResult(requests, skip_reason=None if requests else " ".join([first, *warnings]), cursor=kept)
+        said = None if requests else " ".join([first, *warnings])
+        return dg.SensorResult(requests, skip_reason=said, cursor=cursor.model_dump_json())
 
     return new_data
 
@@ -85,21 +84,16 @@ def _wanted(
     """Tell which raw tables of which years shall be fetched, and why; it is remembered as asked for."""
     wanted: dict[int, dict[str, str]] = {}
     for table, versions in found.versions.items():
-        before = asked.setdefault(table, {})
-        for year, version in versions.items():
-            if year in before and before[year] != version:
-                wanted.setdefault(year, {})[table] = "rows changed"
-            elif year not in before and not _is_final(instance, table, year, found):
-                wanted.setdefault(year, {})[table] = "not asked for before"
-        before.update(versions)
+        before, stored = asked.get(table, {}), instance.get_materialized_partitions(dg.AssetKey(table))
+        reasons = {
+            year: change(found, instance, table, year) if str(year) in stored else "not fetched yet"
+            for year in versions
+        }
+        asked[table] = {year: version for year, version in versions.items() if reasons[year]}
+        for year, version in asked[table].items():
+            if before.get(year) != version:
+                wanted.setdefault(year, {})[table] = reasons[year]
     return wanted
-
-
-def _is_final(instance: dg.DagsterInstance, table: str, year: int, found: Observation) -> bool:
-    """Tell whether what is stored of a year is known to be what the market has."""
-    record = instance.get_latest_data_version_record(dg.AssetKey(table), partition_key=str(year))
-    since = found.final_since.get(year)
-    return record is not None and since is not None and record.timestamp >= since.timestamp()
 
 
 def _requests(wanted: Mapping[int, Mapping[str, str]]) -> list[dg.RunRequest]:
@@ -108,7 +102,6 @@ def _requests(wanted: Mapping[int, Mapping[str, str]]) -> list[dg.RunRequest]:
         dg.RunRequest(
             partition_key=str(year),
             asset_selection=[dg.AssetKey(table) for table in RAW if table in reasons],
-            run_config={"ops": {table: {"config": {"force": True}} for table in reasons}},
             tags={"brain_assets/new_data": "; ".join(f"{table}: {why}" for table, why in reasons.items())},
         )
         for year, reasons in sorted(wanted.items())

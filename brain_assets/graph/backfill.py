@@ -8,6 +8,7 @@ Rerun behaviour: whatever ends this process ends its workers; what they had stor
 """
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -31,9 +32,6 @@ from brain_assets.progress import warn
 
 Unit = tuple[str, int]
 """An asset and a year."""
-
-LAST = 9999
-"""Comes after all years."""
 
 
 class Backfill:
@@ -74,7 +72,7 @@ class Backfill:
         self._ready: list[Task] = []
         self._running: dict[Task, str] = {}
         self._lost: dict[Task, int] = {}
-        self._broken: set[Unit] = set()
+        self._broken: dict[Unit, Sequence[Unit]] = {}  # with what failed and broke it
         self._open: set[Unit] = set()
         self._reader: StatusReader | None = None
         self._stop_if_asked: Callable[[], None] = lambda: None
@@ -142,9 +140,10 @@ class Backfill:
 
     def _decide(self, unit: Unit) -> Event | list[Task]:
         name, year = unit
-        broken = [f"{parent}[{when}]" for parent, when in self._parents(name, year) if (parent, when) in self._broken]
+        broken = dict.fromkeys(root for parent in self._parents(name, year) for root in self._broken.get(parent, ()))
         if broken:
-            return Event("blocked", name, year, detail=f"needs {', '.join(broken)}")
+            needs = ", ".join(f"{parent}[{when}]" for parent, when in broken)
+            return Event("blocked", name, year, detail=f"needs {needs}", roots=tuple(broken))
         if task := self._waiting[unit]:
             return [task]
         if self._force:
@@ -152,7 +151,7 @@ class Backfill:
         self._reader = self._reader or StatusReader(self._defs, self._instance, self._options)
         status = self._reader.read(name, year)
         if status.state is State.DONE:
-            return Event("done", name, year)
+            return Event("done", name, year, warnings=status.warnings)
         return self._tasks(name, year, f"{status.state.value}: {status.reason}")
 
     def _tasks(self, name: str, year: int, reason: str) -> list[Task]:
@@ -164,7 +163,7 @@ class Backfill:
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
         """Give to workers what there is room for, the earliest years first."""
-        self._ready.sort(key=lambda task: task.year or LAST)  # stable: each year in the order of the graph
+        self._ready.sort(key=lambda task: task.year or math.inf)  # stable: each year in the order of the graph
         for task in list(self._ready):
             if self._must_queue(task) or not pool.has_room(task):
                 continue
@@ -213,7 +212,7 @@ class Backfill:
     def _ended(self, event: Event) -> Event:
         self._open.discard((event.asset, event.year))
         if event.kind in BAD:
-            self._broken.add((event.asset, event.year))
+            self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event
 
     def _pool_of(self, asset: str) -> str | None:

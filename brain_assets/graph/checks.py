@@ -5,11 +5,12 @@ year counts as stale until it passes. The others warn. All carry the partition.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from brain_assets.check_result import CheckResult
@@ -26,6 +27,9 @@ class Check(NamedTuple):
 Checks = Mapping[str, Check]
 """Of one asset, by name."""
 
+SKILL = ("beats_zero", "beats_equal_weight", "not_degenerate")
+"""Checks of what models are worth, not of data: a year of trading decides little, so they are told together."""
+
 _WEIGHTS = Check(True, "Weights add up to 1, none is short, none above the cap, and the least cash is held.")
 FORECASTER_CHECKS: Checks = {
     "targets_before_cutoff": Check(True, "All targets of training and validation lie on or before the cut-off."),
@@ -36,12 +40,18 @@ POLICY_CHECKS: Checks = {
     "weights_keep_rules": _WEIGHTS,
     "not_degenerate": Check(False, "It does not hold equal weights whatever it sees, and acts within its bounds."),
 }
+SIGNAL_CHECKS: Checks = {
+    "rows_taken": Check(False, "No row was left out, joined with another, changed or doubted."),
+    "symbols_found": Check(False, "All symbols that were asked for are there, and there is no other."),
+}
 PRICE_CHECKS: Checks = {
-    "calendar_complete": Check(False, "Every session of the exchange has a bar."),
+    **SIGNAL_CHECKS,
+    "calendar_complete": Check(False, "Every session has a bar, and no symbol lacks more than 5 % of its own."),
     "positive": Check(True, "Prices are above 0, volumes not below."),
     "ohlc_in_order": Check(True, "Open and close lie between low and high."),
     "no_duplicates": Check(True, "No session has two bars of a symbol."),
-    "no_jumps": Check(False, "No close lies more than 40 % from the one before."),
+    "no_jumps": Check(False, "No jump looks like a split, a dividend or a slip, and none is larger than 40 %."),
+    "traded": Check(False, "No price stands still without a share traded."),
 }
 FORECAST_CHECKS: Checks = {
     "sources_before_weeks": Check(True, "The cut-off of every source lies before its week."),
@@ -80,6 +90,7 @@ def check_results(checks: Checks, verdicts: Mapping[str, CheckResult]) -> list[d
             passed=verdicts[name].passed,
             severity=dg.AssetCheckSeverity.ERROR if check.blocks else dg.AssetCheckSeverity.WARN,
             description=verdicts[name].words,
+            metadata=dict(verdicts[name].counts),
         )
         for name, check in checks.items()
     ]
@@ -88,6 +99,30 @@ def check_results(checks: Checks, verdicts: Mapping[str, CheckResult]) -> list[d
 def blocked(checks: Checks, verdicts: Mapping[str, CheckResult]) -> bool:
     """Tell whether what was found of an asset blocks it."""
     return any(check.blocks and not verdicts[name].passed for name, check in checks.items())
+
+
+def warnings_in(evaluations: Iterable[dg.AssetCheckEvaluation]) -> dict[str, str]:
+    """Give what checks that warn found that is not so, by their name."""
+    return {
+        found.check_name: found.description or ""
+        for found in evaluations
+        if not found.passed and found.severity is dg.AssetCheckSeverity.WARN
+    }
+
+
+def latest_warnings(
+    instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], year: int
+) -> dict[str, Mapping[str, str]]:
+    """Give what the checks that warn found when they were last run for a year, by asset."""
+    keys = [key for key in graph.asset_check_keys if not graph.get(key).blocking]
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        keys, PartitionKeyFilter(key=str(year))
+    )
+    found: dict[str, list[dg.AssetCheckEvaluation]] = {}
+    for key, record in records.items():
+        if record.status is AssetCheckExecutionRecordStatus.FAILED and record.evaluation:
+            found.setdefault(key.asset_key.to_user_string(), []).append(record.evaluation)
+    return {asset: warnings_in(evaluations) for asset, evaluations in found.items()}
 
 
 def failed_blocking_checks(

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
-import sqlalchemy.exc
 import tenacity
 from dagster._check import CheckError
 
@@ -18,6 +17,9 @@ from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.paths import is_remote
 from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy.exc
 
 T = TypeVar("T")
 
@@ -62,6 +64,8 @@ def prepare_ui(settings: Settings) -> Path:
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a DAGSTER_HOME; raises `StorageError` if it cannot be opened, or not be written to."""
+    import sqlalchemy.exc
+
     try:
         with _open(home) as instance:
             yield instance
@@ -83,12 +87,14 @@ def patiently(operation: Callable[[], T]) -> T:
 
 def _is_away(error: BaseException) -> bool:
     """Tell whether an error says that a database server does not answer; files that fail, fail for good."""
+    import sqlalchemy.exc  # a tenth of the time that definitions load in, which need no database
+
     lost = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
     causes = (error, error.__cause__, error.__context__)
     return any(isinstance(cause, lost) and not _is_of_files(cause) for cause in causes)
 
 
-def _is_of_files(error: sqlalchemy.exc.DBAPIError) -> bool:
+def _is_of_files(error: "sqlalchemy.exc.DBAPIError") -> bool:
     return error.orig is None or error.orig.__class__.__module__.startswith("sqlite3")
 
 
@@ -116,12 +122,14 @@ def _open(home: Path) -> dg.DagsterInstance:
             "it names, or install what it names."
         ) from error
     except Exception as error:  # dagster-postgres has an error of its own, and may not be installed
+        import sqlalchemy.exc
+
         if isinstance(error.__cause__, sqlalchemy.exc.DBAPIError):
             raise _unreachable(home, error.__cause__) from error
         raise
 
 
-def _unreachable(home: Path, error: sqlalchemy.exc.DBAPIError) -> StorageError:
+def _unreachable(home: Path, error: "sqlalchemy.exc.DBAPIError") -> StorageError:
     """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
     if _is_of_files(error):
         return StorageError.unwritable(home, error.orig)

@@ -2,14 +2,14 @@
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
 upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
-is not as it was written, and a model is stale if it was trained with another configuration than the one asked for, or
-not on the device asked for.
+is not as it was written, a raw table is stale if its market has other rows, and a model if it was trained with another
+configuration than the one asked for, or not on the device asked for.
 """
 
 import datetime
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,10 @@ from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import failed_blocking_checks
+from brain_assets.graph.checks import failed_blocking_checks, latest_warnings
+from brain_assets.graph.sources import CHANGED, change, changed_rows, look
+from brain_assets.market.base import Market, Observation
+from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
@@ -53,6 +56,8 @@ class Status:
 
     state: State
     reason: str = ""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Of one that is done: what the checks that warn found, by their name."""
 
 
 class StatusReader:
@@ -63,17 +68,19 @@ class StatusReader:
     defs : Definitions
     instance : DagsterInstance
     options : mapping of str to mapping
-        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults.
+        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults. None: no
+        configuration is asked for, whatever a model was trained with is right.
     """
 
     def __init__(
-        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]]
+        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]] | None
     ) -> None:
         self._graph = defs.resolve_asset_graph()
         self._resolver = CachingStaleStatusResolver(
             instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
         )
         resources: Mapping[str, Any] = defs.resources or {}
+        self._market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage.no_retry()
@@ -81,11 +88,12 @@ class StatusReader:
         }
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
-        self._options = options
+        self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
+        self._options = options or {}
         self._instance = instance
         self._config_hashes = {
-            name: hash_json(_recorded_options(storage.family, options.get(name, {})))
-            for name, storage in self._storages.items()
+            name: hash_json(_recorded_options(storage.family, self._options.get(name, {})))
+            for name, storage in (self._storages.items() if options is not None else ())
         }
 
     @cached_property
@@ -108,6 +116,8 @@ class StatusReader:
             return Status(State.STALE, "trained with another configuration")
         if self._other_device(name, year):
             return Status(State.STALE, "trained on another device")
+        if changed := self._changed(name, year):
+            return Status(State.STALE, changed)
         refused = self._refused.get((name, partition))
         if refused:
             return Status(State.STALE, f"did not pass its checks: {', '.join(refused)}")
@@ -119,7 +129,9 @@ class StatusReader:
         late = self._made_without(key, partition)
         if late:
             return Status(State.STALE, f"made before {', '.join(late)}")
-        return Status(State.DONE)
+        if year not in self._warnings:
+            self._warnings[year] = latest_warnings(self._instance, self._graph, year)
+        return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
 
     def pending(self, years: Collection[int]) -> list[str]:
         """Say which snapshots have not reached the Hub, and why."""
@@ -142,6 +154,21 @@ class StatusReader:
             if provenance.input_storage_ids.get(AssetKey(parent)) is None
             and self._resolver.get_status(AssetKey(parent), str(year)) != StaleStatus.MISSING
         ]
+
+    @cached_property
+    def _source(self) -> Observation:
+        definition = self._graph.get(AssetKey(RAW[0])).partitions_def
+        years = [int(key) for key in definition.get_partition_keys()] if definition else []
+        found = look(self._market, years)
+        for sentence in found.sentences[1:]:
+            warn(sentence)
+        return found
+
+    def _changed(self, name: str, year: int) -> str:
+        words = change(self._source, self._instance, name, year) if name in RAW else ""
+        if words.endswith(CHANGED):
+            words += changed_rows(self._market, name, year, self._tables.read_year(name, year))
+        return words
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
@@ -184,7 +211,7 @@ class StatusReader:
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in self._storages:
+        if name not in self._config_hashes:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
@@ -227,7 +254,25 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
-    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key)) for parent in found)
+    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
+
+
+def rests_on(
+    defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years: Collection[int]
+) -> dict[tuple[str, int], Status]:
+    """Tell where what an asset without years is made from stands, of some years and those before; causes come first.
+
+    Whatever configuration a model was trained with is right.
+    """
+    graph, reader = defs.resolve_asset_graph(), StatusReader(defs, instance, None)
+    left = [unit for unit in parents_of(graph, name, 0) if unit[1] in years]
+    units: set[tuple[str, int]] = set()
+    while left:
+        unit = left.pop()
+        if unit not in units:
+            units.add(unit)
+            left += parents_of(graph, *unit)
+    return {unit: reader.read(*unit) for unit in sorted(units, key=lambda unit: (unit[0] not in RAW, unit[1], unit[0]))}
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:

@@ -10,7 +10,7 @@ SEEDS_TRAINED_TAG = "brain_assets/seeds_trained"
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 """Dagster's own console; the command line says what there is to say."""
 
-WAIT_SECONDS = 0.3
+WAIT_SECONDS = 0.1
 """How long a pool waits at most until it returns, with nothing to tell: so fast is Ctrl-C seen."""
 
 BAD = ("failed", "blocked")
@@ -29,8 +29,6 @@ class Task:
         0: an asset without years.
     options : mapping
         The asset's run configuration.
-    before : sequence of str
-        Assets that run first, in the same run.
     reason : str
         Why it runs.
     seed : int
@@ -42,7 +40,6 @@ class Task:
     asset: str
     year: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    before: Sequence[str] = ()
     reason: str = ""
     seed: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +66,10 @@ class Event:
         0 if it did not run.
     metadata : mapping
         Of the materialization, plain values only.
+    warnings : mapping of str to str
+        What the checks that warn found, by their name.
+    roots : sequence of (str, int)
+        What failed, and thereby blocks it: assets with their years.
     """
 
     kind: str
@@ -78,6 +79,8 @@ class Event:
     detail: str = ""
     seconds: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    roots: Sequence[tuple[str, int]] = ()
 
 
 class Said(NamedTuple):

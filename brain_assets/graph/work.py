@@ -1,9 +1,6 @@
 """What a worker does: one year of an asset, or an asset without years, as a Dagster run; or one seed of a policy."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 import sqlalchemy.exc
@@ -11,19 +8,17 @@ from dagster import AssetKey
 
 from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
+from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.options import job_of
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import PROCESS_TAG, close_dead_runs, this_process
+from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.seed_training import SeedTraining
-from brain_assets.progress import LOGGER, report
+from brain_assets.progress import Say, overheard, report
 from brain_assets.store.names import cutoff_of_year
-
-Say = Callable[[str, int], None]
-"""Takes a line of progress and its level, as `logging` counts them."""
 
 
 class Worker:
@@ -41,7 +36,7 @@ class Worker:
         Event or str
             What came of it; or, where Dagster's database failed it, a reason to try it again.
         """
-        with _overheard(say):
+        with overheard(say):
             try:
                 if task.seed:
                     return self._train_seed(task)
@@ -81,7 +76,7 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
         run_config={"ops": {task.asset: {"config": dict(task.options)}} if task.options else {}, "loggers": QUIET},
         instance=instance,
         partition_key=str(task.year) if task.year else None,
-        asset_selection=[AssetKey(name) for name in (*task.before, task.asset)],
+        asset_selection=[AssetKey(task.asset)],
         tags={PROCESS_TAG: this_process(), **task.tags},
         raise_on_error=False,
     )
@@ -89,32 +84,10 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
     if any(event.event_type is dg.DagsterEventType.RUN_CANCELED for event in events):
         raise KeyboardInterrupt  # Dagster makes an error of its own of it
     failures = failed_steps(events, instance)
-    causes = [failures[name] for name in (task.asset, *task.before) if name in failures]
     if result.success:
         return _made(events, task)
-    return Event("failed", task.asset, task.year, this_process(), causes[0] if causes else _run_failure(events))
-
-
-def run_alone(
-    defs: dg.Definitions,
-    instance: dg.DagsterInstance,
-    asset: str,
-    options: Mapping[str, Any],
-    before: Sequence[str] = (),
-) -> Event:
-    """Run an asset without years in this process, and others before it in the same run; tells what came of it.
-
-    Parameters
-    ----------
-    defs : Definitions
-    instance : DagsterInstance
-    asset : str
-    options : mapping
-        Its run configuration.
-    before : sequence of str
-    """
-    close_dead_runs(instance)
-    return execute(defs, instance, Task(asset, 0, options, before))
+    cause = failures.get(task.asset) or _run_failure(events)
+    return Event("failed", task.asset, task.year, this_process(), cause)
 
 
 def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
@@ -123,32 +96,12 @@ def _made(events: Sequence[dg.DagsterEvent], task: Task) -> Event:
     [made] = [event.step_materialization_data.materialization for event in of_step if event.is_step_materialization]
     metadata = {key: value.value for key, value in made.metadata.items()}
     kind = "reused" if metadata.get("reused") else "made"
-    return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata)
+    checked = [event for event in of_step if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+    warned = warnings_in(event.asset_check_evaluation_data for event in checked)
+    return Event(kind, task.asset, task.year, this_process(), task.reason, seconds, metadata, warned)
 
 
 def _run_failure(events: Sequence[dg.DagsterEvent]) -> str:
     """Say why a run ended before an asset that has no failure of its own."""
     messages = [event.message for event in events if event.is_failure and event.message]
     return messages[0] if messages else "the run ended before it"
-
-
-class _Ear(logging.Handler):
-    def __init__(self, say: Say) -> None:
-        super().__init__(logging.INFO)
-        self._say = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass one line on."""
-        self._say(record.getMessage(), record.levelno)
-
-
-@contextmanager
-def _overheard(say: Say) -> Iterator[None]:
-    ear, level = _Ear(say), LOGGER.level
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.addHandler(ear)
-    try:
-        yield
-    finally:
-        LOGGER.removeHandler(ear)
-        LOGGER.setLevel(level)

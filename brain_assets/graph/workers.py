@@ -83,8 +83,8 @@ class ProcessPool:
 
     def _start(self) -> _Worker:
         here, there = Pipe()
-        code = "from brain_assets.graph.worker import work"
-        code = f"import sys; sys.path[:] = {sys.path!r}; {code}; work({there.fileno()})"
+        code = f"import_to_stay('brain_assets.graph.worker').work({there.fileno()})"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from brain_assets.start import import_to_stay; {code}"
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code],
             env=self._environment,

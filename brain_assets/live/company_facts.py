@@ -5,7 +5,8 @@ order of their days. Each changes what is known of the quarters that it states; 
 than before gets a row with that day. So a row depends on the filings up to its day and on nothing later.
 
 What a filing states under several concepts of one meaning: the concept that it states for the most periods counts; in
-doubt the one of the filing before, then the order of the definitions. A ratio is that of the figures stated last: both
+doubt the one of the filing before, then the order of the definitions. One that another shows to be a part of the total
+(a segment's revenue) does not count. A ratio is that of the figures stated last: both
 of one filing, unless it states only one of them for a quarter, say a restated income; then the other is the last one
 stated.
 
@@ -27,17 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets.live.filings import (
-    AMOUNTS,
-    FLOWS,
-    QUARTER_DAYS,
-    Amounts,
-    Filing,
-    Span,
-    n_days,
-    read_filings,
-    stated_amounts,
-)
+from brain_assets.live.filings import FLOWS, QUARTER_DAYS, Amounts, Filing, Span, n_days, read_filings, stated_amounts
+from brain_assets.market.findings import attach
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, RATIOS
 
 PARTS = {
@@ -52,8 +44,6 @@ PARTS = {
 MISDATED_DAYS = 7
 """Filers get a date wrong by up to a week: ends that are as close are the same end, the first one seen."""
 
-_ONE_DAY = datetime.timedelta(days=1)
-
 
 class _Stated(NamedTuple):
     """A ratio of one period as stated last, not yet divided."""
@@ -65,6 +55,10 @@ class _Stated(NamedTuple):
     def value(self) -> float:
         """Divide; NaN where the denominator is not above zero: the ratio of a deficit says the opposite of its size."""
         return self.numerator / self.denominator if self.denominator > 0 else math.nan
+
+    def differs(self, other: "_Stated") -> bool:
+        """Tell whether the amounts are others, whatever the concepts."""
+        return self[1:] != other[1:]
 
 
 class _Computed(NamedTuple):
@@ -91,28 +85,28 @@ def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
         more at each filing that changes one; each row holds all that was known of the quarter on that day. Margins are
         of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero
         or negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states
-        nothing in us-gaap and dollars, quarter by quarter.
+        nothing in us-gaap and dollars, quarter by quarter. Facts that were left out are among its findings
+        (`brain_assets.market.findings`), by the year of their filing.
 
     Raises
     ------
     MarketError
         The mapping is not what the API gives; names the symbol, the place in it and what was there.
     """
+    filings, findings = read_filings(facts, symbol)
     known = _Knowledge()
     told: dict[datetime.date, list[float]] = {}
     rows: list[tuple[Any, ...]] = []
-    for filed, filings in groupby(read_filings(facts, symbol), key=lambda filing: filing.filed):
-        for filing in filings:
+    for filed, of_day in groupby(filings, key=lambda filing: filing.filed):
+        for filing in of_day:
             known.add(filing)
-        for period_end in known.quarter_ends():
+        for period_end in sorted(known.ends):
             ratios = known.ratios(period_end)
             if not np.array_equal(ratios, told.get(period_end, [math.nan] * len(RATIOS)), equal_nan=True):
                 told[period_end] = ratios
                 rows.append((filed, period_end, symbol, *ratios))
-    if not rows:
-        return FUNDAMENTAL_TABLE.empty()
     frame = pd.DataFrame(rows, columns=list(FUNDAMENTAL_TABLE.names)).astype(FUNDAMENTAL_TABLE.types)
-    return FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}")
+    return attach(FUNDAMENTAL_TABLE.validate(frame, f"company facts of {symbol}"), findings)
 
 
 class _Knowledge:
@@ -120,23 +114,19 @@ class _Knowledge:
 
     def __init__(self) -> None:
         self._ratios = {name: _Margin() if below == "revenue" else _Ratio() for name, (_, below) in PARTS.items()}
-        self._ends: dict[datetime.date, list[datetime.date]] = {}  # as first dated -> every date that it was given
+        self.ends: dict[datetime.date, list[datetime.date]] = {}  # as first dated -> every date that it was given
         self._firsts: dict[datetime.date, list[datetime.date]] = defaultdict(list)  # an end -> where its periods begin
         self._choices: dict[str, str] = {}
 
-    def quarter_ends(self) -> list[datetime.date]:
-        """Give the days, as first dated, on which some flow ends that was stated so far."""
-        return sorted(self._ends)
-
     def ratios(self, period_end: datetime.date) -> list[float]:
         """Give the five ratios of a quarter; NaN where not known."""
-        found = [self._ratios[name].at(self._ends[period_end]) for name in RATIOS]
+        found = [self._ratios[name].at(self.ends[period_end]) for name in RATIOS]
         return [math.nan if stated is None else stated.value() for stated in found]
 
     def add(self, filing: Filing) -> None:
         """Take in one more filing, no earlier than those before."""
         spans = self._corrected_spans(filing)
-        stated = {name: stated_amounts(filing, definitions) for name, definitions in AMOUNTS.items()}
+        stated = stated_amounts(filing)
         concepts, revenue = self._choose("revenue", stated["revenue"])
         for cost_concepts, cost in stated["cost"].items():
             both = cost.keys() & revenue.keys()
@@ -164,9 +154,9 @@ class _Knowledge:
         uses = Counter(last for _, last in stated)
         corrected = {}
         for first, last in sorted(stated, key=lambda span: (-uses[span[1]], span)):
-            end = _nearest(last, self._ends)
-            if last not in self._ends.setdefault(end, []):
-                self._ends[end].append(last)
+            end = _nearest(last, self.ends)
+            if last not in self.ends.setdefault(end, []):
+                self.ends[end].append(last)
             start = _nearest(first, self._firsts[end])
             if start not in self._firsts[end]:
                 self._firsts[end].append(start)
@@ -224,7 +214,7 @@ class _Margin(_Ratio):
     def _state(self, span: Span, new: _Stated) -> None:
         first, last = span
         old = self.stated.get(span, new)
-        if not _differ(old, new):
+        if not new.differs(old):
             self._agreeing.add(frozenset((old.concepts, new.concepts)))
         super()._state(span, new)
         self._lasts[first].add(last)
@@ -245,7 +235,7 @@ class _Margin(_Ratio):
         before = self._computed.get(last, now)
         if before is None or before.first != first:
             return
-        if before is now or (_differ(now.total, before.total) and _differ(now.part, before.part)):
+        if before is now or (now.total.differs(before.total) and now.part.differs(before.part)):
             self._computed[last] = now
             self.quarters[last] = _Stated(
                 total.concepts, total.numerator - now.part.numerator, total.denominator - now.part.denominator
@@ -265,17 +255,13 @@ class _Margin(_Ratio):
                 return None
             end, start = max(found)
             pieces.append(self.stated[start, end])
-            first = end + _ONE_DAY
+            first = end + datetime.timedelta(days=1)
         return pieces
 
 
 def _dated(amounts: Amounts, spans: dict[Span, Span]) -> Amounts:
     """Give amounts by their periods as first dated; of two for one period, that of the later in `spans`."""
     return {spans[span]: amounts[span] for span in spans if span in amounts}
-
-
-def _differ(one: _Stated, other: _Stated) -> bool:
-    return one[1:] != other[1:]
 
 
 def _close(day: datetime.date) -> list[datetime.date]:

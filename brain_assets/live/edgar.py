@@ -24,6 +24,7 @@ from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.live.filings import shorten
 from brain_assets.market.base import SourcedTable
+from brain_assets.market.findings import attach, findings_of
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets.progress import report
 from brain_assets.retry import RetryPolicy, TransientError, parse_retry_after, retry
@@ -132,12 +133,15 @@ class EdgarFundamentals:
         table = table[(table["filed"] >= pd.Timestamp(start)) & (table["filed"] < pd.Timestamp(end))]
         table = FUNDAMENTAL_TABLE.validate(table, f"EDGAR, filings from {start} to {end} (exclusive)")
         missing = tuple(symbol for symbol in symbols if self._rows[symbol].empty)
+        years = range(start.year, (end - datetime.timedelta(days=1)).year + 1)
+        attach(table, [found for symbol in symbols for found in findings_of(self._rows[symbol], years)])
         return SourcedTable(table, "SEC EDGAR company facts", missing)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
         """Ask for the facts of every symbol that was not asked for before."""
         import httpx2  # slow to import; definitions load without it
 
+        failed = []
         headers = {"User-Agent": self._identity, "Accept-Encoding": "gzip, deflate"}
         with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
             if self._ciks is None:
@@ -149,13 +153,15 @@ class EdgarFundamentals:
             for position, symbol in enumerate(symbols, start=1):
                 if symbol not in self._rows:
                     report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
-                    self._rows[symbol] = self._rows_of(client, symbol, self._ciks.get(_as_edgar_writes(symbol)))
-
-    def _rows_of(self, client: "httpx2.Client", symbol: str, cik: int | None) -> pd.DataFrame:
-        """Give all rows of a company; none if EDGAR has no number for it, or no figures: a fund, for example."""
-        url = self._facts_url.format(cik=cik or 0)
-        facts = self._get(client, url, f"EDGAR, {symbol} ({url})") if cik is not None else None
-        return FUNDAMENTAL_TABLE.empty() if facts is None else quarterly_ratios(facts, symbol)
+                    cik = self._ciks.get(_as_edgar_writes(symbol))
+                    url = self._facts_url.format(cik=cik or 0)
+                    facts = None if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
+                    try:
+                        self._rows[symbol] = quarterly_ratios({"facts": {}} if facts is None else facts, symbol)
+                    except MarketError as error:
+                        failed.append(str(error))
+        if failed:
+            raise MarketError(" ".join(failed))
 
     def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
         """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""

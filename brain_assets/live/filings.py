@@ -2,7 +2,8 @@
 
 EDGAR's companyfacts API gives, by us-gaap concept, every value that any filing stated: (start, end, val, accn, form,
 filed); flows have a start, balances only an end. Its fy and fp are the filing's, not the value's, and frame is the
-newest filing's: none of the three is used.
+newest filing's: none of the three is used. Facts that cannot be are left out, one by one: those without a value or a
+day, of a day that is mistyped, and on another scale than the filings before: there dollars, here thousands of them.
 
 Debt is long-term debt with the part of it due within a year, where stated; short-term borrowings and leases are not in
 it. Total liabilities never stand in: they are several times larger, and the change-over would look like a company that
@@ -19,6 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from brain_assets.errors import MarketError
+from brain_assets.market.findings import Finding
+from brain_assets.market.schema import ROUNDING
 
 FORMS = frozenset({"10-K", "10-Q", "10-KT", "10-QT", "8-K"})
 """Reports whose figures count, amendments (10-K/A) as well; an 8-K states figures if it recasts earlier reports. A
@@ -29,6 +32,20 @@ QUARTER_DAYS = range(80, 126)
 
 LONGEST_DAYS = 380
 """A year of 53 weeks is 371 days."""
+
+
+OLDEST = datetime.timedelta(days=20 * 366)
+"""How long before its filing a period may lie. Filings repeat five years, at times ten; what is older is mistyped."""
+
+SAME_SCALE = 0.1
+"""How far from a power of 1000 an amount may be, and still be the same one on another scale; half to twice as much."""
+
+BROKEN, MISDATED, OFF_SCALE = (
+    "facts without a day, an amount or a filing",
+    "facts with a day missing, out of order, after the filing, or more than 20 years before it",
+    "facts a thousand times larger or smaller than earlier filings have them, or a power of that",
+)
+"""What is left out."""
 
 
 class Definition(NamedTuple):
@@ -43,7 +60,7 @@ class Definition(NamedTuple):
 
 AMOUNTS: Mapping[str, tuple[Definition, ...]] = {
     "revenue": (
-        Definition(("Revenues",)),  # the total comes before revenue from contracts, which can be a part of it
+        Definition(("Revenues",)),
         Definition(("RevenueFromContractWithCustomerExcludingAssessedTax",)),
         Definition(("RevenueFromContractWithCustomerIncludingAssessedTax",)),
         Definition(("SalesRevenueNet",)),
@@ -73,6 +90,12 @@ AMOUNTS: Mapping[str, tuple[Definition, ...]] = {
 """Amount -> the ways to state it, the better one first; five flows, then balances. Where a filing does not state gross
 profit for as many periods, it is revenue less cost."""
 
+TOTALS = ("revenue", "cost")
+"""Of these a concept is a part, and does not count, if the same filing states more for a period by another."""
+
+UNTAXED = {"RevenueFromContractWithCustomerIncludingAssessedTax": 0.25}
+"""What is left of an amount at the least without the taxes in it: those on tobacco are over half."""
+
 
 def _concepts(ways: Iterable[tuple[Definition, ...]]) -> list[str]:
     each = (definition for definitions in ways for definition in definitions)
@@ -91,22 +114,70 @@ class Filing(NamedTuple):
     """What one filing states, in dollars."""
 
     filed: datetime.date
+    accession: str
     amounts: dict[str, Amounts]
     """By concept, then period."""
 
 
-def read_filings(facts: Mapping[str, Any], symbol: str) -> list[Filing]:
-    """Sort facts back into the filings that stated them, in the order of their days; amendments last in a day."""
+_LeftOut = dict[tuple[str, int], list[str]]
+"""What facts are, and the year of their filing -> where they stand."""
+
+
+def read_filings(facts: Mapping[str, Any], symbol: str) -> tuple[list[Filing], list[Finding]]:
+    """Sort facts back into the filings that stated them, in the order of their days; amendments last in a day.
+
+    Tells what was left out as well, by the year of the filing. Raises `MarketError` if the facts are not in the API's
+    shape, or none of them is.
+    """
     amounts: dict[tuple[datetime.date, bool, str], dict[str, Amounts]] = defaultdict(lambda: defaultdict(dict))
-    for concepts, are_flows in ((FLOWS, True), (BALANCES, False)):
-        for concept in concepts:
-            for fact in _stated_facts(facts, concept, symbol):
-                if (fact.first is not None) is are_flows and fact.last <= fact.filed:
-                    first = fact.first or fact.last
-                    if not are_flows or QUARTER_DAYS.start <= n_days(first, fact.last) <= LONGEST_DAYS:
-                        place = amounts[fact.filed, fact.form.endswith("/A"), fact.accession][concept]
-                        place.setdefault((first, fact.last), fact.amount)
-    return [Filing(filed, amounts[filed, amends, accession]) for filed, amends, accession in sorted(amounts)]
+    left_out: _LeftOut = defaultdict(list)
+    stated = [
+        (concept, are_flows, fact)
+        for concepts, are_flows in ((FLOWS, True), (BALANCES, False))
+        for concept in concepts
+        for fact in _stated_facts(facts, concept, symbol, left_out)
+    ]
+    if left_out and not stated:
+        broken = next(iter(left_out.values()))[0]
+        raise _refusal(symbol, ["facts", "us-gaap"], "facts with start, end, val, accn, form and filed", broken)
+    for concept, are_flows, fact in stated:
+        first = fact.first or fact.last
+        is_flow = fact.first is not None
+        if is_flow is not are_flows or not first <= fact.last <= fact.filed or fact.filed - first > OLDEST:
+            place = f"{concept} from {first} to {fact.last} in {fact.accession}"
+            left_out[MISDATED, fact.filed.year].append(place)
+        elif not are_flows or QUARTER_DAYS.start <= n_days(first, fact.last) <= LONGEST_DAYS:
+            of_filing = amounts[fact.filed, fact.form.endswith("/A"), fact.accession]
+            of_filing[concept].setdefault((first, fact.last), fact.amount)
+    filings = [Filing(key[0], key[2], amounts[key]) for key in sorted(amounts)]
+    _leave_out_other_scales(filings, left_out)
+    return filings, [
+        Finding("rows_taken", symbol, what, "left out", year, len(places), places[0])
+        for (what, year), places in left_out.items()
+    ]
+
+
+def _leave_out_other_scales(filings: list[Filing], left_out: _LeftOut) -> None:
+    """Leave out facts on another scale than earlier ones; of a concept of which a filing has none on the same, all."""
+    known: dict[tuple[str, datetime.date], Amounts] = defaultdict(dict)  # by concept and first day
+    for filed, accession, stated in filings:
+        for concept, amounts in stated.items():
+            before = {span: known[concept, span[0]] for span in amounts if amounts[span] and known[concept, span[0]]}
+            scales = {span: _scale(span, amounts[span], before[span]) for span in before}
+            off = [span for span, scale in scales.items() if abs(scale - round(scale)) < SAME_SCALE and round(scale)]
+            same = any(round(scale) == 0 for scale in scales.values())
+            for span in off if same or not off else [*amounts]:
+                left_out[OFF_SCALE, filed.year].append(f"{concept} in {accession}")
+                del amounts[span]
+            for span in amounts:
+                if amounts[span]:
+                    known[concept, span[0]][span] = amounts[span]
+
+
+def _scale(span: Span, amount: float, known: Amounts) -> float:
+    """Compare the amount of a day with that of the same period, or of the longest from the same first day; in 1000s."""
+    other = span if span in known else max(known)
+    return math.log(abs(amount / n_days(*span)) / abs(known[other] / n_days(*other)), 1000)
 
 
 class _Fact(NamedTuple):
@@ -118,7 +189,7 @@ class _Fact(NamedTuple):
     filed: datetime.date
 
 
-def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str) -> Iterator[_Fact]:
+def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out: _LeftOut) -> Iterator[_Fact]:
     """Give one concept's facts in dollars, from reports whose figures count."""
     node: object = facts
     where: list[str] = []
@@ -131,9 +202,12 @@ def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str) -> Iterat
         node = node.get(key)
     if not isinstance(node, list):
         raise _refusal(symbol, where, "a list of facts", node)
-    for position, fact in enumerate(node):
+    for fact in node:
+        told = fact if isinstance(fact, Mapping) else {}
+        if "form" in told and str(told["form"]).removesuffix("/A") not in FORMS:
+            continue
         try:
-            parsed = _Fact(
+            yield _Fact(
                 datetime.date.fromisoformat(fact["start"]) if "start" in fact else None,
                 datetime.date.fromisoformat(fact["end"]),
                 _amount(fact["val"]),
@@ -141,12 +215,9 @@ def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str) -> Iterat
                 str(fact["form"]),
                 datetime.date.fromisoformat(fact["filed"]),
             )
-        except (KeyError, TypeError, ValueError):
-            raise _refusal(
-                symbol, [*where, str(position)], "a fact with start, end, val, accn, form and filed", fact
-            ) from None
-        if parsed.form.removesuffix("/A") in FORMS:
-            yield parsed
+        except (KeyError, TypeError, ValueError, OverflowError):
+            year = str(told.get("filed"))[:4]
+            left_out[BROKEN, int(year) if year.isdecimal() else 0].append(f"{concept} {shorten(repr(fact))}")
 
 
 def _amount(value: object) -> float:
@@ -165,10 +236,10 @@ def shorten(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def stated_amounts(filing: Filing, definitions: tuple[Definition, ...]) -> dict[str, Amounts]:
-    """Give the amounts by every definition that a filing makes use of, by its concepts."""
-    found = {}
-    for concepts, where_stated in definitions:
+def stated_amounts(filing: Filing) -> dict[str, dict[str, Amounts]]:
+    """Give each of the `AMOUNTS` by every definition that a filing uses, by its concepts; parts of a total left out."""
+    found: dict[str, dict[str, Amounts]] = defaultdict(dict)
+    for name, (concepts, where_stated) in [(name, each) for name, ways in AMOUNTS.items() for each in ways]:
         parts = [filing.amounts.get(concept, {}) for concept in concepts]
         more = filing.amounts.get(where_stated or "", {})
         amounts = {
@@ -177,8 +248,20 @@ def stated_amounts(filing: Filing, definitions: tuple[Definition, ...]) -> dict[
             if all(span in part for part in parts)
         }
         if amounts:
-            found[" + ".join(concepts)] = amounts
-    return found
+            found[name][" + ".join(concepts)] = amounts
+    for name in TOTALS:
+        totals = {each: amounts for each, amounts in found[name].items() if not _is_part(amounts, found[name])}
+        found[name] = totals or found[name]  # each a part of another: not so clear
+    return {name: found[name] for name in AMOUNTS}
+
+
+def _is_part(amounts: Amounts, found: dict[str, Amounts]) -> bool:
+    """Tell whether some concept has more for one of the periods, by more than rounding or taxes explain."""
+    return any(
+        amounts[span] < other[span] * UNTAXED.get(concepts, 1 - ROUNDING)
+        for concepts, other in found.items()
+        for span in amounts.keys() & other.keys()
+    )
 
 
 def n_days(first: datetime.date, last: datetime.date) -> int:

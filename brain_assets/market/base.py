@@ -98,25 +98,14 @@ class KnownMarket(Market, Protocol):
         """Give the expectation of each week's log return, known at the close before it; (n_weeks, n_assets)."""
 
 
-class FileState(NamedTuple):
-    """What is remembered of a file of a market's from one look to the next."""
-
-    size: int
-    changed: int
-    """Nanoseconds since 1970."""
-    sums: Mapping[int, int] | None = None
-    """Calendar year -> the sum of its rows' hashes; None: the file may still be written, and was not read."""
-    last_day: datetime.date | None = None
-
-
 class Observation(NamedTuple):
     """What a look at a market tells of its closed years, without fetching them."""
 
-    versions: Mapping[str, Mapping[int, str]]
+    versions: Mapping[str, Mapping[int, str]] = {}
     """Raw table -> partition year -> data version: with another, the rows are others. What nothing can be said of yet
     is left out."""
-    files: Mapping[str, FileState] = {}
-    """By path; to be kept for the next look."""
+    files: Mapping[str, Mapping[int, Mapping[str, str]]] = {}
+    """The same, but by the name of each file with rows of the year; empty: the market has no files."""
     sentences: Sequence[str] = ()
     """What was looked at, then what could not be told, and why."""
     complete_until: int | None = None
@@ -129,21 +118,27 @@ class Observation(NamedTuple):
 class ObservableMarket(Market, Protocol):
     """A market whose closed years may come to be, or have other rows than before."""
 
-    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+    def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
         """Look at what there is of some partition years, the first of which holds all before it.
 
-        Cheap: it is called every minute, so it reads only what has changed, and never the network. Raises `MarketError`
-        if there is nothing to look at.
+        Cheap: it reads only what has changed since the last look, and never the network. What is fetched after it has
+        the rows that it saw, or later ones. Raises `MarketError` if there is nothing to look at.
 
         Parameters
         ----------
         years : sequence of int
             In order.
-        files : mapping of str to FileState
-            What the last look gave to be kept; empty: it is the first.
-        now : datetime
-            The present moment with its time zone.
+        in_passing : bool
+            It is asked every minute: what takes long, or may still be written, is left for the next look.
         """
+
+
+@runtime_checkable
+class DescribedMarket(Market, Protocol):
+    """A market made of what a user brings, who wants to see what it was taken for."""
+
+    def describe(self) -> Sequence[str]:
+        """Say in a few lines what there is and what it was taken for; raises nothing that has to do with the data."""
 
 
 class MarketNote(NamedTuple):

@@ -44,7 +44,7 @@ MIN_ROWS = 4
 otherwise (seen with MKL on AVX2)."""
 
 MAX_TOKENS = 512
-"""What is longer is cut off; no headline is."""
+"""What is longer is cut off, with a warning; no headline is."""
 
 _METHOD = "1"  # raise it when the same model would give other scores
 _SAFE_WEIGHTS, _PICKLED_WEIGHTS = "model*.safetensors", "pytorch_model*.bin"
@@ -139,17 +139,23 @@ class _Classifier(NamedTuple):
 
     def score(self, titles: Sequence[str], batch_size: int) -> Generator[tuple[list[str], FloatArray], None, None]:
         """Give distinct titles and their scores, `CHUNK` at a time, in the order of their lengths."""
+        import torch
+
         encoded = dict(self.tokenizer(list(titles), truncation=True, max_length=self.max_tokens))
         lengths = np.array([len(tokens) for tokens in encoded["input_ids"]])
+        if n_full := int((lengths == self.max_tokens).sum()):
+            warn(f"news: {n_full:,} of {len(titles):,} titles have {self.max_tokens} tokens or more; no more is read.")
         order = np.argsort(lengths, kind="stable")
-        with _one_thread_a_batch() as n_workers, ThreadPoolExecutor(n_workers) as workers:
-            for chunk in np.split(order, range(CHUNK, len(order), CHUNK)):
-                batches = equal_length_batches(lengths[chunk], batch_size)
-                parts = workers.map(lambda batch, chunk=chunk: self._forward(encoded, chunk[batch]), batches)
-                scores = np.empty(len(chunk))
-                for batch, part in zip(batches, parts, strict=True):
-                    scores[batch] = part
-                yield [titles[i] for i in chunk], scores
+        n_workers = torch.get_num_threads()
+        torch.set_num_threads(1)  # for each pass
+        try:
+            with ThreadPoolExecutor(n_workers) as workers:
+                for chunk in np.split(order, range(CHUNK, len(order), CHUNK)):
+                    batches = [chunk[batch] for batch in equal_length_batches(lengths[chunk], batch_size)]
+                    scores = list(workers.map(lambda rows: self._forward(encoded, rows), batches))
+                    yield [titles[i] for i in np.concatenate(batches)], np.concatenate(scores)
+        finally:
+            torch.set_num_threads(n_workers)
 
     def _forward(self, encoded: dict[str, list[list[int]]], rows: IntArray) -> FloatArray:
         """Score titles of equal length; repeats some if they are fewer than `MIN_ROWS`."""
@@ -173,19 +179,6 @@ def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
     return sorted(batches, key=lambda batch: -len(batch) * int(lengths[batch[0]]))
 
 
-@contextmanager
-def _one_thread_a_batch() -> Iterator[int]:
-    """Have torch use one thread for each pass, give how many it used before, and put that back."""
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield n_threads
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 def _load(folder: Path, name: str) -> _Classifier:
     """Load a model; see `FinBertScorer`."""
     import torch
@@ -200,26 +193,21 @@ def _load(folder: Path, name: str) -> _Classifier:
             )
     except Exception as error:  # whatever the files of a stranger bring about in a dozen readers; nothing of them ran
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise MarketError(
-            f"{name}: expected a classifier and its tokenizer as save_pretrained writes them, got: {reason}; choose "
-            "another model."
-        ) from error
+        raise _unfit(name, "classifier and its tokenizer as save_pretrained writes them", f"got: {reason}") from error
     if loading["missing_keys"]:
-        raise MarketError(
-            f"{name}: expected a trained classifier, got no weights for {', '.join(sorted(loading['missing_keys']))}; "
-            "choose another model."
-        )
+        raise _unfit(name, "trained classifier", f"got no weights for {', '.join(sorted(loading['missing_keys']))}")
     labels = [str(network.config.id2label[i]) for i in range(network.config.num_labels)]
     lowered = [label.lower() for label in labels]
     if lowered.count("positive") != 1 or lowered.count("negative") != 1:
-        raise MarketError(
-            f"{name}: expected a classifier with the labels positive and negative, got {', '.join(labels)}; choose "
-            "another model."
-        )
+        raise _unfit(name, "classifier with the labels positive and negative", f"got {', '.join(labels)}")
     readable = int(getattr(network.config, "max_position_embeddings", MAX_TOKENS))
     max_tokens = min(MAX_TOKENS, readable, tokenizer.model_max_length)
     network.eval()
     return _Classifier(network, tokenizer, lowered.index("positive"), lowered.index("negative"), max_tokens)
+
+
+def _unfit(name: str, expected: str, got: str) -> MarketError:
+    return MarketError(f"{name}: expected a {expected}, {got}; choose another model.")
 
 
 @contextmanager

@@ -10,8 +10,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from brain_assets.check_result import CheckResult
+
 FINDINGS = "findings"
 """Key in ``DataFrame.attrs``."""
+
+ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"
+"""The checks that show findings."""
+
+MOST_SAID = 10
+"""Findings that a check says in words; it counts all."""
 
 
 class Finding(NamedTuple):
@@ -29,7 +37,7 @@ class Finding(NamedTuple):
         What was done: "left out"; empty: they were taken as they are.
     year : int
         0: of no year; it is said of every one.
-    count : int
+    n_rows : int
     first : str
         Where to look first, with the day; empty: `what` says it.
     """
@@ -39,14 +47,14 @@ class Finding(NamedTuple):
     what: str
     done: str = ""
     year: int = 0
-    count: int = 1
+    n_rows: int = 1
     first: str = ""
 
     @property
     def sentence(self) -> str:
         """Say it in one sentence."""
         first = f", the first {self.first}" if self.first else ""
-        return f"{self.subject}: {self.count:,} {self.what}{first}" + (f"; {self.done}." if self.done else ".")
+        return f"{self.subject}: {self.n_rows:,} {self.what}{first}" + (f"; {self.done}." if self.done else ".")
 
 
 def attach(frame: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFrame:
@@ -68,6 +76,25 @@ def added_up(findings: Sequence[Finding]) -> list[Finding]:
     """Count what is alike in several years once, the first place being that of the earliest year."""
     sums: dict[tuple[str, ...], Finding] = {}
     for finding in sorted(findings, key=lambda each: each.year):
-        before = sums.setdefault(finding[:4], finding._replace(count=0))
-        sums[finding[:4]] = before._replace(count=before.count + finding.count)
+        before = sums.setdefault(finding[:4], finding._replace(n_rows=0))
+        sums[finding[:4]] = before._replace(n_rows=before.n_rows + finding.n_rows)
     return list(sums.values())
+
+
+def finding_verdicts(frame: pd.DataFrame) -> dict[str, CheckResult]:
+    """Give what was found of a table to its two checks; what names neither is one of rows."""
+    found: dict[str, list[Finding]] = {ROWS_TAKEN: [], SYMBOLS_FOUND: []}
+    for finding in added_up(findings_of(frame)):
+        found[SYMBOLS_FOUND if finding.check == SYMBOLS_FOUND else ROWS_TAKEN].append(finding)
+    return {
+        ROWS_TAKEN: _verdict(found[ROWS_TAKEN], f"all {len(frame):,} rows were taken as they came"),
+        SYMBOLS_FOUND: _verdict(found[SYMBOLS_FOUND], f"{frame['symbol'].nunique()} symbols, and none is missing"),
+    }
+
+
+def _verdict(findings: Sequence[Finding], good: str) -> CheckResult:
+    said = [finding.sentence for finding in findings[:MOST_SAID]]
+    if len(findings) > MOST_SAID:
+        said.append(f"{len(findings) - MOST_SAID} more of the kind.")
+    counts = {f"{finding.subject}: {finding.what}": finding.n_rows for finding in findings}
+    return CheckResult(not findings, " ".join(said) or good, counts)

@@ -21,6 +21,7 @@ Rerun behaviour: an instance reads the files once; files changed later are seen 
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,8 +32,10 @@ from brain_assets.arrays import FloatArray, MomentArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
-from brain_assets.market.schema import NEWS_TABLE, SYMBOL, TEXT, Rule
-from brain_assets.market.table_files import MOMENT, OptionalFiles, read_files, refuse_broken, refuse_duplicates
+from brain_assets.market.file_table import FileTable
+from brain_assets.market.findings import attach, findings_of
+from brain_assets.market.schema import NEWS_TABLE, ONE_SYMBOL, TEXT, Rule
+from brain_assets.market.table_files import MOMENT, OptionalFiles, read_files
 from brain_assets.progress import warn
 
 MIDNIGHT_SHARE = 0.5
@@ -42,28 +45,24 @@ _HEADLINES = {"published": MOMENT, "symbol": TEXT, "title": TEXT}
 _ZONES = ("UTC", "America/New_York")
 
 
-def read_score_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; days without a score are left out, each other day becomes a session."""
-    rows = read_files(paths, NEWS_TABLE.types)
-    day, symbol, *values = (column.rule for column in NEWS_TABLE.columns)
-    refuse_broken(rows, (day, symbol))
-    refuse_duplicates(rows, NEWS_TABLE.order)
-    rows = rows[rows["sentiment_score"].notna()]
-    refuse_broken(rows, (*values, _inside_calendar("date")))
-    return rows.assign(date=day_sessions(rows["date"]), n_articles=rows["n_articles"].astype("int64"))[
-        list(NEWS_TABLE.names)
-    ]
+def read_score_files(paths: Sequence[Path]) -> FileTable:
+    """Read every file and judge every row; days without a score are left out, each other day becomes a session."""
+    _, _, *values = (column.rule for column in NEWS_TABLE.columns)
+    rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined().without_repeats(NEWS_TABLE.order)
+    rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*values, _inside_calendar("date")))
+    days = day_sessions(rows.frame["date"])
+    return replace(rows, frame=rows.frame.assign(date=days, n_articles=rows.frame["n_articles"].astype("int64")))
 
 
-def read_headline_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; each distinct headline once, in the order of publication."""
-    rows = read_files(paths, _HEADLINES)
-    rows = rows.assign(title=rows["title"].str.strip())
-    title = Rule("title", "a title", lambda rows: rows["title"].notna() & (rows["title"] != ""))
-    refuse_broken(rows, (SYMBOL.rule, title, _inside_calendar("published")))
-    rows = rows.drop_duplicates(list(_HEADLINES)).sort_values(list(_HEADLINES))
-    _warn_of_midnights(rows["published"], paths[0].parent)
-    return rows.assign(date=news_sessions(rows["published"]), n_articles=1)[["date", "symbol", "title", "n_articles"]]
+def read_headline_files(paths: Sequence[Path]) -> FileTable:
+    """Read every file and judge every row; each distinct headline once, in the order of publication."""
+    title = Rule("title", "a title", lambda rows: rows["title"].notna())
+    rows = read_files(paths, _HEADLINES).judged((*ONE_SYMBOL, title, _inside_calendar("published"))).joined()
+    _warn_of_midnights(rows.frame["published"], paths[0].parent)
+    frame = rows.frame.astype({"symbol": "str", "title": "str"}).drop_duplicates(list(_HEADLINES))
+    frame = frame.sort_values(list(_HEADLINES)).astype({"symbol": "category"})
+    frame.insert(0, "date", news_sessions(frame["published"]))
+    return replace(rows, frame=frame.drop(columns="published").assign(n_articles=1))
 
 
 class NewsFiles(OptionalFiles):
@@ -90,10 +89,10 @@ class NewsFiles(OptionalFiles):
         """
         rows = self.select(start, end)
         if rows.empty:
-            return NEWS_TABLE.empty()
+            return attach(NEWS_TABLE.empty(), findings_of(rows))
         if "title" in rows:
             rows = rows.assign(sentiment_score=_score_titles(rows["title"], score))
-        return NEWS_TABLE.validate(daily_sentiment(rows), str(self.folder))
+        return attach(NEWS_TABLE.validate(daily_sentiment(rows), str(self.folder)), findings_of(rows))
 
 
 def news_sessions(published: pd.Series) -> MomentArray:

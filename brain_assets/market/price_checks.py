@@ -1,16 +1,80 @@
 """What is asked of a year of bars once it is stored: of the market's own, and of what users bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray
+from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
+from brain_assets.market.archive import PREVIOUS_BARS
+from brain_assets.market.calendar import years_of
+from brain_assets.market.findings import finding_verdicts
 from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
+from brain_assets.market.splits import Jump, find_jumps
 
 JUMP = 0.4
-"""Of a close over the one before: farther is a split that was not adjusted for more often than news."""
+"""Of a close over the one before: farther is a fault of the data more often than news."""
+
+BUSY = 3
+"""Times the usual volume: on such a day news moved the price, unless it trebled or worse."""
+
+MAX_MISSING, MIN_MISSING = 0.05, 5
+"""Of a symbol's sessions in a calendar year, from its first bar to its last: a larger share, a week's at least."""
+
+STILL = 5
+"""Sessions in a row with the same close and without a share traded."""
+
+
+class SymbolSpans(NamedTuple):
+    """Which sessions of a table each symbol has; sessions that no symbol has are left out.
+
+    Attributes
+    ----------
+    symbols : list of str
+        Sorted.
+    sessions : DateArray
+        (n_sessions,).
+    present, missing : BoolArray
+        (n_assets, n_sessions): has a bar; has none, between its first and its last one.
+    late, ended : dict of str to str
+        Symbol -> its first day, if it was not there from the beginning; its last, if it is not there to the end.
+    """
+
+    symbols: list[str]
+    sessions: DateArray
+    present: BoolArray
+    missing: BoolArray
+    late: dict[str, str]
+    ended: dict[str, str]
+
+
+def symbol_spans(prices: pd.DataFrame, previously: Collection[str] = ()) -> SymbolSpans:
+    """Lay out which sessions each symbol has; `previously`: symbols with a bar before these, which are not late."""
+    codes, symbols = pd.factorize(prices["symbol"], sort=True)
+    sessions, places = np.unique(prices["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    present = np.zeros((len(symbols), len(sessions)), dtype=bool)
+    present[codes, places] = True
+    before = np.isin(symbols, list(previously))
+    since = np.maximum.accumulate(present, axis=1) | before[:, np.newaxis]
+    until = np.maximum.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+    first, last = since.argmax(axis=1), len(sessions) - 1 - until[:, ::-1].argmax(axis=1)
+    named = [str(symbol) for symbol in symbols]
+    late = {named[i]: str(sessions[first[i]]) for i in np.flatnonzero(first > 0)}
+    ended = {named[i]: str(sessions[last[i]]) for i in np.flatnonzero(last < len(sessions) - 1)}
+    return SymbolSpans(named, sessions, present, since & until & ~present, late, ended)
+
+
+def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
+    """Check a stored raw table: what was found of it, and of bars also what they are; `scheduled`: of its range."""
+    prices = price_verdicts(table, scheduled, closes_before(table)) if name == "raw_prices" else {}
+    return finding_verdicts(table) | prices
+
+
+def closes_before(prices: pd.DataFrame) -> dict[str, float]:
+    """Give by symbol the close of the last bar before a table, on its level."""
+    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
 
 
 def price_verdicts(
@@ -19,36 +83,112 @@ def price_verdicts(
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
     numbers = [column.rule for column in PRICE_TABLE.columns if column.kind == NUMBER]
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
+    previous = previous_closes or {}
     return {
-        "calendar_complete": _calendar_complete(prices, scheduled),
+        "calendar_complete": _calendar_complete(symbol_spans(prices, previous), scheduled),
         "positive": _each(prices, numbers, "prices above 0 and volumes of 0 or more", "correct or remove them"),
         "ohlc_in_order": _each(prices, OHLC_RULES, "open and close between low and high", "correct or remove them"),
         "no_duplicates": _each(prices, [single], single.expected, "remove the others"),
-        "no_jumps": _no_jumps(prices, previous_closes or {}),
+        "no_jumps": _no_jumps(prices, previous),
+        "traded": _traded(prices),
     }
 
 
-def _calendar_complete(prices: pd.DataFrame, scheduled: DateArray) -> CheckResult:
-    missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
-    if len(missing):
-        return CheckResult(
-            False,
-            f"{len(missing)} of {len(scheduled)} sessions of the exchange have no bar: "
-            f"{listed(list(map(str, missing)))}; a week with fewer than 3 sessions is dropped.",
+def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
+    empty = np.setdiff1d(scheduled, spans.sessions)
+    share = _counted_by_year(spans.missing, spans.sessions) / np.maximum(
+        _counted_by_year(spans.missing | spans.present, spans.sessions), 1
+    )
+    holes = spans.missing.sum(axis=1)
+    wide = (share > MAX_MISSING).any(axis=1) & (holes >= MIN_MISSING)
+    said = []
+    if len(empty):
+        said.append(
+            f"{len(empty)} of {len(scheduled)} sessions of the exchange have no bar: {listed(list(map(str, empty)))}; "
+            "a week with fewer than 3 sessions is dropped."
         )
-    return CheckResult(True, f"a bar on each of the {len(scheduled)} sessions of the exchange")
+    if wide.any():
+        first = spans.sessions[spans.missing.argmax(axis=1)]
+        places = [
+            f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in np.flatnonzero(wide)
+        ]
+        said.append(f"{listed(places)}.")
+    if said:
+        return CheckResult(False, " ".join(said))
+    narrow = f", but for {holes.sum()} of {np.count_nonzero(holes)} symbols" if holes.any() else ""
+    return CheckResult(True, f"a bar on each of the {len(scheduled)} sessions of the exchange{narrow}")
+
+
+def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
+    """Count over the sessions of each calendar year; (n_assets, n_years)."""
+    starts = np.unique(years_of(sessions), return_index=True)[1]
+    counts: IntArray = np.add.reduceat(flags.astype(np.int64), starts, axis=1)
+    return counts
 
 
 def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
-    ordered = prices.sort_values(["symbol", "date"])
+    jumps = find_jumps(prices, previous_closes)
+    kept = [jump for jump in jumps if jump.back is None]
+    slipped = [jump for jump in jumps if jump.back is not None]
+    others, n_news = _other_jumps(prices, previous_closes, jumps)
+    said = []
+    if kept:
+        one, several = "jump looks like a split or a dividend that was", "jumps look like splits or dividends that were"
+        words = _numbered(kept, one, several)
+        said.append(f"{words} never taken out: {listed([jump.words for jump in kept], 10)}; use adjusted prices.")
+    if slipped:
+        words = _numbered(slipped, "jump looks like a decimal point", "jumps look like decimal points")
+        said.append(f"{words} that slipped: {listed([jump.words for jump in slipped], 10)}; correct these bars.")
+    if others:
+        words = _numbered(others, "close lies", "closes lie")
+        said.append(f"{words} more than {JUMP:.0%} from the one before: {listed(others)}.")
+    if said:
+        return CheckResult(False, " ".join(said))
+    news = f", but for {n_news} on days of {BUSY} times the usual volume" if n_news else ""
+    return CheckResult(True, f"no close lies more than {JUMP:.0%} from the one before{news}")
+
+
+def _numbered(found: Collection[object], one: str, several: str) -> str:
+    return f"1 {one}" if len(found) == 1 else f"{len(found)} {several}"
+
+
+def _other_jumps(
+    prices: pd.DataFrame, previous_closes: Mapping[str, float], jumps: Sequence[Jump]
+) -> tuple[list[str], int]:
+    """Name closes far from the one before that are none of these jumps, the farthest first; count those of news."""
+    ordered = prices.sort_values(["symbol", "date"], ignore_index=True)
     before = ordered.groupby("symbol")["close"].shift()
     before = before.fillna(ordered["symbol"].map(dict(previous_closes)).astype(float))
-    change = ordered["close"] / before - 1
-    jumps = ordered.assign(change=change)[change.abs() > JUMP].sort_values("date")
-    if len(jumps):
-        named = [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in jumps.itertuples()]
-        return CheckResult(False, f"{len(jumps)} closes lie more than {JUMP:.0%} from the one before: {listed(named)}.")
-    return CheckResult(True, f"no close lies more than {JUMP:.0%} from the one before")
+    far = ordered.assign(change=ordered["close"] / before - 1)
+    far = far[far["change"].abs() > JUMP].sort_values(["date", "symbol"])
+    known = {(jump.symbol, date) for jump in jumps for date in (jump.date, jump.back)}
+    far = far[np.array([(row.symbol, row.date) not in known for row in far.itertuples()], dtype=bool)]
+    usual = ordered.groupby(["symbol", ordered["date"].dt.year])["volume"].transform("median").reindex(far.index)
+    busy = (far["volume"] > BUSY * usual) & far["change"].between(1 / 3 - 1, 3 - 1)
+    named = far[~busy].sort_values("change", key=_distance, ascending=False, kind="stable")
+    return [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in named.itertuples()], int(busy.sum())
+
+
+def _distance(change: pd.Series) -> pd.Series:
+    return np.maximum(1 + change, 1 / (1 + change))
+
+
+def _traded(prices: pd.DataFrame) -> CheckResult:
+    """Name prices that stand still without a share traded, and sessions without any for most symbols."""
+    ordered = prices.sort_values(["symbol", "date"], ignore_index=True)
+    still = (ordered["volume"] == 0) & (ordered["close"] == ordered.groupby("symbol")["close"].shift())
+    runs = ordered.assign(run=(~still).cumsum())[still].groupby(["symbol", "run"])["date"].agg(["size", "min"])
+    long = runs[runs["size"] >= STILL].groupby("symbol").agg({"size": "sum", "min": "min"})
+    idle = (ordered["volume"] == 0).groupby(ordered["date"]).agg(["sum", "size"])
+    idle = idle[idle["sum"] > idle["size"] / 2]
+    said = []
+    if len(long):
+        places = [f"{row.Index}: {row.size} sessions from {row.min:%Y-%m-%d} on" for row in long.itertuples()]
+        said.append(f"closes that stand still for {STILL} sessions or more, with volume 0: {listed(places)}.")
+    if len(idle):
+        days = [f"{day:%Y-%m-%d} ({row['sum']} of {row['size']})" for day, row in idle.iterrows()]
+        said.append(f"{_numbered(days, 'session', 'sessions')} on which most symbols have volume 0: {listed(days)}.")
+    return CheckResult(not said, " ".join(said) or f"no close stands still for {STILL} sessions with volume 0")
 
 
 def _each(prices: pd.DataFrame, rules: Sequence[Rule], words: str, advice: str) -> CheckResult:

@@ -156,8 +156,9 @@ OHLC_RULES = (
 ON_SESSION = Rule(
     "date",
     "a day on which the NYSE was open",
-    lambda frame: np.isin(
-        frame["date"].to_numpy().astype("datetime64[D]"), sessions_between(FIRST_DATE, datetime.date.max)
+    lambda frame: np.isin(  # of integers, with a table: a tenth of the time and memory
+        frame["date"].to_numpy().astype("datetime64[D]").astype(np.int64),
+        sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[D]").astype(np.int64),
     ),
     "correct the date, or move the row to the session at whose close it is known",
 )
@@ -184,6 +185,17 @@ SYMBOL = Column(
     "a name without blanks around it",
     lambda symbols: symbols.isin([name for name in symbols.dropna().unique() if name and name == name.strip()]),
 )
+
+ONE_SYMBOL = (
+    SYMBOL.rule,
+    Rule(
+        "symbol",
+        "one symbol",
+        lambda rows: ~rows["symbol"].isin([name for name in rows["symbol"].dropna().unique() if set(name) & {*",;|"}]),
+        "write a row for each symbol",
+    ),
+)
+"""What is asked of the symbol of a row in a user's file."""
 
 PRICE_TABLE = TableSchema(
     columns=(
@@ -239,6 +251,8 @@ _RATIO_WORDS = {
     "current_ratio": "Current assets over current liabilities",
     "debt_to_equity": "Long-term debt over equity of the shareholders",
 }
+
+MARGINS = tuple(name for name in _RATIO_WORDS if name.endswith("margin"))
 
 RATIOS = tuple(_RATIO_WORDS)
 """Shares of the quarter's revenue, then ratios of the balance sheet at its end; NaN: not known, never infinite."""

@@ -1,46 +1,228 @@
-"""Tables in the user's own CSV and Parquet files, read column by column, refused by file, line and column.
+"""Tables in the user's own files, read column by column into a `FileTable`; ``docs/your-own-data.md`` has the rules.
 
-Layout of what is read: the columns of a `Layout`, then ``source`` and ``position``, which name a row in messages
-("prices.csv, line" and 7; in Parquet "prices.parquet, row", counted from 1). Further columns of a file are ignored, as
-is the order of columns. CSV is UTF-8 with commas and a header; lines with nothing in them are skipped, but counted; a
-record of several lines, with a quoted text in it, has the number of its last line.
+A file that is no table, or lacks a column, is refused whatever is asked for; what is wrong in a row, with its day.
 """
 
-import csv
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-import pyarrow.types as pat
 
+from brain_assets.arrays import FloatArray, IntArray, MomentArray
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.base import SourcedTable
-from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, Rule, TableSchema, describe
+from brain_assets.market.file_columns import Roles, find_roles, shape, symbol_of_name
+from brain_assets.market.file_table import Fault, FileTable, TableFile
+from brain_assets.market.file_values import (
+    Parsed,
+    TwoWays,
+    is_blank,
+    parse_days,
+    parse_moments,
+    parse_numbers,
+    parse_texts,
+    text_at,
+)
+from brain_assets.market.findings import attach
+from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, TableSchema
+from brain_assets.market.text_files import Sheet, find_files, open_sheet
 
 MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
 
+SPARE = "float64, if it is there"
+"""Kind of a column of numbers that a file need not have."""
+
 NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 
 Layout = Mapping[str, str]
-"""The columns that files of one sort have, in the order of the result, and their kinds. One of counts may be absent:
-then each row counts as one."""
+"""The columns that files of one sort have, in the order of the result, and their kinds; the first is a day or a moment.
+One of counts may be absent: then each row counts as one."""
 
-_NOTHING = ("", "nan", "na", "n/a", "null", "none")  # how CSV files write that a number is not known; any case
-_MOMENT = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
-_PARQUET_KINDS = {
-    DAY: "days in New York, no zone",
-    MOMENT: "timestamps with a zone",
-    TEXT: "text",
-    NUMBER: "numbers",
-    COUNT: "numbers",
-}
+_NUMBERS = (NUMBER, COUNT, SPARE)
+
+AnyArray = FloatArray | IntArray | MomentArray
+
+
+class _Block(NamedTuple):
+    """Columns of a file that are one table: all of them, or those of one symbol of a wide file."""
+
+    symbol: str
+    """Empty: a column has it."""
+    roles: Roles
+
+
+class _Part(NamedTuple):
+    """The sound rows of one file."""
+
+    file: TableFile
+    columns: dict[str, AnyArray]
+    """Those of the layout, and ``row``; symbols and other texts are codes."""
+    texts: Mapping[str, list[str]]
+    """What the codes of a column stand for."""
+    faults: list[Fault]
+
+
+def read_files(paths: Sequence[Path], layout: Layout, only: Sequence[str] = ()) -> FileTable:
+    """Read files into one table, in their order; `only` some columns of them, if so asked.
+
+    Nothing is raised: what is refused is kept in the table.
+    """
+    names = [path.name for path in paths]
+    names = [f"{path.parent.name}/{path.name}" if names.count(path.name) > 1 else path.name for path in paths]
+    wanted = {name: kind for name, kind in layout.items() if not only or name in only}
+    parts, refused = [], []
+    for path, name in zip(paths, names, strict=True):
+        try:
+            parts.append(_read(open_sheet(path, name), layout, wanted))
+        except TableError as error:
+            refused.append(str(error))
+    faults = tuple(fault for part in parts for fault in part.faults)
+    return FileTable(_joined(parts, wanted), tuple(part.file for part in parts), tuple(refused), faults)
+
+
+def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:
+    """Put the columns of files below each other; one that no file has is left out, if it is spare.
+
+    Each is taken out of the parts, so that the whole is not in memory twice.
+    """
+    lengths = [len(part.columns["row"]) for part in parts]
+    columns: dict[str, object] = {}
+    for name, kind in layout.items():
+        if kind == SPARE and not any(name in part.columns for part in parts):
+            continue
+        absent = 1.0 if kind == COUNT else np.nan
+        each = [part.columns.pop(name, np.full(n_rows, absent)) for part, n_rows in zip(parts, lengths, strict=True)]
+        if kind == TEXT:
+            columns[name] = _categories(each, [part.texts[name] for part in parts])
+        elif kind in (DAY, MOMENT):
+            moments = pd.Series(np.concatenate([*each, np.empty(0, "datetime64[us]")]))
+            columns[name] = moments.dt.tz_localize("UTC") if kind == MOMENT else moments
+        else:
+            columns[name] = np.concatenate([*each, np.empty(0)])
+    columns["file"] = np.repeat(np.arange(len(parts), dtype=np.int32), lengths)
+    columns["row"] = np.concatenate([*(part.columns.pop("row") for part in parts), np.empty(0, np.int32)])
+    return pd.DataFrame(columns, copy=False)
+
+
+def _categories(codes: Sequence[AnyArray], texts: Sequence[list[str]]) -> pd.Categorical:
+    found = sorted({text for part in texts for text in part})
+    place = {text: code for code, text in enumerate(found)}
+    recoded = [
+        np.array([*(place[text] for text in part), -1], np.int32)[of] for of, part in zip(codes, texts, strict=True)
+    ]
+    return pd.Categorical.from_codes(np.concatenate([*recoded, np.empty(0, np.int32)]), pd.Index(found, dtype="str"))
+
+
+def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
+    """Read one file; see `read_files`."""
+    blocks = _blocks(sheet, layout)
+    first, roles = next(iter(layout)), blocks[0].roles
+    asked = {name: kind for name, kind in layout.items() if name in wanted or name == first}
+    places = sorted({place for block in blocks for name in asked for place in block.roles.get(name, ())})
+    cells = dict(zip(places, sheet.read(places), strict=True))
+    for block in blocks:
+        _refuse_twins(sheet, block, cells, asked)
+    n_rows = len(cells[places[0]])
+    titles = {name: sheet.header.names[at[0]] for name, at in roles.items()}
+    file = TableFile(sheet.path, sheet.name, shape(sheet.header), titles, n_rows)
+    texts = {name: _texts(name, blocks, cells, n_rows) for name, kind in asked.items() if kind == TEXT}
+    others = {name: [block.roles[name][0] for block in blocks] for name in asked if name in roles and name not in texts}
+    parsed = _parse(sheet, {place: asked[name] for name, at in others.items() for place in at}, cells)
+    columns = {name: np.concatenate([parsed[place].values for place in at]) for name, at in others.items()}
+    columns |= {name: codes for name, (codes, _) in texts.items()}
+    columns["row"] = np.tile(np.arange(n_rows, dtype=np.int32), len(blocks))
+    wrong = {name: np.concatenate([parsed[place].wrong for place in at]) for name, at in others.items()}
+    bad = np.logical_or.reduce(list(wrong.values()))
+    blank = (
+        np.logical_and.reduce([is_blank(column) for column in cells.values()]) if bad.any() else np.zeros(n_rows, bool)
+    )
+    faults = []
+    for name, at in others.items():
+        chosen = np.flatnonzero(wrong[name] & ~np.tile(blank, len(blocks)))
+        if len(chosen):
+            got = [text_at(cells[at[i // n_rows]], i % n_rows) for i in chosen.tolist()]
+            days = columns[first][chosen].astype("datetime64[D]")
+            faults.append(Fault(file, columns["row"][chosen], days, titles[name], parsed[at[0]].expected, got))
+    kept = {name: column[~bad] for name, column in columns.items()} if bad.any() else columns
+    return _Part(file, kept, {name: found for name, (_, found) in texts.items()}, faults)
+
+
+def _parse(sheet: Sheet, kinds: Mapping[int, str], cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
+    """Read days, moments and numbers, by the place of their column."""
+    parsed = {place: parse_days(cells[place]) for place, kind in kinds.items() if kind == DAY}
+    parsed |= {place: parse_moments(cells[place]) for place, kind in kinds.items() if kind == MOMENT}
+    return parsed | _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
+
+
+def _blocks(sheet: Sheet, layout: Layout) -> list[_Block]:
+    """Find the columns of a table, of each symbol in a wide one; without a column of symbols, the name has it."""
+    names, tickers = sheet.header.names, sheet.header.tickers
+    blocks = []
+    for ticker in dict.fromkeys(filter(None, tickers)) if tickers else ("",):
+        places = [place for place in range(len(names)) if not tickers or tickers[place] in ("", ticker)]
+        found = find_roles([names[place] for place in places], list(layout))
+        roles = {name: [places[place] for place in at] for name, at in found.items()}
+        block = _Block(ticker or ("" if "symbol" in roles else symbol_of_name(sheet.path)), roles)
+        required = [name for name, kind in layout.items() if kind not in (COUNT, SPARE)]
+        missing = [name for name in required if name not in roles and not (name == "symbol" and block.symbol)]
+        if missing:
+            raise TableError(
+                f"{sheet.name}: expected the columns {', '.join(required)}, got {', '.join(names) or 'none'} "
+                f"(missing{f' of {ticker}' if ticker else ''}: {', '.join(missing)}); rename or add them."
+            )
+        blocks.append(block)
+        if roles.keys() != blocks[0].roles.keys():
+            raise TableError(
+                f"{sheet.name}: expected the same columns of each symbol, got {', '.join(blocks[0].roles)} of "
+                f"{blocks[0].symbol} and {', '.join(roles)} of {ticker}; correct the file."
+            )
+    return blocks
+
+
+def _refuse_twins(sheet: Sheet, block: _Block, cells: Mapping[int, pa.ChunkedArray], asked: Layout) -> None:
+    """Refuse two columns of one name whose values differ."""
+    for name, at in block.roles.items():
+        for other in at[1:] if name in asked else ():
+            if asked[name] in _NUMBERS:
+                one, two = (each.values for each in _numbers(sheet, {i: cells[i] for i in (at[0], other)}).values())
+                differ = np.flatnonzero((one != two) & ~(np.isnan(one) & np.isnan(two)))
+            else:
+                one, two = (cells[i].cast(pa.string()).to_numpy() for i in (at[0], other))
+                differ = np.flatnonzero(one != two)
+            if len(differ):
+                first = int(differ[0])
+                raise TableError(
+                    f"{sheet.name}, {sheet.places([first])[0]}, columns {sheet.header.names[at[0]]} and "
+                    f"{sheet.header.names[other]}: expected one column {name}, got two that differ, {one[first]} and "
+                    f"{two[first]}; {len(differ)} rows are so; remove one of the columns."
+                )
+
+
+def _numbers(sheet: Sheet, cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
+    try:
+        return parse_numbers(cells, decimal_comma=sheet.separator in (";", "\t"))
+    except TwoWays as error:
+        places = sheet.places([row for row, _ in error.found])
+        both = " and ".join(f"{text} ({place})" for (_, text), place in zip(error.found, places, strict=True))
+        raise TableError(
+            f"{sheet.name}, column {sheet.header.names[error.column]}: expected one way to write numbers, got two, "
+            f"{both}; write all of them with a decimal point, or all with a decimal comma."
+        ) from None
+
+
+def _texts(
+    name: str, blocks: Sequence[_Block], cells: Mapping[int, pa.ChunkedArray], n_rows: int
+) -> tuple[AnyArray, list[str]]:
+    """Give a column of texts as codes; symbols may be those of blocks."""
+    if name in blocks[0].roles:
+        return parse_texts(cells[blocks[0].roles[name][0]])
+    return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]
 
 
 class OptionalFiles:
@@ -52,14 +234,18 @@ class OptionalFiles:
         Holds the files; None: there are none.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
+    names : callable, optional
+        Gives symbols as they shall be written, whatever their case in the files.
     """
 
     schema: ClassVar[TableSchema]
-    sorts: ClassVar[Mapping[str, tuple[str, Callable[[Sequence[Path]], pd.DataFrame]]]]
-    """What files hold, in a word -> how their names begin, and what reads and checks them, the deciding day first."""
+    sorts: ClassVar[Mapping[str, tuple[str, Callable[[Sequence[Path]], FileTable]]]]
+    """What files hold, in a word -> how their names begin, and what reads and judges them, the deciding day first."""
 
-    def __init__(self, folder: Path | None, symbols: tuple[str, ...] = ()) -> None:
-        self.folder, self.symbols = folder, symbols
+    def __init__(
+        self, folder: Path | None, symbols: tuple[str, ...] = (), names: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self.folder, self.symbols, self._names = folder, symbols, names
 
     def found(self) -> tuple[str, list[Path]]:
         """Give the word for what the files hold, and the files; raises `MarketError` if they are of two sorts."""
@@ -86,16 +272,25 @@ class OptionalFiles:
         return f"{word} from {len(paths)} file{'s' if len(paths) > 1 else ''}"
 
     @cached_property
-    def rows(self) -> pd.DataFrame:
-        """All rows of all files."""
+    def rows(self) -> FileTable | None:
+        """All rows of all files; None: there are no files."""
         word, paths = self.found()
-        return self.sorts[word][1](paths) if paths else self.schema.empty()
+        return self.read(word, paths) if paths else None
+
+    def read(self, word: str, paths: Sequence[Path]) -> FileTable:
+        """Read some of the files."""
+        return self.sorts[word][1](paths).joined(self._names() or self.symbols)
 
     def select(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the rows of the universe from `start` up to but not including `end`."""
-        days = self.rows.iloc[:, 0]
-        inside = (days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))
-        return self.rows[inside & self.rows["symbol"].isin(self.symbols)] if self.symbols else self.rows[inside]
+        """Give the rows of the universe from `start` up to but not including `end`, with what was found of them.
+
+        Raises `TableError` for all that is wrong there.
+        """
+        if self.rows is None:
+            return self.schema.empty()
+        rows = self.rows.between(start, end)
+        chosen = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
+        return attach(chosen.drop(columns=["file", "row"]), self.rows.findings(start, end))
 
     def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the same as a validated table."""
@@ -103,159 +298,5 @@ class OptionalFiles:
 
     def sourced(self, table: pd.DataFrame, universe: Sequence[str]) -> SourcedTable:
         """Put the source beside a table, and name the symbols of a universe that no file names, if there are files."""
-        found = set(self.rows["symbol"]) if self.found()[1] else set(universe)
+        found = set(universe) if self.rows is None else set(self.rows.frame["symbol"].cat.categories)
         return SourcedTable(table, self.source, tuple(symbol for symbol in universe if symbol not in found))
-
-
-def find_files(folder: Path, name: str, content: str) -> list[Path]:
-    """Give the files whose names begin so, sorted; raises `MarketError` if there is no such folder."""
-    if not folder.is_dir():
-        raise MarketError(f"{folder}: expected a folder with {content} files, got no such folder; create it.")
-    return sorted(path for suffix in ("csv", "parquet") for path in folder.glob(f"{name}*.{suffix}"))
-
-
-def read_files(paths: Sequence[Path], layout: Layout, only: str | None = None) -> pd.DataFrame:
-    """Read files into one table, in their order; `only` one column of them, if so asked.
-
-    Raises
-    ------
-    TableError
-        If a file is none of its kind or lacks a column, or a value is not of its column's kind.
-    """
-    wanted = layout if only is None else {only: layout[only]}
-    readers = [_read_csv if path.suffix == ".csv" else _read_parquet for path in paths]
-    return pd.concat([read(p, layout, wanted) for read, p in zip(readers, paths, strict=True)], ignore_index=True)
-
-
-def refuse_broken(rows: pd.DataFrame, rules: Iterable[Rule]) -> None:
-    """Raise `TableError` for the first row that breaks the first of some rules, naming its file, line and column."""
-    for rule in rules:
-        rule.refuse_broken(rows, lambda row: f"{_place(row)}, ", lambda _: "")
-
-
-def refuse_duplicates(rows: pd.DataFrame, key: Sequence[str]) -> None:
-    """Raise `TableError` for the first row that has the key of one before it, naming both."""
-    again = np.flatnonzero(rows.duplicated(list(key)))
-    if len(again) == 0:
-        return
-    second = rows.iloc[again[0]]
-    first = rows[(rows[list(key)] == second[list(key)]).all(axis=1)].iloc[0]
-    names = f"{', '.join(key[:-1])} and {key[-1]}"
-    raise TableError(
-        f"{_place(second)}, columns {names}: expected one row a {names}, got a second for "
-        f"{' '.join(describe(second[name]) for name in key)} (the first: {_place(first)}); remove one of them."
-    )
-
-
-def _place(row: pd.Series) -> str:
-    return f"{row['source']} {row['position']}"
-
-
-def _read_csv(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
-    lines = _csv_lines(path)
-    _, header = next(lines, (1, []))
-    header = [name.strip() for name in header]
-    _refuse_missing_columns(path, layout, header)
-    names = [name for name in wanted if name in header]
-    places, positions, cells = [header.index(name) for name in names], [], []
-    for position, line in lines:
-        if len(line) != len(header):
-            raise TableError(
-                f"{path.name}, line {position}: expected {len(header)} values as in line 1, got {len(line)}; "
-                "correct the line."
-            )
-        positions.append(position)
-        cells.append([line[place] for place in places])
-    rows = pd.DataFrame(cells, columns=names, dtype="str")
-    rows = rows.assign(source=f"{path.name}, line", position=np.array(positions, dtype=np.int64))
-    return _complete(rows.assign(**{name: _parse(rows, name, wanted[name]) for name in names}), wanted)
-
-
-def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for line in reader:
-                if any(cell.strip() for cell in line):
-                    yield reader.line_num, line
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path.name}: expected comma-separated text in UTF-8, got {error}; save it so.") from error
-
-
-def _parse(rows: pd.DataFrame, name: str, kind: str) -> pd.Series:
-    """Turn a column of text into its kind; refuses the first value that is none."""
-    if kind == TEXT:
-        return rows[name]
-    text = rows[name].str.strip()
-    if kind == DAY:
-        values = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("us")
-        known, expected = values.notna(), "a day as YYYY-MM-DD"
-    elif kind == MOMENT:
-        zoned = text.where(text.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
-        values = _in_utc(pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce"))
-        known, expected = values.notna(), "a time with its zone, as 2024-06-10T16:00:00-04:00"
-    else:
-        nothing = text.str.lower().isin(_NOTHING)
-        values = pd.to_numeric(rows[name].mask(nothing), errors="coerce").astype("float64")
-        known, expected = values.notna() | nothing, "a number"
-    refuse_broken(rows, [Rule(name, expected, lambda _: known)])
-    return values
-
-
-def _read_parquet(path: Path, layout: Layout, wanted: Layout) -> pd.DataFrame:
-    try:
-        with pq.ParquetFile(path) as file:
-            found = file.schema_arrow
-            _refuse_missing_columns(path, layout, found.names)
-            kinds = {name: kind for name, kind in wanted.items() if name in found.names}
-            for name, kind in kinds.items():
-                if not _is_of_kind(found.field(name).type, kind):
-                    raise TableError(
-                        f"{path.name}, column {name}: expected {_PARQUET_KINDS[kind]}, got {found.field(name).type}; "
-                        "convert the column."
-                    )
-            table = file.read(columns=list(kinds))
-    except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path.name}: expected a Parquet file, got {error}; write it again.") from error
-    rows = pd.DataFrame({name: _from_parquet(table[name], kind) for name, kind in kinds.items()})
-    rows = rows.assign(source=f"{path.name}, row", position=np.arange(1, len(rows) + 1))
-    return _complete(rows, wanted)
-
-
-def _is_of_kind(found: pa.DataType, kind: str) -> bool:
-    if kind in (DAY, MOMENT):
-        zoned = found.tz is not None if pat.is_timestamp(found) else None
-        return zoned is (kind == MOMENT) or (kind == DAY and bool(pat.is_date(found)))
-    if kind == TEXT:
-        text = found.value_type if pat.is_dictionary(found) else found
-        return bool(pat.is_string(text) or pat.is_large_string(text))
-    return bool(pat.is_integer(found) or pat.is_floating(found) or pat.is_decimal(found))
-
-
-def _from_parquet(column: pa.ChunkedArray, kind: str) -> pd.Series:
-    if kind == MOMENT:
-        return _in_utc(column.to_pandas())
-    if kind == TEXT:
-        return column.cast(pa.string()).to_pandas().astype("str")
-    return column.cast(pa.timestamp("us") if kind == DAY else pa.float64(), safe=False).to_pandas()
-
-
-def _in_utc(moments: pd.Series) -> pd.Series:
-    """Bring moments of any zone and unit to one type, so that files can be joined."""
-    return moments.dt.tz_convert("UTC").dt.ceil("us").dt.as_unit("us")
-
-
-def _complete(rows: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Count one a row where a file has no counts, and put all columns into the layout's order."""
-    absent = dict.fromkeys((name for name in layout if name not in rows), 1.0)
-    return rows.assign(**absent)[[*layout, "source", "position"]]
-
-
-def _refuse_missing_columns(path: Path, layout: Layout, got: Sequence[str]) -> None:
-    required = [name for name, kind in layout.items() if kind != COUNT]
-    missing = [name for name in required if name not in got]
-    if missing:
-        raise TableError(
-            f"{path.name}: expected the columns {', '.join(required)}, got {', '.join(got) or 'none'} "
-            f"(missing: {', '.join(missing)}); rename or add them."
-        )

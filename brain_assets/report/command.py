@@ -11,15 +11,15 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
-from brain_assets.graph.work import run_alone
+from brain_assets.graph.tasks import Task
 from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
 from brain_assets.terminal import (
     MarketOption,
     console,
     parse_years,
     print_error,
-    progress_shown,
     warnings_shown,
 )
 
@@ -40,10 +40,8 @@ def report(
     """
     with session(market) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
-        with progress_shown() as live:
-            live.update("report")
-            options = {"first_year": chosen[0], "last_year": chosen[-1]}
-            made = run_alone(project.definitions, instance, "report", options)
+        options = {"first_year": chosen[0], "last_year": chosen[-1]}
+        made = run_alone((project, instance), chosen, Task("report", 0, options))
         if made.kind == "failed":
             print_error(made.detail)
             raise typer.Exit(1)

@@ -10,48 +10,35 @@ the columns named here (others are ignored):
 
 Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
 
-Rerun behaviour: an instance reads the files once and keeps the tables; later changes are seen by the next process.
+Rerun behaviour: an instance reads the files once and keeps the tables until a look finds that a file has changed.
 """
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 
-from brain_assets.errors import EmptyResponseError, MarketError, TableError, UnknownSymbolError
-from brain_assets.market.base import FileState, Observation, ScoreHeadlines, SourcedTable
+from brain_assets.check_result import listed
+from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
+from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
 from brain_assets.market.calendar import utc_now
+from brain_assets.market.file_table import FileTable
+from brain_assets.market.findings import Finding, attach, findings_of
 from brain_assets.market.news import NewsFiles
-from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import FUNDAMENTAL_TABLE, OHLC_RULES, PRICE_TABLE
-from brain_assets.market.table_files import OptionalFiles, find_files, read_files, refuse_broken, refuse_duplicates
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
+from brain_assets.market.table_files import OptionalFiles, read_files
+from brain_assets.market.text_files import MOST, find_files
+from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
-from brain_assets.user_files.watch import complete_year, observe_files
+from brain_assets.user_files.check import Checked, check_table, not_read, sentences, summary
+from brain_assets.user_files.tables import PRICE_LAYOUT, read_fundamental_files, read_price_files
+from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
 """Fewest bars of a symbol, in all files together: 60 sessions of returns need 61 closes, and a week to predict."""
-
-
-def read_price_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `PRICE_TABLE`, source and position, NaN where not known."""
-    rows = read_files(paths, PRICE_TABLE.types)
-    day, symbol, *values = (column.rule for column in PRICE_TABLE.columns)
-    refuse_broken(rows, (day, symbol))
-    refuse_duplicates(rows, PRICE_TABLE.order)
-    rules = (*values, *OHLC_RULES, *PRICE_TABLE.rules)
-    refuse_broken(rows[_is_known(rows)], rules)
-    return rows
-
-
-def read_fundamental_files(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read every file and check every row; columns `FUNDAMENTAL_TABLE`, source and position."""
-    rows = read_files(paths, FUNDAMENTAL_TABLE.types)
-    refuse_broken(rows, (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules))
-    refuse_duplicates(rows, FUNDAMENTAL_TABLE.order)
-    return rows
 
 
 class PriceFiles(OptionalFiles):
@@ -81,6 +68,8 @@ class FilesMarket:
         Holds the files; nothing is read until it is asked for.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
+    memory : Path or UPath, optional
+        The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
     clock : callable, optional
         Gives the present moment with its time zone; a year that it has not completed is never complete.
     """
@@ -89,25 +78,27 @@ class FilesMarket:
     caveat = "Prices are the user's own files, taken as split- and dividend-adjusted; who is missing is not known."
 
     def __init__(
-        self, folder: Path, symbols: tuple[str, ...] = (), *, clock: Callable[[], datetime.datetime] = utc_now
+        self,
+        folder: Path,
+        symbols: tuple[str, ...] = (),
+        memory: DataPath | None = None,
+        *,
+        clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
         self.folder, self.symbols, self.clock = folder, symbols, clock
-        self._news, self._fundamentals = NewsFiles(folder, symbols), FundamentalFiles(folder, symbols)
+        self._memory = FileMemory(memory, symbols)
+        self._looked_at: Mapping[str, FileState] | None = None
+        self._forget_rows()
 
     def last_complete_year(self) -> int | None:
         """Give the last year whose end the files reach, up to `MAX_LAG_SESSIONS`, and that is over in New York.
 
-        Reads only dates, once; those of all symbols count. Raises as `prices`.
+        Reads only dates, and of files that have not changed nothing; those of all symbols count. Raises as `prices`.
         """
-        return complete_year(self._last_date, self.clock())
-
-    @cached_property
-    def _last_date(self) -> datetime.date:
-        days = read_files(self._paths(), PRICE_TABLE.types, only="date")["date"]
-        if days.empty:
+        last = last_price_date(self.folder, self._paths(), self._memory)
+        if last is None:
             raise MarketError(f"{self.folder}: expected price files with bars, got only empty ones; add data.")
-        last: datetime.date = days.max().date()
-        return last
+        return complete_year(last, self.clock())
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
@@ -117,19 +108,20 @@ class FilesMarket:
         Raises
         ------
         TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong, or every symbol with
-            no or too few bars.
+            For all that is wrong in the range, kind by kind: the file, the line (Parquet: the row) and the column of
+            the first of each, and how many there are; or if no symbol has enough bars.
         MarketError
-            No folder or no price file, no bar in the range, or symbols (all named) that are in no file.
+            No folder or no price file, no bar in the range, or none of the symbols in the files.
         """
-        dates = self._bars["date"]
-        chosen = self._bars[(dates >= pd.Timestamp(start)) & (dates < pd.Timestamp(end))]
+        table = self._bars
+        chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
         if chosen.empty:
             raise EmptyResponseError(
                 f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
-                f"{dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; add data or ask for another range."
+                f"{table.days.min():%Y-%m-%d} to {table.days.max():%Y-%m-%d}; add data or ask for another range."
             )
-        return chosen.reset_index(drop=True)
+        bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
+        return attach(bars, findings)
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
@@ -139,42 +131,120 @@ class FilesMarket:
         """Give the quarterly ratios filed in a range. Raises as `prices`."""
         return self._sourced(self._fundamentals, self._fundamentals.table(start, end))
 
-    def observe(self, years: Sequence[int], files: Mapping[str, FileState], now: datetime.datetime) -> Observation:
+    def observe(self, years: Sequence[int], in_passing: bool = False) -> Observation:
         """Look for files that are new or have changed; see `brain_assets.market.base.ObservableMarket`."""
-        return observe_files(self.folder, WATCHED, years, files, now)
+        tables = {table: kind(self.folder, self.symbols) for table, kind in WATCHED.items()}
+        found = observe_files(self.folder, tables, years, self._memory, self.clock(), in_passing)
+        if self._memory.states != self._looked_at:
+            self._looked_at = self._memory.states
+            self._forget_rows()
+        return found
+
+    def check(self, start: datetime.date, end: datetime.date) -> Checked:
+        """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
+        found = self._checked(lambda: check_table("bars", self._bars, start, end))
+        if not self.folder.is_dir():
+            return found
+        if not found.refused:
+            found = found.with_others(self._checked(lambda: Checked([], [], sentences(list(self._symbols_found())))))
+        for files in (self._news, self._fundamentals):
+            found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))
+        return found.with_others(Checked([], [], not_read(self.folder)))
+
+    def _check_others(self, files: OptionalFiles, start: datetime.date, end: datetime.date, named: bool) -> Checked:
+        word, _ = files.found()
+        if files.rows is None:
+            return Checked([], [], [])
+        found = check_table(word, files.rows, start, end)
+        return found.with_others(Checked([], [], sentences(self._without_prices(files)))) if named else found
+
+    @staticmethod
+    def _checked(look: Callable[[], Checked]) -> Checked:
+        try:
+            return look()
+        except BrainAssetsError as error:
+            return Checked.of(error)
+
+    def describe(self) -> Sequence[str]:
+        """Say what the files were taken for; see `brain_assets.market.base.DescribedMarket`."""
+        lines: list[str] = []
+        try:
+            lines += summary("bars", self._bars)
+            for files in (self._news, self._fundamentals):
+                lines += summary(files.found()[0], files.rows) if files.rows else []
+        except BrainAssetsError:
+            return lines  # the run says it
+        finally:
+            self._forget_rows()  # runs read them in processes of their own
+        return lines
+
+    def _forget_rows(self) -> None:
+        self._news = NewsFiles(self.folder, self.symbols, self._names)
+        self._fundamentals = FundamentalFiles(self.folder, self.symbols, self._names)
+        for kept in ("_bars", "_symbols"):
+            vars(self).pop(kept, None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
-        """Name the symbols of the universe that the files do not; without a choice, of those with prices."""
-        universe = self.symbols or (self._bars["symbol"].unique() if files.found()[1] else ())
-        return files.sourced(table, sorted(universe))
+        """Name the symbols of the universe that the files do not, and those of the files that have no prices."""
+        if files.rows is None:
+            return files.sourced(table, sorted(self.symbols))
+        sourced = files.sourced(table, sorted(self.symbols or self._names()))
+        return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
+
+    def _without_prices(self, files: OptionalFiles) -> list[Finding]:
+        """Name the symbols of files that no file of prices has."""
+        found = set() if files.rows is None else set(files.rows.frame["symbol"].cat.categories)
+        if found:
+            self._symbols.refuse_files()
+        others = sorted(found - set(self._names()))
+        what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
+        return [Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))] if others else []
 
     @cached_property
-    def _bars(self) -> pd.DataFrame:
-        """Every known bar of the chosen symbols, each of which must have enough of them."""
-        rows = read_price_files(self._paths())
-        unknown = sorted(set(self.symbols) - set(rows["symbol"]))
-        if unknown:
+    def _bars(self) -> FileTable:
+        """Every known bar of the chosen symbols."""
+        return read_price_files(self._paths(), self.symbols)
+
+    @cached_property
+    def _symbols(self) -> FileTable:
+        """Every symbol of the files of prices, chosen or not."""
+        return read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+
+    def _names(self) -> Sequence[str]:
+        return list(self._symbols.frame["symbol"].cat.categories)
+
+    def _symbols_found(self) -> Iterator[Finding]:
+        """Name symbols that no file has, and those with too few bars; raises `MarketError` if there are no others."""
+        names = self._bars.frame["symbol"].cat.categories
+        missing = [symbol for symbol in self.symbols if symbol not in names]
+        if missing and len(missing) == len(self.symbols):
             raise UnknownSymbolError(
-                f"{self.folder}: expected symbols that are in the files, got {', '.join(unknown)}, which are not; "
-                "correct or remove them, or add their data."
+                f"{self.folder}: expected symbols of the files, got {listed(missing, MOST)}, none of which is one: "
+                f"they have {listed(list(names), MOST)}; correct BRAIN_SYMBOLS, or add data."
             )
-        rows = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
-        known = _is_known(rows)
-        n_bars = known.groupby(rows["symbol"]).sum()
-        short = [f"{symbol} ({count})" for symbol, count in n_bars[n_bars < MIN_HISTORY_SESSIONS].items()]
-        if short or rows.empty:
+        n_bars = self._bars.frame["symbol"].value_counts()
+        n_bars = n_bars.reindex(self.symbols or names).dropna().astype(int)
+        short = [f"{symbol} ({count})" for symbol, count in n_bars.items() if count < MIN_HISTORY_SESSIONS]
+        if len(short) == len(n_bars):
             raise TableError(
-                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of every symbol, got "
-                f"{', '.join(short) or 'none'}; remove the symbols from the files or from BRAIN_SYMBOLS, or add data."
+                f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
+                f"{listed(short, MOST) or 'none'}; add data."
             )
-        return PRICE_TABLE.validate(rows.loc[known, list(PRICE_TABLE.names)], str(self.folder))
+        if missing:
+            what = (
+                "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
+            )
+            yield Finding("symbols_found", listed(missing, MOST), what, n_rows=len(missing))
+        if short:
+            what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
+            yield Finding("symbols_found", listed(short, MOST), what, n_rows=len(short))
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")
         if not paths:
             raise MarketError(
-                f"{self.folder}: expected at least one file named prices*.csv or prices*.parquet, got none; add one "
-                f"with the columns {', '.join(PRICE_TABLE.names)}."
+                f"{self.folder}: expected at least one file of prices (.csv, .txt, .tsv, also with .gz, or .parquet), "
+                f"got none; add one with the columns {', '.join(PRICE_TABLE.names)}."
             )
         return paths
 
@@ -183,8 +253,4 @@ def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-    return FilesMarket(settings.files_dir, settings.symbols)
-
-
-def _is_known(rows: pd.DataFrame) -> pd.Series:
-    return rows[list(PRICE_FIELDS[:-1])].notna().any(axis=1)
+    return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")

@@ -51,11 +51,15 @@ class Files:
     @property
     def resources(self) -> Mapping[str, Any]:
         """Of a process that has just begun: a market reads its files once."""
-        return {**world(FilesMarket(self.folder), self._models, self.tables), "clock": lambda: NOW}
+        return world(self.market, self._models, self.tables)
+
+    @property
+    def market(self) -> FilesMarket:
+        return FilesMarket(self.folder, (), self.tables.data_dir / "cache" / "files.json", clock=lambda: NOW)
 
     def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        result, self.cursor = ask(self.instance, FilesMarket(self.folder), NOW, self.cursor, asked)
+        result, self.cursor = ask(self.instance, self.market, self.cursor, asked)
         return result
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -67,13 +71,11 @@ class Files:
 def ask(
     instance: dg.DagsterInstance,
     market: Any,
-    now: datetime.datetime = NOW,
     cursor: str | None = None,
     asked: dg.SensorDefinition = NEW_DATA,
 ) -> tuple[list[dg.RunRequest] | str, str | None]:
     """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
-    resources = {"market": market, "clock": lambda: now}
-    result = asked(dg.build_sensor_context(instance, cursor, resources=resources, definitions=DEFS))
+    result = asked(dg.build_sensor_context(instance, cursor, resources={"market": market}, definitions=DEFS))
     if isinstance(result, dg.SkipReason):
         return str(result.skip_message), cursor
     assert isinstance(result, dg.SensorResult)
@@ -118,21 +120,35 @@ def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> 
 def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
     requests = files.tick()
     assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
-    assert requests[0].run_config == {"ops": {name: {"config": {"force": True}} for name in RAW}}
-    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not asked for before; ")
+    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not fetched yet; ")
     assert "none read" in files.tick()  # asked for once, though nothing ran: Dagster and the failure alert know
     files.change(2020)
     assert wanted(files.tick()) == [(2020, {"raw_prices"})]
 
 
-def test_without_a_cursor_all_years_are_asked_for_and_come_out_the_same(filled: Files) -> None:
-    before = filled.tables.read_year("raw_prices", 2020)
+def test_without_a_cursor_only_what_is_not_stored_is_asked_for(filled: Files) -> None:
     filled.cursor = None
-    requests = filled.tick()
-    assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
-    result = filled.run(requests[1])
+    assert "none read" in filled.tick()
+    filled.change(2020)
+    filled.cursor = None
+    [request] = filled.tick()
+    assert wanted([request]) == [(2020, {"raw_prices"})]
+    assert filled.run(request).success
+    filled.cursor = None
+    assert "none read" in filled.tick()
+
+
+def test_year_that_does_not_say_what_it_was_made_from_is_asked_for_and_comes_out_the_same(filled: Files) -> None:
+    before = filled.tables.read_year("raw_prices", 2020)
+    assert "none read" in filled.tick()
+    for name in RAW:
+        filled.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition="2020"))
+    [request] = filled.tick()
+    assert wanted([request]) == [(2020, set(RAW))]
+    result = filled.run(request)
     assert [metadata_of(result, name)["reused"] for name in RAW] == [True] * 3
     pd.testing.assert_frame_equal(filled.tables.read_year("raw_prices", 2020), before)
+    assert "none read" in filled.tick()
 
 
 def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fetched_too(filled: Files) -> None:
@@ -140,14 +156,18 @@ def test_changed_rows_are_fetched_and_the_old_ones_kept_and_put_back_they_are_fe
     filled.change(2020)
     first = filled.tick()
     assert wanted(first) == [(2020, {"raw_prices"})]
-    assert first[0].tags["brain_assets/new_data"] == "raw_prices: rows changed"
+    assert first[0].tags["brain_assets/new_data"] == "raw_prices: prices-2020.csv changed"
     assert "none read" in filled.tick()  # asked for once, though it has not run
     assert filled.run(first[0]).success
     after = filled.tables.read_year("raw_prices", 2020)
     assert (after["close"] != before["close"]).sum() == 1
     [kept] = (filled.tables.data_dir / "raw" / "prices" / "replaced").iterdir()
     pd.testing.assert_frame_equal(pd.read_parquet(kept), before)
-    for factor in (1 / 1.01, 1.01):  # put back, and corrected again
+    for factor in (1.03, 1 / 1.03):  # corrected, and put back, before the run that was asked for
+        filled.change(2020, factor)
+        asked = filled.tick()
+    assert "none read" not in str(asked)
+    for factor in (1.03, 1 / 1.03):  # corrected so again, and put back
         filled.change(2020, factor)
         [request] = filled.tick()
         assert request.run_key is None  # under the same key, Dagster would skip the second
@@ -218,12 +238,12 @@ def test_live_year_is_asked_for_once_after_the_grace(instance: dg.DagsterInstanc
         instance.report_runless_asset_event(dg.AssetMaterialization("raw_news_sentiment", partition="2024"))
     # sessions of January 2025: 2, 3, 6, 7, 8; the 9th was a day of mourning
     early = datetime.datetime(2025, 1, 8, 16, 0, tzinfo=new_york)
-    said, cursor = ask(instance, LiveMarket(), early)
+    said, cursor = ask(instance, LiveMarket(clock=lambda: early))
     assert said == f"market live: 2019 to 2023 over for {GRACE_SESSIONS} sessions; each is there, or was asked for."
     due = datetime.datetime(2025, 1, 8, 16, 30, tzinfo=new_york)
-    requests, cursor = ask(instance, LiveMarket(), due, cursor)
+    requests, cursor = ask(instance, LiveMarket(clock=lambda: due), cursor)
     assert wanted(requests) == [(2024, {"raw_prices", "raw_news_sentiment"})]  # these scores came too early
-    again, _ = ask(instance, LiveMarket(), due, cursor)
+    again, _ = ask(instance, LiveMarket(clock=lambda: due), cursor)
     assert isinstance(again, str)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets_tests.backfills import assert_nothing_half, brain_assets, write_config
+from brain_assets_tests.backfills import assert_nothing_half, brain_assets, in_own_process, write_config
 from brain_assets_tests.conftest import TINY_LSTM
 
 HEADER = "date, symbol, open, high, low, close, volume"
@@ -19,7 +19,7 @@ ROOM = "free some space or set BRAIN_DATA_DIR to another folder"
 
 def refusal(data_dir, *arguments, record_fails=False, **variables):
     """Run the command and give its one sentence; where Dagster's record fails, it ends in the middle."""
-    run = brain_assets(data_dir, *arguments, **variables)
+    run = (in_own_process if record_fails else brain_assets)(data_dir, *arguments, **variables)
     assert run.returncode in (1, 2), run.stdout + run.stderr
     assert "Traceback" not in run.stdout + run.stderr
     [sentence] = [line for line in run.stderr.splitlines() if line.startswith("error: ")]

@@ -11,9 +11,9 @@ import pytest
 from brain_assets_tests.backfills import (
     YEARS,
     assert_nothing_half,
-    brain_assets,
     contents,
     identities,
+    in_own_process,
     outcomes,
     paths_in,
     start,
@@ -44,7 +44,7 @@ def kill_at(share, delay, data, finished):
 def complete(data, finished):
     """Run to the end, without training again what is there; every result is as if nothing had happened."""
     before = identities(weights(data))
-    run = brain_assets(data, "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(finished.config))
+    run = in_own_process(data, "backfill", f"{YEARS[0]}-{YEARS[-1]}", "--config", str(finished.config))
     assert run.returncode == 0, run.stdout + run.stderr
     assert len(outcomes(run.stdout)) == len(outcomes(finished.output))
     after = identities(weights(data))

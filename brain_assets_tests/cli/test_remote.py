@@ -12,7 +12,7 @@ import pytest
 from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, outcomes, write_config
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, in_own_process, outcomes, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
@@ -22,10 +22,6 @@ pytestmark = pytest.mark.slow
 
 SAMPLE = {"BRAIN_MARKET": "sample", "BRAIN_SYMBOLS": "AAPL,JPM,KO,MSFT,PG,XOM", "BRAIN_LAST_YEAR": "2020"}
 URL = f"s3://{BUCKET}/prefix"
-SHORT_PATIENCE = (
-    "from dataclasses import replace; from brain_assets import paths; from brain_assets.cli import main;"
-    "paths.POLICY = replace(paths.POLICY, total_seconds=3.0); main()"
-)
 
 
 class Driver:
@@ -37,12 +33,12 @@ class Driver:
         self.config = str(write_config(folder / "tiny.yaml"))
         self.variables = {**SAMPLE, "DAGSTER_HOME": str(folder / "home")}
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return brain_assets(self.data_dir, *arguments, **self.variables)  # type: ignore[arg-type]
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return in_own_process(self.data_dir, *arguments, **self.variables, **variables)  # type: ignore[arg-type]
 
-    def start(self, *arguments: str, code: str = COMMAND[-1]) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*COMMAND[:-1], code, *arguments],
+            [*COMMAND, *arguments],
             env=environment(self.data_dir, **self.variables),  # type: ignore[arg-type]
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
@@ -50,8 +46,8 @@ class Driver:
             text=True,
         )
 
-    def backfill(self, years: str) -> subprocess.CompletedProcess[str]:
-        return self.run("backfill", years, "--config", self.config)
+    def backfill(self, years: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("backfill", years, "--config", self.config, **variables)
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -171,11 +167,10 @@ def test_a_store_that_fails_for_ever_is_one_sentence_and_what_was_done_stays(
 ) -> None:
     driver = Driver(tmp_path / "driver", URL)
     with s3.faulty(lambda request: 500 if request.startswith("PUT") and "/models/lstm/" in request else None):
-        process = driver.start("backfill", "2019-2020", "--config", driver.config, code=SHORT_PATIENCE)
-        output, errors = finished(process)
-    assert process.returncode == 1
-    assert "Traceback" not in output + errors
-    lines = [line for line in errors.splitlines() if line.startswith("error:")]
+        failed = driver.backfill("2019-2020", BRAIN_PLUGINS="brain_assets_tests.cli.impatient")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stdout + failed.stderr
+    lines = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
     assert lines
     assert all(
         re.search(
@@ -228,14 +223,14 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
             "HF_ENDPOINT": hub.endpoint,
             **REPOS,
         }
-        pushed = brain_assets(URL, "sync", "push", **variables)  # type: ignore[arg-type]
+        pushed = in_own_process(URL, "sync", "push", **variables)  # type: ignore[arg-type]
         assert "8 pushed" in pushed.stdout, pushed.stdout + pushed.stderr
-        assert "nothing to push; 8 equal" in brain_assets(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
+        assert "nothing to push; 8 equal" in in_own_process(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
         variables["DAGSTER_HOME"] = str(tmp_path / "other-home")
         other = f"{URL}-of-another"
-        pulled = brain_assets(other, "sync", "pull", **variables)  # type: ignore[arg-type]
+        pulled = in_own_process(other, "sync", "pull", **variables)  # type: ignore[arg-type]
         assert "8 pulled" in pulled.stdout, pulled.stdout + pulled.stderr
-        adopted = brain_assets(other, "adopt", **variables)  # type: ignore[arg-type]
+        adopted = in_own_process(other, "adopt", **variables)  # type: ignore[arg-type]
         assert "8 adopted" in adopted.stdout, adopted.stdout + adopted.stderr
     for family in FAMILIES:
         for year in (2019, 2020):

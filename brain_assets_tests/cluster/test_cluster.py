@@ -23,8 +23,8 @@ from brain_assets_tests.backfills import (
     all_but,
     assert_nothing_half,
     await_training,
-    brain_assets,
     files_of,
+    in_own_process,
     long_training,
     outcomes,
     shared_backfill,
@@ -108,7 +108,7 @@ def test_a_worker_is_told_the_settings_whole_paths_and_no_secret(
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    failed = brain_assets(tmp_path, "backfill", "2019", "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
+    failed = in_own_process(tmp_path, "backfill", "2019", "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: 127.0.0.1:9: expected a Ray cluster, got: ")
     assert len(failed.stderr.splitlines()) == 1
@@ -130,16 +130,16 @@ def test_a_cluster_makes_the_bytes_of_one_machine_and_years_run_side_by_side(
     years = f"{YEARS[0]}-{YEARS[-1]}"
     command = ("backfill", years, "--engine", "ray", "--config", str(finished.config))
     variables = {"RAY_ADDRESS": cluster.address}
-    run = brain_assets(tmp_path / "data", *command, seconds=2 * PATIENCE, **variables)
+    run = in_own_process(tmp_path / "data", *command, seconds=2 * PATIENCE, **variables)
     assert run.returncode == 0, run.stdout + run.stderr
     said = outcomes(run.stdout)
     assert all(said[year, asset].startswith("made") for year in YEARS for asset in ASSETS)
     assert files_of(tmp_path / "data") == files_of(finished.data_dir)
     with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
         assert side_by_side(steps_of(cluster, instance))
-    again = brain_assets(tmp_path / "data", *command, **variables)
+    again = in_own_process(tmp_path / "data", *command, **variables)
     assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
-    local = brain_assets(tmp_path / "data", "status", years, "--config", str(finished.config))
+    local = in_own_process(tmp_path / "data", "status", years, "--config", str(finished.config))
     assert "missing" not in local.stdout
     assert "stale" not in local.stdout
 
@@ -151,9 +151,9 @@ def test_seeds_are_spread_over_the_nodes_and_are_those_of_one_machine(tmp_path: 
     data = all_but(["ppo_policy", "sac_policy", "backtest"], tmp_path / "spread", config)
     alone = Path(shutil.copytree(data, tmp_path / "alone"))
     options = ("backfill", "2019", "--config", str(config), "--seeds", "4")
-    local = brain_assets(alone, *options)
+    local = in_own_process(alone, *options)
     assert local.returncode == 0, local.stdout + local.stderr
-    run = brain_assets(data, *options, "--engine", "ray", seconds=PATIENCE, RAY_ADDRESS=cluster.address)
+    run = in_own_process(data, *options, "--engine", "ray", seconds=PATIENCE, RAY_ADDRESS=cluster.address)
     assert run.returncode == 0, run.stdout + run.stderr
     found = files_of(data)
     assert found == files_of(alone)
@@ -201,7 +201,7 @@ def test_work_waits_for_a_database_that_is_restarted(
         assert running.poll() is None
         server.start()
         assert running.wait(PATIENCE) == 0
-        again = brain_assets(data, "backfill", "2019", "--config", str(config), **variables)
+        again = in_own_process(data, "backfill", "2019", "--config", str(config), **variables)
         assert "0 made, 0 run without change, 9 done before, 0 not done" in again.stdout
     assert_nothing_half(data)
 
@@ -211,7 +211,7 @@ def test_work_waits_for_a_database_that_is_restarted(
 def test_two_drivers_are_as_two_runs_on_one_disk(tmp_path: Path, cluster: Cluster) -> None:
     config = write_config(tmp_path / "tiny.yaml")
     command = ("backfill", "2019", "--config", str(config))
-    local = brain_assets(tmp_path / "local", *command)
+    local = in_own_process(tmp_path / "local", *command)
     assert local.returncode == 0, local.stdout + local.stderr
     one, other = (start(tmp_path / "data", *command, "--engine", "ray", RAY_ADDRESS=cluster.address) for _ in range(2))
     assert (one.wait(PATIENCE), other.wait(PATIENCE)) == (0, 0)

@@ -9,37 +9,18 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from upath import UPath
 
 from brain_assets.errors import BrainAssetsError, SnapshotError, StorageError, TableError
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.io_managers import StoredSnapshots
-from brain_assets.graph.resources import build_resources
 from brain_assets.market.prices import PricePanel
 from brain_assets.parquet import read_table
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets.store.tables import MemoryTableStore, TableStore
+from brain_assets.store.tables import TableStore
 from brain_assets_tests.backfills import REPOSITORY
-from brain_assets_tests.conftest import TINY_PPO
-from brain_assets_tests.graph.worlds import MODELS, PROJECT, RUN_CONFIG, TABLES, metadata_of, run_year, world
-
-
-def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, tmp_path: Path) -> None:
-    tables, stored = MemoryTableStore(), MemoryTableStore()
-    resources = build_resources(market, tables, UPath("memory://years/models"))
-    on_disk = world(market, tmp_path / "models", stored)
-    twice = {"ops": {**RUN_CONFIG["ops"], "ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
-    for year in (2019, 2020):
-        result = run_year(year, resources, run_config=twice)
-        run_year(year, on_disk, run_config=twice)
-        for name in TABLES:
-            pd.testing.assert_frame_equal(tables.read_year(name, year), stored.read_year(name, year), check_exact=True)
-    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "this machine"}
-    assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
-    again = run_year(2020, resources, run_config=twice)
-    assert all(metadata_of(again, name)["reused"] for name in MODELS)
+from brain_assets_tests.graph.worlds import PROJECT, metadata_of, run_year, world
 
 
 def test_what_cannot_be_written_fails_the_run_and_leaves_nothing_and_the_next_try_makes_it(

@@ -1,17 +1,20 @@
 """Running the graph in tests: real Dagster runs, small models, any table store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from brain_assets.graph.build import open_project
+from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import Message, Task
-from brain_assets.graph.work import execute
+from brain_assets.graph.tasks import QUIET, Event, Lost, Message, Task
+from brain_assets.graph.work import Worker, execute
 from brain_assets.market.base import Market
+from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
@@ -44,7 +47,7 @@ def run_year(
         partition_key=str(year),
         instance=instance,
         resources=dict(resources),
-        run_config={"ops": ops},
+        run_config={"ops": ops, "loggers": QUIET},
         raise_on_error=raise_on_error,
     )
 
@@ -63,13 +66,28 @@ def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     return {key: value.value for key, value in event.materialization.metadata.items()}
 
 
+HERE = __name__
+"""A plug-in whose engine is called ``here``."""
+PLUGIN = Plugin(engines={"here": f"{HERE}:pool_here"})
+
+
+def pool_here(project: Project, instance: dg.DagsterInstance, _jobs: int | None) -> "PoolHere":
+    worker = Worker(project, instance)
+    return PoolHere(project.definitions, instance, lambda task: worker.do(task, lambda _line, _level: None))
+
+
 class PoolHere:
     """Does the tasks of a backfill in this process, one at a time."""
 
     retries, advice, words = 0, "", "one at a time"
 
-    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
-        self._defs, self._instance = defs, instance
+    def __init__(
+        self,
+        defs: dg.Definitions,
+        instance: dg.DagsterInstance,
+        do: Callable[[Task], Event | str] | None = None,
+    ) -> None:
+        self._do = do or partial(execute, defs, instance)
         self._task: Task | None = None
 
     def has_room(self, _task: Task) -> bool:
@@ -82,7 +100,8 @@ class PoolHere:
     def wait(self) -> list[Message]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [(task, execute(self._defs, self._instance, task))]
+        told = self._do(task)
+        return [Lost(task, this_process(), told) if isinstance(told, str) else (task, told)]
 
     def stop(self) -> list[str]:
         return []

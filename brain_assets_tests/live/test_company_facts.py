@@ -518,29 +518,6 @@ def test_another_shape_is_named_by_symbol_and_place(facts: dict[str, Any], place
     assert str(caught.value) == f"company facts of CO: {place}; use an unchanged answer of EDGAR's companyfacts API."
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"val": "100"},
-        {"val": None},
-        {"val": NAN},
-        {"val": True},
-        {"end": "31.3.2019"},
-        {"start": None},
-        {"filed": 20190501},
-        None,
-    ],
-)
-def test_a_fact_that_is_none_is_named_by_its_position(change: dict[str, Any] | None) -> None:
-    facts = ordinary_year()
-    listed = facts["facts"]["us-gaap"]["Revenues"]["units"]["USD"]
-    listed[2] = {} if change is None else listed[2] | change
-    with pytest.raises(
-        MarketError, match=r"expected a fact with start, .* at facts/us-gaap/Revenues/units/USD/2, got "
-    ):
-        quarterly_ratios(facts, "CO")
-
-
 # Real filings
 
 FOLDER = REPOSITORY.parent / "shared" / "data" / "edgar"

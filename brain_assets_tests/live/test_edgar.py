@@ -15,6 +15,7 @@ import pytest
 
 from brain_assets.errors import MarketError, RateLimitedError, SettingsError
 from brain_assets.live.edgar import MAX_ATTEMPTS, PACE, SECONDS_BETWEEN, EdgarFundamentals, Pace
+from brain_assets.market.findings import findings_of
 from brain_assets.market.schema import FUNDAMENTAL_TABLE
 from brain_assets_tests.live.loopback import Answer, serve
 from brain_assets_tests.live.test_company_facts import company, income
@@ -369,6 +370,32 @@ def test_company_facts_of_another_shape_are_named_by_symbol_and_place(edgar: Loo
     edgar.before[facts_path(320193)] = [page('{"facts": {"us-gaap": {"Revenues": {"units": []}}}}')]
     expected = "company facts of AAPL: expected a JSON object at facts/us-gaap/Revenues/units, got []; "
     assert refusal(edgar.ask(), "AAPL").startswith(expected)
+
+
+def test_companies_of_another_shape_are_named_together_and_lose_no_other(edgar: LoopbackEdgar) -> None:
+    for cik in (1222333, 1046179):
+        edgar.pages[facts_path(cik)] = {"facts": []}
+    source = edgar.ask()
+    message = refusal(source, "GLD", "TSM", "AAPL")
+    assert [message.count(f"company facts of {symbol}: expected a JSON object") for symbol in ("GLD", "TSM")] == [1, 1]
+    assert len(source.fundamentals(["AAPL"], *YEAR).table) == 3
+    assert edgar.paths().count(facts_path(320193)) == 1
+
+
+def test_what_was_left_out_is_told_of_the_years_asked_for(edgar: LoopbackEdgar) -> None:
+    """Facts filed on 2018-11-01 and 2019-05-01, and one whose filing has no day, which every year is told of."""
+    facts = json.loads(json.dumps(TWO_YEARS))
+    listed = facts["facts"]["us-gaap"]["NetIncomeLoss"]["units"]["USD"]
+    listed[0]["val"] = listed[2]["val"] = None
+    listed.append({"form": "10-Q"})
+    edgar.pages[facts_path(320193)] = edgar.pages[facts_path(1222333)] = facts
+    source = edgar.ask()
+    for year, n_findings in ((2018, 4), (2019, 4), (2020, 2)):
+        days = (datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1))
+        findings = findings_of(source.fundamentals(["AAPL", "GLD", "TSM"], *days).table)
+        assert [finding.subject for finding in findings] == sorted(["AAPL", "GLD"] * (n_findings // 2))
+        assert {finding.year for finding in findings} == ({year, 0} if n_findings == 4 else {0})
+    assert findings_of(source.fundamentals(["TSM"], *days).table) == []
 
 
 @pytest.mark.parametrize(

@@ -115,10 +115,12 @@ def test_scores_are_those_of_one_headline_at_a_time_whatever_its_neighbours(mode
     assert not any((rows == tokenizer.pad_token_id).any() for rows in passes)  # nothing is padded
 
 
-def test_a_long_title_is_cut_off_at_what_the_network_reads(model):
+def test_a_long_title_is_cut_off_at_what_the_network_reads_with_a_warning(model, caplog):
     title = " ".join(["w1"] * (MAX_TOKENS - 2))
     scores = FinBertScorer(model[0], batch_size=1)([title, f"{title} w2 w3"])  # rows of a batch may round apart
     assert scores[0] == scores[1]
+    FinBertScorer(model[0])([title.removeprefix("w1 ")])
+    assert caplog.messages == [f"news: 2 of 2 titles have {MAX_TOKENS} tokens or more; no more is read."]
 
 
 def test_no_titles_need_no_model():

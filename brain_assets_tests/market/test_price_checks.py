@@ -1,11 +1,13 @@
 import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from brain_assets.arrays import DateArray
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.price_checks import price_verdicts
+from brain_assets.market.price_checks import price_verdicts, symbol_spans
 
 SESSIONS = sessions_between(datetime.date(2020, 1, 2), datetime.date(2020, 1, 9))  # 2, 3, 6, 7, 8 January
 
@@ -18,8 +20,25 @@ def bars() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["date", "symbol", "open", "high", "low", "close", "volume"])
 
 
-def failing(prices: pd.DataFrame, **previous: float) -> dict[str, str]:
-    return {name: found.words for name, found in price_verdicts(prices, SESSIONS, previous).items() if not found.passed}
+def failing(prices: pd.DataFrame, sessions: DateArray = SESSIONS, **previous: float) -> dict[str, str]:
+    return {name: found.words for name, found in price_verdicts(prices, sessions, previous).items() if not found.passed}
+
+
+YEAR = sessions_between(datetime.date(2020, 1, 1), datetime.date(2021, 1, 1))
+"""253 sessions."""
+OPEN_TO_CLOSE = ["open", "high", "low", "close"]
+
+
+def year_of_bars(*symbols: str) -> pd.DataFrame:
+    """Bars that move half a percent a day, a share of 100 dollars traded 1,000 times."""
+    close = np.where(np.arange(len(YEAR)) % 2, 100.5, 100.0)
+    table = {"date": YEAR.astype("datetime64[us]"), "open": 100.2, "high": 101.0, "low": 99.0, "close": close}
+    return pd.concat([pd.DataFrame({**table, "symbol": symbol, "volume": 1e3}) for symbol in symbols])
+
+
+def between(prices: pd.DataFrame, symbol: str, first: int, last: int) -> pd.Series:
+    """Tell the rows of a symbol from one session of the year to another, both included."""
+    return (prices["symbol"] == symbol) & prices["date"].between(str(YEAR[first]), str(YEAR[last]))
 
 
 def test_good_bars_pass_every_check() -> None:
@@ -70,3 +89,118 @@ def test_jumps_are_named_also_from_the_last_close_of_the_year_before() -> None:
     assert words == "2 closes lie more than 40% from the one before: 2020-01-07 A +50%, 2020-01-07 B +50%."
     assert failing(bars(), A=7.0)["no_jumps"].endswith("2020-01-02 A +50%.")
     assert failing(bars(), A=8.0, B=80.0) == {}  # +31 %
+
+
+def test_the_farthest_of_other_jumps_is_named_first() -> None:
+    prices = bars()
+    prices.loc[prices["date"] >= "2020-01-07", OPEN_TO_CLOSE] *= 1.5
+    prices.loc[(prices["date"] >= "2020-01-08") & (prices["symbol"] == "B"), OPEN_TO_CLOSE] *= 0.25
+    expected = "2020-01-08 B -75%, 2020-01-07 A +50%, 2020-01-07 B +50%."
+    assert failing(prices)["no_jumps"] == f"3 closes lie more than 40% from the one before: {expected}"
+
+
+def test_splits_and_slips_are_named_with_their_ratio_and_said_once() -> None:
+    prices = year_of_bars("A", "B", "C")
+    prices.loc[between(prices, "A", 0, 99), OPEN_TO_CLOSE] *= 4
+    prices.loc[between(prices, "B", 100, 102), OPEN_TO_CLOSE] *= 10
+    split, slip = failing(prices, YEAR)["no_jumps"].split(". ")
+    kind = "1 jump looks like a split or a dividend that was never taken out"
+    assert split == f"{kind}: A {YEAR[100]} 4:1; use adjusted prices"
+    kind = "1 jump looks like a decimal point that slipped"
+    assert slip == f"{kind}: B {YEAR[100]} 1:10 until {YEAR[103]}; correct these bars."
+
+
+def test_news_on_a_day_of_many_trades_are_no_fault_unless_a_price_trebles() -> None:
+    prices = year_of_bars("A", "B")
+    prices.loc[between(prices, "A", 100, 252), "close"] *= 0.5
+    prices.loc[between(prices, "A", 100, 252), ["low", "high"]] *= [0.4, 0.6]
+    prices.loc[between(prices, "A", 101, 252), "open"] *= 0.5
+    prices.loc[between(prices, "A", 100, 100), ["high", "volume"]] = [101.0, 3_001.0]
+    assert failing(prices, YEAR) == {}
+    words = price_verdicts(prices, YEAR)["no_jumps"].words
+    assert words == "no close lies more than 40% from the one before, but for 1 on days of 3 times the usual volume"
+    prices.loc[between(prices, "A", 100, 100), "volume"] = 3_000.0
+    assert failing(prices, YEAR)["no_jumps"].endswith(
+        f"1 close lies more than 40% from the one before: {YEAR[100]} A -50%."
+    )
+
+
+def test_a_symbol_that_lacks_more_than_a_twentieth_of_its_sessions_is_named_with_their_number_and_the_first() -> None:
+    prices = year_of_bars("A", "B", "C")
+    holes = prices[~between(prices, "B", 200, 212)]  # 13 of 253: 5.1 %
+    assert failing(holes, YEAR) == {"calendar_complete": f"B: 13 sessions without a bar from {YEAR[200]} on."}
+    narrow = prices[~between(prices, "B", 200, 211) & ~between(prices, "C", 7, 7)]  # 4.7 %
+    assert failing(narrow, YEAR) == {}
+    expected = "a bar on each of the 253 sessions of the exchange, but for 13 of 2 symbols"
+    assert price_verdicts(narrow, YEAR)["calendar_complete"].words == expected
+    short = prices[~between(prices, "B", 0, 219) & ~between(prices, "B", 230, 233)]  # 4 of 33, less than a week
+    assert failing(short, YEAR) == {}
+
+
+def test_sessions_that_no_symbol_has_are_said_once_and_not_of_each() -> None:
+    without = year_of_bars("A", "B")
+    without = without[~without["date"].between(str(YEAR[50]), str(YEAR[69]))]
+    assert failing(without, YEAR)["calendar_complete"].startswith("20 of 253 sessions of the exchange have no bar: ")
+    assert "B:" not in failing(without, YEAR)["calendar_complete"]
+
+
+def test_a_hole_of_a_month_is_seen_in_a_window_of_many_years() -> None:
+    sessions = sessions_between(datetime.date(2011, 1, 1), datetime.date(2021, 1, 1))
+    table = {
+        "open": 100.2,
+        "high": 101.0,
+        "low": 99.0,
+        "close": np.tile([100.0, 100.5], len(sessions))[: len(sessions)],
+    }
+    a = pd.DataFrame({"date": sessions.astype("datetime64[us]"), "symbol": "A", **table, "volume": 1e3})
+    b = a.assign(symbol="B").drop(index=range(1000, 1021))
+    words = failing(pd.concat([a, b]), sessions)["calendar_complete"]
+    assert words == f"B: 21 sessions without a bar from {sessions[1000]} on."
+
+
+def test_late_and_ended_symbols_are_told_from_holes_by_the_bars_before() -> None:
+    prices = year_of_bars("A", "B", "C")
+    prices = prices[~between(prices, "B", 0, 19) & ~between(prices, "C", 150, 252)]
+    spans = symbol_spans(prices)
+    assert (spans.late, spans.ended) == ({"B": str(YEAR[20])}, {"C": str(YEAR[149])})
+    assert failing(prices, YEAR) == {}
+    assert symbol_spans(prices, ["B"]).late == {}
+    assert failing(prices, YEAR, B=100.0)["calendar_complete"] == f"B: 20 sessions without a bar from {YEAR[0]} on."
+
+
+def test_prices_that_stand_still_without_a_trade_are_named() -> None:
+    prices = year_of_bars("A", "B", "C")
+    prices.loc[between(prices, "A", 99, 103), ["volume", "close"]] = [0.0, 100.0]  # as the close before
+    prices.loc[between(prices, "B", 99, 102), ["volume", "close"]] = [0.0, 100.0]  # four only
+    prices.loc[between(prices, "C", 200, 220), "volume"] = 0.0  # its closes move
+    still, idle = failing(prices, YEAR)["traded"].split(". ")
+    assert still == f"closes that stand still for 5 sessions or more, with volume 0: A: 5 sessions from {YEAR[99]} on"
+    days = ", ".join(f"{day} (2 of 3)" for day in YEAR[99:103])
+    assert idle == f"4 sessions on which most symbols have volume 0: {days}."
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+def test_what_is_known_to_be_wrong_with_347_stocks_is_said_of_its_year_and_little_else() -> None:
+    """The list of its README, and how many warnings there are beside it: in 18 years, of 6,079 years of symbols."""
+    prices = pd.read_parquet(DATA / "wide" / "prices.parquet").astype(
+        dict.fromkeys([*OPEN_TO_CLOSE, "volume"], "float64")
+    )
+    said: dict[tuple[int, str], str] = {}
+    for year in range(1995, 2013):
+        start, end = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
+        bars_of_year = prices[prices["date"].dt.year == year]
+        before = prices[prices["date"].dt.year == year - 1].drop_duplicates("symbol", keep="last")
+        closes = dict(zip(before["symbol"], before["close"], strict=True))
+        said |= {
+            (year, name): words for name, words in failing(bars_of_year, sessions_between(start, end), **closes).items()
+        }
+    assert "NCR 2007-10-01 -52%" in said[2007, "no_jumps"]
+    assert "SANM 2009-09-14 +789%" in said[2009, "no_jumps"]
+    assert "2009-05-07 TTNP +1500%" in said[2009, "no_jumps"]
+    assert said[2009, "calendar_complete"] == "SANM: 19 sessions without a bar from 2009-08-17 on."
+    assert "1 session on which most symbols have volume 0: 2010-04-26 (321 of 347)." in said[2010, "traded"]
+    assert all("GG" in said[year, "traded"] for year in range(1995, 2001))
+    assert len(said) == 26

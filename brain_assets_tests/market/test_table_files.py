@@ -1,5 +1,6 @@
 """What is read of users' files, whatever they hold, and what is refused, by file, line and column."""
 
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 
 from brain_assets.errors import TableError
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT
-from brain_assets.market.table_files import MOMENT, read_files, refuse_duplicates
+from brain_assets.market.table_files import MOMENT, read_files
 
 LAYOUT = {"day": DAY, "moment": MOMENT, "name": TEXT, "number": NUMBER, "count": COUNT}
 HEADER = ",".join(LAYOUT)
 LINE = "2024-06-14,2024-06-14T16:00:00-04:00,NA,1.5,3"
+EVER = datetime.date.min, datetime.date.max
 ROW = ("2024-06-14", "2024-06-14T20:00:00+00:00", "NA", 1.5, 3.0)
 
 
@@ -32,23 +34,24 @@ def parquet(folder: Path, **columns: pa.Array) -> Path:
 
 
 def rows(*paths: Path) -> list[tuple[object, ...]]:
-    found = read_files(paths, LAYOUT)
-    assert [str(kind) for kind in found.dtypes[:5]] == [DAY, MOMENT, "str", "float64", "float64"]
+    found = read_files(paths, LAYOUT).frame
+    assert [str(kind) for kind in found.dtypes[:5]] == [DAY, MOMENT, "category", "float64", "float64"]
     days, moments = found["day"].dt.strftime("%Y-%m-%d"), (moment.isoformat() for moment in found["moment"])
     return list(zip(days, moments, found["name"], found["number"], found["count"], strict=True))
 
 
 def refusal(*paths: Path) -> str:
     with pytest.raises(TableError) as caught:
-        read_files(paths, LAYOUT)
+        read_files(paths, LAYOUT).refuse(*EVER)
     return str(caught.value)
 
 
 def test_csv_and_parquet_files_are_one_table(tmp_path: Path) -> None:
     found = read_files([write(tmp_path, HEADER, LINE), parquet(tmp_path)], LAYOUT)
     assert rows(write(tmp_path, HEADER, LINE), parquet(tmp_path)) == [ROW, ROW]
-    assert found[["source", "position"]].to_numpy().tolist() == [["some.csv, line", 2], ["some.parquet, row", 1]]
-    assert read_files([tmp_path / "some.csv"], LAYOUT, only="day").columns.tolist() == ["day", "source", "position"]
+    assert [file.name for file in found.files] == ["some.csv", "some.parquet"]
+    assert found.frame[["file", "row"]].to_numpy().tolist() == [[0, 0], [1, 0]]
+    assert read_files([tmp_path / "some.csv"], LAYOUT, only=("day",)).frame.columns.tolist() == ["day", "file", "row"]
 
 
 def test_further_columns_their_order_and_a_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
@@ -88,11 +91,13 @@ def test_a_moment_never_becomes_an_earlier_one(tmp_path: Path) -> None:
 
 
 DAY_RULE, MOMENT_RULE = "a day as YYYY-MM-DD", "a time with its zone, as 2024-06-10T16:00:00-04:00"
+OPEN = f"{DAY_RULE}, since it is open whether the day or the month comes first"
 WRONG = [
-    *(("day", text, DAY_RULE) for text in ("06/10/2020", "2020-02-30", "20200610", "2020-06-10 16:00", "")),
+    ("day", "06/10/2020", OPEN),
+    *(("day", text, DAY_RULE) for text in ("2020-02-30", "43991", "2020-06-10 16:00", "")),
     *(("moment", text, MOMENT_RULE) for text in ("2024-06-14T16:00:00", "2024-06-14", "2024-06-14Z", "16:00Z", "")),
     *(("moment", text, MOMENT_RULE) for text in ("2024-06-14 16:00 EST", "2024-13-14T16:00:00Z", "1718373600")),
-    *((name, "abc", "a number") for name in ("number", "count")),
+    *((name, text, "a number") for name in ("number", "count") for text in ("abc", "#N/A", "1.2.3", "38%", "-")),
 ]
 
 
@@ -108,43 +113,149 @@ def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path: Path, column: 
 @pytest.mark.parametrize(
     ("column", "values", "sentence"),
     [
-        ("day", pa.array([pd.Timestamp(ROW[1])]), "days in New York, no zone, got timestamp[us, tz=UTC]"),
-        ("day", pa.array(["2024-06-14"]), "days in New York, no zone, got string"),
-        ("moment", pa.array([pd.Timestamp(ROW[0])]), "timestamps with a zone, got timestamp[us]"),
-        ("name", pa.array([7]), "text, got int64"),
-        ("number", pa.array(["1.5"]), "numbers, got string"),
+        ("day", pa.array([pd.Timestamp(ROW[1])]), f"{DAY_RULE}, got 2024-06-14 20:00:00+00:00;"),
+        ("day", pa.array([True]), f"{DAY_RULE}, got True;"),
+        ("moment", pa.array([pd.Timestamp(ROW[0])]), f"{MOMENT_RULE}, got 2024-06-14 00:00:00;"),
+        ("number", pa.array([True]), "a number, got True;"),
     ],
 )
 def test_a_parquet_column_of_another_type_is_named(
     tmp_path: Path, column: str, values: pa.Array, sentence: str
 ) -> None:
-    assert refusal(parquet(tmp_path, **{column: values})) == (
-        f"some.parquet, column {column}: expected {sentence}; convert the column."
+    expected = f"some.parquet, row 1, column {column}: expected {sentence}"
+    assert refusal(parquet(tmp_path, **{column: values})).startswith(expected)
+
+
+DAYS = [
+    *("2024-06-14 00:00:00", "2024-06-14T00:00:00.000Z", "2024-06-14 00:00:00-04:00", "2024-06-14+09:00", "20240614"),
+    *("2024/6/14", "14.06.2024", "6/14/2024", "14-Jun-2024", "Jun 14, 2024", "1718323200", "1718323200000"),
+    *("1718323200000000", "1718323200000000000", "6/14/2024 0:00"),
+]
+
+
+@pytest.mark.parametrize("text", DAYS)
+def test_a_day_may_be_written_in_any_form_whose_order_is_clear(tmp_path: Path, text: str) -> None:
+    line = LINE.split(",", 1)[1]
+    assert rows(write(tmp_path, HEADER, f'"{text}",{line}')) == [ROW]
+    if text.isdigit():
+        assert rows(parquet(tmp_path, day=pa.array([int(text)]))) == [ROW]
+    assert rows(parquet(tmp_path, day=pa.array([text]), number=pa.array(["1.5"]))) == [ROW]
+
+
+def test_a_day_before_1973_counts_seconds_where_others_do(tmp_path: Path) -> None:
+    line = LINE.split(",", 1)[1]
+    found = rows(write(tmp_path, HEADER, f"0,{line}", f"-86400,{line}", f"1718323200,{line}"))
+    assert [day for day, *_ in found] == ["1970-01-01", "1969-12-31", "2024-06-14"]
+
+
+NUMBERS = [
+    (",", "1.5", 1.5),
+    (",", "+1.5", 1.5),
+    (",", " .5 ", 0.5),
+    (",", "1e-3", 0.001),
+    (",", '"1,234.5"', 1234.5),
+    (",", '"1,234"', 1234.0),
+    (";", "1,5", 1.5),
+    (";", "1.234,5", 1234.5),
+    (";", "1,234", 1.234),
+    (";", "1.234", 1.234),
+    ("\t", "12,5", 12.5),
+    ("|", "12.5", 12.5),
+]
+
+
+@pytest.mark.parametrize(("separator", "text", "value"), NUMBERS)
+def test_numbers_are_read_by_what_separates_the_columns(
+    tmp_path: Path, separator: str, text: str, value: float
+) -> None:
+    line = LINE.replace("1.5", "?").replace(",", separator).replace("?", text)
+    assert rows(write(tmp_path, HEADER.replace(",", separator), line))[0][3] == value
+
+
+def test_a_point_before_three_digits_is_what_the_other_numbers_say(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER.replace(",", ";"), ";".join([*LINE.split(",")[:3], "12,5", "123.456"]))
+    assert rows(path)[0][3:] == (12.5, 123456.0)
+    path = write(tmp_path, HEADER, LINE, ",".join([*LINE.split(",")[:3], '"1,5"', "3"]))
+    assert refusal(path) == (
+        "some.csv, column number: expected one way to write numbers, got two, 1.5 (line 2) and 1,5 (line 3); write all "
+        "of them with a decimal point, or all with a decimal comma."
     )
 
 
+def test_of_wrong_rows_ten_are_named_and_all_are_counted(tmp_path: Path) -> None:
+    wrong = LINE.replace("1.5", "x")
+    lines = [LINE] * 40 + [wrong] * 12
+    assert refusal(write(tmp_path, HEADER, *lines)) == (
+        "some.csv, line 42, column number: expected a number, got x; 12 rows are so (lines 42, 43, 44, 45, 46, 47, 48, "
+        "49, 50, 51 and 2 more); correct the values or remove the rows."
+    )
+    assert refusal(write(tmp_path, HEADER, *[wrong] * 12)).endswith("; correct the column.")
+    others = [write(tmp_path, HEADER, LINE, wrong, name=f"other_{i}.csv") for i in range(3)]
+    assert refusal(*others) == (
+        "other_0.csv, line 3, column number: expected a number, got x; 2 more in other_1.csv, other_2.csv; correct the "
+        "values or remove the rows."
+    )
+
+
+def test_nothing_is_refused_for_days_that_nobody_asks_for(tmp_path: Path) -> None:
+    table = read_files(
+        [write(tmp_path, HEADER, LINE, LINE.replace("1.5", "x").replace("2024-06-14,", "1983-06-14,"))], LAYOUT
+    )
+    day = datetime.date(2024, 1, 1)
+    assert len(table.between(day, datetime.date(2025, 1, 1))) == 1
+    with pytest.raises(TableError, match="line 3, column number"):
+        table.refuse(datetime.date(1983, 1, 1), day)
+
+
 def test_missing_columns_are_named_before_anything_is_read(tmp_path: Path) -> None:
-    path = write(tmp_path, HEADER.replace("number", "Number"), "no day")
-    expected = "some.csv: expected the columns day, moment, name, number, got day, moment, name, Number, count"
+    path = write(tmp_path, HEADER.replace("number", "figure"), "no day")
+    expected = "some.csv: expected the columns day, moment, name, number, got day, moment, name, figure, count"
     assert refusal(path) == f"{expected} (missing: number); rename or add them."
     assert "got none (missing: day, moment, name, number)" in refusal(write(tmp_path, ""))
 
 
-def test_files_that_are_none_of_their_kind_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PK\x03\x04...", "a table as text, got an Excel workbook; save it as CSV"),
+        (b"\n<!DOCTYPE html>\n", "a table as text, got a web page (HTML); download it again"),
+        (b'{"Note": "5 calls a minute"}', "a table as text, got JSON; save it as CSV"),
+        (b"PAR1", "a table as text, got a Parquet file; let its name end in .parquet"),
+        (b"\x1f\x8b\x08\x00", "a whole file, got "),
+        (f"{HEADER}\n{LINE}\n".encode("utf-16-le"), "text in UTF-8, or in UTF-16 with its mark, got other bytes"),
+        (f"{HEADER}\n{LINE}\n".replace("NA", "\u00e4").encode("latin-1"), "text in UTF-8, or in UTF-16 with its mark"),
+    ],
+)
+def test_files_that_are_none_of_their_kind_are_named(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "some.csv").write_bytes(content)
+    good = write(tmp_path, HEADER, LINE, name="good.csv")
+    assert refusal(good, tmp_path / "some.csv").startswith(f"some.csv: expected {what}")
+
+
+def test_lines_of_another_length_are_named_and_so_is_a_file_that_is_no_parquet(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, HEADER, LINE + ",4")) == (
         "some.csv, line 2: expected 5 values as in line 1, got 6; correct the line."
     )
-    assert refusal(write(tmp_path, HEADER, "\u00ff", encoding="latin-1")).startswith(
-        "some.csv: expected comma-separated text in UTF-8, got "
+    assert refusal(write(tmp_path, "", HEADER, LINE, "", "1,2", LINE, "1")) == (
+        "some.csv, line 5: expected 5 values as in line 2, got 2; 2 lines are so (5, 7); correct the lines."
     )
     assert refusal(write(tmp_path, "day", name="some.parquet")).startswith("some.parquet: expected a Parquet file, got")
 
 
-def test_a_second_row_of_a_key_is_named_with_the_first(tmp_path: Path) -> None:
-    found = read_files([write(tmp_path, HEADER, LINE), parquet(tmp_path)], LAYOUT)
-    with pytest.raises(TableError) as caught:
-        refuse_duplicates(found, ["day", "name"])
-    assert str(caught.value) == (
-        "some.parquet, row 1, columns day and name: expected one row a day and name, got a second for 2024-06-14 NA "
-        "(the first: some.csv, line 2); remove one of them."
+def test_rows_that_are_there_twice_count_once_and_others_of_their_key_are_named_with_the_first(tmp_path: Path) -> None:
+    other = LINE.replace("1.5", "2.5")
+    found = read_files([write(tmp_path, HEADER, LINE, LINE), parquet(tmp_path)], LAYOUT).without_repeats(
+        ["day", "name"]
     )
+    assert len(found.frame) == 1
+    assert [finding.sentence for finding in found.findings(*EVER)] == [
+        "some.csv, some.parquet: 2 rows that are there twice, with the same values, the first 2024-06-14 (some.csv, "
+        "line 3); each counted once."
+    ]
+    found = read_files([write(tmp_path, HEADER, LINE, other), parquet(tmp_path)], LAYOUT).without_repeats(
+        ["day", "name"]
+    )
+    assert found.refusals(*EVER) == [
+        "some.csv, line 3, columns day and name: expected one row a day and name, got a second for 2024-06-14 NA "
+        "(the first: some.csv, line 2); remove one of them."
+    ]

@@ -400,14 +400,6 @@ class Peeking(Ridge):
         return super().predict(arrays, windows, config) + windows.features[windows.index.asset, after].sum(axis=1)
 
 
-def test_families_of_a_stranger_pass(tmp_path: Path) -> None:
-    result = result_of(tmp_path, JULY, ["ridge"])
-    assert result.result == PASSED, result.message
-    assert result.comparison is not None
-    assert result.comparison.assets[3:] == ["ridge_snapshot", "walkforward_forecasts"]
-    assert result.comparison.compared["ridge_snapshot", "models/ridge/snapshot-2019-12-31/model.safetensors"] > 0
-
-
 def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
     registry.register(Peeking)
     with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):

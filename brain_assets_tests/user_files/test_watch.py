@@ -1,4 +1,4 @@
-"""What a look at a folder of real files tells of its years, and what it reads for that."""
+"""What a look at a folder of real files tells of its years, what it reads for that, and what it remembers."""
 
 import datetime
 import itertools
@@ -30,8 +30,10 @@ def age(path: Path, seconds: float) -> None:
     os.utime(path, (NOW.timestamp() - seconds,) * 2)
 
 
-def look(folder: Path, before: Observation | None = None) -> Observation:
-    return FilesMarket(folder).observe(YEARS, before.files if before else {}, NOW)
+def look(folder: Path, in_passing: bool = False, memory: str = "memory.json", symbols: str = "") -> Observation:
+    """Look as a process does that has just begun."""
+    chosen = tuple(symbols.split())
+    return FilesMarket(folder, chosen, folder / memory, clock=lambda: NOW).observe(YEARS, in_passing)
 
 
 def changed(before: Observation, after: Observation) -> set[tuple[str, int]]:
@@ -69,7 +71,7 @@ def test_each_complete_year_has_a_version_whatever_the_order_the_split_and_the_f
     shuffled = prices.sample(frac=1.0, random_state=0)
     write(folder / "prices-1.parquet", shuffled[:1000])
     write(folder / "prices-2.csv", shuffled[1000:])
-    after = look(folder, before)
+    after = look(folder)
     assert after.versions == before.versions
     assert "2 read, new or changed" in after.sentences[0]
 
@@ -94,7 +96,7 @@ def test_changed_value_changes_its_year_alone_but_for_the_end_of_a_year(
     row = frame.index[frame["date"] == day][0]
     frame.loc[row, [column, "high"] if column == "close" else column] *= 1.01
     write(path, frame)
-    after = look(folder, before)
+    after = look(folder)
     assert changed(before, after) == {("raw_prices", year) for year in years}
     assert "1 read" in after.sentences[0]
 
@@ -105,30 +107,77 @@ def test_rows_that_are_gone_and_changed_news_and_ratios_change_their_year(folder
     ratios = pd.read_csv(folder / "fundamentals.csv")
     ratios.loc[ratios.index[-1], "net_margin"] = 0.123
     write(folder / "fundamentals.csv", ratios)
-    second = look(folder, first)
+    second = look(folder)
     assert changed(first, second) == {("raw_prices", 2019), ("raw_fundamentals", 2021)}
     (folder / "news_sentiment.csv").unlink()
     titles = [f"title {place}" for place in range(40)]
     headlines = pd.DataFrame({"published": "2020-06-10T10:00:00Z", "symbol": "AAA", "title": titles})
     write(folder / "headlines.csv", headlines)
-    third = look(folder, second)
+    third = look(folder)
     assert changed(second, third) == {("raw_news_sentiment", year) for year in YEARS}
     write(folder / "headlines.csv", headlines.replace("title 7", "another title"))
-    assert changed(third, look(folder, third)) == {("raw_news_sentiment", 2020)}
+    assert changed(third, look(folder)) == {("raw_news_sentiment", 2020)}
 
 
 def test_only_a_file_of_another_size_or_time_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = look(folder)
     age(folder / "prices-2020.csv", 9000)  # touched
-    second = look(folder, first)
+    second = look(folder)
     assert (second.versions, "1 read" in second.sentences[0]) == (first.versions, True)
     monkeypatch.setattr(watch, "sums_by_year", lambda *_: pytest.fail("read again"))
-    third = look(folder, second)
+    third = look(folder)
     assert (third.versions, third.files) == (second.versions, second.files)
+    moved = folder.rename(folder.with_name("moved"))
+    assert look(moved).versions == third.versions
+    moved.rename(folder)
     assert third.sentences == [
         f"{folder}: looked at files, 6 of raw_prices, 1 of raw_news_sentiment, 1 of raw_fundamentals; "
         "none read, new or changed since the last look."
     ]
+
+
+def test_renamed_file_is_another_file_with_the_same_rows(folder: Path) -> None:
+    before = look(folder)
+    assert list(before.files["raw_prices"][2020]) == ["prices-2019.csv", "prices-2020.csv"]  # the end of 2019 counts
+    (folder / "prices-2020.csv").rename(folder / "prices-b.csv")
+    after = look(folder)
+    assert after.versions == before.versions
+    assert after.files["raw_prices"][2020]["prices-b.csv"] == before.files["raw_prices"][2020]["prices-2020.csv"]
+
+
+def test_rows_of_symbols_that_nobody_asked_for_do_not_count(folder: Path) -> None:
+    before = look(folder, symbols="AAA CCC")
+    path = folder / "prices-2020.csv"
+    frame = pd.read_csv(path)
+    frame.loc[frame["symbol"] == "BBB", "volume"] += 1.0
+    write(path, frame)
+    assert look(folder, symbols="AAA CCC").versions == before.versions
+    assert look(folder).versions == look(folder, memory="another.json").versions != before.versions
+
+
+@pytest.mark.parametrize("content", ["", "{", '[["AAA"],{"prices.csv":[1]}]'])
+def test_memory_that_is_damaged_is_made_again(folder: Path, content: str) -> None:
+    before = look(folder)
+    (folder / "memory.json").write_text(content)
+    after = look(folder)
+    assert (after.versions, "8 read" in after.sentences[0]) == (before.versions, True)
+    assert "none read" in look(folder).sentences[0]
+
+
+def test_what_is_fetched_after_a_look_has_the_rows_that_it_saw(folder: Path) -> None:
+    market = FilesMarket(folder)
+    asked = [
+        lambda: market.prices(FIRST_DAY, END),
+        lambda: market.fundamentals(FIRST_DAY, END).table,
+        lambda: market.news_sentiment(FIRST_DAY, END, len).table,
+    ]
+    before = [ask() for ask in asked]
+    for name in ("prices-2020", "fundamentals", "news_sentiment"):
+        path = folder / f"{name}.csv"
+        write(path, pd.read_csv(path)[1:])
+    assert [len(ask()) for ask in asked] == [len(rows) for rows in before]  # read once
+    market.observe(YEARS)
+    assert [len(ask()) for ask in asked] == [len(rows) - 1 for rows in before]
 
 
 def test_year_counts_once_the_files_reach_its_end(folder: Path) -> None:
@@ -147,17 +196,19 @@ def test_year_counts_once_the_files_reach_its_end(folder: Path) -> None:
 def test_file_that_has_just_changed_waits_for_the_next_look(folder: Path) -> None:
     path = folder / "prices-2020.csv"
     age(path, 3)
-    first = look(folder)
+    first = look(folder, in_passing=True)
     assert first.sentences[1:] == ["raw_prices waits: prices-2020.csv has just changed, and may still be written."]
     assert set(first.versions) == {"raw_news_sentiment", "raw_fundamentals"}
     with path.open("a") as file:
         file.write("2020-12-31,ZZZ,1,1,1,1,1\n")  # it grows
     age(path, 1)
-    second = look(folder, first)
+    second = look(folder, in_passing=True)
     assert second.sentences[1:] == first.sentences[1:]
-    third = look(folder, second)
-    assert "raw_prices" in third.versions
-    assert third.files[str(path)].sums
+    assert "raw_prices" in look(folder).versions  # whoever asks for it now gets what is there now
+    age(path, 11)
+    assert "raw_prices" in look(folder, in_passing=True).versions
+    age(path, -3600)  # a clock that is wrong
+    assert "raw_prices" in look(folder, in_passing=True).versions
 
 
 def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(folder: Path) -> None:
@@ -166,22 +217,23 @@ def test_unreadable_file_holds_up_its_table_in_one_sentence_and_is_tried_again(f
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])  # it breaks off in the middle of a line
     age(path, 3600)
-    broken = look(folder, before)
+    broken = look(folder)
     assert set(broken.versions) == {"raw_news_sentiment", "raw_fundamentals"}
     [sentence] = broken.sentences[1:]
     assert sentence.startswith("raw_prices waits: prices-2020.csv, line ")
     assert sentence.endswith("prices-2020.csv is read again at the next look.")
     path.write_text(whole.replace("AAA", "AAB", 1))
     age(path, 3600)
-    assert changed(before, look(folder, broken)) == {("raw_prices", 2020)}
+    assert changed(before, look(folder)) == {("raw_prices", 2020)}
 
 
 def test_many_new_files_are_read_over_several_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "READ_SECONDS", -1.0)
-    first = look(folder)
+    first = look(folder, in_passing=True)
     assert first.sentences[1] == "raw_prices waits: prices-2017.csv and those after it are read at the next look."
-    monkeypatch.undo()
-    assert len(look(folder, first).versions["raw_prices"]) == 3
+    for name in ("2018", "2019", "2020", "2021"):
+        assert f"prices-{name}.csv" in look(folder, in_passing=True).sentences[1]
+    assert len(look(folder, in_passing=True).versions["raw_prices"]) == 3
 
 
 def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:

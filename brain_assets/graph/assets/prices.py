@@ -1,11 +1,11 @@
 """Daily bars by year."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray
-from brain_assets.check_result import CheckResult
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
@@ -13,11 +13,13 @@ from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import price_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
+from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
+from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.price_checks import price_verdicts
+from brain_assets.market.findings import attach, findings_of
+from brain_assets.market.price_checks import closes_before, symbol_spans, table_verdicts
 from brain_assets.store.tables import content_hash
 
 
@@ -33,18 +35,21 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
     ):
         """Daily bars of the year, adjusted for splits and dividends; the first partition holds the bootstrap window.
 
-        A year is fetched once. With `force` it is fetched again: if no bar changed but for its level, the stored bars
-        stay; else the daily returns that changed are listed, the new bars are stored, and the old ones kept beside
-        them. Bars that do not pass the checks that block are replaced in any case, and kept too.
+        A year is fetched once. With `force`, or if its market has other rows, it is fetched again: if no bar changed
+        but for its level, the stored bars stay; else the daily returns that changed are listed, the new bars are
+        stored, and the old ones kept beside them. Bars that do not pass the checks that block are replaced in any case,
+        and kept too.
         """
         year = int(context.partition_key)
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
-        metadata: Metadata = {"reused": False}
+        source = look(market, years.existing())
+        metadata: Metadata = {"reused": False, **recorded(source, "raw_prices", year)}
         store = TableIOManager.of(table_io).store
         old = store.find("raw_prices", year)
-        refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
-        if old is not None and not config.force and not refused:
+        refused = old is not None and blocked(PRICE_CHECKS, table_verdicts("raw_prices", old, scheduled))
+        is_asked = config.force or bool(change(source, context.instance, "raw_prices", year))
+        if old is not None and not is_asked and not refused:
             prices, metadata["reused"] = old, True
         else:
             prices = fetch_prices(market, start, end, overlap=year > years.first)
@@ -56,12 +61,15 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                     metadata["replaced_because"] = why
                     context.log.warning(f"raw_prices[{year}]: {why}")
                 else:
-                    prices, metadata["reused"] = old, True
+                    prices, metadata["reused"] = attach(old, findings_of(prices)), True
         missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
+        spans = symbol_spans(prices, closes_before(prices))
         metadata |= {
             "market": market.name,
             "caveat": market.caveat,
             "symbols": prices["symbol"].nunique(),
+            "listed_late": _named(spans.late),
+            "ended_early": _named(spans.ended),
             "first_date": f"{prices['date'].min():%Y-%m-%d}",
             "last_date": f"{prices['date'].max():%Y-%m-%d}",
             "sessions": len(scheduled) - len(missing),
@@ -73,7 +81,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
             value=prices,
             metadata=metadata,
             data_version=dg.DataVersion(content_hash(prices)),
-            check_results=check_results(PRICE_CHECKS, _verdicts(prices, scheduled)),
+            check_results=check_results(PRICE_CHECKS, table_verdicts("raw_prices", prices, scheduled)),
         )
 
     return raw_prices
@@ -96,6 +104,5 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
     return metadata, why
 
 
-def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
-    previous = {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
-    return price_verdicts(prices, scheduled, previous)
+def _named(days: Mapping[str, str]) -> str:
+    return ", ".join(f"{symbol} {day}" for symbol, day in days.items()) or "none"

@@ -6,31 +6,34 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.graph.assets.inputs import yearly_table
+from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
+from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
-from brain_assets.market.base import FILED_BEFORE, Market, SourcedTable
+from brain_assets.market.base import FILED_BEFORE, Market, Observation, SourcedTable
 from brain_assets.market.finbert import FinBertScorer
+from brain_assets.market.findings import finding_verdicts
 from brain_assets.store.tables import TableStore, content_hash
 
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
 
-    @yearly_table("raw_news_sentiment", years, pool=MARKET_POOL, group_name="market")
-    def raw_news_sentiment(
+    @yearly_table("raw_news_sentiment", years, checks=SIGNAL_CHECKS, pool=MARKET_POOL, group_name="market")
+    def raw_news_sentiment(  # type: ignore[no-untyped-def]  # as `raw_prices`
         context: dg.AssetExecutionContext,
         config: NewsRunConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
-    ) -> dg.MaterializeResult[pd.DataFrame]:
+    ):
         """Daily news score of each symbol, in [-1, 1], and its number of articles; known at the close of the session.
 
         News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once.
-        A day without news has no row. A year is fetched once, unless forced.
+        A day without news has no row. A year is fetched once, unless forced or its market has other rows.
         """
 
         def fetch() -> SourcedTable:
@@ -40,7 +43,8 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
         def picture(table: pd.DataFrame) -> Metadata:
             return {"news": news_chart("news scores", table)}
 
-        return _fetch_once(context, config, TableIOManager.of(table_io).store, fetch, picture)
+        source = look(market, years.existing())
+        return _fetch_once(context, config, source, TableIOManager.of(table_io).store, fetch, picture)
 
     return raw_news_sentiment
 
@@ -48,17 +52,18 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
 def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_fundamentals``."""
 
-    @yearly_table("raw_fundamentals", years, pool=MARKET_POOL, group_name="market")
-    def raw_fundamentals(
+    @yearly_table("raw_fundamentals", years, checks=SIGNAL_CHECKS, pool=MARKET_POOL, group_name="market")
+    def raw_fundamentals(  # type: ignore[no-untyped-def]  # as `raw_prices`
         context: dg.AssetExecutionContext,
         config: ForceConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
-    ) -> dg.MaterializeResult[pd.DataFrame]:
+    ):
         """Quarterly margins, current ratio and debt to equity (plain ratios), dated by filing, as first reported.
 
         A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
-        once, unless forced; the first partition reaches back a year more, so that the first week knows the last filing.
+        once, unless forced or its market has other rows; the first partition reaches back a year more, so that the
+        first week knows the last filing.
         """
         start, end = years.window(int(context.partition_key))
         if int(context.partition_key) == years.first:
@@ -68,7 +73,8 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
             return {"ratios": ratio_chart("filed ratios, median over the symbols", table)}
 
         store = TableIOManager.of(table_io).store
-        return _fetch_once(context, config, store, lambda: market.fundamentals(start, end), picture)
+        source = look(market, years.existing())
+        return _fetch_once(context, config, source, store, lambda: market.fundamentals(start, end), picture)
 
     return raw_fundamentals
 
@@ -76,19 +82,20 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 def _fetch_once(
     context: dg.AssetExecutionContext,
     config: ForceConfig,
+    source: Observation,
     store: TableStore,
     fetch: Callable[[], SourcedTable],
     picture: Callable[[pd.DataFrame], Metadata],
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Keep a year that is there; else fetch it. A forced fetch that gives other rows keeps the old ones beside them."""
+    """Keep a year that is there as its market has it; else fetch it. Other rows than before are kept beside it."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
     old = store.find(name, year)
-    metadata: Metadata = {}
-    if old is not None and not config.force:
+    metadata = recorded(source, name, year)
+    if old is not None and not config.force and not change(source, context.instance, name, year):
         table, metadata["reused"] = old, True
     else:
-        table, source, missing = fetch()
-        metadata |= {"reused": False, "source": source, "symbols_without_any": ", ".join(missing) or "none"}
+        table, origin, missing = fetch()
+        metadata |= {"reused": False, "source": origin, "symbols_without_any": ", ".join(missing) or "none"}
         if old is not None and content_hash(old) == content_hash(table):
             metadata["reused"] = True
         elif old is not None:
@@ -101,4 +108,9 @@ def _fetch_once(
         date = table.columns[0]  # the session, or the day of filing: when a row is known
         metadata |= {f"first_{date}": f"{table[date].min():%Y-%m-%d}", f"last_{date}": f"{table[date].max():%Y-%m-%d}"}
         metadata |= picture(table)
-    return dg.MaterializeResult(value=table, metadata=metadata, data_version=dg.DataVersion(content_hash(table)))
+    return dg.MaterializeResult(
+        value=table,
+        metadata=metadata,
+        data_version=dg.DataVersion(content_hash(table)),
+        check_results=check_results(SIGNAL_CHECKS, finding_verdicts(table)),
+    )

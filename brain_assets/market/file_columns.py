@@ -1,0 +1,165 @@
+"""What the columns of a user's file are: their names as many tools write them, wide tables, a symbol in a file's name.
+
+Names are compared without case, blanks, ``_``, ``.``, ``<`` and ``>``. The rules stand in ``docs/your-own-data.md``.
+"""
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+OTHERS = ("news_sentiment", "headlines", "fundamentals")
+"""How the names of files begin that are none of prices."""
+
+_ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
+
+PRICES = ("open", "high", "low", "close")
+ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
+"""A column -> the same, adjusted for splits and dividends."""
+
+_CHOICES = {"date": ("date", "datetime", "timestamp", "day"), "symbol": ("symbol", "ticker", "tic", "stock", "name")}
+"""A column -> the names that it may have, the first of which counts."""
+
+_SAME = {"vol": "volume", "splitcoefficient": "split", "splitfactor": "split"} | {
+    written: f"adj{name}"
+    for name in ADJUSTED
+    for written in (f"adjusted{name}", f"{name}adj", f"{name}adjusted")
+}  # fmt: skip
+_OF_PRICES = {*ADJUSTED, *(f"adj{name}" for name in ADJUSTED), "dividends", "stocksplits", "capitalgains", "repaired?"}
+
+_SHAPES = (
+    ("Stooq", {"per", "openint", "ticker"}),
+    ("Alpha Vantage", {"timestamp", "adjclose", "split"}),
+    ("Tiingo", {"adjopen", "divcash", "split"}),
+    ("yfinance", {"dividends", "stocksplits"}),
+    ("Yahoo", {"date", "adjclose"}),
+    ("Alpha Vantage", {"timestamp", "volume"}),
+    ("FinRL", {"tic", "day"}),
+)
+
+Roles = Mapping[str, list[int]]
+"""A column -> the places where a file has it; where there are several, their values must be the same."""
+
+
+class Header(NamedTuple):
+    """The names of a file's columns."""
+
+    names: tuple[str, ...]
+    tickers: tuple[str, ...] = ()
+    """Of a wide table: the symbol of each column; empty for those that are of all."""
+    n_lines: int = 1
+
+
+def canonical(name: str) -> str:
+    """Give what a name is compared by; ``1. open`` is open."""
+    plain = re.sub(r"[\s_.<>]", "", re.sub(r"^\d+\.\s", "", name)).lower()
+    return _SAME.get(plain, plain)
+
+
+def read_header(lines: Sequence[Sequence[str]]) -> Header:
+    """Read the first lines of a text file, as they are split into cells: one of names, or two levels of them."""
+    first, *others = [[cell.strip() for cell in line] for line in lines] or [[]]
+    if not others or len(others[0]) != len(first) or others[0][0][:1].isdigit():
+        return Header(tuple(first))
+    n_lines = 3 if len(others) > 1 and not any(others[1][1:]) and not others[1][0][:1].isdigit() else 2
+    return _two_levels(first, others[0], n_lines) or Header(tuple(first))
+
+
+def read_names(names: Sequence[str]) -> Header:
+    """Read the names of a Parquet file's columns; pandas writes two levels as ``('Close', 'AAA')``."""
+    if not any(name.startswith("('") for name in names):
+        return Header(tuple(names))
+    pairs = [ast.literal_eval(name) if name.startswith("('") else (name, "") for name in names]
+    places = [place for place, (_, ticker) in enumerate(pairs) if not ticker]  # the index, where pandas puts it last
+    ordered = sorted(pairs, key=lambda pair: pair[1] != "")
+    wide = _two_levels([first for first, _ in ordered], [second for _, second in ordered], 0)
+    if wide is None or len(places) != 1:
+        return Header(tuple(names))
+    levels = [[*level[1 : places[0] + 1], level[0], *level[places[0] + 1 :]] for level in (wide.names, wide.tickers)]
+    return Header(tuple(levels[0]), tuple(levels[1]))
+
+
+def _two_levels(first: Sequence[str], second: Sequence[str], n_lines: int) -> Header | None:
+    """Take one of two lines for prices and the other for symbols; None: they are neither."""
+    for names, tickers in ((first, second), (second, first)):
+        if {"close"} <= {canonical(name) for name in names[1:]} <= _OF_PRICES and all(map(_may_be_symbol, tickers[1:])):
+            return Header(("date", *names[1:]), ("", *tickers[1:]), n_lines)
+    return None
+
+
+def _may_be_symbol(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z^][\w.^=&/-]*|\d+\.[A-Za-z]+", text) is not None
+
+
+def find_roles(names: Sequence[str], wanted: Sequence[str]) -> Roles:
+    """Find columns by their names; those that a file lacks are left out."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(canonical(name), []).append(place)
+    roles = {}
+    for name in wanted:
+        for written in _CHOICES.get(name, (canonical(name),)):
+            if written in places:
+                roles[name] = places[written]
+                break
+    return _adjusted_first(roles)
+
+
+def _adjusted_first(roles: dict[str, list[int]]) -> Roles:
+    """Put adjusted prices in the place of those as traded: all four, or else the adjusted close beside them."""
+    adjusted = {name: roles.pop(other) for name, other in ADJUSTED.items() if other in roles}
+    if set(PRICES) <= set(adjusted):
+        roles |= adjusted
+    elif "close" in adjusted:
+        roles[ADJUSTED["close"]] = adjusted["close"]
+        roles |= {name: adjusted[name] for name in ("volume",) if name in adjusted}
+    if "volume" in adjusted or not adjusted:  # without an adjusted price, prices count as they are, and so does volume
+        roles.pop("split", None)
+    return roles
+
+
+def shape(header: Header) -> str:
+    """Say in a word which tool writes such columns, if that is known."""
+    found = {*map(canonical, header.names)}
+    known = (tool for tool, columns in _SHAPES if columns <= found)
+    return "yfinance" if header.tickers else next(known, "table")
+
+
+def symbol_of_name(path: Path) -> str:
+    """Give the symbol that a file's name has: the longest token in capitals, or what it is called without them.
+
+    A token that all files beside it have, such as a vendor's, is taken only where there is no other. Empty: none.
+    """
+    own = _tokens(_stem(path))
+    if others := [token for token in own if token not in _shared(path.parent, path.parent.stat().st_mtime_ns)] or own:
+        return max(others, key=len)
+    small = re.sub(r"^prices?[\W_]*", "", _stem(path), flags=re.IGNORECASE).upper()
+    return small if re.search("[A-Z]", small) and not path.name.lower().startswith(OTHERS) else ""
+
+
+@cache
+def _shared(folder: Path, _changed: int) -> frozenset[str]:
+    """Give the tokens in the names of all files of prices that have any, in a folder as it was when it last changed."""
+    paths = (path for path in folder.iterdir() if is_table(path) and not path.name.lower().startswith(OTHERS))
+    tokens = [frozenset(found) for path in paths if (found := _tokens(_stem(path)))]
+    return frozenset.intersection(*tokens) if len(tokens) > 1 else frozenset()
+
+
+def is_table(path: Path) -> bool:
+    """Say whether a file is one that is read, by its name."""
+    return _ENDING.search(path.name) is not None and not path.name.startswith((".", "~"))
+
+
+def _stem(path: Path) -> str:
+    return _ENDING.sub("", path.name)
+
+
+def _tokens(stem: str) -> list[str]:
+    """Split a name at ``_`` and blanks, and at ``-`` where what is between them is no symbol such as BRK-B."""
+    parts: list[str] = []
+    for part in re.split(r"[_\s]+", stem):
+        parts += [part] if re.fullmatch(r"[A-Z][A-Z0-9]*-[A-Z]{1,3}", part) else part.split("-")
+    known = [part for part in parts if re.fullmatch(r"\^?[A-Z0-9][A-Z0-9.=&-]*", part) and re.search("[A-Z]", part)]
+    return [part for part in known if part != "PRICES"]

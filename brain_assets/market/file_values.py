@@ -1,0 +1,261 @@
+"""Columns of files as days, moments and numbers, each with the rows whose value is none.
+
+What is written the same way is read once, since days and symbols repeat. A column of numbers is read at one go; only
+where that fails its texts are looked at one by one.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+
+from brain_assets.arrays import BoolArray, FloatArray, IntArray, MomentArray
+
+NOTHING = ("", "nan", "na", "n/a", "null", "none")
+"""How files write that a number is not known, in any case. Excel's errors are none of it."""
+
+A_DAY = "a day as YYYY-MM-DD"
+A_MOMENT = "a time with its zone, as 2024-06-10T16:00:00-04:00"
+_MOMENT = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
+_ZONE = r"\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
+_MIDNIGHT = rf"[T ]0?0:00(?::00(?:\.0+)?)?{_ZONE}|(?<=^\d{{4}}-\d{{2}}-\d{{2}}){_ZONE}"
+_FORMS = (
+    (r"\d{4}-\d{2}-\d{2}", "%Y-%m-%d"),
+    (r"\d{8}", "%Y%m%d"),
+    (r"\d{4}/\d{1,2}/\d{1,2}", "%Y/%m/%d"),
+    (r"\d{1,2}-[A-Za-z]{3}-\d{4}", "%d-%b-%Y"),
+    (r"[A-Za-z]{3} \d{1,2}, \d{4}", "%b %d, %Y"),
+)
+"""How a day may be written so that its order is clear."""
+_OPEN = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})"
+_UNITS = ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (0, "s"))
+"""From which size on a number counts what since 1970."""
+
+_INT, _EXPONENT, _LIMITLESS = r"\d+", r"(?:[eE][+-]?\d+)?", r"[+-]?(?:inf|infinity|nan)"
+_POINT = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:,\d{{3}})+)?(?:\.\d*)?{_EXPONENT}"
+_COMMA = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:\.\d{{3}})+)?(?:,\d*)?{_EXPONENT}"
+
+
+class Parsed(NamedTuple):
+    """A column of one kind."""
+
+    values: FloatArray | MomentArray
+    wrong: BoolArray
+    """Rows that hold something else; their day is given if it is known all the same."""
+    expected: str
+
+
+class TwoWays(Exception):  # noqa: N818 - caught where the file is known, and said there
+    """Numbers are written in two ways: the column, and the row and the text of each."""
+
+    def __init__(self, column: int, found: list[tuple[int, str]]) -> None:
+        super().__init__(column, found)
+        self.column, self.found = column, found
+
+
+def texts(column: pa.ChunkedArray) -> pa.Array:
+    """Give a column of text of any type as strings without blanks around them."""
+    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    plain = plain.dictionary_decode() if pat.is_dictionary(plain.type) else plain
+    return pc.utf8_trim_whitespace(plain.cast(pa.string()))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Say whether a column holds texts."""
+    inner = kind.value_type if pat.is_dictionary(kind) else kind
+    return bool(pat.is_string(inner) or pat.is_large_string(inner) or pat.is_string_view(inner))
+
+
+def parse_texts(column: pa.ChunkedArray) -> tuple[IntArray, list[str]]:
+    """Give codes, -1 where there is nothing, and the distinct texts that they stand for."""
+    found = texts(column).dictionary_encode()
+    codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    names = found.dictionary.to_pylist()
+    if "" in names:
+        codes = np.where(codes == names.index(""), -1, codes).astype(np.int64)
+    return codes, names
+
+
+def parse_days(column: pa.ChunkedArray) -> Parsed:
+    """Read days: the day that is written counts, whatever its zone; a time other than midnight is none."""
+    if is_text(column.type):
+        if (at_once := _iso_days(column)) is not None:
+            return at_once
+        codes, names = parse_texts(column)
+        distinct = pd.Series([*names, None], dtype="str")  # the last is what -1 stands for
+        values, expected = _written_days(distinct)
+        values = values[codes]
+    elif pat.is_timestamp(column.type) or pat.is_date(column.type):
+        moments = column.to_pandas(date_as_object=False)
+        values = moments.dt.tz_localize(None).dt.as_unit("us").to_numpy()
+        expected = A_DAY
+    elif pat.is_integer(column.type) or pat.is_floating(column.type):
+        numbers = column.to_pandas()
+        values, expected = _written_days(numbers.where(numbers % 1 == 0).astype("Int64").astype("str"))
+    else:
+        values, expected = np.full(len(column), "NaT", "datetime64[us]"), A_DAY
+    days = values.astype("datetime64[D]").astype("datetime64[us]")
+    return Parsed(days, values != days, expected)  # NaT is not NaT
+
+
+def _iso_days(column: pa.ChunkedArray) -> Parsed | None:
+    try:
+        days = texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    except pa.ArrowInvalid:
+        return None
+    return Parsed(days, np.isnat(days), A_DAY)
+
+
+def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
+    """Read texts; what is no day is NaT, what has a time keeps it. Days and months in an open order are none."""
+    bare = written.str.replace(_MIDNIGHT, "", regex=True)
+    values = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us]")
+    if bare.str.fullmatch(r"-?\d{9,19}").any():
+        numbers = pd.to_numeric(bare.where(bare.str.fullmatch(r"-?\d{1,19}")), dtype_backend="numpy_nullable")
+        size = int(numbers.abs().max())
+        unit = next(name for least, name in _UNITS if size >= least)
+        counted = pd.to_datetime(numbers, unit=unit, errors="coerce")
+        return counted.astype("datetime64[us]").to_numpy(), f"{A_DAY}, or midnight UTC"
+    for pattern, form in _FORMS:
+        values = values.fillna(_read(bare, pattern, form))
+    with_time = written.where(values.isna()).str.extract(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})", expand=True)
+    values = values.fillna(_read(with_time[0] + " " + with_time[1], r".*", "%Y-%m-%d %H:%M"))
+    parts = bare.str.extract(rf"^{_OPEN}$", expand=True)
+    if parts[0].isna().all():
+        return values.to_numpy(), A_DAY
+    is_month = [pd.to_numeric(parts[place]).max() <= 12 for place in (0, 2)]
+    if is_month[0] == is_month[1]:
+        return values.to_numpy(), f"{A_DAY}, since it is open whether the day or the month comes first"
+    form = "%m/%d/%Y" if is_month[0] else "%d/%m/%Y"
+    ordered = parts[0] + "/" + parts[2] + "/" + parts[3]
+    return values.fillna(_read(ordered, r".*", form)).to_numpy(), A_DAY
+
+
+def _read(written: pd.Series, pattern: str, form: str) -> pd.Series:
+    fitting = written.where(written.str.fullmatch(pattern))
+    return pd.to_datetime(fitting, format=form, errors="coerce").dt.as_unit("us")
+
+
+def parse_moments(column: pa.ChunkedArray) -> Parsed:
+    """Read moments with a zone, in UTC; rounded up: a moment never becomes an earlier one."""
+    if pat.is_timestamp(column.type) and column.type.tz is not None:
+        values = column.to_pandas()
+    elif is_text(column.type):
+        written = texts(column).to_pandas().astype("str")
+        zoned = written.where(written.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
+        values = pd.to_datetime(zoned, format="ISO8601", utc=True, errors="coerce")
+    else:
+        values = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[us, UTC]")
+    moments = values.dt.tz_convert("UTC").dt.tz_localize(None).dt.ceil("us").dt.as_unit("us")
+    return Parsed(moments.to_numpy(), moments.isna().to_numpy(), A_MOMENT)
+
+
+def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -> dict[int, Parsed]:
+    """Read the columns of numbers of one file, which are written in one way.
+
+    Parameters
+    ----------
+    columns : mapping
+        By the place of each in the file.
+    decimal_comma : bool
+        What a comma or a point before three digits is taken for where no other number of the file decides it.
+    """
+    read: dict[int, Parsed] = {}
+    written: dict[int, pa.Array] = {}
+    for key, column in columns.items():
+        if not is_text(column.type):
+            read[key] = _numbers_of(column)
+            continue
+        try:
+            read[key] = _all_right(column.cast(pa.float64()))
+        except pa.ArrowInvalid:
+            found = texts(column)
+            nothing = pc.is_in(pc.utf8_lower(found), pa.array(NOTHING))
+            written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
+    if written and not _cast(written, read):
+        plain = {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
+        written |= plain
+        comma = _is_comma(written, decimal_comma)
+        read |= {key: _one_by_one(column, comma) for key, column in written.items()}
+    return {key: read[key] for key in columns}
+
+
+def _cast(written: Mapping[int, pa.Array], read: dict[int, Parsed]) -> bool:
+    """Read columns at one go once what is not known is out of the way; False: there is something else in them."""
+    try:
+        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _all_right(numbers: pa.Array) -> Parsed:
+    values: FloatArray = numbers.to_numpy(zero_copy_only=False) if isinstance(numbers, pa.Array) else numbers.to_numpy()
+    return Parsed(values, np.zeros(len(values), dtype=bool), "a number")
+
+
+def _numbers_of(column: pa.ChunkedArray) -> Parsed:
+    kind = column.type
+    if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
+        return _all_right(column.cast(pa.float64(), safe=False))
+    return Parsed(np.full(len(column), np.nan), np.ones(len(column), dtype=bool), "a number")
+
+
+def _is_comma(written: Mapping[int, pa.Array], decimal_comma: bool) -> bool:
+    """Decide whether the comma is the decimal sign; raises `TwoWays` if some numbers say so and others not."""
+    first: dict[bool, tuple[int, int, str]] = {}
+    unsure: dict[bool, tuple[int, int, str]] = {}
+    for key, column in written.items():
+        is_point, is_comma = _matches(column, _POINT), _matches(column, _COMMA)
+        for comma, fits, sign in ((True, is_comma & ~is_point, ","), (False, is_point & ~is_comma, ".")):
+            _remember(first, comma, key, column, fits)
+            with_sign = pc.fill_null(pc.match_substring(column, sign), False).to_numpy(zero_copy_only=False)
+            _remember(unsure, comma, key, column, is_comma & is_point & with_sign)
+    decided = first or unsure
+    if len(decided) > 1 and (first or decimal_comma):
+        raise TwoWays(decided[False][0], sorted(each[1:] for each in decided.values()))
+    return next(iter(first)) if first else decimal_comma and True in unsure
+
+
+def _remember(
+    found: dict[bool, tuple[int, int, str]], comma: bool, key: int, column: pa.Array, rows: BoolArray
+) -> None:
+    if comma not in found and rows.any():
+        row = int(np.argmax(rows))
+        found[comma] = key, row, column[row].as_py()
+
+
+def _matches(column: pa.Array, pattern: str) -> BoolArray:
+    fits = pc.match_substring_regex(column, rf"^(?:{pattern})$")
+    digits = pc.match_substring_regex(column, r"\d")
+    both: BoolArray = pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
+    return both
+
+
+def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
+    fits = _matches(column, _COMMA if comma else _POINT)
+    other = pc.fill_null(pc.match_substring_regex(column, rf"(?i)^{_LIMITLESS}$"), False).to_numpy(zero_copy_only=False)
+    plain = pc.replace_substring(column, "." if comma else ",", "")
+    plain = pc.replace_substring(plain, ",", ".") if comma else plain
+    known = pa.array(fits | other)
+    values = pc.if_else(known, plain, pa.scalar(None, pa.string())).cast(pa.float64())
+    wrong = ~(fits | other) & column.is_valid().to_numpy(zero_copy_only=False)
+    return Parsed(values.to_numpy(zero_copy_only=False), wrong, "a number")
+
+
+def text_at(column: pa.ChunkedArray, row: int) -> str:
+    """Give what stands in a row, for a message; without blanks around it."""
+    value = column[row].as_py()
+    return "nothing" if value is None or not str(value).strip() else re.sub(r"\s+", " ", str(value)).strip()
+
+
+def is_blank(column: pa.ChunkedArray) -> BoolArray:
+    """Say of which rows nothing is written, (n_rows,)."""
+    nothing = pc.equal(texts(column), "") if is_text(column.type) else column.is_null()
+    blank: BoolArray = pc.fill_null(nothing, True).to_numpy(zero_copy_only=False)
+    return blank

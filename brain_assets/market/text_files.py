@@ -1,0 +1,203 @@
+"""The user's files: which there are, and each opened as columns that are not yet read, whatever wrote it.
+
+Text files (``.csv``, ``.txt``, ``.tsv``, packed with gzip or not) are UTF-8, or UTF-16 with its mark; what separates
+the columns is the tab, semicolon, bar or comma that the first line has most of, or what a line ``sep=;`` before says.
+Lines with nothing in them are skipped, but counted; a record of several lines, with a quoted text in it, has the number
+of its last line.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from brain_assets.arrays import IntArray
+from brain_assets.check_result import listed
+from brain_assets.errors import MarketError, TableError
+from brain_assets.market.file_columns import OTHERS, Header, is_table, read_header, read_names
+
+MOST = 10
+"""So many rows, files or symbols are named, and the rest is counted."""
+
+_KINDS = (
+    (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "an Excel workbook", "save it as CSV"),
+    (
+        re.compile(rb"\s*<(!doctype\s+)?(html|head|body|\?xml)\b", re.IGNORECASE),
+        "a web page (HTML)",
+        "download it again",
+    ),
+    (re.compile(rb"\s*[{\[]"), "JSON", "save it as CSV"),
+    (re.compile(rb"PAR1"), "a Parquet file", "let its name end in .parquet"),
+)
+"""How files begin that are no tables of text, what they are, and what to do."""
+
+
+def find_files(folder: Path, name: str, content: str) -> list[Path]:
+    """Give the files of one kind, in the folder and one level below, sorted; raises `MarketError` without a folder.
+
+    Those of ``prices`` are all whose names do not begin like one of `OTHERS`.
+    """
+    if not folder.is_dir():
+        raise MarketError(f"{folder}: expected a folder with {content} files, got no such folder; create it.")
+    tables = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if is_table(path) and path.is_file()]
+    begins = OTHERS if name == "prices" else (name,)
+    return sorted(path for path in tables if path.name.lower().startswith(begins) is not (name == "prices"))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file whose columns can be read."""
+
+    path: Path
+    name: str
+    """In messages."""
+    header: Header
+    data: memoryview | None = field(repr=False)
+    """What follows the header; None: the file is Parquet."""
+    separator: str = ""
+    first_line: int = 1
+    """Of the first row, in a text file."""
+
+    def read(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
+        """Give some columns, those of text files as texts. Raises `TableError`."""
+        if self.data is None:
+            with _parquet_blamed(self.name), pq.ParquetFile(self.path) as file:
+                names = [file.schema_arrow.names[column] for column in columns]
+                table = file.read(columns=names)
+                return [table[name] for name in names]
+        return self._read_text(columns)
+
+    def _read_text(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
+        assert self.data is not None  # noqa: S101 - Parquet was told apart
+        if not bytes(self.data[:4096]).strip() and not bytes(self.data).strip():
+            return [pa.chunked_array([[]], pa.string()) for _ in columns]
+        names = [str(place) for place in range(len(self.header.names))]
+        wrong: list[int] = []
+
+        def skip(row: pacsv.InvalidRow) -> str:
+            wrong.extend([row.actual_columns] * bool(row.text.strip(f" \t{self.separator}")))
+            return "skip"
+
+        chosen = [names[column] for column in columns]
+        try:
+            table = pacsv.read_csv(
+                pa.BufferReader(self.data),
+                pacsv.ReadOptions(use_threads=False, block_size=min(len(self.data) + 1, 2**31 - 1), column_names=names),
+                pacsv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=skip),
+                pacsv.ConvertOptions(include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())),
+            )
+        except pa.ArrowInvalid as error:
+            raise _no_text(self.name) from error
+        if wrong:
+            self._refuse_ragged()
+        return [table[name] for name in chosen]
+
+    def _refuse_ragged(self) -> None:
+        n_columns = len(self.header.names)
+        wrong = [(line, len(cells)) for line, cells in self._records() if len(cells) != n_columns]
+        line, n_cells = wrong[0]
+        many = (
+            f"; {len(wrong)} lines are so ({listed([str(line) for line, _ in wrong], MOST)})" if len(wrong) > 1 else ""
+        )
+        raise TableError(
+            f"{self.name}, line {line}: expected {n_columns} values as in line {self.first_line - 1}, got {n_cells}"
+            f"{many}; correct the line{'s' if many else ''}."
+        )
+
+    def places(self, rows: Sequence[int] | IntArray) -> list[str]:
+        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number."""
+        if self.data is None:
+            return [f"row {row + 1}" for row in rows]
+        lines = [line for line, cells in self._records() if len(cells) == len(self.header.names)]
+        return [f"line {lines[row]}" for row in rows]
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Give the lines that are not blank, as they are split into cells, with their numbers."""
+        text = io.TextIOWrapper(io.BytesIO(self.data or b""), encoding="utf-8", newline="")
+        reader = csv.reader(text, delimiter=self.separator)
+        for cells in reader:
+            if "".join(cells).strip() or len(cells) == len(self.header.names):
+                yield self.first_line + reader.line_num - 1, cells
+
+
+@contextmanager
+def _parquet_blamed(name: str) -> Iterator[None]:
+    """Say in one sentence that a file is no Parquet file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{name}: expected a Parquet file, got {error}; write it again.") from error
+
+
+def open_sheet(path: Path, name: str) -> Sheet:
+    """Open a file; raises `TableError` if it is no table."""
+    if path.suffix.lower() == ".parquet":
+        with _parquet_blamed(name), pq.ParquetFile(path) as file:
+            return Sheet(path, name, read_names(file.schema_arrow.names), None)
+    data = _decoded(path, name)
+    lines = _first_lines(data, name)
+    separator = ","
+    if lines and (told := re.fullmatch(r"sep=(.)", lines[0].text.strip(), re.IGNORECASE)):
+        separator, lines = told[1], lines[1:]
+    elif lines:
+        separator = max("\t;|,", key=re.sub(r'"[^"]*"', "", lines[0].text).count)
+    header = read_header(list(csv.reader([line.text for line in lines], delimiter=separator)))
+    last = lines[header.n_lines - 1] if lines else _Line("", 0, 0)
+    return Sheet(path, name, header, memoryview(data)[last.end :], separator, last.number + 1)
+
+
+class _Line(NamedTuple):
+    text: str
+    number: int
+    end: int
+    """Where the next one begins."""
+
+
+def _first_lines(data: bytes, name: str) -> list[_Line]:
+    """Give the first lines with something in them: of all that may come before the rows."""
+    found: list[_Line] = []
+    for number, line in enumerate(re.finditer(rb"([^\r\n]*)(\r\n|\r|\n|$)", data), start=1):
+        if line[1].strip():
+            try:
+                found.append(_Line(line[1].decode(), number, line.end()))
+            except UnicodeDecodeError as error:
+                raise _no_text(name) from error
+        if len(found) == 4 or line.end() == len(data):
+            break
+    return found
+
+
+def _decoded(path: Path, name: str) -> bytes:
+    """Give a text file as UTF-8 without its mark; raises `TableError` if it is something else."""
+    try:
+        data = path.read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16").encode()
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableError(f"{name}: expected a whole file, got {error}; write it again.") from error
+    except UnicodeDecodeError as error:
+        raise _no_text(name) from error
+    data = data.removeprefix(codecs.BOM_UTF8)
+    for begins, what, advice in _KINDS:
+        if begins.match(data):
+            raise TableError(f"{name}: expected a table as text, got {what}; {advice}.")
+    if b"\0" in data[:4096]:
+        raise _no_text(name)
+    return data
+
+
+def _no_text(name: str) -> TableError:
+    return TableError(f"{name}: expected text in UTF-8, or in UTF-16 with its mark, got other bytes; save it so.")

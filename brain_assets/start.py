@@ -1,0 +1,42 @@
+"""Where the command `brain-assets` begins: before the long imports, so that Ctrl-C ends it in a line even in those.
+
+What is imported stays, and is hidden from Python's collector of unreachable objects, which would go through all of it
+while it grows and once more at the end: that takes as long as the rest of both.
+"""
+
+import gc
+import importlib
+import os
+import signal
+from typing import Any
+
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C has ended, as shells count it: 128 and the number of the signal."""
+
+
+def main() -> None:
+    """Run the command line."""
+    signal.signal(signal.SIGINT, _stop_at_once)
+    try:
+        import_to_stay("brain_assets.cli").main()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
+
+
+def import_to_stay(module: str) -> Any:
+    """Import a module by its name, and all that it needs, as a process does that has done nothing yet."""
+    gc.disable()
+    imported = importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+    return imported
+
+
+def _stop_at_once(*_: object) -> None:
+    """End the process: raised in an import, `KeyboardInterrupt` may come out as something else, or get lost."""
+    os.write(1, b"stopped\n")
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The user's files of prices and ratios as sound tables: prices adjusted where files say how, margins as shares."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.market.file_columns import ADJUSTED, PRICES
+from brain_assets.market.file_table import FileTable
+from brain_assets.market.schema import (
+    FUNDAMENTAL_TABLE,
+    MARGINS,
+    OHLC_RULES,
+    ON_SESSION,
+    ONE_SYMBOL,
+    PRICE_TABLE,
+    Rule,
+)
+from brain_assets.market.table_files import SPARE, read_files
+
+PRICE_LAYOUT = PRICE_TABLE.types | dict.fromkeys((*ADJUSTED.values(), "split"), SPARE)
+"""What is looked for in files of prices."""
+
+
+def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> FileTable:
+    """Read every file, judge every row, and adjust the prices of those that say how; bars that are not known are left.
+
+    `symbols`: how they shall be written, whatever their case in the files.
+    """
+    _, _, *values = (column.rule for column in PRICE_TABLE.columns)
+    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(symbols)
+    table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
+    table = table.without_repeats(PRICE_TABLE.order)
+    frame = table.frame
+    if "split" in frame:
+        frame = frame.assign(volume=frame["volume"] * later_splits(frame))
+    table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(
+        frame[list(PRICES)].notna().any(axis=1)
+    )
+    table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
+    by_close = np.array(["adj_close" in file.titles for file in table.files])
+    high, *inside = OHLC_RULES
+    for rules in ((*_adjusted(by_close), *values), [high], inside):
+        table = table.judged(rules)
+    return replace(table, frame=_scaled(table.frame, by_close))
+
+
+def later_splits(bars: pd.DataFrame) -> FloatArray:
+    """Multiply, for each row, the splits of its symbol on later days: 4.0 is four shares for one."""
+    splits = bars["split"].where(bars["split"] > 0, 1.0).to_numpy()
+    codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
+    factors = np.ones(len(bars))
+    for code in np.unique(codes[splits != 1.0]):
+        rows = np.flatnonzero(codes == code)
+        rows = rows[np.argsort(days[rows], kind="stable")]
+        factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
+    return factors
+
+
+def _adjusted(by_close: BoolArray) -> Iterator[Rule]:
+    """Ask for an adjusted close of every bar in a file that has them: raw prices never pass for adjusted ones."""
+    if by_close.any():
+        yield Rule(
+            "adj_close",
+            "an adjusted close > 0 wherever there is a price",
+            lambda bars: ~by_close[bars["file"]] | ((bars["adj_close"] > 0) & np.isfinite(bars["adj_close"])),
+            "correct the values, or take the column out if the prices are adjusted",
+        )
+
+
+def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
+    """Multiply the prices of files with an adjusted close by adjusted over raw."""
+    if not by_close.any():
+        return bars
+    scaled = by_close[bars["file"]]
+    factor = np.where(scaled, bars["adj_close"] / bars["close"], 1.0)
+    prices = {name: bars[name] * factor for name in ("open", "high", "low")}
+    return bars.assign(**prices, close=bars["close"].where(~scaled, bars["adj_close"])).drop(columns="adj_close")
+
+
+PERCENT = 1.0
+"""Half of a file's margins farther from 0 than this are percent: a share of revenue hardly is."""
+
+
+def read_fundamental_files(paths: Sequence[Path]) -> FileTable:
+    """Read every file and judge every row."""
+    rules = (*(column.rule for column in FUNDAMENTAL_TABLE.columns), *FUNDAMENTAL_TABLE.rules)
+    table = read_files(paths, FUNDAMENTAL_TABLE.types).judged(ONE_SYMBOL).joined()
+    return table.judged(map(_no_percent, MARGINS)).judged(rules).without_repeats(FUNDAMENTAL_TABLE.order)
+
+
+def _no_percent(margin: str) -> Rule:
+    """Refuse a file whose margins are percent; a gross margin above 1 is none in any row."""
+
+    def holds(filings: pd.DataFrame) -> pd.Series:
+        typical = filings[margin].abs().groupby(filings["file"]).transform("median")
+        broken = (typical > PERCENT) & filings[margin].notna()
+        return ~(broken | (filings[margin] > PERCENT)) if margin == "gross_margin" else ~broken
+
+    return Rule(margin, "a share of revenue, as 0.384 for 38.4 percent", holds, "divide percent by 100")

@@ -1,0 +1,127 @@
+"""The lines that a backfill ends with: what is said of many years is said once, with its places."""
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from brain_assets.cli_run import event_line, places_of, print_summary, refuse_warnings, run_years, skill_lines
+from brain_assets.graph.tasks import Event
+from brain_assets.terminal import console
+from brain_assets_tests.backfills import brain_assets, outcomes
+from brain_assets_tests.graph.worlds import DEFS, PoolHere
+from brain_assets_tests.market.test_price_checks import between, year_of_bars
+
+NOTE = "wrong.csv: expected days, got none; correct the file."
+
+
+def shown(print_it: Callable[[], object]) -> list[str]:
+    with console.capture() as captured:
+        print_it()
+    return captured.get().splitlines()
+
+
+def test_assets_are_named_with_their_years_those_in_a_row_as_a_span() -> None:
+    places = [("a", 2021), ("b", 2020), ("a", 2019), ("a", 2020), ("a", 2023), ("b", 2022)]
+    assert places_of(places) == "a 2019-2021, 2023; b 2020, 2022"
+
+
+def test_what_models_are_worth_is_a_line_a_check() -> None:
+    zero, equal = {"beats_zero": "0.9, zero 0.8"}, {"beats_equal_weight": "1 %, 2 %", "coverage": "none"}
+    found = [("lstm_snapshot", 2019, zero), ("backtest", 2019, equal), ("lstm_snapshot", 2020, zero), ("x", 2019, {})]
+    assert skill_lines(found) == [
+        "beats_zero did not pass: lstm_snapshot 2019-2020",
+        "beats_equal_weight did not pass: backtest 2019",
+    ]
+
+
+def test_what_is_blocked_by_one_cause_is_one_line_however_many_years_failed_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failed = [Event("failed", "raw_prices", year, detail=NOTE) for year in (2019, 2020)]
+    failed.append(Event("failed", "ppo_policy", 2020, detail="out of memory"))
+    blocked = [
+        Event("blocked", "lstm_snapshot", 2019, roots=(("raw_prices", 2019),)),
+        Event("blocked", "lstm_snapshot", 2020, roots=(("raw_prices", 2019), ("raw_prices", 2020))),
+        Event("blocked", "backtest", 2020, roots=(("raw_prices", 2020), ("ppo_policy", 2020))),
+    ]
+    made = Event("made", "raw_fundamentals", 2019)
+    assert shown(lambda: print_summary([*failed, *blocked, made])) == [
+        "1 made, 0 run without change, 0 done before, 6 not done",
+        "blocked by raw_prices 2019-2020: 2 years of 1 asset",
+        "blocked by raw_prices 2020; ppo_policy 2020: 1 year of 1 asset",
+    ]
+    errors = [f"error: raw_prices 2019-2020: {NOTE}", "error: ppo_policy 2020: out of memory"]
+    assert capsys.readouterr().err.splitlines() == errors
+    assert [event_line(event) for event in blocked] == ["", "", ""]
+
+
+class Ended:
+    """A backfill whose years have ended in such a way."""
+
+    unfinished = 0
+
+    def __init__(self, *events: Event) -> None:
+        self._events = events
+
+    def run(self, *_: object) -> Iterator[Event]:
+        yield from self._events
+
+
+def test_a_line_is_as_long_as_it_is_but_for_why_a_year_failed() -> None:
+    late = ", ".join(f"SYMBOL{i} 2019-02-0{i}" for i in range(1, 6))
+    failed = Event("failed", "raw_prices", 2018, detail="word " * 50)
+    metadata = {"listed_late": late, "ended_early": "none"}
+    made = Event("made", "raw_prices", 2019, metadata=metadata, warnings={"no_jumps": "word " * 49 + "end"})
+    pool = PoolHere(DEFS, dg.DagsterInstance.ephemeral())
+    _, first, second, third = shown(lambda: run_years(Ended(failed, made), [2018, 2019], pool))  # type: ignore[arg-type]
+    assert first.startswith("2018 raw_prices             failed: word word ")
+    assert first.endswith("…")
+    assert len(first) <= console.width
+    assert second.endswith(late)
+    assert third.startswith("  warning: 2019 raw_prices, no_jumps: word word ")
+    assert third.endswith(" end")
+
+
+def test_symbols_that_come_late_or_go_early_are_named_in_the_line_of_their_year() -> None:
+    days = {"listed_late": ", ".join(f"S{i} 2019-02-0{i}" for i in range(1, 8)), "ended_early": "GONE 2019-06-28"}
+    line = event_line(Event("made", "raw_prices", 2019, seconds=1.0, metadata=days))
+    late = "S1 2019-02-01, S2 2019-02-02, S3 2019-02-03, S4 2019-02-04, S5 2019-02-05 and 2 more"
+    assert line.endswith(f" in 1.0 s, listed late: {late}; ended early: GONE 2019-06-28")
+    none = {"listed_late": "none", "ended_early": "none"}
+    assert event_line(Event("made", "raw_prices", 2019, seconds=1.0, metadata=none)).endswith(" in 1.0 s")
+
+
+def test_strict_counts_what_warned_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refuse_warnings([Event("made", "raw_prices", 2019)]) is False
+    warned = [Event("done", "raw_prices", year, warnings={"no_jumps": "A 4:1", "traded": "B"}) for year in (2019, 2020)]
+    assert refuse_warnings(warned) is True
+    said = "no_jumps 2, traded 2; what each found is said above."
+    assert capsys.readouterr().err == f"error: --strict: expected no check to warn, got 4: {said}\n"
+
+
+def test_a_split_in_files_is_said_by_backfill_and_status_and_fails_the_command_only_if_strict(tmp_path):
+    prices = year_of_bars("AAA", "BBB")
+    prices.loc[between(prices, "AAA", 0, 99), ["open", "high", "low", "close"]] *= 4
+    prices = prices[~between(prices, "BBB", 150, 252)]
+    prices[["date", "symbol", "open", "high", "low", "close", "volume"]].to_csv(tmp_path / "prices.csv", index=False)
+    market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(tmp_path), "BRAIN_SYMBOLS": ""}
+    market |= {"BRAIN_FIRST_YEAR": "2018", "BRAIN_BOOTSTRAP_YEARS": "2"}
+    arguments = ("backfill", "2020", "--assets", "raw_prices", "--jobs", "1")
+    day = np.sort(prices["date"].unique())[100].astype("datetime64[D]")
+    words = "no_jumps: 1 jump looks like a split or a dividend that was never taken out: "
+    words += f"AAA {day} 4:1; use adjusted prices"
+
+    first = brain_assets(tmp_path / "data", *arguments, **market)
+    assert first.returncode == 0, first.stderr
+    assert f"  warning: 2020 raw_prices, {words}.\n" in first.stdout
+    assert outcomes(first.stdout)[2020, "raw_prices"].endswith(", ended early: BBB 2020-08-05")
+    strict = brain_assets(tmp_path / "data", *arguments, "--strict", **market)
+    assert strict.returncode == 1
+    assert outcomes(strict.stdout) == {(2020, "raw_prices"): "done already, skipped"}
+    assert f"  warning: 2020 raw_prices, {words}.\n" in strict.stdout
+    assert strict.stderr.startswith("error: --strict: expected no check to warn, got 1: no_jumps 1; ")
+    status = brain_assets(tmp_path / "data", "status", **market)
+    assert status.returncode == 0
+    assert f"2020 raw_prices: done, 1 warning: {words}" in status.stdout

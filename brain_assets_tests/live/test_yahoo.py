@@ -1,0 +1,329 @@
+"""Yahoo's real faults, by real yfinance from a loopback Yahoo: impossible bars, answers without bars, currencies."""
+
+import datetime
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brain_assets.errors import EmptyResponseError, MarketError, UnknownSymbolError
+from brain_assets.live.yahoo import IMPOSSIBLE_BARS, possible_bars
+from brain_assets.market.archive import fetch_prices
+from brain_assets.market.calendar import sessions_between
+from brain_assets.market.findings import Finding, added_up, findings_of
+from brain_assets_tests.live.loopback_yahoo import (
+    FRIDAY,
+    MONDAY,
+    PLAIN,
+    THURSDAY,
+    TUESDAY,
+    WEDNESDAY,
+    LoopbackYahoo,
+    days_of,
+    epoch,
+    market,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
+
+SATURDAY = datetime.date(2024, 6, 15)
+INF = float("inf")
+CLOSED, NO_PRICE, OUTSIDE = IMPOSSIBLE_BARS
+
+
+def said(frame):
+    return [finding.sentence for finding in findings_of(frame)]
+
+
+# Bars
+
+
+@pytest.mark.parametrize(
+    ("bar", "what"),
+    [
+        ((TUESDAY, 0.0, 13.0, 10.0, 12.0, 12.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 0.0, 12.0, 12.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 0.0, 12.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 0.0, 0.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, 0.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, -0.5, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, INF, 200), NO_PRICE),
+        ((TUESDAY, 11.0, INF, 10.0, 12.0, 12.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, INF, 12.0, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, None, 200), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, None, None), NO_PRICE),
+        ((TUESDAY, 11.0, None, 10.0, 12.0, 12.0, 200), NO_PRICE),
+        ((TUESDAY, None, None, None, None, None, 200), NO_PRICE),
+        ((TUESDAY, 0.0, 0.0, 0.0, 0.0, 0.0, 0), NO_PRICE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 12.0, 12.0, -200), NO_PRICE),
+        ((TUESDAY, 13.039, 13.0, 10.0, 12.0, 12.0, 200), OUTSIDE),
+        ((TUESDAY, 9.97, 13.0, 10.0, 12.0, 12.0, 200), OUTSIDE),
+        ((TUESDAY, 11.0, 13.0, 10.0, 13.039, 6.5, 200), OUTSIDE),
+        ((TUESDAY, 11.0, 6.5, 10.0, 12.0, 12.0, 200), OUTSIDE),
+    ],
+)
+def test_an_impossible_bar_has_no_row_and_is_named(yahoo, bar, what):
+    yahoo.bars["BBB"] = [PLAIN[0], bar, *PLAIN[2:]]
+    frame = market("AAA", "BBB").prices(MONDAY, FRIDAY)
+    assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY]
+    assert days_of(frame, "BBB") == [MONDAY, WEDNESDAY, THURSDAY]
+    assert findings_of(frame) == [Finding("rows_taken", "BBB", what, "left out", 2024, 1, "2024-06-11")]
+
+
+@pytest.mark.parametrize("opening", [13.012, 9.991])
+def test_what_rounding_and_dividends_put_outside_stays(yahoo, opening):
+    yahoo.bars["BBB"] = [(TUESDAY, opening, 13.0, 10.0, 12.0, 11.7, 200)]
+    frame = market("BBB").prices(MONDAY, FRIDAY)
+    assert frame["open"].tolist() == [opening * (11.7 / 12.0)]
+    assert said(frame) == []
+
+
+def test_days_of_which_nothing_is_known_are_no_bars(yahoo):
+    yahoo.bars["BBB"] = [PLAIN[0], (TUESDAY, None, None, None, None, None, None), PLAIN[2]]
+    yahoo.bars["CCC"] = [PLAIN[0], (TUESDAY, None, None, None, None, None, 0), PLAIN[2]]
+    frame = market("BBB", "CCC").prices(MONDAY, FRIDAY)
+    assert days_of(frame, "BBB") == days_of(frame, "CCC") == [MONDAY, WEDNESDAY]
+    assert said(frame) == []
+
+
+def test_bars_on_days_when_the_exchange_was_closed(yahoo):
+    holiday = datetime.date(2024, 6, 19)
+    yahoo.bars["AAA"] = [*PLAIN, *((day, 14.0, 16.0, 13.0, 15.0, 15.0, 0) for day in (SATURDAY, holiday))]
+    frame = market("AAA").prices(MONDAY, datetime.date(2024, 6, 21))
+    assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY]
+    assert said(frame) == [
+        "AAA: 2 bars on days when the exchange was closed, the first 2024-06-15; left out.",
+    ]
+
+
+def test_bars_outside_of_the_range_are_nobody_s_matter(yahoo):
+    yahoo.appends_latest = True
+    yahoo.bars["AAA"] = [*PLAIN[:2], (WEDNESDAY, 0.0, 14.0, 11.0, 13.0, 13.0, 300)]
+    assert said(market("AAA").prices(MONDAY, WEDNESDAY)) == []
+
+
+def test_a_share_of_impossible_bars_only_is_named(yahoo):
+    yahoo.bars["BBB"] = [(day, 0.0, *rest) for day, _, *rest in PLAIN]
+    frame = market("AAA", "BBB").prices(MONDAY, SATURDAY)
+    assert set(frame["symbol"]) == {"AAA"}
+    assert said(frame) == [f"BBB: 5 {NO_PRICE}, the first 2024-06-10; left out."]
+    with pytest.raises(EmptyResponseError, match=r"expected bars of BBB, got none.* BBB: 5 bars with a price that is"):
+        market("BBB").prices(MONDAY, SATURDAY)
+
+
+def test_a_partition_is_told_what_was_left_out_in_its_own_years(yahoo):
+    last_year = datetime.date(2023, 12, 29)
+    yahoo.bars["AAA"] = [(last_year, 0.0, *PLAIN[0][2:]), *PLAIN[:2], (WEDNESDAY, 0.0, *PLAIN[2][2:]), *PLAIN[3:]]
+    frame = fetch_prices(market("AAA"), datetime.date(2024, 1, 1), SATURDAY, overlap=True)
+    assert [(finding.year, finding.n_rows) for finding in findings_of(frame)] == [(2024, 1)]
+    frame = fetch_prices(market("AAA"), datetime.date(2023, 1, 1), SATURDAY, overlap=False)
+    assert [(finding.year, finding.n_rows) for finding in findings_of(frame)] == [(2023, 1), (2024, 1)]
+
+
+DAYS = sessions_between(datetime.date(2022, 12, 1), datetime.date(2023, 2, 1)).astype("datetime64[us]")
+SOUND = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 100.0}
+SPOILED = {
+    CLOSED: [{"date": pd.Timestamp("2023-01-07")}],
+    NO_PRICE: [{name: value} for name in ("open", "high", "low", "close") for value in (0.0, -1.0, INF, np.nan)],
+    OUTSIDE: [{"open": 12.1}, {"close": 8.9}, {"high": 8.0}],
+}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([None, *SPOILED]), min_size=len(DAYS) * 2, max_size=len(DAYS) * 2), st.data())
+def test_each_impossible_bar_is_counted_once_by_symbol_and_year_and_the_others_stay(kinds, data):
+    bars = pd.DataFrame([{"date": day, "symbol": symbol} | SOUND for day in DAYS for symbol in ("AAA", "BBB")])
+    for row, kind in enumerate(kinds):
+        for name, value in data.draw(st.sampled_from(SPOILED[kind])).items() if kind else ():
+            bars.loc[row, name] = value
+    rows = bars.assign(kind=kinds, year=bars["date"].dt.year)
+    pd.testing.assert_frame_equal(possible_bars(bars), bars[rows["kind"].isna()])
+    expected = {
+        Finding("rows_taken", symbol, kind, "left out", year, len(some), f"{some['date'].min():%Y-%m-%d}")
+        for (symbol, kind, year), some in rows.dropna(subset="kind").groupby(["symbol", "kind", "year"])
+    }
+    assert set(findings_of(possible_bars(bars))) == expected
+
+
+def test_bars_are_adjusted_as_yfinance_adjusts_them_to_the_bit(yahoo):
+    import yfinance
+
+    rng = np.random.default_rng(1)
+    close = np.round(rng.uniform(5, 500, len(DAYS)), 2)
+    ohlc = [np.round(close * factor, 2) for factor in (1.001, 1.02, 0.98, 1.0)]
+    adjusted = close * rng.uniform(0.3, 1.0, len(DAYS))
+    columns = [[day.astype(object).date() for day in DAYS], *ohlc, adjusted, rng.integers(0, 10**9, len(DAYS))]
+    yahoo.bars["AAA"] = list(zip(*(np.asarray(column).tolist() for column in columns), strict=True))
+    frame = market("AAA").prices(datetime.date(2022, 12, 1), datetime.date(2023, 2, 1))
+    theirs = yfinance.Ticker("AAA").history(start="2022-12-01", end="2023-02-01", actions=False)
+    assert len(frame) == len(DAYS)
+    for name in SOUND:
+        assert frame[name].to_numpy().tobytes() == theirs[name.capitalize()].to_numpy(np.float64).tobytes()
+
+
+@pytest.mark.parametrize(("day", "is_refused"), [(MONDAY, False), (TUESDAY, True), (WEDNESDAY, True)])
+def test_raw_closes_never_pass_for_adjusted_ones(yahoo, monkeypatch, day, is_refused):
+    """Where Yahoo gives no adjusted closes, yfinance puts the raw ones there. Before Monday there is no bar."""
+    dividend = {"amount": 1.0, "date": epoch(day)}
+    yahoo.events["BBB"] = {"dividends": {str(epoch(day)): dividend}}
+    yahoo.bars["BBB"] = [*PLAIN[:3], (THURSDAY, None, None, None, None, None, None), PLAIN[4]]
+    bare = LoopbackYahoo.chart
+
+    def without_adjusted_closes(self, symbol, bars):
+        answer = json.loads(bare(self, symbol, bars))
+        del answer["chart"]["result"][0]["indicators"]["adjclose"]
+        return json.dumps(answer)
+
+    monkeypatch.setattr(LoopbackYahoo, "chart", without_adjusted_closes)
+    if is_refused:
+        with pytest.raises(MarketError, match=r"bars of BBB, got .*\(BBB: closes that are not adjusted for the div"):
+            market("AAA", "BBB").prices(MONDAY, SATURDAY)
+    else:
+        assert days_of(market("AAA", "BBB").prices(MONDAY, SATURDAY), "BBB") == [MONDAY, TUESDAY, WEDNESDAY, FRIDAY]
+
+
+# Answers without bars
+
+NOT_FOUND = (404, LoopbackYahoo.error("Not Found", "No data found, symbol may be delisted"))
+NO_RANGE = (400, LoopbackYahoo.error("Bad Request", "Data doesn't exist for startDate = 1, endDate = 2"))
+META = {
+    "currency": "USD",
+    "instrumentType": "EQUITY",
+    "exchangeTimezoneName": "America/New_York",
+    "validRanges": ["1d"],
+}
+NOTHING = {"open": [], "high": [], "low": [], "close": [], "volume": []}
+NO_REASON = "an answer with neither bars nor a reason"
+
+
+def chart(**result):
+    return json.dumps({"chart": {"result": [{"meta": META} | result], "error": None}})
+
+
+EMPTY = chart(timestamp=[], indicators={"quote": [NOTHING], "adjclose": [{"adjclose": []}]})
+ALL_NULL = chart(
+    timestamp=[1718026200],
+    indicators={"quote": [{name: [None] for name in NOTHING}], "adjclose": [{"adjclose": [None]}]},
+)
+
+WITHOUT_BARS = [
+    (200, '{"chart": {"result": null, "error": null}}', NO_REASON),
+    (200, '{"chart": {"result": [], "error": null}}', NO_REASON),
+    (200, '{"chart": null}', NO_REASON),
+    (200, "[]", NO_REASON),
+    (200, "[1]", NO_REASON),
+    (200, "{}", NO_REASON),
+    (200, "null", NO_REASON),
+    (200, '"busy"', NO_REASON),
+    (
+        200,
+        '{"finance": {"result": null, "error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}',
+        NO_REASON,
+    ),
+    (401, LoopbackYahoo.error("Unauthorized", "Invalid Crumb"), "Yahoo says 'Invalid Crumb'"),
+    (500, LoopbackYahoo.error("Internal Server Error", "Please retry"), "Yahoo says 'Please retry'"),
+    (200, chart(indicators={"quote": [{}]}), NO_REASON),
+    (200, chart(indicators={"quote": [NOTHING]}), "an answer that is no chart of prices; KeyError: 'timestamp'"),
+    (200, EMPTY, "an answer without a bar"),
+    (200, ALL_NULL, "an answer without a bar"),
+    (200, "<html>\n<b>Consent</b></html>", "an answer that is no JSON: '<html> <b>Consent</b></html>'"),
+    (502, "<html>Bad Gateway</html>", "an answer that is no JSON: '<html>Bad Gateway</html>'"),
+    (200, "", "an answer that is no JSON: ''"),
+    (200, "Will be right back", "YFDataException: *** YAHOO! FINANCE IS CURRENTLY DOWN! ***"),
+]
+
+
+def refusal(kind, *symbols):
+    with pytest.raises(MarketError) as caught:
+        market(*symbols).prices(MONDAY, WEDNESDAY)
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "text", "reason"), WITHOUT_BARS)
+def test_an_answer_without_bars_fails_and_names_the_symbol(yahoo, status, text, reason):
+    yahoo.bars |= {"BBB": PLAIN, "CCC": PLAIN}
+    yahoo.says["BBB"] = yahoo.says["CCC"] = {"range": (status, text)}
+    message = refusal(MarketError, "AAA", "BBB", "CCC")
+    assert f"expected bars of BBB, CCC, got no usable answer (BBB: {reason}); check the connection" in message
+
+
+@pytest.mark.parametrize(("status", "text", "reason"), WITHOUT_BARS)
+def test_so_does_such_an_answer_on_the_exchange(yahoo, monkeypatch, status, text, reason):
+    """Which yfinance asks for first, by the latest bar; of two symbols of a process, not here, elsewhere as well."""
+    monkeypatch.setattr("yfinance.base._tz_info_fetch_ctr", 2)
+    yahoo.bars["BBB"] = PLAIN
+    yahoo.says["BBB"] = {"latest": (status, text)}
+    if "America/New_York" in text:  # all that is asked for is there
+        assert days_of(market("BBB").prices(MONDAY, WEDNESDAY), "BBB") == [MONDAY, TUESDAY]
+        return
+    message = refusal(MarketError, "AAA", "BBB")
+    expected = reason if "JSON" in reason or "Yahoo says" in reason else "an answer that is no "
+    assert f"expected bars of BBB, got no usable answer (BBB: {expected}" in message
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, NO_RANGE, (200, NOT_FOUND[1])])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_share_that_yahoo_says_has_no_bars_in_the_range_has_no_rows(yahoo, answer, remembered):
+    from yfinance.cache import get_tz_cache
+
+    if remembered:
+        get_tz_cache().store("BBB", "America/New_York")
+    yahoo.bars["BBB"] = PLAIN
+    yahoo.says["BBB"] = {"range": answer}
+    frame = market("AAA", "BBB").prices(MONDAY, WEDNESDAY)
+    assert set(frame["symbol"]) == {"AAA"}
+    assert said(frame) == []
+
+
+@pytest.mark.parametrize("n_asked_before", [0, 2])
+def test_a_share_of_which_yahoo_has_no_bar_at_all_is_unknown(yahoo, monkeypatch, n_asked_before):
+    monkeypatch.setattr("yfinance.base._tz_info_fetch_ctr", n_asked_before)
+    assert "got BBB, which it does not" in refusal(UnknownSymbolError, "AAA", "BBB")
+
+
+def test_a_delisted_share_whose_latest_bar_is_no_answer_is_not_left_out(yahoo):
+    from yfinance.cache import get_tz_cache
+
+    get_tz_cache().store("BBB", "America/New_York")
+    yahoo.says["BBB"] = {"range": NOT_FOUND, "latest": (502, "<html>Bad Gateway</html>")}
+    assert "(BBB: an answer that is no JSON: '<html>Bad Gateway</html>')" in refusal(MarketError, "AAA", "BBB")
+
+
+@pytest.mark.parametrize("words", ["No data found, symbol may be delisted", "Data doesn't exist for startDate = 1"])
+def test_releases_of_yfinance_that_put_yahoo_s_words_elsewhere(yahoo, monkeypatch, words):
+    """Before 1.7 they stood at the end of what was asked for."""
+    import yfinance
+    from yfinance.exceptions import YFPricesMissingError
+
+    history = yfinance.Ticker.history
+
+    def before_1_7(ticker, **options):
+        if "start" in options and ticker.ticker == "BBB":
+            raise YFPricesMissingError("BBB", f'(1d 2024-06-10 -> 2024-06-12) (Yahoo error = "{words}")')
+        return history(ticker, **options)
+
+    monkeypatch.setattr(yfinance.Ticker, "history", before_1_7)
+    yahoo.bars["BBB"] = PLAIN
+    assert set(market("AAA", "BBB").prices(MONDAY, WEDNESDAY)["symbol"]) == {"AAA"}
+
+
+# Currencies
+
+
+@pytest.mark.parametrize("currency", ["GBp", "EUR", "ILA", "usd", "", None])
+def test_quotes_in_another_currency_are_refused_by_name(yahoo, currency):
+    yahoo.bars |= {"BBB": PLAIN, "CCC": PLAIN}
+    yahoo.currencies |= {"BBB": currency, "CCC": "CAD"}
+    message = refusal(MarketError, "AAA", "BBB", "CCC")
+    shown = currency or "one that is not named"
+    assert f"expected quotes in USD, got BBB in {shown}, CCC in CAD; ask for shares" in message
+
+
+def test_findings_of_several_years_add_up(yahoo):
+    yahoo.bars["AAA"] = [(datetime.date(2023, 6, 12), 0.0, *PLAIN[0][2:]), (MONDAY, 0.0, *PLAIN[0][2:]), PLAIN[1]]
+    (finding,) = added_up(findings_of(market("AAA").prices(datetime.date(2023, 1, 1), SATURDAY)))
+    assert finding.sentence == f"AAA: 2 {NO_PRICE}, the first 2023-06-12; left out."

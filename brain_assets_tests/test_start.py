@@ -1,0 +1,57 @@
+"""Ctrl-C ends a command in one line, from its first import to its last line."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, brain_assets, shared_backfill
+from brain_assets_tests.conftest import FAMILIES
+from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+
+N_MOMENTS = 10
+REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
+INTERRUPTED = "import os, signal\n\ndef interrupted():\n    os.kill(os.getpid(), signal.SIGINT)\n\n"
+COMMAND = "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'wait': 'mine:interrupted'})\n"
+
+
+@pytest.mark.parametrize("moment", ["interrupted()\n", COMMAND], ids=["in an import", "in a command"])
+def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, moment: str) -> None:
+    (tmp_path / "mine.py").write_text(INTERRUPTED + moment)
+    run = brain_assets(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path))
+    assert (run.returncode, run.stdout, run.stderr) == (130, "stopped\n", "")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return shared_backfill(tmp_path_factory)
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+@pytest.mark.parametrize(
+    ("command", "seconds"), [("train lstm --force", 10), ("prove no-lookahead", 15), ("report", 5), ("sync push", 5)]
+)
+def test_ctrl_c_ends_each_command_at_any_moment(
+    finished: Finished, tmp_path: Path, command: str, seconds: float
+) -> None:
+    data, codes = finished.copy(tmp_path), []
+    with WatchedHub() as hub:
+        variables = {"STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **REPOS}
+        given = [*command.split(), *(["--config", str(finished.config)] if "train" in command else [])]
+        for moment in range(N_MOMENTS):
+            running = Terminal(data, *given, **variables)
+            time.sleep(0.2 + moment / N_MOMENTS * seconds)
+            pressed = time.monotonic()
+            running.press_ctrl_c()
+            code, shown = running.ended(30)
+            codes.append(code)
+            assert time.monotonic() - pressed < 5  # 0.5 s on a machine that does nothing else
+            if code:  # else it had just ended
+                assert (code, shown.count("stopped"), "Traceback" in shown) == (130, 1, False), shown
+            assert_nothing_half(data)
+        assert codes.count(130) >= N_MOMENTS / 2
+        if "prove" not in command:  # which begins from nothing, in a folder of its own
+            again = brain_assets(data, *given, seconds=300, **variables)
+            assert again.returncode == 0, again.stdout + again.stderr

@@ -1,0 +1,89 @@
+"""`brain-assets check-files`, and the lines before a backfill: what each file is taken for, and all that is wrong."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from brain_assets.cli import command_line
+from brain_assets.market.base import DescribedMarket
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.user_files.market import FilesMarket
+
+
+def check(folder: Path, **environment: str) -> tuple[int, list[str]]:
+    """Give the exit code, and the lines that are printed."""
+    result = CliRunner().invoke(command_line(), ["check-files", str(folder)], env={**environment})
+    return result.exit_code, (result.stdout + result.stderr).splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, prices: pd.DataFrame) -> Path:
+    """A file of prices for each symbol, as Yahoo's page saves them."""
+    for symbol, rows in prices.groupby("symbol"):
+        named = rows.drop(columns="symbol").rename(columns=str.capitalize)
+        named.assign(**{"Adj Close": rows["close"]}).to_csv(tmp_path / f"prices_{symbol}.csv", index=False)
+    return tmp_path
+
+
+def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, prices: pd.DataFrame) -> None:
+    (folder / "prices.xlsx").write_bytes(b"PK")
+    (folder / "headlines.csv").write_text("published,symbol,title\n2020-06-10T10:00:00Z,AAA.US,up\n")
+    code, lines = check(folder)
+    symbols = sorted(prices["symbol"].unique())
+    counts = prices["symbol"].value_counts()
+    assert lines == [
+        *(
+            f"prices_{name}.csv: Yahoo, 1 symbol ({name}), {counts[name]:,} bars, adjusted by Adj Close"
+            for name in symbols
+        ),
+        "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 rows",
+        "warning: AAA.US: 1 name without prices: one that is written otherwise matches nothing.",
+        "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
+        lines[-1],
+    ]
+    assert lines[-1].endswith("would be refused")
+    assert code == 0
+
+
+def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: Path) -> None:
+    (folder / "ZZZ.csv").write_text("<html>busy</html>")
+    (folder / "YYY.csv").write_text("Date,Open\n2020-01-02,1\n")
+    (folder / "fundamentals.csv").write_text("filed,symbol\n")
+    text = (folder / "prices_AAA.csv").read_text().splitlines()
+    rows = [number for number, line in enumerate(text) if line.startswith(("1983", "2018-03"))]
+    for number in rows:
+        text[number] = text[number].replace(",", ",x", 1)
+    (folder / "prices_AAA.csv").write_text("\n".join(text))
+    code, lines = check(folder)
+    assert code == 1
+    assert sum(line.startswith("prices_") for line in lines) == len(list(folder.glob("prices_*")))
+    errors = [line for line in lines if line.startswith("error:")]
+    assert [line.split()[1] for line in errors] == ["YYY.csv:", "ZZZ.csv:", "prices_AAA.csv,", "fundamentals.csv:"]
+    assert f"line {rows[0] + 1}, column Open: expected a number, got x" in errors[2]
+    assert f"{len(rows)} rows are so" in errors[2]
+    assert len([line for line in check(folder, BRAIN_FIRST_YEAR="2019")[1] if line.startswith("error:")]) == 3
+
+
+def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
+    code, [line] = check(tmp_path / "absent")
+    assert code == 1
+    assert line == f"error: {tmp_path}/absent: expected a folder with price files, got no such folder; create it."
+
+
+def test_many_files_of_a_kind_are_one_line_before_a_backfill(
+    folder: Path, prices: pd.DataFrame, market: SimulatorMarket
+) -> None:
+    files = FilesMarket(folder)
+    assert isinstance(files, DescribedMarket)
+    assert not isinstance(market, DescribedMarket)
+    prices[:100].to_csv(folder / "more.csv", index=False)
+    n, first = prices["symbol"].nunique(), prices["symbol"].min()
+    n_bars = len(prices) - 100  # which are the same in both, and counted in the first
+    assert list(files.describe()) == [
+        f"more.csv: table, {prices[:100]['symbol'].nunique()} symbols, 100 bars, taken as adjusted",
+        f"{n} files like prices_{first}.csv: Yahoo, {n} symbols, {n_bars:,} bars, adjusted by Adj Close",
+    ]
+    (folder / "more.csv").write_text("no table")
+    assert len(files.describe()) == 1  # the run says what is wrong
