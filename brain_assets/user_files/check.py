@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError
 from brain_assets.market.file_columns import canonical, is_table
@@ -81,14 +83,18 @@ def not_read(folder: Path) -> list[str]:
 
 
 def _lines(word: str, table: FileTable) -> list[_Line]:
-    rows = table.frame.groupby(["file", "symbol"], observed=True).size()
-    by_file = {number: part.droplevel("file") for number, part in rows.groupby(level="file")}
+    symbols = table.frame["symbol"].cat
+    pairs = table.frame["file"].to_numpy().astype(np.int64) * len(symbols.categories) + symbols.codes.to_numpy()
+    found: dict[int, dict[str, int]] = {}
+    for pair, n_rows in zip(*np.unique(pairs, return_counts=True), strict=True):
+        number, code = divmod(int(pair), len(symbols.categories))
+        found.setdefault(number, {})[symbols.categories[code]] = int(n_rows)
     return [
         _Line(
             file.name,
             file.shape if word == "bars" else f"{file.shape} of {word}",
-            frozenset(by_file[number].index) if number in by_file else frozenset(),
-            int(by_file[number].sum()) if number in by_file else 0,
+            frozenset(found.get(number, {})),
+            sum(found.get(number, {}).values()),
             "bars" if word == "bars" else "rows",
             _adjusted(file) if word == "bars" else "",
         )
