@@ -26,8 +26,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)
-	$(DEMO) $(BIN)/brain-assets train lstm patchtst
-	$(DEMO) $(BIN)/brain-assets backfill 2019-2022 --ui-command "make ui"
+	$(DEMO) $(BIN)/brain-assets backfill 2019-2022 --then lstm_model,patchtst_model --ui-command "make ui"
 
 ui: $(INSTALLED)
 	$(DEMO) $(BIN)/brain-assets ui

@@ -128,11 +128,11 @@ def bind(models: Path, hub: "LoopbackHub") -> "SnapshotLocalStorage":
 
 
 def push_all(storage: "SnapshotLocalStorage") -> None:
-    check(sum(transfer.done for transfer in storage.push(storage.compare())))
+    check(sum(transfer.done for transfer in storage.transfer("push", storage.compare())))
 
 
 def pull_all(storage: "SnapshotLocalStorage") -> None:
-    check(sum(transfer.done for transfer in storage.pull(storage.compare())))
+    check(sum(transfer.done for transfer in storage.transfer("pull", storage.compare())))
 
 
 def pull_one_by_one(storage: "SnapshotLocalStorage") -> None:
@@ -163,7 +163,7 @@ def time_pushes(local: "SnapshotLocalStorage", n_snapshots: int) -> tuple[float,
     dates = set(DATES[:n_snapshots])
     with LoopbackHub(LATENCY, {TOKEN: "write"}) as hub:
         storage = bind(local.folder.parent, hub)
-        ours = median_seconds(1, lambda: list(storage.push(storage.compare(dates))))
+        ours = median_seconds(1, lambda: list(storage.transfer("push", storage.compare(dates))))
         if len(hub.branches(f"user/{FAMILY}")) != 1 + n_snapshots:
             raise RuntimeError(f"expected {n_snapshots} snapshots to be pushed, got {hub.branches(f'user/{FAMILY}')}")
 

@@ -12,12 +12,12 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import data_warnings, print_summary, refuse_warnings, run_years, skill_lines
+from brain_assets.cli_run import data_warnings, first_sentence, print_summary, refuse_warnings, run_years, skill_lines
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
-from brain_assets.graph.options import read_options
+from brain_assets.graph.options import last_tasks, read_options
 from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
@@ -78,6 +78,9 @@ def backfill(
     assets: Annotated[
         str | None, typer.Option(help="Which to run, separated by commas: lstm_snapshot,ppo_policy. Default: all.")
     ] = None,
+    then: Annotated[
+        str | None, typer.Option(help="Assets without years, each run when what it is made from is done: report.")
+    ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
     jobs: JobsOption = None,
@@ -96,20 +99,24 @@ def backfill(
     """
     with session(market, engine) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
-        names = [name.strip() for name in (assets or "").split(",") if name.strip()]
         options = read_options(project.definitions, read_config(config))
         for family in project.settings.families.policies.values() if seeds else ():
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
         for line in project.market.describe() if isinstance(project.market, DescribedMarket) else ():
             console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
-        job = Backfill(project.definitions, instance, names, options, force)
-        outcomes = run_years(job, chosen, open_pool(project, instance, jobs))
+        job = Backfill(project.definitions, instance, _names(assets), options, force)
+        last = last_tasks(project.definitions, _names(then), options)
+        outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
         _print_ui_hint(ui_command, project.settings)
     refused = strict and refuse_warnings(outcomes)
     if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
@@ -129,12 +136,11 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                 found = reader.read(name, year)
                 cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
                 if found.reason and found.reason != "not materialized":
-                    reasons.append(f"{year} {name}: {found.state.value}, {found.reason}")
+                    reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
                 warned.append((name, year, found.warnings))
                 if doubts := data_warnings(found.warnings):
                     number = "1 warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
-                    first = doubts[0].split(". ")[0].removesuffix(".")
-                    reasons.append(f"{year} {name}: done, {number}: {first}")
+                    reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)
         for reason in reasons + skill_lines(warned) + reader.pending(chosen):

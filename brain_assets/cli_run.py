@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -12,10 +12,14 @@ from brain_assets.check_result import listed
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import SKILL
 from brain_assets.graph.project import Project
+from brain_assets.graph.status import State, Status, rests_on
 from brain_assets.graph.tasks import BAD, Event, Pool, Task
 from brain_assets.graph.workers import local_pool
 from brain_assets.registry import label
 from brain_assets.terminal import console, print_error, progress_shown, shown_live
+
+N_DOUBTS = 3
+"""Years that are named in a line."""
 
 
 def run_years(
@@ -44,7 +48,8 @@ def run_years(
                 outcomes.append(event)
                 if text := (line or event_line)(event):
                     # why it failed is cut short here: the summary says it in full, once for all years
-                    console.print(text, soft_wrap=event.kind != "failed", no_wrap=True, overflow="ellipsis")
+                    cut = event.kind == "failed"
+                    console.print(text, soft_wrap=not cut, no_wrap=cut or None, overflow="ellipsis" if cut else None)
                 for warning in data_warnings(event.warnings):
                     said = escape(f"{event.year} {event.asset}, {warning}")
                     console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
@@ -54,19 +59,42 @@ def run_years(
     return outcomes
 
 
-def run_alone(session: tuple[Project, Any], *tasks: Task) -> Event:
+def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task) -> Event:
     """Run assets without years in a process of this machine, and give how the last ended, or the first that failed.
+
+    Before that it prints a line if the last rests on a stale, damaged or warned year.
 
     Parameters
     ----------
     session : Project and DagsterInstance
+    years : collection of int
+        Which it rests on, and those before them.
     *tasks : Task
     """
     project, instance = session
+    if said := _doubts(rests_on(project.definitions, instance, tasks[-1].asset, years)):
+        console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
     backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
     with progress_shown() as live, closing(backfill.run([], pool, tasks)) as events:
         ended = list(shown_live(events, live))
     return next((event for event in ended if event.kind == "failed"), ended[-1])
+
+
+def _doubts(found: Mapping[tuple[str, int], Status]) -> str:
+    """Say in a line which years are stale, damaged or warned of; empty: none."""
+    said = []
+    for (asset, year), status in found.items():
+        if status.state in (State.STALE, State.DAMAGED):
+            said.append(f"{asset}[{year}] {status.state.value}: {status.reason.removesuffix('.')}")
+        elif warnings := data_warnings(status.warnings):
+            said.append(f"{asset}[{year}] warned: {first_sentence(warnings[0])}")
+    more = f"; and {len(said) - N_DOUBTS} more, which brain-assets status names" if len(said) > N_DOUBTS else ""
+    return f"This rests on {'; '.join(said[:N_DOUBTS])}{more}." if said else ""
+
+
+def first_sentence(words: str) -> str:
+    """Give the first of some sentences, without its full stop."""
+    return words.split(". ")[0].removesuffix(".")
 
 
 def data_warnings(warnings: Mapping[str, str]) -> list[str]:
@@ -81,11 +109,15 @@ def event_line(outcome: Event) -> str:
     colors = {"done": "dim", "made": "green", "reused": "green", "failed": "red"}
     said = {"done": "done already, skipped", "made": "made", "reused": "run, nothing had changed"}
     color = colors[outcome.kind]
-    head = f"{outcome.year} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
+    head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
+    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
+        took += f" ({outcome.detail})"
     metadata = outcome.metadata
     if outcome.kind == "failed":
         detail = f": {outcome.detail}"
+    elif "verdict" in metadata:
+        detail = f", {metadata['verdict']}"
     elif "validation/loss" in metadata:
         epochs = f", {metadata['epochs']} epochs" if "epochs" in metadata else ""
         detail = (
@@ -156,21 +188,21 @@ def skill_lines(found: Iterable[tuple[str, int, Mapping[str, str]]]) -> list[str
         for name in warnings:
             if name in SKILL:
                 places.setdefault(name, []).append((asset, year))
-    return [f"{name}: not so for {places_of(places[name])}" for name in SKILL if name in places]
+    return [f"{name} did not pass: {places_of(places[name])}" for name in SKILL if name in places]
 
 
 def places_of(places: Iterable[tuple[str, int]]) -> str:
-    """Name assets with their years: ``lstm_snapshot 2019, 2021-2023; backtest 2020``."""
+    """Name assets with their years, if they have any: ``lstm_snapshot 2019, 2021-2023; backtest 2020; report``."""
     years: dict[str, list[int]] = {}
     for asset, year in sorted(places, key=lambda place: place[1]):
         years.setdefault(asset, []).append(year)
-    return "; ".join(f"{asset} {_spans(found)}" for asset, found in years.items())
+    return "; ".join(f"{asset} {_spans(found)}".strip() for asset, found in years.items())
 
 
 def _spans(years: Sequence[int]) -> str:
     """Write ascending years, those in a row as one span."""
-    starts = [year for year in years if year - 1 not in years]
-    ends = [year for year in years if year + 1 not in years]
+    starts = [year for year in years if year and year - 1 not in years]
+    ends = [year for year in years if year and year + 1 not in years]
     return ", ".join(
         f"{first}" if first == last else f"{first}-{last}" for first, last in zip(starts, ends, strict=True)
     )

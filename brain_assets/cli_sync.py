@@ -52,7 +52,7 @@ def push(family: FamilyOption = None, year: YearOption = None, dry_run: DryRunOp
     Repos and branches are made if they are missing; a new repo is private. The exit code is 1 if anything failed.
     """
     with warnings_shown():
-        _run(transfers.plan_push(_storages(family), _years(year)), dry_run)
+        _run(transfers.plan("push", _storages(family), _years(year)), dry_run)
 
 
 @sync.command()
@@ -68,7 +68,7 @@ def pull(
     The exit code is 1 if anything failed or was refused.
     """
     with warnings_shown():
-        _run(transfers.plan_pull(_storages(family), _years(year), force), dry_run)
+        _run(transfers.plan("pull", _storages(family), _years(year), force), dry_run)
 
 
 def _run(plan: transfers.Plan, dry_run: bool) -> None:

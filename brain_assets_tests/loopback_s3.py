@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 from upath import UPath
 
-from brain_assets import objects as object_store
+from brain_assets import paths
 from brain_assets.paths import parse_place
 
 BUCKET = "results"
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def forget_connections() -> None:
     """Let the next request find its server and credentials anew."""
-    object_store.filesystem.cache_clear()
+    paths.filesystem.cache_clear()
 
 
 @lru_cache

@@ -14,13 +14,13 @@ import pytest
 import brain_assets
 
 PACKAGE = Path(brain_assets.__file__).parent
-MAX_LINES_IN_ALL, MAX_LINES_OF_CORE, MAX_LINES_OF_A_WING = 22_800, 16_200, 1_260
+MAX_LINES_IN_ALL, MAX_LINES_OF_CORE, MAX_LINES_OF_A_WING = 22_800, 16_200, 1_300
 MAX_DEPTH, MAX_LINES, MAX_OWN_IMPORTS_IN_FUNCTIONS = 12, 400, 10
 LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory objects parquet paths plugins progress retry start "
+    "arrays configuration device errors files memory parquet paths plugins progress retry start "
     "store.names check_result versions",
     "market",
     "registry",
@@ -178,10 +178,10 @@ HUB = {
 PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
 
 
-@pytest.mark.parametrize("module", ["brain_assets.definitions", "brain_assets.cli"])
 @pytest.mark.parametrize("environment", [{}, HUB, PLUGINS], ids=["plain", "hub", "plugins"])
-def test_definitions_and_commands_load_without_the_heavy_libraries(module: str, environment: dict[str, str]) -> None:
-    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+def test_definitions_and_commands_load_without_the_heavy_libraries(environment: dict[str, str]) -> None:
+    code = "import sys, brain_assets.definitions, brain_assets.cli; "
+    code += f"print([name for name in {HEAVY} if name in sys.modules])"
     given = {"cwd": PACKAGE.parent, "env": {**os.environ, **environment}}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **given)
     assert done.stdout.strip() == "[]"

@@ -71,7 +71,8 @@ def allocate(
         options["date"] = str(week.start)  # asked for, so that a refusal is a failure
         to_date = week.decided.year > max(project.years.existing(), default=0)
         before = [Task("raw_year_to_date", 0)] if to_date else []
-        made = run_alone((project, instance), *before, Task("target_weights", 0, options))
+        years = [year for year in project.years.existing() if year <= week.year]
+        made = run_alone((project, instance), years, *before, Task("target_weights", 0, options))
     if made.kind == "failed":
         raise AllocationError(made.detail)
     table = read_table(parse_place(made.metadata["path"]))

@@ -1,14 +1,15 @@
 """Run configurations of the command line: checked as a whole before anything runs, and told in a sentence if wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
 from dagster._config.errors import DagsterEvaluationErrorReason
 
-from brain_assets.errors import ConfigError
+from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.tasks import Task
 
 
 def read_options(defs: dg.Definitions, run_config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -42,6 +43,15 @@ def job_of(defs: dg.Definitions, asset: str) -> str:
         return WALKFORWARD
     jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
     return next((job.name for job in jobs if job.has_node_named(asset)), WALKFORWARD)
+
+
+def last_tasks(defs: dg.Definitions, names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[Task]:
+    """Give what runs assets without years; raises `SettingsError` if one is not known."""
+    graph = defs.resolve_asset_graph()
+    known = sorted(key.to_user_string() for key in graph.materializable_asset_keys if not graph.get(key).is_partitioned)
+    if unknown := sorted(set(names) - set(known)):
+        raise SettingsError(f"--then: expected names among {', '.join(known)}, got {', '.join(unknown)}; correct them.")
+    return [Task(name, 0, options.get(name, {})) for name in names]
 
 
 def _check(job: dg.JobDefinition, values: Mapping[str, Any]) -> None:

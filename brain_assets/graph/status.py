@@ -68,11 +68,12 @@ class StatusReader:
     defs : Definitions
     instance : DagsterInstance
     options : mapping of str to mapping
-        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults.
+        Asset -> configuration values asked for; an asset without an entry is asked for with its defaults. None: no
+        configuration is asked for, whatever a model was trained with is right.
     """
 
     def __init__(
-        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]]
+        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]] | None
     ) -> None:
         self._graph = defs.resolve_asset_graph()
         self._resolver = CachingStaleStatusResolver(
@@ -88,11 +89,11 @@ class StatusReader:
         self._commits: dict[str, Mapping[datetime.date, str]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
-        self._options = options
+        self._options = options or {}
         self._instance = instance
         self._config_hashes = {
-            name: hash_json(_recorded_options(storage.family, options.get(name, {})))
-            for name, storage in self._storages.items()
+            name: hash_json(_recorded_options(storage.family, self._options.get(name, {})))
+            for name, storage in (self._storages.items() if options is not None else ())
         }
 
     @cached_property
@@ -210,7 +211,7 @@ class StatusReader:
         return ""
 
     def _other_configuration(self, name: str, year: int) -> bool:
-        if name not in self._storages:
+        if name not in self._config_hashes:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
@@ -254,6 +255,24 @@ def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
     with partition_loading_context():
         found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
     return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
+
+
+def rests_on(
+    defs: dg.Definitions, instance: dg.DagsterInstance, name: str, years: Collection[int]
+) -> dict[tuple[str, int], Status]:
+    """Tell where what an asset without years is made from stands, of some years and those before; causes come first.
+
+    Whatever configuration a model was trained with is right.
+    """
+    graph, reader = defs.resolve_asset_graph(), StatusReader(defs, instance, None)
+    left = [unit for unit in parents_of(graph, name, 0) if unit[1] in years]
+    units: set[tuple[str, int]] = set()
+    while left:
+        unit = left.pop()
+        if unit not in units:
+            units.add(unit)
+            left += parents_of(graph, *unit)
+    return {unit: reader.read(*unit) for unit in sorted(units, key=lambda unit: (unit[0] not in RAW, unit[1], unit[0]))}
 
 
 def needs_of(defs: dg.Definitions, name: str) -> list[str]:

@@ -44,7 +44,7 @@ def push_op(
     context: dg.OpExecutionContext, config: PushConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> None:
     """Make the Hub hold what is here: push the snapshots and main versions that it lacks or holds otherwise."""
-    plan = sync.plan_push(_chosen(config, snapshot_io), config.years)
+    plan = sync.plan("push", _chosen(config, snapshot_io), config.years)
     _show(context, plan.preview() if config.dry_run else plan.run())
 
 
@@ -53,7 +53,7 @@ def pull_op(
     context: dg.OpExecutionContext, config: PullConfig, snapshot_io: dg.ResourceParam[SnapshotIOManager]
 ) -> None:
     """Have here what the Hub holds; the sensor `adopt` then tells Dagster of it."""
-    plan = sync.plan_pull(_chosen(config, snapshot_io), config.years, config.force)
+    plan = sync.plan("pull", _chosen(config, snapshot_io), config.years, config.force)
     _show(context, plan.preview() if config.dry_run else plan.run())
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
+from brain_assets.market.archive import PREVIOUS_BARS
 from brain_assets.market.calendar import years_of
+from brain_assets.market.findings import finding_verdicts
 from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
 from brain_assets.market.splits import Jump, find_jumps
 
@@ -62,6 +64,17 @@ def symbol_spans(prices: pd.DataFrame, previously: Collection[str] = ()) -> Symb
     late = {named[i]: str(sessions[first[i]]) for i in np.flatnonzero(first > 0)}
     ended = {named[i]: str(sessions[last[i]]) for i in np.flatnonzero(last < len(sessions) - 1)}
     return SymbolSpans(named, sessions, present, since & until & ~present, late, ended)
+
+
+def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
+    """Check a stored raw table: what was found of it, and of bars also what they are; `scheduled`: of its range."""
+    prices = price_verdicts(table, scheduled, closes_before(table)) if name == "raw_prices" else {}
+    return finding_verdicts(table) | prices
+
+
+def closes_before(prices: pd.DataFrame) -> dict[str, float]:
+    """Give by symbol the close of the last bar before a table, on its level."""
+    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
 
 
 def price_verdicts(

@@ -18,6 +18,7 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.report.conclusion import conclude
+from brain_assets.report.data import Doubt, read_doubts
 from brain_assets.report.page import report_page
 from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import Report, build_report, read_learning_curves
@@ -67,7 +68,8 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         out.
         """
         backtested = _backtested(config, years, table_io.store)
-        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"))
+        doubts = read_doubts(table_io.store, years, backtested[-1])
+        built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"), doubts)
         page = report_page(built)
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
@@ -81,6 +83,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
                 "caveat": built.market.caveat,
                 "years": ", ".join(map(str, backtested)),
                 "weeks": len(built.returns),
+                "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
                 "configurations_tried": built.n_trials or "not recorded",
                 "bytes": len(page.encode()),
                 "figures": _table(strategy_table(built)),
@@ -95,7 +98,12 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
 
 
 def report_of(
-    years: Sequence[int], market: Market, tables: TableStore, snapshots: Snapshots, trials: DataPath
+    years: Sequence[int],
+    market: Market,
+    tables: TableStore,
+    snapshots: Snapshots,
+    trials: DataPath,
+    doubts: Sequence[Doubt] | None = None,
 ) -> Report:
     """Put together what is stored of some years, which have a backtest; of what is damaged, nothing."""
     for storage, year in itertools.product(snapshots.values(), years):
@@ -107,6 +115,7 @@ def report_of(
         read_learning_curves(snapshots, years),
         [trial for trial in read_trials(trials) if trial.year in years],
         MarketNote.of(market),
+        doubts,
     )
 
 

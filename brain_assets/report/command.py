@@ -41,7 +41,7 @@ def report(
     with session(market) as (project, instance), warnings_shown():
         chosen = parse_years(years, project.years)
         options = {"first_year": chosen[0], "last_year": chosen[-1]}
-        made = run_alone((project, instance), Task("report", 0, options))
+        made = run_alone((project, instance), chosen, Task("report", 0, options))
         if made.kind == "failed":
             print_error(made.detail)
             raise typer.Exit(1)

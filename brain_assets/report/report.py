@@ -27,6 +27,7 @@ from brain_assets.portfolio.trials import Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics
 from brain_assets.report.colors import STRATEGIES, colors_of
+from brain_assets.report.data import Doubt
 from brain_assets.report.forecasts import ForecastTables, measure_forecasts
 from brain_assets.store.names import cutoff_of_year
 
@@ -57,6 +58,8 @@ class Report:
     """Weeks that were traded by some strategies only."""
     block_length: int
     """Mean length, in weeks, of the blocks that strategies were resampled in."""
+    doubts: Sequence[Doubt] | None = None
+    """What checks of the raw tables warn of, by year; None: nobody asked."""
 
     @property
     def years(self) -> IntArray:
@@ -86,6 +89,7 @@ def build_report(
     curves: Mapping[str, pd.DataFrame],
     trials: Sequence[Trial],
     market: MarketNote,
+    doubts: Sequence[Doubt] | None = None,
 ) -> Report:
     """Put the tables together, of `backtests` and `forecasts` of the years of the report, in any order.
 
@@ -121,6 +125,7 @@ def build_report(
         n_trials=len(ratios),
         weeks_left_out=int((~shared).sum()),
         block_length=metrics.block_length(returns.to_numpy()),
+        doubts=doubts,
     )
 
 

@@ -42,16 +42,6 @@ class Store(ABC):
         Raises `DamagedSnapshotError`, and writes nothing, if the files do not verify.
         """
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
-
-        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
-        """
-        try:
-            return self.read_manifest(name)
-        except SnapshotError:
-            return None
-
 
 class FolderStore(Store):
     """A folder with folders of snapshots; it need not be there."""
@@ -81,7 +71,10 @@ class FolderStore(Store):
         replace_folder(self.folder / name, {file: files[file] for file in FILES})
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Give the manifest of a folder that is whole; on this machine, all of it is read."""
+        """Give the manifest of a folder that is whole, as far as can be told without moving it; None: there is none.
+
+        A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
+        """
         try:
             return self.read_manifest(name) if is_remote(self.folder) else parse(self.read(name)[MANIFEST])
         except SnapshotError:

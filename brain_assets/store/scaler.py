@@ -9,8 +9,15 @@ import numpy as np
 from brain_assets.arrays import Float32Array, FloatArray
 from brain_assets.store.manifest import MODEL, refused
 
-LARGEST, SMALLEST_SCALE = 1e9, 1e-12
-"""Of a feature's mean and scale; scaled features are clipped to a few units anyway."""
+LARGEST = 1e9
+LIMITS = {
+    "scaler.mean": (-LARGEST, LARGEST),
+    "scaler.scale": (1e-12, LARGEST),
+    "scaler.var": (0.0, LARGEST**2),
+    "scaler.n_samples_seen": (0, LARGEST**2),
+}
+"""Of its arrays in a snapshot; scaled features are clipped to a few units anyway."""
+NAMES = tuple(LIMITS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,27 +35,19 @@ class Scaler:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of it in a snapshot."""
-        arrays = {"scaler.mean": self.mean, "scaler.scale": self.scale, "scaler.var": self.var}
-        return {**arrays, "scaler.n_samples_seen": np.array(self.n_samples_seen, dtype=np.int64)}
+        values = (self.mean, self.scale, self.var, np.array(self.n_samples_seen, dtype=np.int64))
+        return dict(zip(NAMES, values, strict=True))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Scaler":
         """Find it among the arrays of a snapshot; raises `SnapshotError` if it is not there, or cannot scale."""
-        for name, least, most in (
-            (NAMES[0], -LARGEST, LARGEST),
-            (NAMES[1], SMALLEST_SCALE, LARGEST),
-            (NAMES[2], 0.0, LARGEST**2),
-            (NAMES[3], 0, LARGEST**2),
-        ):
+        for name, (least, most) in LIMITS.items():
             if name not in arrays:
                 raise refused(MODEL, f"the array {name}", "none")
             if not ((arrays[name] >= least) & (arrays[name] <= most)).all():
                 raise refused(MODEL, f"finite numbers of a usual size in {name}", "others")
         mean, scale, var, count = (arrays[name] for name in NAMES)
         return cls(mean, scale, var, int(count))
-
-
-NAMES = ("scaler.mean", "scaler.scale", "scaler.var", "scaler.n_samples_seen")
 
 
 def fit_scaler_by_column(values: FloatArray | Float32Array) -> Scaler:

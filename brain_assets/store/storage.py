@@ -323,35 +323,38 @@ class SnapshotLocalStorage:
         self._remember(branch, HubRecord.of(self.repo.repo, commit, files))
         return True
 
-    def push(self, rows: Iterable[Comparison]) -> Iterator[Transfer]:
-        """Push what the Hub lacks or holds otherwise; gives what became of each, once it is through."""
+    def transfer(self, verb: str, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
+        """Push what the Hub lacks, or pull what this machine lacks, or what differs; gives what became of each.
 
-        def transfer(row: Comparison) -> tuple[str, str]:
-            return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
-
-        return transfer_all([row for row in rows if row.is_for("push")], transfer)
-
-    def pull(self, rows: Iterable[Comparison], force: bool = False) -> Iterator[Transfer]:
-        """Pull what this machine lacks or holds otherwise; gives what became of each, once it is through.
-
-        A snapshot that was made here since the last transfer is kept, unless forced: the Hub never had it.
+        A pull keeps a snapshot that was made here since the last transfer, unless forced: the Hub never had it.
         """
 
-        def transfer(row: Comparison) -> tuple[str, str]:
+        def one(row: Comparison) -> tuple[str, str]:
+            if verb == "push":
+                return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
             if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.name):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
-        return transfer_all([row for row in rows if row.is_for("pull")], transfer)
+        return transfer_all([row for row in rows if row.is_for(verb)], one)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
-        return _done(self.push(self.compare()))
+        return self._transfer_all("push")
 
     def sync_all_hf_to_local(self, force: bool = False) -> list[datetime.date]:
-        """Pull every snapshot that this machine lacks or holds otherwise, see `pull`; gives those, warns of others."""
-        return _done(self.pull(self.compare(), force))
+        """Pull every snapshot that is not here or differs; gives those that were pulled, and warns of others."""
+        return self._transfer_all("pull", force)
+
+    def _transfer_all(self, verb: str, force: bool = False) -> list[datetime.date]:
+        rows, done = {row.name: row for row in self.compare()}, []
+        for transfer in self.transfer(verb, rows.values(), force):
+            if transfer.done:
+                done.append(rows[transfer.name].cutoff_date)
+            else:
+                warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
+        return done
 
     # What is known of copies
 
@@ -380,13 +383,3 @@ class SnapshotLocalStorage:
 
     def _record_path(self, name: str) -> DataPath:
         return self.folder / _RECORDS / f"{name}.json"
-
-
-def _done(transfers: Iterable[Transfer]) -> list[datetime.date]:
-    done = []
-    for transfer in transfers:
-        if transfer.done:
-            done.append(parse_snapshot_name(transfer.name))
-        else:
-            warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
-    return [date for date in done if date is not None]

@@ -113,7 +113,7 @@ RESULTS = ("pushed", "pulled", "unchanged", "kept", "refused", "failed")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be transferred: of what was compared, what ``push`` or ``pull`` ends; `force`: see `pull`."""
+    """What ``push`` or ``pull`` is to transfer of what was compared; see `SnapshotLocalStorage.transfer`."""
 
     verb: str
     storages: Storages
@@ -133,7 +133,7 @@ class Plan:
         """Transfer all of it; gives what became of each, once it is through."""
         for family, storage in self.storages.items():
             rows = [row for row in self.rows if row.family == family]
-            yield from storage.push(rows) if self.verb == "push" else storage.pull(rows, self.force)
+            yield from storage.transfer(self.verb, rows, self.force)
 
 
 def choose(known: Collection[str], families: Collection[str], expected: str) -> list[str]:
@@ -150,11 +150,6 @@ def compare(storages: Storages, years: Collection[int], versions: bool = False) 
     return [row for storage in storages.values() for row in storage.compare(cutoffs, versions)]
 
 
-def plan_push(storages: Storages, years: Collection[int]) -> Plan:
-    """Plan to make the Hub hold what is here; over all years, main versions too, which its ``main`` follows."""
-    return Plan("push", storages, compare(storages, years, versions=not years))
-
-
-def plan_pull(storages: Storages, years: Collection[int], force: bool = False) -> Plan:
-    """Plan to have here what the Hub holds; what was made here and never pushed is kept, unless forced."""
-    return Plan("pull", storages, compare(storages, years), force)
+def plan(verb: str, storages: Storages, years: Collection[int], force: bool = False) -> Plan:
+    """Plan to ``push`` what is here, over all years main versions too, or to ``pull`` what the Hub holds."""
+    return Plan(verb, storages, compare(storages, years, versions=verb == "push" and not years), force)

@@ -47,16 +47,14 @@ def read_arrays(data: bytes, layout: Layout | None = None) -> dict[str, np.ndarr
 
 def check_arrays(arrays: Mapping[str, np.ndarray], layout: Layout) -> None:
     """Refuse other arrays than those of a layout and a scaler, or of no usual numbers; raises `SnapshotError`."""
-    names = (*layout, *NAMES)
-    for name in sorted(set(arrays) - set(names)):
-        raise refused(MODEL, f"no arrays but {shown(', '.join(names))}", shown(name))
-    for name in names:
+    length = arrays[NAMES[0]].shape[:1] if NAMES[0] in arrays else ()
+    wanted = {name: f"float32 {tuple(shape)}" for name, shape in layout.items()}
+    wanted |= dict.fromkeys(NAMES[:3], f"float64 {length or (1,)}") | {NAMES[3]: "int64 ()"}
+    for name in sorted(set(arrays) - set(wanted)):
+        raise refused(MODEL, f"no arrays but {shown(', '.join(wanted))}", shown(name))
+    for name, expected in wanted.items():
         if name not in arrays:
             raise refused(MODEL, f"the array {name}", "none")
-    length = arrays[NAMES[0]].shape[:1] or (1,)
-    wanted = {name: f"float32 {tuple(shape)}" for name, shape in layout.items()}
-    wanted |= dict.fromkeys(NAMES[:3], f"float64 {length}") | {NAMES[3]: "int64 ()"}
-    for name, expected in wanted.items():
         if (got := f"{arrays[name].dtype.name} {arrays[name].shape}") != expected:
             raise refused(MODEL, f"{name} {expected}, as {CONFIG} says", got)
     for name in layout:

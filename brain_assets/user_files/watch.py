@@ -3,7 +3,8 @@
 Layout: of each file, its size and times, and the sum of its rows' hashes, year by year, are remembered, in the data
 folder under ``cache/``; if that is lost, the files are read again. Sums of several files add up to that of a table, so
 neither the order of rows, nor how they are split into files, nor their names and format matter, and a file is read only
-when its size or a time of it is another. No folder's name is remembered.
+when its size or a time of it is another. No folder's name is remembered. Rows that a fetch would refuse count too, and
+so do the ways to write a symbol, since a fetch of all files joins them.
 
 A look in passing leaves a file for the next one while it may still be written: it changed less than `SETTLE_SECONDS`
 ago. It reads for `READ_SECONDS`, one file a table at least, and goes on with the rest the next time. A file that cannot
@@ -13,12 +14,13 @@ of a table.
 
 import datetime
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,6 +55,8 @@ class FileState(NamedTuple):
     last_day: datetime.date | None = None
     sums: Mapping[int, int] | None = None
     """Calendar year -> the sum of its rows' hashes; None: not read yet."""
+    symbols: tuple[str, ...] = ()
+    """As it writes them."""
 
 
 class _Kept(NamedTuple):
@@ -157,7 +161,11 @@ def observe_files(
     days = [file.last_day for file in looks["raw_prices"].files.values() if file.last_day]
     complete_until = complete_year(max(days), now) if days else None
     due = [year for year in years if complete_until is not None and year <= complete_until]
-    files = {table: _by_year(look.files, due) for table, look in looks.items() if not look.waits}
+    files = {
+        table: _by_year(look.files, due, _ways_to_write(look, looks["raw_prices"]))
+        for table, look in looks.items()
+        if not look.waits
+    }
     counts = ", ".join(f"{len(look.files)} of {table}" for table, look in looks.items())
     n_read = sum(look.n_read for look in looks.values())
     return Observation(
@@ -200,16 +208,39 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
             elif hurry and n_read and time.monotonic() > hurry.deadline:
                 waits.append(f"{path.name} and those after it are read at the next look.")
             else:
-                read = files.read(word, [path])
-                read.refuse_files()
-                rows = read.frame
-                chosen = rows[rows["symbol"].isin(files.symbols)] if files.symbols else rows
-                sums = sums_by_year(chosen, REMEMBERED.get(table, _NO_TIME))
-                found[name] = FileState(file.stamp, None if rows.empty else rows.iloc[:, 0].max().date(), sums)
+                found[name] = _read(table, files, word, path, file.stamp)
                 n_read += 1
         except (BrainAssetsError, OSError) as error:
             waits.append(f"{error} {path.name} is read again at the next look.")
     return _Look(found, n_read, waits[0] if waits else "")
+
+
+def _read(table: str, files: OptionalFiles, word: str, path: Path, stamp: tuple[int, int, int]) -> FileState:
+    read = files.read(word, [path])
+    read.refuse_files()
+    rows, last = read.frame, read.days.max()
+    chosen = rows[rows["symbol"].isin(files.symbols)] if files.symbols else rows
+    sums = Counter(sums_by_year(chosen, REMEMBERED.get(table, _NO_TIME)))
+    for fault in read.faults:
+        years = pd.DatetimeIndex(fault.days).year.fillna(0).astype(int)
+        hashes = pd.Series(pd.util.hash_array(np.array([f"{fault.column} {got}" for got in fault.got], dtype=object)))
+        for year, part in hashes.groupby(years):
+            sums.update(dict.fromkeys([int(year)] if year else list(sums), int(part.sum())))
+    return FileState(stamp, None if rows.empty else last.date(), dict(sums), tuple(rows["symbol"].cat.categories))
+
+
+def _ways_to_write(*looks: _Look) -> dict[tuple[str, ...], int]:
+    """Give, for the symbols of each file, a number that is another once one of them is written in more ways."""
+    symbols = {file.symbols for look in looks for file in look.files.values()}
+    ways: dict[str, set[str]] = defaultdict(set)
+    for name in {name for of_file in symbols for name in of_file}:
+        ways[name.casefold()].add(name)
+    several = {name: " ".join(sorted(names)) for names in ways.values() if len(names) > 1 for name in names}
+    found = {of_file: sorted({several[name] for name in of_file if name in several}) for of_file in symbols}
+    return {
+        of_file: int(pd.util.hash_array(np.array(words, dtype=object)).sum()) if words else 0
+        for of_file, words in found.items()
+    }
 
 
 def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) -> dict[int, int]:
@@ -227,14 +258,16 @@ def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) 
     return dict(sums)
 
 
-def _by_year(files: Mapping[str, FileState], years: Sequence[int]) -> dict[int, dict[str, int]]:
+def _by_year(
+    files: Mapping[str, FileState], years: Sequence[int], ways: Mapping[tuple[str, ...], int]
+) -> dict[int, dict[str, int]]:
     """Give the sums of the files that have rows of each year; the first holds all before it, too."""
     found: dict[int, dict[str, int]] = {year: {} for year in years}
     for name, file in files.items():
         for calendar_year, value in (file.sums or {}).items():
             year = max(calendar_year, years[0]) if years else calendar_year
             if year in found:
-                found[year][name] = found[year].get(name, 0) + value
+                found[year][name] = found[year].get(name, 0) + value + ways[file.symbols]
     return found
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from brain_assets import objects
+from brain_assets import paths
 from brain_assets.plugins import Plugin
 
 PLUGIN = Plugin()
-objects.POLICY = replace(objects.POLICY, total_seconds=3.0)
+paths.POLICY = replace(paths.POLICY, total_seconds=3.0)

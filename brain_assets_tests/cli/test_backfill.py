@@ -1,6 +1,7 @@
 """`brain-assets backfill` and `status`: what is done again, what is not, and what a failure stops."""
 
 import datetime
+import re
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,6 @@ from brain_assets_tests.backfills import (
     contents,
     cpu_seconds,
     identities,
-    in_own_process,
     outcomes,
     weights,
     write_config,
@@ -117,7 +117,7 @@ def test_another_device_makes_it_stale_and_any_device_does_not(finished, tmp_pat
     stale = {(year, "lstm_snapshot") for year in YEARS}
     assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
     for year in YEARS:
-        assert f"{year} lstm_snapshot: stale, trained on another device" in shown.stdout.splitlines()
+        assert f"{year} lstm_snapshot: stale: trained on another device" in shown.stdout.splitlines()
 
 
 def test_another_configuration_makes_it_stale(finished, tmp_path):
@@ -127,7 +127,7 @@ def test_another_configuration_makes_it_stale(finished, tmp_path):
     assert {place for place, state in states(shown.stdout).items() if state == "stale"} == stale
     assert {place for place, state in states(shown.stdout).items() if state == "done"} == ALL - stale
     for year in YEARS:
-        assert f"{year} lstm_snapshot: stale, trained with another configuration" in shown.stdout.splitlines()
+        assert f"{year} lstm_snapshot: stale: trained with another configuration" in shown.stdout.splitlines()
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_snapshot_that_is_gone_is_made_again_and_nothing_else(finished, tmp_pa
     shown = brain_assets(data, "status", "--config", str(finished.config))
     missing = (2020, "lstm_snapshot")
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), missing: "missing"}
-    assert "2020 lstm_snapshot: missing, its folder is gone" in shown.stdout.splitlines()
+    assert "2020 lstm_snapshot: missing: its folder is gone" in shown.stdout.splitlines()
 
     again = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
     assert again.returncode == 0, again.stderr
@@ -161,7 +161,7 @@ def test_what_is_damaged_is_named_refused_and_made_again(finished, tmp_path):
     damaged[2020, "sac_policy"] = manifest
     assert states(shown.stdout) == {**dict.fromkeys(ALL, "done"), **dict.fromkeys(damaged, "damaged")}
     for (year, name), path in damaged.items():
-        [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{year} {name}: damaged, ")]
+        [line] = [line for line in shown.stdout.splitlines() if line.startswith(f"{year} {name}: damaged: ")]
         assert str(path) in line
     for command, path in ((("report",), model), (("allocate", "--date", "2021-06-01"), manifest)):
         refused = brain_assets(data, *command)
@@ -175,7 +175,6 @@ def test_what_is_damaged_is_named_refused_and_made_again(finished, tmp_path):
     assert contents(weights(data)) == before
 
 
-@pytest.mark.slow
 def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     data = finished.copy(tmp_path)
     before, bytes_before = identities(weights(data)), contents(weights(data))
@@ -193,6 +192,8 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     said = outcomes(forced.stdout)
     assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
     assert all(text.startswith("made in ") for text in said.values())
+    rows = [words for line in forced.stdout.splitlines() if (words := line.split()) and words[0].startswith("20")]
+    assert [row[0] for row in rows if row[1] not in ASSETS] == ["2020"] * 3  # figures of the year that was asked for
     after = identities(weights(data))
     written = {"lstm/snapshot-2020-12-31", "ppo/snapshot-2020-12-31"}
     assert {name for name in after if after[name] != before[name]} == written
@@ -291,7 +292,7 @@ def test_what_was_made_before_its_model_is_stale_until_it_is_made_with_it(tmp_pa
     model = brain_assets(data, "backfill", "2019", "--assets", "lstm_snapshot", *options)
     assert model.returncode == 0, model.stderr
     shown = brain_assets(data, "status", "2019-2020", *options).stdout
-    assert "2020 walkforward_forecasts: stale, made before lstm_snapshot[2019]" in shown
+    assert "2020 walkforward_forecasts: stale: made before lstm_snapshot[2019]" in shown
     again = brain_assets(data, "backfill", "2020", "--assets", "walkforward_forecasts", *options)
     assert again.returncode == 0, again.stderr
     sources = pd.read_parquet(data / "forecasts" / "2020.parquet")["lstm_source"]
@@ -311,17 +312,29 @@ def test_whole_numbers_in_the_configuration_are_the_numbers_that_were_trained_wi
     assert states(shown)[2019, "lstm_snapshot"] == "done"
 
 
-@pytest.mark.slow
-def test_more_seeds_than_before_are_trained_although_the_year_is_done(tmp_path):
-    names = (*RAW, "walkforward_forecasts", "ppo_policy")
-    options = ("2019", "--assets", ",".join(names), "--config")
-    once = write_config(tmp_path / "once.yaml")
+def test_more_seeds_than_before_are_trained_although_the_year_is_done(finished, tmp_path):
+    options = ("2019", "--assets", "ppo_policy", "--config")
     seeds = {**TINY["ops"]["ppo_policy"]["config"], "n_seeds": 2}
     twice = write_config(tmp_path / "twice.yaml", {"ops": {**TINY["ops"], "ppo_policy": {"config": seeds}}})
-    data = tmp_path / "data"
-    assert in_own_process(data, "backfill", *options, str(once)).returncode == 0
+    data = finished.copy(tmp_path)
     shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
-    assert "2019 ppo_policy: stale, trained with fewer seeds than asked for" in shown
-    assert in_own_process(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
+    assert "2019 ppo_policy: stale: trained with fewer seeds than asked for" in shown
+    assert brain_assets(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.wings
+def test_then_assets_without_years_are_run_when_what_they_are_made_from_is_done(finished, tmp_path):
+    data = finished.copy(tmp_path)
+    shutil.rmtree(data / "backtests")
+    run = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config), "--then", "report")
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = [line.split()[:2] for line in run.stdout.splitlines() if " made" in line]
+    assert lines[-2:] == [["report", "made"], ["4", "made,"]]
+    assert ["2021", "backtest"] in lines
+    assert len(list((data / "reports").glob("*.html"))) == 1
+    wrong = brain_assets(data, "backfill", "2019", "--then", "reports")
+    assert wrong.returncode == 2
+    assert re.fullmatch(r"error: --then: expected names among .*report.*, got reports; correct them\.\n", wrong.stderr)

@@ -1,14 +1,16 @@
 """The lines that a backfill ends with: what is said of many years is said once, with its places."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import dagster as dg
 import numpy as np
 import pytest
 
-from brain_assets.cli_run import event_line, places_of, print_summary, refuse_warnings, skill_lines
+from brain_assets.cli_run import event_line, places_of, print_summary, refuse_warnings, run_years, skill_lines
 from brain_assets.graph.tasks import Event
 from brain_assets.terminal import console
 from brain_assets_tests.backfills import brain_assets, outcomes
+from brain_assets_tests.graph.worlds import DEFS, PoolHere
 from brain_assets_tests.market.test_price_checks import between, year_of_bars
 
 NOTE = "wrong.csv: expected days, got none; correct the file."
@@ -29,8 +31,8 @@ def test_what_models_are_worth_is_a_line_a_check() -> None:
     zero, equal = {"beats_zero": "0.9, zero 0.8"}, {"beats_equal_weight": "1 %, 2 %", "coverage": "none"}
     found = [("lstm_snapshot", 2019, zero), ("backtest", 2019, equal), ("lstm_snapshot", 2020, zero), ("x", 2019, {})]
     assert skill_lines(found) == [
-        "beats_zero: not so for lstm_snapshot 2019-2020",
-        "beats_equal_weight: not so for backtest 2019",
+        "beats_zero did not pass: lstm_snapshot 2019-2020",
+        "beats_equal_weight did not pass: backtest 2019",
     ]
 
 
@@ -53,6 +55,33 @@ def test_what_is_blocked_by_one_cause_is_one_line_however_many_years_failed_of_i
     errors = [f"error: raw_prices 2019-2020: {NOTE}", "error: ppo_policy 2020: out of memory"]
     assert capsys.readouterr().err.splitlines() == errors
     assert [event_line(event) for event in blocked] == ["", "", ""]
+
+
+class Ended:
+    """A backfill whose years have ended in such a way."""
+
+    unfinished = 0
+
+    def __init__(self, *events: Event) -> None:
+        self._events = events
+
+    def run(self, *_: object) -> Iterator[Event]:
+        yield from self._events
+
+
+def test_a_line_is_as_long_as_it_is_but_for_why_a_year_failed() -> None:
+    late = ", ".join(f"SYMBOL{i} 2019-02-0{i}" for i in range(1, 6))
+    failed = Event("failed", "raw_prices", 2018, detail="word " * 50)
+    metadata = {"listed_late": late, "ended_early": "none"}
+    made = Event("made", "raw_prices", 2019, metadata=metadata, warnings={"no_jumps": "word " * 49 + "end"})
+    pool = PoolHere(DEFS, dg.DagsterInstance.ephemeral())
+    _, first, second, third = shown(lambda: run_years(Ended(failed, made), [2018, 2019], pool))  # type: ignore[arg-type]
+    assert first.startswith("2018 raw_prices             failed: word word ")
+    assert first.endswith("…")
+    assert len(first) <= console.width
+    assert second.endswith(late)
+    assert third.startswith("  warning: 2019 raw_prices, no_jumps: word word ")
+    assert third.endswith(" end")
 
 
 def test_symbols_that_come_late_or_go_early_are_named_in_the_line_of_their_year() -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.objects import filesystem
-from brain_assets.paths import DataPath, read_bytes, replace_file
+from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, in_own_process, outcomes, write_config

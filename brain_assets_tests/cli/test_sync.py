@@ -4,14 +4,18 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
+from brain_assets_tests.graph.machines import hub_of
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault
@@ -55,6 +59,21 @@ def test_push_makes_branches_of_exactly_the_local_files(pushed: Path, hub: Watch
         assert set(hub.branches(f"user/{family}")) == {"main", *NAMES}
         for name in NAMES:
             assert hub.files(f"user/{family}", name) == read_files(pushed / "models" / family / name)
+
+
+def test_years_and_force_choose_what_is_transferred(finished: Finished, tmp_path: Path) -> None:
+    data_dir = finished.copy(tmp_path)
+    storage = SnapshotLocalStorage("lstm", data_dir / "models")
+    there = storage.load_snapshot(cutoff_of_year(2020))
+    storage.write_snapshot(replace(there, card=f"{there.card}\nMine.\n"))
+    with hub_of(finished.data_dir / "models") as filled, WatchedHub() as empty:
+        pushed = run(data_dir, "sync", "push", "--family", "lstm", "--year", "2019", hub=empty)
+        assert "1 pushed; 0 equal or only on the other side" in pushed.stdout, pushed.stderr
+        kept = run(data_dir, "sync", "pull", "--family", "lstm", "--year", "2020", hub=filled)
+        assert "1 kept; 0 equal" in kept.stdout, kept.stderr
+        forced = run(data_dir, "sync", "pull", "--family", "lstm", "--year", "2020", "--force", hub=filled)
+        assert "1 pulled; 0 equal" in forced.stdout, forced.stderr
+    assert storage.load_snapshot(cutoff_of_year(2020)).card == there.card
 
 
 def test_status_shows_here_hub_and_whether_they_are_equal(pushed: Path, hub: WatchedHub, tmp_path: Path) -> None:
@@ -137,6 +156,9 @@ def test_push_without_the_right_to_says_so_for_each_and_fails(finished: Finished
         assert failed.returncode == 1
         words = "expected the right to write to it, got 403 (we do not like Bearer ***)"
         assert failed.stdout.count(words) == failed.stdout.count(" failed: user/lstm: ") == 3
+        shown = run(data_dir, "status", "2020", "--config", str(finished.config), hub=hub).stdout
+        assert f"2020 lstm_snapshot: hub: pending, user/lstm: {words}" in shown
+        assert "hub: pending" not in shown.replace("2020 lstm_snapshot: hub: pending", "")
     with WatchedHub() as hub:
         status = run(data_dir, "sync", "status", "--family", "lstm", hub=hub)
         assert status.stdout.count("push pending") == 3

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
-import pytest
 
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import (
@@ -23,10 +22,11 @@ from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.findings import Finding, attach
+from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import DEFS, EVERY, RAW, YEARLY, PoolHere, run_year, world
+from brain_assets_tests.graph.worlds import DEFS, EVERY, YEARLY, PoolHere, run_year, world
 
 CHECKS = {
     "raw_prices": PRICE_CHECKS,
@@ -124,22 +124,6 @@ def test_a_year_that_is_refused_blocks_what_needs_it_and_is_not_done(market: Sim
         assert again.metadata["replaced_because"].endswith("the stored bars did not pass the checks")
         assert StatusReader(good, instance, {}).read("raw_prices", 2019).state is State.DONE
         assert len(list((tmp_path / "raw" / "prices" / "replaced").iterdir())) == 1  # what was refused is kept
-
-
-@pytest.mark.slow
-def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(market: SimulatorMarket, tmp_path: Path) -> None:
-    strong = SimulatorMarket(SYMBOLS, seed=1, signal=0.9, channel="news")
-    tables = TableStore(tmp_path, {"market": "simulator"})
-    resources = world(strong, tmp_path / "models", tables)
-    run_year(2019, resources, names=(*RAW, "patchtst_snapshot"), run_config={"ops": {}})
-    raw = (*RAW, "walkforward_forecasts")
-    refused = run_year(2020, resources, names=raw, raise_on_error=False)
-    found = evaluations(refused)["walkforward_forecasts", "not_too_good"]
-    assert not refused.success
-    assert not found.passed
-    assert "too good to be true" in found.description
-    allowed = {"ops": {"walkforward_forecasts": {"config": {"max_rank_correlation": 0.95}}}}
-    assert run_year(2020, resources, names=raw, run_config=allowed).success
 
 
 def test_the_graph_has_these_checks() -> None:

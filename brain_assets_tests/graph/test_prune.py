@@ -1,6 +1,7 @@
 """Which runs may be deleted: those that ended long ago and made nothing that is there now."""
 
 import datetime
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,10 +90,18 @@ def test_a_pruned_run_is_gone_with_its_logs_and_the_years_stay(instance: dg.Dags
     assert event.run_id == new
 
 
-@pytest.mark.slow
-def test_the_command_says_what_it_would_do(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+def test_the_command_deletes_what_it_said_it_would(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     data = shared_backfill(tmp_path_factory).copy(tmp_path)
-    for arguments in (["--dry-run"], ["--days", "1"]):
+    with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:
+        failed = run(instance, first, year="2020", fail=True)
+    with sqlite3.connect(data / "dagster" / "history" / "runs.db") as runs:
+        runs.execute("UPDATE runs SET update_timestamp = datetime('now', '-50 days')")
+    for arguments, said, left in (
+        (["--days", "40", "--dry-run"], "1 runs would be deleted", 28),
+        ([], "0 runs deleted", 28),
+        (["--days", "40"], "1 runs deleted", 27),  # all others made what is there
+    ):
         done = brain_assets(data, "prune", *arguments)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("deleted, 27 there\n")  # all of them made what is there
+        assert done.stdout.endswith(f"{said}, {left} there\n")
+        assert (f"{failed} " in done.stdout) is said.startswith("1")

@@ -1,6 +1,7 @@
 """Running the graph in tests: real Dagster runs, small models, any table store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from brain_assets.graph.build import open_project
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
-from brain_assets.graph.tasks import QUIET, Message, Task
-from brain_assets.graph.work import execute
+from brain_assets.graph.tasks import QUIET, Event, Lost, Message, Task
+from brain_assets.graph.work import Worker, execute
 from brain_assets.market.base import Market
 from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
@@ -71,7 +72,8 @@ PLUGIN = Plugin(engines={"here": f"{HERE}:pool_here"})
 
 
 def pool_here(project: Project, instance: dg.DagsterInstance, _jobs: int | None) -> "PoolHere":
-    return PoolHere(project.definitions, instance)
+    worker = Worker(project, instance)
+    return PoolHere(project.definitions, instance, lambda task: worker.do(task, lambda _line, _level: None))
 
 
 class PoolHere:
@@ -79,8 +81,13 @@ class PoolHere:
 
     retries, advice, words = 0, "", "one at a time"
 
-    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
-        self._defs, self._instance = defs, instance
+    def __init__(
+        self,
+        defs: dg.Definitions,
+        instance: dg.DagsterInstance,
+        do: Callable[[Task], Event | str] | None = None,
+    ) -> None:
+        self._do = do or partial(execute, defs, instance)
         self._task: Task | None = None
 
     def has_room(self, _task: Task) -> bool:
@@ -93,7 +100,8 @@ class PoolHere:
     def wait(self) -> list[Message]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [(task, execute(self._defs, self._instance, task))]
+        told = self._do(task)
+        return [Lost(task, this_process(), told) if isinstance(told, str) else (task, told)]
 
     def stop(self) -> list[str]:
         return []

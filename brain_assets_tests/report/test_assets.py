@@ -11,6 +11,8 @@ import pytest
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.pictures import picture
 from brain_assets.graph.resources import build_resources
+from brain_assets.market.findings import Finding, attach
+from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
 from brain_assets.portfolio.trials import Trial, record_trial
 from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import build_report
@@ -19,6 +21,7 @@ from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.test_pictures import pixels
 from brain_assets_tests.graph.worlds import EVERY, metadata_of
+from brain_assets_tests.market.test_price_checks import OPEN_TO_CLOSE, YEAR, between, year_of_bars
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 FIRST = {2020: np.datetime64("2019-12-30"), 2021: np.datetime64("2021-01-04")}
@@ -104,3 +107,21 @@ def test_ticks_of_the_log_scale_have_room() -> None:
     shown = zip(axes.yaxis.get_ticklocs(), axes.yaxis.get_ticklabels(), strict=True)
     assert [label.get_text() for place, label in shown if low <= place <= high] == ["1", "1.2", "1.5", *"2346"]
     assert not any(label.get_text() for label in axes.yaxis.get_ticklabels(minor=True))
+
+
+def test_it_says_what_is_doubted_in_the_stored_tables_of_its_years_and_those_before(
+    tables: MemoryTableStore, tmp_path: Path
+) -> None:
+    prices = year_of_bars("A", "B")
+    prices.loc[between(prices, "A", 0, 99), OPEN_TO_CLOSE] *= 4
+    columns = list(PRICE_TABLE.names)
+    tables.write("raw_prices", 2020, prices.sort_values(["date", "symbol"], ignore_index=True)[columns])
+    found = Finding("rows_taken", "news.csv", "rows on days when the exchange was closed", "left out", 2019, 3, "a day")
+    tables.write("raw_news_sentiment", 2019, attach(NEWS_TABLE.empty(), [found]))
+    metadata = metadata_of(make(tables, tmp_path), "report")
+    html = Path(metadata["path"]).read_text(encoding="utf-8")
+    split = f"1 jump looks like a split or a dividend that was never taken out: A {YEAR[100]} 4:1; use adjusted prices."
+    closed = "news.csv: 3 rows on days when the exchange was closed, the first a day; left out."
+    assert metadata["doubts_of_the_data"] == f"2019 raw_news_sentiment: {closed} 2020 raw_prices: {split}"
+    assert f"<dt>2019 raw_news_sentiment, rows_taken</dt><dd>{closed}</dd>" in html
+    assert f"<dt>2020 raw_prices, no_jumps</dt><dd>{split}</dd>" in html

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from brain_assets.report.conclusion import conclude
+from brain_assets.report.data import Doubt
 from brain_assets.report.figures import report_figures
 from brain_assets.report.page import report_page
 from brain_assets_tests.report.toy_results import toy_report, unpacked
@@ -56,6 +57,16 @@ def test_weeks_that_are_left_out_and_the_market_are_named(page: str) -> None:
     assert f"<dd>{toy_report().market.caveat}</dd>" in page
     assert "left out" not in page
     assert "208 weeks that only some strategies traded" in report_page(replace(toy_report(), weeks_left_out=208))
+
+
+def test_doubts_of_the_data_are_named_by_year_and_table_and_none_is_said_too(page: str) -> None:
+    assert "<h2>Data</h2>" not in page  # nobody asked
+    assert "No check of the stored tables warns of anything." in report_page(replace(toy_report(), doubts=[]))
+    doubts = [Doubt(2019, "raw_prices", "no_jumps", "A 4:1"), Doubt(2020, "raw_fundamentals", "rows_taken", "<b>2</b>")]
+    doubted = report_page(replace(toy_report(), doubts=doubts))
+    assert "<dt>2019 raw_prices, no_jumps</dt><dd>A 4:1</dd>" in doubted
+    assert "<dt>2020 raw_fundamentals, rows_taken</dt><dd>&lt;b&gt;2&lt;/b&gt;</dd>" in doubted
+    assert doubted.index('id="data"') < doubted.index("How to read this")
 
 
 # In a browser

@@ -11,8 +11,7 @@ from typing import Protocol
 from pydantic import SecretStr
 from upath import UPath
 
-from brain_assets.objects import ask_store
-from brain_assets.paths import list_names, parse_place, read_bytes, replace_file
+from brain_assets.paths import ask_store, list_names, parse_place, read_bytes, replace_file
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress

@@ -200,7 +200,7 @@ def test_refused_snapshot_stops_no_other_and_leaves_what_is_here(
     first, second, _ = three
     publish(hub, {DATE: {**other_files, "weights.pt": b"\0other"}, first: three[first], second: {}})
     fill(empty, {DATE: files})
-    transfers = list(empty.pull(empty.compare(), force=True))
+    transfers = list(empty.transfer("pull", empty.compare(), force=True))
     assert [(transfer.name, transfer.result) for transfer in transfers] == [
         (snapshot_name(first), "pulled"),
         (snapshot_name(second), "refused"),
@@ -219,7 +219,7 @@ def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
     hub.forget()
     (row,) = storage.compare()
     assert (row.relation, len(hub.requests)) == (Relation.DIFFERENT, 1)
-    (transfer,) = storage.pull([row])
+    (transfer,) = storage.transfer("pull", [row])
     assert (transfer.result, transfer.done) == ("kept", False)
     assert storage.sync_all_hf_to_local() == []
     assert local_files(storage) == other_files
@@ -261,11 +261,11 @@ def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
     assert storage.list_pending() == sorted([*three, DATE])
     hub.clear_faults()
     rmtree(storage.path(max(three)))
-    (transfer,) = storage.pull(storage.compare())
+    (transfer,) = storage.transfer("pull", storage.compare())
     assert (transfer.result, local_files(storage)) == ("kept", files)
     left = sorted([*three, DATE])[:-1]
     pushed = [("pushed", snapshot_name(date)) for date in left]
-    assert [(transfer.result, transfer.name) for transfer in storage.push(storage.compare())] == pushed
+    assert [(transfer.result, transfer.name) for transfer in storage.transfer("push", storage.compare())] == pushed
     assert hub.files(REPO, BRANCH) == files
     assert storage.list_pending() == []
 

@@ -100,7 +100,7 @@ def published(tmp_path: Path, hub: WatchedHub, made: list[ModelSnapshot]) -> Sto
 
 def complete(storage: Storage) -> list[str]:
     """Push what the Hub lacks; gives the branches that got through, in turn."""
-    return [transfer.name for transfer in storage.push(storage.compare(versions=True)) if transfer.done]
+    return [transfer.name for transfer in storage.transfer("push", storage.compare(versions=True)) if transfer.done]
 
 
 def test_versions_are_branches_and_main_follows_current(published: Storage, hub: WatchedHub, made: list) -> None:

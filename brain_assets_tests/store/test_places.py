@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.errors import DamagedSnapshotError, MissingSnapshotError, StorageError
+from brain_assets.errors import DamagedSnapshotError, StorageError
 from brain_assets.store.manifest import FILES, MANIFEST
 from brain_assets.store.places import FolderStore
 from brain_assets_tests.store.places import NAME, made_up
@@ -70,13 +70,6 @@ def test_a_flipped_bit_on_the_disk_is_named(folder: Path, file: str) -> None:
         path.write_bytes(flipped)
         with pytest.raises(DamagedSnapshotError, match=rf"{NAME}/{file}: "):
             FolderStore(folder).read(NAME)
-
-
-def test_an_empty_folder_is_no_snapshot(folder: Path) -> None:
-    (folder / "snapshot-2018-12-31").mkdir()
-    assert FolderStore(folder).find("snapshot-2018-12-31") is None
-    with pytest.raises(MissingSnapshotError, match="snapshot-2018-12-31: expected a snapshot, but there is none"):
-        FolderStore(folder).read("snapshot-2018-12-31")
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

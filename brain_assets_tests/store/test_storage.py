@@ -10,7 +10,6 @@ import pytest
 from brain_assets.errors import DamagedSnapshotError, SnapshotError
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.paths import replace_file
 from brain_assets.store.manifest import FILES
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
@@ -83,21 +82,6 @@ def test_a_storage_elsewhere_does_what_it_does_on_disk(
     for number in (10, 2):
         storage.of_seed(number).write_snapshot(trained)
     assert storage.list_seeds() == [2, 10]
-
-
-@pytest.mark.parametrize("kind", ["s3", "memory"])
-def test_main_versions_elsewhere(kind: str, trained: ModelSnapshot, request: pytest.FixtureRequest) -> None:
-    root = memory_place() if kind == "memory" else request.getfixturevalue("s3").place()
-    versions = SnapshotLocalStorage("lstm", root)
-    assert (versions.list_versions(), versions.current()) == ([], None)
-    names = ["v2019-06-01-0123456789ab", "v2019-12-31-0123456789ab"]
-    for name in names:
-        versions.write_snapshot(replace(trained, metadata={**trained.metadata, "version": name}))
-    replace_file(versions.folder / "current", f"{names[1]}\n")
-    assert (versions.list_versions(), versions.current()) == (names, names[1])
-    replace_file(versions.folder / "current", "v2020-06-01-0123456789ab\n")
-    with pytest.raises(SnapshotError, match="expected the name of a main version that is there"):
-        versions.current()
 
 
 def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, trained: ModelSnapshot) -> None:

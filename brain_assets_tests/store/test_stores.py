@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets import objects
+from brain_assets import paths
 from brain_assets.errors import BrainAssetsError, DamagedSnapshotError, MissingSnapshotError, SnapshotError
 from brain_assets.retry import NO_RETRY
 from brain_assets.store.manifest import FILES, MANIFEST
@@ -67,7 +67,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits and time-outs."""
     from fsspec.config import conf
 
-    monkeypatch.setattr(objects, "POLICY", QUICK)
+    monkeypatch.setattr(paths, "POLICY", QUICK)
     monkeypatch.setitem(conf, "s3", {"config_kwargs": {"read_timeout": 0.2}})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     forget_connections()
@@ -88,7 +88,6 @@ def outcome(store: Store) -> Files | None:
 def test_nothing_is_there_at_first(place: Place) -> None:
     store = place.open()
     assert NAME not in store.list()
-    assert store.find(NAME) is None
     for read in (store.read, store.read_manifest):
         with pytest.raises(MissingSnapshotError, match=f"{NAME}: expected a snapshot"):
             read(NAME)
@@ -101,9 +100,6 @@ def test_what_was_written_is_listed_and_read_by_another(place: Place) -> None:
     assert [name for name in store.list() if name.startswith("snapshot-")] == ["snapshot-2018-12-31", NAME]
     assert store.read(NAME) == OLD == place.get()
     assert store.read_manifest(NAME)["number"] == 1
-    found = store.find(NAME)
-    assert found is not None
-    assert found["number"] == 1
 
 
 def test_what_is_replaced_is_gone(place: Place) -> None:
@@ -134,7 +130,6 @@ def test_a_manifest_that_is_none_is_told(place: Place) -> None:
         place.put({name: content for name, content in {**OLD, MANIFEST: data}.items() if content is not None})
         with pytest.raises(SnapshotError, match=f"{NAME}/{MANIFEST}: expected "):
             place.open().read_manifest(NAME)
-        assert place.open().find(NAME) is None
 
 
 def test_what_does_not_verify_is_not_written(place: Place) -> None:

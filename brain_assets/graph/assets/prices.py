@@ -6,8 +6,6 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray
-from brain_assets.check_result import CheckResult
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
@@ -17,11 +15,11 @@ from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import PREVIOUS_BARS, changed_returns, changed_shapes, fetch_prices
+from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
-from brain_assets.market.findings import attach, finding_verdicts, findings_of
-from brain_assets.market.price_checks import price_verdicts, symbol_spans
+from brain_assets.market.findings import attach, findings_of
+from brain_assets.market.price_checks import closes_before, symbol_spans, table_verdicts
 from brain_assets.store.tables import content_hash
 
 
@@ -49,7 +47,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         metadata: Metadata = {"reused": False, **recorded(source, "raw_prices", year)}
         store = TableIOManager.of(table_io).store
         old = store.find("raw_prices", year)
-        refused = old is not None and blocked(PRICE_CHECKS, _verdicts(old, scheduled))
+        refused = old is not None and blocked(PRICE_CHECKS, table_verdicts("raw_prices", old, scheduled))
         is_asked = config.force or bool(change(source, context.instance, "raw_prices", year))
         if old is not None and not is_asked and not refused:
             prices, metadata["reused"] = old, True
@@ -65,7 +63,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
                 else:
                     prices, metadata["reused"] = attach(old, findings_of(prices)), True
         missing = np.setdiff1d(scheduled, prices["date"].to_numpy().astype("datetime64[D]"))
-        spans = symbol_spans(prices, _previous_closes(prices))
+        spans = symbol_spans(prices, closes_before(prices))
         metadata |= {
             "market": market.name,
             "caveat": market.caveat,
@@ -83,7 +81,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
             value=prices,
             metadata=metadata,
             data_version=dg.DataVersion(content_hash(prices)),
-            check_results=check_results(PRICE_CHECKS, _verdicts(prices, scheduled)),
+            check_results=check_results(PRICE_CHECKS, table_verdicts("raw_prices", prices, scheduled)),
         )
 
     return raw_prices
@@ -104,14 +102,6 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
     if refused:
         why += ", and the stored bars did not pass the checks"
     return metadata, why
-
-
-def _verdicts(prices: pd.DataFrame, scheduled: DateArray) -> dict[str, CheckResult]:
-    return finding_verdicts(prices) | price_verdicts(prices, scheduled, _previous_closes(prices))
-
-
-def _previous_closes(prices: pd.DataFrame) -> dict[str, float]:
-    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
 
 
 def _named(days: Mapping[str, str]) -> str:

@@ -1,0 +1,215 @@
+"""Snapshots that came from elsewhere are told to Dagster, and pushes that did not get through are completed."""
+
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from brain_assets.adopt.definitions import adopt, complete_pushes, find_external
+from brain_assets.graph.assets import forecasters
+from brain_assets.graph.runs import PROCESS_TAG, this_process
+from brain_assets.graph.status import State, StatusReader
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.places import read_files
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.backfills import Finished
+from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
+from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RUN_CONFIG, metadata_of, run_year
+from brain_assets_tests.loopback_hub import LoopbackHub
+from brain_assets_tests.store.hubs import WatchedHub, fault
+
+OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
+GRAPH = DEFS.resolve_asset_graph()
+
+
+@pytest.fixture
+def copied_hub(finished: Finished) -> Iterator[WatchedHub]:
+    """A Hub with what the backfill has made."""
+    with hub_of(finished.data_dir / "models") as hub:
+        yield hub
+
+
+def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training(
+    market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
+        resources = machine(market, tmp_path, hub, attempts=2)
+        hub.fail(fault("503", times=None))
+        result = run_year(2019, resources, instance, names=("raw_prices", "lstm_snapshot"))
+        assert result.success
+        shown = metadata_of(result, "lstm_snapshot")
+        assert shown["hub"] == "pending"
+        assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
+        assert "503" in shown["hub_reason"]
+        assert len(hub.requests) == 3  # it was asked twice for the model, and once to take it
+        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
+        assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]
+        reader = StatusReader(definitions(resources), instance, OPTIONS)
+        [line] = reader.pending([2019])
+        assert line.startswith("2019 lstm_snapshot: hub: pending, user/lstm: expected the Hub")
+
+        assert list(complete_pushes(instance, storages_of(resources))) == []  # the Hub is still in trouble
+        hub.clear_faults()
+        monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+        [observation] = list(complete_pushes(instance, storages_of(resources)))
+        assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
+        assert observation.metadata["hub"].value == "pushed"
+        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
+        assert storage.list_pending() == []
+
+
+def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
+    return dg.Definitions(EVERY, resources=dict(resources))
+
+
+def pulled(market: SimulatorMarket, root: Path, hub: LoopbackHub) -> dict[str, Any]:
+    """Give a machine that has pulled everything, as after a fresh clone."""
+    resources = machine(market, root, hub)
+    for family in MODELS.values():
+        assert storages_of(resources)[family].sync_all_hf_to_local() == [cutoff_of_year(year) for year in YEARS]
+    return resources
+
+
+def key_of(event: dg.AssetMaterialization) -> tuple[str, int]:
+    return event.asset_key.to_user_string(), int(event.partition or 0)
+
+
+def test_pulled_snapshots_become_materializations_that_are_done(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = pulled(market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for found in find_external(instance, GRAPH, storages_of(resources)):
+            instance.report_runless_asset_event(found)
+        for asset, family in MODELS.items():
+            key = dg.AssetKey(asset)
+            assert instance.get_materialized_partitions(key) == {str(year) for year in YEARS}
+            reader = StatusReader(definitions(resources), instance, OPTIONS)
+            for year in YEARS:
+                assert reader.read(asset, year).state is State.DONE
+                record = instance.get_latest_data_version_record(key, partition_key=str(year))
+                event = record.event_log_entry
+                assert not event.run_id or instance.get_run_by_id(event.run_id) is None
+                fingerprint = storages_of(resources)[family].read_metadata(cutoff_of_year(year))["fingerprint"]
+                assert event.tags[DATA_VERSION_TAG] == fingerprint["value"]
+                shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+                assert shown["adopted_from"] == "this machine"
+                assert shown["learning_curve"].startswith("![")
+        assert list(find_external(instance, GRAPH, storages_of(resources))) == []  # each once
+
+
+@pytest.mark.slow
+def test_backfill_after_a_pull_trains_nothing(
+    market: SimulatorMarket,
+    copied_hub: WatchedHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resources = pulled(market, tmp_path, copied_hub)
+    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        for found in find_external(instance, GRAPH, storages_of(resources)):
+            instance.report_runless_asset_event(found)
+        for year in YEARS:
+            result = run_year(year, resources, instance)
+            for asset in MODELS:
+                assert metadata_of(result, asset)["reused"] is True
+
+
+def test_what_is_on_the_hub_alone_is_adopted_and_counts_as_done(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = machine(market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = list(find_external(instance, GRAPH, storages_of(resources)))
+        assert list(map(key_of, found)) == [(asset, year) for asset in MODELS for year in YEARS]
+        for one in found:
+            assert one.metadata["adopted_from"].value == "the Hub"
+            instance.report_runless_asset_event(one)
+        reader = StatusReader(definitions(resources), instance, OPTIONS)
+        assert {reader.read(asset, year).state for asset in MODELS for year in YEARS} == {State.DONE}
+        copied_hub.forget()
+        assert list(find_external(instance, GRAPH, storages_of(resources))) == []
+        assert len(copied_hub.requests) == len(MODELS)  # one list of branches a family
+        drop(copied_hub, "snapshot-2020-12-31")
+        reader = StatusReader(definitions(resources), instance, OPTIONS)
+        assert reader.read("lstm_snapshot", 2020).state is State.MISSING
+
+
+def test_snapshot_that_is_not_believed_is_not_adopted(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = pulled(market, tmp_path, copied_hub)
+    lstm: SnapshotLocalStorage = storages_of(resources)["lstm"]
+    (lstm.path(cutoff_of_year(2020)) / "weights.pt").write_bytes(b"half")
+    drop(copied_hub, "snapshot-2020-12-31")
+    shutil.rmtree(lstm.path(cutoff_of_year(2021)))
+    files = copied_hub.files("user/lstm", "snapshot-2021-12-31")
+    copied_hub.put("user/lstm", "snapshot-2021-12-31", {**files, "metadata.json": b"{}"}, "a present")
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = set(map(key_of, find_external(instance, GRAPH, storages_of(resources))))
+    others = {(asset, year) for asset in MODELS if asset != "lstm_snapshot" for year in YEARS}
+    assert found == {("lstm_snapshot", 2019), *others}
+
+
+def test_sensor_adopts_once_and_then_says_what_it_looked_at(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = pulled(market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> dg.SensorResult | dg.SkipReason:
+            context = dg.build_sensor_context(
+                instance, resources={"snapshot_io": resources["snapshot_io"]}, definitions=DEFS
+            )
+            return adopt(context)
+
+        first = tick()
+        assert isinstance(first, dg.SensorResult)
+        assert len(first.asset_events) == len(MODELS) * len(YEARS)
+        for event in first.asset_events:
+            instance.report_runless_asset_event(event)
+        second = tick()
+        assert isinstance(second, dg.SkipReason)
+        assert str(tmp_path) in second.skip_message
+
+
+def test_push_whose_run_died_before_it_is_completed_too(
+    finished: Finished, market: SimulatorMarket, tmp_path: Path
+) -> None:
+    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
+        resources = machine(market, tmp_path, hub)
+        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
+        shutil.copytree(
+            finished.data_dir / "models" / "lstm" / "snapshot-2019-12-31",
+            storage.path(cutoff_of_year(2019)),
+        )
+        assert storage.list_pending() == []  # nobody has written down that it should be pushed
+        [observation] = complete_pushes(instance, storages_of(resources))
+        assert observation.metadata["hub"].value == "pushed"
+        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
+        assert list(complete_pushes(instance, storages_of(resources))) == []
+
+
+def test_year_whose_run_is_under_way_is_left_to_it(
+    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    resources = pulled(market, tmp_path, copied_hub)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = DEFS.resolve_job_def("walkforward")
+        for year, process in (
+            (2020, this_process()),
+            (2021, f"999999999@{socket.gethostname()}"),
+        ):  # the second is dead
+            run = instance.create_run_for_job(
+                job, tags={"dagster/partition": str(year), PROCESS_TAG: process}, status=dg.DagsterRunStatus.STARTED
+            )
+            assert instance.get_run_by_id(run.run_id)
+        found = set(map(key_of, find_external(instance, GRAPH, storages_of(resources))))
+    assert found == {(asset, year) for asset in MODELS for year in (2019, 2021)}
