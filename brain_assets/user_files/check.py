@@ -12,7 +12,11 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.market.file_columns import canonical, is_table
 from brain_assets.market.file_table import FileTable, TableFile
 from brain_assets.market.findings import Finding, added_up
+from brain_assets.market.price_checks import price_verdicts
+from brain_assets.market.schema import PRICE_TABLE
 from brain_assets.market.text_files import MOST
+
+SYMBOLS_AT_A_TIME = 50
 
 
 class Checked(NamedTuple):
@@ -53,6 +57,21 @@ def check_table(word: str, table: FileTable, start: datetime.date, end: datetime
     lines = [line.words() for line in _lines(word, table)]
     findings = sentences(table.findings(start, end))
     return Checked(lines, [*table.refused, *table.refusals(start, end)], findings)
+
+
+def check_bars(table: FileTable, start: datetime.date, end: datetime.date) -> Checked:
+    """Tell what the checks of prices would warn of, some symbols at a time, so that memory stays small."""
+    days = table.days.to_numpy()
+    inside = (days >= np.datetime64(start)) & (days < np.datetime64(end))
+    codes, names = table.frame["symbol"].cat.codes.to_numpy(), table.frame["symbol"].cat.categories
+    doubts = []
+    for first in range(0, len(names), SYMBOLS_AT_A_TIME):
+        chosen = inside & (codes >= first) & (codes < first + SYMBOLS_AT_A_TIME)
+        bars = table.frame.loc[chosen, list(PRICE_TABLE.names)].astype({"symbol": "str"})
+        if len(bars):
+            verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+            doubts += [verdict.words for verdict in verdicts.values() if not verdict.passed]
+    return Checked([], [], doubts)
 
 
 def sentences(findings: Sequence[Finding]) -> list[str]:
