@@ -67,16 +67,19 @@ def forecasts(year: int) -> pd.DataFrame:
     )
 
 
-@pytest.fixture(params=["memory", "parquet"])
+@pytest.fixture(params=["memory", "parquet", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> TableStore:
-    return MemoryTableStore() if request.param == "memory" else TableStore(tmp_path / "data", SIMULATED)
+    if request.param == "memory":
+        return MemoryTableStore()
+    place = request.getfixturevalue("s3").place() if request.param == "s3" else tmp_path / "data"
+    return TableStore(place, SIMULATED)
 
 
 def files_under(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# On a disk and in memory
+# On a disk, in memory and in a bucket
 
 
 def test_a_year_comes_back_bit_for_bit_with_its_attributes_and_is_replaced_whole(store: TableStore) -> None:
