@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, brain_assets, shared_backfill
+from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, in_own_process, shared_backfill
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
@@ -18,7 +18,7 @@ COMMAND = "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'w
 @pytest.mark.parametrize("moment", ["interrupted()\n", COMMAND], ids=["in an import", "in a command"])
 def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, moment: str) -> None:
     (tmp_path / "mine.py").write_text(INTERRUPTED + moment)
-    run = brain_assets(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path))
+    run = in_own_process(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path))
     assert (run.returncode, run.stdout, run.stderr) == (130, "stopped\n", "")
     assert not (tmp_path / "data").exists()
 
@@ -53,5 +53,5 @@ def test_ctrl_c_ends_each_command_at_any_moment(
             assert_nothing_half(data)
         assert codes.count(130) >= N_MOMENTS / 2
         if "prove" not in command:  # which begins from nothing, in a folder of its own
-            again = brain_assets(data, *given, seconds=300, **variables)
+            again = in_own_process(data, *given, seconds=300, **variables)
             assert again.returncode == 0, again.stdout + again.stderr
