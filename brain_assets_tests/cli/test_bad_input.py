@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brain_assets.simulator.market import SimulatorMarket
@@ -155,41 +156,35 @@ def with_value(frame, row, column, value):
     return changed
 
 
-def without_prices_of_bbb(frame):
-    changed = frame.copy()
-    changed.loc[changed["symbol"] == "BBB", ["open", "high", "low", "close"]] = np.nan
-    return changed
+def with_another_row(frame):
+    other = frame[3000:3001].assign(volume=1.0)
+    return pd.concat([frame[:3010], other, frame[3010:]])
 
 
 SPOIL = {
     "wrong column": (
-        lambda frame: frame.rename(columns={"close": "Close"}),
-        rf"prices\.csv: expected the columns {HEADER}, got .*, Close, volume \(missing: close\); rename or add them\.",
+        lambda frame: frame.rename(columns={"close": "last"}),
+        rf"prices\.csv: expected the columns {HEADER}, got .*, last, volume \(missing: close\); rename or add them\.",
     ),
-    "negative price": (
-        lambda frame: with_value(frame, 10, "low", -1.5),
-        r"raw_prices 2019, 2020: prices\.csv, line 12, column low: expected a finite price > 0, got -1\.5; correct the "
-        r"value or remove the row\.",
+    "negative price": (  # in December 2019, of which either year asks
+        lambda frame: with_value(frame, 3000, "low", -1.5),
+        r"raw_prices 2019-2020: prices\.csv, line 3002, column low: expected a finite price > 0, got -1\.5; correct "
+        r"the value or remove the row\.",
     ),
     "text in a number": (
-        lambda frame: with_value(frame, 10, "high", "abc"),
-        r"raw_prices 2019, 2020: prices\.csv, line 12, column high: expected a number, got abc; correct the value or "
+        lambda frame: with_value(frame, 3000, "high", "abc"),
+        r"raw_prices 2019-2020: prices\.csv, line 3002, column high: expected a number, got abc; correct the value or "
         r"remove the row\.",
     ),
     "duplicate row": (
-        lambda frame: frame.iloc[[*range(20), 3, *range(20, len(frame))]],
-        r"raw_prices 2019, 2020: prices\.csv, line 22, columns date and symbol: expected one row a date and symbol, "
-        r"got a second for 2016-01-05 AAA \(the first: prices\.csv, line 5\); remove one of them\.",
+        with_another_row,
+        r"raw_prices 2019-2020: prices\.csv, line 3012, columns date and symbol: expected one row a date and symbol, "
+        r"got a second for 2019-12-\d\d AAA \(the first: prices\.csv, line 3002\); remove one of them\.",
     ),
-    "all-NaN symbol": (
-        without_prices_of_bbb,
-        r"raw_prices 2019, 2020: .*: expected at least 66 bars of every symbol, got BBB \(0\); remove the symbols "
-        r"from the files or from BRAIN_SYMBOLS, or add data\.",
-    ),
-    "too little history": (
-        lambda frame: frame[frame["symbol"].ne("BBB") | (frame.index < 3 * 65)],
-        r"raw_prices 2019, 2020: .*: expected at least 66 bars of every symbol, got BBB \(65\); remove the symbols "
-        r"from the files or from BRAIN_SYMBOLS, or add data\.",
+    "no price at all": (
+        lambda frame: frame.assign(**dict.fromkeys(["open", "high", "low", "close"], np.nan)),
+        r"raw_prices 2019-2020: .*: expected at least 66 bars of a symbol, got AAA \(0\), BBB \(0\), CCC \(0\); add "
+        r"data\.",
     ),
 }
 
