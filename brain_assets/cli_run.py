@@ -72,7 +72,7 @@ def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task
     *tasks : Task
     """
     project, instance = session
-    if said := _doubts(rests_on(project.definitions, instance, tasks[-1].asset, years)):
+    if said := doubts_of(rests_on(project.definitions, instance, tasks[-1].asset, years)):
         console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
     backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
     with progress_shown() as live, closing(backfill.run([], pool, tasks)) as events:
@@ -80,7 +80,7 @@ def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task
     return next((event for event in ended if event.kind == "failed"), ended[-1])
 
 
-def _doubts(found: Mapping[tuple[str, int], Status]) -> str:
+def doubts_of(found: Mapping[tuple[str, int], Status]) -> str:
     """Say in a line which years are stale, damaged or warned of; empty: none."""
     said = []
     for (asset, year), status in found.items():

@@ -26,13 +26,16 @@ Edit = Callable[[pd.DataFrame], pd.DataFrame]
 class Folders:
     """Files, and what was made of them."""
 
+    adjust_splits = False
+
     def __init__(self, root: Path, instance: dg.DagsterInstance, symbols: tuple[str, ...] = ()) -> None:
         self.files, self.instance, self._data, self._symbols = root / "files", instance, root / "data", symbols
 
     @property
     def defs(self) -> dg.Definitions:
         """Of a process that has just begun."""
-        market = FilesMarket(self.files, self._symbols, self._data / "cache" / "files.json")
+        memory = self._data / "cache" / "files.json"
+        market = FilesMarket(self.files, self._symbols, memory, adjust_splits=self.adjust_splits)
         tables = TableStore(self._data, {"market": "files"})
         return definitions(world(market, self._data / "models", tables))
 
@@ -153,6 +156,13 @@ def test_files_that_come_go_or_change_together_are_named(folders: Folders) -> No
     (folders.files / "fundamentals.csv.old").rename(folders.files / "fundamentals.csv")
     folders.edit("prices_AAA.csv", set_volume("2020-07-02", "AAA"))
     assert folders.stale()["raw_prices", 2020] == "prices_AAA.csv changed in 2020 (1 row)"
+
+
+def test_same_files_that_are_read_otherwise_are_stale(folders: Folders) -> None:
+    folders.adjust_splits = True
+    assert folders.stale() == {("raw_prices", year): "BRAIN_ADJUST_SPLITS changed" for year in YEARS}
+    assert set(folders.backfill().values()) == {"reused"}  # there was no split
+    assert folders.stale() == {}
 
 
 def test_year_whose_run_does_not_say_what_it_was_made_from_is_fetched_once_more(folders: Folders) -> None:
