@@ -228,6 +228,13 @@ def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, 
     assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
 
 
+def test_a_card_names_the_cut_off_and_not_the_last_session_before_it(panel: PricePanel) -> None:
+    sunday = datetime.date(2017, 12, 31)
+    snapshot = train_snapshot("lstm", panel, sunday, TINY["lstm"], MADE_UP)
+    assert snapshot.metadata["data"]["last_session"] == "2017-12-29"
+    assert ", cut-off 2017-12-31\n" in snapshot.card
+
+
 @families
 def test_another_device_learns_the_same_where_it_computes_the_same(panel: PricePanel, family: str) -> None:
     on_cpu = train_snapshot(family, panel, CUTOFF, TINY[family], MADE_UP)
