@@ -101,6 +101,14 @@ def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, tiny_
     assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, MADE_UP))
 
 
+def test_the_scaler_has_seen_every_session_that_a_training_window_reaches(panel: PricePanel) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, TINY["lstm"], MADE_UP)
+    weeks = WeeklyPanel.from_panel(panel).weeks
+    last = np.flatnonzero(weeks.end <= np.datetime64(snapshot.metadata["data"]["last_training_target"]))[-1]
+    sessions = int(weeks.first[last]) - 1  # up to the close before the last week; the first session has no return
+    assert int(snapshot.arrays["scaler.n_samples_seen"]) == sessions * len(panel.symbols)
+
+
 def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
     # one epoch, no early stopping to choose: validation prices must not reach the weights
     config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
