@@ -193,7 +193,9 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
     assert all(text.startswith("made in ") for text in said.values())
     rows = [words for line in forced.stdout.splitlines() if (words := line.split()) and words[0].startswith("20")]
-    assert [row[0] for row in rows if row[1] not in ASSETS] == ["2020"] * 3  # figures of the year that was asked for
+    lstm, patchtst, returns = (row for row in rows if row[1] not in ASSETS)
+    assert lstm[0] == patchtst[0] == returns[0] == "2020"  # figures of the year that was asked for
+    assert lstm[-1] == patchtst[-1] != lstm[-2] != patchtst[-2] != patchtst[-1]  # rank correlations, momentum's last
     after = identities(weights(data))
     written = {"lstm/snapshot-2020-12-31", "ppo/snapshot-2020-12-31"}
     assert {name for name in after if after[name] != before[name]} == written
@@ -319,7 +321,9 @@ def test_more_seeds_than_before_are_trained_although_the_year_is_done(finished, 
     data = finished.copy(tmp_path)
     shown = brain_assets(data, "status", "2019", "--config", str(twice)).stdout
     assert "2019 ppo_policy: stale: trained with fewer seeds than asked for" in shown
-    assert brain_assets(data, "backfill", *options, str(twice), "--seeds", "3").returncode == 0  # wins over the file
+    done = brain_assets(data, "backfill", *options, str(twice), "--seeds", "3")  # wins over the file
+    assert done.returncode == 0, done.stderr
+    assert ["2019", "-", "-", "-"] in [line.split() for line in done.stdout.splitlines()]  # nobody to compare with
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
 

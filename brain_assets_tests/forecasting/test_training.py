@@ -101,6 +101,14 @@ def test_symbols_listed_after_the_cutoff_leave_no_trace(panel: PricePanel, tiny_
     assert same_bytes(first, train_snapshot("lstm", more, CUTOFF, tiny_lstm, MADE_UP))
 
 
+def test_the_scaler_has_seen_every_session_that_a_training_window_reaches(panel: PricePanel) -> None:
+    snapshot = train_snapshot("lstm", panel, CUTOFF, TINY["lstm"], MADE_UP)
+    weeks = WeeklyPanel.from_panel(panel).weeks
+    last = np.flatnonzero(weeks.end <= np.datetime64(snapshot.metadata["data"]["last_training_target"]))[-1]
+    sessions = int(weeks.first[last]) - 1  # up to the close before the last week; the first session has no return
+    assert int(snapshot.arrays["scaler.n_samples_seen"]) == sessions * len(panel.symbols)
+
+
 def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
     # one epoch, no early stopping to choose: validation prices must not reach the weights
     config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
@@ -226,6 +234,13 @@ def test_a_forecast_cuts_features_off_where_its_training_did(panel: PricePanel, 
     weeks = weeks.select(weeks.year == 2021)
     elsewhere = replace(snapshot, config={**snapshot.config, "clip": 5.0})
     assert not np.allclose(snapshot.forecast(panel, weeks), elsewhere.forecast(panel, weeks))
+
+
+def test_a_card_names_the_cut_off_and_not_the_last_session_before_it(panel: PricePanel) -> None:
+    sunday = datetime.date(2017, 12, 31)
+    snapshot = train_snapshot("lstm", panel, sunday, TINY["lstm"], MADE_UP)
+    assert snapshot.metadata["data"]["last_session"] == "2017-12-29"
+    assert ", cut-off 2017-12-31\n" in snapshot.card
 
 
 @families

@@ -1,5 +1,6 @@
 import datetime
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,15 @@ def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(p
             np.testing.assert_array_equal(table["lstm"], table["momentum"])
     assert sources == {0: "snapshot-2019-12-31", 1: "snapshot-2018-12-31", 2: "momentum"}
     assert sentences == [str(refusal(year)) for year in (2019, 2019, 2018)]
+
+
+def test_a_return_that_did_not_come_is_not_known(panel: PricePanel) -> None:
+    weeks = WeeklyPanel.from_panel(panel).weeks
+    week, values = np.flatnonzero(weeks.year == 2020)[10], panel.values.copy()
+    values[0, weeks.last[week]] = np.nan  # the price is carried forward, the return is not made of it
+    table = build_forecast_features(replace(panel, values=values), [2020], {})
+    [unknown] = table[table["realized"].isna()].itertuples()
+    assert (unknown.week_start, unknown.symbol) == (pd.Timestamp(weeks.start[week]), panel.symbols[0])
 
 
 def test_a_refused_snapshot_takes_no_newer_one_with_it(panel: PricePanel, shelf: Shelf) -> None:

@@ -221,14 +221,19 @@ def test_other_seeds_that_a_worker_has_trained_are_found(
     _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     resources = world(market, tmp_path / "models", tables)
+    weights = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" / "weights.pt" for number in "12"]
     options = {**TINY_PPO, "n_seeds": 3, "force": True}
     project = replace(PROJECT, market=market, definitions=dg.Definitions(resources=resources))
     with dg.DagsterInstance.ephemeral() as instance:
         worker = Worker(project, instance)
-        for number in (1, 2):
-            worker.do(Task("ppo_policy", 2020, options, seed=number), lambda _line, _level: None)
-    weights = [tmp_path / "models" / "seeds" / number / "ppo" / "snapshot-2020-12-31" / "weights.pt" for number in "12"]
-    stamps = [path.stat().st_mtime_ns for path in weights]
+        stamps = []
+        for force in (True, False, True):
+            for number in (1, 2):
+                task = Task("ppo_policy", 2020, {**options, "force": force}, seed=number)
+                worker.do(task, lambda _line, _level: None)
+            stamps.append([path.stat().st_mtime_ns for path in weights])
+    assert stamps[0] == stamps[1]
+    assert all(new > old for old, new in zip(*stamps[1:], strict=True))
     made = dg.materialize(
         YEARLY,
         selection=["ppo_policy"],
@@ -238,7 +243,7 @@ def test_other_seeds_that_a_worker_has_trained_are_found(
         tags={SEEDS_TRAINED_TAG: "yes"},
     )
     assert metadata_of(made, "ppo_policy")["reused"] is False
-    assert [path.stat().st_mtime_ns for path in weights] == stamps
+    assert [path.stat().st_mtime_ns for path in weights] == stamps[-1]
     seeds = [resources["snapshot_io"].storages["ppo"].of_seed(number) for number in (1, 2)]
     assert [seed.load_snapshot(cutoff_of_year(2020)).config["training"]["seed"] for seed in seeds] == [1, 2]
 

@@ -35,7 +35,10 @@ class Steady(Policy):
         return {}
 
     def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
-        return lambda week, held: np.append(np.zeros(weeks.n_assets), -50.0)
+        return lambda week, held: np.append(np.full(weeks.n_assets, 2.0), -4.0)
+
+    def logit_bound(self, config: ModelConfig) -> float:
+        return 4.0
 
 
 class World:
@@ -95,3 +98,4 @@ def test_a_policy_that_sees_nothing_is_called_so(world: World) -> None:
     assert not found.passed
     assert "The policy is uniform" in (found.description or "")
     assert check(result, "weights_keep_rules").passed
+    assert metadata_of(result, "steady_policy")["train/saturation"] == 0  # none is at its bound

@@ -1,5 +1,6 @@
 """`brain-assets train`, `models` and `promote`, as their users run them."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import Finished, brain_assets, identities, weights
+from brain_assets_tests.backfills import TINY, Finished, brain_assets, identities, weights
 from brain_assets_tests.cli.test_sync import run
 from brain_assets_tests.store.hubs import WatchedHub
 
@@ -34,7 +35,9 @@ def test_train_makes_the_main_version_and_says_why_it_is_current(trained: tuple[
         found = re.fullmatch(said, line)
         assert found, line
         assert (data / "models" / family / "current").read_text().strip() == found[1]
-        assert set(read_files(data / "models" / family / found[1])) > {"weights.pt", "metadata.json"}
+        files = read_files(data / "models" / family / found[1])
+        assert set(files) > {"weights.pt", "metadata.json"}
+        assert TINY["ops"][f"{family}_snapshot"]["config"].items() <= json.loads(files["config.json"]).items()
 
 
 @pytest.mark.slow
