@@ -50,11 +50,11 @@ def report(
         console.print(
             f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
         )
-        if open_browser and not webbrowser.open(_copy_here(path).resolve().as_uri()):
+        if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
 
 
-def _copy_here(path: DataPath) -> Path:
+def copy_here(path: DataPath) -> Path:
     """Give a file that a browser can open: itself, or a copy in a temporary folder if it is elsewhere."""
     if not is_remote(path):
         return path

@@ -6,7 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.paths import copy_here, replace_file
+from brain_assets.paths import replace_file
+from brain_assets.report.command import copy_here
 from brain_assets_tests.backfills import brain_assets, shared_backfill
 from brain_assets_tests.loopback_s3 import LoopbackS3
 
