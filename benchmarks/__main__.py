@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    check_files,
     commands,
     environment,
     finbert,
@@ -17,6 +18,7 @@ from benchmarks import (
     policies,
     report,
     sensors,
+    status,
     training,
 )
 from brain_assets.forecasting.lstm import LstmConfig
@@ -73,8 +75,8 @@ def main() -> None:
         "",
         "3 s",
     )
-    cost = report.report_cost()
-    add("report of ten years; its size", f"{cost.seconds:.1f} s; {cost.mebibytes:.1f} MiB", "", "", "20 s; 5 MB")
+    drawn = report.report_cost()
+    add("report of ten years; its size", f"{drawn.seconds:.1f} s; {drawn.mebibytes:.1f} MiB", "", "", "20 s; 5 MB")
     ours, plain = finbert.measure()
     label = "headlines scored a second, FinBERT's size; plain: one at a time"
     add(label, f"{ours:.1f}", f"{plain:.1f}", f"{ours / plain:.1f}x", "3x")
@@ -103,6 +105,13 @@ def main() -> None:
     label = f"tick of new_data, {sensors.N_FILES} files of ten years: nothing changed, one file changed"
     add(label, f"{ticks.unchanged:.2f} s, {ticks.one_changed:.2f} s", "", "", "1 s")
     add("… all new, the longest tick; how many", f"{ticks.first:.1f} s; {ticks.n_first}", "", "", "5 s")
+    files = status.measure()
+    add(f"status, {status.N_FILES} unchanged files more than one", f"{files.many - files.one:.2f} s", "", "", "0.2 s")
+    cost = check_files.measure()
+    label = (
+        f"check-files of {check_files.N_FILES} files of 15 years, {cost.megabytes_read:.0f} MB: processor time; memory"
+    )
+    add(label, f"{cost.seconds:.1f} s; {cost.mebibytes:.0f} MiB", "", "", "10 s; 500 MB")
     first, second = commands.demo()
     add("make demo, the first time / again", f"{first:.0f} s / {second:.1f} s", "", "", "720 s / 30 s")
     figures = hub.measure()

@@ -33,7 +33,6 @@ def measure() -> Ticks:
     import dagster as dg
 
     from brain_assets.definitions import defs
-    from brain_assets.market.calendar import utc_now
     from brain_assets.user_files.market import FilesMarket
 
     new_data = defs.get_repository_def().get_sensor_def("new_data")
@@ -43,7 +42,7 @@ def measure() -> Ticks:
         frames = {folder / f"prices-S{i:03d}.csv": _bars(i) for i in range(N_FILES)}
         for path, frame in frames.items():
             _write(path, frame)
-        resources = {"market": FilesMarket(folder), "clock": utc_now}
+        resources = {"market": FilesMarket(folder)}
         cursor = None
 
         def tick() -> tuple[float, int]:

@@ -114,6 +114,9 @@ def test_files_of_this_machine(tmp_path: Path) -> None:
     assert (is_file(tmp_path / "b"), is_file(tmp_path / "a")) == (True, False)
     assert read_bytes(tmp_path / "b") == b"2"
     assert list(read_all([tmp_path / "b", tmp_path / "c"])) == [b"2", None]
+    for text in ("mine", "theirs"):
+        replace_file(tmp_path / "claim", text, unless_there=True)
+        assert read_bytes(tmp_path / "claim") == b"mine"
 
 
 # Elsewhere

@@ -52,6 +52,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "BRAIN_BOOTSTRAP_YEARS": "3",
         "BRAIN_LAST_YEAR": "2010",
         "BRAIN_FILES_DIR": "/tmp/files",
+        "BRAIN_ADJUST_SPLITS": "1",
         "BRAIN_EDGAR_IDENTITY": "Ada Lovelace ada@example.org",
         "STORAGE_BACKEND": "hf",
         "HF_TOKEN": "hf_secret",
@@ -81,6 +82,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "bootstrap_years": 3,
         "last_year": 2010,
         "files_dir": Path("/tmp/files"),
+        "adjust_splits": True,
         "edgar_identity": "Ada Lovelace ada@example.org",
         "plugins": ("brain_assets.portfolio.ppo", "brain_assets.forecasting.lstm"),
         "storage_backend": "hf",
@@ -216,6 +218,14 @@ def test_the_market_files_needs_a_folder(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     monkeypatch.setenv("BRAIN_FILES_DIR", "prices")
     assert read_settings().files_dir == Path("prices")
+
+
+def test_only_the_prices_of_files_are_adjusted_for_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAIN_ADJUST_SPLITS", "1")
+    monkeypatch.setenv("BRAIN_MARKET", "live")
+    assert refusal() == ("BRAIN_ADJUST_SPLITS: expected the market files, whose prices it adjusts, got live; unset it")
+    settings = read_settings(market="files", files_dir=Path("prices"))
+    assert settings.environment()["BRAIN_ADJUST_SPLITS"] == "True"
 
 
 @pytest.mark.parametrize("last_year", ["2018", "2010"])

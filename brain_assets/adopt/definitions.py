@@ -73,7 +73,7 @@ def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Itera
                         yield dg.AssetObservation(registry.get(family).asset, partition=str(date.year), metadata=hub)
                     else:
                         yield dg.AssetObservation(f"{family}_model", metadata={"branch": row.name, **hub})
-        except HubError as error:
+        except (HubError, SnapshotError) as error:
             warn(f"hub: still pending: {error}")
 
 

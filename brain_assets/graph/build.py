@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
@@ -91,6 +92,6 @@ def open_session(settings: Settings) -> Iterator[Session]:
         yield project, instance
 
 
-def session(market: str | None, engine: str | None = None) -> AbstractContextManager[Session]:
+def session(market: str | None, engine: str | None = None, **others: Any) -> AbstractContextManager[Session]:
     """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
-    return open_session(read_settings(market=market, engine=engine))
+    return open_session(read_settings(market=market, engine=engine, **others))

@@ -14,8 +14,10 @@ from brain_assets.market.archive import chain_prices, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import Clock, first_unfinished_day, sessions_between
 from brain_assets.market.finbert import FinBertScorer
+from brain_assets.market.price_checks import table_verdicts
 from brain_assets.market.schema import RAW
 from brain_assets.paths import DataPath
+from brain_assets.progress import warn
 
 
 def recent_window(years: Years, clock: Clock) -> tuple[datetime.date, datetime.date] | None:
@@ -33,13 +35,22 @@ def fetch_year_to_date(
     headline_cache: DataPath | None,
     names: Sequence[str] = RAW,
 ) -> dict[str, pd.DataFrame]:
-    """Fetch some raw tables of those days, all or none; headlines are scored by the default model."""
+    """Fetch some raw tables of those days, all or none; headlines are scored by the default model.
+
+    They are no asset that Dagster checks: what the checks of a year would find is said as a warning.
+    """
     fetch: Mapping[str, Callable[[], pd.DataFrame]] = {
         "raw_prices": lambda: fetch_prices(market, *window, overlap=True),
         "raw_news_sentiment": lambda: market.news_sentiment(*window, FinBertScorer(cache=headline_cache)).table,
         "raw_fundamentals": lambda: market.fundamentals(*window).table,
     }
-    return {name: fetch[name]() for name in names}
+    tables = {name: fetch[name]() for name in names}
+    for name, table in tables.items():
+        last = table["date"].max().date() if name == "raw_prices" else window[1]
+        for check, found in table_verdicts(name, table, sessions_between(window[0], last)).items():
+            if not found.passed:
+                warn(f"{name} since {window[0]}, {check}: {found.words}")
+    return tables
 
 
 def join(name: str, rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The schemas of the raw tables: columns with types and meaning, what a sound row is, what to say if it is none."""
 
 import datetime
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -186,16 +187,19 @@ SYMBOL = Column(
     lambda symbols: symbols.isin([name for name in symbols.dropna().unique() if name and name == name.strip()]),
 )
 
-ONE_SYMBOL = (
-    SYMBOL.rule,
-    Rule(
-        "symbol",
-        "one symbol",
-        lambda rows: ~rows["symbol"].isin([name for name in rows["symbol"].dropna().unique() if set(name) & {*",;|"}]),
-        "write a row for each symbol",
-    ),
-)
-"""What is asked of the symbol of a row in a user's file."""
+
+def _is_one(rows: pd.DataFrame) -> pd.Series:
+    names = set(rows["symbol"].dropna().unique())
+    several = [
+        name
+        for name in names
+        if set(name) & {*",;|"} or (len(parts := re.split(r"[\s/&+]+", name)) > 1 and names.issuperset(parts))
+    ]
+    return ~rows["symbol"].isin(several)
+
+
+ONE_SYMBOL = (SYMBOL.rule, Rule("symbol", "one symbol", _is_one, "write a row for each symbol"))
+"""What is asked of the symbol of a row in a user's file; ``AAA/BBB`` are two where both are there alone, too."""
 
 PRICE_TABLE = TableSchema(
     columns=(

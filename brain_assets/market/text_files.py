@@ -33,7 +33,7 @@ MOST = 10
 _KINDS = (
     (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "an Excel workbook", "save it as CSV"),
     (
-        re.compile(rb"\s*<(!doctype\s+)?(html|head|body|\?xml)\b", re.IGNORECASE),
+        re.compile(rb"\s*<(!doctype\s+)?(html|head|body|\?xml|!--)", re.IGNORECASE),
         "a web page (HTML)",
         "download it again",
     ),

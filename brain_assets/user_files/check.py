@@ -5,12 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError
 from brain_assets.market.file_columns import canonical, is_table
 from brain_assets.market.file_table import FileTable, TableFile
 from brain_assets.market.findings import Finding, added_up
+from brain_assets.market.price_checks import price_verdicts
+from brain_assets.market.schema import PRICE_TABLE
 from brain_assets.market.text_files import MOST
+
+SYMBOLS_AT_A_TIME = 50
 
 
 class Checked(NamedTuple):
@@ -53,6 +59,21 @@ def check_table(word: str, table: FileTable, start: datetime.date, end: datetime
     return Checked(lines, [*table.refused, *table.refusals(start, end)], findings)
 
 
+def check_bars(table: FileTable, start: datetime.date, end: datetime.date) -> Checked:
+    """Tell what the checks of prices would warn of, some symbols at a time, so that memory stays small."""
+    days = table.days.to_numpy()
+    inside = (days >= np.datetime64(start)) & (days < np.datetime64(end))
+    codes, names = table.frame["symbol"].cat.codes.to_numpy(), table.frame["symbol"].cat.categories
+    doubts = []
+    for first in range(0, len(names), SYMBOLS_AT_A_TIME):
+        chosen = inside & (codes >= first) & (codes < first + SYMBOLS_AT_A_TIME)
+        bars = table.frame.loc[chosen, list(PRICE_TABLE.names)].astype({"symbol": "str"})
+        if len(bars):
+            verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+            doubts += [verdict.words for verdict in verdicts.values() if not verdict.passed]
+    return Checked([], [], doubts)
+
+
 def sentences(findings: Sequence[Finding]) -> list[str]:
     """Say findings, those of several years once."""
     return [finding.sentence for finding in added_up(findings)]
@@ -81,14 +102,18 @@ def not_read(folder: Path) -> list[str]:
 
 
 def _lines(word: str, table: FileTable) -> list[_Line]:
-    rows = table.frame.groupby(["file", "symbol"], observed=True).size()
-    by_file = {number: part.droplevel("file") for number, part in rows.groupby(level="file")}
+    symbols = table.frame["symbol"].cat
+    pairs = table.frame["file"].to_numpy().astype(np.int64) * len(symbols.categories) + symbols.codes.to_numpy()
+    found: dict[int, dict[str, int]] = {}
+    for pair, n_rows in zip(*np.unique(pairs, return_counts=True), strict=True):
+        number, code = divmod(int(pair), len(symbols.categories))
+        found.setdefault(number, {})[symbols.categories[code]] = int(n_rows)
     return [
         _Line(
             file.name,
             file.shape if word == "bars" else f"{file.shape} of {word}",
-            frozenset(by_file[number].index) if number in by_file else frozenset(),
-            int(by_file[number].sum()) if number in by_file else 0,
+            frozenset(found.get(number, {})),
+            sum(found.get(number, {}).values()),
             "bars" if word == "bars" else "rows",
             _adjusted(file) if word == "bars" else "",
         )

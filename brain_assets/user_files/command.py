@@ -21,7 +21,7 @@ def check_files(
     Rows are judged from BRAIN_FIRST_YEAR to BRAIN_LAST_YEAR, of BRAIN_SYMBOLS if they are set, as a backfill would. The
     exit code is 1 if a backfill would refuse something. What is read, and how, is told in docs/your-own-data.md.
     """
-    settings = read_settings()
+    settings = read_settings(market="files", files_dir=folder)
     last = settings.last_year or utc_now().year
     market = FilesMarket(folder, settings.symbols)
     found = market.check(datetime.date(settings.first_year, 1, 1), datetime.date(last + 1, 1, 1))

@@ -33,8 +33,8 @@ from brain_assets.market.table_files import OptionalFiles, read_files
 from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
-from brain_assets.user_files.check import Checked, check_table, not_read, sentences, summary
-from brain_assets.user_files.tables import PRICE_LAYOUT, read_fundamental_files, read_price_files
+from brain_assets.user_files.check import Checked, check_bars, check_table, not_read, sentences, summary
+from brain_assets.user_files.tables import PRICE_LAYOUT, adjust_splits, read_fundamental_files, read_price_files
 from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
@@ -70,6 +70,8 @@ class FilesMarket:
         The universe; empty: every symbol in the files.
     memory : Path or UPath, optional
         The file that keeps what looks at the files found; see `brain_assets.user_files.watch`.
+    adjust_splits : bool, optional
+        Whether to take out what looks like a split that is still in the prices.
     clock : callable, optional
         Gives the present moment with its time zone; a year that it has not completed is never complete.
     """
@@ -83,9 +85,10 @@ class FilesMarket:
         symbols: tuple[str, ...] = (),
         memory: DataPath | None = None,
         *,
+        adjust_splits: bool = False,
         clock: Callable[[], datetime.datetime] = utc_now,
     ) -> None:
-        self.folder, self.symbols, self.clock = folder, symbols, clock
+        self.folder, self.symbols, self.clock, self.adjust_splits = folder, symbols, clock, adjust_splits
         self._memory = FileMemory(memory, symbols)
         self._looked_at: Mapping[str, FileState] | None = None
         self._forget_rows()
@@ -121,7 +124,8 @@ class FilesMarket:
                 f"{table.days.min():%Y-%m-%d} to {table.days.max():%Y-%m-%d}; add data or ask for another range."
             )
         bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
-        return attach(bars, findings)
+        bars, divided = adjust_splits(bars) if self.adjust_splits else (bars, [])
+        return attach(bars, [*findings, *divided])
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
         """Give the daily news scores; see `brain_assets.market.news.NewsFiles.news_sentiment`."""
@@ -138,7 +142,7 @@ class FilesMarket:
         if self._memory.states != self._looked_at:
             self._looked_at = self._memory.states
             self._forget_rows()
-        return found
+        return _marked(found) if self.adjust_splits else found
 
     def check(self, start: datetime.date, end: datetime.date) -> Checked:
         """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
@@ -147,6 +151,7 @@ class FilesMarket:
             return found
         if not found.refused:
             found = found.with_others(self._checked(lambda: Checked([], [], sentences(list(self._symbols_found())))))
+            found = found.with_others(check_bars(self._bars, start, end))
         for files in (self._news, self._fundamentals):
             found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))
         return found.with_others(Checked([], [], not_read(self.folder)))
@@ -253,4 +258,14 @@ def open_market(settings: Settings) -> FilesMarket:
     """Open the market of some settings; nothing is read."""
     if settings.files_dir is None:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
-    return FilesMarket(settings.files_dir, settings.symbols, settings.data_dir / "cache" / "files.json")
+    memory = settings.data_dir / "cache" / "files.json"
+    return FilesMarket(settings.files_dir, settings.symbols, memory, adjust_splits=settings.adjust_splits)
+
+
+def _marked(found: Observation) -> Observation:
+    """Let prices whose splits are taken out have other versions than those of the files as they are."""
+    prices = {year: f"{version}, splits adjusted" for year, version in found.versions.get("raw_prices", {}).items()}
+    files = {year: {**sums, "BRAIN_ADJUST_SPLITS": "1"} for year, sums in found.files.get("raw_prices", {}).items()}
+    if not prices:
+        return found
+    return found._replace(versions={**found.versions, "raw_prices": prices}, files={**found.files, "raw_prices": files})

@@ -10,6 +10,7 @@ import pandas as pd
 from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.market.file_columns import ADJUSTED, PRICES
 from brain_assets.market.file_table import FileTable
+from brain_assets.market.findings import Finding
 from brain_assets.market.schema import (
     FUNDAMENTAL_TABLE,
     MARGINS,
@@ -19,6 +20,7 @@ from brain_assets.market.schema import (
     PRICE_TABLE,
     Rule,
 )
+from brain_assets.market.splits import find_jumps
 from brain_assets.market.table_files import SPARE, read_files
 
 PRICE_LAYOUT = PRICE_TABLE.types | dict.fromkeys((*ADJUSTED.values(), "split"), SPARE)
@@ -58,6 +60,33 @@ def later_splits(bars: pd.DataFrame) -> FloatArray:
         rows = rows[np.argsort(days[rows], kind="stable")]
         factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
     return factors
+
+
+def adjust_splits(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """Divide the prices before jumps that look like splits which were never taken out, and multiply the volumes.
+
+    Returns
+    -------
+    DataFrame, list of Finding
+        The same rows, and by year what was divided. Jumps that are near no ratio of shares are left as they are.
+    """
+    prices, volume = bars[list(PRICES)].to_numpy(copy=True), bars["volume"].to_numpy(copy=True)
+    found = []
+    for jump in find_jumps(bars):
+        before = ((bars["symbol"] == jump.symbol) & (bars["date"] < jump.date)).to_numpy()
+        if jump.back is not None or not jump.ratio or not before.any():
+            continue
+        prices[before] /= jump.factor
+        volume[before] *= jump.factor
+        what = f"bars before what looks like a split {jump.ratio} on {jump.date:%Y-%m-%d} that was never taken out"
+        done = f"their prices divided by {jump.factor:.6g}, their volumes multiplied"
+        days = bars["date"][before]
+        for year, those in days.groupby(days.dt.year):
+            found.append(
+                Finding("rows_taken", jump.symbol, what, done, int(year), len(those), f"{those.min():%Y-%m-%d}")
+            )
+    adjusted = dict(zip(PRICES, prices.T, strict=True))
+    return bars.assign(**adjusted, volume=volume), found
 
 
 def _adjusted(by_close: BoolArray) -> Iterator[Rule]:

@@ -47,6 +47,7 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
         assert shown["hub"] == "pending"
         assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
         assert "503" in shown["hub_reason"]
+        assert shown["not_from_hub"].startswith("user/lstm: expected the Hub")
         assert len(hub.requests) == 3  # it was asked twice for the model, and once to take it
         storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
         assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]

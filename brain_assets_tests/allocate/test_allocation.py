@@ -280,16 +280,18 @@ def test_weeks_in_which_nobody_trades_are_refused(history: PricePanel, sources: 
 
 
 def test_a_snapshot_of_the_hub_that_is_refused_is_told_and_the_one_before_decides(history, sources, stored) -> None:
+    refusal = RefusedSnapshotError("README.md", "not to be believed", "user/sac@snapshot-2019-12-31")
+
     class Refused(Stored):
         def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
             if cutoff_date == cutoff_of_year(2019):
-                raise RefusedSnapshotError("user/sac@snapshot-2019-12-31: not to be believed")
+                raise refusal
             return super().fetch_snapshot(cutoff_date)
 
     week, told = week_of("2020-06-10"), []
     hostile = {**sources, "sac": Refused(*sources["sac"].by_date.values())}  # type: ignore[attr-defined]
     targets = decide_week(until_decision(history, week), week, [2020], hostile, stored, on_refusal=told.append)
-    assert told == ["user/sac@snapshot-2019-12-31: not to be believed"]
+    assert told == [str(refusal)]
     assert (targets.sources["ppo"], targets.sources["sac"]) == ("snapshot-2019-12-31", "snapshot-2018-12-31")
 
 

@@ -1,5 +1,6 @@
 """This week's weights in the graph: the year so far, the table of a week, what is refused, what it leaves behind."""
 
+import copy
 import datetime
 import json
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.allocate.allocation import strategies_of
+from brain_assets.allocate.assets import read_raw_tables
 from brain_assets.errors import EmptyResponseError, MarketError
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.archive import fetch_prices
@@ -101,6 +103,17 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.tables.write("raw_news_sentiment", year, MARKET.news_sentiment(*window, np.array).table)
         world.tables.write("raw_fundamentals", year, MARKET.fundamentals(*window).table)
     return world
+
+
+def test_closes_are_of_the_newest_table_that_has_begun_by_the_day(history: World) -> None:
+    """Its rows stand on the level of the day it was fetched, and a later one's on another."""
+    tables, new_year = copy.deepcopy(history.tables), datetime.date(THIS_YEAR, 1, 1)
+    rows = fetch_prices(MARKET, new_year, datetime.date(THIS_YEAR, 2, 1), overlap=True)
+    rows = rows[rows["date"] >= pd.Timestamp(THIS_YEAR, 1, 12)].reset_index(drop=True)
+    tables.write("raw_prices", YEAR_TO_DATE, rows)
+    for day, expected in ((5, tables.read_year("raw_prices", LAST_YEAR)), (20, rows)):
+        _, newest = read_raw_tables(PROJECT.years, tables, datetime.date(THIS_YEAR, 1, day))
+        pd.testing.assert_frame_equal(newest, expected)
 
 
 # A week of a complete year

@@ -88,7 +88,6 @@ def test_it_prints_the_trades_to_a_strategy_with_their_costs(finished: Finished,
     )
 
 
-@pytest.mark.slow
 def test_what_is_too_old_is_refused_with_what_to_do(finished: Finished, tmp_path: Path) -> None:
     data = finished.copy(tmp_path)
     assert re.fullmatch(

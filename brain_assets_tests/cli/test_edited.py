@@ -87,7 +87,7 @@ def test_edited_row_is_said_by_every_command_until_its_year_is_made_again(filled
         assert "made in " in said[2020, "raw_prices"]
         assert "(stale: prices.csv changed in 2020 (1 row))" in said[2020, "raw_prices"]
     assert not folders.say("report", "--years", "2019").startswith("This rests")
-    assert "lstm_snapshot[2020] stale: raw_prices[2020] changed" in folders.say("report").splitlines()[0]
+    assert "walkforward_forecasts[2020] stale: raw_prices[2020] changed" in folders.say("report").splitlines()[0]
     said = folders.backfill()
     assert "(stale: raw_prices[2020] changed)" in said[2020, "lstm_snapshot"]
     assert said[2019, "lstm_snapshot"] == "done already, skipped"

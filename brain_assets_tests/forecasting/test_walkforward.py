@@ -21,6 +21,10 @@ from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
 
 
+def refusal(year: int) -> RefusedSnapshotError:
+    return RefusedSnapshotError("README.md", "not to be believed", f"user/lstm@snapshot-{year}-12-31")
+
+
 class Shelf(Stored):
     """Some of them not to be believed."""
 
@@ -33,7 +37,7 @@ class Shelf(Stored):
 
     def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
         if cutoff_date in self.refused:
-            raise RefusedSnapshotError(f"user/lstm@snapshot-{cutoff_date}: not to be believed")
+            raise refusal(cutoff_date.year)
         return super().fetch_snapshot(cutoff_date)
 
 
@@ -131,7 +135,7 @@ def test_refused_snapshot_gives_way_to_the_next_older_one_and_then_to_momentum(p
         if len(refused) == 2:
             np.testing.assert_array_equal(table["lstm"], table["momentum"])
     assert sources == {0: "snapshot-2019-12-31", 1: "snapshot-2018-12-31", 2: "momentum"}
-    assert sentences == [f"user/lstm@snapshot-{year}-12-31: not to be believed" for year in (2019, 2019, 2018)]
+    assert sentences == [str(refusal(year)) for year in (2019, 2019, 2018)]
 
 
 def test_a_refused_snapshot_takes_no_newer_one_with_it(panel: PricePanel, shelf: Shelf) -> None:
@@ -141,7 +145,7 @@ def test_a_refused_snapshot_takes_no_newer_one_with_it(panel: PricePanel, shelf:
     sources = table.groupby("week_start")["lstm_source"].first()
     assert set(sources[: pd.Timestamp("2019-12-30")]) == {"momentum"}
     assert set(sources[pd.Timestamp("2020-01-06") :]) == {"snapshot-2019-12-31"}
-    assert sentences == ["user/lstm@snapshot-2018-12-31: not to be believed"]
+    assert sentences == [str(refusal(2018))]
 
 
 def test_nobody_asks_for_a_model_older_than_the_first_there_can_be(panel: PricePanel, shelf: Shelf) -> None:

@@ -13,7 +13,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END, FIRST_DAY
-from brain_assets_tests.graph.worlds import metadata_of, run_year, world
+from brain_assets_tests.graph.worlds import Listening, metadata_of, run_year, world
 from brain_assets_tests.market.test_finbert import save_model
 
 SIGNALS = ("raw_fundamentals", "raw_news_sentiment")
@@ -38,6 +38,18 @@ def folder(market: SimulatorMarket, tmp_path: Path) -> Path:
         }
     ).to_csv(folder / "headlines.csv", index=False)
     return folder
+
+
+def test_a_market_is_given_the_scorer_of_the_configuration(tmp_path: Path) -> None:
+    market, config = Listening(), {"model": "mine", "batch_size": 7}
+    run_year(
+        2019,
+        world(market, tmp_path / "models"),
+        names=["raw_news_sentiment"],
+        run_config={"ops": {"raw_news_sentiment": {"config": config}}},
+    )
+    cache = tmp_path / "cache" / "headlines"
+    assert (market.scorer.model, market.scorer.batch_size, market.scorer.cache) == ("mine", 7, cache)
 
 
 def test_headlines_are_scored_by_the_classifier_of_the_configuration(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Running the graph in tests: real Dagster runs, small models, any table store."""
 
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,10 @@ from brain_assets.graph.resources import build_resources
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import QUIET, Event, Lost, Message, Task
 from brain_assets.graph.work import Worker, execute
-from brain_assets.market.base import Market
+from brain_assets.market.base import Market, SourcedTable
 from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, TableStore
 from brain_assets_tests.conftest import TINY
 
@@ -50,6 +52,14 @@ def run_year(
         run_config={"ops": ops, "loggers": QUIET},
         raise_on_error=raise_on_error,
     )
+
+
+class Listening(SimulatorMarket):
+    """Remembers what headlines were to be scored with."""
+
+    def news_sentiment(self, start: datetime.date, end: datetime.date, score: Any) -> SourcedTable:
+        self.scorer = score
+        return super().news_sentiment(start, end, score)
 
 
 def world(market: Market, models_dir: Path, tables: TableStore | None = None) -> Mapping[str, Any]:

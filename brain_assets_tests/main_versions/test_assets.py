@@ -14,7 +14,7 @@ from brain_assets.market.base import SourcedTable
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM, TINY_PATCHTST
-from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, metadata_of
+from brain_assets_tests.graph.worlds import EVERY, PROJECT, RAW, YEARLY, Listening, metadata_of
 from brain_assets_tests.store.hubs import WatchedHub, bind
 
 NEW_YORK = datetime.timezone(datetime.timedelta(hours=-5))
@@ -65,6 +65,12 @@ def test_the_device_is_asked_for_and_shown(
     assert shown["device"] == "cpu"
     again = train(resources, family, device="cpu")
     assert (again["reused"], again["version"]) == (True, shown["version"])
+
+
+def test_headlines_since_the_last_complete_year_are_scored_once(tables: MemoryTableStore, tmp_path: Path) -> None:
+    market = Listening(SYMBOLS, seed=1)
+    train({**resources_at(tmp_path / "models", tables, this_year(2, 11, 12)), "market": market}, "patchtst")
+    assert market.scorer.cache == tmp_path / "cache" / "headlines"
 
 
 @pytest.mark.parametrize("family", ["lstm", "patchtst"])

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from brain_assets.market.archive import fetch_prices
-from brain_assets.market.findings import Finding, added_up, attach, findings_of
+from brain_assets.market.findings import Finding, added_up, attach, finding_verdicts, findings_of
+from brain_assets.market.schema import NEWS_TABLE
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, content_hash
 
@@ -46,3 +47,26 @@ def test_a_partition_keeps_what_was_found_in_its_years_alone(
     for end in (datetime.date(2020, 1, 1), datetime.date(2019, 6, 1)):
         found = findings_of(fetch_prices(market, datetime.date(2019, 1, 1), end, overlap=True))
         assert [each.year for each in found] == [2019, 0]
+
+
+def test_findings_go_to_their_check_with_ten_sentences_at_most_and_all_counts() -> None:
+    frame = attach(
+        NEWS_TABLE.empty(),
+        [Finding("symbols_found", "GONE", "symbol that is in no file"), Finding("of a plug-in", "x.csv", "odd rows")]
+        + [
+            Finding("rows_taken", f"{number:02}.csv", "rows that are there twice", n_rows=number)
+            for number in range(1, 13)
+        ],
+    )
+    found = finding_verdicts(frame)
+    assert found["symbols_found"] == (
+        False,
+        "GONE: 1 symbol that is in no file.",
+        {"GONE: symbol that is in no file": 1},
+    )
+    rows = found["rows_taken"]  # what names no check of ours is said too
+    assert rows.words.startswith("x.csv: 1 odd rows. 01.csv: 1 rows that are there twice. 02.csv: 2 ")
+    assert rows.words.endswith("09.csv: 9 rows that are there twice. 3 more of the kind.")
+    assert sum(rows.counts.values()) == 1 + 78
+    sound = finding_verdicts(NEWS_TABLE.empty())
+    assert [(result.passed, result.counts) for result in sound.values()] == [(True, {}), (True, {})]

@@ -240,6 +240,18 @@ def test_a_wrong_headline_is_named_by_file_line_and_column(tmp_path, line, messa
     assert refusal(tmp_path).startswith(f"headlines.csv, line 2, {message}")
 
 
+@pytest.mark.parametrize("several", ["AAA,BBB", "AAA;BBB", "AAA|BBB", "AAA BBB", "AAA/BBB", "AAA & BBB"])
+def test_headlines_of_several_symbols_in_a_cell_are_refused_and_counted(tmp_path, several):
+    lines = [f'2024-06-14T1{i}:00:00Z,"{several if i in (1, 2) else "AAA" if i else "BBB"}",up' for i in range(5)]
+    headlines(tmp_path, *lines)
+    assert refusal(tmp_path) == (
+        f"headlines.csv, line 3, column symbol: expected one symbol, got {several}; 2 rows are so (lines 3, 4); write "
+        "a row for each symbol."
+    )
+    headlines(tmp_path, "2024-06-14T10:00:00Z,BRK/B,up")
+    assert news(tmp_path)["symbol"].tolist() == ["BRK/B"]
+
+
 def test_a_headline_without_a_time_is_refused_in_parquet_too(tmp_path):
     moments = pd.to_datetime(["2024-06-14 16:00", None]).tz_localize("UTC")
     pd.DataFrame({"published": moments, "symbol": "AAA", "title": "up"}).to_parquet(tmp_path / "headlines.parquet")

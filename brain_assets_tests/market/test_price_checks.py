@@ -203,4 +203,4 @@ def test_what_is_known_to_be_wrong_with_347_stocks_is_said_of_its_year_and_littl
     assert said[2009, "calendar_complete"] == "SANM: 19 sessions without a bar from 2009-08-17 on."
     assert "1 session on which most symbols have volume 0: 2010-04-26 (321 of 347)." in said[2010, "traded"]
     assert all("GG" in said[year, "traded"] for year in range(1995, 2001))
-    assert len(said) == 26
+    assert len(said) == 25

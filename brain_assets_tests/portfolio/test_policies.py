@@ -83,6 +83,20 @@ def test_a_signal_that_is_not_known_makes_nothing_unavailable(panel: PricePanel)
     )
 
 
+@pytest.mark.parametrize("name", ["forecast", "momentum", "volatility"])
+def test_what_is_not_known_of_an_asset_leaves_it_out_for_the_week(bars: WeeklyPanel, name: str) -> None:
+    expected = market_weeks(bars, bars.momentum).available
+    week, asset = np.argwhere(expected)[-1]
+    unknown = (bars.momentum if name == "forecast" else getattr(bars, name)).copy()
+    unknown[week, asset] = np.nan
+    if name == "forecast":
+        weeks = market_weeks(bars, unknown)
+    else:
+        weeks = market_weeks(replace(bars, **{name: unknown}), bars.momentum)
+    expected[week, asset] = False
+    np.testing.assert_array_equal(weeks.available, expected)
+
+
 @families
 def test_policy_learns_from_weeks_up_to_its_cutoff_only(
     bars: WeeklyPanel, forecasts: pd.DataFrame, family: str

@@ -78,6 +78,16 @@ def test_a_pull_gives_the_very_bytes(storage: Storage, empty: Storage, hub: Watc
     assert sorted(os.listdir(empty.folder)) == [".hub", BRANCH]
 
 
+def test_what_is_pushed_while_a_pull_is_under_way_is_not_mixed_in(
+    empty: Storage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    publish(hub, {DATE: files})
+    hub.before("/resolve/", lambda: publish(hub, {DATE: other_files}))
+    empty.download_snapshot_from_hf(DATE)
+    assert local_files(empty) == files
+    assert [row.relation for row in empty.compare()] == [Relation.DIFFERENT]
+
+
 def test_branches_whose_names_hold_no_date_are_ignored_with_a_warning(
     empty: Storage, hub: WatchedHub, three: Years, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,6 +171,7 @@ def test_sync_pushes_only_what_is_missing_or_differs(
     publish(hub, {DATE: files, equal: three[equal], hub_only: three[hub_only]})
     fill(empty, {DATE: other_files, equal: three[equal], missing: three[missing]})
     assert empty.sync_all_local_to_hf() == [missing, DATE]
+    assert not hub.asked(f"/revision/{BRANCH}") + hub.asked(f"/revision/{snapshot_name(missing)}")  # it was compared
     assert hub.files(REPO, BRANCH) == other_files
     assert hub.files(REPO, snapshot_name(missing)) == three[missing]
     assert len(hub.commits(REPO, snapshot_name(equal))) == 1
@@ -261,6 +272,7 @@ def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
     assert storage.list_pending() == sorted([*three, DATE])
     hub.clear_faults()
     rmtree(storage.path(max(three)))
+    assert storage.list_pending() == sorted([*three, DATE])[:-1]
     (transfer,) = storage.transfer("pull", storage.compare())
     assert (transfer.result, local_files(storage)) == ("kept", files)
     left = sorted([*three, DATE])[:-1]

@@ -38,6 +38,17 @@ def test_loaded_snapshot_forecasts_exactly_as_the_trained_one(
     assert (loaded.config, loaded.fingerprint, loaded.card) == (trained.config, trained.fingerprint, trained.card)
 
 
+@pytest.mark.parametrize(("backend", "repo"), [("hf", "me/lstm"), ("local", None)])
+def test_the_environment_names_folder_and_repo(
+    backend: str, repo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repos = {f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac")}
+    for name, value in {"BRAIN_DATA_DIR": str(tmp_path), "STORAGE_BACKEND": backend, **repos}.items():
+        monkeypatch.setenv(name, value)
+    storage = SnapshotLocalStorage("lstm")
+    assert (storage.folder, storage.hub and storage.hub.repo) == (tmp_path / "models" / "lstm", repo)
+
+
 def damage_of(storage: SnapshotLocalStorage, year: int) -> str | None:
     try:
         storage.refuse_damaged(cutoff_of_year(year))
@@ -60,6 +71,24 @@ def test_only_folders_that_verify_are_listed(here: SnapshotLocalStorage, trained
     newest = {year: here.get_snapshot_for_year(year) for year in (2017, 2018, 2019, 2020, 2030)}
     old, new = cutoff_of_year(2017), cutoff_of_year(2019)
     assert newest == {2017: None, 2018: old, 2019: old, 2020: new, 2030: new}
+
+
+def test_a_wanted_snapshot_that_is_damaged_or_whose_stand_in_is_does_not_give_way_without_a_word(
+    here: SnapshotLocalStorage, trained: ModelSnapshot
+) -> None:
+    dates = old, mid, new = [cutoff_of_year(year) for year in (2016, 2017, 2018)]
+    for date in dates:
+        here.write_snapshot(dated(trained, date))
+    assert here.list_candidates([DATE]) == dates
+    (here.path(mid) / "weights.pt").write_bytes(b"half")
+    for wanted in ([new], [old, new], [DATE], [cutoff_of_year(2015)]):
+        assert here.list_candidates(wanted) == [old, new]
+    with pytest.raises(DamagedSnapshotError, match=r"2017-12-31/weights\.pt"):
+        here.list_candidates([mid])
+    (here.path(new) / "config.json").write_bytes(b"{}")
+    with pytest.raises(DamagedSnapshotError, match=r"2017-12-31/weights\.pt|2018-12-31/config\.json"):
+        here.list_candidates([DATE])
+    assert here.list_candidates([old]) == [old]
 
 
 @pytest.mark.parametrize("kind", ["s3", "memory"])

@@ -325,6 +325,50 @@ def test_a_market_of_prices_alone_says_so(tmp_path):
     assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 
 
+# Splits that were never taken out
+
+
+def unadjusted(prices, symbol, day, shares):
+    """Give the bars of a symbol as they were traded before a split."""
+    before = (prices["symbol"] == symbol) & (prices["date"] < day)
+    names = [*PRICES, "volume"]
+    raw = prices.copy()
+    raw.loc[before, names] = prices.loc[before, names] * [*[shares] * 4, 1 / shares]
+    return raw
+
+
+def test_splits_are_taken_out_where_asked_with_a_word_and_never_else(tmp_path, prices):
+    symbol, day = prices["symbol"].min(), pd.Timestamp("2020-06-10")
+    inside = prices[prices["date"].between("2019-01-01", "2020-12-31")].reset_index(drop=True)
+    raw = unadjusted(inside, symbol, day, 4.0)
+    write(tmp_path, raw)
+    years = datetime.date(2019, 1, 1), LAST
+    as_they_are = FilesMarket(tmp_path).prices(*years)
+    assert sentences(as_they_are) == []
+    pd.testing.assert_frame_equal(as_they_are, raw, check_exact=True)
+    found = FilesMarket(tmp_path, adjust_splits=True).prices(*years)
+    pd.testing.assert_frame_equal(found.assign(), inside, rtol=1e-12)
+    n_2019, n_2020 = ((inside["symbol"] == symbol) & (inside["date"].between(*span)) for span in (
+        ("2019-01-01", "2019-12-31"), ("2020-01-01", "2020-06-09")))  # fmt: skip
+    assert [(each.year, each.n_rows, each.subject) for each in findings_of(found)] == [
+        (2019, n_2019.sum(), symbol),
+        (2020, n_2020.sum(), symbol),
+    ]
+    assert sentences(found) == [
+        f"{symbol}: {n_2019.sum() + n_2020.sum():,} bars before what looks like a split 4:1 on 2020-06-10 that was "
+        "never taken out, the first 2019-01-02; their prices divided by 4, their volumes multiplied."
+    ]
+
+
+def test_year_whose_splits_are_taken_out_has_another_version_than_one_as_it_is(tmp_path, prices):
+    write(tmp_path, prices)
+    plain, adjusted = (FilesMarket(tmp_path, adjust_splits=asked).observe([2019, 2020]) for asked in (False, True))
+    for year in (2019, 2020):
+        assert plain.versions["raw_prices"][year] != adjusted.versions["raw_prices"][year]
+        others = adjusted.files["raw_prices"][year].items() - plain.files["raw_prices"][year].items()
+        assert dict(others) == {"BRAIN_ADJUST_SPLITS": "1"}
+
+
 # Which year is complete
 
 
