@@ -19,6 +19,7 @@ from brain_assets.cluster.config import WorkerResources, read_cluster_config, wo
 from brain_assets.errors import SettingsError, StorageError
 from brain_assets.graph.build import open_project
 from brain_assets.graph.jobs import WALKFORWARD
+from brain_assets.graph.pools import pool_of
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Said, Task
@@ -76,7 +77,7 @@ class RayPool:
         self._config = read_cluster_config(project.settings.cluster_config, assets)
         self.retries, self._jobs = self._config.retries, jobs or self._config.max_workers
         self.words = f"years of assets at a time: as many as the cluster has room for, at most {self._jobs} (--jobs)"
-        self._graph, self._instance = defs.resolve_job_def(WALKFORWARD).graph, instance.get_ref()
+        self._job, self._instance = defs.resolve_job_def(WALKFORWARD), instance.get_ref()
         self._environment = worker_environment(project.settings, self._config)
         self._workers: list[_Worker] = []
         self._wanted: dict[Task, WorkerResources] = {}
@@ -115,8 +116,7 @@ class RayPool:
         return busy
 
     def _asked_by(self, task: Task) -> WorkerResources:
-        node = self._graph.node_named(task.asset).definition if self._graph.has_node_named(task.asset) else None
-        return self._config.resources_of(task.asset, node.pool if isinstance(node, dg.OpDefinition) else None)
+        return self._config.resources_of(task.asset, pool_of(self._job, task.asset))
 
     def _make_room_for(self, asked: WorkerResources) -> None:
         """Start another worker of a kind if more are wanted than start, and end one of another kind that is idle."""

@@ -24,7 +24,7 @@ from brain_assets.errors import SettingsError
 from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.options import takes_force
-from brain_assets.graph.pools import MARKET_POOL
+from brain_assets.graph.pools import MARKET_POOL, pool_of
 from brain_assets.graph.runs import close_dead_runs, end_runs_of
 from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
 from brain_assets.graph.tasks import BAD, SEEDS_TRAINED_TAG, Event, Lost, Message, Pool, Said, Task
@@ -174,7 +174,7 @@ class Backfill:
 
     def _must_queue(self, task: Task) -> bool:
         """Tell whether its source of data is being asked for another year, or its other seeds are not trained yet."""
-        if self._pool_of(task.asset) == MARKET_POOL and any(each.asset == task.asset for each in self._running):
+        if pool_of(self._job, task.asset) == MARKET_POOL and any(each.asset == task.asset for each in self._running):
             return True
         others = (each for each in (*self._ready, *self._running) if each.seed and not task.seed)
         return any((each.asset, each.year) == (task.asset, task.year) for each in others)
@@ -214,10 +214,6 @@ class Backfill:
         if event.kind in BAD:
             self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event
-
-    def _pool_of(self, asset: str) -> str | None:
-        node = self._job.graph.node_named(asset).definition if self._job.has_node_named(asset) else None
-        return node.pool if isinstance(node, dg.OpDefinition) else None
 
 
 @contextmanager

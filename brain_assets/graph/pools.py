@@ -11,6 +11,12 @@ TRAINING_POOL = "training"
 """Assets that compute: each on one thread, so that a limit of as many as there are cores keeps all of them busy."""
 
 
+def pool_of(job: dg.JobDefinition, asset: str) -> str | None:
+    """Name the pool of an asset; None: none, or an asset that the job does not have."""
+    node = job.graph.node_named(asset).definition if job.has_node_named(asset) else None
+    return node.pool if isinstance(node, dg.OpDefinition) else None
+
+
 def let_training_use_all_cores(instance: dg.DagsterInstance) -> None:
     """Set the limit of `TRAINING_POOL` to the number of cores, unless somebody has set one."""
     limits = {limit.name: limit for limit in instance.event_log_storage.get_pool_limits()}

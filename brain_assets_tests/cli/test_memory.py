@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets_tests.backfills import REPOSITORY, assert_nothing_half, brain_assets
+from brain_assets_tests.backfills import REPOSITORY, assert_nothing_half, in_own_process
 
 FAMILY = """
 import os, resource
@@ -62,11 +62,11 @@ def test_a_worker_out_of_memory_is_one_sentence(tmp_path: Path, group: Path, eat
     (tmp_path / "mine.py").write_text(FAMILY)
     variables = {"BRAIN_PLUGINS": "mine", "PYTHONPATH": f"{tmp_path}:{REPOSITORY}", "GROUP": str(group)}
     command = ("backfill", "2019", "--assets", "raw_prices,hungry_snapshot", "--jobs", "2")
-    run = brain_assets(tmp_path / "data", *command, seconds=600, EATEN=eaten, **variables)
+    run = in_own_process(tmp_path / "data", *command, seconds=600, EATEN=eaten, **variables)
     assert (run.returncode, "Traceback" in run.stdout + run.stderr) == (1, False), run.stdout + run.stderr
     [said] = [line.removeprefix("error: ") for line in run.stderr.splitlines() if line.startswith("error: ")]
     assert re.fullmatch(sentence, said), said
     assert "1 made, 0 run without change, 0 done before, 1 not done" in run.stdout
     assert_nothing_half(tmp_path / "data")
-    again = brain_assets(tmp_path / "data", *command, seconds=600, EATEN="", **variables)
+    again = in_own_process(tmp_path / "data", *command, seconds=600, EATEN="", **variables)
     assert "1 made, 0 run without change, 1 done before, 0 not done" in again.stdout, again.stdout + again.stderr
