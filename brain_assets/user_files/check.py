@@ -49,7 +49,8 @@ class _Line(NamedTuple):
 
     def words(self) -> str:
         symbols = f"1 symbol ({min(self.symbols)})" if len(self.symbols) == 1 else f"{len(self.symbols):,} symbols"
-        return f"{self.name}: {self.taken_for}, {symbols}, {self.n_rows:,} {self.unit}{self.adjusted}"
+        unit = self.unit.removesuffix("s") if self.n_rows == 1 else self.unit
+        return f"{self.name}: {self.taken_for}, {symbols}, {self.n_rows:,} {unit}{self.adjusted}"
 
 
 def check_table(word: str, table: FileTable, start: datetime.date, end: datetime.date) -> Checked:

@@ -38,7 +38,7 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
             f"prices_{name}.csv: Yahoo, 1 symbol ({name}), {counts[name]:,} bars, adjusted by Adj Close"
             for name in symbols
         ),
-        "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 rows",
+        "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 row",
         "warning: AAA.US: 1 name without prices: one that is written otherwise matches nothing.",
         "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
         lines[-1],
