@@ -7,24 +7,23 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from brain_assets.market.calendar import utc_now
 from brain_assets.settings import read_settings
-from brain_assets.terminal import console, print_error
+from brain_assets.terminal import console, print_error, read_years
 from brain_assets.user_files.market import FilesMarket
 
 
 def check_files(
     folder: Annotated[Path, typer.Argument(help="Holds your files: what BRAIN_FILES_DIR shall name.")],
+    years: Annotated[str | None, typer.Argument(help="Which to judge: 2021, 2019-2022. Default: all.")] = None,
 ) -> None:
     """Say what each of your files is taken for, and all that is wrong in them; nothing is run, nothing is written.
 
-    Rows are judged from BRAIN_FIRST_YEAR to BRAIN_LAST_YEAR, of BRAIN_SYMBOLS if they are set, as a backfill would. The
-    exit code is 1 if a backfill would refuse something. What is read, and how, is told in docs/your-own-data.md.
+    Rows are judged of BRAIN_SYMBOLS if they are set, as a backfill of the years would. The exit code is 1 if it would
+    refuse something. What is read, and how, is told in docs/your-own-data.md.
     """
-    settings = read_settings(market="files", files_dir=folder)
-    last = settings.last_year or utc_now().year
-    market = FilesMarket(folder, settings.symbols)
-    found = market.check(datetime.date(settings.first_year, 1, 1), datetime.date(last + 1, 1, 1))
+    market = FilesMarket(folder, read_settings(market="files", files_dir=folder).symbols)
+    judged = read_years(years) if years else market.years()
+    found = market.check(datetime.date(judged[0], 1, 1), datetime.date(judged[-1] + 1, 1, 1))
     for line in found.lines:
         console.print(escape(line), soft_wrap=True)
     for sentence in found.found:
@@ -33,4 +32,4 @@ def check_files(
         print_error(sentence)
     if found.refused:
         raise typer.Exit(1)
-    console.print(f"[green]nothing in {settings.first_year}-{last} would be refused[/]")
+    console.print(f"[green]nothing in {judged[0]}-{judged[-1]} would be refused[/]")

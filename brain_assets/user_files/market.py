@@ -119,10 +119,7 @@ class FilesMarket:
         table = self._bars
         chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
         if chosen.empty:
-            raise EmptyResponseError(
-                f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
-                f"{table.days.min():%Y-%m-%d} to {table.days.max():%Y-%m-%d}; add data or ask for another range."
-            )
+            raise self._nothing_in(start, end)
         bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
         bars, divided = adjust_splits(bars) if self.adjust_splits else (bars, [])
         return attach(bars, [*findings, *divided])
@@ -144,6 +141,22 @@ class FilesMarket:
             self._forget_rows()
         return _marked(found) if self.adjust_splits else found
 
+    def _nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
+        days = self._bars.days
+        return EmptyResponseError(
+            f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
+            f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}; add data or ask for another range."
+        )
+
+    def years(self) -> range:
+        """Give the years from the first bar to the last; this one alone where there is none, or no file can be read."""
+        this_year = self.clock().year
+        try:
+            days = self._bars.days
+        except BrainAssetsError:
+            days = pd.Series([], dtype="datetime64[us]")
+        return range(days.min().year, days.max().year + 1) if len(days) else range(this_year, this_year + 1)
+
     def check(self, start: datetime.date, end: datetime.date) -> Checked:
         """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
         found = self._checked(lambda: check_table("bars", self._bars, start, end))
@@ -151,6 +164,9 @@ class FilesMarket:
             return found
         if not found.refused:
             found = found.with_others(self._checked(lambda: Checked([], [], sentences(list(self._symbols_found())))))
+            days = self._bars.days
+            if not ((days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))).any():
+                return found.with_others(Checked.of(self._nothing_in(start, end)))
             found = found.with_others(check_bars(self._bars, start, end))
         for files in (self._news, self._fundamentals):
             found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))

@@ -12,9 +12,9 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.user_files.market import FilesMarket
 
 
-def check(folder: Path, **environment: str) -> tuple[int, list[str]]:
+def check(folder: Path, *years: str) -> tuple[int, list[str]]:
     """Give the exit code, and the lines that are printed."""
-    result = CliRunner().invoke(command_line(), ["check-files", str(folder)], env={**environment})
+    result = CliRunner().invoke(command_line(), ["check-files", str(folder), *years])
     return result.exit_code, (result.stdout + result.stderr).splitlines()
 
 
@@ -43,8 +43,15 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
         "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
         lines[-1],
     ]
-    assert lines[-1].endswith("would be refused")
+    assert lines[-1] == "nothing in 2016-2021 would be refused"
     assert code == 0
+    assert check(folder, "2019-2020")[1][-1] == "nothing in 2019-2020 would be refused"
+
+
+def test_years_without_a_bar_would_be_refused(folder: Path) -> None:
+    code, lines = check(folder, "2012-2014")
+    assert code == 1
+    assert lines[-1].startswith(f"error: {folder}: expected bars from 2012-01-01 to 2015-01-01 (exclusive), got none")
 
 
 def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: Path) -> None:
@@ -63,7 +70,7 @@ def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: P
     assert [line.split()[1] for line in errors] == ["YYY.csv:", "ZZZ.csv:", "prices_AAA.csv,", "fundamentals.csv:"]
     assert f"line {rows[0] + 1}, column Open: expected a number, got x" in errors[2]
     assert f"{len(rows)} rows are so" in errors[2]
-    assert len([line for line in check(folder, BRAIN_FIRST_YEAR="2019")[1] if line.startswith("error:")]) == 3
+    assert len([line for line in check(folder, "2019-2021")[1] if line.startswith("error:")]) == 3
 
 
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
