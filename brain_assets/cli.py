@@ -42,12 +42,21 @@ from brain_assets.terminal import (
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; Ctrl-C ends each in a line."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
             console.print("; ".join(["stopped", *stopped.args]))
             raise typer.Exit(INTERRUPTED) from None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _interrupt(*_: object) -> None:
+    """Raise `KeyboardInterrupt`, and once more a second later: Python drops what is raised in a finalizer."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    raise KeyboardInterrupt
 
 
 def command_line() -> typer.Typer:

@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.mark.slow
 @pytest.mark.claim
 @pytest.mark.parametrize(
-    ("command", "seconds"), [("train lstm --force", 10), ("prove no-lookahead", 15), ("report", 5), ("sync push", 5)]
+    ("command", "seconds"), [("train lstm --force", 10), ("prove no-lookahead", 15), ("report", 5), ("sync push", 2)]
 )
 def test_ctrl_c_ends_each_command_at_any_moment(
     finished: Finished, tmp_path: Path, command: str, seconds: float

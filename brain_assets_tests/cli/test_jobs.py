@@ -23,6 +23,9 @@ from brain_assets_tests.backfills import (
     start,
     statuses,
 )
+from brain_assets_tests.conftest import TINY
+from brain_assets_tests.graph.test_recovery import JOB, YEAR_NAMES
+from brain_assets_tests.graph.test_ui import ALL_GREEN, followed, launch, serving, states
 
 N_MOMENTS = 10
 COMMAND = ("backfill", f"{YEARS[0]}-{YEARS[-1]}")
@@ -112,4 +115,19 @@ def test_two_backfills_at_once_make_what_one_makes(finished, tmp_path):
     assert (one.wait(600), other.wait(600)) == (0, 0)
     assert files_of(data) == files_of(finished.data_dir)
     again = brain_assets(data, *command)
+    assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+def test_a_backfill_beside_one_of_the_uis_daemon_makes_what_one_makes(finished, tmp_path):
+    data = tmp_path / "data"
+    with serving(data, "dagster", "dev") as server:
+        launched = launch(server, selector=JOB, partitionNames=YEAR_NAMES, runConfigData=TINY)
+        run = in_own_process(data, *COMMAND, "--config", str(finished.config), "--jobs", "2", seconds=900)
+        assert run.returncode == 0, run.stdout + run.stderr
+        followed(server, launched, 900)
+        assert states(server) == ALL_GREEN
+    assert files_of(data) == files_of(finished.data_dir)
+    again = in_own_process(data, *COMMAND, "--config", str(finished.config))
     assert "0 made, 0 run without change, 27 done before, 0 not done" in again.stdout
