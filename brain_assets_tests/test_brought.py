@@ -99,6 +99,10 @@ def test_a_command_is_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
             "plug: expected commands of other names, got backfill; rename them.",
         ),
         (
+            "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'allocate': 'x:y'})",
+            "plug: expected commands of other names, got allocate; rename them.",
+        ),
+        (
             "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(engines={'local': 'x:y'})",
             "plug: expected engines of other names, got local; rename them.",
         ),
