@@ -261,7 +261,7 @@ def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
         (tmp_path / f"{name}.py").write_text(RIDGE.replace(*change).replace('label = "ridge"', f'label = "{name}"'))
         done = brain_assets(data_dir, "backfill", "2019", "--assets", f"{name}_snapshot", BRAIN_PLUGINS=name)
         assert done.returncode == 1
-        assert f"failed: {name}: expected {sentence}" in done.stdout
+        assert f"{name}_snapshot 2019: {name}: expected {sentence}" in done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         assert not (data_dir / "models" / name).exists()
 
