@@ -131,7 +131,9 @@ def with_week_to_come(panel: PricePanel, week: CalendarWeek) -> PricePanel:
         return np.concatenate([values, unknown], axis=1)
 
     signals = None if panel.signals is None else longer(panel.signals)
-    return PricePanel(np.concatenate([panel.sessions, week.sessions]), panel.symbols, longer(panel.values), signals)
+    members = None if panel.members is None else np.pad(panel.members, ((0, 0), (0, len(week.sessions))), mode="edge")
+    sessions = np.concatenate([panel.sessions, week.sessions])
+    return PricePanel(sessions, panel.symbols, longer(panel.values), signals, members)
 
 
 def decide_week(

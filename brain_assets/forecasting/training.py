@@ -44,6 +44,8 @@ def forecaster_fingerprint(family: str, panel: PricePanel, config: ForecasterCon
     arrays = [panel.sessions, panel.values]
     if sees_signals(model.channels):
         arrays.append(require_signals(panel, family))
+    if panel.members is not None:
+        arrays.append(panel.members)
     data = hash_arrays(panel.symbols, *arrays)
     return Fingerprint(family, model.code_version, hash_json(config.model_dump()), data, device=device)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from brain_assets.errors import EmptyResponseError, TableError
 from brain_assets.market.base import Market
 from brain_assets.market.findings import attach, findings_of
+from brain_assets.market.members import joined_members
 from brain_assets.market.prices import PRICE_FIELDS
 
 PREVIOUS_BARS = "previous_bars"
@@ -115,7 +116,7 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         leveled = {name: frame[name].to_numpy() * by_symbol[of].to_numpy() for name, of in of_field.items()}
         chained.append(frame.assign(**leveled))
     joined = pd.concat(chained, ignore_index=True)
-    joined.attrs = dict(frames[0].attrs)
+    joined.attrs = frames[0].attrs | joined_members(frames)
     return joined
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-OTHERS = ("news_sentiment", "headlines", "fundamentals")
+OTHERS = ("news_sentiment", "headlines", "fundamentals", "universe")
 """How the names of files begin that are none of prices."""
 
 _ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
@@ -19,7 +19,12 @@ PRICES = ("open", "high", "low", "close")
 ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
 """A column -> the same, adjusted for splits and dividends."""
 
-_CHOICES = {"date": ("date", "datetime", "timestamp", "day"), "symbol": ("symbol", "ticker", "tic", "stock", "name")}
+_CHOICES = {
+    "date": ("date", "datetime", "timestamp", "day"),
+    "symbol": ("symbol", "ticker", "tic", "stock", "name"),
+    "from": ("from", "start", "startdate", "added", "dateadded"),
+    "to": ("to", "end", "enddate", "removed", "dateremoved"),
+}
 """A column -> the names that it may have, the first of which counts."""
 
 _SAME = {"vol": "volume", "splitcoefficient": "split", "splitfactor": "split"} | {

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import DateArray, FloatArray
+from brain_assets.arrays import BoolArray, DateArray, FloatArray
 from brain_assets.errors import TableError
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.members import MEMBERS, member_mask
 
 PRICE_FIELDS = ("open", "high", "low", "close", "volume")
 """Channels of a bar, in the order of `PricePanel.values`. Prices in dollars, adjusted for splits and dividends; volume
@@ -30,6 +31,8 @@ class PricePanel:
     signals: FloatArray | None = None
     """(n_assets, n_sessions, 7): what news and filings said by the close of each session
     (`brain_assets.market.signals.add_signals`); None: not asked for."""
+    members: BoolArray | None = None
+    """(n_assets, n_sessions): who could be chosen (`brain_assets.market.members`); None: all."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> "PricePanel":
@@ -43,15 +46,19 @@ class PricePanel:
         values = np.full((len(symbols), len(sessions), len(PRICE_FIELDS)), np.nan)
         for channel, name in enumerate(PRICE_FIELDS):
             values[symbol_codes, session_codes, channel] = frame[name].to_numpy()
-        return cls(sessions, tuple(str(symbol) for symbol in symbols), values)
+        names = tuple(str(symbol) for symbol in symbols)
+        members = member_mask(frame.attrs[MEMBERS], names, sessions) if MEMBERS in frame.attrs else None
+        return cls(sessions, names, values, members=members)
 
     def until(self, last_date: datetime.date) -> "PricePanel":
         """Cut the panel after `last_date`; symbols without a bar by then are gone, as if never heard of."""
         n_sessions = int(np.searchsorted(self.sessions, np.datetime64(last_date, "D"), "right"))
         values = self.values[:, :n_sessions]
         signals = None if self.signals is None else self.signals[:, :n_sessions]
+        members = None if self.members is None else self.members[:, :n_sessions]
         listed = np.flatnonzero(np.isfinite(values[:, :, CLOSE]).any(axis=1))
         if len(listed) < len(self.symbols):
             values = values[listed]
             signals = None if signals is None else signals[listed]
-        return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values, signals)
+            members = None if members is None else members[listed]
+        return PricePanel(self.sessions[:n_sessions], tuple(self.symbols[i] for i in listed), values, signals, members)

@@ -25,7 +25,7 @@ class WeeklyPanel:
     """Complete weeks, in order."""
     symbols: tuple[str, ...]
     tradable: BoolArray
-    """Whether there is a bar on the last session before the week. Known at decision time."""
+    """Whether there is a bar on the last session before the week, of a member. Known at decision time."""
     momentum: FloatArray
     """(P[t] - P[t-4]) / P[t-4] over weekly closes, t the last one before the week. Known at decision time; NaN where
     one of the two closes is not known. Weekly closes are those of every ISO week, short ones too."""
@@ -33,7 +33,8 @@ class WeeklyPanel:
     """Standard deviation of the last 20 daily log returns before the week. Known at decision time; NaN if one is not
     known."""
     realized: FloatArray
-    """Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not."""
+    """Weekly return, last close / first open - 1. Known at the week's last close; NaN where one of the two is not, and
+    where the symbol was no member on the last session before the week."""
     pre_open_return: FloatArray
     """First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
     nothing traded, since what is held keeps its last price."""
@@ -53,13 +54,14 @@ class WeeklyPanel:
         carried = _carry_forward(close)
         base, end = carried[:, before].T, carried[:, weeks.last].T
         entry = np.where(np.isfinite(first_open), first_open, base)
+        member = np.ones(base.shape, dtype=bool) if panel.members is None else panel.members[:, before].T
         return cls(
             weeks=weeks,
             symbols=panel.symbols,
-            tradable=np.isfinite(close[:, before]).T,
+            tradable=np.isfinite(close[:, before]).T & member,
             momentum=_momentum(panel, weeks),
             volatility=_volatility(close, weeks),
-            realized=last_close / first_open - 1,
+            realized=np.where(member, last_close / first_open - 1, np.nan),
             pre_open_return=_zero_if_unknown(entry / base - 1),
             return_ffill=_zero_if_unknown(end / entry - 1),
             signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),

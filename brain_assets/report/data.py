@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from brain_assets.graph.years import Years
 from brain_assets.market.calendar import sessions_between
+from brain_assets.market.members import describe_members
 from brain_assets.market.price_checks import table_verdicts
 from brain_assets.market.schema import RAW
 from brain_assets.store.tables import TableStore
 
 
 class Doubt(NamedTuple):
-    """What a check of a year of a raw table warns of."""
+    """What a check of a year of a raw table warns of, or how many members of the universe it has."""
 
     year: int
     table: str
@@ -28,6 +29,8 @@ def _doubts_of(tables: TableStore, year: int, years: Years) -> Iterable[Doubt]:
     scheduled = sessions_between(*years.window(year))
     for name in RAW:
         if (table := tables.find(name, year)) is not None:
+            if members := describe_members(table):
+                yield Doubt(year, name, "universe", f"{members}.")
             for check, found in table_verdicts(name, table, scheduled).items():
                 if not found.passed:
                     yield Doubt(year, name, check, found.words)

@@ -24,17 +24,20 @@ import pandas as pd
 from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, EmptyResponseError, MarketError, TableError, UnknownSymbolError
 from brain_assets.market.base import Observation, ScoreHeadlines, SourcedTable
-from brain_assets.market.calendar import utc_now
+from brain_assets.market.calendar import FIRST_DATE, utc_now
 from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding, attach, findings_of
+from brain_assets.market.members import MEMBERS
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE
 from brain_assets.market.table_files import OptionalFiles, read_files
 from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
+from brain_assets.store.fingerprint import hash_json
 from brain_assets.user_files.check import Checked, check_bars, check_table, not_read, sentences, summary
 from brain_assets.user_files.tables import PRICE_LAYOUT, adjust_splits, read_fundamental_files, read_price_files
+from brain_assets.user_files.universe import members_of, read_universe, universe_line
 from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
 
 MIN_HISTORY_SESSIONS = 66
@@ -122,6 +125,8 @@ class FilesMarket:
             raise self._nothing_in(start, end)
         bars = PRICE_TABLE.validate(chosen[list(PRICE_TABLE.names)], str(self.folder))
         bars, divided = adjust_splits(bars) if self.adjust_splits else (bars, [])
+        if (universe := self._universe) is not None:
+            bars.attrs[MEMBERS] = members_of(universe, start, end)
         return attach(bars, [*findings, *divided])
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
@@ -139,7 +144,26 @@ class FilesMarket:
         if self._memory.states != self._looked_at:
             self._looked_at = self._memory.states
             self._forget_rows()
-        return _marked(found) if self.adjust_splits else found
+        if "raw_prices" not in found.versions:
+            return found
+        if self.adjust_splits:
+            found = _marked(found, "BRAIN_ADJUST_SPLITS", dict.fromkeys(years, "1"))
+        return self._with_universe(found, years)
+
+    def _with_universe(self, found: Observation, years: Sequence[int]) -> Observation:
+        """Let a change of who could be chosen be one of its years' prices."""
+        paths = find_files(self.folder, "universe", "universe")
+        vars(self).pop("_universe", None)
+        if not paths:
+            return found
+        try:
+            universe = read_universe(paths, ())
+        except BrainAssetsError as error:
+            versions = {table: those for table, those in found.versions.items() if table != "raw_prices"}
+            return found._replace(versions=versions, sentences=[*found.sentences, f"raw_prices waits: {error}"])
+        begins = {year: datetime.date(year if year > years[0] else FIRST_DATE.year, 1, 1) for year in years}
+        members = {year: members_of(universe, begins[year], datetime.date(year + 1, 1, 1)) for year in years}
+        return _marked(found, paths[0].name, {year: hash_json(dict(each)) for year, each in members.items()})
 
     def _nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
         days = self._bars.days
@@ -170,7 +194,12 @@ class FilesMarket:
             found = found.with_others(check_bars(self._bars, start, end))
         for files in (self._news, self._fundamentals):
             found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))
+        found = found.with_others(self._checked(self._check_universe))
         return found.with_others(Checked([], [], not_read(self.folder)))
+
+    def _check_universe(self) -> Checked:
+        lines = [universe_line(self._universe)] if self._universe is not None else []
+        return Checked(lines, [], [])
 
     def _check_others(self, files: OptionalFiles, start: datetime.date, end: datetime.date, named: bool) -> Checked:
         word, _ = files.found()
@@ -193,6 +222,7 @@ class FilesMarket:
             lines += summary("bars", self._bars)
             for files in (self._news, self._fundamentals):
                 lines += summary(files.found()[0], files.rows) if files.rows else []
+            lines += self._check_universe().lines
         except BrainAssetsError:
             return lines  # the run says it
         finally:
@@ -202,7 +232,7 @@ class FilesMarket:
     def _forget_rows(self) -> None:
         self._news = NewsFiles(self.folder, self.symbols, self._names)
         self._fundamentals = FundamentalFiles(self.folder, self.symbols, self._names)
-        for kept in ("_bars", "_symbols"):
+        for kept in ("_bars", "_symbols", "_universe"):
             vars(self).pop(kept, None)
 
     def _sourced(self, files: OptionalFiles, table: pd.DataFrame) -> SourcedTable:
@@ -231,6 +261,12 @@ class FilesMarket:
         """Every symbol of the files of prices, chosen or not."""
         return read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
 
+    @cached_property
+    def _universe(self) -> FileTable | None:
+        """Who could be chosen when; None: there is no such file, so all can be."""
+        paths = find_files(self.folder, "universe", "universe")
+        return read_universe(paths, self._names()) if paths else None
+
     def _names(self) -> Sequence[str]:
         return list(self._symbols.frame["symbol"].cat.categories)
 
@@ -256,6 +292,11 @@ class FilesMarket:
                 "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
             )
             yield Finding("symbols_found", listed(missing, MOST), what, n_rows=len(missing))
+        if self._universe is not None:
+            others = sorted(set(self._universe.frame["symbol"].cat.categories) - set(self._names()))
+            if others:
+                what = f"member{'s' * (len(others) > 1)} of the universe without prices in any file"
+                yield Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))
         if short:
             what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
             yield Finding("symbols_found", listed(short, MOST), what, n_rows=len(short))
@@ -278,10 +319,8 @@ def open_market(settings: Settings) -> FilesMarket:
     return FilesMarket(settings.files_dir, settings.symbols, memory, adjust_splits=settings.adjust_splits)
 
 
-def _marked(found: Observation) -> Observation:
-    """Let prices whose splits are taken out have other versions than those of the files as they are."""
-    prices = {year: f"{version}, splits adjusted" for year, version in found.versions.get("raw_prices", {}).items()}
-    files = {year: {**sums, "BRAIN_ADJUST_SPLITS": "1"} for year, sums in found.files.get("raw_prices", {}).items()}
-    if not prices:
-        return found
+def _marked(found: Observation, name: str, marks: Mapping[int, str]) -> Observation:
+    """Let the prices of each year have another version where something that is no row of theirs is another."""
+    prices = {year: f"{version}, {name} {marks[year]}" for year, version in found.versions["raw_prices"].items()}
+    files = {year: {**sums, name: marks[year]} for year, sums in found.files["raw_prices"].items()}
     return found._replace(versions={**found.versions, "raw_prices": prices}, files={**found.files, "raw_prices": files})

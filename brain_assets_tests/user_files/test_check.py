@@ -30,6 +30,7 @@ def folder(tmp_path: Path, prices: pd.DataFrame) -> Path:
 def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, prices: pd.DataFrame) -> None:
     (folder / "prices.xlsx").write_bytes(b"PK")
     (folder / "headlines.csv").write_text("published,symbol,title\n2020-06-10T10:00:00Z,AAA.US,up\n")
+    (folder / "universe.csv").write_text("symbol,from,to\nAAA,2016-01-01,\nAAA,2010-01-01,2012-01-01\n")
     code, lines = check(folder)
     symbols = sorted(prices["symbol"].unique())
     counts = prices["symbol"].value_counts()
@@ -39,6 +40,7 @@ def test_each_file_has_a_line_and_a_sound_folder_exits_with_0(folder: Path, pric
             for name in symbols
         ),
         "headlines.csv: table of headlines, 1 symbol (AAA.US), 1 row",
+        "universe.csv: who could be chosen when, 1 symbol, 2 memberships",
         "warning: AAA.US: 1 name without prices: one that is written otherwise matches nothing.",
         "warning: not read, since a table's name ends in .csv, .txt, .tsv or .parquet: prices.xlsx.",
         lines[-1],

@@ -19,6 +19,7 @@ from brain_assets.market.archive import changed_returns, changed_shapes, fetch_p
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import attach, findings_of
+from brain_assets.market.members import describe_members
 from brain_assets.market.price_checks import closes_before, symbol_spans, table_verdicts
 from brain_assets.store.tables import content_hash
 
@@ -77,6 +78,8 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
             "sessions_without_a_bar": ", ".join(map(str, missing[:20])) or "none",
             "prices": price_chart(f"raw_prices {year}", prices),
         }
+        if members := describe_members(prices):
+            metadata["universe"] = members
         return dg.MaterializeResult(
             value=prices,
             metadata=metadata,
