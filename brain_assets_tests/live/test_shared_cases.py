@@ -12,7 +12,9 @@ import pytest
 from brain_assets.errors import MarketError
 from brain_assets.live.company_facts import quarterly_ratios
 from brain_assets.market.archive import fetch_prices
+from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import added_up, findings_of
+from brain_assets.market.price_checks import price_verdicts
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.live.loopback_yahoo import LoopbackYahoo, market
 
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:yfinance")
 SCRIPT = REPOSITORY.parent / "shared" / "cases" / "make_cases.py"
 START, END = datetime.date(2018, 1, 1), datetime.date(2020, 1, 1)
 SPOILED = {"open-just-outside", "open-zero", "adjusted-close-null", "adjusted-close-infinite"}
-ELSEWHERE = {"sessions-missing"}  # what is not there is told of by the check `calendar_complete` of what is stored
+ELSEWHERE = {"sessions-missing"}  # what is not there is told of by a check of what is stored
 
 YAHOO = [
     *("no-result-and-no-error", "empty-list-of-results", "empty-list", "empty-object", "unauthorized"),
@@ -74,7 +76,11 @@ def test_an_answer_of_yahoo_comes_out_as_it_should(
     pd.testing.assert_frame_equal(frame, rows.reset_index(drop=True), check_dtype=False, check_exact=True)
     findings = added_up(findings_of(frame))
     assert len(findings) == (expected["outcome"] == "warns" and name not in ELSEWHERE)
-    assert_says(" ".join(finding.sentence for finding in findings), expected["contains"] if findings else [])
+    verdicts = price_verdicts(frame, sessions_between(START, END)).values()
+    doubts = [verdict.words for verdict in verdicts if not verdict.passed]
+    assert len(doubts) == (name in SPOILED | ELSEWHERE)  # a bar that is left out is one that is not there
+    said = [finding.sentence for finding in findings] + doubts
+    assert_says(" ".join(said), expected["contains"])
 
 
 @pytest.mark.parametrize("name", EDGAR)
