@@ -14,11 +14,13 @@ from brain_assets.adopt.definitions import adopt, complete_pushes, find_external
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
-from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.settings import read_settings
+from brain_assets.simulator.market import SimulatorMarket, open_market
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.backfills import Finished
+from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RUN_CONFIG, metadata_of, run_year
 from brain_assets_tests.loopback_hub import LoopbackHub
@@ -57,7 +59,7 @@ def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training
 
         assert list(complete_pushes(instance, storages_of(resources))) == []  # the Hub is still in trouble
         hub.clear_faults()
-        monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+        monkeypatch.setattr(forecasters, "train_snapshot", lambda *_, **__: pytest.fail("trained"))
         [observation] = list(complete_pushes(instance, storages_of(resources)))
         assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
         assert observation.metadata["hub"].value == "pushed"
@@ -107,13 +109,11 @@ def test_pulled_snapshots_become_materializations_that_are_done(
 
 @pytest.mark.slow
 def test_backfill_after_a_pull_trains_nothing(
-    market: SimulatorMarket,
-    copied_hub: WatchedHub,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    copied_hub: WatchedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    market = open_market(read_settings(market="simulator", symbols=SYMBOLS))  # on which the models were trained
     resources = pulled(market, tmp_path, copied_hub)
-    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_, **__: pytest.fail("trained"))
     with dg.DagsterInstance.ephemeral() as instance:
         for found in find_external(instance, GRAPH, storages_of(resources)):
             instance.report_runless_asset_event(found)
