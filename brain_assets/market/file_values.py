@@ -35,6 +35,11 @@ _FORMS = (
 _OPEN = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})"
 _UNITS = ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (0, "s"))
 """From which size on a number counts what since 1970."""
+_LARGEST = 9 * 10**18 - 1024
+"""Of such numbers, also where they are floats."""
+_COUNT = r"-?(?:\d{1,18}|[1-8]\d{18})"
+_DIGITS = r"(?:19|20)\d{4}(?:0[1-9]|[12]\d|3[01])"
+"""A day as eight digits; seconds at a midnight end in 00. One such day, and a longer number beside it is a slip."""
 
 _INT, _EXPONENT, _LIMITLESS = r"\d+", r"(?:[eE][+-]?\d+)?", r"[+-]?(?:inf|infinity|nan)"
 _POINT = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:,\d{{3}})+)?(?:\.\d*)?{_EXPONENT}"
@@ -96,7 +101,8 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
         expected = A_DAY
     elif pat.is_integer(column.type) or pat.is_floating(column.type):
         numbers = column.to_pandas()
-        values, expected = _written_days(numbers.where(numbers % 1 == 0).astype("Int64").astype("str"))
+        whole = numbers.where((numbers % 1 == 0) & numbers.between(-_LARGEST, _LARGEST))
+        values, expected = _written_days(whole.astype("Int64").astype("str"))
     else:
         values, expected = np.full(len(column), "NaT", "datetime64[us]"), A_DAY
     days = values.astype("datetime64[D]").astype("datetime64[us]")
@@ -115,8 +121,9 @@ def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
     """Read texts; what is no day is NaT, what has a time keeps it. Days and months in an open order are none."""
     bare = written.str.replace(_MIDNIGHT, "", regex=True)
     values = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us]")
-    if bare.str.fullmatch(r"-?\d{9,19}").any():
-        numbers = pd.to_numeric(bare.where(bare.str.fullmatch(r"-?\d{1,19}")), dtype_backend="numpy_nullable")
+    is_count = bare.str.fullmatch(_COUNT)
+    if (is_count & (bare.str.len() > 8)).any() and not bare.str.fullmatch(_DIGITS).any():
+        numbers = pd.to_numeric(bare.where(is_count), dtype_backend="numpy_nullable")
         size = int(numbers.abs().max())
         unit = next(name for least, name in _UNITS if size >= least)
         counted = pd.to_datetime(numbers, unit=unit, errors="coerce")

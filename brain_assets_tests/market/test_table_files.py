@@ -142,6 +142,21 @@ def test_a_day_may_be_written_in_any_form_whose_order_is_clear(tmp_path: Path, t
     assert rows(parquet(tmp_path, day=pa.array([text]), number=pa.array(["1.5"]))) == [ROW]
 
 
+@pytest.mark.parametrize("slip", ["201801033", "1514851200", "9999999999999999999", "-20180103"])
+def test_a_slip_among_days_of_eight_digits_is_named_and_changes_no_other(tmp_path: Path, slip: str) -> None:
+    path = write(tmp_path, "day", "20180102", slip, "20180104")
+    found = read_files([path], {"day": DAY})
+    assert found.frame["day"].dt.strftime("%Y-%m-%d").tolist() == ["2018-01-02", "2018-01-04"]
+    with pytest.raises(TableError, match=f"some.csv, line 3, column day: expected a day as YYYY-MM-DD, got {slip};"):
+        found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
+
+
+@pytest.mark.parametrize("value", [pa.scalar(1e19), pa.scalar(2**64 - 1, pa.uint64()), pa.scalar(float("-inf"))])
+def test_a_number_that_is_no_day_however_large_is_named(tmp_path: Path, value: pa.Scalar) -> None:
+    path = parquet(tmp_path, day=pa.array([value.as_py()], value.type))
+    assert "some.parquet, row 1, column day: expected a day as YYYY-MM-DD, got" in refusal(path)
+
+
 def test_a_day_before_1973_counts_seconds_where_others_do(tmp_path: Path) -> None:
     line = LINE.split(",", 1)[1]
     found = rows(write(tmp_path, HEADER, f"0,{line}", f"-86400,{line}", f"1718323200,{line}"))
