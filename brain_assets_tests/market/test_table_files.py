@@ -1,6 +1,7 @@
 """What is read of users' files, whatever they hold, and what is refused, by file, line and column."""
 
 import datetime
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from brain_assets.errors import TableError
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT
@@ -255,6 +258,51 @@ def test_lines_of_another_length_are_named_and_so_is_a_file_that_is_no_parquet(t
         "some.csv, line 5: expected 5 values as in line 2, got 2; 2 lines are so (5, 7); correct the lines."
     )
     assert refusal(write(tmp_path, "day", name="some.parquet")).startswith("some.parquet: expected a Parquet file, got")
+
+
+def test_a_quote_that_is_never_closed_in_a_long_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, LINE.replace("NA", '"NA'), *[LINE] * 4000)
+    assert refusal(path) == "some.csv, line 4002: expected 5 values as in line 1, got 3; correct the line."
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", "^"])
+def test_a_line_may_say_what_separates(tmp_path: Path, separator: str) -> None:
+    lines = (line.replace(",", separator) for line in (HEADER, LINE))
+    assert rows(write(tmp_path, f"sep={separator}", *lines)) == [ROW]
+
+
+@pytest.mark.parametrize("separator", ["\u00a7", '"', ""])
+def test_a_line_that_says_of_no_separator_is_refused(tmp_path: Path, separator: str) -> None:
+    assert f"got sep={separator.strip()} (missing: day" in refusal(write(tmp_path, f"sep={separator}", HEADER, LINE))
+
+
+@given(st.lists(st.sampled_from([*'\n,"\r\t\v \u2028x;\0', "2024-06-14", LINE, f"\n{LINE}\n"]), max_size=14))
+def test_whatever_stands_below_a_header_is_read_or_refused_in_words(parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = read_files([write(Path(folder), HEADER, "".join(parts))], LAYOUT)
+        said = [*found.refused, *found.refusals(*EVER)]
+    assert all(sentence.startswith("some.csv") for sentence in said)
+    assert said or len(found.frame) == sum(part.strip() == LINE for part in parts)
+
+
+def test_columns_of_one_name_in_parquet_must_be_equal(tmp_path: Path) -> None:
+    table = pq.read_table(parquet(tmp_path))
+    pq.write_table(table.append_column("number", table["number"]), tmp_path / "some.parquet")
+    assert rows(tmp_path / "some.parquet") == [ROW]
+    pq.write_table(table.append_column("number", pa.array([2.5])), tmp_path / "some.parquet")
+    assert "expected one column number, got two that differ, 1.5 and 2.5" in refusal(tmp_path / "some.parquet")
+
+
+@pytest.mark.parametrize("name", ["('x", "('x', 'y', 'z')", "('x',)", "('\\N', 'y')"])
+def test_a_parquet_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    assert rows(parquet(tmp_path, **{name: pa.array([1])})) == [ROW]
+
+
+@pytest.mark.parametrize("names", [pa.array([["NA"]]), pa.array([b"\xff"])])
+def test_a_parquet_column_that_holds_no_texts_is_named(tmp_path: Path, names: pa.Array) -> None:
+    path = parquet(tmp_path, name=names)
+    kind = pq.read_schema(path).field("name").type
+    assert refusal(path) == f"some.parquet, column name: expected texts, got {kind}; write it as text."
 
 
 def test_rows_that_are_there_twice_count_once_and_others_of_their_key_are_named_with_the_first(tmp_path: Path) -> None:
