@@ -122,7 +122,7 @@ def _adjusted_first(roles: dict[str, list[int]]) -> Roles:
     elif "close" in adjusted:
         roles[ADJUSTED["close"]] = adjusted["close"]
         roles |= {name: adjusted[name] for name in ("volume",) if name in adjusted}
-    if "volume" in adjusted or not adjusted:  # without an adjusted price, prices count as they are, and so does volume
+    if "volume" in adjusted or "close" not in adjusted:  # without an adjusted close all count as they are
         roles.pop("split", None)
     return roles
 

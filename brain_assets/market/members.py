@@ -45,6 +45,6 @@ def describe_members(prices: pd.DataFrame) -> str:
     """Say how many members a year of bars had, and how many of them have a bar; empty: nobody says who was one."""
     if MEMBERS not in prices.attrs:
         return ""
-    first = np.datetime64(prices["date"].min(), "D")
-    members = {name for name, spans in prices.attrs[MEMBERS].items() if np.datetime64(spans[-1][1], "D") >= first}
+    first = f"{prices['date'].min():%Y-%m-%d}"
+    members = {name for name, spans in prices.attrs[MEMBERS].items() if max(last for _, last in spans) >= first}
     return f"{len(members):,} members, {len(members & set(prices['symbol'])):,} with prices"

@@ -38,7 +38,8 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     table = table.without_repeats(PRICE_TABLE.order)
     frame = table.frame
     if "split" in frame:
-        frame = frame.assign(volume=frame["volume"] * later_splits(frame))
+        as_traded = np.array(["split" in file.titles for file in table.files])[frame["file"]]  # others are adjusted
+        frame = frame.assign(volume=frame["volume"].where(~as_traded, frame["volume"] * later_splits(frame)))
     table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(
         frame[list(PRICES)].notna().any(axis=1)
     )

@@ -325,6 +325,27 @@ def test_a_market_of_prices_alone_says_so(tmp_path):
     assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 
 
+# Splits that files tell of
+
+
+def test_volume_is_adjusted_for_the_splits_that_its_own_file_tells_of_and_for_no_others(tmp_path):
+    frame = bars(n_bars=100)
+    shares = np.where(np.arange(100) == 90, 4.0, 1.0)
+    write(tmp_path, frame[:50].assign(**{"Adj Close": frame["close"]}), "yahoo.csv")  # its volume is adjusted
+    write(tmp_path, frame[50:].assign(adjusted_close=frame["close"], split_coefficient=shares[50:]))
+    found = prices(tmp_path)
+    expected = frame["volume"] * np.where(np.isin(np.arange(100), range(50, 90)), 4.0, 1.0)
+    np.testing.assert_array_equal(found["volume"], expected)
+
+
+@pytest.mark.parametrize("adjusted", [(), ("open",), ("open", "high", "low"), ("volume",)])
+def test_without_an_adjusted_close_prices_and_volumes_count_as_they_are(tmp_path, adjusted):
+    frame = bars()
+    others = {f"adj_{name}": frame[name] / 2 for name in adjusted}
+    write(tmp_path, frame.assign(**others, split_factor=np.where(np.arange(len(frame)) == 60, 2.0, 1.0)))
+    pd.testing.assert_frame_equal(prices(tmp_path), frame)
+
+
 # Splits that were never taken out
 
 

@@ -114,6 +114,8 @@ def test_members_without_prices_are_named_and_counted(folder: Path) -> None:
     assert describe_members(bars) == "3 members, 2 with prices"
     [found] = findings_of(bars)
     assert found.sentence == "GONE: 1 member of the universe without prices in any file."
+    bars.attrs[MEMBERS] = {"AAA": [["2017-01-01", "2018-12-31"], ["2017-03-01", "2017-06-30"]]}  # one in the other
+    assert describe_members(bars) == "1 members, 1 with prices"
 
 
 def test_another_future_leaves_who_was_a_member(folder: Path) -> None:
