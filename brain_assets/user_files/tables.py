@@ -33,7 +33,7 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     `symbols`: how they shall be written, whatever their case in the files.
     """
     _, _, *values = (column.rule for column in PRICE_TABLE.columns)
-    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(symbols)
+    table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
     table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
     table = table.without_repeats(PRICE_TABLE.order)
     frame = table.frame
@@ -49,6 +49,17 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     for rules in ((*_adjusted(by_close), *values), [high], inside):
         table = table.judged(rules)
     return replace(table, frame=_scaled(table.frame, by_close))
+
+
+def _asked_of_all_days(table: FileTable) -> FileTable:
+    """Refuse a split that is no number whatever days are asked for: volumes of all days before depend on it."""
+    faults = (
+        replace(fault, days=np.full(len(fault.days), "NaT", "datetime64[D]"))
+        if fault.column == fault.file.titles.get("split")
+        else fault
+        for fault in table.faults
+    )
+    return replace(table, faults=tuple(faults))
 
 
 def later_splits(bars: pd.DataFrame) -> FloatArray:

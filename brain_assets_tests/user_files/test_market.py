@@ -338,6 +338,15 @@ def test_volume_is_adjusted_for_the_splits_that_its_own_file_tells_of_and_for_no
     np.testing.assert_array_equal(found["volume"], expected)
 
 
+def test_a_split_that_is_no_number_is_refused_in_the_years_before_it_too(tmp_path):
+    frame = bars(n_bars=300)
+    shares = np.where(np.arange(300) == 290, "4:1", "1")  # in 2021
+    write(tmp_path, frame.assign(adj_close=frame["close"], split_factor=shares))
+    assert refusal(tmp_path) == (
+        "prices.csv, line 292, column split_factor: expected a number, got 4:1; correct the value or remove the row."
+    )
+
+
 @pytest.mark.parametrize("adjusted", [(), ("open",), ("open", "high", "low"), ("volume",)])
 def test_without_an_adjusted_close_prices_and_volumes_count_as_they_are(tmp_path, adjusted):
     frame = bars()
