@@ -96,10 +96,12 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
         values, expected = _written_days(distinct)
         values = values[codes]
     elif pat.is_timestamp(column.type) or pat.is_date(column.type):
-        moments = column.to_pandas(date_as_object=False)
+        moments = _four_digits(column).to_pandas(date_as_object=False)
         values = moments.dt.tz_localize(None).dt.as_unit("us").to_numpy()
         expected = A_DAY
-    elif pat.is_integer(column.type) or pat.is_floating(column.type):
+    elif pat.is_integer(column.type) or pat.is_float64(
+        column.type
+    ):  # a shorter float does not tell 20180103 from ...04
         numbers = column.to_pandas()
         whole = numbers.where((numbers % 1 == 0) & numbers.between(-_LARGEST, _LARGEST))
         values, expected = _written_days(whole.astype("Int64").astype("str"))
@@ -107,6 +109,13 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
         values, expected = np.full(len(column), "NaT", "datetime64[us]"), A_DAY
     days = values.astype("datetime64[D]").astype("datetime64[us]")
     return Parsed(days, values != days, expected)  # NaT is not NaT
+
+
+def _four_digits(column: pa.ChunkedArray) -> pa.Array:
+    """Give days or moments; none where the year has not four digits at most, as of nanoseconds taken for microseconds."""
+    years = column.to_numpy().astype("datetime64[Y]")
+    far = (years < np.datetime64("0002")) | (years > np.datetime64("9998"))
+    return pc.if_else(pa.array(far), pa.scalar(None, column.type), column.combine_chunks())
 
 
 def _iso_days(column: pa.ChunkedArray) -> Parsed | None:
@@ -126,8 +135,9 @@ def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
         numbers = pd.to_numeric(bare.where(is_count), dtype_backend="numpy_nullable")
         size = int(numbers.abs().max())
         unit = next(name for least, name in _UNITS if size >= least)
-        counted = pd.to_datetime(numbers, unit=unit, errors="coerce")
-        return counted.astype("datetime64[us]").to_numpy(), f"{A_DAY}, or midnight UTC"
+        counted = pd.to_datetime(numbers, unit=unit, errors="coerce").astype("datetime64[us]")
+        at_midnight = counted == counted.dt.normalize()  # of others the unit may be another, and so the day
+        return counted.where(at_midnight).to_numpy(), f"{A_DAY}, or midnight UTC"
     for pattern, form in _FORMS:
         values = values.fillna(_read(bare, pattern, form))
     with_time = written.where(values.isna()).str.extract(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})", expand=True)
@@ -151,7 +161,7 @@ def _read(written: pd.Series, pattern: str, form: str) -> pd.Series:
 def parse_moments(column: pa.ChunkedArray) -> Parsed:
     """Read moments with a zone, in UTC; rounded up: a moment never becomes an earlier one."""
     if pat.is_timestamp(column.type) and column.type.tz is not None:
-        values = column.to_pandas()
+        values = _four_digits(column).to_pandas()
     elif is_text(column.type):
         written = texts(column).to_pandas().astype("str")
         zoned = written.where(written.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
@@ -257,7 +267,10 @@ def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
 
 def text_at(column: pa.ChunkedArray, row: int) -> str:
     """Give what stands in a row, for a message; without blanks around it."""
-    value = column[row].as_py()
+    try:
+        value = column[row].as_py()
+    except (OverflowError, ValueError):  # beyond what Python calls a time
+        value = column[row].value
     return "nothing" if value is None or not str(value).strip() else re.sub(r"\s+", " ", str(value)).strip()
 
 

@@ -154,7 +154,34 @@ def test_a_slip_among_days_of_eight_digits_is_named_and_changes_no_other(tmp_pat
         found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
 
 
-@pytest.mark.parametrize("value", [pa.scalar(1e19), pa.scalar(2**64 - 1, pa.uint64()), pa.scalar(float("-inf"))])
+@pytest.mark.parametrize("slip", ["1514937600000", "1514937601"])
+def test_a_slip_among_seconds_is_refused_whatever_is_asked_for(tmp_path: Path, slip: str) -> None:
+    found = read_files([write(tmp_path, "day", "1514851200", slip, "1515024000")], {"day": DAY})
+    with pytest.raises(TableError, match="some.csv, line ., column day: expected a day as YYYY-MM-DD, or midnight UTC"):
+        found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("day", pa.array([1514851200 * 10**9], pa.timestamp("us"))),  # nanoseconds
+        ("day", pa.array([1514851200 * 10**9 + 1], pa.timestamp("us", "America/New_York"))),
+        ("day", pa.array([2**62], pa.timestamp("ms"))),
+        ("day", pa.array([2**30], pa.int32()).cast(pa.date32())),
+        ("moment", pa.array([1514851200 * 10**9], pa.timestamp("us", "UTC"))),
+        ("moment", pa.array([2**62], pa.timestamp("ms", "UTC"))),
+    ],
+)
+def test_a_time_of_another_unit_is_named_whatever_is_asked_for(tmp_path: Path, name: str, times: pa.Array) -> None:
+    found = read_files([parquet(tmp_path, **{name: times})], LAYOUT)
+    with pytest.raises(TableError, match=f"some.parquet, row 1, column {name}: expected a .*, got [0-9]+;"):
+        found.refuse(datetime.date(2024, 1, 1), datetime.date(2025, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pa.scalar(20180104.0, pa.float32()), pa.scalar(1e19), pa.scalar(2**64 - 1, pa.uint64()), pa.scalar(float("-inf"))],
+)
 def test_a_number_that_is_no_day_however_large_is_named(tmp_path: Path, value: pa.Scalar) -> None:
     path = parquet(tmp_path, day=pa.array([value.as_py()], value.type))
     assert "some.parquet, row 1, column day: expected a day as YYYY-MM-DD, got" in refusal(path)
