@@ -99,9 +99,7 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
         moments = _four_digits(column).to_pandas(date_as_object=False)
         values = moments.dt.tz_localize(None).dt.as_unit("us").to_numpy()
         expected = A_DAY
-    elif pat.is_integer(column.type) or pat.is_float64(
-        column.type
-    ):  # a shorter float does not tell 20180103 from ...04
+    elif pat.is_integer(column.type) or pat.is_float64(column.type):  # a shorter one rounds 20180103 to 20180104
         numbers = column.to_pandas()
         whole = numbers.where((numbers % 1 == 0) & numbers.between(-_LARGEST, _LARGEST))
         values, expected = _written_days(whole.astype("Int64").astype("str"))
@@ -112,7 +110,7 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
 
 
 def _four_digits(column: pa.ChunkedArray) -> pa.Array:
-    """Give days or moments; none where the year has not four digits at most, as of nanoseconds taken for microseconds."""
+    """Give days or moments; none of years beyond 9998, such as of nanoseconds that were stored as microseconds."""
     years = column.to_numpy().astype("datetime64[Y]")
     far = (years < np.datetime64("0002")) | (years > np.datetime64("9998"))
     return pc.if_else(pa.array(far), pa.scalar(None, column.type), column.combine_chunks())
