@@ -157,7 +157,7 @@ def test_a_slip_among_days_of_eight_digits_is_named_and_changes_no_other(tmp_pat
 @pytest.mark.parametrize("slip", ["1514937600000", "1514937601"])
 def test_a_slip_among_seconds_is_refused_whatever_is_asked_for(tmp_path: Path, slip: str) -> None:
     found = read_files([write(tmp_path, "day", "1514851200", slip, "1515024000")], {"day": DAY})
-    with pytest.raises(TableError, match="some.csv, line ., column day: expected a day as YYYY-MM-DD, or midnight UTC"):
+    with pytest.raises(TableError, match="column day: expected a day as YYYY-MM-DD, or midnight UTC, got 1"):
         found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
 
 
