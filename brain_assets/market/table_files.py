@@ -294,9 +294,8 @@ class OptionalFiles:
         """
         if self.rows is None:
             return self.schema.empty()
-        rows = self.rows.between(start, end)
-        chosen = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
-        return attach(chosen.drop(columns=["file", "row"]), self.rows.findings(start, end))
+        rows = self.rows.of(self.symbols)
+        return attach(rows.between(start, end).drop(columns=["file", "row"]), rows.findings(start, end))
 
     def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the same as a validated table."""

@@ -260,7 +260,7 @@ class FilesMarket:
     @cached_property
     def _symbols(self) -> FileTable:
         """Every symbol of the files of prices, chosen or not."""
-        return read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+        return read_files(self._paths(), PRICE_LAYOUT, only=("date", "symbol")).joined(self.symbols)
 
     @cached_property
     def _universe(self) -> FileTable | None:

@@ -34,8 +34,7 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     """
     _, _, *values = (column.rule for column in PRICE_TABLE.columns)
     table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
-    table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
-    table = table.without_repeats(PRICE_TABLE.order)
+    table = table.of(symbols).without_repeats(PRICE_TABLE.order)
     frame = table.frame
     if "split" in frame:
         as_traded = np.array(["split" in file.titles for file in table.files])[frame["file"]]  # others are adjusted

@@ -325,6 +325,16 @@ def test_a_market_of_prices_alone_says_so(tmp_path):
     assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 
 
+def test_symbols_that_nobody_asks_for_are_joined_without_a_word(tmp_path):
+    for name, n_skipped in {"AAA": 0, "bbb": 0, "BBB": 70}.items():
+        write(tmp_path, bars(name, n_skipped=n_skipped), f"prices_{name}_{n_skipped}.csv")
+    write_fundamentals(tmp_path, "2020-03-01,2019-12-31,bbb,0.1,,,,", "2020-06-01,2020-03-31,BBB,0.1,,,,")
+    for symbols, n_findings in (("AAA",), 0), (("AAA", "BBB"), 1), ((), 1):
+        market = FilesMarket(tmp_path, symbols)
+        assert len(sentences(market.prices(FIRST, LAST))) == n_findings
+        assert len(sentences(market.fundamentals(FIRST, LAST).table)) == n_findings
+
+
 # Splits that files tell of
 
 
