@@ -126,10 +126,17 @@ class Sheet:
         )
 
     def places(self, rows: Sequence[int] | IntArray) -> list[str]:
-        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number."""
+        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number.
+
+        Raises `TableError` if a text file has become shorter since they were read.
+        """
         if self.data is None:
             return [f"row {row + 1}" for row in rows]
         lines = [line for line, cells in self._records() if len(cells) == len(self.header.names)]
+        if max(rows, default=0) >= len(lines):
+            raise TableError(
+                f"{self.name}: expected the lines that were read, got fewer now: it has changed; run again."
+            )
         return [f"line {lines[row]}" for row in rows]
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:

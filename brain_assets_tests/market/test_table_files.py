@@ -242,6 +242,15 @@ def test_of_wrong_rows_ten_are_named_and_all_are_counted(tmp_path: Path) -> None
     )
 
 
+def test_a_file_that_has_become_shorter_since_it_was_read_is_named(tmp_path: Path) -> None:
+    found = read_files([write(tmp_path, HEADER, LINE, LINE, LINE.replace("1.5", "abc"))], LAYOUT)
+    found = found.without_repeats(["day", "name"])
+    write(tmp_path, HEADER)
+    for look in (found.refuse, found.findings):
+        with pytest.raises(TableError, match="expected the lines that were read, got fewer now: it has"):
+            look(*EVER)
+
+
 def test_nothing_is_refused_for_days_that_nobody_asks_for(tmp_path: Path) -> None:
     table = read_files(
         [write(tmp_path, HEADER, LINE, LINE.replace("1.5", "x").replace("2024-06-14,", "1983-06-14,"))], LAYOUT
