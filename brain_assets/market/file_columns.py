@@ -15,6 +15,8 @@ OTHERS = ("news_sentiment", "headlines", "fundamentals", "universe")
 
 _ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
 
+_PAIR = re.compile(r"\('[^'\\]*', '[^'\\]*'\)")
+
 PRICES = ("open", "high", "low", "close")
 ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
 """A column -> the same, adjusted for splits and dividends."""
@@ -74,9 +76,9 @@ def read_header(lines: Sequence[Sequence[str]]) -> Header:
 
 def read_names(names: Sequence[str]) -> Header:
     """Read the names of a Parquet file's columns; pandas writes two levels as ``('Close', 'AAA')``."""
-    if not any(name.startswith("('") for name in names):
+    if not any(map(_PAIR.fullmatch, names)):
         return Header(tuple(names))
-    pairs = [ast.literal_eval(name) if name.startswith("('") else (name, "") for name in names]
+    pairs = [ast.literal_eval(name) if _PAIR.fullmatch(name) else (name, "") for name in names]
     places = [place for place, (_, ticker) in enumerate(pairs) if not ticker]  # the index, where pandas puts it last
     ordered = sorted(pairs, key=lambda pair: pair[1] != "")
     wide = _two_levels([first for first, _ in ordered], [second for _, second in ordered], 0)
@@ -120,7 +122,7 @@ def _adjusted_first(roles: dict[str, list[int]]) -> Roles:
     elif "close" in adjusted:
         roles[ADJUSTED["close"]] = adjusted["close"]
         roles |= {name: adjusted[name] for name in ("volume",) if name in adjusted}
-    if "volume" in adjusted or not adjusted:  # without an adjusted price, prices count as they are, and so does volume
+    if "volume" in adjusted or "close" not in adjusted:  # without an adjusted close all count as they are
         roles.pop("split", None)
     return roles
 

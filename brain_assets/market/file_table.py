@@ -146,6 +146,13 @@ class FileTable:
         """Give some of the rows, without a word of the others."""
         return self if np.all(chosen) else replace(self, frame=self.frame[chosen])
 
+    def of(self, symbols: Sequence[str]) -> "FileTable":
+        """Give the rows of some symbols, or of all if none is named, without a word of others that were joined."""
+        if not symbols:
+            return self
+        left = tuple(each for each in self.left if each.subject in ("", *symbols))
+        return replace(self.only(self.frame["symbol"].isin(symbols).to_numpy()), left=left)
+
     def without(self, chosen: BoolArray, what: str, done: str = "left out") -> "FileTable":
         """Leave out some rows, with a word."""
         if not chosen.any():

@@ -35,6 +35,11 @@ _FORMS = (
 _OPEN = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})"
 _UNITS = ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (0, "s"))
 """From which size on a number counts what since 1970."""
+_LARGEST = 9 * 10**18 - 1024
+"""Of such numbers, also where they are floats."""
+_COUNT = r"-?(?:\d{1,18}|[1-8]\d{18})"
+_DIGITS = r"(?:19|20)\d{4}(?:0[1-9]|[12]\d|3[01])"
+"""A day as eight digits; seconds at a midnight end in 00. One such day, and a longer number beside it is a slip."""
 
 _INT, _EXPONENT, _LIMITLESS = r"\d+", r"(?:[eE][+-]?\d+)?", r"[+-]?(?:inf|infinity|nan)"
 _POINT = rf"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:,\d{{3}})+)?(?:\.\d*)?{_EXPONENT}"
@@ -91,16 +96,24 @@ def parse_days(column: pa.ChunkedArray) -> Parsed:
         values, expected = _written_days(distinct)
         values = values[codes]
     elif pat.is_timestamp(column.type) or pat.is_date(column.type):
-        moments = column.to_pandas(date_as_object=False)
+        moments = _four_digits(column).to_pandas(date_as_object=False)
         values = moments.dt.tz_localize(None).dt.as_unit("us").to_numpy()
         expected = A_DAY
-    elif pat.is_integer(column.type) or pat.is_floating(column.type):
+    elif pat.is_integer(column.type) or pat.is_float64(column.type):  # a shorter one rounds 20180103 to 20180104
         numbers = column.to_pandas()
-        values, expected = _written_days(numbers.where(numbers % 1 == 0).astype("Int64").astype("str"))
+        whole = numbers.where((numbers % 1 == 0) & numbers.between(-_LARGEST, _LARGEST))
+        values, expected = _written_days(whole.astype("Int64").astype("str"))
     else:
         values, expected = np.full(len(column), "NaT", "datetime64[us]"), A_DAY
     days = values.astype("datetime64[D]").astype("datetime64[us]")
     return Parsed(days, values != days, expected)  # NaT is not NaT
+
+
+def _four_digits(column: pa.ChunkedArray) -> pa.Array:
+    """Give days or moments; none of years beyond 9998, such as of nanoseconds that were stored as microseconds."""
+    years = column.to_numpy().astype("datetime64[Y]")
+    far = (years < np.datetime64("0002")) | (years > np.datetime64("9998"))
+    return pc.if_else(pa.array(far), pa.scalar(None, column.type), column.combine_chunks())
 
 
 def _iso_days(column: pa.ChunkedArray) -> Parsed | None:
@@ -115,12 +128,14 @@ def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
     """Read texts; what is no day is NaT, what has a time keeps it. Days and months in an open order are none."""
     bare = written.str.replace(_MIDNIGHT, "", regex=True)
     values = pd.Series(pd.NaT, index=written.index, dtype="datetime64[us]")
-    if bare.str.fullmatch(r"-?\d{9,19}").any():
-        numbers = pd.to_numeric(bare.where(bare.str.fullmatch(r"-?\d{1,19}")), dtype_backend="numpy_nullable")
+    is_count = bare.str.fullmatch(_COUNT)
+    if (is_count & (bare.str.len() > 8)).any() and not bare.str.fullmatch(_DIGITS).any():
+        numbers = pd.to_numeric(bare.where(is_count), dtype_backend="numpy_nullable")
         size = int(numbers.abs().max())
         unit = next(name for least, name in _UNITS if size >= least)
-        counted = pd.to_datetime(numbers, unit=unit, errors="coerce")
-        return counted.astype("datetime64[us]").to_numpy(), f"{A_DAY}, or midnight UTC"
+        counted = pd.to_datetime(numbers, unit=unit, errors="coerce").astype("datetime64[us]")
+        at_midnight = counted == counted.dt.normalize()  # of others the unit may be another, and so the day
+        return counted.where(at_midnight).to_numpy(), f"{A_DAY}, or midnight UTC"
     for pattern, form in _FORMS:
         values = values.fillna(_read(bare, pattern, form))
     with_time = written.where(values.isna()).str.extract(r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})", expand=True)
@@ -144,7 +159,7 @@ def _read(written: pd.Series, pattern: str, form: str) -> pd.Series:
 def parse_moments(column: pa.ChunkedArray) -> Parsed:
     """Read moments with a zone, in UTC; rounded up: a moment never becomes an earlier one."""
     if pat.is_timestamp(column.type) and column.type.tz is not None:
-        values = column.to_pandas()
+        values = _four_digits(column).to_pandas()
     elif is_text(column.type):
         written = texts(column).to_pandas().astype("str")
         zoned = written.where(written.str.fullmatch(_MOMENT)).str.replace(r"\s*(Z|UTC|GMT)$", "+00:00", regex=True)
@@ -250,7 +265,10 @@ def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
 
 def text_at(column: pa.ChunkedArray, row: int) -> str:
     """Give what stands in a row, for a message; without blanks around it."""
-    value = column[row].as_py()
+    try:
+        value = column[row].as_py()
+    except (OverflowError, ValueError):  # beyond what Python calls a time
+        value = column[row].value
     return "nothing" if value is None or not str(value).strip() else re.sub(r"\s+", " ", str(value)).strip()
 
 

@@ -29,15 +29,20 @@ def member_mask(members: Members, symbols: Sequence[str], sessions: DateArray) -
 
 
 def joined_members(frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    """Join those of several years of bars; in a year that says nothing of members, all that have bars are some."""
+    """Join those of consecutive years of bars, each of the days after the bars before it, so that none is told twice.
+
+    In a year that says nothing of members, all that have bars are some.
+    """
     if not any(MEMBERS in frame.attrs for frame in frames):
         return {}
     joined: dict[str, list[Sequence[str]]] = {}
+    begin = ""
     for frame in frames:
         first, last = (f"{day:%Y-%m-%d}" for day in (frame["date"].min(), frame["date"].max()))
         everyone = {symbol: [[first, last]] for symbol in frame["symbol"].unique()}
         for symbol, spans in frame.attrs.get(MEMBERS, everyone).items():
-            joined.setdefault(symbol, []).extend(spans)
+            joined.setdefault(symbol, []).extend([max(since, begin), until] for since, until in spans if until >= begin)
+        begin = f"{frame['date'].max() + pd.Timedelta(days=1):%Y-%m-%d}"
     return {MEMBERS: joined}
 
 
@@ -45,6 +50,6 @@ def describe_members(prices: pd.DataFrame) -> str:
     """Say how many members a year of bars had, and how many of them have a bar; empty: nobody says who was one."""
     if MEMBERS not in prices.attrs:
         return ""
-    first = np.datetime64(prices["date"].min(), "D")
-    members = {name for name, spans in prices.attrs[MEMBERS].items() if np.datetime64(spans[-1][1], "D") >= first}
+    first = f"{prices['date'].min():%Y-%m-%d}"
+    members = {name for name, spans in prices.attrs[MEMBERS].items() if max(last for _, last in spans) >= first}
     return f"{len(members):,} members, {len(members & set(prices['symbol'])):,} with prices"

@@ -28,7 +28,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import FloatArray, MomentArray
+from brain_assets.arrays import DateArray, FloatArray, MomentArray
 from brain_assets.errors import MarketError
 from brain_assets.market.base import ScoreHeadlines
 from brain_assets.market.calendar import FIRST_DATE, closes_between, sessions_between
@@ -50,18 +50,31 @@ def read_score_files(paths: Sequence[Path]) -> FileTable:
     _, _, *values = (column.rule for column in NEWS_TABLE.columns)
     rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined().without_repeats(NEWS_TABLE.order)
     rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*values, _inside_calendar("date")))
-    days = day_sessions(rows.frame["date"])
-    return replace(rows, frame=rows.frame.assign(date=days, n_articles=rows.frame["n_articles"].astype("int64")))
+    frame = rows.frame.assign(
+        date=day_sessions(rows.frame["date"]), n_articles=rows.frame["n_articles"].astype("int64")
+    )
+    faults = tuple(replace(fault, days=_counted_on(fault.days)) for fault in rows.faults)
+    left = tuple(replace(each, days=_counted_on(each.days)) for each in rows.left)
+    return replace(rows, frame=frame, faults=faults, left=left)
+
+
+def _counted_on(days: DateArray) -> DateArray:
+    """Give the sessions of the days of some scores, of which something is said; days outside the calendar stay."""
+    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions_between(FIRST_DATE, datetime.date.max)[-1])
+    sessions = days.copy()
+    sessions[inside] = day_sessions(pd.Series(days[inside])).astype("datetime64[D]")
+    return sessions
 
 
 def read_headline_files(paths: Sequence[Path]) -> FileTable:
     """Read every file and judge every row; each distinct headline once, in the order of publication."""
     title = Rule("title", "a title", lambda rows: rows["title"].notna())
-    rows = read_files(paths, _HEADLINES).judged((*ONE_SYMBOL, title, _inside_calendar("published"))).joined()
+    rows = read_files(paths, _HEADLINES).judged([_inside_calendar("published")])
+    frame = rows.frame.assign(date=news_sessions(rows.frame["published"]))[["date", *rows.frame]]
+    rows = replace(rows, frame=frame).judged((*ONE_SYMBOL, title)).joined()
     _warn_of_midnights(rows.frame["published"], paths[0].parent)
     frame = rows.frame.astype({"symbol": "str", "title": "str"}).drop_duplicates(list(_HEADLINES))
     frame = frame.sort_values(list(_HEADLINES)).astype({"symbol": "category"})
-    frame.insert(0, "date", news_sessions(frame["published"]))
     return replace(rows, frame=frame.drop(columns="published").assign(n_articles=1))
 
 

@@ -131,7 +131,7 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
     n_rows = len(cells[places[0]])
     titles = {name: sheet.header.names[at[0]] for name, at in roles.items()}
     file = TableFile(sheet.path, sheet.name, shape(sheet.header), titles, n_rows)
-    texts = {name: _texts(name, blocks, cells, n_rows) for name, kind in asked.items() if kind == TEXT}
+    texts = {name: _texts(sheet, name, blocks, cells) for name, kind in asked.items() if kind == TEXT}
     others = {name: [block.roles[name][0] for block in blocks] for name in asked if name in roles and name not in texts}
     parsed = _parse(sheet, {place: asked[name] for name, at in others.items() for place in at}, cells)
     columns = {name: np.concatenate([parsed[place].values for place in at]) for name, at in others.items()}
@@ -217,12 +217,18 @@ def _numbers(sheet: Sheet, cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Pa
 
 
 def _texts(
-    name: str, blocks: Sequence[_Block], cells: Mapping[int, pa.ChunkedArray], n_rows: int
+    sheet: Sheet, name: str, blocks: Sequence[_Block], cells: Mapping[int, pa.ChunkedArray]
 ) -> tuple[AnyArray, list[str]]:
     """Give a column of texts as codes; symbols may be those of blocks."""
-    if name in blocks[0].roles:
-        return parse_texts(cells[blocks[0].roles[name][0]])
-    return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]
+    if name not in blocks[0].roles:
+        n_rows = len(next(iter(cells.values())))
+        return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]
+    place = blocks[0].roles[name][0]
+    try:
+        return parse_texts(cells[place])
+    except pa.ArrowException as error:
+        title, kind = sheet.header.names[place], cells[place].type
+        raise TableError(f"{sheet.name}, column {title}: expected texts, got {kind}; write it as text.") from error
 
 
 class OptionalFiles:
@@ -288,9 +294,8 @@ class OptionalFiles:
         """
         if self.rows is None:
             return self.schema.empty()
-        rows = self.rows.between(start, end)
-        chosen = rows[rows["symbol"].isin(self.symbols)] if self.symbols else rows
-        return attach(chosen.drop(columns=["file", "row"]), self.rows.findings(start, end))
+        rows = self.rows.of(self.symbols)
+        return attach(rows.between(start, end).drop(columns=["file", "row"]), rows.findings(start, end))
 
     def table(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the same as a validated table."""

@@ -27,6 +27,8 @@ from brain_assets.check_result import listed
 from brain_assets.errors import MarketError, TableError
 from brain_assets.market.file_columns import OTHERS, Header, is_table, read_header, read_names
 
+csv.field_size_limit(2**31 - 1)  # a quote that is never closed takes in the rest of a file, which is then refused
+
 MOST = 10
 """So many rows, files or symbols are named, and the rest is counted."""
 
@@ -73,9 +75,11 @@ class Sheet:
         """Give some columns, those of text files as texts. Raises `TableError`."""
         if self.data is None:
             with _parquet_blamed(self.name), pq.ParquetFile(self.path) as file:
-                names = [file.schema_arrow.names[column] for column in columns]
-                table = file.read(columns=names)
-                return [table[name] for name in names]
+                names = file.schema_arrow.names
+                chosen = list(dict.fromkeys(names[column] for column in columns))
+                table = file.read(columns=chosen)
+                there = [place for wanted in chosen for place, name in enumerate(names) if name == wanted]  # with twins
+                return [table.column(there.index(column)) for column in columns]
         return self._read_text(columns)
 
     def _read_text(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
@@ -83,10 +87,10 @@ class Sheet:
         if not bytes(self.data[:4096]).strip() and not bytes(self.data).strip():
             return [pa.chunked_array([[]], pa.string()) for _ in columns]
         names = [str(place) for place in range(len(self.header.names))]
-        wrong: list[int] = []
+        ragged: list[pacsv.InvalidRow] = []
 
         def skip(row: pacsv.InvalidRow) -> str:
-            wrong.extend([row.actual_columns] * bool(row.text.strip(f" \t{self.separator}")))
+            ragged.append(row)
             return "skip"
 
         chosen = [names[column] for column in columns]
@@ -99,13 +103,19 @@ class Sheet:
             )
         except pa.ArrowInvalid as error:
             raise _no_text(self.name) from error
-        if wrong:
-            self._refuse_ragged()
+        if ragged:
+            self._refuse_ragged(table.num_rows)
         return [table[name] for name in chosen]
 
-    def _refuse_ragged(self) -> None:
+    def _refuse_ragged(self, n_rows: int) -> None:
+        """Refuse lines of another length that are not blank; `n_rows`: those that were read."""
         n_columns = len(self.header.names)
-        wrong = [(line, len(cells)) for line, cells in self._records() if len(cells) != n_columns]
+        lengths = [(line, len(cells)) for line, cells in self._records()]
+        wrong = [(line, n_cells) for line, n_cells in lengths if n_cells != n_columns]
+        if not wrong:
+            if len(lengths) != n_rows:
+                raise TableError(f"{self.name}: expected quotes around whole values, got others; correct them.")
+            return
         line, n_cells = wrong[0]
         many = (
             f"; {len(wrong)} lines are so ({listed([str(line) for line, _ in wrong], MOST)})" if len(wrong) > 1 else ""
@@ -116,10 +126,17 @@ class Sheet:
         )
 
     def places(self, rows: Sequence[int] | IntArray) -> list[str]:
-        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number."""
+        """Name rows, counted from 0, in messages: by the line where each ends, or in Parquet by its number.
+
+        Raises `TableError` if a text file has become shorter since they were read.
+        """
         if self.data is None:
             return [f"row {row + 1}" for row in rows]
         lines = [line for line, cells in self._records() if len(cells) == len(self.header.names)]
+        if max(rows, default=0) >= len(lines):
+            raise TableError(
+                f"{self.name}: expected the lines that were read, got fewer now: it has changed; run again."
+            )
         return [f"line {lines[row]}" for row in rows]
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
@@ -148,7 +165,7 @@ def open_sheet(path: Path, name: str) -> Sheet:
     data = _decoded(path, name)
     lines = _first_lines(data, name)
     separator = ","
-    if lines and (told := re.fullmatch(r"sep=(.)", lines[0].text.strip(), re.IGNORECASE)):
+    if lines and (told := re.fullmatch(r"sep=([\t!#-~])\s*", lines[0].text, re.IGNORECASE)):
         separator, lines = told[1], lines[1:]
     elif lines:
         separator = max("\t;|,", key=re.sub(r'"[^"]*"', "", lines[0].text).count)

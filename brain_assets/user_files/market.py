@@ -167,9 +167,10 @@ class FilesMarket:
 
     def _nothing_in(self, start: datetime.date, end: datetime.date) -> EmptyResponseError:
         days = self._bars.days
+        there = f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}" if len(days) else "no sound bar"
         return EmptyResponseError(
             f"{self.folder}: expected bars from {start} to {end} (exclusive), got none, since the files hold "
-            f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}; add data or ask for another range."
+            f"{there}; add data or ask for another range."
         )
 
     def years(self) -> range:
@@ -259,7 +260,7 @@ class FilesMarket:
     @cached_property
     def _symbols(self) -> FileTable:
         """Every symbol of the files of prices, chosen or not."""
-        return read_files(self._paths(), PRICE_LAYOUT, only=("symbol",)).joined(self.symbols)
+        return read_files(self._paths(), PRICE_LAYOUT, only=("date", "symbol")).joined(self.symbols)
 
     @cached_property
     def _universe(self) -> FileTable | None:

@@ -33,12 +33,12 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     `symbols`: how they shall be written, whatever their case in the files.
     """
     _, _, *values = (column.rule for column in PRICE_TABLE.columns)
-    table = read_files(paths, PRICE_LAYOUT).judged(ONE_SYMBOL).joined(symbols)
-    table = table.only(table.frame["symbol"].isin(symbols)) if symbols else table
-    table = table.without_repeats(PRICE_TABLE.order)
+    table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
+    table = table.of(symbols).without_repeats(PRICE_TABLE.order)
     frame = table.frame
     if "split" in frame:
-        frame = frame.assign(volume=frame["volume"] * later_splits(frame))
+        as_traded = np.array(["split" in file.titles for file in table.files])[frame["file"]]  # others are adjusted
+        frame = frame.assign(volume=frame["volume"].where(~as_traded, frame["volume"] * later_splits(frame)))
     table = replace(table, frame=frame.drop(columns="split", errors="ignore")).only(
         frame[list(PRICES)].notna().any(axis=1)
     )
@@ -48,6 +48,17 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     for rules in ((*_adjusted(by_close), *values), [high], inside):
         table = table.judged(rules)
     return replace(table, frame=_scaled(table.frame, by_close))
+
+
+def _asked_of_all_days(table: FileTable) -> FileTable:
+    """Refuse a split that is no number whatever days are asked for: volumes of all days before depend on it."""
+    faults = (
+        replace(fault, days=np.full(len(fault.days), "NaT", "datetime64[D]"))
+        if fault.column == fault.file.titles.get("split")
+        else fault
+        for fault in table.faults
+    )
+    return replace(table, faults=tuple(faults))
 
 
 def later_splits(bars: pd.DataFrame) -> FloatArray:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.errors import MarketError, TableError
+from brain_assets.market.findings import findings_of
 from brain_assets.market.news import NewsFiles, daily_sentiment, day_sessions, news_sessions
 from brain_assets.market.schema import NEWS_TABLE
 
@@ -324,6 +325,30 @@ def test_a_row_without_a_score_is_no_news(tmp_path):
 def test_a_wrong_score_is_named_by_file_line_and_column(tmp_path, line, message):
     scores(tmp_path, "2024-06-13,AAA,0.5,1", line)
     assert refusal(tmp_path).startswith(f"news_sentiment.csv, line 3, {message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "year", "other"),
+    [
+        ("news_sentiment.csv", "2022-12-31,AAA,good,1", 2023, 2022),  # a Saturday: of Tuesday, January 3
+        ("news_sentiment.csv", "2022-12-31,AAA,7,1", 2023, 2022),
+        ("news_sentiment.csv", "2022-12-30,AAA,7,1", 2022, 2023),
+        ("headlines.csv", "2024-12-31T16:00:01-05:00,AAA,", 2025, 2024),
+        ("headlines.csv", "2024-12-31T16:00:00-05:00,AAA,", 2024, 2025),
+        ("headlines.csv", "2024-12-31T16:00:01-05:00,AAA|BBB,up", 2025, 2024),
+    ],
+)
+def test_what_is_wrong_is_refused_in_the_year_of_its_session_alone(tmp_path, name, line, year, other):
+    {"headlines.csv": headlines, "news_sentiment.csv": scores}[name](tmp_path, line)
+    with pytest.raises(TableError, match=f"{name}, line 2, column"):
+        news(tmp_path, start=datetime.date(year, 1, 1), end=datetime.date(year + 1, 1, 1))
+    assert news(tmp_path, start=datetime.date(other, 1, 1), end=datetime.date(other + 1, 1, 1)).empty
+
+
+def test_what_was_counted_once_is_told_in_the_year_of_its_session(tmp_path):
+    scores(tmp_path, *["2022-12-31,AAA,0.5,1"] * 2)
+    found = news(tmp_path, start=datetime.date(2023, 1, 1), end=datetime.date(2024, 1, 1))
+    assert [(each.year, each.n_rows) for each in findings_of(found)] == [(2023, 1)]
 
 
 def test_rows_without_a_day_are_refused_though_they_have_no_score(tmp_path):

@@ -1,6 +1,7 @@
 """What is read of users' files, whatever they hold, and what is refused, by file, line and column."""
 
 import datetime
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from brain_assets.errors import TableError
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT
@@ -142,6 +145,48 @@ def test_a_day_may_be_written_in_any_form_whose_order_is_clear(tmp_path: Path, t
     assert rows(parquet(tmp_path, day=pa.array([text]), number=pa.array(["1.5"]))) == [ROW]
 
 
+@pytest.mark.parametrize("slip", ["201801033", "1514851200", "9999999999999999999", "-20180103"])
+def test_a_slip_among_days_of_eight_digits_is_named_and_changes_no_other(tmp_path: Path, slip: str) -> None:
+    path = write(tmp_path, "day", "20180102", slip, "20180104")
+    found = read_files([path], {"day": DAY})
+    assert found.frame["day"].dt.strftime("%Y-%m-%d").tolist() == ["2018-01-02", "2018-01-04"]
+    with pytest.raises(TableError, match=f"some.csv, line 3, column day: expected a day as YYYY-MM-DD, got {slip};"):
+        found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
+
+
+@pytest.mark.parametrize("slip", ["1514937600000", "1514937601"])
+def test_a_slip_among_seconds_is_refused_whatever_is_asked_for(tmp_path: Path, slip: str) -> None:
+    found = read_files([write(tmp_path, "day", "1514851200", slip, "1515024000")], {"day": DAY})
+    with pytest.raises(TableError, match="column day: expected a day as YYYY-MM-DD, or midnight UTC, got 1"):
+        found.refuse(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [
+        ("day", pa.array([1514851200 * 10**9], pa.timestamp("us"))),  # nanoseconds
+        ("day", pa.array([1514851200 * 10**9 + 1], pa.timestamp("us", "America/New_York"))),
+        ("day", pa.array([2**62], pa.timestamp("ms"))),
+        ("day", pa.array([2**30], pa.int32()).cast(pa.date32())),
+        ("moment", pa.array([1514851200 * 10**9], pa.timestamp("us", "UTC"))),
+        ("moment", pa.array([2**62], pa.timestamp("ms", "UTC"))),
+    ],
+)
+def test_a_time_of_another_unit_is_named_whatever_is_asked_for(tmp_path: Path, name: str, times: pa.Array) -> None:
+    found = read_files([parquet(tmp_path, **{name: times})], LAYOUT)
+    with pytest.raises(TableError, match=f"some.parquet, row 1, column {name}: expected a .*, got [0-9]+;"):
+        found.refuse(datetime.date(2024, 1, 1), datetime.date(2025, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pa.scalar(20180104.0, pa.float32()), pa.scalar(1e19), pa.scalar(2**64 - 1, pa.uint64()), pa.scalar(float("-inf"))],
+)
+def test_a_number_that_is_no_day_however_large_is_named(tmp_path: Path, value: pa.Scalar) -> None:
+    path = parquet(tmp_path, day=pa.array([value.as_py()], value.type))
+    assert "some.parquet, row 1, column day: expected a day as YYYY-MM-DD, got" in refusal(path)
+
+
 def test_a_day_before_1973_counts_seconds_where_others_do(tmp_path: Path) -> None:
     line = LINE.split(",", 1)[1]
     found = rows(write(tmp_path, HEADER, f"0,{line}", f"-86400,{line}", f"1718323200,{line}"))
@@ -197,6 +242,15 @@ def test_of_wrong_rows_ten_are_named_and_all_are_counted(tmp_path: Path) -> None
     )
 
 
+def test_a_file_that_has_become_shorter_since_it_was_read_is_named(tmp_path: Path) -> None:
+    found = read_files([write(tmp_path, HEADER, LINE, LINE, LINE.replace("1.5", "abc"))], LAYOUT)
+    found = found.without_repeats(["day", "name"])
+    write(tmp_path, HEADER)
+    for look in (found.refuse, found.findings):
+        with pytest.raises(TableError, match="expected the lines that were read, got fewer now: it has"):
+            look(*EVER)
+
+
 def test_nothing_is_refused_for_days_that_nobody_asks_for(tmp_path: Path) -> None:
     table = read_files(
         [write(tmp_path, HEADER, LINE, LINE.replace("1.5", "x").replace("2024-06-14,", "1983-06-14,"))], LAYOUT
@@ -240,6 +294,51 @@ def test_lines_of_another_length_are_named_and_so_is_a_file_that_is_no_parquet(t
         "some.csv, line 5: expected 5 values as in line 2, got 2; 2 lines are so (5, 7); correct the lines."
     )
     assert refusal(write(tmp_path, "day", name="some.parquet")).startswith("some.parquet: expected a Parquet file, got")
+
+
+def test_a_quote_that_is_never_closed_in_a_long_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, LINE.replace("NA", '"NA'), *[LINE] * 4000)
+    assert refusal(path) == "some.csv, line 4002: expected 5 values as in line 1, got 3; correct the line."
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", "^"])
+def test_a_line_may_say_what_separates(tmp_path: Path, separator: str) -> None:
+    lines = (line.replace(",", separator) for line in (HEADER, LINE))
+    assert rows(write(tmp_path, f"sep={separator}", *lines)) == [ROW]
+
+
+@pytest.mark.parametrize("separator", ["\u00a7", '"', ""])
+def test_a_line_that_says_of_no_separator_is_refused(tmp_path: Path, separator: str) -> None:
+    assert f"got sep={separator.strip()} (missing: day" in refusal(write(tmp_path, f"sep={separator}", HEADER, LINE))
+
+
+@given(st.lists(st.sampled_from([*'\n,"\r\t\v \u2028x;\0', "2024-06-14", LINE, f"\n{LINE}\n"]), max_size=14))
+def test_whatever_stands_below_a_header_is_read_or_refused_in_words(parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = read_files([write(Path(folder), HEADER, "".join(parts))], LAYOUT)
+        said = [*found.refused, *found.refusals(*EVER)]
+    assert all(sentence.startswith("some.csv") for sentence in said)
+    assert said or len(found.frame) == sum(part.strip() == LINE for part in parts)
+
+
+def test_columns_of_one_name_in_parquet_must_be_equal(tmp_path: Path) -> None:
+    table = pq.read_table(parquet(tmp_path))
+    pq.write_table(table.append_column("number", table["number"]), tmp_path / "some.parquet")
+    assert rows(tmp_path / "some.parquet") == [ROW]
+    pq.write_table(table.append_column("number", pa.array([2.5])), tmp_path / "some.parquet")
+    assert "expected one column number, got two that differ, 1.5 and 2.5" in refusal(tmp_path / "some.parquet")
+
+
+@pytest.mark.parametrize("name", ["('x", "('x', 'y', 'z')", "('x',)", "('\\N', 'y')"])
+def test_a_parquet_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    assert rows(parquet(tmp_path, **{name: pa.array([1])})) == [ROW]
+
+
+@pytest.mark.parametrize("names", [pa.array([["NA"]]), pa.array([b"\xff"])])
+def test_a_parquet_column_that_holds_no_texts_is_named(tmp_path: Path, names: pa.Array) -> None:
+    path = parquet(tmp_path, name=names)
+    kind = pq.read_schema(path).field("name").type
+    assert refusal(path) == f"some.parquet, column name: expected texts, got {kind}; write it as text."
 
 
 def test_rows_that_are_there_twice_count_once_and_others_of_their_key_are_named_with_the_first(tmp_path: Path) -> None:

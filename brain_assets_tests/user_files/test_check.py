@@ -56,6 +56,18 @@ def test_years_without_a_bar_would_be_refused(folder: Path) -> None:
     assert lines[-1].startswith(f"error: {folder}: expected bars from 2012-01-01 to 2015-01-01 (exclusive), got none")
 
 
+@pytest.mark.parametrize("rows", ["", "2017-01-01,1,1,1,1,1\n"])
+def test_files_without_a_sound_bar_would_be_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "AAA.csv").write_text(f"date,open,high,low,close,volume\n{rows}")
+    code, lines = check(tmp_path, "2017")
+    assert code == 1
+    assert [line for line in lines if line.startswith("error:")] == [
+        f"error: {tmp_path}: expected at least 66 bars of a symbol, got AAA (0); add data.",
+        f"error: {tmp_path}: expected bars from 2017-01-01 to 2018-01-01 (exclusive), got none, since the files hold "
+        "no sound bar; add data or ask for another range.",
+    ]
+
+
 def test_all_that_is_wrong_is_said_and_what_is_sound_is_told_beside_it(folder: Path) -> None:
     (folder / "ZZZ.csv").write_text("<html>busy</html>")
     (folder / "YYY.csv").write_text("Date,Open\n2020-01-02,1\n")

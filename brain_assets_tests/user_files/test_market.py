@@ -325,6 +325,46 @@ def test_a_market_of_prices_alone_says_so(tmp_path):
     assert filings[1:] == ("none: no fundamentals* file in BRAIN_FILES_DIR", ())
 
 
+def test_symbols_that_nobody_asks_for_are_joined_without_a_word(tmp_path):
+    for name, n_skipped in {"AAA": 0, "bbb": 0, "BBB": 70}.items():
+        write(tmp_path, bars(name, n_skipped=n_skipped), f"prices_{name}_{n_skipped}.csv")
+    write_fundamentals(tmp_path, "2020-03-01,2019-12-31,bbb,0.1,,,,", "2020-06-01,2020-03-31,BBB,0.1,,,,")
+    for symbols, n_findings in (("AAA",), 0), (("AAA", "BBB"), 1), ((), 1):
+        market = FilesMarket(tmp_path, symbols)
+        assert len(sentences(market.prices(FIRST, LAST))) == n_findings
+        assert len(sentences(market.fundamentals(FIRST, LAST).table)) == n_findings
+
+
+# Splits that files tell of
+
+
+def test_volume_is_adjusted_for_the_splits_that_its_own_file_tells_of_and_for_no_others(tmp_path):
+    frame = bars(n_bars=100)
+    shares = np.where(np.arange(100) == 90, 4.0, 1.0)
+    write(tmp_path, frame[:50].assign(**{"Adj Close": frame["close"]}), "yahoo.csv")  # its volume is adjusted
+    write(tmp_path, frame[50:].assign(adjusted_close=frame["close"], split_coefficient=shares[50:]))
+    found = prices(tmp_path)
+    expected = frame["volume"] * np.where(np.isin(np.arange(100), range(50, 90)), 4.0, 1.0)
+    np.testing.assert_array_equal(found["volume"], expected)
+
+
+def test_a_split_that_is_no_number_is_refused_in_the_years_before_it_too(tmp_path):
+    frame = bars(n_bars=300)
+    shares = np.where(np.arange(300) == 290, "4:1", "1")  # in 2021
+    write(tmp_path, frame.assign(adj_close=frame["close"], split_factor=shares))
+    assert refusal(tmp_path) == (
+        "prices.csv, line 292, column split_factor: expected a number, got 4:1; correct the value or remove the row."
+    )
+
+
+@pytest.mark.parametrize("adjusted", [(), ("open",), ("open", "high", "low"), ("volume",)])
+def test_without_an_adjusted_close_prices_and_volumes_count_as_they_are(tmp_path, adjusted):
+    frame = bars()
+    others = {f"adj_{name}": frame[name] / 2 for name in adjusted}
+    write(tmp_path, frame.assign(**others, split_factor=np.where(np.arange(len(frame)) == 60, 2.0, 1.0)))
+    pd.testing.assert_frame_equal(prices(tmp_path), frame)
+
+
 # Splits that were never taken out
 
 

@@ -109,11 +109,25 @@ def test_a_year_tells_of_no_change_that_came_later_and_years_join(folder: Path) 
     assert mask[1].any()
 
 
+def test_a_year_tells_of_its_own_days_alone_once_years_are_joined(folder: Path) -> None:
+    def fetch(year: int) -> pd.DataFrame:
+        asked = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
+        return fetch_prices(FilesMarket(folder), *asked, overlap=year > 2019)
+
+    stale = fetch(2020)  # remembers spans of 2019
+    (folder / "universe.csv").write_text("\n".join(SPANS).replace("2019-06-12", "2019-06-11"))
+    sessions = np.arange("2019-01-01", "2021-01-01", dtype="datetime64[D]")
+    [mask] = member_mask(chain_prices([fetch(2019), stale]).attrs[MEMBERS], ("AAA",), sessions)
+    np.testing.assert_array_equal(mask, sessions < np.datetime64(JUNE))
+
+
 def test_members_without_prices_are_named_and_counted(folder: Path) -> None:
     bars = FilesMarket(folder).prices(datetime.date(2018, 1, 1), datetime.date(2019, 1, 1))
     assert describe_members(bars) == "3 members, 2 with prices"
     [found] = findings_of(bars)
     assert found.sentence == "GONE: 1 member of the universe without prices in any file."
+    bars.attrs[MEMBERS] = {"AAA": [["2017-01-01", "2018-12-31"], ["2017-03-01", "2017-06-30"]]}  # one in the other
+    assert describe_members(bars) == "1 members, 1 with prices"
 
 
 def test_another_future_leaves_who_was_a_member(folder: Path) -> None:
