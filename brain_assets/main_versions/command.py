@@ -68,9 +68,12 @@ def promote(
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
     _check_family(family)
     storage = SnapshotLocalStorage(family)
-    before = storage.current()
+    try:
+        before = storage.current() or "none"
+    except SnapshotError:
+        before = "none that is there"
     storage.promote(version)
-    console.print(f"{family}: current is {version} (before: {before or 'none'})")
+    console.print(f"{family}: current is {version} (before: {before})")
     if storage.hub is None:
         return
     with warnings_shown():

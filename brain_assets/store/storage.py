@@ -118,9 +118,10 @@ class SnapshotLocalStorage:
         except FileNotFoundError:
             return None
         if parse_version_name(name) is None or self.store.find(name) is None:
+            there = ", ".join(self.list_versions())
             raise SnapshotError(
                 f"{self.folder / CURRENT}: expected the name of a main version that is there, got {name[:60]!r}; "
-                f"promote one of {', '.join(self.list_versions()) or 'those that you train next'}."
+                f"{f'promote one of {there}' if there else 'remove the file, and train one'}."
             )
         return name
 
