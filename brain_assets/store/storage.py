@@ -332,13 +332,17 @@ class SnapshotLocalStorage:
 
         def one(row: Comparison) -> tuple[str, str]:
             if verb == "push":
-                return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
-            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.name):
+                return ("pushed", row.replaces) if self.upload(row.name, row.commit).changed else ("unchanged", "")
+            if not force and self.keeps(row):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
         return transfer_all([row for row in rows if row.is_for(verb)], one)
+
+    def keeps(self, row: Comparison) -> bool:
+        """Tell whether a pull that is not forced leaves it: it was made here since the last transfer."""
+        return row.relation is Relation.DIFFERENT and self.changed_here(row.name)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""
