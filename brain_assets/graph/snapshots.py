@@ -84,7 +84,7 @@ def make_snapshot(
             )
             return SnapshotResult(found, True, "", place)
     if problem:
-        context.log.warning(f"trained here, not taken from the Hub: {problem}")
+        warn(f"{family} {cutoff_date}: trained here, not taken from the Hub: {problem}")
     snapshot = train()
     if snapshot.fingerprint != fingerprint.value:
         raise BrainAssetsError(
@@ -124,11 +124,11 @@ def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
     return lambda losses: report(f"{head}: {losses.words(getattr(options, 'max_epochs', None))}")
 
 
-def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Callable[[str], None]:
-    """Give what keeps the sentence about a refused snapshot for the materialization, and warns of it in the log."""
+def note_refusal(refusals: list[str]) -> Callable[[str], None]:
+    """Give what keeps the sentence about a refused snapshot for the materialization, and warns of it."""
 
     def note(sentence: str) -> None:
-        context.log.warning(sentence)
+        warn(sentence)
         refusals.append(sentence)
 
     return note
