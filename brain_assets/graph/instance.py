@@ -2,6 +2,7 @@
 
 import fcntl
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -69,7 +70,9 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     try:
         with _open(home) as instance:
             yield instance
-    except sqlalchemy.exc.OperationalError as error:
+    except sqlalchemy.exc.DatabaseError as error:
+        if not (isinstance(error, sqlalchemy.exc.OperationalError) or _is_broken(error)):
+            raise
         raise _unreachable(home, error) from error
 
 
@@ -96,6 +99,11 @@ def _is_away(error: BaseException) -> bool:
 
 def _is_of_files(error: "sqlalchemy.exc.DBAPIError") -> bool:
     return error.orig is None or error.orig.__class__.__module__.startswith("sqlite3")
+
+
+def _is_broken(error: "sqlalchemy.exc.DBAPIError") -> bool:
+    """Tell whether a file of SQLite is none any more: its other errors are of kinds of their own."""
+    return type(error.orig) is sqlite3.DatabaseError
 
 
 @contextmanager
@@ -131,6 +139,11 @@ def _open(home: Path) -> dg.DagsterInstance:
 
 def _unreachable(home: Path, error: "sqlalchemy.exc.DBAPIError") -> StorageError:
     """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
+    if _is_broken(error):
+        return StorageError(
+            f"{home}: expected Dagster's record, got: {error.orig}; restore it, or move it away: what is stored stays, "
+            "and a backfill finds it."
+        )
     if _is_of_files(error):
         return StorageError.unwritable(home, error.orig)
     said = " ".join(str(error.orig).split())
