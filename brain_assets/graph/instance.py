@@ -3,6 +3,7 @@
 import fcntl
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -15,6 +16,7 @@ from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
+from brain_assets.graph.tasks import WAIT_SECONDS
 from brain_assets.paths import is_remote
 from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
@@ -76,12 +78,23 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         raise _unreachable(home, error) from error
 
 
-def patiently(operation: Callable[[], T]) -> T:
-    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while."""
+def patiently(operation: Callable[[], T], stop_if_asked: Callable[[], None]) -> T:
+    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while.
+
+    The wait ends with what `stop_if_asked`, which is called again and again, raises.
+    """
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            stop_if_asked()
+            time.sleep(min(left, WAIT_SECONDS))
+
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_away),
         wait=tenacity.wait_exponential(max=10),
         stop=tenacity.stop_after_delay(MAX_AWAY_SECONDS),
+        sleep=sleep,
         before_sleep=lambda _: LOGGER.info("Dagster's database does not answer: waiting for it"),
         reraise=True,
     )

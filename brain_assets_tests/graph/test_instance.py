@@ -3,9 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy.exc
 
 from brain_assets.errors import StorageError
-from brain_assets.graph.instance import dagster_home, open_instance
+from brain_assets.graph.instance import dagster_home, open_instance, patiently
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import environment
 
@@ -39,6 +40,20 @@ def test_a_record_that_is_broken_is_one_sentence(file: str, tmp_path: Path) -> N
     sentence = f"^{home}: expected Dagster's record, got: file is not a database; restore it, or move it away: "
     with pytest.raises(StorageError, match=sentence), open_instance(home) as instance:
         instance.all_asset_keys()
+
+
+def test_waiting_for_a_database_that_is_away_ends_when_it_is_asked_to() -> None:
+    asked = iter([False, True])
+
+    def stop_if_asked() -> None:
+        if next(asked):
+            raise KeyboardInterrupt
+
+    def away() -> None:
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, ConnectionError("no server"))
+
+    with pytest.raises(KeyboardInterrupt):
+        patiently(away, stop_if_asked)
 
 
 @pytest.mark.slow
