@@ -17,6 +17,7 @@ from brain_assets.graph.status import needs_of
 from brain_assets.graph.tasks import BAD, Event, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
+from brain_assets.store.hub import in_place_of
 from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import (
@@ -79,11 +80,12 @@ def promote(
     with warnings_shown():
         try:
             storage.upload(version)
-            storage.upload(MAIN_BRANCH)
+            copy = storage.upload(MAIN_BRANCH)
         except HubError as error:
             console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
         else:
-            console.print(f"hub: main of {storage.repo.repo} holds it")
+            replaced = f", {in_place_of(copy.before)}" if copy.before else ""
+            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)
 
 
 def train(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SettingsError, SnapshotError
+from brain_assets.store.hub import in_place_of
 from brain_assets.store.manifest import MANIFEST, parse
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year
 
@@ -72,9 +73,8 @@ class Comparison:
     @property
     def replaces(self) -> str:
         """Say which commit of others a push takes the place of; empty: none, as far as is known here."""
-        if self.relation is not Relation.DIFFERENT or self.record.commit == self.commit:
-            return ""
-        return f"in place of commit {self.commit[:8]}, which this machine neither pushed nor pulled"
+        is_of_others = self.relation is Relation.DIFFERENT and self.record.commit != self.commit
+        return in_place_of(self.commit if is_of_others else "")
 
 
 @dataclass(frozen=True)
