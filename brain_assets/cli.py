@@ -69,14 +69,14 @@ def command_line() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, text in brought_commands().items():
-        command = resolve(text)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-            continue
-        alone = typer.Typer()
+        command, alone = resolve(text), typer.Typer()
         with blamed(text, "a function that typer makes a command of, or a Typer"):
-            alone.command(name)(command)
+            if isinstance(command, typer.Typer):
+                alone.add_typer(command, name=name)
+            else:
+                alone.command(name)(command)
             typer.main.get_command(alone)
+        app.registered_groups += alone.registered_groups
         app.registered_commands += alone.registered_commands
     return app
 

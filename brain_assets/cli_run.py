@@ -111,9 +111,11 @@ def event_line(outcome: Event) -> str:
     color = colors[outcome.kind]
     head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
+    metadata = outcome.metadata
     if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
         took += f" ({outcome.detail})"
-    metadata = outcome.metadata
+    elif kept := metadata.get("replaced_prices") or metadata.get("replaced"):
+        took += f" (other rows than before, which are kept: {kept})"
     if outcome.kind == "failed":
         detail = f": {outcome.detail}"
     elif "verdict" in metadata:

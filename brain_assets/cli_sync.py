@@ -84,7 +84,9 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
             progress.advance(task)
             counts[transfer.result] += 1
     if dry_run:
-        console.print(f"would {plan.verb} {len(plan.chosen)} of {len(plan.rows)} snapshots; nothing was done")
+        console.print(
+            f"would {plan.verb} {counts[f'would {plan.verb}']} of {len(plan.rows)} snapshots; nothing was done"
+        )
         return
     words = ", ".join(f"{counts[name]} {name}" for name in transfers.RESULTS if counts[name])
     rest = len(plan.rows) - len(plan.chosen)

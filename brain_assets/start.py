@@ -8,6 +8,8 @@ import gc
 import importlib
 import os
 import signal
+import sys
+from contextlib import suppress
 from typing import Any
 
 INTERRUPTED = 130
@@ -19,6 +21,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, _stop_at_once)
     try:
         import_to_stay("brain_assets.cli").main()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Python would wait for threads that still ask a bucket or the Hub
+            with suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
 

@@ -53,7 +53,7 @@ def print_error(message: str) -> None:
 def read_years(text: str) -> range:
     """Read ``2021`` or ``2019-2022``."""
     first, _, last = text.partition("-")
-    if not re.fullmatch(r"[0-9]{4}(-[0-9]{4})?", text):
+    if not re.fullmatch(r"(19|20)[0-9]{2}(-(19|20)[0-9]{2})?", text):
         raise SettingsError(f"years: expected 2021 or 2019-2022, got {text}; correct it.")
     start, end = int(first), int(last or first)
     if start > end:

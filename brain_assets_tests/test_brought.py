@@ -135,6 +135,7 @@ class Late(SampleMarket):
     def last_complete_year(self): raise KeyError("x")
 
 """
+TYPER = "...\nimport typer\nit = typer.Typer()\n@it.command()\ndef mine(number: 'Nothing'): ..."
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,11 @@ class Late(SampleMarket):
         ),
         ("engines", "raise KeyError('x')", "plug_does:it: expected a Pool, got KeyError: 'x'; correct the plug-in."),
         ("commands", "...\nit = 3", "plug_does:it: expected a function that typer makes a command of, or a Typer, got"),
+        (
+            "commands",
+            TYPER,
+            "plug_does:it: expected a function that typer makes a command of, or a Typer, got NameError",
+        ),
         ("commands", "...\nraise OSError('x')", "plug_does:it: expected a module and a name in it, got OSError: x; c"),
     ],
 )

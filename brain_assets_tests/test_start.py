@@ -13,12 +13,27 @@ N_MOMENTS = 10
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
 INTERRUPTED = "import os, signal\n\ndef interrupted():\n    os.kill(os.getpid(), signal.SIGINT)\n\n"
 COMMAND = "from brain_assets.plugins import Plugin\nPLUGIN = Plugin(commands={'wait': 'mine:interrupted'})\n"
+WAITING = (
+    COMMAND
+    + """
+
+def interrupted():
+    import concurrent.futures, threading, time
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(time.sleep, [300, 300]))
+"""
+)
 
 
-@pytest.mark.parametrize("moment", ["interrupted()\n", COMMAND], ids=["in an import", "in a command"])
+@pytest.mark.parametrize(
+    "moment",
+    ["interrupted()\n", COMMAND, WAITING],
+    ids=["in an import", "in a command", "while threads wait for what does not answer"],
+)
 def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path, moment: str) -> None:
     (tmp_path / "mine.py").write_text(INTERRUPTED + moment)
-    run = in_own_process(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path))
+    run = in_own_process(tmp_path / "data", "wait", BRAIN_PLUGINS="mine", PYTHONPATH=str(tmp_path), seconds=120)
     assert (run.returncode, run.stdout, run.stderr) == (130, "stopped\n", "")
     assert not (tmp_path / "data").exists()
 

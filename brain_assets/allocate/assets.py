@@ -196,7 +196,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 sources,
                 table_io.store.read_year("walkforward_forecasts", partition) if is_forecast else None,
                 cutoff_of_year(years.first),
-                note_refusal(context, refusals),
+                note_refusal(refusals),
             )
             refuse_old_models(targets, config.max_model_age_days)
         except AllocationError as error:

@@ -10,6 +10,7 @@ import os
 import queue
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +35,24 @@ class _Actor:
 
     def __init__(self, instance: Any) -> None:
         self._worker = Worker(open_project(read_settings()), dg.DagsterInstance.from_ref(instance))
-        self._lines = queue.SimpleQueue[tuple[str, int]]()
+        self._lines = queue.SimpleQueue[tuple[str, int] | None]()
 
     def name(self) -> str:
         """Tell that it is ready."""
         return this_process()
 
-    def do(self, task: Task) -> Event | str:
-        """Do a task."""
-        return self._worker.do(task, lambda line, level: self._lines.put((line, level)))
+    def do(self, task: Task) -> tuple[Event | str, list[tuple[str, int]]]:
+        """Do a task; gives its lines, too, that nobody has listened to, and wakes who still listens."""
+        told = self._worker.do(task, lambda line, level: self._lines.put((line, level)))
+        rest = []
+        with suppress(queue.Empty):
+            while True:
+                rest.append(self._lines.get_nowait())
+        self._lines.put(None)
+        return told, [line for line in rest if line is not None]
 
     def listen(self) -> tuple[str, int] | None:
-        """Give the next line that the task says; None: there was none for a while."""
+        """Give the next line that the task says; None: there was none for a while, or it has ended."""
         try:
             return self._lines.get(timeout=LISTEN_SECONDS)
         except queue.Empty:
@@ -151,7 +158,7 @@ class RayPool:
         if task is None:
             return []
         if worker.result in ready:
-            return [self._ended(worker, task)]
+            return self._ended(worker, task)
         if worker.line in ready:
             return self._heard_line(worker, task)
         return []
@@ -169,15 +176,17 @@ class RayPool:
             self._workers.remove(worker)  # its node is gone; another is started while one is wanted
             time.sleep(WAIT_SECONDS)
 
-    def _ended(self, worker: _Worker, task: Task) -> Message:
+    def _ended(self, worker: _Worker, task: Task) -> list[Message]:
         try:
-            told = self._ray.get(worker.result)
+            told, rest = self._ray.get(worker.result)
+            lines = [self._ray.get(worker.line) if worker.line else None, *rest]
         except self._ray.exceptions.RayError as error:
             self._workers.remove(worker)
             self._ray.kill(worker.actor)
-            return Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")
+            return [Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")]
         worker.task = worker.result = worker.line = None
-        return Lost(task, worker.name, told) if isinstance(told, str) else (task, told)
+        ended = Lost(task, worker.name, told) if isinstance(told, str) else (task, told)
+        return [*(Said(task, *line) for line in lines if line), ended]
 
     def _heard_line(self, worker: _Worker, task: Task) -> list[Message]:
         try:

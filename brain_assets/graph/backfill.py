@@ -131,7 +131,7 @@ class Backfill:
             self._stop_if_asked()
             if self._held_back_by(unit):
                 continue
-            found = patiently(partial(self._decide, unit))
+            found = patiently(partial(self._decide, unit), self._stop_if_asked)
             del self._waiting[unit]
             if isinstance(found, Event):
                 yield self._ended(found)
@@ -192,7 +192,8 @@ class Backfill:
         del self._running[task]
         self._reader = None  # it remembers what it read
         if isinstance(message, Lost):
-            patiently(partial(end_runs_of, self._instance, [worker], canceled=False))
+            end = partial(end_runs_of, self._instance, [worker], canceled=False)
+            patiently(end, self._stop_if_asked)
             yield from self._tried_again(message, worker, pool)
         elif not task.seed:
             yield self._ended(message[1])

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from brain_assets.check_result import CheckResult
 from brain_assets.graph.years import Years
@@ -119,8 +123,11 @@ def latest_warnings(
         keys, PartitionKeyFilter(key=str(year))
     )
     found: dict[str, list[dg.AssetCheckEvaluation]] = {}
-    for key, record in records.items():
-        if record.status is AssetCheckExecutionRecordStatus.FAILED and record.evaluation:
+    for key, latest in records.items():
+        record = (
+            _ended(instance, key, str(year)) if latest.status is AssetCheckExecutionRecordStatus.PLANNED else latest
+        )
+        if record and record.status is AssetCheckExecutionRecordStatus.FAILED and record.evaluation:
             found.setdefault(key.asset_key.to_user_string(), []).append(record.evaluation)
     return {asset: warnings_in(evaluations) for asset, evaluations in found.items()}
 
@@ -132,7 +139,17 @@ def failed_blocking_checks(
     keys = [key for key in graph.asset_check_keys if graph.get(key).blocking]
     failed: dict[tuple[str, str], list[str]] = {}
     for info in instance.event_log_storage.get_asset_check_partition_info(keys):
-        if info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED and info.partition_key:
-            asset = info.check_key.asset_key.to_user_string()
-            failed.setdefault((asset, info.partition_key), []).append(info.check_key.name)
+        key, partition, status = info.check_key, info.partition_key or "", info.latest_execution_status
+        if status is AssetCheckExecutionRecordStatus.PLANNED and (record := _ended(instance, key, partition)):
+            status = record.status
+        if status is AssetCheckExecutionRecordStatus.FAILED and partition:
+            failed.setdefault((key.asset_key.to_user_string(), partition), []).append(key.name)
     return failed
+
+
+def _ended(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: str) -> AssetCheckExecutionRecord | None:
+    """Give the last execution of a check that found something: a run that goes on, or died, has only planned one."""
+    found = instance.event_log_storage.get_asset_check_execution_history(
+        key, 1, None, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES, PartitionKeyFilter(key=partition)
+    )
+    return found[0] if found else None

@@ -2,6 +2,8 @@
 
 import fcntl
 import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -14,6 +16,7 @@ from dagster._check import CheckError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
+from brain_assets.graph.tasks import WAIT_SECONDS
 from brain_assets.paths import is_remote
 from brain_assets.progress import LOGGER
 from brain_assets.settings import Settings
@@ -69,16 +72,29 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     try:
         with _open(home) as instance:
             yield instance
-    except sqlalchemy.exc.OperationalError as error:
+    except sqlalchemy.exc.DatabaseError as error:
+        if not (isinstance(error, sqlalchemy.exc.OperationalError) or _is_broken(error)):
+            raise
         raise _unreachable(home, error) from error
 
 
-def patiently(operation: Callable[[], T]) -> T:
-    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while."""
+def patiently(operation: Callable[[], T], stop_if_asked: Callable[[], None]) -> T:
+    """Do something that needs Dagster's database, and wait if its server is away; raises its error after a while.
+
+    The wait ends with what `stop_if_asked`, which is called again and again, raises.
+    """
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            stop_if_asked()
+            time.sleep(min(left, WAIT_SECONDS))
+
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_away),
         wait=tenacity.wait_exponential(max=10),
         stop=tenacity.stop_after_delay(MAX_AWAY_SECONDS),
+        sleep=sleep,
         before_sleep=lambda _: LOGGER.info("Dagster's database does not answer: waiting for it"),
         reraise=True,
     )
@@ -96,6 +112,11 @@ def _is_away(error: BaseException) -> bool:
 
 def _is_of_files(error: "sqlalchemy.exc.DBAPIError") -> bool:
     return error.orig is None or error.orig.__class__.__module__.startswith("sqlite3")
+
+
+def _is_broken(error: "sqlalchemy.exc.DBAPIError") -> bool:
+    """Tell whether a file of SQLite is none any more: its other errors are of kinds of their own."""
+    return type(error.orig) is sqlite3.DatabaseError
 
 
 @contextmanager
@@ -131,6 +152,11 @@ def _open(home: Path) -> dg.DagsterInstance:
 
 def _unreachable(home: Path, error: "sqlalchemy.exc.DBAPIError") -> StorageError:
     """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
+    if _is_broken(error):
+        return StorageError(
+            f"{home}: expected Dagster's record, got: {error.orig}; restore it, or move it away: what is stored stays, "
+            "and a backfill finds it."
+        )
     if _is_of_files(error):
         return StorageError.unwritable(home, error.orig)
     said = " ".join(str(error.orig).split())

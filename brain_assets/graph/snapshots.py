@@ -13,6 +13,7 @@ from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
+from brain_assets.store.hub import in_place_of
 from brain_assets.store.names import cutoff_of_year
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def make_snapshot(
             )
             return SnapshotResult(found, True, "", place)
     if problem:
-        context.log.warning(f"trained here, not taken from the Hub: {problem}")
+        warn(f"{family} {cutoff_date}: trained here, not taken from the Hub: {problem}")
     snapshot = train()
     if snapshot.fingerprint != fingerprint.value:
         raise BrainAssetsError(
@@ -109,11 +110,11 @@ def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> M
 
 def pushed_metadata(copy: "HubCopy") -> Metadata:
     """Give what is shown of a push: ``pushed``, or ``unchanged`` where the branch held these files already."""
-    return hub_metadata("pushed" if copy.changed else "unchanged", copy.url, copy.commit)
+    return hub_metadata("pushed" if copy.changed else "unchanged", copy.url, copy.commit, in_place_of(copy.before))
 
 
 def hub_metadata(state: str, branch: str = "", commit: str = "", reason: str = "") -> Metadata:
-    """Give what is shown of a copy on the Hub: its page, and why it is pending; what is empty is left out."""
+    """Give what is shown of a copy on the Hub: its page, and why it is pending, or what it replaced."""
     page: Metadata = {"hub_branch": dg.MetadataValue.url(branch)} if branch else {}
     texts = {"hub_commit": commit, "hub_reason": reason}
     return {"hub": state, **page, **{name: text for name, text in texts.items() if text}}
@@ -124,11 +125,11 @@ def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
     return lambda losses: report(f"{head}: {losses.words(getattr(options, 'max_epochs', None))}")
 
 
-def note_refusal(context: dg.AssetExecutionContext, refusals: list[str]) -> Callable[[str], None]:
-    """Give what keeps the sentence about a refused snapshot for the materialization, and warns of it in the log."""
+def note_refusal(refusals: list[str]) -> Callable[[str], None]:
+    """Give what keeps the sentence about a refused snapshot for the materialization, and warns of it."""
 
     def note(sentence: str) -> None:
-        context.log.warning(sentence)
+        warn(sentence)
         refusals.append(sentence)
 
     return note

@@ -1,5 +1,6 @@
 """The assets ``<forecaster>_model``, without partitions, and the job that makes them all."""
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -110,7 +111,8 @@ def _main_version(
     def push() -> HubCopy:
         copy = storage.upload(name)
         if storage.current():
-            storage.upload(MAIN_BRANCH)  # it follows
+            main = storage.upload(MAIN_BRANCH)  # it follows
+            copy = replace(copy, changed=copy.changed or main.changed, before=main.before)
         return copy
 
     return dg.MaterializeResult(

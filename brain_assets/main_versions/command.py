@@ -17,6 +17,7 @@ from brain_assets.graph.status import needs_of
 from brain_assets.graph.tasks import BAD, Event, Task
 from brain_assets.graph.workers import open_pool
 from brain_assets.settings import read_settings
+from brain_assets.store.hub import in_place_of
 from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.terminal import (
@@ -68,19 +69,23 @@ def promote(
     """Make a main version the current one by hand, forward or back; on the Hub, `main` follows."""
     _check_family(family)
     storage = SnapshotLocalStorage(family)
-    before = storage.current()
+    try:
+        before = storage.current() or "none"
+    except SnapshotError:
+        before = "none that is there"
     storage.promote(version)
-    console.print(f"{family}: current is {version} (before: {before or 'none'})")
+    console.print(f"{family}: current is {version} (before: {before})")
     if storage.hub is None:
         return
     with warnings_shown():
         try:
             storage.upload(version)
-            storage.upload(MAIN_BRANCH)
+            copy = storage.upload(MAIN_BRANCH)
         except HubError as error:
             console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
         else:
-            console.print(f"hub: main of {storage.repo.repo} holds it")
+            replaced = f", {in_place_of(copy.before)}" if copy.before else ""
+            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)
 
 
 def train(

@@ -48,11 +48,20 @@ class Branch:
 
 @dataclass(frozen=True)
 class HubCopy:
-    """A snapshot's branch after a push: its page, its commit, and whether it held other files when it was looked at."""
+    """A snapshot's branch after a push: its page, its commit, and whether it held other files when it was looked at.
+
+    Where it held a model, `before` is the commit of that.
+    """
 
     url: str
     commit: str
     changed: bool
+    before: str = ""
+
+
+def in_place_of(commit: str) -> str:
+    """Say which commit of others a push takes the place of; empty: none."""
+    return f"in place of commit {commit[:8]}, which this machine neither pushed nor pulled" if commit else ""
 
 
 class HubStore(Store):
@@ -205,7 +214,8 @@ class HubStore(Store):
             return branch.commit if branch.holds(files) else self._commit(name, branch, files)
 
         commit = self._client.retry(f"take {name}", attempt)
-        return HubCopy(self.url(name), commit, changed=found[0] is None or found[0].commit != commit)
+        last, changed = found[-1], found[0] is None or found[0].commit != commit
+        return HubCopy(self.url(name), commit, changed, last.commit if last and MANIFEST in last.files else "")
 
     def _find(self, name: str, known: str | None) -> Branch | None:
         """Look at a branch; None: there is none."""

@@ -24,7 +24,7 @@ from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
 from brain_assets.store.checks import check_identity, located
-from brain_assets.store.hub import HubCopy, HubStore
+from brain_assets.store.hub import HubCopy, HubStore, in_place_of
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore
@@ -118,9 +118,10 @@ class SnapshotLocalStorage:
         except FileNotFoundError:
             return None
         if parse_version_name(name) is None or self.store.find(name) is None:
+            there = ", ".join(self.list_versions())
             raise SnapshotError(
                 f"{self.folder / CURRENT}: expected the name of a main version that is there, got {name[:60]!r}; "
-                f"promote one of {', '.join(self.list_versions()) or 'those that you train next'}."
+                f"{f'promote one of {there}' if there else 'remove the file, and train one'}."
             )
         return name
 
@@ -198,15 +199,19 @@ class SnapshotLocalStorage:
         return self.upload(snapshot_name(cutoff_date))
 
     def upload(self, branch: str, known: str | None = None) -> HubCopy:
-        """Push the folder of a branch, as `HubStore.push` does; if the Hub fails or refuses, why is kept for later."""
+        """Push the folder of a branch, as `HubStore.push` does; if the Hub fails or refuses, why is kept for later.
+
+        What it gives names, as `before`, only a commit that this machine neither pushed nor pulled.
+        """
         files, repo = self.store.read(self._folder_of(branch)), self.repo
         try:
             copy = repo.push(branch, files, known)
         except HubError as error:
             self._remember(branch, replace(self.record(branch), pending=str(error)))
             raise
+        known_commits = (self.record(branch).commit, copy.commit)
         self._remember(branch, HubRecord.of(repo.repo, copy.commit, files))
-        return copy
+        return replace(copy, before="") if copy.before in known_commits else copy
 
     def download_snapshot_from_hf(self, cutoff_date: datetime.date, commit: str = "") -> DataPath:
         """Pull a snapshot, of a known commit if one is given, and give its folder; what stood there is replaced.
@@ -331,13 +336,18 @@ class SnapshotLocalStorage:
 
         def one(row: Comparison) -> tuple[str, str]:
             if verb == "push":
-                return ("pushed" if self.upload(row.name, row.commit).changed else "unchanged"), ""
-            if row.relation is Relation.DIFFERENT and not force and self.changed_here(row.name):
+                copy = self.upload(row.name, row.commit)
+                return ("pushed", in_place_of(copy.before)) if copy.changed else ("unchanged", "")
+            if not force and self.keeps(row):
                 return "kept", "it was made here and never pushed: push it, or pull with force"
             self.download_snapshot_from_hf(row.cutoff_date, row.commit)
             return "pulled", ""
 
         return transfer_all([row for row in rows if row.is_for(verb)], one)
+
+    def keeps(self, row: Comparison) -> bool:
+        """Tell whether a pull that is not forced leaves it: it was made here since the last transfer."""
+        return row.relation is Relation.DIFFERENT and self.changed_here(row.name)
 
     def sync_all_local_to_hf(self) -> list[datetime.date]:
         """Push every snapshot that the Hub lacks or holds otherwise; gives those that were, and warns of others."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brain_assets.errors import HubError, RefusedSnapshotError, SettingsError, SnapshotError
+from brain_assets.store.hub import in_place_of
 from brain_assets.store.manifest import MANIFEST, parse
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year
 
@@ -69,13 +70,19 @@ class Comparison:
         """Tell whether ``push`` or ``pull`` transfers it; a pull may keep what was made here."""
         return self.relation in (Relation.DIFFERENT, Relation.LOCAL_ONLY if verb == "push" else Relation.HUB_ONLY)
 
+    @property
+    def replaces(self) -> str:
+        """Say which commit of others a push takes the place of; empty: none, as far as is known here."""
+        is_of_others = self.relation is Relation.DIFFERENT and self.record.commit != self.commit
+        return in_place_of(self.commit if is_of_others else "")
+
 
 @dataclass(frozen=True)
 class Transfer:
     """What became of a model.
 
     The result is ``pushed``, ``pulled``, ``unchanged`` (the branch held these files already), ``kept``, ``refused`` or
-    ``failed``; the detail is the reason, unless it was transferred.
+    ``failed``; the detail is the reason, or which commit of others a push took the place of.
     """
 
     family: str
@@ -127,7 +134,13 @@ class Plan:
 
     def preview(self) -> list[Transfer]:
         """Say what would be done."""
-        return [Transfer(row.family, row.name, f"would {self.verb}", row.relation.value) for row in self.chosen]
+        return [self._preview(row, self.storages[row.family]) for row in self.chosen]
+
+    def _preview(self, row: Comparison, storage: "SnapshotLocalStorage") -> Transfer:
+        if self.verb == "pull" and not self.force and storage.keeps(row):
+            return Transfer(row.family, row.name, "would keep", "it was made here and never pushed")
+        detail = (row.replaces if self.verb == "push" else "") or row.relation.value
+        return Transfer(row.family, row.name, f"would {self.verb}", detail)
 
     def run(self) -> Iterator[Transfer]:
         """Transfer all of it; gives what became of each, once it is through."""

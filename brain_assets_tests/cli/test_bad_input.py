@@ -1,5 +1,6 @@
 """Bad input: one clear sentence on stderr, a non-zero exit, no traceback, and nothing half left behind."""
 
+import contextlib
 import datetime
 import os
 import re
@@ -9,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from brain_assets.errors import SettingsError
 from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.terminal import read_years
 from brain_assets_tests.backfills import assert_nothing_half, brain_assets, in_own_process, write_config
 from brain_assets_tests.conftest import TINY_LSTM
 
@@ -84,6 +89,15 @@ def refusal(data_dir, *arguments, record_fails=False, **variables):
 def test_settings_and_arguments(tmp_path, arguments, variables, sentence):
     assert re.fullmatch(sentence, refusal(tmp_path / "data", "backfill", *arguments, **variables))
     assert not (tmp_path / "data" / "raw").exists()
+
+
+@given(st.from_regex(r"[0-9]{4}(-[0-9]{4})?", fullmatch=True))
+@example("0000")
+@example("2019-9999")
+def test_years_are_those_that_have_days(text):
+    with contextlib.suppress(SettingsError):
+        first, last = read_years(text)[0], read_years(text)[-1]
+        assert datetime.date(1900, 1, 1) <= datetime.date(first, 1, 1) < datetime.date(last + 1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,15 @@ def test_symbols_that_come_late_or_go_early_are_named_in_the_line_of_their_year(
     assert event_line(Event("made", "raw_prices", 2019, seconds=1.0, metadata=none)).endswith(" in 1.0 s")
 
 
+@pytest.mark.parametrize("key", ["replaced_prices", "replaced"])
+def test_rows_that_were_replaced_though_no_file_had_changed_are_told_in_the_line_of_their_year(key: str) -> None:
+    forced = Event("made", "raw_prices", 2019, detail="forced", seconds=1.0, metadata={key: "replaced/2019-0a.parquet"})
+    assert event_line(forced).endswith(" in 1.0 s (other rows than before, which are kept: replaced/2019-0a.parquet)")
+    reason = "stale: prices.csv changed in 2019 (1 row)"
+    stale = Event("made", "raw_prices", 2019, detail=reason, metadata={key: "replaced/2019-0a.parquet"})
+    assert event_line(stale).endswith(f"[green]made[/] ({reason})")
+
+
 def test_strict_counts_what_warned_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert refuse_warnings([Event("made", "raw_prices", 2019)]) is False
     warned = [Event("done", "raw_prices", year, warnings={"no_jumps": "A 4:1", "traded": "B"}) for year in (2019, 2020)]

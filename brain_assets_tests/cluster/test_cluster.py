@@ -1,10 +1,12 @@
 """Workers on a Ray cluster: what they ask for and are told, and that what they make is what one machine makes."""
 
+import logging
 import os
 import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +14,13 @@ import pytest
 import yaml
 
 from benchmarks.cluster import side_by_side, steps_of
+from brain_assets.cluster import pool
 from brain_assets.cluster.config import ClusterConfig, WorkerResources, read_cluster_config, worker_environment
 from brain_assets.errors import ConfigError
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.runs import PROCESS_TAG, is_gone
+from brain_assets.graph.tasks import Task
+from brain_assets.progress import Say
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import (
     ASSETS,
@@ -112,6 +117,29 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: 127.0.0.1:9: expected a Ray cluster, got: ")
     assert len(failed.stderr.splitlines()) == 1
+
+
+class Saying:
+    """Does nothing but say the lines that a task asks for."""
+
+    def do(self, task: Task, say: Say) -> str:
+        for line in task.options["lines"]:
+            say(line, logging.WARNING)
+        return task.asset
+
+
+def test_no_line_of_a_task_is_lost_or_taken_for_one_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "Worker", lambda *_: Saying())
+    monkeypatch.setattr(pool, "open_project", lambda _: None)
+    monkeypatch.setattr(dg.DagsterInstance, "from_ref", lambda _: None)
+    actor = pool._Actor(None)
+    with ThreadPoolExecutor(1) as listener:
+        for lines in ([], ["one"], [], ["two", "three", "four"], ["five"]):
+            listening = listener.submit(actor.listen)
+            told, rest = actor.do(Task("raw_prices", 2019, {"lines": lines}))
+            heard = listening.result(timeout=pool.LISTEN_SECONDS / 2)
+            assert [line for line, _ in ([heard] if heard else []) + rest] == lines
+            assert told == "raw_prices"
 
 
 @pytest.fixture(scope="module")

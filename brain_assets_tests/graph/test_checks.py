@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from brain_assets.errors import MarketError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import (
     BACKTEST_CHECKS,
@@ -201,6 +202,26 @@ def test_findings_are_counted_in_metadata_and_go_with_the_fetch_that_has_none(
     assert counted == {"a.csv: rows on days when the exchange was closed": 3}
     assert (found.passed, stored.passed, again.passed) == (False, False, True)
     assert stored.description == ROWS
+
+
+def away(_: pd.DataFrame) -> None:
+    """Be a market that cannot be reached."""
+    raise MarketError("expected an answer, got none.")
+
+
+def test_a_run_that_dies_takes_back_nothing_that_checks_have_found(market: SimulatorMarket, tmp_path: Path) -> None:
+    bad, doubted, dead = (
+        definitions(world(kind(market, change), tmp_path / kind.__name__))  # type: ignore[arg-type]
+        for kind, change in ((Changed, swap), (Doubted, double), (Changed, away))
+    )
+    for defs in (bad, doubted):
+        with dg.DagsterInstance.ephemeral() as instance:
+            ended(Backfill(defs, instance, ["raw_prices"]), defs, instance)
+            before = StatusReader(defs, instance, {}).read("raw_prices", 2019)
+            [event] = ended(Backfill(dead, instance, ["raw_prices"], force=True), dead, instance)
+            assert (event.kind, event.detail) == ("failed", "expected an answer, got none.")
+            assert before.reason or before.warnings
+            assert StatusReader(defs, instance, {}).read("raw_prices", 2019) == before
 
 
 def test_what_is_blocked_names_what_failed_and_not_what_lies_between(market: SimulatorMarket, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy.exc
 
-from brain_assets.graph.instance import dagster_home
+from brain_assets.errors import StorageError
+from brain_assets.graph.instance import dagster_home, open_instance, patiently
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import environment
 
@@ -27,6 +29,31 @@ def test_dagsters_records_lie_on_this_machine(
     assert (tmp_path / home / "dagster.yaml").is_file()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "own"))
     assert dagster_home(read_settings()) == tmp_path / "own"
+
+
+@pytest.mark.parametrize("file", ["schedules/schedules.db", "history/runs.db", "history/runs/index.db"])
+def test_a_record_that_is_broken_is_one_sentence(file: str, tmp_path: Path) -> None:
+    home = dagster_home(read_settings(data_dir=str(tmp_path)))
+    with open_instance(home):
+        pass
+    (home / file).write_text("no database of SQLite's\n")
+    sentence = f"^{home}: expected Dagster's record, got: file is not a database; restore it, or move it away: "
+    with pytest.raises(StorageError, match=sentence), open_instance(home) as instance:
+        instance.all_asset_keys()
+
+
+def test_waiting_for_a_database_that_is_away_ends_when_it_is_asked_to() -> None:
+    asked = iter([False, True])
+
+    def stop_if_asked() -> None:
+        if next(asked):
+            raise KeyboardInterrupt
+
+    def away() -> None:
+        raise sqlalchemy.exc.OperationalError("SELECT 1", {}, ConnectionError("no server"))
+
+    with pytest.raises(KeyboardInterrupt):
+        patiently(away, stop_if_asked)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.status import State, StatusReader, rests_on
 from brain_assets.graph.tasks import ENDS
 from brain_assets.market.archive import differing_rows
+from brain_assets.market.members import MEMBERS
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
@@ -114,6 +115,19 @@ def test_edit_makes_its_year_stale_until_it_is_fetched_again_and_so_does_taking_
     assert folders.stale() == expected
     assert set(folders.backfill()) == set(expected)
     assert folders.stale() == {}
+
+
+def test_who_could_be_chosen_is_stored_anew_though_no_bar_changed(folders: Folders) -> None:
+    universe = folders.files / "universe.csv"
+    for last in ("2020-06-30", "2020-05-29", None):
+        if last:
+            universe.write_text(f"symbol,from,to\nAAA,2015-01-01,{last}\nBBB,2015-01-01,\n")
+        else:
+            universe.unlink()
+        assert ("raw_prices", 2020) in folders.backfill()
+        stored = (folders.defs.resources or {})["table_io"].store.read_year("raw_prices", 2020)
+        assert [span[1] for span in stored.attrs.get(MEMBERS, {}).get("AAA", [])] == ([last] if last else [])
+        assert folders.stale() == {}
 
 
 def split_by_symbol(files: Path) -> None:

@@ -15,10 +15,11 @@ from pydantic import SecretStr
 
 from brain_assets.adopt.definitions import complete_pushes
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
+from brain_assets.graph.snapshots import pushed_metadata
 from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
-from brain_assets.store.sync import Relation
+from brain_assets.store.sync import Relation, plan
 from brain_assets_tests.loopback_hub import Fault
 from brain_assets_tests.store.hubs import (
     BRANCH,
@@ -236,6 +237,33 @@ def test_snapshot_that_was_made_here_is_kept_by_a_pull_unless_forced(
     assert local_files(storage) == other_files
     assert storage.sync_all_hf_to_local(force=True) == [DATE]
     assert local_files(storage) == files
+
+
+def test_a_push_over_what_others_have_pushed_says_so_before_and_after(
+    storage: Storage, hub: WatchedHub, files: Files, other_files: Files
+) -> None:
+    def said(verb: str) -> list[tuple[str, str]]:
+        planned, done = (plan(verb, {"lstm": storage}, ()) for _ in range(2))
+        return [(each.result, each.detail) for each in (*planned.preview(), *done.run())]
+
+    assert said("push") == [("would push", "here only"), ("pushed", "")]
+    fill(storage, {DATE: other_files})  # trained again
+    reason = "it was made here and never pushed"
+    assert said("pull") == [("would keep", reason), ("kept", f"{reason}: push it, or pull with force")]
+    assert said("push") == [("would push", "different"), ("pushed", "")]
+    publish(hub, {DATE: files})
+    detail = f"in place of commit {hub.branches(REPO)[BRANCH][:8]}, which this machine neither pushed nor pulled"
+    assert said("push") == [("would push", detail), ("pushed", detail)]
+    hub.put(REPO, "main", files)
+    for branch in (BRANCH, "main"):
+        publish(hub, {DATE: files})
+        commit = hub.branches(REPO)[branch]
+        copy = storage.repo.push(branch, other_files)
+        assert (copy.changed, copy.before) == (True, commit)
+    publish(hub, {DATE: files})
+    commit = hub.branches(REPO)[BRANCH][:8]
+    shown = [pushed_metadata(storage.upload_snapshot_to_hf(DATE)) for _ in range(2)]
+    assert [each.get("hub_reason", "")[:27] for each in shown] == [f"in place of commit {commit}", ""]
 
 
 def test_unasked_the_sensor_pushes_what_the_hub_lacks_or_had_from_here_and_nothing_over_what_others_pushed(

@@ -1,6 +1,7 @@
 """Main versions on disk: whole or not there, and one current that changes in one step."""
 
 import datetime
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from huggingface_hub import constants
 from brain_assets.adopt.definitions import complete_pushes
 from brain_assets.errors import RefusedSnapshotError, SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
+from brain_assets.main_versions.command import promote
 from brain_assets.main_versions.training import train_version
 from brain_assets.market.prices import PricePanel
 from brain_assets.store.snapshot import ModelSnapshot
@@ -28,7 +30,7 @@ def made(panel: PricePanel, tiny_lstm: LstmConfig) -> list[ModelSnapshot]:
 
 @pytest.fixture
 def versions(tmp_path: Path, made: list[ModelSnapshot]) -> Storage:
-    return filled(Storage("lstm", tmp_path), made)
+    return filled(Storage("lstm", tmp_path / "models"), made)
 
 
 def filled(storage: Storage, made: list[ModelSnapshot]) -> Storage:
@@ -70,12 +72,19 @@ def test_what_cannot_name_a_version_is_refused_in_one_sentence(versions: Storage
 
 
 @pytest.mark.parametrize("content", ["", "v2021-06-15-0123456789ab\n", "../../elsewhere"])
-def test_a_current_file_that_names_no_version_is_said_so(versions: Storage, made: list, content: str) -> None:
+def test_a_current_file_that_names_no_version_is_said_so_and_can_be_put_right(
+    versions: Storage, made: list, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (versions.folder / "current").write_text(content)
     with pytest.raises(SnapshotError, match=rf"expected the name of a main version .* promote one of {made[0].name}"):
         versions.current()
-    versions.promote(made[0].name)  # which puts it right
+    monkeypatch.setenv("BRAIN_DATA_DIR", str(versions.folder.parent.parent))
+    promote("lstm", made[0].name)
     assert versions.current() == made[0].name
+    for version in made:
+        shutil.rmtree(versions.folder / version.name)
+    with pytest.raises(SnapshotError, match="remove the file, and train one"):
+        versions.current()
 
 
 def test_a_version_under_another_name_is_refused(versions: Storage, made: list) -> None:

@@ -82,7 +82,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             years.calendar_years(year),
             sources,
             cutoff_of_year(years.first),
-            note_refusal(context, refusals),
+            note_refusal(refusals),
             other_seeds,
         )
         missing = [family for family in families if not result.used.get(family)]

@@ -65,7 +65,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             years.calendar_years(year),
             sources,
             cutoff_of_year(years.first),
-            note_refusal(context, refusals),
+            note_refusal(refusals),
         )
         metadata: Metadata = {"weeks": forecasts["week_start"].nunique()}
         lines = {}

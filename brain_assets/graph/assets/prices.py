@@ -19,7 +19,7 @@ from brain_assets.market.archive import changed_returns, changed_shapes, fetch_p
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import attach, findings_of
-from brain_assets.market.members import describe_members
+from brain_assets.market.members import MEMBERS, describe_members
 from brain_assets.market.price_checks import closes_before, symbol_spans, table_verdicts
 from brain_assets.store.tables import content_hash
 
@@ -93,8 +93,9 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
 def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metadata, str]:
     """Tell what another fetch changed, and why it replaces the stored bars; empty: it does not."""
     returns, n_shapes = changed_returns(old, new), changed_shapes(old, new)
+    are_others = old.attrs.get(MEMBERS) != new.attrs.get(MEMBERS)
     metadata: Metadata = {"changed_returns": len(returns), "otherwise_changed_bars": n_shapes}
-    if returns.empty and not n_shapes and not refused:
+    if returns.empty and not n_shapes and not are_others and not refused:
         return metadata, ""
     if len(returns):
         largest = [{name: str(value) for name, value in row.items()} for row in returns.head(20).to_dict("records")]
@@ -102,6 +103,8 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
     why = f"{len(returns)} daily returns changed since the last fetch"
     if n_shapes:
         why += f", and {n_shapes} bars in open, high, low or volume"
+    if are_others:
+        why += ", and who could be chosen"
     if refused:
         why += ", and the stored bars did not pass the checks"
     return metadata, why
