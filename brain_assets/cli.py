@@ -12,7 +12,15 @@ from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import data_warnings, first_sentence, print_summary, refuse_warnings, run_years, skill_lines
+from brain_assets.cli_run import (
+    counted,
+    data_warnings,
+    first_sentence,
+    print_summary,
+    refuse_warnings,
+    run_years,
+    skill_lines,
+)
 from brain_assets.errors import BrainAssetsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
@@ -152,7 +160,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                     reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
                 warned.append((name, year, found.warnings))
                 if doubts := data_warnings(found.warnings):
-                    number = "1 warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
+                    number = counted(len(doubts), "warning")
                     reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)

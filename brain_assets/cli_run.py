@@ -177,7 +177,7 @@ def print_summary(outcomes: Sequence[Event]) -> None:
             blocked.setdefault(tuple(dict.fromkeys(causes.get(root, "") for root in outcome.roots)), []).append(outcome)
     for alike in blocked.values():
         roots, assets = dict.fromkeys(root for each in alike for root in each.roots), {each.asset for each in alike}
-        places = f"{_number(len(alike), 'year')} of {_number(len(assets), 'asset')}"
+        places = f"{counted(len(alike), 'year')} of {counted(len(assets), 'asset')}"
         console.print(f"[yellow]blocked[/] by {places_of(roots)}: {places}", soft_wrap=True)
     for cause in dict.fromkeys(causes.values()):
         print_error(f"{places_of(place for place in causes if causes[place] == cause)}: {cause}")
@@ -210,7 +210,8 @@ def _spans(years: Sequence[int]) -> str:
     )
 
 
-def _number(number: int, one: str) -> str:
+def counted(number: int, one: str) -> str:
+    """Say how many of something there are: ``1 year``, ``2 years``."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 

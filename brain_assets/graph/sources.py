@@ -12,6 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
+from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, MarketError
 from brain_assets.graph.snapshots import Metadata
 from brain_assets.market.archive import differing_rows
@@ -58,8 +59,7 @@ def change(found: Observation, instance: dg.DagsterInstance, table: str, year: i
 
 def _names(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    left = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
-    return ", ".join(names[:N_NAMED]) + left
+    return listed(names, N_NAMED)
 
 
 def changed_rows(market: Market, table: str, year: int, stored: pd.DataFrame) -> str:
