@@ -174,8 +174,10 @@ def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Se
         training = (storage.read_metadata(cutoff_of_year(year)) or {}).get("training", {})
         if not training.get("curve"):
             continue
-        points = pd.DataFrame(training["curve"]).rename(columns={"steps": "environment steps", "reward": "value"})
+        points = pd.DataFrame(training["curve"])
         if "epoch" in points:
             points = points[["epoch"]].assign(value=points["validation"] / training["zero_validation_loss"])
+        else:  # a file has its keys in the order of the alphabet
+            points = points[["steps", "reward"]].set_axis(["environment steps", "value"], axis=1)
         curves.setdefault(family, []).append(points.assign(year=year))
     return {family: pd.concat(found, ignore_index=True) for family, found in curves.items()}
