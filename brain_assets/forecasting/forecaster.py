@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from brain_assets.arrays import FloatArray, describe
+from brain_assets.arrays import Float32Array, FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.device import N_THREADS
 from brain_assets.errors import ForecastError
@@ -121,6 +121,15 @@ class Forecaster(Family):
         """Raw tables that its channels come from: prices alone, or news and fundamentals too."""
         return RAW if sees_signals(self.channels) else RAW[:1]
 
+    def inputs(self, panel: PricePanel, weeks: Weeks, config: Any) -> tuple[Float32Array, WindowIndex]:
+        """Give what it sees, not scaled yet, (n_assets, n_rows, n_channels), and where in it the windows of weeks lie.
+
+        Rows are sessions here; another family's may be weeks. A window holds nothing that is known after its week's
+        decision time.
+        """
+        index = window_index(known_returns(panel), weeks, config.window)
+        return build_features(panel, self.channels, self.name), index
+
     @abstractmethod
     def fit(
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
@@ -140,8 +149,8 @@ class Forecaster(Family):
     def forecast(self, snapshot: "ModelSnapshot", panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
         config = build(self.Config, snapshot.config)
-        index = window_index(known_returns(panel), weeks, config.window)
-        scaled = scale_features(build_features(panel, self.channels, self.name), snapshot.scaler, config.clip)
+        features, index = self.inputs(panel, weeks, config)
+        scaled = scale_features(features, snapshot.scaler, config.clip)
         windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))

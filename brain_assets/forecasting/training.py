@@ -15,9 +15,7 @@ from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.card import forecaster_card
 from brain_assets.forecasting.features import (
     TrainingSplit,
-    build_features,
     fit_scaler,
-    known_returns,
     require_signals,
     scale_features,
     sees_signals,
@@ -27,7 +25,7 @@ from brain_assets.forecasting.features import (
 from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
-from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
+from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
@@ -70,8 +68,7 @@ def train_snapshot(
     panel = panel.until(cutoff_date)
     bars = WeeklyPanel.from_panel(panel)
     split = split_by(bars.weeks, cutoff_date)
-    features = build_features(panel, model.channels, family)
-    index = window_index(known_returns(panel), bars.weeks, config.window)
+    features, index = model.inputs(panel, bars.weeks, config)
     target = training_target(bars.realized, config.target)
     indices = [_restrict(index, rows, target) for rows in (split.train, split.validation)]
     if not all(map(len, indices)):

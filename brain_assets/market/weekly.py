@@ -59,7 +59,7 @@ class WeeklyPanel:
             weeks=weeks,
             symbols=panel.symbols,
             tradable=np.isfinite(close[:, before]).T & member,
-            momentum=_momentum(panel, weeks),
+            momentum=past_return(panel, weeks, MOMENTUM_WEEKS),
             volatility=_volatility(close, weeks),
             realized=np.where(member, last_close / first_open - 1, np.nan),
             pre_open_return=_zero_if_unknown(entry / base - 1),
@@ -112,14 +112,18 @@ def _weekly_closes(panel: PricePanel, weeks: Weeks) -> tuple[FloatArray, np.ndar
     return panel.values[:, week_last, CLOSE].T, np.searchsorted(week_last, weeks.first - 1)
 
 
-def _momentum(panel: PricePanel, weeks: Weeks) -> FloatArray:
-    weekly_close, newest = _weekly_closes(panel, weeks)
-    oldest = newest - MOMENTUM_WEEKS
-    momentum = np.full((len(weeks), len(panel.symbols)), np.nan)
-    known = oldest >= 0
-    start = weekly_close[oldest[known]]
-    momentum[known] = (weekly_close[newest[known]] - start) / start
-    return momentum
+def past_return(panel: PricePanel, weeks: Weeks, n_weeks: int, skipped: int = 0) -> FloatArray:
+    """Give the return over ISO weeks, from `n_weeks` to `skipped` weeks before the last close before each week.
+
+    (P[t - skipped] - P[t - n_weeks]) / P[t - n_weeks] over weekly closes, (n_weeks, n_assets): of 52 and 4, the 12-1
+    momentum of Jegadeesh and Titman (1993). Known at decision time; NaN where one of the two closes is not known.
+    """
+    weekly_close, last = _weekly_closes(panel, weeks)
+    found = np.full((len(weeks), len(panel.symbols)), np.nan)
+    known = last >= n_weeks
+    start, end = weekly_close[last[known] - n_weeks], weekly_close[last[known] - skipped]
+    found[known] = (end - start) / start
+    return found
 
 
 def _volatility(close: FloatArray, weeks: Weeks) -> FloatArray:
