@@ -38,16 +38,12 @@ FACTS_URL = "https://data.sec.gov/api/xbrl/companyfacts/CIK{cik:010d}.json"
 SECONDS_BETWEEN = 0.125
 """Between two requests: 8 a second. The SEC allows 10, and has been seen to shut out who asks 9.9 times."""
 
-TIMEOUT_SECONDS = 30.0
-"""Without a byte."""
-
-MAX_ATTEMPTS = 6
-"""How often an address is asked before a failure that may pass becomes an error."""
+TIMEOUT_SECONDS = 30.0  # without a byte
+MAX_ATTEMPTS = 6  # how often an address is asked before a failure that may pass becomes an error
 
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
 
-PASSING_STATUS = frozenset({408, 500, 502, 503, 504})
-"""What may be over at the next attempt."""
+PASSING_STATUS = frozenset({408, 500, 502, 503, 504})  # what may be over at the next attempt
 
 _IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
 _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
@@ -73,8 +69,7 @@ class Pace:
             self.sleep(turn - now)
 
 
-PACE = Pace()
-"""Of all that this process asks."""
+PACE = Pace()  # of all that this process asks
 
 
 class EdgarFundamentals:

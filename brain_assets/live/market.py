@@ -24,11 +24,8 @@ DEFAULT_SYMBOLS = tuple(
 )
 """Large, liquid US shares, in Yahoo's spelling. Picked today: that they did well is known."""
 
-NO_IDENTITY = "none"
-"""What ``BRAIN_EDGAR_IDENTITY`` says if there shall be no fundamentals."""
-
-MAX_ATTEMPTS = 6
-"""How often Yahoo is asked before a rate limit becomes an error."""
+NO_IDENTITY = "none"  # what ``BRAIN_EDGAR_IDENTITY`` says if there shall be no fundamentals
+MAX_ATTEMPTS = 6  # how often Yahoo is asked before a rate limit becomes an error
 
 GRACE_SESSIONS = 5
 """Sessions from the end of a year until it counts as final: Yahoo corrects closes and volumes for some days, and a year

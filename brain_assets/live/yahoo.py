@@ -36,11 +36,8 @@ from brain_assets.retry import RetryPolicy, TransientError, retry
 
 PATIENCE_WITH_CACHE = RetryPolicy(first_wait=0.1, longest_wait=2.0)
 
-N_THREADS = 4
-"""Requests under way at once; more gain little and are rate limited sooner."""
-
-CURRENCY = "USD"
-"""What all quotes are in, in Yahoo's spelling; it calls pence ``GBp``."""
+N_THREADS = 4  # requests under way at once; more gain little and are rate limited sooner
+CURRENCY = "USD"  # what all quotes are in, in Yahoo's spelling; it calls pence ``GBp``
 
 IMPOSSIBLE_BARS = {
     "bars on days when the exchange was closed": [ON_SESSION],

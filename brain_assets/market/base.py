@@ -11,18 +11,14 @@ from brain_assets.arrays import DateArray, FloatArray
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
 
-ScoreHeadlines = Callable[[Sequence[str]], FloatArray]
-"""From titles to scores in [-1, 1], in their order."""
+ScoreHeadlines = Callable[[Sequence[str]], FloatArray]  # from titles to scores in [-1, 1], in their order
 
 
 class SourcedTable(NamedTuple):
     """A table that a market may not have, or not for every symbol, and where it comes from."""
 
-    table: pd.DataFrame
-    """Validated; may be empty."""
-
-    source: str
-    """In a few words; begins with ``none`` if the market has no such data."""
+    table: pd.DataFrame  # validated; may be empty
+    source: str  # in a few words; begins with ``none`` if the market has no such data
 
     missing_symbols: tuple[str, ...] = ()
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
@@ -32,10 +28,8 @@ class SourcedTable(NamedTuple):
 class Market(Protocol):
     """A source of prices, news and fundamentals."""
 
-    name: str
-    """The word in ``BRAIN_MARKET`` that picks it."""
-    caveat: str
-    """What a reader of results must know about this source, one sentence; shown beside what is made from it."""
+    name: str  # the word in ``BRAIN_MARKET`` that picks it
+    caveat: str  # what a reader of results must know about this source, one sentence; shown beside what is made from it
 
     def last_complete_year(self) -> int | None:
         """Give the last calendar year that this market has whole; None: whichever the clock has completed.
@@ -106,10 +100,8 @@ class Observation(NamedTuple):
     is left out."""
     files: Mapping[str, Mapping[int, Mapping[str, str]]] = {}
     """The same, but by the name of each file with rows of the year; empty: the market has no files."""
-    sentences: Sequence[str] = ()
-    """What was looked at, then what could not be told, and why."""
-    complete_until: int | None = None
-    """The last year that is there whole; None: whichever the clock has completed."""
+    sentences: Sequence[str] = ()  # what was looked at, then what could not be told, and why
+    complete_until: int | None = None  # the last year that is there whole; None: whichever the clock has completed
     final_since: Mapping[int, datetime.datetime] = {}
     """Year -> what was fetched later has the rows of this version; a year without an entry: that is not known."""
 
@@ -144,11 +136,8 @@ class DescribedMarket(Market, Protocol):
 class MarketNote(NamedTuple):
     """What a reader of a model must know about the market that it learned from; goes into its metadata and card."""
 
-    name: str
-    """The word in ``BRAIN_MARKET`` that picks it."""
-
-    caveat: str
-    """One sentence."""
+    name: str  # the word in ``BRAIN_MARKET`` that picks it
+    caveat: str  # one sentence
 
     @classmethod
     def of(cls, market: Market) -> "MarketNote":

@@ -54,8 +54,7 @@ class Header(NamedTuple):
     """The names of a file's columns."""
 
     names: tuple[str, ...]
-    tickers: tuple[str, ...] = ()
-    """Of a wide table: the symbol of each column; empty for those that are of all."""
+    tickers: tuple[str, ...] = ()  # of a wide table: the symbol of each column; empty for those that are of all
     n_lines: int = 1
 
 

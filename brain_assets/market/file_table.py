@@ -23,20 +23,16 @@ from brain_assets.market.findings import Finding
 from brain_assets.market.schema import Rule, describe
 from brain_assets.market.text_files import MOST, open_sheet
 
-_DAY = 86_400_000_000
-"""Microseconds."""
+_DAY = 86_400_000_000  # microseconds
 
 
 class TableFile(NamedTuple):
     """A file that was read."""
 
     path: Path
-    name: str
-    """In messages."""
-    shape: str
-    """Which tool writes such files; ``table``: none that is known."""
-    titles: Mapping[str, str]
-    """A column -> what the file calls it."""
+    name: str  # in messages
+    shape: str  # which tool writes such files; ``table``: none that is known
+    titles: Mapping[str, str]  # a column -> what the file calls it
     n_rows: int
 
 
@@ -45,10 +41,8 @@ class Told:
     """Rows of one file of which the same can be said."""
 
     file: TableFile
-    rows: IntArray
-    """From 0, as in the file."""
-    days: DateArray
-    """NaT: not known."""
+    rows: IntArray  # from 0, as in the file
+    days: DateArray  # NaT: not known
 
     def within(self, start: datetime.date, end: datetime.date) -> Self | None:
         """Give those of some days, or of unknown ones; None: there are none."""
@@ -109,8 +103,7 @@ class FileTable:
 
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
-    refused: tuple[str, ...] = ()
-    """What is wrong with files that are no tables, a sentence each."""
+    refused: tuple[str, ...] = ()  # what is wrong with files that are no tables, a sentence each
     faults: tuple[Fault, ...] = ()
     left: tuple[Left, ...] = ()
 

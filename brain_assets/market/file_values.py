@@ -35,8 +35,7 @@ _FORMS = (
 _OPEN = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})"
 _UNITS = ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (0, "s"))
 """From which size on a number counts what since 1970."""
-_LARGEST = 9 * 10**18 - 1024
-"""Of such numbers, also where they are floats."""
+_LARGEST = 9 * 10**18 - 1024  # of such numbers, also where they are floats
 _COUNT = r"-?(?:\d{1,18}|[1-8]\d{18})"
 _DIGITS = r"(?:19|20)\d{4}(?:0[1-9]|[12]\d|3[01])"
 """A day as eight digits; seconds at a midnight end in 00. One such day, and a longer number beside it is a slip."""
@@ -50,8 +49,7 @@ class Parsed(NamedTuple):
     """A column of one kind."""
 
     values: FloatArray | MomentArray
-    wrong: BoolArray
-    """Rows that hold something else; their day is given if it is known all the same."""
+    wrong: BoolArray  # rows that hold something else; their day is given if it is known all the same
     expected: str
 
 

@@ -36,15 +36,13 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "ProsusAI/finbert"
 
-CHUNK = 1000
-"""Titles from one writing of the cache, and one line of progress, to the next."""
+CHUNK = 1000  # titles from one writing of the cache, and one line of progress, to the next
 
 MIN_ROWS = 4
 """Fewest titles in a batch, repeated if need be: for one to three rows, matrix products take another way and round
 otherwise (seen with MKL on AVX2)."""
 
-MAX_TOKENS = 512
-"""What is longer is cut off, with a warning; no headline is."""
+MAX_TOKENS = 512  # what is longer is cut off, with a warning; no headline is
 
 _METHOD = "1"  # raise it when the same model would give other scores
 _SAFE_WEIGHTS, _PICKLED_WEIGHTS = "model*.safetensors", "pytorch_model*.bin"
@@ -132,8 +130,7 @@ class _Classifier(NamedTuple):
 
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    positive: int
-    """Position of the label among the logits."""
+    positive: int  # position of the label among the logits
     negative: int
     max_tokens: int
 

@@ -12,14 +12,9 @@ import pandas as pd
 
 from brain_assets.check_result import CheckResult
 
-FINDINGS = "findings"
-"""Key in ``DataFrame.attrs``."""
-
-ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"
-"""The checks that show findings."""
-
-MOST_SAID = 10
-"""Findings that a check says in words; it counts all."""
+FINDINGS = "findings"  # key in ``DataFrame.attrs``
+ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"  # the checks that show findings
+MOST_SAID = 10  # findings that a check says in words; it counts all
 
 
 class Finding(NamedTuple):

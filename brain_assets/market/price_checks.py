@@ -14,17 +14,13 @@ from brain_assets.market.findings import finding_verdicts
 from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
 from brain_assets.market.splits import Jump, find_jumps
 
-JUMP = 0.4
-"""Of a close over the one before: farther is a fault of the data more often than news."""
-
-BUSY = 3
-"""Times the usual volume: on such a day news moved the price, unless it trebled or worse."""
+JUMP = 0.4  # of a close over the one before: farther is a fault of the data more often than news
+BUSY = 3  # times the usual volume: on such a day news moved the price, unless it trebled or worse
 
 MAX_MISSING, MIN_MISSING = 0.05, 5
 """Of a symbol's sessions in a calendar year, from its first bar to its last: a larger share, a week's at least."""
 
-STILL = 5
-"""Sessions in a row with the same close and without a share traded."""
+STILL = 5  # sessions in a row with the same close and without a share traded
 
 
 class SymbolSpans(NamedTuple):

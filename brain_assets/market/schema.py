@@ -23,15 +23,11 @@ cents, one by one, puts them there."""
 class Rule:
     """What is asked of each row of a table."""
 
-    column: str
-    """The column that a message names."""
-    expected: str
-    """In the words of a message."""
-    holds: Callable[[pd.DataFrame], pd.Series | BoolArray]
-    """From a table to whether each row is so, shape (n_rows,)."""
+    column: str  # the column that a message names
+    expected: str  # in the words of a message
+    holds: Callable[[pd.DataFrame], pd.Series | BoolArray]  # from a table to whether each row is so, shape (n_rows,)
     advice: str = "correct the value or remove the row"
-    got: str = ""
-    """What to call it if it is not so; empty: the value in the column."""
+    got: str = ""  # what to call it if it is not so; empty: the value in the column
 
     def refuse_broken(
         self, frame: pd.DataFrame, origin: Callable[[pd.Series], str], place: Callable[[pd.Series], str]
@@ -51,14 +47,10 @@ class Column:
     """One column of a table."""
 
     name: str
-    kind: str
-    """The type that pandas gives it."""
-    meaning: str
-    """With its unit and when it is known, as the UI shows it."""
-    expected: str
-    """What each value is, in the words of a message."""
-    holds: Callable[[pd.Series], pd.Series]
-    """From values to whether each is so."""
+    kind: str  # the type that pandas gives it
+    meaning: str  # with its unit and when it is known, as the UI shows it
+    expected: str  # what each value is, in the words of a message
+    holds: Callable[[pd.Series], pd.Series]  # from values to whether each is so
 
     @property
     def rule(self) -> Rule:
@@ -71,12 +63,9 @@ class TableSchema:
     """A raw table."""
 
     columns: tuple[Column, ...]
-    order: tuple[str, ...]
-    """The columns that rows are sorted by; no two rows are equal in all of them."""
-    place: str
-    """How a message names a row, its columns in braces."""
-    rules: tuple[Rule, ...]
-    """Asked in this order, after the rule of each column."""
+    order: tuple[str, ...]  # the columns that rows are sorted by; no two rows are equal in all of them
+    place: str  # how a message names a row, its columns in braces
+    rules: tuple[Rule, ...]  # asked in this order, after the rule of each column
 
     @property
     def types(self) -> dict[str, str]:
@@ -283,5 +272,4 @@ SCHEMAS: Mapping[str, TableSchema] = {
 }
 """Asset -> what is asked of its table, whenever it is read."""
 
-RAW = tuple(SCHEMAS)
-"""What comes from the market."""
+RAW = tuple(SCHEMAS)  # what comes from the market

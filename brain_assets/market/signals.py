@@ -16,17 +16,14 @@ from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
 
-SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")
-"""Channels of `PricePanel.signals`."""
+SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")  # channels of `PricePanel.signals`
 
 NEWS, AGE = 0, len(SIGNALS) - 1
 
-NEWS_HALF_LIFE = 5
-"""Sessions after which a score counts half: a week, the horizon of a forecast."""
+NEWS_HALF_LIFE = 5  # sessions after which a score counts half: a week, the horizon of a forecast
 
 QUARTER_DAYS = 90
-MAX_AGE = 4.0
-"""Quarters; who has not filed for a year is as unknown as who has not for two."""
+MAX_AGE = 4.0  # quarters; who has not filed for a year is as unknown as who has not for two
 
 RATIO_LIMITS = {
     **dict.fromkeys(("gross_margin", "operating_margin", "net_margin"), (-1.0, 1.0)),

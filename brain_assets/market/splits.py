@@ -19,27 +19,17 @@ from brain_assets.market.calendar import years_of
 _FOR_ONE = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000)
 _FORWARD = {5 / 4: "5:4", 4 / 3: "4:3", 3 / 2: "3:2", 5 / 2: "5:2"} | {float(n): f"{n}:1" for n in _FOR_ONE}
 _REVERSE = {1 / factor: ":".join(name.split(":")[::-1]) for factor, name in _FORWARD.items()}
-RATIOS: Mapping[float, str] = _FORWARD | _REVERSE
-"""New shares for one old share -> how it is written, new before old."""
-
-SMALLEST = 0.15
-"""Of a jump from a close to the next open, as a logarithm; smaller ones are not told from news."""
-
-USUAL_MOVES = 10
-"""How many usual daily moves a jump is at least."""
-
-BEYOND_NEWS = 38
-"""So many are none of news, whatever the volume: 347 stocks in 18 years had at most 30 over night."""
+RATIOS: Mapping[float, str] = _FORWARD | _REVERSE  # new shares for one old share -> how it is written, new before old
+SMALLEST = 0.15  # of a jump from a close to the next open, as a logarithm; smaller ones are not told from news
+USUAL_MOVES = 10  # how many usual daily moves a jump is at least
+BEYOND_NEWS = 38  # so many are none of news, whatever the volume: 347 stocks in 18 years had at most 30 over night
 
 QUIET_RANGE, QUIET_SESSION, QUIET_SPLIT, QUIET_DIVIDEND = 6, 4, 3, 4.5
 """Times what is usual, at most, on the day of a split or a dividend: high over low; the move from open to close; the
 volume after a split, beyond what its ratio brings; after a dividend."""
 
-BACK_WITHIN = 20
-"""Sessions after which a jump that was taken back was no slip."""
-
-_FLOOR = 0.004
-"""Of what is usual: a price that hardly ever moves would make every move a jump."""
+BACK_WITHIN = 20  # sessions after which a jump that was taken back was no slip
+_FLOOR = 0.004  # of what is usual: a price that hardly ever moves would make every move a jump
 
 
 class Jump(NamedTuple):

@@ -35,8 +35,7 @@ from brain_assets.market.text_files import Sheet, find_files, open_sheet
 MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
 
-SPARE = "float64, if it is there"
-"""Kind of a column of numbers that a file need not have."""
+SPARE = "float64, if it is there"  # kind of a column of numbers that a file need not have
 
 NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 
@@ -52,8 +51,7 @@ AnyArray = FloatArray | IntArray | MomentArray
 class _Block(NamedTuple):
     """Columns of a file that are one table: all of them, or those of one symbol of a wide file."""
 
-    symbol: str
-    """Empty: a column has it."""
+    symbol: str  # empty: a column has it
     roles: Roles
 
 
@@ -61,10 +59,8 @@ class _Part(NamedTuple):
     """The sound rows of one file."""
 
     file: TableFile
-    columns: dict[str, AnyArray]
-    """Those of the layout, and ``row``; symbols and other texts are codes."""
-    texts: Mapping[str, list[str]]
-    """What the codes of a column stand for."""
+    columns: dict[str, AnyArray]  # those of the layout, and ``row``; symbols and other texts are codes
+    texts: Mapping[str, list[str]]  # what the codes of a column stand for
     faults: list[Fault]
 
 

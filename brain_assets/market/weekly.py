@@ -10,19 +10,15 @@ from brain_assets.market.calendar import Weeks, complete_weeks, iso_week_numbers
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 
 MOMENTUM_WEEKS = 4
-VOLATILITY_SESSIONS = 20
-"""Four weeks."""
-
-PAST_WEEKS = 52
-"""What rules that weigh risk look back on."""
+VOLATILITY_SESSIONS = 20  # four weeks
+PAST_WEEKS = 52  # what rules that weigh risk look back on
 
 
 @dataclass(frozen=True)
 class WeeklyPanel:
     """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise."""
 
-    weeks: Weeks
-    """Complete weeks, in order."""
+    weeks: Weeks  # complete weeks, in order
     symbols: tuple[str, ...]
     tradable: BoolArray
     """Whether there is a bar on the last session before the week, of a member. Known at decision time."""
@@ -38,8 +34,7 @@ class WeeklyPanel:
     pre_open_return: FloatArray
     """First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
     nothing traded, since what is held keeps its last price."""
-    return_ffill: FloatArray
-    """As `realized`, but a symbol without a bar keeps its last price; never NaN."""
+    return_ffill: FloatArray  # as `realized`, but a symbol without a bar keeps its last price; never NaN
     signals: FloatArray | None = None
     """(n_weeks, n_assets, 7): news and filings as known at the last close before the week
     (`brain_assets.market.signals.SIGNALS`); NaN: not known. None: the panel came without."""

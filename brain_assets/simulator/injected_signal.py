@@ -19,8 +19,7 @@ import numpy as np
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.market.schema import RATIOS
 
-CHANNELS = ("reversal", "news", *RATIOS)
-"""Where a signal can be seen: in past returns, news or a ratio."""
+CHANNELS = ("reversal", "news", *RATIOS)  # where a signal can be seen: in past returns, news or a ratio
 
 PAIR_DEGREES = 12.0
 """Of Student's t for the difference of two symbols' noise over a week: its peak is that of simulated weeks."""

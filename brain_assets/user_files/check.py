@@ -22,12 +22,9 @@ SYMBOLS_AT_A_TIME = 50
 class Checked(NamedTuple):
     """What a look at all files found."""
 
-    lines: Sequence[str]
-    """A line a file: what it was taken for."""
-    refused: Sequence[str]
-    """For which a run would fail."""
-    found: Sequence[str]
-    """Which a run would warn of."""
+    lines: Sequence[str]  # A line a file: what it was taken for
+    refused: Sequence[str]  # for which a run would fail
+    found: Sequence[str]  # which a run would warn of
 
     @classmethod
     def of(cls, error: BrainAssetsError) -> "Checked":

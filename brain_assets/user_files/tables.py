@@ -121,8 +121,7 @@ def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
     return bars.assign(**prices, close=bars["close"].where(~scaled, bars["adj_close"])).drop(columns="adj_close")
 
 
-PERCENT = 1.0
-"""Half of a file's margins farther from 0 than this are percent: a share of revenue hardly is."""
+PERCENT = 1.0  # half of a file's margins farther from 0 than this are percent: a share of revenue hardly is
 
 
 def read_fundamental_files(paths: Sequence[Path]) -> FileTable:

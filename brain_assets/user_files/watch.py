@@ -38,8 +38,7 @@ MAX_LAG_SESSIONS = 5
 SETTLE_SECONDS = 10.0
 """A program that writes a file does not pause for so long; one that does is caught when the next part comes."""
 
-READ_SECONDS = 3.0
-"""A tick shall be over in 5 s, and Dagster stops one after 60 s."""
+READ_SECONDS = 3.0  # A tick shall be over in 5 s, and Dagster stops one after 60 s
 
 REMEMBERED = {"raw_prices": datetime.timedelta(days=14)}
 """Table -> rows of so long before a year count for it too: a table of prices remembers the last bar before it."""
@@ -50,18 +49,14 @@ _NO_TIME = datetime.timedelta(0)
 class FileState(NamedTuple):
     """What is remembered of a file; of one that is not as it was, its stamp alone."""
 
-    stamp: tuple[int, int, int]
-    """Bytes; nanoseconds since 1970 of the last change of its content, and of anything."""
+    stamp: tuple[int, int, int]  # bytes; nanoseconds since 1970 of the last change of its content, and of anything
     last_day: datetime.date | None = None
-    sums: Mapping[int, int] | None = None
-    """Calendar year -> the sum of its rows' hashes; None: not read yet."""
-    symbols: tuple[str, ...] = ()
-    """As it writes them."""
+    sums: Mapping[int, int] | None = None  # calendar year -> the sum of its rows' hashes; None: not read yet
+    symbols: tuple[str, ...] = ()  # as it writes them
 
 
 class _Kept(NamedTuple):
-    symbols: tuple[str, ...]
-    """Whose rows the sums are of; empty: all."""
+    symbols: tuple[str, ...]  # whose rows the sums are of; empty: all
     files: dict[str, FileState]
 
 
@@ -130,11 +125,9 @@ def _key(table: str, name: str) -> str:
 class _Look(NamedTuple):
     """What was found of the files of one table."""
 
-    files: Mapping[str, FileState]
-    """By name."""
+    files: Mapping[str, FileState]  # by name
     n_read: int
-    waits: str
-    """Why nothing can be said of the table yet; empty: all of it is known."""
+    waits: str  # why nothing can be said of the table yet; empty: all of it is known
 
 
 def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
@@ -183,10 +176,8 @@ def observe_files(
 
 
 class _Hurry(NamedTuple):
-    settled: float
-    """A file that changed later may still be written; seconds since 1970."""
-    deadline: float
-    """On the monotonic clock."""
+    settled: float  # a file that changed later may still be written; seconds since 1970
+    deadline: float  # on the monotonic clock
 
 
 def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | None) -> _Look:
