@@ -8,7 +8,7 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
-from brain_assets.market.archive import PREVIOUS_BARS
+from brain_assets.market.archive import closes_before
 from brain_assets.market.calendar import years_of
 from brain_assets.market.findings import finding_verdicts
 from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
@@ -24,26 +24,14 @@ STILL = 5  # sessions in a row with the same close and without a share traded
 
 
 class SymbolSpans(NamedTuple):
-    """Which sessions of a table each symbol has; sessions that no symbol has are left out.
+    """Which sessions of a table each symbol has; sessions that no symbol has are left out."""
 
-    Attributes
-    ----------
-    symbols : list of str
-        Sorted.
-    sessions : DateArray
-        (n_sessions,).
-    present, missing : BoolArray
-        (n_assets, n_sessions): has a bar; has none, between its first and its last one.
-    late, ended : dict of str to str
-        Symbol -> its first day, if it was not there from the beginning; its last, if it is not there to the end.
-    """
-
-    symbols: list[str]
-    sessions: DateArray
-    present: BoolArray
-    missing: BoolArray
-    late: dict[str, str]
-    ended: dict[str, str]
+    symbols: list[str]  # sorted
+    sessions: DateArray  # (n_sessions,)
+    present: BoolArray  # (n_assets, n_sessions): has a bar
+    missing: BoolArray  # (n_assets, n_sessions): has none, between its first and its last one
+    late: dict[str, str]  # symbol -> its first day, if it was not there from the beginning
+    ended: dict[str, str]  # symbol -> its last day, if it is not there to the end
 
 
 def symbol_spans(prices: pd.DataFrame, previously: Collection[str] = ()) -> SymbolSpans:
@@ -66,11 +54,6 @@ def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict
     """Check a stored raw table: what was found of it, and of bars also what they are; `scheduled`: of its range."""
     prices = price_verdicts(table, scheduled, closes_before(table)) if name == "raw_prices" else {}
     return finding_verdicts(table) | prices
-
-
-def closes_before(prices: pd.DataFrame) -> dict[str, float]:
-    """Give by symbol the close of the last bar before a table, on its level."""
-    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
 
 
 def price_verdicts(

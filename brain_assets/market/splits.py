@@ -33,29 +33,17 @@ _FLOOR = 0.004  # of what is usual: a price that hardly ever moves would make ev
 
 
 class Jump(NamedTuple):
-    """A jump of a symbol's price that trading does not explain.
-
-    Attributes
-    ----------
-    symbol : str
-    date : Timestamp
-        The first session on the new level.
-    ratio : str
-        New shares for old ones, as a split by such a factor is written: "4:1", "1:10"; empty: near none, as after a
-        dividend or a spin-off.
-    factor : float
-        The same as a number; without a ratio, the close before over the open. Prices before the day divided by it, and
-        volumes multiplied, are on the level of those from then on.
-    back : Timestamp or None
-        The session on which prices were back, the same one if by its close: a slip, or one day's wrong bar; None: they
-        stayed on the new level, as after a split or a dividend.
-    """
+    """A jump of a symbol's price that trading does not explain."""
 
     symbol: str
-    date: pd.Timestamp
-    ratio: str
+    date: pd.Timestamp  # the first session on the new level
+    ratio: str  # new shares for old ones, "4:1", "1:10"; empty: near none, as after a dividend or a spin-off
     factor: float
+    """The same as a number; without a ratio, the close before over the open. Prices before the day divided by it, and
+    volumes multiplied, are on the level of those from then on."""
     back: pd.Timestamp | None
+    """The session on which prices were back, the same one if by its close: a slip, or one day's wrong bar; None: they
+    stayed on the new level, as after a split or a dividend."""
 
     @property
     def words(self) -> str:
@@ -65,19 +53,10 @@ class Jump(NamedTuple):
 
 
 def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None = None) -> list[Jump]:
-    """Find jumps that look like splits, dividends or slipped decimal points.
+    """Find jumps that look like splits, dividends or slipped decimal points, by date.
 
-    Parameters
-    ----------
-    prices : DataFrame
-        Bars, as `brain_assets.market.schema.PRICE_TABLE`, in any order; those with a price of 0 or less are left out.
-    previous_closes : mapping of str to float, optional
-        Symbol -> the close before its first bar, on the level of these.
-
-    Returns
-    -------
-    list of Jump
-        By date. What was taken back is one jump, at its first session.
+    Of bars in any order; those with a price of 0 or less are left out. `previous_closes`: of symbols the close before
+    the first bar, on the level of these. What was taken back is one jump, at its first session.
     """
     gaps = _with_gaps(prices, previous_closes or {})
     return sorted(_jumps_among(gaps), key=lambda jump: (jump.date, jump.symbol))
@@ -113,7 +92,6 @@ def _usual(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
-    """Give the jumps among gaps that are ordered by symbol and date."""
     nearest = _nearest_ratios(-gaps["gap"].to_numpy())
     is_near = _is_near(gaps, nearest)
     back_at_once = _back_by_the_close(gaps).to_numpy()
