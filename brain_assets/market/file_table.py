@@ -112,6 +112,10 @@ class FileTable:
         """The day of each row."""
         return self.frame.iloc[:, 0]
 
+    def inside(self, start: datetime.date, end: datetime.date) -> pd.Series:
+        """Tell which rows are from `start` up to but not including `end`."""
+        return (self.days >= pd.Timestamp(start)) & (self.days < pd.Timestamp(end))
+
     def judged(self, rules: Iterable[Rule]) -> "FileTable":
         """Take out the rows that break one of some rules, all of which are asked of the same rows."""
         faults, good = list(self.faults), np.ones(len(self.frame), dtype=bool)
@@ -224,9 +228,9 @@ class FileTable:
     def between(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the rows from `start` up to but not including `end`; raises `TableError` if something is wrong there."""
         self.refuse(start, end)
-        inside = (self.days >= pd.Timestamp(start)) & (self.days < pd.Timestamp(end))
         kinds = self.frame.dtypes
-        return self.frame[inside].astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
+        rows = self.frame[self.inside(start, end)]
+        return rows.astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
 
     def findings(self, start: datetime.date, end: datetime.date) -> list[Finding]:
         """Say by year what was left out or changed in some days."""

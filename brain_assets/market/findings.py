@@ -49,7 +49,7 @@ def findings_of(frame: pd.DataFrame, years: Collection[int] | None = None) -> li
     return [each for each in found if years is None or each.year in {0, *years}]
 
 
-def added_up(findings: Sequence[Finding]) -> list[Finding]:
+def added_up(findings: Iterable[Finding]) -> list[Finding]:
     """Count what is alike in several years once, the first place being that of the earliest year."""
     sums: dict[tuple[str, ...], Finding] = {}
     for finding in sorted(findings, key=lambda each: each.year):
