@@ -220,18 +220,14 @@ def _read(table: str, files: OptionalFiles, word: str, path: Path, stamp: tuple[
     return FileState(stamp, None if rows.empty else last.date(), dict(sums), tuple(rows["symbol"].cat.categories))
 
 
-def _ways_to_write(*looks: _Look) -> dict[tuple[str, ...], int]:
-    """Give, for the symbols of each file, a number that is another once one of them is written in more ways."""
-    symbols = {file.symbols for look in looks for file in look.files.values()}
+def _ways_to_write(*looks: _Look) -> dict[str, int]:
+    """Give for symbols that are written in several ways a number that is another once there is one more."""
     ways: dict[str, set[str]] = defaultdict(set)
-    for name in {name for of_file in symbols for name in of_file}:
+    for name in {name for look in looks for file in look.files.values() for name in file.symbols}:
         ways[name.casefold()].add(name)
-    several = {name: " ".join(sorted(names)) for names in ways.values() if len(names) > 1 for name in names}
-    found = {of_file: sorted({several[name] for name in of_file if name in several}) for of_file in symbols}
-    return {
-        of_file: int(pd.util.hash_array(np.array(words, dtype=object)).sum()) if words else 0
-        for of_file, words in found.items()
-    }
+    several = {" ".join(sorted(names)): names for names in ways.values() if len(names) > 1}
+    hashes = pd.util.hash_array(np.array(list(several), dtype=object)).tolist()
+    return {name: value for names, value in zip(several.values(), hashes, strict=True) for name in names}
 
 
 def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) -> dict[int, int]:
@@ -250,15 +246,16 @@ def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) 
 
 
 def _by_year(
-    files: Mapping[str, FileState], years: Sequence[int], ways: Mapping[tuple[str, ...], int]
+    files: Mapping[str, FileState], years: Sequence[int], ways: Mapping[str, int]
 ) -> dict[int, dict[str, int]]:
     """Give the sums of the files that have rows of each year; the first holds all before it, too."""
     found: dict[int, dict[str, int]] = {year: {} for year in years}
     for name, file in files.items():
+        of_symbols = sum({ways.get(symbol, 0) for symbol in file.symbols})
         for calendar_year, value in (file.sums or {}).items():
             year = max(calendar_year, years[0]) if years else calendar_year
             if year in found:
-                found[year][name] = found[year].get(name, 0) + value + ways[file.symbols]
+                found[year][name] = found[year].get(name, 0) + value + of_symbols
     return found
 
 
