@@ -82,10 +82,7 @@ class NewsFiles(OptionalFiles):
     """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
 
     schema = NEWS_TABLE
-    sorts: ClassVar = {
-        "scores": ("news_sentiment", read_score_files),
-        "headlines": ("headlines", read_headline_files),
-    }
+    sorts: ClassVar = {"scores": ("news_sentiment", read_score_files), "headlines": ("headlines", read_headline_files)}
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
         """Give the daily scores of sessions from `start` up to but not including `end`.

@@ -11,15 +11,7 @@ from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.market.file_columns import ADJUSTED, PRICES
 from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding
-from brain_assets.market.schema import (
-    FUNDAMENTAL_TABLE,
-    MARGINS,
-    OHLC_RULES,
-    ON_SESSION,
-    ONE_SYMBOL,
-    PRICE_TABLE,
-    Rule,
-)
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, MARGINS, OHLC_RULES, ON_SESSION, ONE_SYMBOL, PRICE_TABLE, Rule
 from brain_assets.market.splits import find_jumps
 from brain_assets.market.table_files import SPARE, read_files
 

@@ -94,9 +94,7 @@ def test_bars_on_days_when_the_exchange_was_closed(yahoo):
     yahoo.bars["AAA"] = [*PLAIN, *((day, 14.0, 16.0, 13.0, 15.0, 15.0, 0) for day in (SATURDAY, holiday))]
     frame = market("AAA").prices(MONDAY, datetime.date(2024, 6, 21))
     assert days_of(frame) == [MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY]
-    assert said(frame) == [
-        "AAA: 2 bars on days when the exchange was closed, the first 2024-06-15; left out.",
-    ]
+    assert said(frame) == ["AAA: 2 bars on days when the exchange was closed, the first 2024-06-15; left out."]
 
 
 def test_bars_outside_of_the_range_are_nobody_s_matter(yahoo):
