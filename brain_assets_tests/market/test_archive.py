@@ -253,14 +253,6 @@ def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
     assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
 
 
-def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
-    between = typed_bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
-    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
-    chained = chain_prices([prices_2019(), between, third])
-    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
-    assert chained["volume"].iloc[-1] == 100.0
-
-
 def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:
     # 2021 was fetched while 2020 was missing, so it remembers the 104 of 2019 as 13: a factor of 8
     third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})

@@ -137,13 +137,6 @@ def test_a_symbol_that_lacks_more_than_a_twentieth_of_its_sessions_is_named_with
     assert failing(short, YEAR) == {}
 
 
-def test_sessions_that_no_symbol_has_are_said_once_and_not_of_each() -> None:
-    without = year_of_bars("A", "B")
-    without = without[~without["date"].between(str(YEAR[50]), str(YEAR[69]))]
-    assert failing(without, YEAR)["calendar_complete"].startswith("20 of 253 sessions of the exchange have no bar: ")
-    assert "B:" not in failing(without, YEAR)["calendar_complete"]
-
-
 def test_a_hole_of_a_month_is_seen_in_a_window_of_many_years() -> None:
     sessions = sessions_between(datetime.date(2011, 1, 1), datetime.date(2021, 1, 1))
     table = {

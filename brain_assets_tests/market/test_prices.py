@@ -95,13 +95,6 @@ def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> No
     assert cut.values.shape == (2, 2, 5)
 
 
-def test_until_includes_its_last_date() -> None:
-    cut = listing_panel().until(datetime.date(2020, 1, 6))
-    assert cut.symbols == ("AAA", "BBB", "CCC")
-    assert str(cut.sessions[-1]) == "2020-01-06"
-    np.testing.assert_array_equal(cut.values[:, 2, CLOSE], [12.0, 20.0, np.nan])
-
-
 def test_until_is_the_panel_of_the_rows_known_then(prices: pd.DataFrame, panel: PricePanel) -> None:
     for cutoff in (datetime.date(2018, 12, 31), datetime.date(2019, 7, 4), datetime.date(2022, 1, 1)):
         cut, known = panel.until(cutoff), PricePanel.from_frame(prices[prices["date"] <= pd.Timestamp(cutoff)])

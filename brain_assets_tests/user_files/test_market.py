@@ -194,14 +194,6 @@ def test_a_range_without_bars_says_what_there_is(tmp_path):
         FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
 
 
-def test_parquet_dates_with_a_time(tmp_path):
-    frame = bars()
-    frame.loc[4, "date"] += pd.Timedelta(hours=21)
-    write(tmp_path, frame, "prices.parquet")
-    expected = "prices.parquet, row 5, column date: expected a day as YYYY-MM-DD, got 2020-01-08 21:00:00;"
-    assert refusal(tmp_path).startswith(expected)
-
-
 @pytest.mark.parametrize("column", ["date", "symbol"])
 def test_parquet_rows_without_a_day_or_a_symbol(tmp_path, column):
     frame = bars().assign(**dict.fromkeys(PRICES, np.nan))  # even if nothing else is known of them
