@@ -80,8 +80,12 @@ def year_to_date(first: str, *lasts: str) -> list[tuple[str, str, dict[str, Any]
     return [(*day, income(*each, (first, last))) for day, each, last in zip(days, amounts, lasts, strict=True)]
 
 
-ORDINARY = year_to_date(*YEAR[:1], Q1[1], Q2[1], Q3[1], Q4[1])
-ORDINARY_MARGINS = [(MAY, Q1[1], 0.1), (AUGUST, Q2[1], 0.2), (NOVEMBER, Q3[1], 0.2), (FEBRUARY, Q4[1], 0.3)]
+def four_margins(*ends: str) -> list[tuple[str, str, float]]:
+    return list(zip((MAY, AUGUST, NOVEMBER, FEBRUARY), ends, (0.1, 0.2, 0.2, 0.3), strict=True))
+
+
+ORDINARY = year_to_date(Q1[0], Q1[1], Q2[1], Q3[1], Q4[1])
+ORDINARY_MARGINS = four_margins(Q1[1], Q2[1], Q3[1], Q4[1])
 
 
 def ordinary_year() -> dict[str, Any]:
@@ -91,7 +95,7 @@ def ordinary_year() -> dict[str, Any]:
 # Margins, case by case
 
 CONTRACTS = "RevenueFromContractWithCustomerExcludingAssessedTax"
-NEXT = ("2020-01-01", "2020-03-31")
+NEXT, LATER = ("2020-01-01", "2020-03-31"), "2021-02-01"
 BEFORE = ("2018-01-01", "2018-03-31")
 
 CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, str, float]]]] = {
@@ -179,15 +183,13 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         ],
         [(MAY, Q1[1], 0.1), ("2020-05-01", NEXT[1], 0.2)],
     ),
-    "a fiscal year may end in September and have a quarter of 98 days, years to date of 27 and 40 weeks, and 53 weeks": (
+    "a fiscal year may end in September, and have a quarter of 14 weeks and 53 in all": (
         year_to_date("2016-09-25", "2016-12-31", "2017-04-01", "2017-07-01", "2017-09-30"),
-        [(MAY, "2016-12-31", 0.1), (AUGUST, "2017-04-01", 0.2), (NOVEMBER, "2017-07-01", 0.2)]
-        + [(FEBRUARY, "2017-09-30", 0.3)],
+        four_margins("2016-12-31", "2017-04-01", "2017-07-01", "2017-09-30"),
     ),
     "quarters may have 12 weeks, and the last one 17": (
         year_to_date("2018-12-30", "2019-03-23", "2019-06-15", "2019-09-07", "2020-01-04"),
-        [(MAY, "2019-03-23", 0.1), (AUGUST, "2019-06-15", 0.2), (NOVEMBER, "2019-09-07", 0.2)]
-        + [(FEBRUARY, "2020-01-04", 0.3)],
+        four_margins("2019-03-23", "2019-06-15", "2019-09-07", "2020-01-04"),
     ),
     "a difference uses no part filed after the whole: the quarter is told once the year is stated again": (
         [ORDINARY[3], ("10-Q", "2020-11-01", income(360, 62, NINE_MONTHS)), ("10-K", "2021-02-01", ORDINARY[3][2])],
@@ -206,12 +208,8 @@ CASES: dict[str, tuple[list[tuple[str, str, dict[str, Any]]], list[tuple[str, st
         ORDINARY_MARGINS,
     ),
     "a quarter is computed anew once year and nine months are restated": (
-        [
-            *ORDINARY,
-            ("10-Q", "2020-11-01", income(400, 80, NINE_MONTHS)),
-            ("10-K", "2021-02-01", income(600, 180, YEAR)),
-        ],
-        [*ORDINARY_MARGINS, ("2021-02-01", Q4[1], 0.5)],
+        [*ORDINARY, ("10-Q", "2020-11-01", income(400, 80, NINE_MONTHS)), ("10-K", LATER, income(600, 180, YEAR))],
+        [*ORDINARY_MARGINS, (LATER, Q4[1], 0.5)],
     ),
     "a figure of a period that was not over is not believed": (
         [("10-Q", MAY, income(100, 10, Q2)), ("10-Q", AUGUST, income(100, 30, Q2))],
