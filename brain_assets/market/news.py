@@ -47,9 +47,8 @@ _ZONES = ("UTC", "America/New_York")
 
 def read_score_files(paths: Sequence[Path]) -> FileTable:
     """Read every file and judge every row; days without a score are left out, each other day becomes a session."""
-    _, _, *values = (column.rule for column in NEWS_TABLE.columns)
     rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined().without_repeats(NEWS_TABLE.order)
-    rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*values, _inside_calendar("date")))
+    rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*NEWS_TABLE.value_rules, _inside_calendar("date")))
     frame = rows.frame.assign(
         date=day_sessions(rows.frame["date"]), n_articles=rows.frame["n_articles"].astype("int64")
     )
@@ -59,11 +58,10 @@ def read_score_files(paths: Sequence[Path]) -> FileTable:
 
 
 def _counted_on(days: DateArray) -> DateArray:
-    """Give the sessions of the days of some scores, of which something is said; days outside the calendar stay."""
-    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions_between(FIRST_DATE, datetime.date.max)[-1])
-    sessions = days.copy()
-    sessions[inside] = day_sessions(pd.Series(days[inside])).astype("datetime64[D]")
-    return sessions
+    """Give the sessions of days of which something is said; days outside the calendar stay."""
+    sessions = sessions_between(FIRST_DATE, datetime.date.max)
+    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions[-1])
+    return np.where(inside, sessions[np.searchsorted(sessions, days).clip(max=len(sessions) - 1)], days)
 
 
 def read_headline_files(paths: Sequence[Path]) -> FileTable:
@@ -163,7 +161,6 @@ def _warn_of_midnights(published: pd.Series, place: Path) -> None:
 
 
 def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
-    """Have each distinct title scored once; (n,) in the order of `titles`."""
     codes, distinct = pd.factorize(titles)
     scores: FloatArray = np.asarray(score(list(map(str, distinct))), dtype=np.float64)
     if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1

@@ -11,7 +11,7 @@ from brain_assets.check_result import CheckResult, listed
 from brain_assets.market.archive import closes_before
 from brain_assets.market.calendar import years_of
 from brain_assets.market.findings import finding_verdicts
-from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
+from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule
 from brain_assets.market.splits import Jump, find_jumps
 
 JUMP = 0.4  # of a close over the one before: farther is a fault of the data more often than news
@@ -60,12 +60,13 @@ def price_verdicts(
     prices: pd.DataFrame, scheduled: DateArray, previous_closes: Mapping[str, float] | None = None
 ) -> dict[str, CheckResult]:
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
-    numbers = [column.rule for column in PRICE_TABLE.columns if column.kind == NUMBER]
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
     previous = previous_closes or {}
     return {
         "calendar_complete": _calendar_complete(symbol_spans(prices, previous), scheduled),
-        "positive": _each(prices, numbers, "prices above 0 and volumes of 0 or more", "correct or remove them"),
+        "positive": _each(
+            prices, PRICE_TABLE.value_rules, "prices above 0 and volumes of 0 or more", "correct or remove them"
+        ),
         "ohlc_in_order": _each(prices, OHLC_RULES, "open and close between low and high", "correct or remove them"),
         "no_duplicates": _each(prices, [single], single.expected, "remove the others"),
         "no_jumps": _no_jumps(prices, previous),

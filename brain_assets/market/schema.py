@@ -29,18 +29,6 @@ class Rule:
     advice: str = "correct the value or remove the row"
     got: str = ""  # what to call it if it is not so; empty: the value in the column
 
-    def refuse_broken(
-        self, frame: pd.DataFrame, origin: Callable[[pd.Series], str], place: Callable[[pd.Series], str]
-    ) -> None:
-        """Raise `TableError` for the first row that is not so; `origin` and `place` begin and end its sentence."""
-        wrong = np.flatnonzero(~np.asarray(self.holds(frame), dtype=bool))
-        if len(wrong):
-            row = frame.iloc[wrong[0]]
-            got = self.got or describe(row[self.column])
-            raise TableError(
-                f"{origin(row)}column {self.column}: expected {self.expected}, got {got}{place(row)}; {self.advice}."
-            )
-
 
 @dataclass(frozen=True)
 class Column:
@@ -76,6 +64,11 @@ class TableSchema:
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(self.types)
+
+    @property
+    def value_rules(self) -> list[Rule]:
+        """What is asked of each value but days and symbols."""
+        return [column.rule for column in self.columns if column.kind not in (DAY, TEXT)]
 
     def empty(self) -> pd.DataFrame:
         """Give a table without rows, its columns and types right: there was nothing, or nobody was asked."""
@@ -115,10 +108,13 @@ class TableSchema:
         )
 
     def _refuse_broken(self, frame: pd.DataFrame, rule: Rule, origin: str) -> None:
-        def place(row: pd.Series) -> str:
-            return f" for {self.place.format(**{name: describe(value) for name, value in row.items()})}"
-
-        rule.refuse_broken(frame, lambda _: f"{origin}: ", place)
+        wrong = np.flatnonzero(~np.asarray(rule.holds(frame), dtype=bool))
+        if len(wrong):
+            row = {name: describe(value) for name, value in frame.iloc[wrong[0]].items()}
+            raise TableError(
+                f"{origin}: column {rule.column}: expected {rule.expected}, got {rule.got or row[rule.column]} for "
+                f"{self.place.format(**row)}; {rule.advice}."
+            )
 
 
 def describe(value: object) -> str:

@@ -24,7 +24,6 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
 
     `symbols`: how they shall be written, whatever their case in the files.
     """
-    _, _, *values = (column.rule for column in PRICE_TABLE.columns)
     table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
     table = table.of(symbols).without_repeats(PRICE_TABLE.order)
     frame = table.frame
@@ -37,7 +36,7 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
     by_close = np.array(["adj_close" in file.titles for file in table.files])
     high, *inside = OHLC_RULES
-    for rules in ((*_adjusted(by_close), *values), [high], inside):
+    for rules in ((*_adjusted(by_close), *PRICE_TABLE.value_rules), [high], inside):
         table = table.judged(rules)
     return replace(table, frame=_scaled(table.frame, by_close))
 
