@@ -83,19 +83,11 @@ class EdgarFundamentals:
         Symbols may be written as exchanges, Yahoo or EDGAR do: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the
         spelling asked for.
 
-        Returns
-        -------
-        SourcedTable
-            Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be
-            made of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only).
-
-        Raises
-        ------
-        RateLimitedError
-            The SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a minute.
-        MarketError
-            It could not be reached, refuses to answer, or answered with something else; names the symbol and the
-            address. Nothing partial is returned.
+        Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be made
+        of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only). Raises
+        `RateLimitedError` if the SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a
+        minute, and `MarketError`, naming symbol and address, if it gives no answer or another. Nothing partial is
+        returned.
         """
         symbols = tuple(dict.fromkeys(symbols))
         if any(symbol not in self._rows for symbol in symbols):

@@ -181,7 +181,6 @@ class _Fact(NamedTuple):
 
 
 def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out: _LeftOut) -> Iterator[_Fact]:
-    """Give one concept's facts in dollars, from reports whose figures count."""
     node: object = facts
     where: list[str] = []
     for key in ("facts", "us-gaap", concept, "units", "USD"):

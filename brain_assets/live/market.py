@@ -96,14 +96,10 @@ class LiveMarket:
 
         Raises
         ------
-        RateLimitedError
-            Yahoo still limited the rate after `MAX_ATTEMPTS`.
-        UnknownSymbolError
-            Naming every symbol that Yahoo does not know.
-        EmptyResponseError
-            No symbol has a bar in the range, or no session of it is finished.
         MarketError
             Yahoo could not be reached, or answered with something else, or in another currency than dollars.
+            `RateLimitedError`: it still limited the rate after `MAX_ATTEMPTS`; `UnknownSymbolError`, naming every such
+            symbol; `EmptyResponseError`: no symbol has a bar in the range, or no session of it is finished.
         """
         known_end = min(end, first_unfinished_day(self._clock()))
         asked = f"live market, {start} to {end} (exclusive)"

@@ -53,11 +53,8 @@ def closes_before(prices: pd.DataFrame) -> dict[str, float]:
 def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Compare two fetches of the same year in daily close-to-close returns; levels may be rescaled freely.
 
-    Returns
-    -------
-    DataFrame
-        date, symbol, old_return, new_return: rows whose returns differ by more than `RETURN_TOLERANCE`, or that only
-        one of the two has (NaN in the other); the largest change first.
+    Gives date, symbol, old_return, new_return of rows whose returns differ by more than `RETURN_TOLERANCE`, or that
+    only one of the two has (NaN in the other); the largest change first.
     """
     both = _daily_returns(old, "old_return").merge(
         _daily_returns(new, "new_return"), on=["date", "symbol"], how="outer", indicator="found_in"
@@ -93,7 +90,6 @@ def differing_rows(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str]) -> 
 
 
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give date, symbol, and the return since the symbol's bar before; NaN for a first bar without one before it."""
     previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(closes_before(frame)))
     return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})
 
@@ -103,13 +99,9 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level: its prices of a symbol
     are multiplied by what the close on the common date says, its volume by what the volume says (dividends move the
-    level of prices, but not of volume, so one cannot stand for the other). An earlier year is never touched, returns
-    stay as they are within each file, and a symbol that was never seen before keeps its level.
-
-    Raises
-    ------
-    TableError
-        If the bar before a year that it remembers is not in the history: it was revised between two fetches.
+    level of prices, but not of volume). An earlier year is never touched, returns stay as they are within each file,
+    and a symbol that was never seen before keeps its level. Raises `TableError` if the bar that a year remembers is not
+    in the history: it was revised between two fetches.
     """
     chained = [frames[0]]
     for frame in frames[1:]:

@@ -38,39 +38,20 @@ class Market(Protocol):
         """
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`.
+        """Give the daily bars from `start` up to but not including `end`, as `brain_assets.market.schema.PRICE_TABLE`.
 
-        Returns
-        -------
-        DataFrame
-            A validated price table (`brain_assets.market.schema.PRICE_TABLE`), in date and symbol order. A symbol
-            that is not traded in the range has no rows.
-
-        Raises
-        ------
-        MarketError
-            Naming every symbol that cannot be had. Nothing partial is returned.
+        A symbol that is not traded in the range has no rows. Raises `MarketError`, naming every symbol that cannot be
+        had; nothing partial is returned.
         """
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        """Give the daily news scores of sessions from `start` up to but not including `end`.
+        """Give the daily news scores of sessions from `start` up to but not including `end`, as `NEWS_TABLE`.
 
-        A market that has headlines has `score` score them; another does not call it.
-
-        Returns
-        -------
-        SourcedTable
-            Of `brain_assets.market.schema.NEWS_TABLE`; a day without news has no row.
+        A day without news has no row. A market that has headlines has `score` score them; another does not call it.
         """
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        """Give the quarterly ratios *filed* from `start` up to but not including `end`.
-
-        Returns
-        -------
-        SourcedTable
-            Of `brain_assets.market.schema.FUNDAMENTAL_TABLE`.
-        """
+        """Give the quarterly ratios *filed* from `start` up to but not including `end`, as `FUNDAMENTAL_TABLE`."""
 
 
 class KnownMarket(Market, Protocol):
@@ -114,14 +95,8 @@ class ObservableMarket(Market, Protocol):
         """Look at what there is of some partition years, the first of which holds all before it.
 
         Cheap: it reads only what has changed since the last look, and never the network. What is fetched after it has
-        the rows that it saw, or later ones. Raises `MarketError` if there is nothing to look at.
-
-        Parameters
-        ----------
-        years : sequence of int
-            In order.
-        in_passing : bool
-            It is asked every minute: what takes long, or may still be written, is left for the next look.
+        the rows that it saw, or later ones. `in_passing`: it is asked every minute, so what takes long, or may still be
+        written, is left for the next look. Raises `MarketError` if there is nothing to look at.
         """
 
 

@@ -169,14 +169,9 @@ def parse_moments(column: pa.ChunkedArray) -> Parsed:
 
 
 def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -> dict[int, Parsed]:
-    """Read the columns of numbers of one file, which are written in one way.
+    """Read the columns of numbers of one file, by their places, which are written in one way.
 
-    Parameters
-    ----------
-    columns : mapping
-        By the place of each in the file.
-    decimal_comma : bool
-        What a comma or a point before three digits is taken for where no other number of the file decides it.
+    `decimal_comma`: what a comma or a point before three digits is taken for where no other number decides it.
     """
     read: dict[int, Parsed] = {}
     written: dict[int, pa.Array] = {}

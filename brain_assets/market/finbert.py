@@ -5,12 +5,9 @@ none costs time, and none makes a title's score depend on its neighbours. As man
 threads, each on one: faster than one batch on all, and the same bits on any number of cores.
 
 Layout of the cache: one Parquet file a model, ``<name>-<identity>.parquet``, with the columns ``title_sha256`` and
-``score``. The identity is a SHA-256 over the files of the model, so that another model's scores are never taken, nor
-those of the same name trained anew.
-
-Rerun behaviour: what is in the cache is not scored again. It is written every `CHUNK` titles, whole or not at all: a
-process that is killed loses the titles since. Of two processes that score at the same time, the last to write keeps
-its titles, and the other's are scored again.
+``score``; the identity hashes the files of the model, so that no other model's scores are taken. What is in it is not
+scored again. It is written every `CHUNK` titles, whole or not at all; of two processes that score at the same time, the
+last to write keeps its titles.
 """
 
 import hashlib
@@ -126,8 +123,6 @@ def _write_scores(path: DataPath, scores: dict[str, float]) -> None:
 
 
 class _Classifier(NamedTuple):
-    """A network with its tokenizer, ready to score."""
-
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     positive: int  # position of the label among the logits
@@ -177,7 +172,6 @@ def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
 
 
 def _load(folder: Path, name: str) -> _Classifier:
-    """Load a model; see `FinBertScorer`."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -252,7 +246,6 @@ def _fetch(name: str) -> Path:
 
 
 def _identity(folder: Path) -> str:
-    """Hash what a model's scores depend on: its configuration, its tokenizer, its weights."""
     patterns = (*_FILES, _SAFE_WEIGHTS if any(folder.glob(_SAFE_WEIGHTS)) else _PICKLED_WEIGHTS)
     digest = hashlib.sha256(_METHOD.encode())
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):

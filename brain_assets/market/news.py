@@ -1,22 +1,15 @@
 """News from the user's own files: daily scores, or headlines that somebody else scores.
 
-Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
-the columns named here (others are ignored), and of one sort only:
+Layout: in one folder, any split into files, as `brain_assets.market.table_files` reads them, of one sort only: both at
+once are refused, since news that stands in both would count twice, and two scorers do not mean the same by 0.5.
 
-- ``news_sentiment*``: date, symbol, sentiment_score in [-1, 1], and n_articles, which may be absent: then a row counts
-  as one article. One row a date and symbol; a row without a score says that there was no news, and is left out. A score
-  may rest on nothing that was published after the close of its day.
-- ``headlines*``: published (a time with its zone), symbol, title. The same title at the same moment for the same symbol
-  counts once, however often it is there.
+- ``news_sentiment*``: one row a date and symbol; a row without a score says that there was no news. A score may rest on
+  nothing that was published after the close of its day.
+- ``headlines*``: the same title at the same moment for the same symbol counts once, however often it is there.
 
-Both sorts at once are refused: news that stands in both would count twice, and two scorers do not mean the same by 0.5.
-
-A headline belongs to the first session that closes (early ones at 13:00) at or after the moment it was published, so
-news after a close, on a weekend or on a holiday to the next session; a daily score, which has no time, to its own day,
-or to the next session if its day is none. What a row is worth depends on the news of its own session alone: news that
-comes later changes no earlier row.
-
-Rerun behaviour: an instance reads the files once; files changed later are seen by the next process.
+A headline belongs to the first session that closes (early ones at 13:00) at or after the moment it was published; a
+daily score, which has no time, to its own day, or to the next session if its day is none. What a row is worth depends
+on the news of its own session alone: news that comes later changes no earlier row.
 """
 
 import datetime
@@ -86,14 +79,8 @@ class NewsFiles(OptionalFiles):
         """Give the daily scores of sessions from `start` up to but not including `end`.
 
         Each is known at the close of its session. `score` gives scores in [-1, 1] of distinct titles, in their order;
-        it is only called if there are headlines in the range, and with no others.
-
-        Raises
-        ------
-        MarketError
-            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
-        TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        it is only called if there are headlines in the range, and with no others. Raises `MarketError` if the folder
+        does not exist, holds both sorts, or `score` gives something else, and `TableError` for all that is wrong.
         """
         rows = self.select(start, end)
         if rows.empty:

@@ -76,12 +76,8 @@ def fundamental_channels(panel: "PricePanel", fundamentals: pd.DataFrame) -> Flo
 
     A filing may be accepted after the close of the day that it is dated: it counts from the next session on. Of the
     filings known, the newest quarter counts, in its latest version; a restatement of an older quarter changes nothing.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_assets, n_sessions, 6)
-        The ratios within `RATIO_LIMITS`, NaN where not known, and the age in quarters: days since filing / 90, at most
-        `MAX_AGE`. All NaN before a symbol's first filing.
+    Gives (n_assets, n_sessions, 6): the ratios within `RATIO_LIMITS`, NaN where not known, and the age in quarters:
+    days since filing / 90, at most `MAX_AGE`. All NaN before a symbol's first filing.
     """
     asset, known_from = _positions(panel, fundamentals["symbol"], fundamentals["filed"], side="right")
     # in the order of filing; a filing of an older quarter than one before it does not count

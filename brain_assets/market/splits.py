@@ -110,7 +110,6 @@ def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
 
 
 def _nearest_ratios(gaps: FloatArray) -> FloatArray:
-    """Give the nearest of `RATIOS` to each of these logarithms of ratios; (n,)."""
     known = np.array(list(RATIOS))
     nearest: FloatArray = known[np.abs(gaps[:, np.newaxis] - np.log(known)).argmin(axis=1)]
     return nearest

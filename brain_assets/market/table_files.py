@@ -116,7 +116,6 @@ def _categories(codes: Sequence[AnyArray], texts: Sequence[list[str]]) -> pd.Cat
 
 
 def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
-    """Read one file; see `read_files`."""
     blocks = _blocks(sheet, layout)
     first, roles = next(iter(layout)), blocks[0].roles
     asked = {name: kind for name, kind in layout.items() if name in wanted or name == first}
@@ -150,7 +149,6 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
 
 
 def _parse(sheet: Sheet, kinds: Mapping[int, str], cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
-    """Read days, moments and numbers, by the place of their column."""
     parsed = {place: parse_days(cells[place]) for place, kind in kinds.items() if kind == DAY}
     parsed |= {place: parse_moments(cells[place]) for place, kind in kinds.items() if kind == MOMENT}
     return parsed | _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
@@ -215,7 +213,6 @@ def _numbers(sheet: Sheet, cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Pa
 def _texts(
     sheet: Sheet, name: str, blocks: Sequence[_Block], cells: Mapping[int, pa.ChunkedArray]
 ) -> tuple[AnyArray, list[str]]:
-    """Give a column of texts as codes; symbols may be those of blocks."""
     if name not in blocks[0].roles:
         n_rows = len(next(iter(cells.values())))
         return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]

@@ -87,11 +87,8 @@ def _zero_if_unknown(returns: FloatArray) -> FloatArray:
 def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
     """Give the returns of the `PAST_WEEKS` ISO weeks before each week of a panel, from weekly close to weekly close.
 
-    Returns
-    -------
-    ndarray of float64, shape (n_weeks, `PAST_WEEKS`, n_assets)
-        Oldest first; the last ends with the last close before the week: known at its decision time. NaN where one of
-        the two closes is not known.
+    (n_weeks, `PAST_WEEKS`, n_assets), oldest first; the last ends with the last close before the week: known at its
+    decision time. NaN where one of the two closes is not known.
     """
     weekly_close, newest = _weekly_closes(panel, weeks)
     returns = np.full((PAST_WEEKS + len(weekly_close), len(panel.symbols)), np.nan)  # row i: until close i - PAST_WEEKS

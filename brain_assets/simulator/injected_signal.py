@@ -46,16 +46,11 @@ def symbol_pairs(n_assets: int) -> tuple[IntArray, IntArray]:
 def solve_scale(
     z: FloatArray, rank: FloatArray, deviation: FloatArray, pairs: tuple[IntArray, IntArray], strength: float
 ) -> float:
-    """Give k such that the expectations k * z reach a rank correlation in expectation.
+    """Give k such that the expectations k * z reach a rank correlation in expectation, `strength` in (0, 1).
 
-    Parameters
-    ----------
-    z, rank : ndarray of float64, shape (n_assets,)
-        Expectations but for their size, and their ranks, ties at their mean.
-    deviation : ndarray of float64, shape (n_pairs,)
-        Standard deviation of the difference of noise over the week, known when `z` is, of the `pairs` (`symbol_pairs`).
-    strength : float
-        The rank correlation, in (0, 1); where ties put it out of reach, k is what `NEWTON_STEPS` steps make of it.
+    `z` and `rank`, (n_assets,), are expectations but for their size, and their ranks, ties at their mean; `deviation`,
+    (n_pairs,), is that of the difference of noise over the week of the `pairs`, known when `z` is. Where ties put the
+    strength out of reach, k is what `NEWTON_STEPS` steps make of it.
     """
     from scipy.special import stdtr
 

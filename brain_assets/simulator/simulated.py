@@ -139,11 +139,7 @@ def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatA
 
 
 def _noise(recipe: Recipe, sessions: DateArray) -> _Noise:
-    """Draw the noise.
-
-    A day's shock of a factor is t with `TAIL_DEGREES` degrees of freedom: a normal over the root of a
-    chi-square over its degrees, the latter from squared normals.
-    """
+    """Draw shocks that are t: a normal over the root of a chi-square over its degrees, that from squared normals."""
     own = _of_symbols(recipe, 3).uniform(*OWN_VOLATILITIES, recipe.n_assets)
     n_factors = 1 + N_SECTORS + recipe.n_assets
     draws = _draw(recipe.seed, sessions, SHOCKS, n_factors * (2 + TAIL_DEGREES))
@@ -271,11 +267,9 @@ def draw_filings(seed: int, n_assets: int, last_year: int) -> tuple[DateArray, D
 
 
 def known_channel(seed: int, n_assets: int, sessions: DateArray, channel: str) -> FloatArray:
-    """Give a channel as `brain_assets.market.signals` has it at each close; NaN before the first filing.
+    """Give a channel as `brain_assets.market.signals` has it at each close, (n_sessions, n_assets).
 
-    Returns
-    -------
-    ndarray of float64, shape (n_sessions, n_assets)
+    NaN before the first filing.
     """
     if channel == "news":
         scores, n_articles = draw_news(seed, n_assets, sessions)

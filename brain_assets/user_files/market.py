@@ -1,16 +1,8 @@
 """Prices, news and fundamentals from the user's own files.
 
-Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
-the columns named here (others are ignored):
-
-- ``prices*``: date, symbol, open, high, low, close, volume. A row with none of its four prices says that the bar is not
-  known, and is left out; everything else that is not a sound bar is refused.
-- ``news_sentiment*`` or ``headlines*``: see `brain_assets.market.news`; may be absent.
-- ``fundamentals*``: filed, period_end, symbol, and the ratios, empty where one is not known; may be absent.
-
-Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
-
-Rerun behaviour: an instance reads the files once and keeps the tables until a look finds that a file has changed.
+``docs/your-own-data.md`` has the rules. Dates are days in New York. What is refused is named by file, line and column,
+before anything is returned. An instance reads the files once, and keeps the tables until a look finds that a file has
+changed.
 """
 
 import datetime
@@ -109,15 +101,9 @@ class FilesMarket:
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
 
-        Each is known at the close of its session, as far as the files' adjustment does not look ahead.
-
-        Raises
-        ------
-        TableError
-            For all that is wrong in the range, kind by kind: the file, the line (Parquet: the row) and the column of
-            the first of each, and how many there are; or if no symbol has enough bars.
-        MarketError
-            No folder or no price file, no bar in the range, or none of the symbols in the files.
+        Each is known at the close of its session, as far as the files' adjustment does not look ahead. Raises
+        `TableError` for all that is wrong in the range, kind by kind, or if no symbol has enough bars, and
+        `MarketError` if there is no folder, no file of prices, no bar in the range, or none of the symbols.
         """
         table = self._bars
         chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
@@ -238,7 +224,6 @@ class FilesMarket:
         return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
 
     def _without_prices(self, files: OptionalFiles) -> list[Finding]:
-        """Name the symbols of files that no file of prices has."""
         found = set() if files.rows is None else set(files.rows.frame["symbol"].cat.categories)
         if found:
             self._symbols.refuse_files()
@@ -247,12 +232,10 @@ class FilesMarket:
 
     @cached_property
     def _bars(self) -> FileTable:
-        """Every known bar of the chosen symbols."""
         return read_price_files(self._paths(), self.symbols)
 
     @cached_property
     def _symbols(self) -> FileTable:
-        """Every symbol of the files of prices, chosen or not."""
         return read_files(self._paths(), PRICE_LAYOUT, only=("date", "symbol")).joined(self.symbols)
 
     @cached_property

@@ -67,10 +67,7 @@ def later_splits(bars: pd.DataFrame) -> FloatArray:
 def adjust_splits(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide the prices before jumps that look like splits which were never taken out, and multiply the volumes.
 
-    Returns
-    -------
-    DataFrame, list of Finding
-        The same rows, and by year what was divided. Jumps that are near no ratio of shares are left as they are.
+    Tells by year what was divided. Jumps that are near no ratio of shares are left as they are.
     """
     prices, volume = bars[list(PRICES)].to_numpy(copy=True), bars["volume"].to_numpy(copy=True)
     found = []

@@ -123,8 +123,6 @@ def _key(table: str, name: str) -> str:
 
 
 class _Look(NamedTuple):
-    """What was found of the files of one table."""
-
     files: Mapping[str, FileState]  # by name
     n_read: int
     waits: str  # why nothing can be said of the table yet; empty: all of it is known
