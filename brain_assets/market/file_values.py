@@ -185,21 +185,13 @@ def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -
             found = texts(column)
             nothing = pc.is_in(pc.utf8_lower(found), pa.array(NOTHING))
             written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
-    if written and not _cast(written, read):
-        plain = {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
-        written |= plain
+    try:  # at one go, now that what is not known is out of the way
+        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
+    except pa.ArrowInvalid:
+        written |= {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
         comma = _is_comma(written, decimal_comma)
         read |= {key: _one_by_one(column, comma) for key, column in written.items()}
     return {key: read[key] for key in columns}
-
-
-def _cast(written: Mapping[int, pa.Array], read: dict[int, Parsed]) -> bool:
-    """Read columns at one go once what is not known is out of the way; False: there is something else in them."""
-    try:
-        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _all_right(numbers: pa.Array) -> Parsed:

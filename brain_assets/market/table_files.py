@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import union_categoricals
 
 from brain_assets.arrays import FloatArray, IntArray, MomentArray
 from brain_assets.errors import MarketError, TableError
@@ -95,7 +96,10 @@ def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:
         absent = 1.0 if kind == COUNT else np.nan
         each = [part.columns.pop(name, np.full(n_rows, absent)) for part, n_rows in zip(parts, lengths, strict=True)]
         if kind == TEXT:
-            columns[name] = _categories(each, [part.texts[name] for part in parts])
+            texts = [pd.Index(part.texts[name], dtype="str") for part in parts]
+            found = [pd.Categorical.from_codes(codes, of) for codes, of in zip(each, texts, strict=True)]
+            none = pd.Categorical([], pd.Index([], dtype="str"))
+            columns[name] = union_categoricals([*found, none], sort_categories=True)
         elif kind in (DAY, MOMENT):
             moments = pd.Series(np.concatenate([*each, np.empty(0, "datetime64[us]")]))
             columns[name] = moments.dt.tz_localize("UTC") if kind == MOMENT else moments
@@ -104,15 +108,6 @@ def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:
     columns["file"] = np.repeat(np.arange(len(parts), dtype=np.int32), lengths)
     columns["row"] = np.concatenate([*(part.columns.pop("row") for part in parts), np.empty(0, np.int32)])
     return pd.DataFrame(columns, copy=False)
-
-
-def _categories(codes: Sequence[AnyArray], texts: Sequence[list[str]]) -> pd.Categorical:
-    found = sorted({text for part in texts for text in part})
-    place = {text: code for code, text in enumerate(found)}
-    recoded = [
-        np.array([*(place[text] for text in part), -1], np.int32)[of] for of, part in zip(codes, texts, strict=True)
-    ]
-    return pd.Categorical.from_codes(np.concatenate([*recoded, np.empty(0, np.int32)]), pd.Index(found, dtype="str"))
 
 
 def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:

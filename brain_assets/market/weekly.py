@@ -57,8 +57,8 @@ class WeeklyPanel:
             momentum=past_return(panel, weeks, MOMENTUM_WEEKS),
             volatility=_volatility(close, weeks),
             realized=np.where(member, last_close / first_open - 1, np.nan),
-            pre_open_return=_zero_if_unknown(entry / base - 1),
-            return_ffill=_zero_if_unknown(end / entry - 1),
+            pre_open_return=np.nan_to_num(entry / base - 1, posinf=0.0, neginf=0.0),
+            return_ffill=np.nan_to_num(end / entry - 1, posinf=0.0, neginf=0.0),
             signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),
         )
 
@@ -78,10 +78,6 @@ def _carry_forward(close: FloatArray) -> FloatArray:
     """Fill each symbol's unknown closes with its last known one; NaN before the first; (n_assets, n_sessions)."""
     positions = np.where(np.isfinite(close), np.arange(close.shape[1]), 0)
     return np.take_along_axis(close, np.maximum.accumulate(positions, axis=1), axis=1)
-
-
-def _zero_if_unknown(returns: FloatArray) -> FloatArray:
-    return np.where(np.isfinite(returns), returns, 0.0)
 
 
 def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
