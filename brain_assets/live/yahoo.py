@@ -187,8 +187,7 @@ def possible_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 def _yahoo_words(error: Exception) -> str:
     """Give why there are no bars in Yahoo's words; empty: it did not say."""
-    before_1_7 = str(getattr(error, "debug_info", "")).partition("Yahoo error = ")[2]
-    return str(getattr(error, "yahoo_reason", None) or before_1_7)
+    return str(getattr(error, "yahoo_reason", None) or "")
 
 
 def _reason(error: Exception) -> str:

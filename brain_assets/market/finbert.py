@@ -12,9 +12,9 @@ last to write keeps its titles.
 
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -174,14 +174,16 @@ def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
 def _load(folder: Path, name: str) -> _Classifier:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what matters of what was loaded is checked
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     safely = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
-            network, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
-            )
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+        network, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
+        )
     except Exception as error:  # whatever the files of a stranger bring about in a dozen readers; nothing of them ran
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise _unfit(name, "classifier and its tokenizer as save_pretrained writes them", f"got: {reason}") from error
@@ -199,22 +201,6 @@ def _load(folder: Path, name: str) -> _Classifier:
 
 def _unfit(name: str, expected: str, got: str) -> MarketError:
     return MarketError(f"{name}: expected a {expected}, {got}; choose another model.")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep bars and tables of what was loaded off the screen: what matters of it is checked."""
-    from transformers.utils import logging
-
-    shows_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _fetch(name: str) -> Path:

@@ -269,24 +269,6 @@ def test_a_delisted_share_whose_latest_bar_is_no_answer_is_not_left_out(yahoo):
     assert "(BBB: an answer that is no JSON: '<html>Bad Gateway</html>')" in refusal(MarketError, "AAA", "BBB")
 
 
-@pytest.mark.parametrize("words", ["No data found, symbol may be delisted", "Data doesn't exist for startDate = 1"])
-def test_releases_of_yfinance_that_put_yahoo_s_words_elsewhere(yahoo, monkeypatch, words):
-    """Before 1.7 they stood at the end of what was asked for."""
-    import yfinance
-    from yfinance.exceptions import YFPricesMissingError
-
-    history = yfinance.Ticker.history
-
-    def before_1_7(ticker, **options):
-        if "start" in options and ticker.ticker == "BBB":
-            raise YFPricesMissingError("BBB", f'(1d 2024-06-10 -> 2024-06-12) (Yahoo error = "{words}")')
-        return history(ticker, **options)
-
-    monkeypatch.setattr(yfinance.Ticker, "history", before_1_7)
-    yahoo.bars["BBB"] = PLAIN
-    assert set(market("AAA", "BBB").prices(MONDAY, WEDNESDAY)["symbol"]) == {"AAA"}
-
-
 # Currencies
 
 
