@@ -132,7 +132,6 @@ class FileTable:
             yield Fault(told.file, told.rows, told.days, title, rule.expected, got, advice)
 
     def _told(self, chosen: BoolArray) -> Iterator[tuple[Told, pd.DataFrame]]:
-        """Give some rows file by file, in the order of the files."""
         for number, rows in self.frame[chosen].groupby("file"):
             days = pd.to_datetime(rows.iloc[:, 0], utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[D]")
             yield Told(self.files[number], rows["row"].to_numpy(), days), rows

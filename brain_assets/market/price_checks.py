@@ -145,12 +145,9 @@ def _other_jumps(
     far = far[np.array([(row.symbol, row.date) not in known for row in far.itertuples()], dtype=bool)]
     usual = ordered.groupby(["symbol", ordered["date"].dt.year])["volume"].transform("median").reindex(far.index)
     busy = (far["volume"] > BUSY * usual) & far["change"].between(1 / 3 - 1, 3 - 1)
-    named = far[~busy].sort_values("change", key=_distance, ascending=False, kind="stable")
+    named = far[~busy].assign(size=lambda rows: np.maximum(1 + rows["change"], 1 / (1 + rows["change"])))
+    named = named.sort_values("size", ascending=False, kind="stable")
     return [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in named.itertuples()], int(busy.sum())
-
-
-def _distance(change: pd.Series) -> pd.Series:
-    return np.maximum(1 + change, 1 / (1 + change))
 
 
 def _traded(prices: pd.DataFrame) -> CheckResult:

@@ -142,10 +142,7 @@ OHLC_RULES = (
 ON_SESSION = Rule(
     "date",
     "a day on which the NYSE was open",
-    lambda frame: np.isin(  # of integers, with a table: a tenth of the time and memory
-        frame["date"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[D]").astype(np.int64),
-    ),
+    lambda frame: frame["date"].isin(sessions_between(FIRST_DATE, datetime.date.max).astype("datetime64[us]")),
     "correct the date, or move the row to the session at whose close it is known",
 )
 

@@ -92,7 +92,8 @@ def _usual(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
-    nearest = _nearest_ratios(-gaps["gap"].to_numpy())
+    known = np.array(list(RATIOS))
+    nearest = known[np.abs(-gaps["gap"].to_numpy()[:, np.newaxis] - np.log(known)).argmin(axis=1)]
     is_near = _is_near(gaps, nearest)
     back_at_once = _back_by_the_close(gaps).to_numpy()
     jumped = _without_news(gaps, nearest, is_near).to_numpy() | back_at_once
@@ -107,12 +108,6 @@ def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
         factor = nearest[row] if ratio else bar["before"] / bar["open"]
         until = None if back is None else gaps["date"].iloc[back]
         yield Jump(str(bar["symbol"]), bar["date"], ratio, float(factor), until)
-
-
-def _nearest_ratios(gaps: FloatArray) -> FloatArray:
-    known = np.array(list(RATIOS))
-    nearest: FloatArray = known[np.abs(gaps[:, np.newaxis] - np.log(known)).argmin(axis=1)]
-    return nearest
 
 
 def _is_near(gaps: pd.DataFrame, nearest: FloatArray) -> pd.Series:

@@ -175,7 +175,6 @@ def _blocks(sheet: Sheet, layout: Layout) -> list[_Block]:
 
 
 def _refuse_twins(sheet: Sheet, block: _Block, cells: Mapping[int, pa.ChunkedArray], asked: Layout) -> None:
-    """Refuse two columns of one name whose values differ."""
     for name, at in block.roles.items():
         for other in at[1:] if name in asked else ():
             if asked[name] in _NUMBERS:

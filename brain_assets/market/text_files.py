@@ -146,7 +146,6 @@ class Sheet:
 
 @contextmanager
 def _parquet_blamed(name: str) -> Iterator[None]:
-    """Say in one sentence that a file is no Parquet file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
