@@ -295,20 +295,6 @@ def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: 
 
 
 @pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
-def test_a_bar_after_the_last_session_of_a_week_changes_nothing_of_it(holed: PricePanel, week: int) -> None:
-    before = WeeklyPanel.from_panel(holed)
-    last = before.weeks.last[week]
-    rng = np.random.default_rng(week)
-    rows = np.arange(len(before.weeks)) <= week
-    for future in (rng.uniform(1, 1000, holed.values[:, last + 1 :].shape), NAN):
-        values = holed.values.copy()
-        values[:, last + 1 :] = future
-        after = WeeklyPanel.from_panel(replace(holed, values=values))
-        assert_same_rows(after.select(rows), before.select(rows))
-        assert after.realized[week + 1].tobytes() != before.realized[week + 1].tobytes()  # the change was seen
-
-
-@pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
 def test_a_bar_of_the_week_changes_nothing_that_is_known_at_its_decision(holed: PricePanel, week: int) -> None:
     before = WeeklyPanel.from_panel(holed)
     first = before.weeks.first[week]
