@@ -40,11 +40,8 @@ SECONDS_BETWEEN = 0.125
 
 TIMEOUT_SECONDS = 30.0  # without a byte
 MAX_ATTEMPTS = 6  # how often an address is asked before a failure that may pass becomes an error
-
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
-
 PASSING_STATUS = frozenset({408, 500, 502, 503, 504})  # what may be over at the next attempt
-
 _IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
 _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
 _TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests

@@ -35,7 +35,6 @@ from brain_assets.market.schema import OHLC_RULES, ON_SESSION, PRICE_TABLE
 from brain_assets.retry import RetryPolicy, TransientError, retry
 
 PATIENCE_WITH_CACHE = RetryPolicy(first_wait=0.1, longest_wait=2.0)
-
 N_THREADS = 4  # requests under way at once; more gain little and are rate limited sooner
 CURRENCY = "USD"  # what all quotes are in, in Yahoo's spelling; it calls pence ``GBp``
 

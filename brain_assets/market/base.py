@@ -60,13 +60,8 @@ class KnownMarket(Market, Protocol):
     def with_signal(self, seed: int, signal: float, channel: str = "reversal") -> "KnownMarket":
         """Give another market of the same symbols.
 
-        Parameters
-        ----------
-        seed : int
-        signal : float
-            The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
-        channel : str
-            Where the signal can be seen: ``reversal`` (past returns), ``news``, or a ratio.
+        `signal` is the weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
+        `channel` is where it can be seen: ``reversal`` (past returns), ``news``, or a ratio.
         """
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:

@@ -17,10 +17,7 @@ from brain_assets.errors import MarketError
 
 FIRST_DATE = datetime.date(1970, 1, 1)  # sessions before this date are not known to us
 MIN_WEEK_SESSIONS = 3  # a week with fewer sessions has no weekly return worth predicting, and is dropped
-
-
 NEW_YORK = ZoneInfo("America/New_York")
-
 Clock = Callable[[], datetime.datetime]  # gives the present moment with its time zone
 
 SETTLED = datetime.time(16, 30, tzinfo=NEW_YORK)
@@ -116,10 +113,7 @@ class CalendarWeek:
 def week_from(day: datetime.date) -> CalendarWeek:
     """Give the ISO week of the first session on or after a day: on a weekend, the week to come.
 
-    Raises
-    ------
-    MarketError
-        If the day lies outside the sessions that are known.
+    Raises `MarketError` if the day lies outside the sessions that are known.
     """
     sessions = _all_sessions()
     position = int(np.searchsorted(sessions, np.datetime64(day, "D")))

@@ -14,9 +14,7 @@ OTHERS = ("news_sentiment", "headlines", "fundamentals", "universe")
 """How the names of files begin that are none of prices."""
 
 _ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
-
 _PAIR = re.compile(r"\('[^'\\]*', '[^'\\]*'\)")
-
 PRICES = ("open", "high", "low", "close")
 ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
 """A column -> the same, adjusted for splits and dividends."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "ProsusAI/finbert"
-
 CHUNK = 1000  # titles from one writing of the cache, and one line of progress, to the next
 
 MIN_ROWS = 4
@@ -40,7 +39,6 @@ MIN_ROWS = 4
 otherwise (seen with MKL on AVX2)."""
 
 MAX_TOKENS = 512  # what is longer is cut off, with a warning; no headline is
-
 _METHOD = "1"  # raise it when the same model would give other scores
 _SAFE_WEIGHTS, _PICKLED_WEIGHTS = "model*.safetensors", "pytorch_model*.bin"
 _FILES = ("*.json", "*.txt", "*.model")

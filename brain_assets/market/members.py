@@ -13,7 +13,6 @@ import pandas as pd
 from brain_assets.arrays import BoolArray, DateArray
 
 MEMBERS = "members"  # key in ``DataFrame.attrs``
-
 Members = Mapping[str, Sequence[Sequence[str]]]
 
 

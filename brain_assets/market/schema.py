@@ -77,10 +77,7 @@ class TableSchema:
     def validate(self, frame: pd.DataFrame, origin: str) -> pd.DataFrame:
         """Check a table at the border, and give the same rows and attributes sorted by `order`.
 
-        Raises
-        ------
-        TableError
-            Naming `origin` (a file, or a market and a range), what was expected, and the first offending row.
+        Raises `TableError`, naming `origin` (a file, or a market and a range), and the first offending row.
         """
         if tuple(frame.columns) != self.names:
             raise TableError(

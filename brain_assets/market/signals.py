@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
 
 SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")  # channels of `PricePanel.signals`
-
 NEWS, AGE = 0, len(SIGNALS) - 1
-
 NEWS_HALF_LIFE = 5  # sessions after which a score counts half: a week, the horizon of a forecast
-
 QUARTER_DAYS = 90
 MAX_AGE = 4.0  # quarters; who has not filed for a year is as unknown as who has not for two
 

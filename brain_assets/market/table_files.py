@@ -37,7 +37,6 @@ MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
 
 SPARE = "float64, if it is there"  # kind of a column of numbers that a file need not have
-
 NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 
 Layout = Mapping[str, str]
@@ -45,7 +44,6 @@ Layout = Mapping[str, str]
 One of counts may be absent: then each row counts as one."""
 
 _NUMBERS = (NUMBER, COUNT, SPARE)
-
 AnyArray = FloatArray | IntArray | MomentArray
 
 

@@ -28,7 +28,6 @@ MAX_ALL_PAIRS, PARTNERS = 64, 32
 """Up to so many symbols, all pairs are counted; of more, so many partners of each symbol stand for all."""
 
 NEWTON_STEPS, TOLERANCE = 40, 1e-8
-
 _UNIT = math.sqrt(PAIR_DEGREES / (PAIR_DEGREES - 2))
 _PEAK = math.gamma((PAIR_DEGREES + 1) / 2) / (math.sqrt(PAIR_DEGREES * math.pi) * math.gamma(PAIR_DEGREES / 2))
 

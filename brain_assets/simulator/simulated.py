@@ -18,7 +18,6 @@ from brain_assets.market.signals import RATIO_LIMITS, carry_scores
 from brain_assets.simulator.injected_signal import solve_scale, symbol_pairs
 
 ORIGIN_YEAR = 1990  # the first simulated year: prices start at 100 dollars on its first session
-
 NEWS_PROBABILITY, SCORE_DEVIATION = 0.4, 0.5
 RATIO_LEVELS = {
     "gross_margin": (0.40, 0.15),
@@ -36,7 +35,6 @@ MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
 """Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
 
 N_SECTORS = 5  # symbol i belongs to sector i modulo this
-
 MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
 OWN_VOLATILITIES = (0.010, 0.017)
 """Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
@@ -50,7 +48,6 @@ SHARED_VARIANCE = 0.7
 """Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
 
 OVERNIGHT = 0.25  # share of a day's variance between last close and open
-
 LOOKBACK_SESSIONS = 5
 
 LIFETIMES = (datetime.date(1995, 1, 1), datetime.date(2025, 1, 1))

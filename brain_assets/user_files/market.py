@@ -55,12 +55,11 @@ WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_funda
 
 
 class FilesMarket:
-    """Daily bars, news scores and quarterly ratios from CSV and Parquet files.
+    """Daily bars, news scores and quarterly ratios from the CSV and Parquet files of a folder.
 
     Parameters
     ----------
     folder : Path
-        Holds the files; nothing is read until it is asked for.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
     memory : Path or UPath, optional
@@ -68,7 +67,7 @@ class FilesMarket:
     adjust_splits : bool, optional
         Whether to take out what looks like a split that is still in the prices.
     clock : callable, optional
-        Gives the present moment with its time zone; a year that it has not completed is never complete.
+        Gives the present moment; a year that it has not completed is never complete.
     """
 
     name = "files"

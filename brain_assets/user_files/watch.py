@@ -103,7 +103,7 @@ class FileMemory:
 
 def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> datetime.date | None:
     """Give the last date in files of prices, of which only the dates are read; None: there is none."""
-    keys = {path: _key("raw_prices", path.relative_to(folder).as_posix()) for path in paths}
+    keys = {path: f"raw_prices/{path.relative_to(folder).as_posix()}" for path in paths}
     found = {path: memory.state(key, path) for path, key in keys.items()}
     unread = [path for path, file in found.items() if file.last_day is None]
     table = read_files(unread, PRICE_LAYOUT, only=("date",)) if unread else None
@@ -116,10 +116,6 @@ def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> 
     if last is None and table is not None:
         table.refuse(datetime.date.min, datetime.date.max)
     return last
-
-
-def _key(table: str, name: str) -> str:
-    return f"{table}/{name}"
 
 
 class _Look(NamedTuple):
@@ -148,7 +144,7 @@ def observe_files(
     find_files(folder, "prices", "data")  # raises if there is no folder
     hurry = _Hurry(now.timestamp() - SETTLE_SECONDS, time.monotonic() + READ_SECONDS) if in_passing else None
     looks = {table: _look(table, files, memory, hurry) for table, files in tables.items()}
-    memory.keep({_key(table, name): file for table, look in looks.items() for name, file in look.files.items()})
+    memory.keep({f"{table}/{name}": file for table, look in looks.items() for name, file in look.files.items()})
     days = [file.last_day for file in looks["raw_prices"].files.values() if file.last_day]
     complete_until = complete_year(max(days), now) if days else None
     due = [year for year in years if complete_until is not None and year <= complete_until]
@@ -189,7 +185,7 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
     for path in paths:
         name = path.relative_to(files.folder or path.parent).as_posix()
         try:
-            file = found[name] = memory.state(_key(table, name), path)
+            file = found[name] = memory.state(f"{table}/{name}", path)
             if file.sums is not None:
                 continue
             if hurry and 0 <= file.stamp[1] / 1e9 - hurry.settled < 2 * SETTLE_SECONDS:
