@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.arrays import BoolArray
 from brain_assets.market.file_columns import ADJUSTED, PRICES
 from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding
@@ -52,16 +52,12 @@ def _asked_of_all_days(table: FileTable) -> FileTable:
     return replace(table, faults=tuple(faults))
 
 
-def later_splits(bars: pd.DataFrame) -> FloatArray:
+def later_splits(bars: pd.DataFrame) -> pd.Series:
     """Multiply, for each row, the splits of its symbol on later days: 4.0 is four shares for one."""
-    splits = bars["split"].where(bars["split"] > 0, 1.0).to_numpy()
-    codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
-    factors = np.ones(len(bars))
-    for code in np.unique(codes[splits != 1.0]):
-        rows = np.flatnonzero(codes == code)
-        rows = rows[np.argsort(days[rows], kind="stable")]
-        factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
-    return factors
+    latest_first = bars.iloc[np.argsort(bars["date"].to_numpy(), kind="stable")[::-1]]
+    splits, symbols = latest_first["split"], latest_first["symbol"]
+    together = splits.where(splits > 0, 1.0).groupby(symbols, observed=True).cumprod()
+    return together.groupby(symbols, observed=True).shift(fill_value=1.0).reindex(bars.index)
 
 
 def adjust_splits(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:

@@ -260,17 +260,11 @@ def test_a_ratio_to_nothing_or_to_a_deficit_is_not_known(
 # Concepts
 
 
-@pytest.mark.parametrize(
-    "concept",
-    [
-        "Revenues",
-        "SalesRevenueNet",
-        "SalesRevenueGoodsNet",
-        "RevenueFromContractWithCustomerExcludingAssessedTax",
-        "RevenueFromContractWithCustomerIncludingAssessedTax",
-        "RevenuesNetOfInterestExpense",
-    ],
-)
+REVENUE = "Revenues SalesRevenueNet SalesRevenueGoodsNet RevenuesNetOfInterestExpense"
+CONTRACT = "RevenueFromContractWithCustomer{}AssessedTax"
+
+
+@pytest.mark.parametrize("concept", [*REVENUE.split(), CONTRACT.format("Excluding"), CONTRACT.format("Including")])
 def test_revenue_has_many_names(concept: str) -> None:
     assert told(company(("10-Q", MAY, income(200, 20, Q1, concept)))) == [(MAY, Q1[1], 0.1)]
 
