@@ -71,7 +71,6 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
         ("2020-01-03", "CCC", 30.0),
         ("2020-01-03", "EEE", 51.0),
     ]
-    assert frame.index.tolist() == [0, 1, 2, 3, 4]
     assert frame.attrs == {
         PREVIOUS_BARS: {
             "EEE": ["2019-12-20", 50.0, 1000.0],

@@ -58,8 +58,6 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     assert panel.values.shape == (2, 4, 5)
     nan = np.nan
     np.testing.assert_array_equal(panel.values[:, :, CLOSE], [[nan, 20.0, nan, 22.0], [10.0, nan, nan, 12.0]])
-    known = np.isfinite(panel.values[:, :, CLOSE])
-    np.testing.assert_array_equal(known, [[False, True, False, True], [True, False, False, True]])
     # open, high, low, close, volume of ZZZ's first bar: 10 - 0.25, 10 + 0.5, 10 - 0.5, 10, 10 * 100
     np.testing.assert_array_equal(panel.values[1, 0], [9.75, 10.5, 9.5, 10.0, 1000.0])
     assert np.isnan(panel.values[1, 1]).all()
