@@ -72,26 +72,13 @@ class _Computed(NamedTuple):
 def quarterly_ratios(facts: Mapping[str, Any], symbol: str) -> pd.DataFrame:
     """Give the ratios of every quarter as its filings told them, one after the other.
 
-    Parameters
-    ----------
-    facts : mapping
-        An answer of EDGAR's companyfacts API, as parsed from JSON.
-    symbol : str
-
-    Returns
-    -------
-    DataFrame
-        A validated fundamentals table. A quarter has a row at the first filing that tells any of its ratios, and one
-        more at each filing that changes one; each row holds all that was known of the quarter on that day. Margins are
-        of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero
-        or negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states
-        nothing in us-gaap and dollars, quarter by quarter. Facts that were left out are among its findings
-        (`brain_assets.market.findings`), by the year of their filing.
-
-    Raises
-    ------
-    MarketError
-        The mapping is not what the API gives; names the symbol, the place in it and what was there.
+    Of an answer of EDGAR's companyfacts API. A quarter has a row at the first filing that tells any of its ratios, and
+    one more at each filing that changes one; each row holds all that was known of the quarter on that day. Margins are
+    of the quarter alone. NaN: not stated yet, or a denominator (revenue, current liabilities, equity) that is zero or
+    negative. Facts cut off after a day give exactly the rows up to that day. No rows: the company states nothing in
+    us-gaap and dollars, quarter by quarter. Facts that were left out are among its findings
+    (`brain_assets.market.findings`), by the year of their filing. Raises `MarketError`, naming the symbol and the
+    place, for what the API does not give.
     """
     filings, findings = read_filings(facts, symbol)
     known = _Knowledge()

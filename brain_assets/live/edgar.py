@@ -5,8 +5,8 @@ it ever stated; `quarterly_ratios` makes rows of it, and only those are kept.
 
 EDGAR's rules: it wants to know who asks (name and e-mail address in the User-Agent), and answers 403 where it does not;
 it allows 10 requests a second, and shuts out for ten minutes who asks more often, saying 429 or a 403 with other words.
-Requests go out one by one and evenly spaced, those of every instance in a process together; processes do not know of
-each other, but each is far slower than the limit, as an answer takes a few tenths of a second to come and be read.
+Each request waits its turn, those of every instance in a process together; processes do not know of each other, but
+each is far slower than the limit, as an answer takes a few tenths of a second to come and be read.
 
 Rerun behaviour: an instance asks once for each symbol and keeps its rows in memory; nothing is kept on disk.
 """
@@ -38,43 +38,14 @@ FACTS_URL = "https://data.sec.gov/api/xbrl/companyfacts/CIK{cik:010d}.json"
 SECONDS_BETWEEN = 0.125
 """Between two requests: 8 a second. The SEC allows 10, and has been seen to shut out who asks 9.9 times."""
 
-TIMEOUT_SECONDS = 30.0
-"""Without a byte."""
-
-MAX_ATTEMPTS = 6
-"""How often an address is asked before a failure that may pass becomes an error."""
-
+TIMEOUT_SECONDS = 30.0  # without a byte
+MAX_ATTEMPTS = 6  # how often an address is asked before a failure that may pass becomes an error
 PATIENCE = RetryPolicy(attempts=MAX_ATTEMPTS, first_wait=1.0, longest_wait=60.0)
-
-PASSING_STATUS = frozenset({408, 500, 502, 503, 504})
-"""What may be over at the next attempt."""
-
+PASSING_STATUS = frozenset({408, 500, 502, 503, 504})  # what may be over at the next attempt
 _IDENTITY = re.compile(r"[!-~]+( [!-~]+)* [^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
 _NOT_DECLARED = "undeclared"  # the SEC's word, in the page that says that it wants to know who asks
 _TOO_OFTEN = ("rate threshold", "maximum allowable")  # its words in the page on too many requests
-
-
-class Pace:
-    """Lets requests go one by one, `SECONDS_BETWEEN` apart, whichever thread they come from."""
-
-    def __init__(
-        self, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.sleep, self._clock = sleep, clock
-        self._lock, self._next = threading.Lock(), float("-inf")
-
-    def wait(self) -> None:
-        """Return when it is this request's turn."""
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + SECONDS_BETWEEN
-        if turn > now:
-            self.sleep(turn - now)
-
-
-PACE = Pace()
-"""Of all that this process asks."""
+_TURN = threading.Lock()  # whoever is about to ask holds it for `SECONDS_BETWEEN`
 
 
 class EdgarFundamentals:
@@ -84,9 +55,8 @@ class EdgarFundamentals:
     ----------
     identity : str
         Who asks, as the SEC wants to know it: ``"Jane Doe jane@example.org"``. It goes to the SEC and nowhere else.
-    tickers_url, facts_url : str, optional
-        Addresses of the table of tickers and of a company's facts, with ``{cik:010d}`` where its number goes.
-    pace : Pace, optional
+    sleep : callable, optional
+        Waits for so many seconds.
 
     Raises
     ------
@@ -94,15 +64,13 @@ class EdgarFundamentals:
         The identity is not a name and an e-mail address.
     """
 
-    def __init__(
-        self, identity: str, *, tickers_url: str = TICKERS_URL, facts_url: str = FACTS_URL, pace: Pace = PACE
-    ) -> None:
+    def __init__(self, identity: str, sleep: Callable[[float], None] = time.sleep) -> None:
         if not _IDENTITY.fullmatch(identity):
             raise SettingsError(
                 "BRAIN_EDGAR_IDENTITY: expected your name and e-mail address, as in 'Jane Doe jane@example.org', in "
                 f"plain ASCII, since the SEC wants to know who asks, got {identity!r}; set it."
             )
-        self._identity, self._tickers_url, self._facts_url, self._pace = identity, tickers_url, facts_url, pace
+        self._identity, self._sleep = identity, sleep
         self._ciks: dict[str, int] | None = None
         self._rows: dict[str, pd.DataFrame] = {}
 
@@ -112,19 +80,11 @@ class EdgarFundamentals:
         Symbols may be written as exchanges, Yahoo or EDGAR do: ``BRK.B`` and ``BRK-B`` are the same. Rows keep the
         spelling asked for.
 
-        Returns
-        -------
-        SourcedTable
-            Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be
-            made of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only).
-
-        Raises
-        ------
-        RateLimitedError
-            The SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a minute.
-        MarketError
-            It could not be reached, refuses to answer, or answered with something else; names the symbol and the
-            address. Nothing partial is returned.
+        Each row is known once its filing day is over. Missing are symbols that file nothing that ratios could be made
+        of, at any time: funds, foreign companies, and who is not in EDGAR's table of tickers (today's only). Raises
+        `RateLimitedError` if the SEC still limited the rate after `MAX_ATTEMPTS`, or asks to wait for longer than a
+        minute, and `MarketError`, naming symbol and address, if it gives no answer or another. Nothing partial is
+        returned.
         """
         symbols = tuple(dict.fromkeys(symbols))
         if any(symbol not in self._rows for symbol in symbols):
@@ -138,15 +98,14 @@ class EdgarFundamentals:
         return SourcedTable(table, "SEC EDGAR company facts", missing)
 
     def _ask_for(self, symbols: Sequence[str]) -> None:
-        """Ask for the facts of every symbol that was not asked for before."""
         import httpx2  # slow to import; definitions load without it
 
         failed = []
         headers = {"User-Agent": self._identity, "Accept-Encoding": "gzip, deflate"}
         with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
             if self._ciks is None:
-                place = f"EDGAR, ticker table ({self._tickers_url})"
-                table = self._get(client, self._tickers_url, place)
+                place = f"EDGAR, ticker table ({TICKERS_URL})"
+                table = self._get(client, TICKERS_URL, place)
                 if table is None:
                     raise MarketError(_gone(place, "404 Not Found"))
                 self._ciks = _company_numbers(table, place)
@@ -154,7 +113,7 @@ class EdgarFundamentals:
                 if symbol not in self._rows:
                     report(f"fundamentals: {position} of {len(symbols)} symbols, {symbol}")
                     cik = self._ciks.get(_as_edgar_writes(symbol))
-                    url = self._facts_url.format(cik=cik or 0)
+                    url = FACTS_URL.format(cik=cik or 0)
                     facts = None if cik is None else self._get(client, url, f"EDGAR, {symbol} ({url})")
                     try:
                         self._rows[symbol] = quarterly_ratios({"facts": {}} if facts is None else facts, symbol)
@@ -164,11 +123,9 @@ class EdgarFundamentals:
             raise MarketError(" ".join(failed))
 
     def _get(self, client: "httpx2.Client", url: str, place: str) -> Mapping[str, Any] | None:
-        """Ask until there is an answer, a bounded number of times, and parse it; None: there is nothing (404)."""
+        """Ask until there is an answer, and parse it; None: there is nothing (404)."""
         try:
-            response = retry(
-                lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._pace.sleep
-            )
+            response = retry(lambda: self._ask(client, url, place), PATIENCE, f"fundamentals: {place}", self._sleep)
         except _LimitedError as error:
             raise RateLimitedError(
                 f"{place}: expected an answer, got told to ask less often ({error}); wait ten minutes and run "
@@ -193,7 +150,8 @@ class EdgarFundamentals:
         """Ask once, when it is time; give an answer of 200 or 404."""
         import httpx2
 
-        self._pace.wait()
+        with _TURN:
+            self._sleep(SECONDS_BETWEEN)
         try:
             response = client.get(url)
         except httpx2.RequestError as error:  # the network, silence, or half an answer

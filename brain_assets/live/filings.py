@@ -30,8 +30,7 @@ proxy statement (DEF 14A) repeats some of them, rounded."""
 QUARTER_DAYS = range(80, 126)
 """Lengths of a quarter: 12 weeks are 84 days, and the last one of such a year has up to 17 weeks, 119 days."""
 
-LONGEST_DAYS = 380
-"""A year of 53 weeks is 371 days."""
+LONGEST_DAYS = 380  # a year of 53 weeks is 371 days
 
 
 OLDEST = datetime.timedelta(days=20 * 366)
@@ -51,11 +50,8 @@ BROKEN, MISDATED, OFF_SCALE = (
 class Definition(NamedTuple):
     """One way to state an amount."""
 
-    concepts: tuple[str, ...]
-    """Concepts of us-gaap that add up to it; all must be stated."""
-
-    where_stated: str | None = None
-    """One more, added where stated."""
+    concepts: tuple[str, ...]  # concepts of us-gaap that add up to it; all must be stated
+    where_stated: str | None = None  # one more, added where stated
 
 
 AMOUNTS: Mapping[str, tuple[Definition, ...]] = {
@@ -102,11 +98,8 @@ def _concepts(ways: Iterable[tuple[Definition, ...]]) -> list[str]:
     return list(dict.fromkeys(name for concepts, more in each for name in (*concepts, more) if name))
 
 
-FLOWS, BALANCES = _concepts([*AMOUNTS.values()][:5]), _concepts([*AMOUNTS.values()][5:])
-"""Every concept once."""
-
-Span = tuple[datetime.date, datetime.date]
-"""First and last day of a flow. Of a balance both are its day."""
+FLOWS, BALANCES = _concepts([*AMOUNTS.values()][:5]), _concepts([*AMOUNTS.values()][5:])  # every concept once
+Span = tuple[datetime.date, datetime.date]  # first and last day of a flow. Of a balance both are its day.
 Amounts = dict[Span, float]
 
 
@@ -115,12 +108,10 @@ class Filing(NamedTuple):
 
     filed: datetime.date
     accession: str
-    amounts: dict[str, Amounts]
-    """By concept, then period."""
+    amounts: dict[str, Amounts]  # by concept, then period
 
 
-_LeftOut = dict[tuple[str, int], list[str]]
-"""What facts are, and the year of their filing -> where they stand."""
+_LeftOut = dict[tuple[str, int], list[str]]  # what facts are, and the year of their filing -> where they stand
 
 
 def read_filings(facts: Mapping[str, Any], symbol: str) -> tuple[list[Filing], list[Finding]]:
@@ -190,7 +181,6 @@ class _Fact(NamedTuple):
 
 
 def _stated_facts(facts: Mapping[str, Any], concept: str, symbol: str, left_out: _LeftOut) -> Iterator[_Fact]:
-    """Give one concept's facts in dollars, from reports whose figures count."""
     node: object = facts
     where: list[str] = []
     for key in ("facts", "us-gaap", concept, "units", "USD"):

@@ -24,11 +24,8 @@ DEFAULT_SYMBOLS = tuple(
 )
 """Large, liquid US shares, in Yahoo's spelling. Picked today: that they did well is known."""
 
-NO_IDENTITY = "none"
-"""What ``BRAIN_EDGAR_IDENTITY`` says if there shall be no fundamentals."""
-
-MAX_ATTEMPTS = 6
-"""How often Yahoo is asked before a rate limit becomes an error."""
+NO_IDENTITY = "none"  # what ``BRAIN_EDGAR_IDENTITY`` says if there shall be no fundamentals
+MAX_ATTEMPTS = 6  # how often Yahoo is asked before a rate limit becomes an error
 
 GRACE_SESSIONS = 5
 """Sessions from the end of a year until it counts as final: Yahoo corrects closes and volumes for some days, and a year
@@ -99,14 +96,10 @@ class LiveMarket:
 
         Raises
         ------
-        RateLimitedError
-            Yahoo still limited the rate after `MAX_ATTEMPTS`.
-        UnknownSymbolError
-            Naming every symbol that Yahoo does not know.
-        EmptyResponseError
-            No symbol has a bar in the range, or no session of it is finished.
         MarketError
             Yahoo could not be reached, or answered with something else, or in another currency than dollars.
+            `RateLimitedError`: it still limited the rate after `MAX_ATTEMPTS`; `UnknownSymbolError`, naming every such
+            symbol; `EmptyResponseError`: no symbol has a bar in the range, or no session of it is finished.
         """
         known_end = min(end, first_unfinished_day(self._clock()))
         asked = f"live market, {start} to {end} (exclusive)"

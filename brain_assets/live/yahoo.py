@@ -31,22 +31,16 @@ from brain_assets.errors import MarketError, UnknownSymbolError
 from brain_assets.live.filings import shorten
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.prices import PRICE_FIELDS
-from brain_assets.market.schema import NUMBER, OHLC_RULES, ON_SESSION, PRICE_TABLE
+from brain_assets.market.schema import OHLC_RULES, ON_SESSION, PRICE_TABLE
 from brain_assets.retry import RetryPolicy, TransientError, retry
 
 PATIENCE_WITH_CACHE = RetryPolicy(first_wait=0.1, longest_wait=2.0)
-
-N_THREADS = 4
-"""Requests under way at once; more gain little and are rate limited sooner."""
-
-CURRENCY = "USD"
-"""What all quotes are in, in Yahoo's spelling; it calls pence ``GBp``."""
+N_THREADS = 4  # requests under way at once; more gain little and are rate limited sooner
+CURRENCY = "USD"  # what all quotes are in, in Yahoo's spelling; it calls pence ``GBp``
 
 IMPOSSIBLE_BARS = {
     "bars on days when the exchange was closed": [ON_SESSION],
-    "bars with a price that is not known, infinite or not above 0": [
-        column.rule for column in PRICE_TABLE.columns if column.kind == NUMBER
-    ],
+    "bars with a price that is not known, infinite or not above 0": PRICE_TABLE.value_rules,
     "bars whose open or close lies outside low and high": OHLC_RULES,
 }
 """Kind of bar that is left out, and what the others hold to; a bar is of the first kind that fits."""
@@ -84,7 +78,7 @@ class Batch:
             raise TransientError(f"too many requests, {len(self.pending)} symbols left")
 
     def _ask_each(self, symbols: Sequence[str]) -> list[str]:
-        """Ask for each symbol, some at a time; gives those that are not settled."""
+        """Ask for each symbol, and give those that are not settled."""
         with ThreadPoolExecutor(N_THREADS) as threads:
             answered = list(threads.map(self._ask_one, symbols))
         return [symbol for symbol, done in zip(symbols, answered, strict=True) if not done]
@@ -192,8 +186,7 @@ def possible_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 def _yahoo_words(error: Exception) -> str:
     """Give why there are no bars in Yahoo's words; empty: it did not say."""
-    before_1_7 = str(getattr(error, "debug_info", "")).partition("Yahoo error = ")[2]
-    return str(getattr(error, "yahoo_reason", None) or before_1_7)
+    return str(getattr(error, "yahoo_reason", None) or "")
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Fetching a closed year once, telling what changed if it is fetched again, and joining years on one level."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,14 +45,16 @@ def fetch_prices(market: Market, start: datetime.date, end: datetime.date, overl
     return attach(frame, findings_of(fetched, range(start.year, last_year + 1)))
 
 
+def closes_before(prices: pd.DataFrame) -> dict[str, float]:
+    """Give by symbol the close of the last bar before a table, on its level."""
+    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
+
+
 def changed_returns(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Compare two fetches of the same year in daily close-to-close returns; levels may be rescaled freely.
 
-    Returns
-    -------
-    DataFrame
-        date, symbol, old_return, new_return: rows whose returns differ by more than `RETURN_TOLERANCE`, or that only
-        one of the two has (NaN in the other); the largest change first.
+    Gives date, symbol, old_return, new_return of rows whose returns differ by more than `RETURN_TOLERANCE`, or that
+    only one of the two has (NaN in the other); the largest change first.
     """
     both = _daily_returns(old, "old_return").merge(
         _daily_returns(new, "new_return"), on=["date", "symbol"], how="outer", indicator="found_in"
@@ -88,9 +90,7 @@ def differing_rows(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str]) -> 
 
 
 def _daily_returns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give date, symbol, and the return since the symbol's bar before; NaN for a first bar without one before it."""
-    before = {symbol: close for symbol, (_, close, _) in frame.attrs.get(PREVIOUS_BARS, {}).items()}
-    previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(before))
+    previous = frame.groupby("symbol")["close"].shift(1).fillna(frame["symbol"].map(closes_before(frame)))
     return frame[["date", "symbol"]].assign(**{name: frame["close"] / previous - 1})
 
 
@@ -99,57 +99,41 @@ def chain_prices(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     ``attrs["previous_bars"]`` of a later one may hold the last bar before it on its own level: its prices of a symbol
     are multiplied by what the close on the common date says, its volume by what the volume says (dividends move the
-    level of prices, but not of volume, so one cannot stand for the other). An earlier year is never touched, returns
-    stay as they are within each file, and a symbol that was never seen before keeps its level.
-
-    Raises
-    ------
-    TableError
-        If the bar before a year that it remembers is not in the history: it was revised between two fetches.
+    level of prices, but not of volume). An earlier year is never touched, returns stay as they are within each file,
+    and a symbol that was never seen before keeps its level. Raises `TableError` if the bar that a year remembers is not
+    in the history: it was revised between two fetches.
     """
     chained = [frames[0]]
     for frame in frames[1:]:
-        factors = _level_factors(chained, frame)
-        by_symbol = pd.DataFrame(factors, index=["price", "volume"], dtype=np.float64).T
-        by_symbol = by_symbol.reindex(frame["symbol"]).fillna(1.0)
+        factors = _level_factors(chained, frame).reindex(frame["symbol"]).fillna(1.0)
         of_field = dict.fromkeys(PRICE_FIELDS[:-1], "price") | {"volume": "volume"}
-        leveled = {name: frame[name].to_numpy() * by_symbol[of].to_numpy() for name, of in of_field.items()}
+        leveled = {name: frame[name].to_numpy() * factors[of].to_numpy() for name, of in of_field.items()}
         chained.append(frame.assign(**leveled))
     joined = pd.concat(chained, ignore_index=True)
     joined.attrs = frames[0].attrs | joined_members(frames)
     return joined
 
 
-def _level_factors(history: Sequence[pd.DataFrame], frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Give what to multiply a frame's prices and volumes by, symbol by symbol, to stand on the level of the history.
+def _level_factors(history: Sequence[pd.DataFrame], frame: pd.DataFrame) -> pd.DataFrame:
+    """Give by symbol what to multiply a frame's prices and volumes by, to stand on the level of the history.
 
     What it remembers is the last bar of the history, or an earlier one if the year between came later: any date in
-    common tells the level.
+    common tells the level. A symbol that the history does not have is left out.
     """
-    remembered = frame.attrs.get(PREVIOUS_BARS, {})
-    common = _common_bars(history, {symbol: date for symbol, (date, _, _) in remembered.items()})
-    factors = {}
-    for symbol, (date, close, volume) in remembered.items():
-        if symbol in common:
-            known_close, known_volume = common[symbol]
-            price = known_close / close
-            factors[symbol] = (price, known_volume / volume if volume > 0 and known_volume > 0 else 1 / price)
-            continue
+    columns = ["date", "close", "volume"]
+    remembered = pd.DataFrame.from_dict(frame.attrs.get(PREVIOUS_BARS, {}), orient="index", columns=columns)
+    bars = remembered.astype({"date": "datetime64[us]"}).rename_axis("symbol").reset_index().astype({"symbol": "str"})
+    known = pd.concat([year.loc[year["date"].isin(bars["date"]), ["symbol", *columns]] for year in history])
+    bars = bars.merge(known, "left", ["symbol", "date"], suffixes=("", "_known")).set_index("symbol")
+    for symbol, date in bars.loc[bars["close_known"].isna(), "date"].items():
         last = pd.Series([year.loc[year["symbol"] == symbol, "date"].max() for year in history]).max()
         if pd.notna(last):
             raise TableError(
                 f"raw_prices: expected the last bar of {symbol} before {frame['date'].min():%Y-%m-%d} to be that of "
-                f"{date}, got {last:%Y-%m-%d}: the history was revised between two fetches; fetch both years again "
-                "with --force."
+                f"{date:%Y-%m-%d}, got {last:%Y-%m-%d}: the history was revised between two fetches; fetch both years "
+                "again with --force."
             )
-    return factors
-
-
-def _common_bars(history: Sequence[pd.DataFrame], dates: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Find close and volume of each symbol on its date; a symbol without that bar is left out."""
-    found: dict[str, tuple[float, float]] = {}
-    for year in reversed(history):
-        missing = {symbol: pd.Timestamp(date) for symbol, date in dates.items() if symbol not in found}
-        bars = year[year["date"].isin(list(missing.values()))].itertuples(index=False)
-        found |= {bar.symbol: (bar.close, bar.volume) for bar in bars if missing.get(bar.symbol) == bar.date}
-    return found
+    price = bars["close_known"] / bars["close"]
+    has_volumes = (bars["volume"] > 0) & (bars["volume_known"] > 0)
+    volume = (bars["volume_known"] / bars["volume"]).where(has_volumes, 1 / price)
+    return pd.DataFrame({"price": price, "volume": volume})

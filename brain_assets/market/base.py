@@ -11,18 +11,14 @@ from brain_assets.arrays import DateArray, FloatArray
 FILED_BEFORE = datetime.timedelta(days=366)
 """Filings are asked for from so long before the first day, so that the first week knows the last one of each symbol."""
 
-ScoreHeadlines = Callable[[Sequence[str]], FloatArray]
-"""From titles to scores in [-1, 1], in their order."""
+ScoreHeadlines = Callable[[Sequence[str]], FloatArray]  # from titles to scores in [-1, 1], in their order
 
 
 class SourcedTable(NamedTuple):
     """A table that a market may not have, or not for every symbol, and where it comes from."""
 
-    table: pd.DataFrame
-    """Validated; may be empty."""
-
-    source: str
-    """In a few words; begins with ``none`` if the market has no such data."""
+    table: pd.DataFrame  # validated; may be empty
+    source: str  # in a few words; begins with ``none`` if the market has no such data
 
     missing_symbols: tuple[str, ...] = ()
     """Symbols that the source has nothing of, whatever the range: neutral, and said so."""
@@ -32,10 +28,8 @@ class SourcedTable(NamedTuple):
 class Market(Protocol):
     """A source of prices, news and fundamentals."""
 
-    name: str
-    """The word in ``BRAIN_MARKET`` that picks it."""
-    caveat: str
-    """What a reader of results must know about this source, one sentence; shown beside what is made from it."""
+    name: str  # the word in ``BRAIN_MARKET`` that picks it
+    caveat: str  # what a reader of results must know about this source, one sentence; shown beside what is made from it
 
     def last_complete_year(self) -> int | None:
         """Give the last calendar year that this market has whole; None: whichever the clock has completed.
@@ -44,39 +38,20 @@ class Market(Protocol):
         """
 
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
-        """Give the daily bars from `start` up to but not including `end`.
+        """Give the daily bars from `start` up to but not including `end`, as `brain_assets.market.schema.PRICE_TABLE`.
 
-        Returns
-        -------
-        DataFrame
-            A validated price table (`brain_assets.market.schema.PRICE_TABLE`), in date and symbol order. A symbol
-            that is not traded in the range has no rows.
-
-        Raises
-        ------
-        MarketError
-            Naming every symbol that cannot be had. Nothing partial is returned.
+        A symbol that is not traded in the range has no rows. Raises `MarketError`, naming every symbol that cannot be
+        had; nothing partial is returned.
         """
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> SourcedTable:
-        """Give the daily news scores of sessions from `start` up to but not including `end`.
+        """Give the daily news scores of sessions from `start` up to but not including `end`, as `NEWS_TABLE`.
 
-        A market that has headlines has `score` score them; another does not call it.
-
-        Returns
-        -------
-        SourcedTable
-            Of `brain_assets.market.schema.NEWS_TABLE`; a day without news has no row.
+        A day without news has no row. A market that has headlines has `score` score them; another does not call it.
         """
 
     def fundamentals(self, start: datetime.date, end: datetime.date) -> SourcedTable:
-        """Give the quarterly ratios *filed* from `start` up to but not including `end`.
-
-        Returns
-        -------
-        SourcedTable
-            Of `brain_assets.market.schema.FUNDAMENTAL_TABLE`.
-        """
+        """Give the quarterly ratios *filed* from `start` up to but not including `end`, as `FUNDAMENTAL_TABLE`."""
 
 
 class KnownMarket(Market, Protocol):
@@ -85,13 +60,8 @@ class KnownMarket(Market, Protocol):
     def with_signal(self, seed: int, signal: float, channel: str = "reversal") -> "KnownMarket":
         """Give another market of the same symbols.
 
-        Parameters
-        ----------
-        seed : int
-        signal : float
-            The weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
-        channel : str
-            Where the signal can be seen: ``reversal`` (past returns), ``news``, or a ratio.
+        `signal` is the weekly rank correlation that a perfect forecaster reaches, in [0, 1); 0: nothing can be known.
+        `channel` is where it can be seen: ``reversal`` (past returns), ``news``, or a ratio.
         """
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:
@@ -106,10 +76,8 @@ class Observation(NamedTuple):
     is left out."""
     files: Mapping[str, Mapping[int, Mapping[str, str]]] = {}
     """The same, but by the name of each file with rows of the year; empty: the market has no files."""
-    sentences: Sequence[str] = ()
-    """What was looked at, then what could not be told, and why."""
-    complete_until: int | None = None
-    """The last year that is there whole; None: whichever the clock has completed."""
+    sentences: Sequence[str] = ()  # what was looked at, then what could not be told, and why
+    complete_until: int | None = None  # the last year that is there whole; None: whichever the clock has completed
     final_since: Mapping[int, datetime.datetime] = {}
     """Year -> what was fetched later has the rows of this version; a year without an entry: that is not known."""
 
@@ -122,14 +90,8 @@ class ObservableMarket(Market, Protocol):
         """Look at what there is of some partition years, the first of which holds all before it.
 
         Cheap: it reads only what has changed since the last look, and never the network. What is fetched after it has
-        the rows that it saw, or later ones. Raises `MarketError` if there is nothing to look at.
-
-        Parameters
-        ----------
-        years : sequence of int
-            In order.
-        in_passing : bool
-            It is asked every minute: what takes long, or may still be written, is left for the next look.
+        the rows that it saw, or later ones. `in_passing`: it is asked every minute, so what takes long, or may still be
+        written, is left for the next look. Raises `MarketError` if there is nothing to look at.
         """
 
 
@@ -144,11 +106,8 @@ class DescribedMarket(Market, Protocol):
 class MarketNote(NamedTuple):
     """What a reader of a model must know about the market that it learned from; goes into its metadata and card."""
 
-    name: str
-    """The word in ``BRAIN_MARKET`` that picks it."""
-
-    caveat: str
-    """One sentence."""
+    name: str  # the word in ``BRAIN_MARKET`` that picks it
+    caveat: str  # one sentence
 
     @classmethod
     def of(cls, market: Market) -> "MarketNote":

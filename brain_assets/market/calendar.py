@@ -15,17 +15,10 @@ import numpy as np
 from brain_assets.arrays import DateArray, IntArray, MomentArray
 from brain_assets.errors import MarketError
 
-FIRST_DATE = datetime.date(1970, 1, 1)
-"""Sessions before this date are not known to us."""
-
-MIN_WEEK_SESSIONS = 3
-"""A week with fewer sessions has no weekly return worth predicting, and is dropped."""
-
-
+FIRST_DATE = datetime.date(1970, 1, 1)  # sessions before this date are not known to us
+MIN_WEEK_SESSIONS = 3  # a week with fewer sessions has no weekly return worth predicting, and is dropped
 NEW_YORK = ZoneInfo("America/New_York")
-
-Clock = Callable[[], datetime.datetime]
-"""Gives the present moment with its time zone."""
+Clock = Callable[[], datetime.datetime]  # gives the present moment with its time zone
 
 SETTLED = datetime.time(16, 30, tzinfo=NEW_YORK)
 """When a daily bar is taken as final: half an hour after the close, as quotes lag by up to 15 minutes; early closes
@@ -91,10 +84,8 @@ def years_of_weeks(days: DateArray) -> IntArray:
 class CalendarWeek:
     """A week as the calendar has it, whether it has begun or not."""
 
-    decided: datetime.date
-    """The session before it: its decision time is after that one's close."""
-    sessions: DateArray
-    """All of the ISO week's, one at least; days, (n_sessions,)."""
+    decided: datetime.date  # the session before it: its decision time is after that one's close
+    sessions: DateArray  # all of the ISO week's, one at least; days, (n_sessions,)
 
     @property
     def start(self) -> datetime.date:
@@ -122,10 +113,7 @@ class CalendarWeek:
 def week_from(day: datetime.date) -> CalendarWeek:
     """Give the ISO week of the first session on or after a day: on a weekend, the week to come.
 
-    Raises
-    ------
-    MarketError
-        If the day lies outside the sessions that are known.
+    Raises `MarketError` if the day lies outside the sessions that are known.
     """
     sessions = _all_sessions()
     position = int(np.searchsorted(sessions, np.datetime64(day, "D")))
@@ -154,8 +142,7 @@ class Weeks:
     """Positions of each week's first and last session in the sessions they were cut from. ``first >= 1``: the close
     before the week is there too, since that is when its decision is taken."""
     start: DateArray
-    end: DateArray
-    """The dates of the same sessions."""
+    end: DateArray  # the dates of the same sessions
 
     def __len__(self) -> int:
         """Count the weeks."""

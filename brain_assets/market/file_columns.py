@@ -14,9 +14,7 @@ OTHERS = ("news_sentiment", "headlines", "fundamentals", "universe")
 """How the names of files begin that are none of prices."""
 
 _ENDING = re.compile(r"\.((csv|txt|tsv)(\.gz)?|parquet)$", re.IGNORECASE)
-
 _PAIR = re.compile(r"\('[^'\\]*', '[^'\\]*'\)")
-
 PRICES = ("open", "high", "low", "close")
 ADJUSTED = {name: f"adj_{name}" for name in (*PRICES, "volume")}
 """A column -> the same, adjusted for splits and dividends."""
@@ -54,8 +52,7 @@ class Header(NamedTuple):
     """The names of a file's columns."""
 
     names: tuple[str, ...]
-    tickers: tuple[str, ...] = ()
-    """Of a wide table: the symbol of each column; empty for those that are of all."""
+    tickers: tuple[str, ...] = ()  # of a wide table: the symbol of each column; empty for those that are of all
     n_lines: int = 1
 
 

@@ -23,20 +23,14 @@ from brain_assets.market.findings import Finding
 from brain_assets.market.schema import Rule, describe
 from brain_assets.market.text_files import MOST, open_sheet
 
-_DAY = 86_400_000_000
-"""Microseconds."""
-
 
 class TableFile(NamedTuple):
     """A file that was read."""
 
     path: Path
-    name: str
-    """In messages."""
-    shape: str
-    """Which tool writes such files; ``table``: none that is known."""
-    titles: Mapping[str, str]
-    """A column -> what the file calls it."""
+    name: str  # in messages
+    shape: str  # which tool writes such files; ``table``: none that is known
+    titles: Mapping[str, str]  # a column -> what the file calls it
     n_rows: int
 
 
@@ -45,10 +39,8 @@ class Told:
     """Rows of one file of which the same can be said."""
 
     file: TableFile
-    rows: IntArray
-    """From 0, as in the file."""
-    days: DateArray
-    """NaT: not known."""
+    rows: IntArray  # from 0, as in the file
+    days: DateArray  # NaT: not known
 
     def within(self, start: datetime.date, end: datetime.date) -> Self | None:
         """Give those of some days, or of unknown ones; None: there are none."""
@@ -109,8 +101,7 @@ class FileTable:
 
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
-    refused: tuple[str, ...] = ()
-    """What is wrong with files that are no tables, a sentence each."""
+    refused: tuple[str, ...] = ()  # what is wrong with files that are no tables, a sentence each
     faults: tuple[Fault, ...] = ()
     left: tuple[Left, ...] = ()
 
@@ -118,6 +109,10 @@ class FileTable:
     def days(self) -> pd.Series:
         """The day of each row."""
         return self.frame.iloc[:, 0]
+
+    def inside(self, start: datetime.date, end: datetime.date) -> pd.Series:
+        """Tell which rows are from `start` up to but not including `end`."""
+        return (self.days >= pd.Timestamp(start)) & (self.days < pd.Timestamp(end))
 
     def judged(self, rules: Iterable[Rule]) -> "FileTable":
         """Take out the rows that break one of some rules, all of which are asked of the same rows."""
@@ -137,7 +132,6 @@ class FileTable:
             yield Fault(told.file, told.rows, told.days, title, rule.expected, got, advice)
 
     def _told(self, chosen: BoolArray) -> Iterator[tuple[Told, pd.DataFrame]]:
-        """Give some rows file by file, in the order of the files."""
         for number, rows in self.frame[chosen].groupby("file"):
             days = pd.to_datetime(rows.iloc[:, 0], utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[D]")
             yield Told(self.files[number], rows["row"].to_numpy(), days), rows
@@ -162,17 +156,9 @@ class FileTable:
 
     def without_repeats(self, key: Sequence[str]) -> "FileTable":
         """Count rows once that are there more than once; those of one key that differ are a fault."""
-        if self.frame.empty:
+        again = self.frame.duplicated(list(key)).to_numpy()
+        if not again.any():
             return self
-        number = np.zeros(len(self.frame), dtype=np.int64)
-        for name in key:
-            column = self.frame[name]
-            values = column.cat.codes if column.dtype == "category" else column.astype("int64") // _DAY
-            values = values.to_numpy() - values.min()
-            number = number * (values.max(initial=0) + 1) + values
-        if (np.diff(np.sort(number)) > 0).all():
-            return self
-        again = pd.Series(number).duplicated().to_numpy()
         same = self.frame.drop(columns=["file", "row"]).duplicated().to_numpy()
         table = self.without(same, "rows that are there twice, with the same values", "each counted once")
         differ = table.only(again[~same])
@@ -231,9 +217,9 @@ class FileTable:
     def between(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the rows from `start` up to but not including `end`; raises `TableError` if something is wrong there."""
         self.refuse(start, end)
-        inside = (self.days >= pd.Timestamp(start)) & (self.days < pd.Timestamp(end))
         kinds = self.frame.dtypes
-        return self.frame[inside].astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
+        rows = self.frame[self.inside(start, end)]
+        return rows.astype(dict.fromkeys(kinds.index[kinds == "category"], "str"))
 
     def findings(self, start: datetime.date, end: datetime.date) -> list[Finding]:
         """Say by year what was left out or changed in some days."""

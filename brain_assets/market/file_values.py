@@ -35,8 +35,7 @@ _FORMS = (
 _OPEN = r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})"
 _UNITS = ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (0, "s"))
 """From which size on a number counts what since 1970."""
-_LARGEST = 9 * 10**18 - 1024
-"""Of such numbers, also where they are floats."""
+_LARGEST = 9 * 10**18 - 1024  # of such numbers, also where they are floats
 _COUNT = r"-?(?:\d{1,18}|[1-8]\d{18})"
 _DIGITS = r"(?:19|20)\d{4}(?:0[1-9]|[12]\d|3[01])"
 """A day as eight digits; seconds at a midnight end in 00. One such day, and a longer number beside it is a slip."""
@@ -50,8 +49,7 @@ class Parsed(NamedTuple):
     """A column of one kind."""
 
     values: FloatArray | MomentArray
-    wrong: BoolArray
-    """Rows that hold something else; their day is given if it is known all the same."""
+    wrong: BoolArray  # rows that hold something else; their day is given if it is known all the same
     expected: str
 
 
@@ -171,14 +169,9 @@ def parse_moments(column: pa.ChunkedArray) -> Parsed:
 
 
 def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -> dict[int, Parsed]:
-    """Read the columns of numbers of one file, which are written in one way.
+    """Read the columns of numbers of one file, by their places, which are written in one way.
 
-    Parameters
-    ----------
-    columns : mapping
-        By the place of each in the file.
-    decimal_comma : bool
-        What a comma or a point before three digits is taken for where no other number of the file decides it.
+    `decimal_comma`: what a comma or a point before three digits is taken for where no other number decides it.
     """
     read: dict[int, Parsed] = {}
     written: dict[int, pa.Array] = {}
@@ -192,21 +185,13 @@ def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -
             found = texts(column)
             nothing = pc.is_in(pc.utf8_lower(found), pa.array(NOTHING))
             written[key] = pc.if_else(nothing, pa.scalar(None, pa.string()), found)
-    if written and not _cast(written, read):
-        plain = {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
-        written |= plain
+    try:  # at one go, now that what is not known is out of the way
+        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
+    except pa.ArrowInvalid:
+        written |= {key: texts(columns[key]) for key in columns if is_text(columns[key].type) and key not in written}
         comma = _is_comma(written, decimal_comma)
         read |= {key: _one_by_one(column, comma) for key, column in written.items()}
     return {key: read[key] for key in columns}
-
-
-def _cast(written: Mapping[int, pa.Array], read: dict[int, Parsed]) -> bool:
-    """Read columns at one go once what is not known is out of the way; False: there is something else in them."""
-    try:
-        read |= {key: _all_right(column.cast(pa.float64())) for key, column in written.items()}
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _all_right(numbers: pa.Array) -> Parsed:

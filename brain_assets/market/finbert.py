@@ -5,19 +5,16 @@ none costs time, and none makes a title's score depend on its neighbours. As man
 threads, each on one: faster than one batch on all, and the same bits on any number of cores.
 
 Layout of the cache: one Parquet file a model, ``<name>-<identity>.parquet``, with the columns ``title_sha256`` and
-``score``. The identity is a SHA-256 over the files of the model, so that another model's scores are never taken, nor
-those of the same name trained anew.
-
-Rerun behaviour: what is in the cache is not scored again. It is written every `CHUNK` titles, whole or not at all: a
-process that is killed loses the titles since. Of two processes that score at the same time, the last to write keeps
-its titles, and the other's are scored again.
+``score``; the identity hashes the files of the model, so that no other model's scores are taken. What is in it is not
+scored again. It is written every `CHUNK` titles, whole or not at all; of two processes that score at the same time, the
+last to write keeps its titles.
 """
 
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,17 +32,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "ProsusAI/finbert"
-
-CHUNK = 1000
-"""Titles from one writing of the cache, and one line of progress, to the next."""
+CHUNK = 1000  # titles from one writing of the cache, and one line of progress, to the next
 
 MIN_ROWS = 4
 """Fewest titles in a batch, repeated if need be: for one to three rows, matrix products take another way and round
 otherwise (seen with MKL on AVX2)."""
 
-MAX_TOKENS = 512
-"""What is longer is cut off, with a warning; no headline is."""
-
+MAX_TOKENS = 512  # what is longer is cut off, with a warning; no headline is
 _METHOD = "1"  # raise it when the same model would give other scores
 _SAFE_WEIGHTS, _PICKLED_WEIGHTS = "model*.safetensors", "pytorch_model*.bin"
 _FILES = ("*.json", "*.txt", "*.model")
@@ -128,12 +121,9 @@ def _write_scores(path: DataPath, scores: dict[str, float]) -> None:
 
 
 class _Classifier(NamedTuple):
-    """A network with its tokenizer, ready to score."""
-
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    positive: int
-    """Position of the label among the logits."""
+    positive: int  # position of the label among the logits
     negative: int
     max_tokens: int
 
@@ -180,17 +170,18 @@ def equal_length_batches(lengths: IntArray, batch_size: int) -> list[IntArray]:
 
 
 def _load(folder: Path, name: str) -> _Classifier:
-    """Load a model; see `FinBertScorer`."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what matters of what was loaded is checked
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     safely = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
-            network, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
-            )
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+        network, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, weights_only=True, output_loading_info=True, **safely
+        )
     except Exception as error:  # whatever the files of a stranger bring about in a dozen readers; nothing of them ran
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise _unfit(name, "classifier and its tokenizer as save_pretrained writes them", f"got: {reason}") from error
@@ -208,22 +199,6 @@ def _load(folder: Path, name: str) -> _Classifier:
 
 def _unfit(name: str, expected: str, got: str) -> MarketError:
     return MarketError(f"{name}: expected a {expected}, {got}; choose another model.")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep bars and tables of what was loaded off the screen: what matters of it is checked."""
-    from transformers.utils import logging
-
-    shows_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _fetch(name: str) -> Path:
@@ -255,7 +230,6 @@ def _fetch(name: str) -> Path:
 
 
 def _identity(folder: Path) -> str:
-    """Hash what a model's scores depend on: its configuration, its tokenizer, its weights."""
     patterns = (*_FILES, _SAFE_WEIGHTS if any(folder.glob(_SAFE_WEIGHTS)) else _PICKLED_WEIGHTS)
     digest = hashlib.sha256(_METHOD.encode())
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):

@@ -12,43 +12,21 @@ import pandas as pd
 
 from brain_assets.check_result import CheckResult
 
-FINDINGS = "findings"
-"""Key in ``DataFrame.attrs``."""
-
-ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"
-"""The checks that show findings."""
-
-MOST_SAID = 10
-"""Findings that a check says in words; it counts all."""
+FINDINGS = "findings"  # key in ``DataFrame.attrs``
+ROWS_TAKEN, SYMBOLS_FOUND = "rows_taken", "symbols_found"  # the checks that show findings
+MOST_SAID = 10  # findings that a check says in words; it counts all
 
 
 class Finding(NamedTuple):
-    """Rows of one kind in one calendar year that were left out or changed, or are in doubt.
+    """Rows of one kind in one calendar year that were left out or changed, or are in doubt."""
 
-    Attributes
-    ----------
-    check : str
-        The check of the asset that shows it: ``rows_taken``, ``symbols_found``, ...
-    subject : str
-        What it is about: a file's name, or a symbol.
-    what : str
-        What the rows are, after their number: "rows on days when the exchange was closed".
-    done : str
-        What was done: "left out"; empty: they were taken as they are.
-    year : int
-        0: of no year; it is said of every one.
-    n_rows : int
-    first : str
-        Where to look first, with the day; empty: `what` says it.
-    """
-
-    check: str
-    subject: str
-    what: str
-    done: str = ""
-    year: int = 0
+    check: str  # the check of the asset that shows it: ``rows_taken``, ``symbols_found``, ...
+    subject: str  # what it is about: a file's name, or a symbol
+    what: str  # what the rows are, after their number: "rows on days when the exchange was closed"
+    done: str = ""  # what was done: "left out"; empty: they were taken as they are
+    year: int = 0  # 0: of no year; it is said of every one
     n_rows: int = 1
-    first: str = ""
+    first: str = ""  # where to look first, with the day; empty: `what` says it
 
     @property
     def sentence(self) -> str:
@@ -59,10 +37,9 @@ class Finding(NamedTuple):
 
 def attach(frame: pd.DataFrame, findings: Iterable[Finding]) -> pd.DataFrame:
     """Put findings beside the rows of a table, in place of those that it has; without any, it has no such attribute."""
-    kept = [list(finding) for finding in findings]
-    frame.attrs = {key: value for key, value in frame.attrs.items() if key != FINDINGS} | (
-        {FINDINGS: kept} if kept else {}
-    )
+    frame.attrs = {key: value for key, value in frame.attrs.items() if key != FINDINGS}
+    if kept := [list(finding) for finding in findings]:
+        frame.attrs[FINDINGS] = kept
     return frame
 
 
@@ -72,7 +49,7 @@ def findings_of(frame: pd.DataFrame, years: Collection[int] | None = None) -> li
     return [each for each in found if years is None or each.year in {0, *years}]
 
 
-def added_up(findings: Sequence[Finding]) -> list[Finding]:
+def added_up(findings: Iterable[Finding]) -> list[Finding]:
     """Count what is alike in several years once, the first place being that of the earliest year."""
     sums: dict[tuple[str, ...], Finding] = {}
     for finding in sorted(findings, key=lambda each: each.year):

@@ -12,9 +12,7 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray
 
-MEMBERS = "members"
-"""Key in ``DataFrame.attrs``."""
-
+MEMBERS = "members"  # key in ``DataFrame.attrs``
 Members = Mapping[str, Sequence[Sequence[str]]]
 
 

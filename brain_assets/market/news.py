@@ -1,22 +1,15 @@
 """News from the user's own files: daily scores, or headlines that somebody else scores.
 
-Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
-the columns named here (others are ignored), and of one sort only:
+Layout: in one folder, any split into files, as `brain_assets.market.table_files` reads them, of one sort only: both at
+once are refused, since news that stands in both would count twice, and two scorers do not mean the same by 0.5.
 
-- ``news_sentiment*``: date, symbol, sentiment_score in [-1, 1], and n_articles, which may be absent: then a row counts
-  as one article. One row a date and symbol; a row without a score says that there was no news, and is left out. A score
-  may rest on nothing that was published after the close of its day.
-- ``headlines*``: published (a time with its zone), symbol, title. The same title at the same moment for the same symbol
-  counts once, however often it is there.
+- ``news_sentiment*``: one row a date and symbol; a row without a score says that there was no news. A score may rest on
+  nothing that was published after the close of its day.
+- ``headlines*``: the same title at the same moment for the same symbol counts once, however often it is there.
 
-Both sorts at once are refused: news that stands in both would count twice, and two scorers do not mean the same by 0.5.
-
-A headline belongs to the first session that closes (early ones at 13:00) at or after the moment it was published, so
-news after a close, on a weekend or on a holiday to the next session; a daily score, which has no time, to its own day,
-or to the next session if its day is none. What a row is worth depends on the news of its own session alone: news that
-comes later changes no earlier row.
-
-Rerun behaviour: an instance reads the files once; files changed later are seen by the next process.
+A headline belongs to the first session that closes (early ones at 13:00) at or after the moment it was published; a
+daily score, which has no time, to its own day, or to the next session if its day is none. What a row is worth depends
+on the news of its own session alone: news that comes later changes no earlier row.
 """
 
 import datetime
@@ -47,9 +40,8 @@ _ZONES = ("UTC", "America/New_York")
 
 def read_score_files(paths: Sequence[Path]) -> FileTable:
     """Read every file and judge every row; days without a score are left out, each other day becomes a session."""
-    _, _, *values = (column.rule for column in NEWS_TABLE.columns)
     rows = read_files(paths, NEWS_TABLE.types).judged(ONE_SYMBOL).joined().without_repeats(NEWS_TABLE.order)
-    rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*values, _inside_calendar("date")))
+    rows = rows.only(rows.frame["sentiment_score"].notna()).judged((*NEWS_TABLE.value_rules, _inside_calendar("date")))
     frame = rows.frame.assign(
         date=day_sessions(rows.frame["date"]), n_articles=rows.frame["n_articles"].astype("int64")
     )
@@ -59,11 +51,10 @@ def read_score_files(paths: Sequence[Path]) -> FileTable:
 
 
 def _counted_on(days: DateArray) -> DateArray:
-    """Give the sessions of the days of some scores, of which something is said; days outside the calendar stay."""
-    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions_between(FIRST_DATE, datetime.date.max)[-1])
-    sessions = days.copy()
-    sessions[inside] = day_sessions(pd.Series(days[inside])).astype("datetime64[D]")
-    return sessions
+    """Give the sessions of days of which something is said; days outside the calendar stay."""
+    sessions = sessions_between(FIRST_DATE, datetime.date.max)
+    inside = (days >= np.datetime64(FIRST_DATE)) & (days <= sessions[-1])
+    return np.where(inside, sessions[np.searchsorted(sessions, days).clip(max=len(sessions) - 1)], days)
 
 
 def read_headline_files(paths: Sequence[Path]) -> FileTable:
@@ -82,23 +73,14 @@ class NewsFiles(OptionalFiles):
     """Daily news scores from CSV and Parquet files; see `OptionalFiles`."""
 
     schema = NEWS_TABLE
-    sorts: ClassVar = {
-        "scores": ("news_sentiment", read_score_files),
-        "headlines": ("headlines", read_headline_files),
-    }
+    sorts: ClassVar = {"scores": ("news_sentiment", read_score_files), "headlines": ("headlines", read_headline_files)}
 
     def news_sentiment(self, start: datetime.date, end: datetime.date, score: ScoreHeadlines) -> pd.DataFrame:
         """Give the daily scores of sessions from `start` up to but not including `end`.
 
         Each is known at the close of its session. `score` gives scores in [-1, 1] of distinct titles, in their order;
-        it is only called if there are headlines in the range, and with no others.
-
-        Raises
-        ------
-        MarketError
-            If the folder does not exist, holds scores and headlines, or `score` gives something else than scores.
-        TableError
-            Naming the file, the line (Parquet: the row) and the column of the first thing wrong.
+        it is only called if there are headlines in the range, and with no others. Raises `MarketError` if the folder
+        does not exist, holds both sorts, or `score` gives something else, and `TableError` for all that is wrong.
         """
         rows = self.select(start, end)
         if rows.empty:
@@ -166,7 +148,6 @@ def _warn_of_midnights(published: pd.Series, place: Path) -> None:
 
 
 def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
-    """Have each distinct title scored once; (n,) in the order of `titles`."""
     codes, distinct = pd.factorize(titles)
     scores: FloatArray = np.asarray(score(list(map(str, distinct))), dtype=np.float64)
     if scores.shape != (len(distinct),) or not (np.abs(scores) <= 1).all():  # NaN is not <= 1

@@ -8,46 +8,30 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, IntArray
 from brain_assets.check_result import CheckResult, listed
-from brain_assets.market.archive import PREVIOUS_BARS
+from brain_assets.market.archive import closes_before
 from brain_assets.market.calendar import years_of
 from brain_assets.market.findings import finding_verdicts
-from brain_assets.market.schema import NUMBER, OHLC_RULES, PRICE_TABLE, Rule
+from brain_assets.market.schema import OHLC_RULES, PRICE_TABLE, Rule
 from brain_assets.market.splits import Jump, find_jumps
 
-JUMP = 0.4
-"""Of a close over the one before: farther is a fault of the data more often than news."""
-
-BUSY = 3
-"""Times the usual volume: on such a day news moved the price, unless it trebled or worse."""
+JUMP = 0.4  # of a close over the one before: farther is a fault of the data more often than news
+BUSY = 3  # times the usual volume: on such a day news moved the price, unless it trebled or worse
 
 MAX_MISSING, MIN_MISSING = 0.05, 5
 """Of a symbol's sessions in a calendar year, from its first bar to its last: a larger share, a week's at least."""
 
-STILL = 5
-"""Sessions in a row with the same close and without a share traded."""
+STILL = 5  # sessions in a row with the same close and without a share traded
 
 
 class SymbolSpans(NamedTuple):
-    """Which sessions of a table each symbol has; sessions that no symbol has are left out.
+    """Which sessions of a table each symbol has; sessions that no symbol has are left out."""
 
-    Attributes
-    ----------
-    symbols : list of str
-        Sorted.
-    sessions : DateArray
-        (n_sessions,).
-    present, missing : BoolArray
-        (n_assets, n_sessions): has a bar; has none, between its first and its last one.
-    late, ended : dict of str to str
-        Symbol -> its first day, if it was not there from the beginning; its last, if it is not there to the end.
-    """
-
-    symbols: list[str]
-    sessions: DateArray
-    present: BoolArray
-    missing: BoolArray
-    late: dict[str, str]
-    ended: dict[str, str]
+    symbols: list[str]  # sorted
+    sessions: DateArray  # (n_sessions,)
+    present: BoolArray  # (n_assets, n_sessions): has a bar
+    missing: BoolArray  # (n_assets, n_sessions): has none, between its first and its last one
+    late: dict[str, str]  # symbol -> its first day, if it was not there from the beginning
+    ended: dict[str, str]  # symbol -> its last day, if it is not there to the end
 
 
 def symbol_spans(prices: pd.DataFrame, previously: Collection[str] = ()) -> SymbolSpans:
@@ -72,21 +56,17 @@ def table_verdicts(name: str, table: pd.DataFrame, scheduled: DateArray) -> dict
     return finding_verdicts(table) | prices
 
 
-def closes_before(prices: pd.DataFrame) -> dict[str, float]:
-    """Give by symbol the close of the last bar before a table, on its level."""
-    return {symbol: close for symbol, (_, close, _) in prices.attrs.get(PREVIOUS_BARS, {}).items()}
-
-
 def price_verdicts(
     prices: pd.DataFrame, scheduled: DateArray, previous_closes: Mapping[str, float] | None = None
 ) -> dict[str, CheckResult]:
     """Check a table of bars against the sessions `scheduled` in its range, and the closes before it on its level."""
-    numbers = [column.rule for column in PRICE_TABLE.columns if column.kind == NUMBER]
     single = Rule("date", "one bar a session and symbol", lambda bars: ~bars.duplicated(["date", "symbol"]))
     previous = previous_closes or {}
     return {
         "calendar_complete": _calendar_complete(symbol_spans(prices, previous), scheduled),
-        "positive": _each(prices, numbers, "prices above 0 and volumes of 0 or more", "correct or remove them"),
+        "positive": _each(
+            prices, PRICE_TABLE.value_rules, "prices above 0 and volumes of 0 or more", "correct or remove them"
+        ),
         "ohlc_in_order": _each(prices, OHLC_RULES, "open and close between low and high", "correct or remove them"),
         "no_duplicates": _each(prices, [single], single.expected, "remove the others"),
         "no_jumps": _no_jumps(prices, previous),
@@ -165,12 +145,9 @@ def _other_jumps(
     far = far[np.array([(row.symbol, row.date) not in known for row in far.itertuples()], dtype=bool)]
     usual = ordered.groupby(["symbol", ordered["date"].dt.year])["volume"].transform("median").reindex(far.index)
     busy = (far["volume"] > BUSY * usual) & far["change"].between(1 / 3 - 1, 3 - 1)
-    named = far[~busy].sort_values("change", key=_distance, ascending=False, kind="stable")
+    named = far[~busy].assign(size=lambda rows: np.maximum(1 + rows["change"], 1 / (1 + rows["change"])))
+    named = named.sort_values("size", ascending=False, kind="stable")
     return [f"{row.date:%Y-%m-%d} {row.symbol} {row.change:+.0%}" for row in named.itertuples()], int(busy.sum())
-
-
-def _distance(change: pd.Series) -> pd.Series:
-    return np.maximum(1 + change, 1 / (1 + change))
 
 
 def _traded(prices: pd.DataFrame) -> CheckResult:

@@ -24,8 +24,7 @@ class PricePanel:
 
     sessions: DateArray
     """Every session of the exchange from the first bar to the last, with or without rows; days, (n_sessions,)."""
-    symbols: tuple[str, ...]
-    """Sorted; each has at least one bar."""
+    symbols: tuple[str, ...]  # sorted; each has at least one bar
     values: FloatArray
     """(n_assets, n_sessions, 5), channels as in `PRICE_FIELDS`. NaN: not traded, not listed, or not known."""
     signals: FloatArray | None = None

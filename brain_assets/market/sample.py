@@ -13,9 +13,7 @@ from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, PRICE_TABL
 if TYPE_CHECKING:
     from brain_assets.settings import Settings
 
-LAST_YEAR = 2022
-"""The closes end on 2022-12-28, two sessions before the year does."""
-
+LAST_YEAR = 2022  # the closes end on 2022-12-28, two sessions before the year does
 NOTHING_ELSE = "none: the data set has closes only"
 
 CONSTANT_VOLUME = 1_000_000.0

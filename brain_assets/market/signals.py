@@ -16,17 +16,11 @@ from brain_assets.market.schema import FUNDAMENTAL_TABLE, NEWS_TABLE, RATIOS
 if TYPE_CHECKING:
     from brain_assets.market.prices import PricePanel
 
-SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")
-"""Channels of `PricePanel.signals`."""
-
+SIGNALS = ("news_sentiment", *RATIOS, "fundamental_age")  # channels of `PricePanel.signals`
 NEWS, AGE = 0, len(SIGNALS) - 1
-
-NEWS_HALF_LIFE = 5
-"""Sessions after which a score counts half: a week, the horizon of a forecast."""
-
+NEWS_HALF_LIFE = 5  # sessions after which a score counts half: a week, the horizon of a forecast
 QUARTER_DAYS = 90
-MAX_AGE = 4.0
-"""Quarters; who has not filed for a year is as unknown as who has not for two."""
+MAX_AGE = 4.0  # quarters; who has not filed for a year is as unknown as who has not for two
 
 RATIO_LIMITS = {
     **dict.fromkeys(("gross_margin", "operating_margin", "net_margin"), (-1.0, 1.0)),
@@ -79,12 +73,8 @@ def fundamental_channels(panel: "PricePanel", fundamentals: pd.DataFrame) -> Flo
 
     A filing may be accepted after the close of the day that it is dated: it counts from the next session on. Of the
     filings known, the newest quarter counts, in its latest version; a restatement of an older quarter changes nothing.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_assets, n_sessions, 6)
-        The ratios within `RATIO_LIMITS`, NaN where not known, and the age in quarters: days since filing / 90, at most
-        `MAX_AGE`. All NaN before a symbol's first filing.
+    Gives (n_assets, n_sessions, 6): the ratios within `RATIO_LIMITS`, NaN where not known, and the age in quarters:
+    days since filing / 90, at most `MAX_AGE`. All NaN before a symbol's first filing.
     """
     asset, known_from = _positions(panel, fundamentals["symbol"], fundamentals["filed"], side="right")
     # in the order of filing; a filing of an older quarter than one before it does not count

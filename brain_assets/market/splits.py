@@ -19,53 +19,31 @@ from brain_assets.market.calendar import years_of
 _FOR_ONE = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100, 1000)
 _FORWARD = {5 / 4: "5:4", 4 / 3: "4:3", 3 / 2: "3:2", 5 / 2: "5:2"} | {float(n): f"{n}:1" for n in _FOR_ONE}
 _REVERSE = {1 / factor: ":".join(name.split(":")[::-1]) for factor, name in _FORWARD.items()}
-RATIOS: Mapping[float, str] = _FORWARD | _REVERSE
-"""New shares for one old share -> how it is written, new before old."""
-
-SMALLEST = 0.15
-"""Of a jump from a close to the next open, as a logarithm; smaller ones are not told from news."""
-
-USUAL_MOVES = 10
-"""How many usual daily moves a jump is at least."""
-
-BEYOND_NEWS = 38
-"""So many are none of news, whatever the volume: 347 stocks in 18 years had at most 30 over night."""
+RATIOS: Mapping[float, str] = _FORWARD | _REVERSE  # new shares for one old share -> how it is written, new before old
+SMALLEST = 0.15  # of a jump from a close to the next open, as a logarithm; smaller ones are not told from news
+USUAL_MOVES = 10  # how many usual daily moves a jump is at least
+BEYOND_NEWS = 38  # so many are none of news, whatever the volume: 347 stocks in 18 years had at most 30 over night
 
 QUIET_RANGE, QUIET_SESSION, QUIET_SPLIT, QUIET_DIVIDEND = 6, 4, 3, 4.5
 """Times what is usual, at most, on the day of a split or a dividend: high over low; the move from open to close; the
 volume after a split, beyond what its ratio brings; after a dividend."""
 
-BACK_WITHIN = 20
-"""Sessions after which a jump that was taken back was no slip."""
-
-_FLOOR = 0.004
-"""Of what is usual: a price that hardly ever moves would make every move a jump."""
+BACK_WITHIN = 20  # sessions after which a jump that was taken back was no slip
+_FLOOR = 0.004  # of what is usual: a price that hardly ever moves would make every move a jump
 
 
 class Jump(NamedTuple):
-    """A jump of a symbol's price that trading does not explain.
-
-    Attributes
-    ----------
-    symbol : str
-    date : Timestamp
-        The first session on the new level.
-    ratio : str
-        New shares for old ones, as a split by such a factor is written: "4:1", "1:10"; empty: near none, as after a
-        dividend or a spin-off.
-    factor : float
-        The same as a number; without a ratio, the close before over the open. Prices before the day divided by it, and
-        volumes multiplied, are on the level of those from then on.
-    back : Timestamp or None
-        The session on which prices were back, the same one if by its close: a slip, or one day's wrong bar; None: they
-        stayed on the new level, as after a split or a dividend.
-    """
+    """A jump of a symbol's price that trading does not explain."""
 
     symbol: str
-    date: pd.Timestamp
-    ratio: str
+    date: pd.Timestamp  # the first session on the new level
+    ratio: str  # new shares for old ones, "4:1", "1:10"; empty: near none, as after a dividend or a spin-off
     factor: float
+    """The same as a number; without a ratio, the close before over the open. Prices before the day divided by it, and
+    volumes multiplied, are on the level of those from then on."""
     back: pd.Timestamp | None
+    """The session on which prices were back, the same one if by its close: a slip, or one day's wrong bar; None: they
+    stayed on the new level, as after a split or a dividend."""
 
     @property
     def words(self) -> str:
@@ -75,19 +53,10 @@ class Jump(NamedTuple):
 
 
 def find_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float] | None = None) -> list[Jump]:
-    """Find jumps that look like splits, dividends or slipped decimal points.
+    """Find jumps that look like splits, dividends or slipped decimal points, by date.
 
-    Parameters
-    ----------
-    prices : DataFrame
-        Bars, as `brain_assets.market.schema.PRICE_TABLE`, in any order; those with a price of 0 or less are left out.
-    previous_closes : mapping of str to float, optional
-        Symbol -> the close before its first bar, on the level of these.
-
-    Returns
-    -------
-    list of Jump
-        By date. What was taken back is one jump, at its first session.
+    Of bars in any order; those with a price of 0 or less are left out. `previous_closes`: of symbols the close before
+    the first bar, on the level of these. What was taken back is one jump, at its first session.
     """
     gaps = _with_gaps(prices, previous_closes or {})
     return sorted(_jumps_among(gaps), key=lambda jump: (jump.date, jump.symbol))
@@ -123,8 +92,8 @@ def _usual(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
-    """Give the jumps among gaps that are ordered by symbol and date."""
-    nearest = _nearest_ratios(-gaps["gap"].to_numpy())
+    known = np.array(list(RATIOS))
+    nearest = known[np.abs(-gaps["gap"].to_numpy()[:, np.newaxis] - np.log(known)).argmin(axis=1)]
     is_near = _is_near(gaps, nearest)
     back_at_once = _back_by_the_close(gaps).to_numpy()
     jumped = _without_news(gaps, nearest, is_near).to_numpy() | back_at_once
@@ -139,13 +108,6 @@ def _jumps_among(gaps: pd.DataFrame) -> Iterator[Jump]:
         factor = nearest[row] if ratio else bar["before"] / bar["open"]
         until = None if back is None else gaps["date"].iloc[back]
         yield Jump(str(bar["symbol"]), bar["date"], ratio, float(factor), until)
-
-
-def _nearest_ratios(gaps: FloatArray) -> FloatArray:
-    """Give the nearest of `RATIOS` to each of these logarithms of ratios; (n,)."""
-    known = np.array(list(RATIOS))
-    nearest: FloatArray = known[np.abs(gaps[:, np.newaxis] - np.log(known)).argmin(axis=1)]
-    return nearest
 
 
 def _is_near(gaps: pd.DataFrame, nearest: FloatArray) -> pd.Series:

@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import union_categoricals
 
 from brain_assets.arrays import FloatArray, IntArray, MomentArray
 from brain_assets.errors import MarketError, TableError
@@ -35,9 +36,7 @@ from brain_assets.market.text_files import Sheet, find_files, open_sheet
 MOMENT = "datetime64[us, UTC]"
 """Kind of a column of times, in a file of any zone; rounded up: a moment never becomes an earlier one."""
 
-SPARE = "float64, if it is there"
-"""Kind of a column of numbers that a file need not have."""
-
+SPARE = "float64, if it is there"  # kind of a column of numbers that a file need not have
 NO_FOLDER = "none: BRAIN_FILES_DIR is not set"
 
 Layout = Mapping[str, str]
@@ -45,15 +44,13 @@ Layout = Mapping[str, str]
 One of counts may be absent: then each row counts as one."""
 
 _NUMBERS = (NUMBER, COUNT, SPARE)
-
 AnyArray = FloatArray | IntArray | MomentArray
 
 
 class _Block(NamedTuple):
     """Columns of a file that are one table: all of them, or those of one symbol of a wide file."""
 
-    symbol: str
-    """Empty: a column has it."""
+    symbol: str  # empty: a column has it
     roles: Roles
 
 
@@ -61,10 +58,8 @@ class _Part(NamedTuple):
     """The sound rows of one file."""
 
     file: TableFile
-    columns: dict[str, AnyArray]
-    """Those of the layout, and ``row``; symbols and other texts are codes."""
-    texts: Mapping[str, list[str]]
-    """What the codes of a column stand for."""
+    columns: dict[str, AnyArray]  # those of the layout, and ``row``; symbols and other texts are codes
+    texts: Mapping[str, list[str]]  # what the codes of a column stand for
     faults: list[Fault]
 
 
@@ -99,7 +94,10 @@ def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:
         absent = 1.0 if kind == COUNT else np.nan
         each = [part.columns.pop(name, np.full(n_rows, absent)) for part, n_rows in zip(parts, lengths, strict=True)]
         if kind == TEXT:
-            columns[name] = _categories(each, [part.texts[name] for part in parts])
+            texts = [pd.Index(part.texts[name], dtype="str") for part in parts]
+            found = [pd.Categorical.from_codes(codes, of) for codes, of in zip(each, texts, strict=True)]
+            none = pd.Categorical([], pd.Index([], dtype="str"))
+            columns[name] = union_categoricals([*found, none], sort_categories=True)
         elif kind in (DAY, MOMENT):
             moments = pd.Series(np.concatenate([*each, np.empty(0, "datetime64[us]")]))
             columns[name] = moments.dt.tz_localize("UTC") if kind == MOMENT else moments
@@ -110,17 +108,7 @@ def _joined(parts: Sequence[_Part], layout: Layout) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def _categories(codes: Sequence[AnyArray], texts: Sequence[list[str]]) -> pd.Categorical:
-    found = sorted({text for part in texts for text in part})
-    place = {text: code for code, text in enumerate(found)}
-    recoded = [
-        np.array([*(place[text] for text in part), -1], np.int32)[of] for of, part in zip(codes, texts, strict=True)
-    ]
-    return pd.Categorical.from_codes(np.concatenate([*recoded, np.empty(0, np.int32)]), pd.Index(found, dtype="str"))
-
-
 def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
-    """Read one file; see `read_files`."""
     blocks = _blocks(sheet, layout)
     first, roles = next(iter(layout)), blocks[0].roles
     asked = {name: kind for name, kind in layout.items() if name in wanted or name == first}
@@ -154,7 +142,6 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
 
 
 def _parse(sheet: Sheet, kinds: Mapping[int, str], cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
-    """Read days, moments and numbers, by the place of their column."""
     parsed = {place: parse_days(cells[place]) for place, kind in kinds.items() if kind == DAY}
     parsed |= {place: parse_moments(cells[place]) for place, kind in kinds.items() if kind == MOMENT}
     return parsed | _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
@@ -186,7 +173,6 @@ def _blocks(sheet: Sheet, layout: Layout) -> list[_Block]:
 
 
 def _refuse_twins(sheet: Sheet, block: _Block, cells: Mapping[int, pa.ChunkedArray], asked: Layout) -> None:
-    """Refuse two columns of one name whose values differ."""
     for name, at in block.roles.items():
         for other in at[1:] if name in asked else ():
             if asked[name] in _NUMBERS:
@@ -219,7 +205,6 @@ def _numbers(sheet: Sheet, cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Pa
 def _texts(
     sheet: Sheet, name: str, blocks: Sequence[_Block], cells: Mapping[int, pa.ChunkedArray]
 ) -> tuple[AnyArray, list[str]]:
-    """Give a column of texts as codes; symbols may be those of blocks."""
     if name not in blocks[0].roles:
         n_rows = len(next(iter(cells.values())))
         return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]

@@ -29,8 +29,7 @@ from brain_assets.market.file_columns import OTHERS, Header, is_table, read_head
 
 csv.field_size_limit(2**31 - 1)  # a quote that is never closed takes in the rest of a file, which is then refused
 
-MOST = 10
-"""So many rows, files or symbols are named, and the rest is counted."""
+MOST = 10  # so many rows, files or symbols are named, and the rest is counted
 
 _KINDS = (
     (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "an Excel workbook", "save it as CSV"),
@@ -62,14 +61,11 @@ class Sheet:
     """A file whose columns can be read."""
 
     path: Path
-    name: str
-    """In messages."""
+    name: str  # in messages
     header: Header
-    data: memoryview | None = field(repr=False)
-    """What follows the header; None: the file is Parquet."""
+    data: memoryview | None = field(repr=False)  # what follows the header; None: the file is Parquet
     separator: str = ""
-    first_line: int = 1
-    """Of the first row, in a text file."""
+    first_line: int = 1  # of the first row, in a text file
 
     def read(self, columns: Sequence[int]) -> list[pa.ChunkedArray]:
         """Give some columns, those of text files as texts. Raises `TableError`."""
@@ -150,7 +146,6 @@ class Sheet:
 
 @contextmanager
 def _parquet_blamed(name: str) -> Iterator[None]:
-    """Say in one sentence that a file is no Parquet file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -177,8 +172,7 @@ def open_sheet(path: Path, name: str) -> Sheet:
 class _Line(NamedTuple):
     text: str
     number: int
-    end: int
-    """Where the next one begins."""
+    end: int  # where the next one begins
 
 
 def _first_lines(data: bytes, name: str) -> list[_Line]:

@@ -10,19 +10,15 @@ from brain_assets.market.calendar import Weeks, complete_weeks, iso_week_numbers
 from brain_assets.market.prices import CLOSE, OPEN, PricePanel
 
 MOMENTUM_WEEKS = 4
-VOLATILITY_SESSIONS = 20
-"""Four weeks."""
-
-PAST_WEEKS = 52
-"""What rules that weigh risk look back on."""
+VOLATILITY_SESSIONS = 20  # four weeks
+PAST_WEEKS = 52  # what rules that weigh risk look back on
 
 
 @dataclass(frozen=True)
 class WeeklyPanel:
     """One row a week, one column a symbol; arrays are float64 of shape (n_weeks, n_assets) unless said otherwise."""
 
-    weeks: Weeks
-    """Complete weeks, in order."""
+    weeks: Weeks  # complete weeks, in order
     symbols: tuple[str, ...]
     tradable: BoolArray
     """Whether there is a bar on the last session before the week, of a member. Known at decision time."""
@@ -38,8 +34,7 @@ class WeeklyPanel:
     pre_open_return: FloatArray
     """First open of the week / last close before it - 1: what is held drifts by it. Known at the first open. 0 where
     nothing traded, since what is held keeps its last price."""
-    return_ffill: FloatArray
-    """As `realized`, but a symbol without a bar keeps its last price; never NaN."""
+    return_ffill: FloatArray  # as `realized`, but a symbol without a bar keeps its last price; never NaN
     signals: FloatArray | None = None
     """(n_weeks, n_assets, 7): news and filings as known at the last close before the week
     (`brain_assets.market.signals.SIGNALS`); NaN: not known. None: the panel came without."""
@@ -62,8 +57,8 @@ class WeeklyPanel:
             momentum=past_return(panel, weeks, MOMENTUM_WEEKS),
             volatility=_volatility(close, weeks),
             realized=np.where(member, last_close / first_open - 1, np.nan),
-            pre_open_return=_zero_if_unknown(entry / base - 1),
-            return_ffill=_zero_if_unknown(end / entry - 1),
+            pre_open_return=np.nan_to_num(entry / base - 1, posinf=0.0, neginf=0.0),
+            return_ffill=np.nan_to_num(end / entry - 1, posinf=0.0, neginf=0.0),
             signals=None if panel.signals is None else panel.signals[:, before].swapaxes(0, 1),
         )
 
@@ -85,18 +80,11 @@ def _carry_forward(close: FloatArray) -> FloatArray:
     return np.take_along_axis(close, np.maximum.accumulate(positions, axis=1), axis=1)
 
 
-def _zero_if_unknown(returns: FloatArray) -> FloatArray:
-    return np.where(np.isfinite(returns), returns, 0.0)
-
-
 def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
     """Give the returns of the `PAST_WEEKS` ISO weeks before each week of a panel, from weekly close to weekly close.
 
-    Returns
-    -------
-    ndarray of float64, shape (n_weeks, `PAST_WEEKS`, n_assets)
-        Oldest first; the last ends with the last close before the week: known at its decision time. NaN where one of
-        the two closes is not known.
+    (n_weeks, `PAST_WEEKS`, n_assets), oldest first; the last ends with the last close before the week: known at its
+    decision time. NaN where one of the two closes is not known.
     """
     weekly_close, newest = _weekly_closes(panel, weeks)
     returns = np.full((PAST_WEEKS + len(weekly_close), len(panel.symbols)), np.nan)  # row i: until close i - PAST_WEEKS

@@ -19,8 +19,7 @@ import numpy as np
 from brain_assets.arrays import FloatArray, IntArray
 from brain_assets.market.schema import RATIOS
 
-CHANNELS = ("reversal", "news", *RATIOS)
-"""Where a signal can be seen: in past returns, news or a ratio."""
+CHANNELS = ("reversal", "news", *RATIOS)  # where a signal can be seen: in past returns, news or a ratio
 
 PAIR_DEGREES = 12.0
 """Of Student's t for the difference of two symbols' noise over a week: its peak is that of simulated weeks."""
@@ -29,7 +28,6 @@ MAX_ALL_PAIRS, PARTNERS = 64, 32
 """Up to so many symbols, all pairs are counted; of more, so many partners of each symbol stand for all."""
 
 NEWTON_STEPS, TOLERANCE = 40, 1e-8
-
 _UNIT = math.sqrt(PAIR_DEGREES / (PAIR_DEGREES - 2))
 _PEAK = math.gamma((PAIR_DEGREES + 1) / 2) / (math.sqrt(PAIR_DEGREES * math.pi) * math.gamma(PAIR_DEGREES / 2))
 
@@ -47,16 +45,11 @@ def symbol_pairs(n_assets: int) -> tuple[IntArray, IntArray]:
 def solve_scale(
     z: FloatArray, rank: FloatArray, deviation: FloatArray, pairs: tuple[IntArray, IntArray], strength: float
 ) -> float:
-    """Give k such that the expectations k * z reach a rank correlation in expectation.
+    """Give k such that the expectations k * z reach a rank correlation in expectation, `strength` in (0, 1).
 
-    Parameters
-    ----------
-    z, rank : ndarray of float64, shape (n_assets,)
-        Expectations but for their size, and their ranks, ties at their mean.
-    deviation : ndarray of float64, shape (n_pairs,)
-        Standard deviation of the difference of noise over the week, known when `z` is, of the `pairs` (`symbol_pairs`).
-    strength : float
-        The rank correlation, in (0, 1); where ties put it out of reach, k is what `NEWTON_STEPS` steps make of it.
+    `z` and `rank`, (n_assets,), are expectations but for their size, and their ranks, ties at their mean; `deviation`,
+    (n_pairs,), is that of the difference of noise over the week of the `pairs`, known when `z` is. Where ties put the
+    strength out of reach, k is what `NEWTON_STEPS` steps make of it.
     """
     from scipy.special import stdtr
 

@@ -146,19 +146,15 @@ class SimulatorMarket:
         return SimulatorMarket(self._symbols, seed, signal, channel)
 
     def expected_return(self, week_starts: DateArray) -> FloatArray:
-        """Give the injected expectation of each week's log return, known at the close before the week.
+        """Give the injected expectation of each week's log return, known at the close before it; (n_weeks, n_assets).
 
-        Returns
-        -------
-        ndarray of float64, shape (n_weeks, n_assets)
-            In the order of the symbols; the best forecast there is of the week's rank order. NaN where a symbol had no
-            bar on each of the last six sessions before the week.
+        It is the best forecast there is of the week's rank order, in the order of the symbols. NaN where a symbol had
+        no bar on each of the last six sessions before the week.
         """
         made = simulate(self._recipe, int(years_of(week_starts).max()))
         return made.drift[np.searchsorted(made.sessions, week_starts)]
 
     def _table(self, asset: IntArray, **days: DateArray) -> pd.DataFrame:
-        """Begin a table with its days and the names of its symbols."""
         names = pd.array(np.array(self._symbols, dtype=object)[asset], dtype="str")
         return pd.DataFrame({name: values.astype("datetime64[us]") for name, values in days.items()}).assign(
             symbol=names

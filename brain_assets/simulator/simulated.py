@@ -17,9 +17,7 @@ from brain_assets.market.schema import RATIOS
 from brain_assets.market.signals import RATIO_LIMITS, carry_scores
 from brain_assets.simulator.injected_signal import solve_scale, symbol_pairs
 
-ORIGIN_YEAR = 1990
-"""The first simulated year: prices start at 100 dollars on its first session."""
-
+ORIGIN_YEAR = 1990  # the first simulated year: prices start at 100 dollars on its first session
 NEWS_PROBABILITY, SCORE_DEVIATION = 0.4, 0.5
 RATIO_LEVELS = {
     "gross_margin": (0.40, 0.15),
@@ -36,15 +34,12 @@ RATIO_PERSISTENCE, RATIO_NOISE = 0.8, 0.1
 MIN_FILING_DAYS, MAX_FILING_DAYS = 30, 60
 """Days from the end of a quarter to its filing; the second is exclusive. Quarters are filed in order."""
 
-N_SECTORS = 5
-"""Symbol i belongs to sector i modulo this."""
-
+N_SECTORS = 5  # symbol i belongs to sector i modulo this
 MARKET_VOLATILITY, SECTOR_VOLATILITY = 0.008, 0.007
 OWN_VOLATILITIES = (0.010, 0.017)
 """Standard deviations of the parts of a day's log return; a symbol's own lies between two bounds, evenly."""
 
-TAIL_DEGREES = 5
-"""Of Student's t, which a factor's day follows given its volatility."""
+TAIL_DEGREES = 5  # of Student's t, which a factor's day follows given its volatility
 
 ARCH, GARCH = 0.08, 0.89
 """Weights of yesterday's squared shock and of yesterday's variance in today's; persistence: their sum, 0.97."""
@@ -52,16 +47,13 @@ ARCH, GARCH = 0.08, 0.89
 SHARED_VARIANCE = 0.7
 """Share of the market's variance state in that of sectors and symbols: volatile times are volatile for all."""
 
-OVERNIGHT = 0.25
-"""Share of a day's variance between last close and open."""
-
+OVERNIGHT = 0.25  # share of a day's variance between last close and open
 LOOKBACK_SESSIONS = 5
 
 LIFETIMES = (datetime.date(1995, 1, 1), datetime.date(2025, 1, 1))
 """Listings and delistings fall between these dates, evenly."""
 
-SHOCKS, OTHERS = 2, 3
-"""Random streams of a year; 1 is that of the news."""
+SHOCKS, OTHERS = 2, 3  # random streams of a year; 1 is that of the news
 
 
 @dataclass(frozen=True)
@@ -70,10 +62,8 @@ class Recipe:
 
     seed: int
     n_assets: int
-    signal: float
-    """Weekly rank correlation that a perfect forecaster reaches; 0: nothing can be known."""
-    channel: str
-    """Where the signal can be seen, one of `CHANNELS`."""
+    signal: float  # weekly rank correlation that a perfect forecaster reaches; 0: nothing can be known
+    channel: str  # where the signal can be seen, one of `CHANNELS`
     listed_share: float
     delisted_share: float
 
@@ -82,13 +72,11 @@ class SimulatedPrices(NamedTuple):
     """Bars from `ORIGIN_YEAR` on, and what could be expected of them."""
 
     sessions: DateArray
-    values: FloatArray
-    """(n_sessions, n_assets, 5), in the order of `PRICE_FIELDS`."""
+    values: FloatArray  # (n_sessions, n_assets, 5), in the order of `PRICE_FIELDS`
     drift: FloatArray
     """(n_sessions, n_assets): injected expectation of the log return of the session's week; known at the close before
     the week, NaN where the symbol is not listed then."""
-    listed: BoolArray
-    """(n_sessions, n_assets): whether there is a bar."""
+    listed: BoolArray  # (n_sessions, n_assets): whether there is a bar
 
 
 class _Noise(NamedTuple):
@@ -96,10 +84,8 @@ class _Noise(NamedTuple):
 
     overnight: FloatArray
     intraday: FloatArray
-    variance: FloatArray
-    """State of each factor, known at the close before; (n_sessions, n_factors)."""
-    own: FloatArray
-    """Standard deviation of each symbol's own part; (n_assets,)."""
+    variance: FloatArray  # state of each factor, known at the close before; (n_sessions, n_factors)
+    own: FloatArray  # standard deviation of each symbol's own part; (n_assets,)
 
 
 @lru_cache(maxsize=4)
@@ -150,11 +136,7 @@ def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatA
 
 
 def _noise(recipe: Recipe, sessions: DateArray) -> _Noise:
-    """Draw the noise.
-
-    A day's shock of a factor is t with `TAIL_DEGREES` degrees of freedom: a normal over the root of a
-    chi-square over its degrees, the latter from squared normals.
-    """
+    """Draw shocks that are t: a normal over the root of a chi-square over its degrees, that from squared normals."""
     own = _of_symbols(recipe, 3).uniform(*OWN_VOLATILITIES, recipe.n_assets)
     n_factors = 1 + N_SECTORS + recipe.n_assets
     draws = _draw(recipe.seed, sessions, SHOCKS, n_factors * (2 + TAIL_DEGREES))
@@ -282,11 +264,9 @@ def draw_filings(seed: int, n_assets: int, last_year: int) -> tuple[DateArray, D
 
 
 def known_channel(seed: int, n_assets: int, sessions: DateArray, channel: str) -> FloatArray:
-    """Give a channel as `brain_assets.market.signals` has it at each close; NaN before the first filing.
+    """Give a channel as `brain_assets.market.signals` has it at each close, (n_sessions, n_assets).
 
-    Returns
-    -------
-    ndarray of float64, shape (n_sessions, n_assets)
+    NaN before the first filing.
     """
     if channel == "news":
         scores, n_articles = draw_news(seed, n_assets, sessions)

@@ -1,7 +1,9 @@
 """What the user's files were taken for, and what is wrong in them, in sentences; nothing is run, nothing stored."""
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,27 +18,38 @@ from brain_assets.market.price_checks import price_verdicts
 from brain_assets.market.schema import PRICE_TABLE
 from brain_assets.market.text_files import MOST
 
-SYMBOLS_AT_A_TIME = 50
 
-
-class Checked(NamedTuple):
+@dataclass
+class Checked:
     """What a look at all files found."""
 
-    lines: Sequence[str]
-    """A line a file: what it was taken for."""
-    refused: Sequence[str]
-    """For which a run would fail."""
-    found: Sequence[str]
-    """Which a run would warn of."""
+    lines: list[str] = field(default_factory=list)  # a line a file: what it was taken for
+    refused: list[str] = field(default_factory=list)  # for which a run would fail
+    found: list[str] = field(default_factory=list)  # which a run would warn of
 
-    @classmethod
-    def of(cls, error: BrainAssetsError) -> "Checked":
-        """Give what is refused alone."""
-        return cls([], [str(error)], [])
+    def refuse(self, *sentences: str) -> None:
+        """Take in why a run would fail; what is said twice is said once."""
+        self.refused += [sentence for sentence in sentences if sentence not in self.refused]
 
-    def with_others(self, others: "Checked") -> "Checked":
-        """Join two; what both say is said once."""
-        return Checked(*(list(dict.fromkeys([*mine, *theirs])) for mine, theirs in zip(self, others, strict=True)))
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Take in an error, and go on behind what it ended."""
+        try:
+            yield
+        except BrainAssetsError as error:
+            self.refuse(str(error))
+
+    def check_table(self, word: str, table: FileTable, start: datetime.date, end: datetime.date) -> None:
+        """Tell all that is to be told of the files of one kind, rows of other days than these being left alone."""
+        self.lines += [line.words() for line in _lines(word, table)]
+        self.refuse(*table.refused, *table.refusals(start, end))
+        self.found += sentences(table.findings(start, end))
+
+    def check_bars(self, table: FileTable, start: datetime.date, end: datetime.date) -> None:
+        """Tell what the checks of prices would warn of."""
+        bars = table.between(start, end)[list(PRICE_TABLE.names)]
+        verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+        self.found += [verdict.words for verdict in verdicts.values() if not verdict.passed]
 
 
 class _Line(NamedTuple):
@@ -53,29 +66,7 @@ class _Line(NamedTuple):
         return f"{self.name}: {self.taken_for}, {symbols}, {self.n_rows:,} {unit}{self.adjusted}"
 
 
-def check_table(word: str, table: FileTable, start: datetime.date, end: datetime.date) -> Checked:
-    """Tell all that is to be told of the files of one kind, rows of other days than these being left alone."""
-    lines = [line.words() for line in _lines(word, table)]
-    findings = sentences(table.findings(start, end))
-    return Checked(lines, [*table.refused, *table.refusals(start, end)], findings)
-
-
-def check_bars(table: FileTable, start: datetime.date, end: datetime.date) -> Checked:
-    """Tell what the checks of prices would warn of, some symbols at a time, so that memory stays small."""
-    days = table.days.to_numpy()
-    inside = (days >= np.datetime64(start)) & (days < np.datetime64(end))
-    codes, names = table.frame["symbol"].cat.codes.to_numpy(), table.frame["symbol"].cat.categories
-    doubts = []
-    for first in range(0, len(names), SYMBOLS_AT_A_TIME):
-        chosen = inside & (codes >= first) & (codes < first + SYMBOLS_AT_A_TIME)
-        bars = table.frame.loc[chosen, list(PRICE_TABLE.names)].astype({"symbol": "str"})
-        if len(bars):
-            verdicts = price_verdicts(bars, np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
-            doubts += [verdict.words for verdict in verdicts.values() if not verdict.passed]
-    return Checked([], [], doubts)
-
-
-def sentences(findings: Sequence[Finding]) -> list[str]:
+def sentences(findings: Iterable[Finding]) -> list[str]:
     """Say findings, those of several years once."""
     return [finding.sentence for finding in added_up(findings)]
 
@@ -94,29 +85,22 @@ def summary(word: str, table: FileTable) -> Iterator[str]:
 def not_read(folder: Path) -> list[str]:
     """Name the files that are not looked at, in one sentence if there are any."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not is_table(path))
-    names = [name for name in names if not name.startswith((".", "~"))]
-    return (
-        [f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {listed(names, MOST)}."]
-        if names
-        else []
-    )
+    shown = listed([name for name in names if not name.startswith((".", "~"))], MOST)
+    return [f"not read, since a table's name ends in .csv, .txt, .tsv or .parquet: {shown}."] if shown else []
 
 
 def _lines(word: str, table: FileTable) -> list[_Line]:
-    symbols = table.frame["symbol"].cat
-    pairs = table.frame["file"].to_numpy().astype(np.int64) * len(symbols.categories) + symbols.codes.to_numpy()
-    found: dict[int, dict[str, int]] = {}
-    for pair, n_rows in zip(*np.unique(pairs, return_counts=True), strict=True):
-        number, code = divmod(int(pair), len(symbols.categories))
-        found.setdefault(number, {})[symbols.categories[code]] = int(n_rows)
+    rows = table.frame.groupby("file")["symbol"]
+    n_rows, symbols = rows.size(), rows.unique()
+    are_bars = word == "bars"
     return [
         _Line(
             file.name,
-            file.shape if word == "bars" else f"{file.shape} of {word}",
-            frozenset(found.get(number, {})),
-            sum(found.get(number, {}).values()),
-            "bars" if word == "bars" else "rows",
-            _adjusted(file) if word == "bars" else "",
+            file.shape if are_bars else f"{file.shape} of {word}",
+            frozenset(symbols.get(number, ())),
+            int(n_rows.get(number, 0)),
+            "bars" if are_bars else "rows",
+            _adjusted(file) if are_bars else "",
         )
         for number, file in enumerate(table.files)
     ]

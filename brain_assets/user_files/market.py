@@ -1,21 +1,13 @@
 """Prices, news and fundamentals from the user's own files.
 
-Layout: in one folder, any split into files, CSV or Parquet as `brain_assets.market.table_files` reads them, each with
-the columns named here (others are ignored):
-
-- ``prices*``: date, symbol, open, high, low, close, volume. A row with none of its four prices says that the bar is not
-  known, and is left out; everything else that is not a sound bar is refused.
-- ``news_sentiment*`` or ``headlines*``: see `brain_assets.market.news`; may be absent.
-- ``fundamentals*``: filed, period_end, symbol, and the ratios, empty where one is not known; may be absent.
-
-Dates are days in New York. What is refused is named by file, line and column, before anything is returned.
-
-Rerun behaviour: an instance reads the files once and keeps the tables until a look finds that a file has changed.
+``docs/your-own-data.md`` has the rules. Dates are days in New York. What is refused is named by file, line and column,
+before anything is returned. An instance reads the files once, and keeps the tables until a look finds that a file has
+changed.
 """
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,7 +27,7 @@ from brain_assets.market.text_files import MOST, find_files
 from brain_assets.paths import DataPath
 from brain_assets.settings import Settings
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.user_files.check import Checked, check_bars, check_table, not_read, sentences, summary
+from brain_assets.user_files.check import Checked, not_read, sentences, summary
 from brain_assets.user_files.tables import PRICE_LAYOUT, adjust_splits, read_fundamental_files, read_price_files
 from brain_assets.user_files.universe import members_of, read_universe, universe_line
 from brain_assets.user_files.watch import FileMemory, FileState, complete_year, last_price_date, observe_files
@@ -63,12 +55,11 @@ WATCHED = {"raw_prices": PriceFiles, "raw_news_sentiment": NewsFiles, "raw_funda
 
 
 class FilesMarket:
-    """Daily bars, news scores and quarterly ratios from CSV and Parquet files.
+    """Daily bars, news scores and quarterly ratios from the CSV and Parquet files of a folder.
 
     Parameters
     ----------
     folder : Path
-        Holds the files; nothing is read until it is asked for.
     symbols : tuple of str
         The universe; empty: every symbol in the files.
     memory : Path or UPath, optional
@@ -76,7 +67,7 @@ class FilesMarket:
     adjust_splits : bool, optional
         Whether to take out what looks like a split that is still in the prices.
     clock : callable, optional
-        Gives the present moment with its time zone; a year that it has not completed is never complete.
+        Gives the present moment; a year that it has not completed is never complete.
     """
 
     name = "files"
@@ -109,15 +100,9 @@ class FilesMarket:
     def prices(self, start: datetime.date, end: datetime.date) -> pd.DataFrame:
         """Give the daily bars of a range; see `brain_assets.market.base.Market.prices`.
 
-        Each is known at the close of its session, as far as the files' adjustment does not look ahead.
-
-        Raises
-        ------
-        TableError
-            For all that is wrong in the range, kind by kind: the file, the line (Parquet: the row) and the column of
-            the first of each, and how many there are; or if no symbol has enough bars.
-        MarketError
-            No folder or no price file, no bar in the range, or none of the symbols in the files.
+        Each is known at the close of its session, as far as the files' adjustment does not look ahead. Raises
+        `TableError` for all that is wrong in the range, kind by kind, or if no symbol has enough bars, and
+        `MarketError` if there is no folder, no file of prices, no bar in the range, or none of the symbols.
         """
         table = self._bars
         chosen, findings = table.between(start, end), [*table.findings(start, end), *self._symbols_found()]
@@ -184,37 +169,31 @@ class FilesMarket:
 
     def check(self, start: datetime.date, end: datetime.date) -> Checked:
         """Tell what each file was taken for, and what a fetch of these days would refuse, or warn of."""
-        found = self._checked(lambda: check_table("bars", self._bars, start, end))
+        found = Checked()
+        with found.going_on():
+            found.check_table("bars", self._bars, start, end)
         if not self.folder.is_dir():
             return found
         if not found.refused:
-            found = found.with_others(self._checked(lambda: Checked([], [], sentences(list(self._symbols_found())))))
-            days = self._bars.days
-            if not ((days >= pd.Timestamp(start)) & (days < pd.Timestamp(end))).any():
-                return found.with_others(Checked.of(self._nothing_in(start, end)))
-            found = found.with_others(check_bars(self._bars, start, end))
+            with found.going_on():
+                found.found += sentences(self._symbols_found())
+            if not self._bars.inside(start, end).any():
+                found.refuse(str(self._nothing_in(start, end)))
+                return found
+            found.check_bars(self._bars, start, end)
         for files in (self._news, self._fundamentals):
-            found = found.with_others(self._checked(partial(self._check_others, files, start, end, not found.refused)))
-        found = found.with_others(self._checked(self._check_universe))
-        return found.with_others(Checked([], [], not_read(self.folder)))
+            with found.going_on():
+                word, is_sound = files.found()[0], not found.refused
+                if files.rows is not None:
+                    found.check_table(word, files.rows, start, end)
+                    found.found += sentences(self._without_prices(files)) if is_sound else []
+        with found.going_on():
+            found.lines += self._universe_lines()
+        found.found += not_read(self.folder)
+        return found
 
-    def _check_universe(self) -> Checked:
-        lines = [universe_line(self._universe)] if self._universe is not None else []
-        return Checked(lines, [], [])
-
-    def _check_others(self, files: OptionalFiles, start: datetime.date, end: datetime.date, named: bool) -> Checked:
-        word, _ = files.found()
-        if files.rows is None:
-            return Checked([], [], [])
-        found = check_table(word, files.rows, start, end)
-        return found.with_others(Checked([], [], sentences(self._without_prices(files)))) if named else found
-
-    @staticmethod
-    def _checked(look: Callable[[], Checked]) -> Checked:
-        try:
-            return look()
-        except BrainAssetsError as error:
-            return Checked.of(error)
+    def _universe_lines(self) -> list[str]:
+        return [] if self._universe is None else [universe_line(self._universe)]
 
     def describe(self) -> Sequence[str]:
         """Say what the files were taken for; see `brain_assets.market.base.DescribedMarket`."""
@@ -223,7 +202,7 @@ class FilesMarket:
             lines += summary("bars", self._bars)
             for files in (self._news, self._fundamentals):
                 lines += summary(files.found()[0], files.rows) if files.rows else []
-            lines += self._check_universe().lines
+            lines += self._universe_lines()
         except BrainAssetsError:
             return lines  # the run says it
         finally:
@@ -244,22 +223,18 @@ class FilesMarket:
         return sourced._replace(table=attach(sourced.table, (*findings_of(table), *self._without_prices(files))))
 
     def _without_prices(self, files: OptionalFiles) -> list[Finding]:
-        """Name the symbols of files that no file of prices has."""
         found = set() if files.rows is None else set(files.rows.frame["symbol"].cat.categories)
         if found:
             self._symbols.refuse_files()
-        others = sorted(found - set(self._names()))
-        what = f"name{'s' * (len(others) > 1)} without prices: one that is written otherwise matches nothing"
-        return [Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))] if others else []
+        what = "without prices: one that is written otherwise matches nothing"
+        return list(_named(sorted(found - set(self._names())), f"name {what}", f"names {what}"))
 
     @cached_property
     def _bars(self) -> FileTable:
-        """Every known bar of the chosen symbols."""
         return read_price_files(self._paths(), self.symbols)
 
     @cached_property
     def _symbols(self) -> FileTable:
-        """Every symbol of the files of prices, chosen or not."""
         return read_files(self._paths(), PRICE_LAYOUT, only=("date", "symbol")).joined(self.symbols)
 
     @cached_property
@@ -288,19 +263,12 @@ class FilesMarket:
                 f"{self.folder}: expected at least {MIN_HISTORY_SESSIONS} bars of a symbol, got "
                 f"{listed(short, MOST) or 'none'}; add data."
             )
-        if missing:
-            what = (
-                "symbol that was asked for is in no file" if len(missing) == 1 else "symbols asked for are in no file"
-            )
-            yield Finding("symbols_found", listed(missing, MOST), what, n_rows=len(missing))
-        if self._universe is not None:
-            others = sorted(set(self._universe.frame["symbol"].cat.categories) - set(self._names()))
-            if others:
-                what = f"member{'s' * (len(others) > 1)} of the universe without prices in any file"
-                yield Finding("symbols_found", listed(others, MOST), what, n_rows=len(others))
-        if short:
-            what = f"symbol{'s' * (len(short) > 1)} with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
-            yield Finding("symbols_found", listed(short, MOST), what, n_rows=len(short))
+        members = set() if self._universe is None else set(self._universe.frame["symbol"].cat.categories)
+        yield from _named(missing, "symbol that was asked for is in no file", "symbols asked for are in no file")
+        of = "of the universe without prices in any file"
+        yield from _named(sorted(members - set(self._names())) if members else [], f"member {of}", f"members {of}")
+        few = f"with fewer than {MIN_HISTORY_SESSIONS} bars in all files"
+        yield from _named(short, f"symbol {few}", f"symbols {few}")
 
     def _paths(self) -> list[Path]:
         paths = find_files(self.folder, "prices", "price")
@@ -318,6 +286,12 @@ def open_market(settings: Settings) -> FilesMarket:
         raise MarketError("BRAIN_FILES_DIR: expected a folder for the market files, got nothing; set it.")
     memory = settings.data_dir / "cache" / "files.json"
     return FilesMarket(settings.files_dir, settings.symbols, memory, adjust_splits=settings.adjust_splits)
+
+
+def _named(symbols: list[str], one: str, several: str) -> Iterator[Finding]:
+    if symbols:
+        what = one if len(symbols) == 1 else several
+        yield Finding("symbols_found", listed(symbols, MOST), what, n_rows=len(symbols))
 
 
 def _marked(found: Observation, name: str, marks: Mapping[int, str]) -> Observation:

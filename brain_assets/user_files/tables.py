@@ -7,19 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.arrays import BoolArray
 from brain_assets.market.file_columns import ADJUSTED, PRICES
 from brain_assets.market.file_table import FileTable
 from brain_assets.market.findings import Finding
-from brain_assets.market.schema import (
-    FUNDAMENTAL_TABLE,
-    MARGINS,
-    OHLC_RULES,
-    ON_SESSION,
-    ONE_SYMBOL,
-    PRICE_TABLE,
-    Rule,
-)
+from brain_assets.market.schema import FUNDAMENTAL_TABLE, MARGINS, OHLC_RULES, ON_SESSION, ONE_SYMBOL, PRICE_TABLE, Rule
 from brain_assets.market.splits import find_jumps
 from brain_assets.market.table_files import SPARE, read_files
 
@@ -32,7 +24,6 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
 
     `symbols`: how they shall be written, whatever their case in the files.
     """
-    _, _, *values = (column.rule for column in PRICE_TABLE.columns)
     table = _asked_of_all_days(read_files(paths, PRICE_LAYOUT)).judged(ONE_SYMBOL).joined(symbols)
     table = table.of(symbols).without_repeats(PRICE_TABLE.order)
     frame = table.frame
@@ -45,7 +36,7 @@ def read_price_files(paths: Sequence[Path], symbols: Sequence[str] = ()) -> File
     table = table.without(~ON_SESSION.holds(table.frame), "rows on days when the exchange was closed")
     by_close = np.array(["adj_close" in file.titles for file in table.files])
     high, *inside = OHLC_RULES
-    for rules in ((*_adjusted(by_close), *values), [high], inside):
+    for rules in ((*_adjusted(by_close), *PRICE_TABLE.value_rules), [high], inside):
         table = table.judged(rules)
     return replace(table, frame=_scaled(table.frame, by_close))
 
@@ -61,25 +52,18 @@ def _asked_of_all_days(table: FileTable) -> FileTable:
     return replace(table, faults=tuple(faults))
 
 
-def later_splits(bars: pd.DataFrame) -> FloatArray:
+def later_splits(bars: pd.DataFrame) -> pd.Series:
     """Multiply, for each row, the splits of its symbol on later days: 4.0 is four shares for one."""
-    splits = bars["split"].where(bars["split"] > 0, 1.0).to_numpy()
-    codes, days = bars["symbol"].cat.codes.to_numpy(), bars["date"].to_numpy()
-    factors = np.ones(len(bars))
-    for code in np.unique(codes[splits != 1.0]):
-        rows = np.flatnonzero(codes == code)
-        rows = rows[np.argsort(days[rows], kind="stable")]
-        factors[rows] = np.append(np.cumprod(splits[rows][:0:-1])[::-1], 1.0)
-    return factors
+    latest_first = bars.iloc[np.argsort(bars["date"].to_numpy(), kind="stable")[::-1]]
+    splits, symbols = latest_first["split"], latest_first["symbol"]
+    together = splits.where(splits > 0, 1.0).groupby(symbols, observed=True).cumprod()
+    return together.groupby(symbols, observed=True).shift(fill_value=1.0).reindex(bars.index)
 
 
 def adjust_splits(bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide the prices before jumps that look like splits which were never taken out, and multiply the volumes.
 
-    Returns
-    -------
-    DataFrame, list of Finding
-        The same rows, and by year what was divided. Jumps that are near no ratio of shares are left as they are.
+    Tells by year what was divided. Jumps that are near no ratio of shares are left as they are.
     """
     prices, volume = bars[list(PRICES)].to_numpy(copy=True), bars["volume"].to_numpy(copy=True)
     found = []
@@ -121,8 +105,7 @@ def _scaled(bars: pd.DataFrame, by_close: BoolArray) -> pd.DataFrame:
     return bars.assign(**prices, close=bars["close"].where(~scaled, bars["adj_close"])).drop(columns="adj_close")
 
 
-PERCENT = 1.0
-"""Half of a file's margins farther from 0 than this are percent: a share of revenue hardly is."""
+PERCENT = 1.0  # half of a file's margins farther from 0 than this are percent: a share of revenue hardly is
 
 
 def read_fundamental_files(paths: Sequence[Path]) -> FileTable:

@@ -16,7 +16,6 @@ from brain_assets.market.schema import DAY, ONE_SYMBOL, TEXT, Rule
 from brain_assets.market.table_files import read_files
 
 LAYOUT = {"from": DAY, "symbol": TEXT, "to": TEXT}
-
 ONE_DAY = datetime.timedelta(days=1)
 
 _RULES = (

@@ -38,8 +38,7 @@ MAX_LAG_SESSIONS = 5
 SETTLE_SECONDS = 10.0
 """A program that writes a file does not pause for so long; one that does is caught when the next part comes."""
 
-READ_SECONDS = 3.0
-"""A tick shall be over in 5 s, and Dagster stops one after 60 s."""
+READ_SECONDS = 3.0  # A tick shall be over in 5 s, and Dagster stops one after 60 s
 
 REMEMBERED = {"raw_prices": datetime.timedelta(days=14)}
 """Table -> rows of so long before a year count for it too: a table of prices remembers the last bar before it."""
@@ -50,18 +49,14 @@ _NO_TIME = datetime.timedelta(0)
 class FileState(NamedTuple):
     """What is remembered of a file; of one that is not as it was, its stamp alone."""
 
-    stamp: tuple[int, int, int]
-    """Bytes; nanoseconds since 1970 of the last change of its content, and of anything."""
+    stamp: tuple[int, int, int]  # bytes; nanoseconds since 1970 of the last change of its content, and of anything
     last_day: datetime.date | None = None
-    sums: Mapping[int, int] | None = None
-    """Calendar year -> the sum of its rows' hashes; None: not read yet."""
-    symbols: tuple[str, ...] = ()
-    """As it writes them."""
+    sums: Mapping[int, int] | None = None  # calendar year -> the sum of its rows' hashes; None: not read yet
+    symbols: tuple[str, ...] = ()  # as it writes them
 
 
 class _Kept(NamedTuple):
-    symbols: tuple[str, ...]
-    """Whose rows the sums are of; empty: all."""
+    symbols: tuple[str, ...]  # whose rows the sums are of; empty: all
     files: dict[str, FileState]
 
 
@@ -108,7 +103,7 @@ class FileMemory:
 
 def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> datetime.date | None:
     """Give the last date in files of prices, of which only the dates are read; None: there is none."""
-    keys = {path: _key("raw_prices", path.relative_to(folder).as_posix()) for path in paths}
+    keys = {path: f"raw_prices/{path.relative_to(folder).as_posix()}" for path in paths}
     found = {path: memory.state(key, path) for path, key in keys.items()}
     unread = [path for path, file in found.items() if file.last_day is None]
     table = read_files(unread, PRICE_LAYOUT, only=("date",)) if unread else None
@@ -123,18 +118,10 @@ def last_price_date(folder: Path, paths: Sequence[Path], memory: FileMemory) -> 
     return last
 
 
-def _key(table: str, name: str) -> str:
-    return f"{table}/{name}"
-
-
 class _Look(NamedTuple):
-    """What was found of the files of one table."""
-
-    files: Mapping[str, FileState]
-    """By name."""
+    files: Mapping[str, FileState]  # by name
     n_read: int
-    waits: str
-    """Why nothing can be said of the table yet; empty: all of it is known."""
+    waits: str  # why nothing can be said of the table yet; empty: all of it is known
 
 
 def complete_year(last_date: datetime.date, now: datetime.datetime) -> int:
@@ -157,7 +144,7 @@ def observe_files(
     find_files(folder, "prices", "data")  # raises if there is no folder
     hurry = _Hurry(now.timestamp() - SETTLE_SECONDS, time.monotonic() + READ_SECONDS) if in_passing else None
     looks = {table: _look(table, files, memory, hurry) for table, files in tables.items()}
-    memory.keep({_key(table, name): file for table, look in looks.items() for name, file in look.files.items()})
+    memory.keep({f"{table}/{name}": file for table, look in looks.items() for name, file in look.files.items()})
     days = [file.last_day for file in looks["raw_prices"].files.values() if file.last_day]
     complete_until = complete_year(max(days), now) if days else None
     due = [year for year in years if complete_until is not None and year <= complete_until]
@@ -183,10 +170,8 @@ def observe_files(
 
 
 class _Hurry(NamedTuple):
-    settled: float
-    """A file that changed later may still be written; seconds since 1970."""
-    deadline: float
-    """On the monotonic clock."""
+    settled: float  # a file that changed later may still be written; seconds since 1970
+    deadline: float  # on the monotonic clock
 
 
 def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | None) -> _Look:
@@ -200,7 +185,7 @@ def _look(table: str, files: OptionalFiles, memory: FileMemory, hurry: _Hurry | 
     for path in paths:
         name = path.relative_to(files.folder or path.parent).as_posix()
         try:
-            file = found[name] = memory.state(_key(table, name), path)
+            file = found[name] = memory.state(f"{table}/{name}", path)
             if file.sums is not None:
                 continue
             if hurry and 0 <= file.stamp[1] / 1e9 - hurry.settled < 2 * SETTLE_SECONDS:
@@ -229,18 +214,14 @@ def _read(table: str, files: OptionalFiles, word: str, path: Path, stamp: tuple[
     return FileState(stamp, None if rows.empty else last.date(), dict(sums), tuple(rows["symbol"].cat.categories))
 
 
-def _ways_to_write(*looks: _Look) -> dict[tuple[str, ...], int]:
-    """Give, for the symbols of each file, a number that is another once one of them is written in more ways."""
-    symbols = {file.symbols for look in looks for file in look.files.values()}
+def _ways_to_write(*looks: _Look) -> dict[str, int]:
+    """Give for symbols that are written in several ways a number that is another once there is one more."""
     ways: dict[str, set[str]] = defaultdict(set)
-    for name in {name for of_file in symbols for name in of_file}:
+    for name in {name for look in looks for file in look.files.values() for name in file.symbols}:
         ways[name.casefold()].add(name)
-    several = {name: " ".join(sorted(names)) for names in ways.values() if len(names) > 1 for name in names}
-    found = {of_file: sorted({several[name] for name in of_file if name in several}) for of_file in symbols}
-    return {
-        of_file: int(pd.util.hash_array(np.array(words, dtype=object)).sum()) if words else 0
-        for of_file, words in found.items()
-    }
+    several = {" ".join(sorted(names)): names for names in ways.values() if len(names) > 1}
+    hashes = pd.util.hash_array(np.array(list(several), dtype=object)).tolist()
+    return {name: value for names, value in zip(several.values(), hashes, strict=True) for name in names}
 
 
 def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) -> dict[int, int]:
@@ -259,15 +240,16 @@ def sums_by_year(rows: pd.DataFrame, remembered: datetime.timedelta = _NO_TIME) 
 
 
 def _by_year(
-    files: Mapping[str, FileState], years: Sequence[int], ways: Mapping[tuple[str, ...], int]
+    files: Mapping[str, FileState], years: Sequence[int], ways: Mapping[str, int]
 ) -> dict[int, dict[str, int]]:
     """Give the sums of the files that have rows of each year; the first holds all before it, too."""
     found: dict[int, dict[str, int]] = {year: {} for year in years}
     for name, file in files.items():
+        of_symbols = sum({ways.get(symbol, 0) for symbol in file.symbols})
         for calendar_year, value in (file.sums or {}).items():
             year = max(calendar_year, years[0]) if years else calendar_year
             if year in found:
-                found[year][name] = found[year].get(name, 0) + value + ways[file.symbols]
+                found[year][name] = found[year].get(name, 0) + value + of_symbols
     return found
 
 

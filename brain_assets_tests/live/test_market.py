@@ -121,16 +121,6 @@ def test_prices_are_adjusted_for_splits_and_dividends(yahoo):
     assert frame["volume"].tolist() == [4000.0, 8000.0, 9000.0]
 
 
-def test_bars_that_are_not_known_have_no_row(yahoo):
-    yahoo.bars["AAA"] = [
-        PLAIN[0],
-        (TUESDAY, None, None, None, None, None, None),
-        (WEDNESDAY, 12.0, 14.0, None, 13.0, 13.0, 300),
-        PLAIN[3],
-    ]
-    assert days_of(market("AAA").prices(MONDAY, FRIDAY)) == [MONDAY, THURSDAY]
-
-
 def test_a_symbol_has_no_rows_before_it_was_listed(yahoo):
     yahoo.bars["NEW"] = PLAIN[3:]
     frame = market("AAA", "NEW").prices(MONDAY, datetime.date(2024, 6, 15))
@@ -215,18 +205,6 @@ def test_rate_limited_to_the_end(yahoo):
     with pytest.raises(RateLimitedError, match="expected bars of BBB, got 'too many requests' from Yahoo 6 times"):
         market("AAA", "BBB", sleep=slept.append).prices(MONDAY, WEDNESDAY)
     assert len(slept) == MAX_ATTEMPTS - 1
-
-
-@pytest.mark.parametrize("remembered", [True, False])
-def test_a_broken_answer_is_not_taken_for_a_symbol_without_bars(yahoo, remembered):
-    from yfinance.cache import get_tz_cache
-
-    if remembered:
-        get_tz_cache().store("BBB", "America/New_York")
-    yahoo.broken.add("BBB")
-    with pytest.raises(MarketError, match="expected bars of BBB, got no usable answer") as caught:
-        market("AAA", "BBB").prices(MONDAY, WEDNESDAY)
-    assert type(caught.value) is MarketError
 
 
 def test_a_symbol_whose_connection_breaks_is_asked_for_once_more(yahoo, monkeypatch):

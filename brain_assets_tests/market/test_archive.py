@@ -71,7 +71,6 @@ def test_overlap_reaches_back_over_long_halts_and_leaves_the_last_bars_before_th
         ("2020-01-03", "CCC", 30.0),
         ("2020-01-03", "EEE", 51.0),
     ]
-    assert frame.index.tolist() == [0, 1, 2, 3, 4]
     assert frame.attrs == {
         PREVIOUS_BARS: {
             "EEE": ["2019-12-20", 50.0, 1000.0],
@@ -251,14 +250,6 @@ def test_a_dividend_between_two_files_moves_prices_but_not_volume() -> None:
     chained = chain_prices([prices_2019(), later])
     assert chained["close"].iloc[-1] == pytest.approx(101.0 * 1.04)
     assert chained["volume"].iloc[-1] == 900.0  # else a dividend of the future would show in the volume of the past
-
-
-def test_a_symbol_that_paused_for_a_year_is_chained_to_its_last_bar() -> None:
-    between = typed_bars(("2020-01-02", "BBB", 52.0), previous={"BBB": ["2019-12-31", 51.0, 1000.0]})
-    third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2019-12-31", 13.0, 8000.0]})
-    chained = chain_prices([prices_2019(), between, third])
-    assert chained["close"].iloc[-1] == 15.0 * 8  # 104 / 13
-    assert chained["volume"].iloc[-1] == 100.0
 
 
 def test_a_year_that_came_after_the_one_behind_it_is_chained_by_the_bar_that_both_know() -> None:

@@ -111,25 +111,8 @@ def test_every_session_has_one_close_on_its_day() -> None:
 # ISO weeks
 
 
-def test_week_numbers_change_on_monday_and_run_through_new_year() -> None:
-    # Sunday 29 December 2019 | Monday 30 to Sunday 5 January | Monday 6 January
-    numbers = iso_week_numbers(
-        dates("2019-12-29", "2019-12-30", "2019-12-31", "2020-01-01", "2020-01-05", "2020-01-06")
-    )
-    np.testing.assert_array_equal(numbers - numbers[0], [0, 1, 1, 1, 1, 2])
-
-
-def test_week_numbers_are_consecutive_through_years_of_52_and_53_weeks() -> None:
-    # Mondays a week apart: 2020 has 53 ISO weeks, 2021 has 52.
-    mondays = np.arange(np.datetime64("2019-12-30"), np.datetime64("2022-01-10"), 7)
-    numbers = iso_week_numbers(mondays)
-    np.testing.assert_array_equal(np.diff(numbers), 1)
-    np.testing.assert_array_equal(iso_week_numbers(mondays + 6), numbers)  # its Sunday
-    np.testing.assert_array_equal(iso_week_numbers(mondays - 1), numbers - 1)  # the Sunday before
-
-
 def test_week_numbers_agree_with_isocalendar_on_where_weeks_change() -> None:
-    days = np.arange(np.datetime64("1969-12-22"), np.datetime64("1971-01-12"))
+    days = np.arange(np.datetime64("1969-12-22"), np.datetime64("2022-01-12"))  # years of 52 and of 53 weeks
     iso = [date.isocalendar()[:2] for date in days.tolist()]
     changes = [earlier != later for earlier, later in itertools.pairwise(iso)]
     np.testing.assert_array_equal(np.diff(iso_week_numbers(days)), changes)
@@ -146,13 +129,6 @@ def test_weeks_around_thanksgiving() -> None:
     np.testing.assert_array_equal(weeks.last, [5, 9, 14])
     assert weeks.first.dtype == weeks.last.dtype == np.int64
     assert len(weeks) == 3
-
-
-def test_a_week_before_good_friday_ends_on_thursday() -> None:
-    assert spans(weeks_between("2019-04-12", "2019-04-27")) == [
-        ("2019-04-15", "2019-04-18"),
-        ("2019-04-22", "2019-04-26"),
-    ]
 
 
 def test_the_week_that_straddles_new_year_belongs_to_the_new_year() -> None:
@@ -211,12 +187,6 @@ def test_a_week_cut_at_the_start_or_without_a_close_before_it_is_no_week(start: 
 )
 def test_a_week_is_one_as_soon_as_its_last_session_is_there(end: str, last_week: tuple[str, str]) -> None:
     assert spans(weeks_between("2019-01-02", end))[-1] == last_week
-
-
-def test_the_last_week_of_the_sample_market_is_no_week() -> None:
-    # closes end on Wednesday 2022-12-28; Thursday and Friday were sessions
-    weeks = weeks_between("2022-12-09", "2022-12-29")
-    assert spans(weeks) == [("2022-12-12", "2022-12-16"), ("2022-12-19", "2022-12-23")]
 
 
 def test_no_sessions_have_no_weeks() -> None:

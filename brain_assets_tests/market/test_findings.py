@@ -52,18 +52,15 @@ def test_a_partition_keeps_what_was_found_in_its_years_alone(
 def test_findings_go_to_their_check_with_ten_sentences_at_most_and_all_counts() -> None:
     frame = attach(
         NEWS_TABLE.empty(),
-        [Finding("symbols_found", "GONE", "symbol that is in no file"), Finding("of a plug-in", "x.csv", "odd rows")]
-        + [
-            Finding("rows_taken", f"{number:02}.csv", "rows that are there twice", n_rows=number)
-            for number in range(1, 13)
+        [
+            Finding("symbols_found", "GONE", "symbol that is in no file"),
+            Finding("of a plug-in", "x.csv", "odd rows"),
+            *(Finding("rows_taken", f"{n:02}.csv", "rows that are there twice", n_rows=n) for n in range(1, 13)),
         ],
     )
     found = finding_verdicts(frame)
-    assert found["symbols_found"] == (
-        False,
-        "GONE: 1 symbol that is in no file.",
-        {"GONE: symbol that is in no file": 1},
-    )
+    gone = "GONE: 1 symbol that is in no file."
+    assert found["symbols_found"] == (False, gone, {"GONE: symbol that is in no file": 1})
     rows = found["rows_taken"]  # what names no check of ours is said too
     assert rows.words.startswith("x.csv: 1 odd rows. 01.csv: 1 rows that are there twice. 02.csv: 2 ")
     assert rows.words.endswith("09.csv: 9 rows that are there twice. 3 more of the kind.")

@@ -85,18 +85,6 @@ def test_a_headline_belongs_to_the_first_session_that_closes_at_or_after_it(publ
     assert sessions(published) == [session]
 
 
-@pytest.mark.parametrize(
-    ("zone", "at_close", "after"),
-    [
-        ("UTC", "2024-06-14 20:00:00", "2024-06-14 20:00:01"),
-        ("Asia/Tokyo", "2024-06-15 05:00:00", "2024-06-15 05:00:01"),  # there it is Saturday
-        ("Europe/London", "2024-06-14 21:00:00", "2024-06-14 21:00:01"),
-    ],
-)
-def test_the_zone_of_a_timestamp_does_not_matter(zone, at_close, after):
-    assert sessions(at_close, after, zone=zone) == ["2024-06-14", "2024-06-17"]
-
-
 def test_no_session_is_before_its_headline():
     random = np.random.default_rng(0)
     seconds = random.integers(0, 20 * 365 * 86_400, 5000)
@@ -218,16 +206,6 @@ def test_headlines_that_come_later_change_no_earlier_row(tmp_path):
     pd.testing.assert_frame_equal(cut, before, check_exact=True)
 
 
-def test_ranges_put_together_are_the_whole_and_new_years_eve_after_the_close_is_of_the_new_year(tmp_path):
-    headlines(tmp_path, "2019-12-31T15:00:00-05:00,AAA,up", "2019-12-31T16:30:00-05:00,AAA,down")
-    market = NewsFiles(tmp_path)
-    years = [
-        market.news_sentiment(datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1), Scorer())
-        for year in (2019, 2020)
-    ]
-    assert [rows(frame) for frame in years] == [[("12-31", "AAA", 1.0, 1)], [("01-02", "AAA", -0.5, 1)]]
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -251,14 +229,6 @@ def test_headlines_of_several_symbols_in_a_cell_are_refused_and_counted(tmp_path
     )
     headlines(tmp_path, "2024-06-14T10:00:00Z,BRK/B,up")
     assert news(tmp_path)["symbol"].tolist() == ["BRK/B"]
-
-
-def test_a_headline_without_a_time_is_refused_in_parquet_too(tmp_path):
-    moments = pd.to_datetime(["2024-06-14 16:00", None]).tz_localize("UTC")
-    pd.DataFrame({"published": moments, "symbol": "AAA", "title": "up"}).to_parquet(tmp_path / "headlines.parquet")
-    assert refusal(tmp_path).startswith(
-        "headlines.parquet, row 2, column published: expected a time with its zone, as 20"
-    )
 
 
 def test_many_headlines_at_midnight_are_named_in_a_warning(tmp_path, caplog):
@@ -373,11 +343,6 @@ def test_files_without_rows_in_the_range_give_no_rows_and_ask_nobody(tmp_path):
     headlines(tmp_path)
     pd.testing.assert_frame_equal(news(tmp_path, score=nobody), NEWS_TABLE.empty())
     assert NewsFiles(tmp_path).source == "headlines from 1 file"
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    message = refusal(tmp_path / "absent", MarketError)
-    assert message == f"{tmp_path}/absent: expected a folder with data files, got no such folder; create it."
 
 
 def test_scores_and_headlines_at_once_are_refused(tmp_path):

@@ -137,22 +137,11 @@ def test_a_symbol_that_lacks_more_than_a_twentieth_of_its_sessions_is_named_with
     assert failing(short, YEAR) == {}
 
 
-def test_sessions_that_no_symbol_has_are_said_once_and_not_of_each() -> None:
-    without = year_of_bars("A", "B")
-    without = without[~without["date"].between(str(YEAR[50]), str(YEAR[69]))]
-    assert failing(without, YEAR)["calendar_complete"].startswith("20 of 253 sessions of the exchange have no bar: ")
-    assert "B:" not in failing(without, YEAR)["calendar_complete"]
-
-
 def test_a_hole_of_a_month_is_seen_in_a_window_of_many_years() -> None:
     sessions = sessions_between(datetime.date(2011, 1, 1), datetime.date(2021, 1, 1))
-    table = {
-        "open": 100.2,
-        "high": 101.0,
-        "low": 99.0,
-        "close": np.tile([100.0, 100.5], len(sessions))[: len(sessions)],
-    }
-    a = pd.DataFrame({"date": sessions.astype("datetime64[us]"), "symbol": "A", **table, "volume": 1e3})
+    closes = np.tile([100.0, 100.5], len(sessions))[: len(sessions)]
+    prices = {"open": 100.2, "high": 101.0, "low": 99.0, "close": closes, "volume": 1e3}
+    a = pd.DataFrame({"date": sessions.astype("datetime64[us]"), "symbol": "A", **prices})
     b = a.assign(symbol="B").drop(index=range(1000, 1021))
     words = failing(pd.concat([a, b]), sessions)["calendar_complete"]
     assert words == f"B: 21 sessions without a bar from {sessions[1000]} on."

@@ -58,8 +58,6 @@ def test_the_panel_has_every_session_and_leaves_absent_bars_unknown() -> None:
     assert panel.values.shape == (2, 4, 5)
     nan = np.nan
     np.testing.assert_array_equal(panel.values[:, :, CLOSE], [[nan, 20.0, nan, 22.0], [10.0, nan, nan, 12.0]])
-    known = np.isfinite(panel.values[:, :, CLOSE])
-    np.testing.assert_array_equal(known, [[False, True, False, True], [True, False, False, True]])
     # open, high, low, close, volume of ZZZ's first bar: 10 - 0.25, 10 + 0.5, 10 - 0.5, 10, 10 * 100
     np.testing.assert_array_equal(panel.values[1, 0], [9.75, 10.5, 9.5, 10.0, 1000.0])
     assert np.isnan(panel.values[1, 1]).all()
@@ -93,13 +91,6 @@ def test_until_forgets_symbols_listed_later_and_keeps_those_that_stopped() -> No
     assert list(map(str, cut.sessions)) == ["2020-01-02", "2020-01-03"]
     np.testing.assert_array_equal(cut.values[:, :, CLOSE], [[10.0, 11.0], [30.0, np.nan]])
     assert cut.values.shape == (2, 2, 5)
-
-
-def test_until_includes_its_last_date() -> None:
-    cut = listing_panel().until(datetime.date(2020, 1, 6))
-    assert cut.symbols == ("AAA", "BBB", "CCC")
-    assert str(cut.sessions[-1]) == "2020-01-06"
-    np.testing.assert_array_equal(cut.values[:, 2, CLOSE], [12.0, 20.0, np.nan])
 
 
 def test_until_is_the_panel_of_the_rows_known_then(prices: pd.DataFrame, panel: PricePanel) -> None:

@@ -52,20 +52,12 @@ def test_every_close_of_the_data_set_is_there_once(closes: pd.DataFrame, everyth
     np.testing.assert_array_equal(table.to_numpy(), closes[table.columns].to_numpy())
     assert (table.index == closes.index).all()
     assert len(table.columns) == 20
-
-
-def test_volume_is_constant(everything: pd.DataFrame) -> None:
     assert everything["volume"].unique().tolist() == [1_000_000.0]
 
 
 def test_the_last_complete_year_is_the_last_of_the_data_set(closes: pd.DataFrame, everything: pd.DataFrame) -> None:
     assert closes.index[-1].date() == everything["date"].max().date() == datetime.date(2022, 12, 28)
     assert SampleMarket().last_complete_year() == closes.index[-1].year == 2022
-
-
-def test_end_is_exclusive_and_start_inclusive() -> None:
-    frame = SampleMarket(("AAPL",)).prices(datetime.date(2020, 1, 3), datetime.date(2020, 1, 7))
-    assert frame["date"].dt.strftime("%Y-%m-%d").tolist() == ["2020-01-03", "2020-01-06"]
 
 
 def test_a_range_without_data_has_no_rows() -> None:

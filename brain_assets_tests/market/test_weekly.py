@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,15 +77,6 @@ def test_gap_and_weekly_return_by_hand() -> None:
     assert bars.tradable.tolist() == [[True], [True]]
 
 
-def test_what_is_held_through_a_week_without_holes_earns_from_close_to_close(panel: PricePanel) -> None:
-    bars = WeeklyPanel.from_panel(panel)
-    close = panel.values[:, :, CLOSE]
-    through = (close[:, bars.weeks.last] / close[:, bars.weeks.first - 1]).T
-    np.testing.assert_allclose((1 + bars.pre_open_return) * (1 + bars.return_ffill), through, rtol=1e-12)
-    np.testing.assert_array_equal(bars.return_ffill, bars.realized)
-    assert bars.tradable.all()
-
-
 # Momentum by hand
 
 
@@ -150,29 +142,15 @@ def test_past_weekly_returns_are_those_of_the_panel_cut_before_the_week(holed: P
         assert np.isfinite(past[week]).any()
 
 
-def test_volatility_by_hand() -> None:
-    # Sessions: 0 = Fri 31 January 2020, 1-5 = 3-7 February, 6-10, 11-14 (17 February is a holiday), 15-19 = 24-28,
-    # 20-24 = 2-6 March, 25-29 = 9-13 March.
-    # Log returns: +1 % on odd sessions, -1 % on even ones, but +10 % on session 1.
-    returns = np.where(np.arange(30) % 2 == 1, 0.01, -0.01)
-    returns[0], returns[1] = 0, 0.10
-    panel = toy_panel("2020-01-31", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
-    bars = WeeklyPanel.from_panel(panel)
-    np.testing.assert_array_equal(bars.weeks.first, [1, 6, 11, 15, 20, 25])
-    # Week of 2 March: only 19 returns lie before session 20. Week of 9 March: sessions 5 to 24, ten of each sign: the
-    # mean is 0, the standard deviation 1 %.
-    np.testing.assert_array_equal(bars.volatility[:5, 0], [NAN] * 5)
-    assert bars.volatility[5, 0] == pytest.approx(0.01, rel=1e-9)
-
-
 def test_volatility_is_that_of_twenty_returns_and_not_one_more() -> None:
-    # As above, one session more in front: 0 = Thu 30 January, 2-6 = 3-7 February, ..., 21 = 2 March, 26 = 9 March.
-    # +10 % on session 1, the oldest of the 20 returns (1 to 20) before the week of 2 March.
+    # Sessions: 0 = Thu 30 January 2020, 1, 2-6 = 3-7 February, ..., 16, 21 = 2 March, 26 = 9 March.
+    # Log returns: +1 % on odd ones, -1 % on even ones, +10 % on 1, the oldest of the 20 before the week of 2 March.
     returns = np.where(np.arange(31) % 2 == 1, 0.01, -0.01)
     returns[0], returns[1] = 0, 0.10
     panel = toy_panel("2020-01-30", "2020-03-14", AAA=flat(list(100 * np.exp(np.cumsum(returns)))))
     bars = WeeklyPanel.from_panel(panel)
     np.testing.assert_array_equal(bars.weeks.first, [2, 7, 12, 16, 21, 26])
+    np.testing.assert_array_equal(bars.volatility[:4, 0], [NAN] * 4)  # only 15 returns lie before session 16
     # ten of -1 %, nine of +1 %, one of +10 %: mean (0.10 - 0.01) / 20 = 0.0045, mean square (19 * 0.0001 + 0.01) / 20
     # = 0.000595, variance 0.000595 - 0.00002025 = 0.00057475
     assert bars.volatility[4, 0] == pytest.approx(np.sqrt(0.00057475), rel=1e-9)
@@ -211,54 +189,46 @@ def ragged(rows: list[tuple[float, float] | None]) -> WeeklyPanel:
     return bars
 
 
-def assert_odd(
-    bars: WeeklyPanel, tradable: list[bool], realized: list, pre_open_return: list, return_ffill: list
-) -> None:
+OLD = [(90, 90), (100, 100)]
+ODD: dict[str, tuple[list[Any], list[bool], list[float], list[float], list[float]]] = {
+    "lists in mid-week: masked until the next; 88 / 80 - 1 and 110 / 88 - 1, nothing before the listing": (
+        [None] * 4 + [(50, 60), (60, 70), (70, 80)] + [(88, 90), (1, 1), (1, 1), (100, 110)],
+        *([False, True], [NAN, 0.25], [0, 0.1], [0, 0.25]),
+    ),
+    "lists on a Monday: has a return but could not be chosen": (
+        [None] * 2 + [(50, 60)] * 4 + [(60, 75)] + [(75, 75)] * 4,
+        *([False, True], [0.5, 0], [0, 0], [0.5, 0]),
+    ),
+    "stops in mid-week, keeps its last price: opens at 110, last close 88; later it is held, and nothing moves": (
+        [*OLD, (110, 100), (99, 99), (80, 88)] + [None] * 6,
+        *([True, False], [NAN, NAN], [0.1, 0], [-0.2, 0]),
+    ),
+    "stops on the last session: offered once more, does not move": (
+        [*OLD, *[(100, 120)] * 5] + [None] * 4,
+        *([True, True], [0.2, NAN], [0, 0], [0.2, 0]),
+    ),
+    "a hole on the first session: what is held cannot be traded, stays at 100 and goes to 125 by Friday": (
+        [*OLD, None] + [(120, 130)] * 3 + [(120, 125)] + [(125, 125)] * 4,
+        *([True, True], [NAN, 0], [0, 0], [0.25, 0]),
+    ),
+    "a hole on the last session: held from 100 to Thursday's 90, then the gap to 99 and from 99 to 108": (
+        [*OLD, *[(100, 100)] * 3, (100, 90), None, (99, 108)] + [(108, 108)] * 3,
+        *([True, False], [NAN, 108 / 99 - 1], [0, 0.1], [-0.1, 108 / 99 - 1]),
+    ),
+    "a hole inside a week changes nothing": (
+        [*OLD, (105, 105), None, None, None, (105, 126)] + [(126, 126)] * 4,
+        *([True, True], [0.2, 0], [0.05, 0], [0.2, 0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_symbol_that_is_not_there_all_the_time(case: str) -> None:
+    rows, tradable, *returns = ODD[case]
+    bars = ragged(rows)
     assert bars.tradable[:, 1].tolist() == tradable
-    np.testing.assert_allclose(bars.realized[:, 1], realized, rtol=1e-12)
-    np.testing.assert_allclose(bars.pre_open_return[:, 1], pre_open_return, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(bars.return_ffill[:, 1], return_ffill, rtol=1e-12, atol=1e-15)
-    assert np.isfinite(bars.return_ffill).all()
-    assert np.isfinite(bars.pre_open_return).all()
-
-
-def test_a_symbol_that_lists_in_mid_week_is_masked_until_the_next() -> None:
-    bars = ragged([None] * 4 + [(50, 60), (60, 70), (70, 80)] + [(88, 90), (1, 1), (1, 1), (100, 110)])
-    # 88 / 80 - 1 = 0.1 and 110 / 88 - 1 = 0.25; nothing before the listing, neither price nor return
-    assert_odd(bars, [False, True], [NAN, 0.25], [0, 0.1], [0, 0.25])
-
-
-def test_a_symbol_that_lists_on_a_monday_has_a_return_but_could_not_be_chosen() -> None:
-    bars = ragged([None] * 2 + [(50, 60)] * 4 + [(60, 75)] + [(75, 75)] * 4)
-    assert_odd(bars, [False, True], [0.5, 0], [0, 0], [0.5, 0])
-
-
-def test_a_symbol_that_stops_in_mid_week_keeps_its_last_price() -> None:
-    bars = ragged([(90, 90), (100, 100)] + [(110, 100), (99, 99), (80, 88)] + [None] * 6)
-    # could be bought: opens at 110, last close 88: 88 / 110 - 1 = -0.2. Later it is held, and nothing moves.
-    assert_odd(bars, [True, False], [NAN, NAN], [0.1, 0], [-0.2, 0])
-
-
-def test_a_symbol_that_stops_on_the_last_session_is_offered_once_more_and_does_not_move() -> None:
-    bars = ragged([(90, 90), (100, 100)] + [(100, 120)] * 5 + [None] * 4)
-    assert_odd(bars, [True, True], [0.2, NAN], [0, 0], [0.2, 0])
-
-
-def test_a_hole_on_the_first_session_leaves_the_weekly_return_unknown_and_the_price_as_it_was() -> None:
-    bars = ragged([(90, 90), (100, 100)] + [None] + [(120, 130)] * 3 + [(120, 125)] + [(125, 125)] * 4)
-    # what is held cannot be traded on Monday: it stays at 100 and goes to 125 by Friday
-    assert_odd(bars, [True, True], [NAN, 0], [0, 0], [0.25, 0])
-
-
-def test_a_hole_on_the_last_session_leaves_the_weekly_return_unknown_and_the_next_week_closed() -> None:
-    bars = ragged([(90, 90), (100, 100)] + [(100, 100)] * 3 + [(100, 90)] + [None] + [(99, 108)] + [(108, 108)] * 3)
-    # held: 100 to Thursday's 90; then the gap from that 90 to 99 and from 99 to 108
-    assert_odd(bars, [True, False], [NAN, 108 / 99 - 1], [0, 0.1], [-0.1, 108 / 99 - 1])
-
-
-def test_a_hole_inside_a_week_changes_nothing() -> None:
-    bars = ragged([(90, 90), (100, 100)] + [(105, 105), None, None, None, (105, 126)] + [(126, 126)] * 4)
-    assert_odd(bars, [True, True], [0.2, 0], [0.05, 0], [0.2, 0])
+    for name, expected in zip(("realized", "pre_open_return", "return_ffill"), returns, strict=True):
+        np.testing.assert_allclose(getattr(bars, name)[:, 1], expected, rtol=1e-12, atol=1e-15)
 
 
 def test_prices_are_never_filled_backward() -> None:
@@ -268,7 +238,8 @@ def test_prices_are_never_filled_backward() -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(one, name)[0], getattr(other, name)[0])
     # not even in the first week: it lists on the second one's first session
-    assert_odd(one, [False, False], [NAN, 0.2], [0, 0], [0, 0.2])
+    np.testing.assert_array_equal(one.pre_open_return[:, 1], 0)
+    np.testing.assert_allclose(one.return_ffill[:, 1], [0, 0.2], rtol=1e-12)
 
 
 # Selecting
@@ -321,20 +292,6 @@ def test_weeks_computed_on_a_panel_cut_anywhere_are_the_same_bit_for_bit(holed: 
             assert np.ascontiguousarray(getattr(part, name)).tobytes() == mine.tobytes(), (name, cut)
     assert np.isfinite(full.momentum).any()
     assert np.isfinite(full.volatility).any()
-
-
-@pytest.mark.parametrize("week", [0, 4, 20, 52, 90])
-def test_a_bar_after_the_last_session_of_a_week_changes_nothing_of_it(holed: PricePanel, week: int) -> None:
-    before = WeeklyPanel.from_panel(holed)
-    last = before.weeks.last[week]
-    rng = np.random.default_rng(week)
-    rows = np.arange(len(before.weeks)) <= week
-    for future in (rng.uniform(1, 1000, holed.values[:, last + 1 :].shape), NAN):
-        values = holed.values.copy()
-        values[:, last + 1 :] = future
-        after = WeeklyPanel.from_panel(replace(holed, values=values))
-        assert_same_rows(after.select(rows), before.select(rows))
-        assert after.realized[week + 1].tobytes() != before.realized[week + 1].tobytes()  # the change was seen
 
 
 @pytest.mark.parametrize("week", [0, 4, 20, 52, 90])

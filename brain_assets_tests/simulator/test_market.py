@@ -96,15 +96,6 @@ def test_a_longer_range_never_changes_what_is_earlier(options: dict[str, Any]) -
         np.testing.assert_array_equal(market.expected_return(starts[:n_weeks]), every[:n_weeks])
 
 
-def test_a_symbol_moves_by_its_position_and_not_its_name() -> None:
-    start, end = day("2019-01-01"), day("2019-03-01")
-    one = SimulatorMarket(("AAA", "BBB"), seed=1).prices(start, end)
-    other = SimulatorMarket(("ZZZ", "YYY"), seed=1).prices(start, end)
-    for first, second in (("AAA", "ZZZ"), ("BBB", "YYY")):
-        mine, yours = one[one["symbol"] == first], other[other["symbol"] == second]
-        np.testing.assert_array_equal(mine["close"].to_numpy(), yours["close"].to_numpy())
-
-
 def test_the_market_of_the_settings_does_not_depend_on_the_order_of_its_symbols() -> None:
     start, end = day("2019-01-01"), day("2019-03-01")
     one, other = (

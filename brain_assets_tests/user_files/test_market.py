@@ -172,13 +172,6 @@ def test_a_wrong_value_is_named_by_file_line_and_column(tmp_path, line, column, 
     assert refusal(tmp_path).startswith(f"prices.csv, line {line}, column {column}: expected {sentence}")
 
 
-def test_open_and_close_may_be_off_by_rounding(tmp_path):
-    write(tmp_path, bars())
-    spoil(tmp_path, 2, "open", "9.741")  # low 9.75 less 0.1 % is 9.74025
-    spoil(tmp_path, 2, "close", "10.76")  # high 10.75 and 0.1 % is 10.76075
-    assert prices(tmp_path).loc[0, ["open", "close"]].tolist() == [9.741, 10.76]
-
-
 def test_too_little_history(tmp_path):
     blank = bars("DDD").assign(**dict.fromkeys(PRICES, np.nan))
     write(tmp_path, pd.concat([bars("AAA", 66), bars("BBB", 65), bars("CCC", 1), blank]))
@@ -192,14 +185,6 @@ def test_a_range_without_bars_says_what_there_is(tmp_path):
     write(tmp_path, bars())
     with pytest.raises(EmptyResponseError, match="got none, since the files hold 2020-01-02 to 2020-04-13"):
         FilesMarket(tmp_path).prices(datetime.date(2022, 1, 1), datetime.date(2023, 1, 1))
-
-
-def test_parquet_dates_with_a_time(tmp_path):
-    frame = bars()
-    frame.loc[4, "date"] += pd.Timedelta(hours=21)
-    write(tmp_path, frame, "prices.parquet")
-    expected = "prices.parquet, row 5, column date: expected a day as YYYY-MM-DD, got 2020-01-08 21:00:00;"
-    assert refusal(tmp_path).startswith(expected)
 
 
 @pytest.mark.parametrize("column", ["date", "symbol"])
@@ -260,13 +245,6 @@ def test_filings_are_chosen_by_the_day_of_filing_and_by_symbol(tmp_path):
     pd.testing.assert_frame_equal(chosen, ratios(FILINGS[2]))
     assert len(files.table(datetime.date(2020, 2, 3), datetime.date(2020, 6, 2))) == 4
     assert fundamentals(tmp_path, "BBB")["symbol"].tolist() == ["BBB"]
-
-
-def test_filings_that_come_later_change_no_earlier_row(tmp_path):
-    write_fundamentals(tmp_path, *FILINGS[:3])
-    before = fundamentals(tmp_path)
-    write_fundamentals(tmp_path, FILINGS[3], name="fundamentals-2.csv")  # a restatement
-    pd.testing.assert_frame_equal(fundamentals(tmp_path)[:3], before, check_exact=True)
 
 
 def test_a_ratio_may_be_unknown(tmp_path):

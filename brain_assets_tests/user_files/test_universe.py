@@ -84,17 +84,14 @@ def test_models_forecasts_and_portfolios_are_of_members_alone(folder: Path, tiny
     assert prints[0] != prints[1]
 
 
+def fetch(market: FilesMarket, year: int) -> pd.DataFrame:
+    return fetch_prices(market, datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1), overlap=year > 2018)
+
+
 def test_a_year_tells_of_no_change_that_came_later_and_years_join(folder: Path) -> None:
     market = FilesMarket(folder)
-    years = [
-        fetch_prices(market, datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1), overlap=year > 2018)
-        for year in (2018, 2019, 2020)
-    ]
-    assert years[0].attrs[MEMBERS] == {
-        "AAA": [["2018-01-01", "2018-12-31"]],
-        "CCC": [["2018-01-01", "2018-12-31"]],
-        "GONE": [["2018-01-01", "2018-12-31"]],
-    }
+    years = [fetch(market, year) for year in (2018, 2019, 2020)]
+    assert years[0].attrs[MEMBERS] == {key: [["2018-01-01", "2018-12-31"]] for key in ("AAA", "CCC", "GONE")}
     sessions = np.arange("2018-01-01", "2021-01-01", dtype="datetime64[D]")
     mask = member_mask(chain_prices(years).attrs[MEMBERS], ("AAA", "BBB"), sessions)
     np.testing.assert_array_equal(mask[0], sessions <= np.datetime64(JUNE))
@@ -110,14 +107,10 @@ def test_a_year_tells_of_no_change_that_came_later_and_years_join(folder: Path) 
 
 
 def test_a_year_tells_of_its_own_days_alone_once_years_are_joined(folder: Path) -> None:
-    def fetch(year: int) -> pd.DataFrame:
-        asked = datetime.date(year, 1, 1), datetime.date(year + 1, 1, 1)
-        return fetch_prices(FilesMarket(folder), *asked, overlap=year > 2019)
-
-    stale = fetch(2020)  # remembers spans of 2019
+    stale = fetch(FilesMarket(folder), 2020)  # remembers spans of 2019
     (folder / "universe.csv").write_text("\n".join(SPANS).replace("2019-06-12", "2019-06-11"))
     sessions = np.arange("2019-01-01", "2021-01-01", dtype="datetime64[D]")
-    [mask] = member_mask(chain_prices([fetch(2019), stale]).attrs[MEMBERS], ("AAA",), sessions)
+    [mask] = member_mask(chain_prices([fetch(FilesMarket(folder), 2019), stale]).attrs[MEMBERS], ("AAA",), sessions)
     np.testing.assert_array_equal(mask, sessions < np.datetime64(JUNE))
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.market.base import ObservableMarket, Observation
+from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.user_files import watch
 from brain_assets.user_files.market import FilesMarket
@@ -59,11 +60,8 @@ def test_each_complete_year_has_a_version_whatever_the_order_the_split_and_the_f
 ) -> None:
     before = look(folder)
     assert isinstance(FilesMarket(folder), ObservableMarket)
-    assert {table: list(versions) for table, versions in before.versions.items()} == {
-        "raw_prices": [*YEARS],
-        "raw_news_sentiment": [*YEARS],
-        "raw_fundamentals": [*YEARS],
-    }
+    assert list(before.versions) == list(RAW)
+    assert all(list(versions) == [*YEARS] for versions in before.versions.values())
     assert len({version for versions in before.versions.values() for version in versions.values()}) == 9
     assert before.complete_until == 2021
     for path in folder.glob("prices*"):
@@ -241,7 +239,4 @@ def test_scores_and_headlines_at_once_hold_up_the_news(folder: Path) -> None:
     write(folder / "headlines.csv", pd.DataFrame(headline))
     found = look(folder)
     assert set(found.versions) == {"raw_prices", "raw_fundamentals"}
-    assert (
-        "expected news as scores or as headlines, got both (news_sentiment.csv and headlines.csv)"
-        in (found.sentences[1])
-    )
+    assert "expected news as scores or as headlines, got both (news_" in found.sentences[1]

@@ -15,12 +15,12 @@ from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
-from brain_assets.market.archive import changed_returns, changed_shapes, fetch_prices
+from brain_assets.market.archive import changed_returns, changed_shapes, closes_before, fetch_prices
 from brain_assets.market.base import Market
 from brain_assets.market.calendar import sessions_between
 from brain_assets.market.findings import attach, findings_of
 from brain_assets.market.members import MEMBERS, describe_members
-from brain_assets.market.price_checks import closes_before, symbol_spans, table_verdicts
+from brain_assets.market.price_checks import symbol_spans, table_verdicts
 from brain_assets.store.tables import content_hash
 
 
