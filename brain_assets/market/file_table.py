@@ -23,6 +23,8 @@ from brain_assets.market.findings import Finding
 from brain_assets.market.schema import Rule, describe
 from brain_assets.market.text_files import MOST, open_sheet
 
+_DAY = 86_400_000_000  # microseconds
+
 
 class TableFile(NamedTuple):
     """A file that was read."""
@@ -156,9 +158,17 @@ class FileTable:
 
     def without_repeats(self, key: Sequence[str]) -> "FileTable":
         """Count rows once that are there more than once; those of one key that differ are a fault."""
-        again = self.frame.duplicated(list(key)).to_numpy()
-        if not again.any():
+        if self.frame.empty:
             return self
+        number = np.zeros(len(self.frame), dtype=np.int64)
+        for name in key:
+            column = self.frame[name]
+            values = column.cat.codes if column.dtype == "category" else column.astype("int64") // _DAY
+            values = values.to_numpy() - values.min()
+            number = number * (values.max(initial=0) + 1) + values
+        if (np.diff(np.sort(number)) > 0).all():
+            return self
+        again = pd.Series(number).duplicated().to_numpy()
         same = self.frame.drop(columns=["file", "row"]).duplicated().to_numpy()
         table = self.without(same, "rows that are there twice, with the same values", "each counted once")
         differ = table.only(again[~same])
