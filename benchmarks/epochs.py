@@ -12,6 +12,7 @@ on the last year (the weights of that training), and as many epochs of a trainin
 
 import argparse
 import datetime
+import itertools
 import json
 import multiprocessing
 import time
@@ -27,8 +28,7 @@ from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.features import fit_scaler, scale_features, split_weeks, training_target
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
-from brain_assets.forecasting.training import _restrict
-from brain_assets.forecasting.windows import Windows
+from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.calendar import years_of
 from brain_assets.market.prices import PRICE_FIELDS, PricePanel
 from brain_assets.market.signals import add_signals
@@ -128,13 +128,16 @@ def run(given: argparse.Namespace) -> None:
             made.append(result)
             given.out.write_text(json.dumps(made))
             head = " ".join(str(result[name]) for name in Job._fields)
-            print(f"{time.time() - started:5.0f} s  {head}: {result['checkpoints'][-1]['epoch']} epochs, "
-                  f"{result['windows']:,} windows, {result['seconds_an_epoch']:.1f} s each", flush=True)
+            print(
+                f"{time.time() - started:5.0f} s  {head}: {result['checkpoints'][-1]['epoch']} epochs, "
+                f"{result['windows']:,} windows, {result['seconds_an_epoch']:.1f} s each",
+                flush=True,
+            )
 
 
 def _start(options: Options, n_symbols: int | None) -> None:
     """Read the panel once a process."""
-    global OPTIONS, PANEL  # noqa: PLW0603 - a pool hands arguments over in no other way
+    global OPTIONS, PANEL
     with np.load(options.data) as data:
         values, sessions, symbols = data["values"][:n_symbols].astype(np.float64), data["sessions"], data["symbols"]
     OPTIONS, PANEL = options, add_signals(PricePanel(sessions, tuple(symbols[:n_symbols].tolist()), values))
@@ -152,7 +155,9 @@ def train(job: Job) -> dict[str, Any]:
     rows = np.concatenate([split.train, split.validation]) if job.way == "all" else split.train
     features, index = family.inputs(past, bars.weeks, config)
     target = training_target(bars.realized, config.target)
-    learned, held = (_restrict(index, each, target) for each in (rows, split.validation))
+    known = np.isfinite(target[index.week, index.asset])
+    keeps = (known & np.isin(index.week, each) for each in (rows, split.validation))
+    learned, held = (WindowIndex(index.asset[keep], index.start[keep], index.week[keep]) for keep in keeps)
     scale = float(np.std(target[learned.week, learned.asset]))
     scaler = fit_scaler(features, int(learned.start.max()) + config.window - 1)
     scaled = scale_features(features, scaler, config.clip)
@@ -166,8 +171,10 @@ def train(job: Job) -> dict[str, Any]:
 
     def weekly(layers: Any) -> list[float | None]:
         forecasts = forecaster.by_week(family._predict(layers, Batches(asked, "cpu")), index, after.realized.shape)
-        return [round(each, 5) if np.isfinite(each) else None
-                for each in weekly_rank_correlation(forecasts, after.realized).tolist()]
+        return [
+            round(each, 5) if np.isfinite(each) else None
+            for each in weekly_rank_correlation(forecasts, after.realized).tolist()
+        ]
 
     started, checkpoints = time.process_time(), []
     with repeatable(config.seed):
@@ -180,8 +187,14 @@ def train(job: Job) -> dict[str, Any]:
             checkpoints.append({"epoch": epoch, "step": step, "validation": loss, **shown})
     seconds = (time.process_time() - started) / checkpoints[-1]["epoch"]
     zero = float(np.mean(validation.target**2))
-    return {**job._asdict(), "windows": len(windows), "zero": zero, "seconds_an_epoch": seconds,
-            "weeks": [str(each) for each in after.weeks.start], "checkpoints": checkpoints}
+    return {
+        **job._asdict(),
+        "windows": len(windows),
+        "zero": zero,
+        "seconds_an_epoch": seconds,
+        "weeks": [str(each) for each in after.weeks.start],
+        "checkpoints": checkpoints,
+    }
 
 
 def _checkpoints(
@@ -222,8 +235,9 @@ def show(made: list[dict[str, Any]]) -> None:
     """Print mean weekly rank correlations by checkpoint, and those of the ways that choose an epoch."""
     for family in sorted({each["family"] for each in made}):
         for seed in sorted({each["seed"] for each in made}):
-            curves = {(each["year"], each["way"]): each for each in made
-                      if (each["family"], each["seed"]) == (family, seed)}
+            curves = {
+                (each["year"], each["way"]): each for each in made if (each["family"], each["seed"]) == (family, seed)
+            }
             if curves:
                 _show(f"{family}, seed {seed}", curves)
 
@@ -238,8 +252,11 @@ def _show(title: str, curves: dict[tuple[int, str], dict[str, Any]]) -> None:
         chosen["stopped early"] = _join(curves, years, "held", best)
         chosen["as many epochs of everything"] = _join(curves, years, "all", best)
         print("  epochs of the lowest loss on the last year:", ", ".join(f"{year}: {best[year]}" for year in years))
-        never = [str(year) for year in years
-                 if _at(curves[year, "held"], best[year])["validation"] >= curves[year, "held"]["zero"]]
+        never = [
+            str(year)
+            for year in years
+            if _at(curves[year, "held"], best[year])["validation"] >= curves[year, "held"]["zero"]
+        ]
         print("  cut-offs where it is not below that of zero:", ", ".join(never) or "none")
     for name, weekly in chosen.items():
         print(f"  {name:34} {_summary(weekly)}")
@@ -269,12 +286,15 @@ def _stopped(curve: dict[str, Any]) -> float:
 
 
 def _join(
-    curves: dict[tuple[int, str], dict[str, Any]], years: list[int], way: str, epochs: dict[int, float],
+    curves: dict[tuple[int, str], dict[str, Any]],
+    years: list[int],
+    way: str,
+    epochs: dict[int, float],
     reading: str = "weekly",
 ) -> np.ndarray | None:
     """Give the weekly rank correlations of all years at an epoch of each; None where a training has not come so far."""
     parts = [_at(curves[year, way], epochs[year]).get(reading) if (year, way) in curves else None for year in years]
-    return None if None in parts else np.array(sum(parts, []), dtype=np.float64)
+    return None if None in parts else np.array(list(itertools.chain.from_iterable(parts)), dtype=np.float64)
 
 
 def _summary(weekly: np.ndarray) -> str:
