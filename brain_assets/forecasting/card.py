@@ -65,4 +65,4 @@ def _seen(family: "Forecaster") -> str:
 
 def _scores_note(metadata: Mapping[str, Any]) -> str:
     """Say what a main version's figures decided."""
-    return f"{metadata['scores']['verdict']}.\n\n".capitalize() if "scores" in metadata else ""
+    return f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""

@@ -123,7 +123,7 @@ def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
 def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:
     resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
     first = train(resources, "lstm")
-    worse = train(resources, "lstm", learning_rate=0.3, max_epochs=3, seed=3)
+    worse = train(resources, "lstm", learning_rate=0.3, epochs=3, seed=3)
     assert worse["held_out/loss"] > min(worse["held_out/loss_of_previous"], worse["held_out/loss_of_zero"])
     assert worse["promoted_when_made"] is False
     assert worse["verdict"].startswith("not promoted: its loss")
