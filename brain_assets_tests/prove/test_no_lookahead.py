@@ -139,14 +139,13 @@ def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
-    build = training.build_features
+    build = forecaster.build_features
 
     def smoothed(*arguments: Any) -> np.ndarray:
         features = build(*arguments)
         rolled = [pd.DataFrame(rows).rolling(5, center=True, min_periods=1).mean().to_numpy() for rows in features]
         return np.where(np.isfinite(features), np.stack(rolled), np.nan).astype(np.float32)
 
-    patch.setattr(training, "build_features", smoothed)
     patch.setattr(forecaster, "build_features", smoothed)
 
 
@@ -202,11 +201,11 @@ def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
 
 
 def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
-    def momentum(panel: PricePanel, weeks: Weeks) -> np.ndarray:
+    def momentum(panel: PricePanel, weeks: Weeks, *_: int) -> np.ndarray:
         close = panel.values[:, :, CLOSE].T
         return close[weeks.last] / close[np.maximum(weeks.last - 20, 0)] - 1
 
-    patch.setattr(weekly, "_momentum", momentum)
+    patch.setattr(weekly, "past_return", momentum)
 
 
 def forecasts_smoothed_in_the_asset(patch: pytest.MonkeyPatch) -> None:
@@ -228,8 +227,8 @@ FORECASTS = "forecasts/2020.parquet"
     ("leak", "date", "artifact", "place", "column"),
     [
         (scaler_fitted_on_validation_rows, YEAR_END, f"{LSTM_2020}/metadata.json", "training.curve.0.train", ""),
-        (bfill, JULY, f"{LSTM_2019}/model.safetensors", "scaler.mean.0", ""),
-        (universe_chosen_at_the_end, JULY, f"{LSTM_2019}/model.safetensors", "scaler.mean.0", ""),
+        (bfill, JULY, f"{LSTM_2019}/metadata.json", "training.curve.0.train", ""),
+        (universe_chosen_at_the_end, JULY, f"{LSTM_2019}/metadata.json", "training.curve.0.train", ""),
         (centred_rolling_window, JULY, FORECASTS, "week of 2020-07-06, AAA", "lstm"),
         (week_labelled_by_its_last_day, JULY, FORECASTS, "week of 2020-01-03, AAA", "lstm_source"),
         (normalized_by_full_sample_statistics, JULY, f"{LSTM_2020}/metadata.json", "training.curve.0.train", ""),
