@@ -46,6 +46,9 @@ START, COST = 1995, {"patchtst": 2}
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
+Weekly = list[float | None] | None
+
+
 class Options(NamedTuple):
     """What every training of a run is told."""
 
@@ -233,41 +236,38 @@ def _checkpoints(
 
 def show(made: list[dict[str, Any]]) -> None:
     """Print mean weekly rank correlations by checkpoint, and those of the ways that choose an epoch."""
-    for family in sorted({each["family"] for each in made}):
-        for seed in sorted({each["seed"] for each in made}):
-            curves = {
-                (each["year"], each["way"]): each for each in made if (each["family"], each["seed"]) == (family, seed)
-            }
-            if curves:
-                _show(f"{family}, seed {seed}", curves)
-
-
-def _show(title: str, curves: dict[tuple[int, str], dict[str, Any]]) -> None:
-    years = sorted({year for year, _ in curves})
-    print(f"\n{title}: cut-offs {years[0]} to {years[-1]}")
-    marks = sorted({point["epoch"] for curve in curves.values() for point in curve["checkpoints"]})
-    best = {year: _stopped(curves[year, "held"]) for year in years if (year, "held") in curves}
-    chosen = {}
-    if len(best) == len(years):
-        chosen["stopped early"] = _join(curves, years, "held", best)
-        chosen["as many epochs of everything"] = _join(curves, years, "all", best)
-        print("  epochs of the lowest loss on the last year:", ", ".join(f"{year}: {best[year]}" for year in years))
-        never = [
-            str(year)
-            for year in years
-            if _at(curves[year, "held"], best[year])["validation"] >= curves[year, "held"]["zero"]
-        ]
+    for family, seed in sorted({(each["family"], each["seed"]) for each in made}):
+        own = [each for each in made if (each["family"], each["seed"]) == (family, seed)]
+        curves = {(each["year"], each["way"]): each for each in own}
+        print(f"\n{family}, seed {seed}")
+        best = {year: epoch for year, way in curves if way == "held" and (epoch := _stopped(curves[year, "held"]))}
+        print(
+            "  epochs of the lowest loss on the last year:", ", ".join(f"{year}: {best[year]}" for year in sorted(best))
+        )
+        losses = {year: _at(curves[year, "held"], best[year])["validation"] for year in best}
+        never = [str(year) for year in sorted(best) if losses[year] >= curves[year, "held"]["zero"]]
         print("  cut-offs where it is not below that of zero:", ", ".join(never) or "none")
-    for name, weekly in chosen.items():
-        print(f"  {name:34} {_summary(weekly)}")
-    old = chosen.get("stopped early")
-    for way in WAYS:
-        for mark in marks:
-            for reading in ("weekly", "average"):
-                weekly = _join(curves, years, way, dict.fromkeys(years, mark), reading)
-                if weekly is not None:
-                    against = "" if old is None else f"   against stopped early: t {_t(weekly - old):+.1f}"
-                    print(f"  {way:5}{mark:6.2f} {reading:8}          {_summary(weekly)}{against}")
+        old = {year: _at(curves[year, "held"], best[year])["weekly"] for year in best}
+        _print("stopped early", old, {})
+        _print("as many of everything", {year: _read(curves, year, "all", best[year], "weekly") for year in best}, old)
+        for way, mark, reading in itertools.product(WAYS, _marks(own), ("weekly", "average")):
+            years = sorted({year for year, _ in curves})
+            _print(
+                f"{way:5}{mark:6.2f} {reading}", {year: _read(curves, year, way, mark, reading) for year in years}, old
+            )
+
+
+def _marks(made: list[dict[str, Any]]) -> list[float]:
+    return sorted({point["epoch"] for curve in made for point in curve["checkpoints"]})
+
+
+def _print(name: str, found: dict[int, Weekly], old: dict[int, Weekly]) -> None:
+    """Print one way's mean over the years that have come so far, and its difference from the old way in the same."""
+    known = {year: np.array(weekly, float) for year, weekly in found.items() if weekly is not None}
+    if known:
+        both = [weekly - np.array(old[year], float) for year, weekly in sorted(known.items()) if year in old]
+        against = f"   against stopped early: {_summary(both)}" if both else ""
+        print(f"  {name:24} {len(known):2} years {_summary([known[year] for year in sorted(known)])}{against}")
 
 
 def _at(curve: dict[str, Any], epoch: float) -> dict[str, Any]:
@@ -285,32 +285,26 @@ def _stopped(curve: dict[str, Any]) -> float:
     return epoch
 
 
-def _join(
-    curves: dict[tuple[int, str], dict[str, Any]],
-    years: list[int],
-    way: str,
-    epochs: dict[int, float],
-    reading: str = "weekly",
-) -> np.ndarray | None:
-    """Give the weekly rank correlations of all years at an epoch of each; None where a training has not come so far."""
-    parts = [_at(curves[year, way], epochs[year]).get(reading) if (year, way) in curves else None for year in years]
-    return None if None in parts else np.array(list(itertools.chain.from_iterable(parts)), dtype=np.float64)
+def _read(curves: dict[tuple[int, str], dict[str, Any]], year: int, way: str, epoch: float, reading: str) -> Weekly:
+    """Give a year's weekly rank correlations at an epoch; None where a training has not come so far."""
+    weekly: Weekly = _at(curves[year, way], epoch).get(reading) if (year, way) in curves else None
+    return weekly
 
 
-def _summary(weekly: np.ndarray) -> str:
+def _summary(parts: list[np.ndarray]) -> str:
+    weekly = np.concatenate(parts)
     known = weekly[np.isfinite(weekly)]
-    halves = ", ".join(f"{half.mean():+.4f}" for half in np.array_split(known, 3))
-    return f"{known.mean():+.4f} (t {_t(weekly):4.1f})   thirds {halves}"
+    thirds = ", ".join(f"{third.mean():+.3f}" for third in np.array_split(known, 3))
+    return f"{known.mean():+.4f} (t {_t(known):4.1f}; {thirds})"
 
 
 def _t(weekly: np.ndarray) -> float:
     """Give the t statistic of a mean (Newey and West 1987)."""
-    known = weekly[np.isfinite(weekly)]
-    error = known - known.mean()
+    error = weekly - weekly.mean()
     variance = float(error @ error)
     for lag in range(1, N_LAGS + 1):
         variance += 2 * (1 - lag / (N_LAGS + 1)) * float(error[lag:] @ error[:-lag])
-    return float(known.mean() / np.sqrt(variance) * len(known))
+    return float(weekly.mean() / np.sqrt(variance) * len(weekly))
 
 
 if __name__ == "__main__":

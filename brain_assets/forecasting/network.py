@@ -32,7 +32,7 @@ class NetworkConfig(ForecasterConfig):
     learning_rate: float = pydantic.Field(3e-3, gt=0, description="Adam's step size.")
     weight_decay: float = pydantic.Field(0.0, ge=0, description="Adam's L2 penalty.")
     batch_size: int = pydantic.Field(128, ge=1, le=1_000_000, description="Windows in a gradient step.")
-    epochs: int = pydantic.Field(5, ge=1, le=100_000, description="Passes over the training windows.")
+    epochs: int = pydantic.Field(4, ge=1, le=100_000, description="Passes over the training windows.")
 
 
 class NetworkForecaster(Forecaster):

@@ -198,6 +198,8 @@ def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
         return np.roll(forecast, -1, axis=0), names
 
     patch.setattr(walkforward, "_forecast_family", shifted)
+    quick = {**registry.get("lstm").quick, "seed": 1}  # of that seed, forecasts follow the week before
+    patch.setattr(type(registry.get("lstm")), "quick", quick)
 
 
 def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
