@@ -11,8 +11,8 @@ REPEATS = 3
 CLI = [sys.executable, "-m", "brain_assets.start"]
 TINY = """
 ops:
-  lstm_snapshot: {config: {max_epochs: 1, hidden_size: 4}}
-  patchtst_snapshot: {config: {max_epochs: 1}}
+  lstm_snapshot: {config: {epochs: 1, hidden_size: 4}}
+  patchtst_snapshot: {config: {epochs: 1}}
   ppo_policy: {config: {total_steps: 1664}}
   sac_policy: {config: {total_steps: 1664, warmup_steps: 832}}
 """

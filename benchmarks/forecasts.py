@@ -23,7 +23,7 @@ def measure() -> tuple[float, float]:
     """Give seconds of the batched pass and of the plain calls, medians of alternating repeats."""
     market = SimulatorMarket(tuple(f"S{i:02d}" for i in range(N_SYMBOLS)))
     panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2021, 1, 1)))
-    config = LstmConfig(max_epochs=1)
+    config = LstmConfig(epochs=1)
     snapshot = train_snapshot("lstm", panel, datetime.date(2019, 12, 31), config, MarketNote.of(market))
     weeks = WeeklyPanel.from_panel(panel).weeks
     weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date))

@@ -27,7 +27,7 @@ from safetensors.numpy import load_file
 
 REPOSITORY = Path(__file__).parents[1]
 FILES_YEARS = (2014, 2018)
-FORECASTER = {"window": 30, "max_epochs": 3, "batch_size": 64}
+FORECASTER = {"window": 30, "epochs": 3, "batch_size": 64}
 POLICY = {"n_envs": 4, "hidden": 8, "n_seeds": 2}
 SMALL = {
     "lstm_snapshot": {**FORECASTER, "hidden_size": 8, "n_layers": 2, "dropout": 0.1, "target": "demeaned"},

@@ -30,7 +30,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
 FAMILIES = ("lstm", "patchtst", "ppo", "sac")
-TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
+TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,
     "patch_length": 8,
@@ -38,7 +38,7 @@ TINY_PATCHTST = {
     "d_model": 4,
     "n_heads": 2,
     "feedforward_size": 8,
-    "max_epochs": 2,
+    "epochs": 2,
     "batch_size": 64,
 }
 TINY_PPO = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "batch_size": 52, "hidden": 8}

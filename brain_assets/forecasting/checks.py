@@ -28,7 +28,7 @@ N_ERRORS = 4
 def snapshot_verdicts(snapshot: "ModelSnapshot") -> dict[str, CheckResult]:
     """Check a forecaster."""
     data, training = snapshot.metadata["data"], snapshot.metadata["training"]
-    last = max(data["last_training_target"], data["last_validation_target"])
+    last = data["last_training_target"]
     cutoff, loss, zero = str(snapshot.cutoff_date), training["validation_loss"], training["zero_validation_loss"]
     return {
         "targets_before_cutoff": CheckResult(last <= cutoff, f"the last target is of {last}, the cut-off {cutoff}"),

@@ -57,12 +57,13 @@ class EpochLosses:
     train: float
     """Mean over the epoch's batches, as the model was while it learned from them."""
     validation: float
-    """Over all validation windows."""
+    """Over all validation windows; NaN where there are none, as when all weeks are learned from."""
 
-    def words(self, max_epochs: int | None = None) -> str:
+    def words(self, epochs: int | None = None) -> str:
         """Say where the training stands."""
-        at_most = f" of at most {max_epochs}" if max_epochs else ""
-        return f"epoch {self.epoch}{at_most}, training loss {self.train:.4f}, validation loss {self.validation:.4f}"
+        of = f" of {epochs}" if epochs else ""
+        validation = "all weeks" if np.isnan(self.validation) else f"validation loss {self.validation:.4f}"
+        return f"epoch {self.epoch}{of}, training loss {self.train:.4f}, {validation}"
 
 
 class ForecasterConfig(ModelConfig):
@@ -88,11 +89,11 @@ DATA = {
 TRAINING = {
     **dict.fromkeys(("train_loss", "validation_loss", "zero_train_loss", "zero_validation_loss"), NUMBER),
     **dict.fromkeys(("validation_rank_correlation", "validation_momentum_rank_correlation"), NUMBER_OR_NULL),
-    "best_epoch": COUNT,
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
 OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "uninformative_features": [TEXT]}
-"""Besides what every family's says. Of a family without epochs, the curve is empty and the best epoch 0."""
+"""Besides what every family's says. `training` is of a training that never saw the validation weeks; the model learned
+from them too. Of a family without epochs, the curve is empty."""
 
 SCORES = {
     **dict.fromkeys(("first_week", "last_week"), DATE),
@@ -136,10 +137,10 @@ class Forecaster(Family):
     ) -> Mapping[str, np.ndarray]:
         """Learn to predict the targets of windows, and give the float32 arrays that `layout` names.
 
-        Targets are in units of the training targets' standard deviation. The validation windows, of later weeks, are to
-        stop the training or to choose by, not to learn from. `config` is of the family's `Config`; `progress` is to be
-        called after each epoch, if there are epochs; `device` is ``cpu`` or ``cuda``. The same windows, config and
-        device must give the same bytes.
+        Targets are in units of the training targets' standard deviation. It is called twice: with validation windows,
+        of later weeks, on which losses may be measured, and with none (length 0), to learn from all weeks; the second
+        gives the model. `config` is of the family's `Config`; `progress` is to be called after each epoch, if there are
+        epochs; `device` is ``cpu`` or ``cuda``. The same windows, config and device must give the same bytes.
         """
 
     @abstractmethod

@@ -31,10 +31,10 @@ class LstmConfig(NetworkConfig):
 class Lstm(NetworkForecaster):
     """Stacked LSTM (Hochreiter & Schmidhuber 1997) whose last state is read out linearly; it sees prices only."""
 
-    name, label, code_version = "lstm", "LSTM", "6"
+    name, label, code_version = "lstm", "LSTM", "7"
     Config = LstmConfig
     channels = RETURNS
-    quick: ClassVar[Mapping[str, Any]] = {"window": 20, "hidden_size": 4, "max_epochs": 2}
+    quick: ClassVar[Mapping[str, Any]] = {"window": 20, "hidden_size": 4, "epochs": 2}
 
     def layers(self, config: LstmConfig) -> "nn.Module":
         """Make the LSTM and its head."""

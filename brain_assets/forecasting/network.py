@@ -1,4 +1,4 @@
-"""Forecasters that are torch networks: training by gradient descent with early stopping, and inference in batches.
+"""Forecasters that are torch networks: training by gradient descent, and inference in batches.
 
 A family gives its layers and how windows pass through them. Torch is imported when a network is made, not before.
 
@@ -32,10 +32,7 @@ class NetworkConfig(ForecasterConfig):
     learning_rate: float = pydantic.Field(3e-3, gt=0, description="Adam's step size.")
     weight_decay: float = pydantic.Field(0.0, ge=0, description="Adam's L2 penalty.")
     batch_size: int = pydantic.Field(128, ge=1, le=1_000_000, description="Windows in a gradient step.")
-    max_epochs: int = pydantic.Field(30, ge=1, le=100_000, description="Passes over the training windows at most.")
-    patience: int = pydantic.Field(
-        5, ge=1, le=100_000, description="Epochs without a better validation loss before training stops."
-    )
+    epochs: int = pydantic.Field(4, ge=1, le=100_000, description="Passes over the training windows.")
 
 
 class NetworkForecaster(Forecaster):
@@ -61,11 +58,11 @@ class NetworkForecaster(Forecaster):
     def fit(
         self, train: Windows, validation: Windows, config: Any, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
-        """Minimize the mean squared error by Adam (Kingma & Ba 2015), stop early, keep the best weights."""
+        """Minimize the mean squared error by Adam (Kingma & Ba 2015), for as many epochs as are asked for."""
         with repeatable(config.seed, device):
             layers = self.layers(config).to(device)  # its first weights are the CPU's
-            weights = self._train(layers, Batches(train, device), Batches(validation, device), config, progress)
-        return {name: weight.cpu().numpy() for name, weight in weights.items()}
+            self._train(layers, Batches(train, device), Batches(validation, device), config, progress)
+        return {name: weight.cpu().numpy() for name, weight in layers.state_dict().items()}
 
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> Float32Array:
         """Predict every window on the CPU; see `Forecaster.predict`."""
@@ -78,30 +75,26 @@ class NetworkForecaster(Forecaster):
 
     def _train(
         self, layers: "nn.Module", train: "Batches", validation: "Batches", config: NetworkConfig, progress: Progress
-    ) -> "dict[str, torch.Tensor]":
-        """Train the layers in place, and give the weights after the epoch with the lowest validation loss."""
+    ) -> None:
+        """Train the layers in place."""
         import torch
 
         optimizer = torch.optim.Adam(
             layers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         generator = torch.Generator().manual_seed(config.seed)
-        best, best_weights = EpochLosses(0, np.inf, np.inf), dict[str, torch.Tensor]()
-        for epoch in range(1, config.max_epochs + 1):
+        for epoch in range(1, config.epochs + 1):
             train_loss = self._train_epoch(layers, optimizer, train, config.batch_size, generator)
-            error = self._predict(layers, validation) - validation.windows.target
-            losses = EpochLosses(epoch, train_loss, float(np.mean(error**2)))
-            if not np.isfinite(losses.validation):
-                raise TrainingError(
-                    f"expected a finite validation loss, got {losses.validation} after epoch {epoch}; set a smaller "
-                    "learning_rate."
-                )
+            losses = EpochLosses(epoch, train_loss, self._loss(layers, validation))
+            if not np.isfinite(losses.validation if len(validation) else losses.train):
+                raise TrainingError(f"expected finite losses, got {losses.words()}; set a smaller learning_rate.")
             progress(losses)
-            if losses.validation < best.validation:
-                best, best_weights = losses, {name: value.clone() for name, value in layers.state_dict().items()}
-            if epoch - best.epoch >= config.patience:
-                break
-        return best_weights
+
+    def _loss(self, layers: "nn.Module", batches: "Batches") -> float:
+        """Give the mean squared error; NaN without windows."""
+        if len(batches) == 0:
+            return float("nan")
+        return float(np.mean((self._predict(layers, batches) - batches.windows.target) ** 2))
 
     def _train_epoch(
         self,

@@ -53,14 +53,14 @@ class PatchTstConfig(NetworkConfig):
 class PatchTst(NetworkForecaster):
     """Attention over patches of sessions (Nie et al. 2023, arXiv:2211.14730), channel by channel, read out jointly."""
 
-    name, label, code_version = "patchtst", "PatchTST", "5"
+    name, label, code_version = "patchtst", "PatchTST", "6"
     Config = PatchTstConfig
     channels = CHANNELS
     quick: ClassVar[Mapping[str, Any]] = {
         "window": 20,
         "patch_length": 8,
         "patch_stride": 4,
-        "max_epochs": 2,
+        "epochs": 2,
         "d_model": 4,
         "n_heads": 2,
         "feedforward_size": 8,

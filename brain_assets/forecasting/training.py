@@ -1,14 +1,14 @@
 """From a panel to a trained snapshot: one road for every forecaster family."""
 
 import datetime
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from brain_assets import registry
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
 from brain_assets.forecasting import forecaster
@@ -23,7 +23,7 @@ from brain_assets.forecasting.features import (
     uninformative_features,
 )
 from brain_assets.forecasting.features import split_weeks as split_weeks
-from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig
+from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
 from brain_assets.forecasting.metrics import known_mean_rank_correlation
 from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
@@ -31,6 +31,7 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.fingerprint import Fingerprint, hash_arrays, hash_json
+from brain_assets.store.scaler import Scaler
 from brain_assets.store.snapshot import ModelSnapshot
 
 SplitWeeks = Callable[[Weeks, datetime.date], TrainingSplit]
@@ -58,73 +59,151 @@ def train_snapshot(
     split_by: SplitWeeks = split_weeks,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a forecaster on a panel up to the cut-off; what is later is cut off first.
+    """Train a forecaster on every week up to the cut-off; what is later is cut off first.
 
-    `split_by` tells which weeks to train and to validate on. Raises `TableError` if the family sees news and
+    It is trained twice: without the weeks that `split_by` keeps for validation, for figures that those weeks had no
+    part in (`validate`), and on all of them, which gives the model. Raises `TableError` if the family sees news and
     fundamentals, and the panel came without; `TrainingError` if there are no windows, the training diverges, or gives
     other arrays than the family says; `ForecastError` if the family does not predict a finite number a window.
     """
-    model: Forecaster = registry.get(family)
-    panel = panel.until(cutoff_date)
-    bars = WeeklyPanel.from_panel(panel)
-    split = split_by(bars.weeks, cutoff_date)
-    features, index = model.inputs(panel, bars.weeks, config)
-    target = training_target(bars.realized, config.target)
-    indices = [_restrict(index, rows, target) for rows in (split.train, split.validation)]
-    if not all(map(len, indices)):
-        raise TrainingError(
-            f"expected windows of {config.window} sessions to train and to validate on, got {len(indices[0])} and "
-            f"{len(indices[1])}; give the market more history or set a smaller window."
-        )
-    # a market that does not move has targets of 0: leave them so
-    target_scale = float(np.std(target[indices[0].week, indices[0].asset])) or 1.0
-    last_row = int(indices[0].start.max()) + config.window - 1
-    scaler = fit_scaler(features, last_row)
-    uninformative = uninformative_features(features[:, : last_row + 1], model.channels)
-    scaled = scale_features(features, scaler, config.clip)
-    train, validation = (
-        Windows(scaled, each, config.window, target[each.week, each.asset] / target_scale) for each in indices
-    )
-    curve: list[EpochLosses] = []
-
-    def note(losses: EpochLosses) -> None:
-        curve.append(losses)
-        if on_epoch is not None:
-            on_epoch(losses)
-
-    arrays = forecaster.fit(model, train, validation, config, note, device)
-    predicted = forecaster.predict(model, arrays, validation, config)
-    fitted = np.empty(0) if curve else forecaster.predict(model, arrays, train, config)
-    forecasts = forecaster.by_week(predicted, validation.index, bars.realized.shape)
+    past = _Past.of(family, panel, cutoff_date, config, split_by)
+    figures = _validate(past, on_epoch, device)
+    every = np.concatenate(past.split)
+    model = _train(past, TrainingSplit(every, every[:0]), on_epoch or _ignore, device)
     metadata = {
-        "fingerprint": forecaster_fingerprint(family, panel, config, device).metadata,
-        "data": _data_metadata(panel, bars, split, train, validation),
-        "training": {
-            **_training_metadata(train, validation, fitted, predicted, curve),
-            **_validation_metadata(forecasts, bars),
-        },
-        "forecast_scale": _forecast_scale(bars, split.train, config, target_scale),
-        "uninformative_features": uninformative,
+        "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
+        "data": _data_metadata(past, len(model.train)),
+        "training": figures,
+        "forecast_scale": _forecast_scale(past.bars, every, config, model.target_scale),
+        "uninformative_features": uninformative_features(past.features[:, : model.n_rows], past.family.channels),
         "market": market.name,
         "caveat": market.caveat,
         "n_threads": N_THREADS,
         "device": device,
     }
-    card = forecaster_card(model, cutoff_date, config.model_dump(), metadata)
-    return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, {**arrays, **scaler.arrays}, card)
+    card = forecaster_card(past.family, cutoff_date, config.model_dump(), metadata)
+    arrays = {**model.weights, **model.scaler.arrays}
+    return ModelSnapshot(family, cutoff_date, config.model_dump(), metadata, arrays, card)
 
 
-def _restrict(index: WindowIndex, rows: IntArray, target: FloatArray) -> WindowIndex:
-    """Keep the windows of some weeks whose target is known."""
-    keep = np.isin(index.week, rows) & np.isfinite(target[index.week, index.asset])
-    return WindowIndex(index.asset[keep], index.start[keep], index.week[keep])
+def validate(
+    family: str,
+    panel: PricePanel,
+    cutoff_date: datetime.date,
+    config: ForecasterConfig,
+    split_by: SplitWeeks = split_weeks,
+    device: str = CPU,
+) -> dict[str, Any]:
+    """Train without the validation weeks, and give the figures that a snapshot has as ``training``.
+
+    Nothing of those weeks reaches that training: scaler and unit of the targets are of the others too.
+    """
+    return _validate(_Past.of(family, panel, cutoff_date, config, split_by), None, device)
 
 
-def _forecast_scale(bars: WeeklyPanel, train_rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """What there is to learn from up to a cut-off."""
+
+    family: Forecaster
+    config: ForecasterConfig
+    panel: PricePanel
+    bars: WeeklyPanel
+    split: TrainingSplit
+    features: Float32Array
+    """What the family sees, not scaled; (n_assets, n_rows, n_channels)."""
+    index: WindowIndex
+    target: FloatArray
+    """(n_weeks, n_assets), not scaled."""
+
+    @classmethod
+    def of(
+        cls, family: str, panel: PricePanel, cutoff_date: datetime.date, config: ForecasterConfig, split_by: SplitWeeks
+    ) -> "_Past":
+        """Cut a panel off, and lay out all that trainings need of it."""
+        model: Forecaster = registry.get(family)
+        panel = panel.until(cutoff_date)
+        bars = WeeklyPanel.from_panel(panel)
+        split = split_by(bars.weeks, cutoff_date)
+        target = training_target(bars.realized, config.target)
+        return cls(model, config, panel, bars, split, *model.inputs(panel, bars.weeks, config), target)
+
+    def windows_of(self, rows: IntArray) -> WindowIndex:
+        """Give the windows of some weeks whose target is known."""
+        keep = np.isin(self.index.week, rows) & np.isfinite(self.target[self.index.week, self.index.asset])
+        return WindowIndex(self.index.asset[keep], self.index.start[keep], self.index.week[keep])
+
+
+class _Trained(NamedTuple):
+    """What one training gave, and what it was given."""
+
+    weights: dict[str, np.ndarray]
+    scaler: Scaler
+    target_scale: float
+    """Standard deviation of the training targets."""
+    n_rows: int
+    """Of the features, up to the last that a training window reaches."""
+    train: Windows
+    validation: Windows
+
+
+def _train(past: _Past, rows: TrainingSplit, progress: Progress, device: str) -> _Trained:
+    """Learn from the training weeks alone: of the others not even a scale is taken."""
+    config = past.config
+    indices = [past.windows_of(each) for each in rows]
+    target_scale = float(np.std(past.target[indices[0].week, indices[0].asset])) or 1.0  # 0: nothing ever moved
+    n_rows = int(indices[0].start.max()) + config.window
+    scaler = fit_scaler(past.features, n_rows - 1)
+    scaled = scale_features(past.features.copy(), scaler, config.clip)
+    train, validation = (
+        Windows(scaled, each, config.window, past.target[each.week, each.asset] / target_scale) for each in indices
+    )
+    weights = forecaster.fit(past.family, train, validation, config, progress, device)
+    return _Trained(weights, scaler, target_scale, n_rows, train, validation)
+
+
+def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, Any]:
+    """Train on the training weeks, and measure losses beside those of predicting zero, on them and on the others."""
+    n_windows = [len(past.windows_of(rows)) for rows in past.split]
+    if not all(n_windows):
+        raise TrainingError(
+            f"expected windows of {past.config.window} sessions to train and to validate on, got {n_windows[0]} and "
+            f"{n_windows[1]}; give the market more history or set a smaller window."
+        )
+    curve: list[EpochLosses] = []
+
+    def note(losses: EpochLosses) -> None:
+        curve.append(losses)
+        (on_epoch or _ignore)(losses)
+
+    made = _train(past, past.split, note, device)
+    predicted = forecaster.predict(past.family, made.weights, made.validation, past.config)
+    if curve:
+        train_loss = curve[-1].train
+    else:
+        train_loss = _mean_square(
+            forecaster.predict(past.family, made.weights, made.train, past.config) - made.train.target
+        )
+    forecasts = forecaster.by_week(predicted, made.validation.index, past.bars.realized.shape)
+    return {
+        "train_loss": train_loss,
+        "validation_loss": _mean_square(predicted - made.validation.target),
+        "zero_train_loss": _mean_square(made.train.target),
+        "zero_validation_loss": _mean_square(made.validation.target),
+        "curve": [asdict(losses) for losses in curve],
+        **_rank_correlations(forecasts, past.bars),
+    }
+
+
+def _ignore(losses: EpochLosses) -> None:
+    """Nobody asked to be told."""
+
+
+def _forecast_scale(bars: WeeklyPanel, rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
     """Turn the family's units into weekly returns; ranks become returns by the mean spread of a training week."""
     if config.target != "ranked":
         return target_scale
-    realized = bars.realized[train_rows]
+    realized = bars.realized[rows]
     listed = np.isfinite(realized).any(axis=0)  # how many symbols come later must not change the order of summation
     ranked = realized[np.isfinite(realized).sum(axis=1) > 1][:, listed]
     if len(ranked) == 0:
@@ -135,42 +214,22 @@ def _forecast_scale(bars: WeeklyPanel, train_rows: IntArray, config: ForecasterC
     return float(np.mean(np.nanstd(ranked, axis=1)))
 
 
-def _data_metadata(
-    panel: PricePanel, bars: WeeklyPanel, split: TrainingSplit, train: Windows, validation: Windows
-) -> dict[str, Any]:
-    """Name the window of the data."""
+def _data_metadata(past: _Past, n_training_windows: int) -> dict[str, Any]:
+    """Name the window of the data: what the model learned from, and what its figures are of."""
+    weeks, validation = past.bars.weeks, past.split.validation
     return {
-        "first_session": str(panel.sessions[0]),
-        "last_session": str(panel.sessions[-1]),
-        "last_training_target": str(bars.weeks.end[split.train[-1]]),
-        "first_validation_week": str(bars.weeks.start[split.validation[0]]),
-        "last_validation_target": str(bars.weeks.end[split.validation[-1]]),
-        "symbols": list(panel.symbols),
-        "n_training_windows": len(train),
-        "n_validation_windows": len(validation),
+        "first_session": str(past.panel.sessions[0]),
+        "last_session": str(past.panel.sessions[-1]),
+        "last_training_target": str(weeks.end[validation[-1]]),
+        "first_validation_week": str(weeks.start[validation[0]]),
+        "last_validation_target": str(weeks.end[validation[-1]]),
+        "symbols": list(past.panel.symbols),
+        "n_training_windows": n_training_windows,
+        "n_validation_windows": len(past.windows_of(validation)),
     }
 
 
-def _training_metadata(
-    train: Windows, validation: Windows, fitted: np.ndarray, predicted: np.ndarray, curve: Sequence[EpochLosses]
-) -> dict[str, Any]:
-    """Give losses beside those of predicting zero, and the learning curve.
-
-    `fitted` and `predicted` are predictions of the windows that were learned from (not looked at if there is a curve)
-    and of the others; the weights are of the epoch of the curve with the lowest validation loss.
-    """
-    best = min(curve, key=lambda losses: losses.validation, default=None)
-    return {
-        "train_loss": best.train if best else _mean_square(fitted - train.target),
-        "validation_loss": _mean_square(predicted - validation.target),
-        "zero_train_loss": _mean_square(train.target),
-        "zero_validation_loss": _mean_square(validation.target),
-        "best_epoch": best.epoch if best else 0,
-        "curve": [asdict(losses) for losses in curve],
-    }
-
-
-def _validation_metadata(forecasts: FloatArray, bars: WeeklyPanel) -> dict[str, float | None]:
+def _rank_correlations(forecasts: FloatArray, bars: WeeklyPanel) -> dict[str, float | None]:
     """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
     both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
     realized = np.where(both, bars.realized, np.nan)

@@ -41,7 +41,7 @@ def picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
 
 
 def loss_curve(
-    title: str, train: Sequence[float], validation: Sequence[float], zero: float, best_epoch: int
+    title: str, train: Sequence[float], validation: Sequence[float], zero: float
 ) -> dg.MarkdownMetadataValue:
     """Draw training and validation loss by epoch beside the loss of predicting zero."""
     from matplotlib.ticker import MaxNLocator
@@ -52,7 +52,6 @@ def loss_curve(
     axes.plot(epochs, train, label="training", marker=".")
     axes.plot(epochs, validation, label="validation", marker=".")
     axes.axhline(zero, color="gray", linestyle="--", label="validation, predicting zero")
-    axes.axvline(best_epoch, color="gray", linestyle=":", label=f"kept: epoch {best_epoch}")
     axes.legend()
     return picture(figure, title)
 

@@ -122,7 +122,7 @@ def hub_metadata(state: str, branch: str = "", commit: str = "", reason: str = "
 
 def show_epochs(head: str, options: Any) -> Callable[[EpochLosses], None]:
     """Give what says how a training goes on, for families that have epochs."""
-    return lambda losses: report(f"{head}: {losses.words(getattr(options, 'max_epochs', None))}")
+    return lambda losses: report(f"{head}: {losses.words(getattr(options, 'epochs', None))}")
 
 
 def note_refusal(refusals: list[str]) -> Callable[[str], None]:
@@ -167,13 +167,12 @@ def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
         "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
     }
     if curve := training["curve"]:
-        metadata |= {"best_epoch": training["best_epoch"], "epochs": len(curve)}
+        metadata["epochs"] = len(curve)
         metadata["learning_curve"] = loss_curve(
             f"{snapshot.family} snapshot {snapshot.cutoff_date}",
             [losses["train"] for losses in curve],
             [losses["validation"] for losses in curve],
             training["zero_validation_loss"],
-            training["best_epoch"],
         )
     return metadata
 

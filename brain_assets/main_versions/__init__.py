@@ -1,4 +1,4 @@
-"""Main versions of the forecasters: trained on all data until the last finished session, the better one current."""
+"""Main versions of the forecasters: trained on all data until the last finished session; the best so far is current."""
 
 from brain_assets.plugins import Plugin
 

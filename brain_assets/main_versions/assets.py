@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets.device import resolve_device
-from brain_assets.errors import EmptyResponseError
+from brain_assets.errors import EmptyResponseError, SnapshotFileError
 from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.graph.assets.inputs import inputs, panel_of
 from brain_assets.graph.configs import ModelRunConfig, TrainingConfig
@@ -22,7 +22,7 @@ from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.calendar import Clock
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
-from brain_assets.progress import report
+from brain_assets.progress import report, warn
 from brain_assets.store.hub import HubCopy
 from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.snapshot import ModelSnapshot
@@ -35,8 +35,8 @@ def definitions(project: Project) -> dg.Definitions:
     job = dg.define_asset_job(
         "main_versions",
         selection=dg.AssetSelection.assets(*assets),
-        description="Trains the forecasters on all data until the last finished session; what is better becomes "
-        "current.",
+        description="Trains the forecasters on all data until the last finished session; what is no worse "
+        "becomes current.",
     )
     return dg.Definitions(assets, jobs=[job])
 
@@ -45,8 +45,8 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
     """Define the asset ``<family>_model`` of a forecaster."""
     run_config = ModelRunConfig(family)
     description = (
-        f"{family.label} main version: trained on all data until the last finished session; current if better than the "
-        "last."
+        f"{family.label} main version: trained on all data until the last finished session; current if its "
+        "configuration is no worse than the last one's."
     )
     if family.tables == RAW:
         description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
@@ -99,10 +99,8 @@ def _main_version(
         context.log.info(f"{storage.folder / name} is there already: not trained again")
         snapshot = storage.load(name)
     else:
-        current = storage.current()
-        previous = None if current in (None, name) else storage.load(str(current))
         show = show_epochs(f"{family} main version", options)
-        snapshot = train_version(family, panel, options, note, previous, show, device)
+        snapshot = train_version(family, panel, options, note, _previous(storage, name), show, device)
         storage.write_snapshot(snapshot)
         if snapshot.metadata["scores"]["promoted"]:
             storage.promote(name)
@@ -128,8 +126,20 @@ def _main_version(
     )
 
 
+def _previous(storage: SnapshotLocalStorage, name: str) -> ModelSnapshot | None:
+    """Read the current version to compare with; one that cannot be read, as of older code, is named, and none."""
+    current = storage.current()
+    if current in (None, name):
+        return None
+    try:
+        return storage.load(str(current))
+    except SnapshotFileError as error:
+        warn(f"not compared with the current version: {error}")
+        return None
+
+
 def _scores(snapshot: ModelSnapshot) -> Metadata:
-    """Give how a version did on the weeks that were kept from it, beside zero and the version before."""
+    """Give how its configuration did on the weeks that were kept from it, beside zero and the one before."""
     scores = snapshot.metadata["scores"]
     return {
         "held_out/loss": scores["loss"],

@@ -35,7 +35,7 @@ HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of t
 
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
-    title = "Main versions, scored on weeks that none had learned from"
+    title = "Main versions, scored by trainings without the last year"
     table = Table(*HEADS, "when made", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     problems = []
     for family in read_settings().families.forecasters:
@@ -100,8 +100,9 @@ def train(
 ) -> None:
     """Train forecasters on all data until the last finished session, and every yearly snapshot that is missing.
 
-    A main version becomes current if it beats predicting zero and the one that is current, on weeks that neither has
-    learned from. The same version is not trained twice. The exit code is 1 if anything failed.
+    A main version becomes current if its configuration, trained without the last year, beats predicting zero there and
+    does no worse than that of the current one. The same version is not trained twice. The exit code is 1 if anything
+    failed.
     """
     for family in families:
         _check_family(family)

@@ -1,7 +1,8 @@
-"""A forecaster trained on all data there is, and scored on the weeks that were kept from it.
+"""A forecaster trained on all data there is, and current if its configuration is no worse than the current one's.
 
-The last half year scores, the year before it stops the training early, the rest trains. A version that is promoted must
-beat predicting zero and the one promoted before, on the same weeks, which neither has learned from.
+What has learned from every week can be scored on none. So its configuration is scored: trained without the last year
+as well, it must beat predicting zero there, and do no worse than the configuration of the version that is current,
+trained by the same code on the same weeks. With the same configuration newer data decide.
 """
 
 import datetime
@@ -11,33 +12,31 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from brain_assets import registry
-from brain_assets.arrays import FloatArray, IntArray
+from brain_assets.configuration import build
 from brain_assets.device import CPU
-from brain_assets.errors import TrainingError
 from brain_assets.forecasting.card import forecaster_card
-from brain_assets.forecasting.features import TrainingSplit, training_target
+from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.forecaster import EpochLosses, ForecasterConfig
-from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.training import train_snapshot, validate
 from brain_assets.market.base import MarketNote
-from brain_assets.market.calendar import Weeks
+from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.store.fingerprint import hash_json, library_versions
 from brain_assets.store.names import version_name
 from brain_assets.store.snapshot import ModelSnapshot
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Of how main versions of any forecaster are split and scored; the family's own comes on top."""
 
-HELD_OUT_WEEKS, VALIDATION_WEEKS = 26, 52
-"""The last weeks, which score a version, and those before them, which stop its training."""
+HELD_OUT_WEEKS = 52
+"""The last ones, on which configurations are scored: a year, as of snapshots."""
 
 
 @dataclass(frozen=True)
 class VersionScores:
-    """How a main version did on the held-out weeks, beside zero and the version that was current before.
+    """How a configuration did on the held-out weeks, beside zero and that of the version that was current before.
 
-    Losses are mean squared errors in units of the training target's variance, each model's forecasts in its own.
+    Losses are mean squared errors of trainings without those weeks, in units of the training target's variance.
     """
 
     first_week: str
@@ -50,6 +49,7 @@ class VersionScores:
     previous: str | None
     """The version that was current; None: there was none."""
     previous_loss: float | None
+    """Of its configuration; if that has another target, as many times `zero_loss` as it is of its own."""
     promoted: bool
     """Whether this version became current when it was made."""
     verdict: str
@@ -78,18 +78,9 @@ def version_of(family: str, panel: PricePanel, config: ForecasterConfig, market:
 
 
 def split_weeks(weeks: Weeks, cutoff_date: datetime.date) -> TrainingSplit:
-    """Keep the held-out weeks out, and the year before them for validation."""
-    rest = np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))[:-HELD_OUT_WEEKS]
-    return TrainingSplit(rest[:-VALIDATION_WEEKS], rest[-VALIDATION_WEEKS:])
-
-
-def held_out_weeks(weeks: Weeks, cutoff_date: datetime.date) -> IntArray:
-    """Give the rows of the weeks that score a version.
-
-    What scores a version must lie after whatever it learned from. As every later version keeps its own last half year
-    apart, an older one has not learned from that either, so the two can be compared on it.
-    """
-    return np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))[-HELD_OUT_WEEKS:]
+    """Keep the last year of weeks for the scores, whatever year they belong to."""
+    inside = np.flatnonzero(weeks.end <= np.datetime64(cutoff_date, "D"))
+    return TrainingSplit(inside[:-HELD_OUT_WEEKS], inside[-HELD_OUT_WEEKS:])
 
 
 def train_version(
@@ -101,54 +92,39 @@ def train_version(
     on_epoch: Callable[[EpochLosses], None] | None = None,
     device: str = CPU,
 ) -> ModelSnapshot:
-    """Train a main version on a panel that ends with the last finished session, and score it beside the current one.
+    """Train a main version on a panel that ends with the last finished session, and score its configuration.
 
-    The metadata have ``version``, its name, and ``scores`` (`VersionScores`). Raises `TrainingError` if there are no
-    weeks to train, to validate or to score on, or the training diverges.
+    The metadata have ``version``, its name, and ``scores`` (`VersionScores`). Raises as `train_snapshot` does.
     """
     cutoff_date = panel.sessions[-1].item()
     snapshot = train_snapshot(family, panel, cutoff_date, config, market, on_epoch, split_weeks, device)
     metadata = {
         **snapshot.metadata,
         "version": version_of(family, panel, config, market.name, device),
-        "scores": asdict(score_version(snapshot, previous, panel)),
+        "scores": asdict(score_version(snapshot, previous, panel, device)),
     }
     card = forecaster_card(registry.get(family), cutoff_date, snapshot.config, metadata)
     return replace(snapshot, metadata=metadata, card=card)
 
 
-def score_version(snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel: PricePanel) -> VersionScores:
-    """Compare a version with zero and with the current one, on weeks that neither has learned from.
-
-    Raises `TrainingError` if no such week has a known return.
-    """
-    bars = WeeklyPanel.from_panel(panel)
-    held_out = held_out_weeks(bars.weeks, snapshot.cutoff_date)
-    models = [snapshot] if previous is None else [snapshot, previous]
-    learned = max(np.datetime64(model.metadata["data"]["last_validation_target"], "D") for model in models)
-    rows = held_out[bars.weeks.start[held_out] > learned]
-    target = training_target(bars.realized[rows], snapshot.config["target"])
-    forecasts = [_in_target_units(model, panel, bars.weeks.select(rows)) for model in models]
-    both = np.isfinite(target) & np.all(np.isfinite(forecasts), axis=0)
-    if not both.any():
-        raise TrainingError(
-            f"{snapshot.family} main version: expected weeks after {learned} to score on, which no version has learned "
-            "from, got none; give the market more history."
-        )
-    target = target / (float(np.std(target[both])) or 1.0)
-    losses = [float(np.mean((made[both] - target[both]) ** 2)) for made in forecasts]
-    zero = float(np.mean(target[both] ** 2))
-    name, previous_loss = (previous.name, losses[1]) if previous else (None, None)
-    promoted, verdict = _judge(losses[0], zero, name, previous_loss)
-    first, last = (str(bars.weeks.start[rows[at]]) for at in (0, -1))
-    return VersionScores(first, last, len(rows), losses[0], zero, name, previous_loss, promoted, verdict)
-
-
-def _in_target_units(model: ModelSnapshot, panel: PricePanel, weeks: Weeks) -> FloatArray:
-    """Forecast weeks in standard deviations of the model's own training target; (n_weeks, n_assets)."""
-    scale = float(model.metadata["forecast_scale"]) or 1.0  # of a market that did not move
-    forecasts: FloatArray = registry.get(model.family).forecast(model, panel, weeks)
-    return forecasts / scale
+def score_version(
+    snapshot: ModelSnapshot, previous: ModelSnapshot | None, panel: PricePanel, device: str = CPU
+) -> VersionScores:
+    """Compare what a version's configuration gives on the held-out weeks with zero, and with the current one's."""
+    weeks, training = complete_weeks(panel.sessions), snapshot.metadata["training"]
+    held_out = weeks.start[split_weeks(weeks, snapshot.cutoff_date).validation]
+    loss, zero = training["validation_loss"], training["zero_validation_loss"]
+    name, previous_loss = None, None
+    if previous is not None:
+        other = training
+        if previous.config != snapshot.config:
+            config = build(registry.get(snapshot.family).Config, previous.config)
+            other = validate(snapshot.family, panel, snapshot.cutoff_date, config, split_weeks, device)
+        # equal targets: times 1, to the last bit; 0: of a market that did not move
+        name, previous_loss = previous.name, other["validation_loss"] * (zero / (other["zero_validation_loss"] or 1.0))
+    promoted, verdict = _judge(loss, zero, name, previous_loss)
+    first, last = (str(held_out[at]) for at in (0, -1))
+    return VersionScores(first, last, len(held_out), loss, zero, name, previous_loss, promoted, verdict)
 
 
 def _judge(loss: float, zero: float, previous: str | None, previous_loss: float | None) -> tuple[bool, str]:
@@ -157,7 +133,7 @@ def _judge(loss: float, zero: float, previous: str | None, previous_loss: float 
     against_zero = f"its loss {loss:.4f} is {side} that of predicting zero, {zero:.4f}"
     if previous_loss is None:
         return True, f"promoted as the first version; {against_zero}"
-    better = "below" if loss < previous_loss else "not below"
-    against_previous = f"{better} that of {previous}, {previous_loss:.4f}, on the same weeks"
-    promoted = loss < zero and loss < previous_loss
+    side = "above" if loss > previous_loss else "not above"
+    against_previous = f"{side} that of the configuration of {previous}, {previous_loss:.4f}, on the same weeks"
+    promoted = loss < zero and loss <= previous_loss
     return promoted, f"{'promoted' if promoted else 'not promoted'}: {against_zero}, and {against_previous}"

@@ -7,13 +7,12 @@ knowable:
 - a week's forecasts, and the weights traded to, at its decision time: the last close before its ISO week, whatever day
   the row is labelled with; the weights of a strategy that only lets drift (``Baseline.drifts``) at the first open; what
   was realized, earned and traded, at the last close of that ISO week;
-- a snapshot at its cut-off, every file of it; of a forecaster, what follows from its training weeks alone at the end of
-  their last target: scaler, scale of the forecasts, uninformative features, loss of zero, training losses;
+- a snapshot at its cut-off, every file of it; the training losses of a forecaster, which are of a training without the
+  validation weeks, before the first of those;
 - the bytes of a table's file, and what a materialization shows, at the end of its year.
 
 Nothing is exempt and nothing is rounded; a column that is not named here counts as known at decision time. Besides, the
-source of a forecast must have been finished at its decision time: where the years that a model learns from end long
-before its cut-off, using it too early may leave no other trace.
+source of a forecast must have been finished at its decision time.
 """
 
 import datetime
@@ -49,11 +48,8 @@ KEYS = {
     "backtest": ("week_start", "strategy"),
 }
 KNOWN_AT_LAST_CLOSE = ("realized", "net_return", "turnover")
-LEARNED_FROM_TRAINING = re.compile(
-    r"scaler\..+|data\.(first_session|last_training_target|n_training_windows)|forecast_scale|uninformative_features.*"
-    r"|training\.(zero_train_loss|curve\.\d+\.train)"
-)
-"""What a forecaster's snapshot says, by name, that follows from its training weeks alone."""
+BEFORE_VALIDATION = re.compile(r"data\.first_session|training\.(train_loss|zero_train_loss|curve\.\d+\.train)")
+"""What a forecaster's snapshot says, by name, that follows from the weeks before the validation weeks alone."""
 
 DAY = datetime.timedelta(days=1)
 ABSENT, SHOWN = "nothing", "materialization"
@@ -212,10 +208,10 @@ def _snapshot(run: Run, family: Family, cutoff: datetime.date) -> Iterator[tuple
     contents = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
     learned = cutoff
     if family.role == "forecaster" and MANIFEST in contents:
-        learned = datetime.date.fromisoformat(json.loads(contents[MANIFEST])["data"]["last_training_target"])
+        learned = datetime.date.fromisoformat(json.loads(contents[MANIFEST])["data"]["first_validation_week"]) - DAY
     for name, content in contents.items():
         said = {**_readable(name, content), **_digest(content)}
-        early = {key: text for key, text in said.items() if LEARNED_FROM_TRAINING.fullmatch(key)}
+        early = {key: text for key, text in said.items() if BEFORE_VALIDATION.fullmatch(key)}
         yield (folder / name).relative_to(run.folder).as_posix(), _texts(said, cutoff) | _texts(early, learned)
 
 

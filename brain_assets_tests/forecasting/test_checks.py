@@ -75,20 +75,19 @@ def test_luck_with_few_symbols_is_not_too_good() -> None:
 
 
 def test_a_snapshot_that_learned_past_its_cutoff_is_refused() -> None:
-    def verdicts(last_training: str, last_validation: str, loss: float = 0.9) -> dict[str, bool]:
+    def verdicts(last_training: str, loss: float = 0.9) -> dict[str, bool]:
         snapshot = SimpleNamespace(
             cutoff_date=datetime.date(2020, 12, 31),
             metadata={
-                "data": {"last_training_target": last_training, "last_validation_target": last_validation},
+                "data": {"last_training_target": last_training},
                 "training": {"validation_loss": loss, "zero_validation_loss": 1.0},
             },
         )
         return {name: found.passed for name, found in snapshot_verdicts(snapshot).items()}  # type: ignore[arg-type]
 
     good = {"targets_before_cutoff": True, "validation_loss_finite": True, "beats_zero": True}
-    assert verdicts("2019-12-27", "2020-12-31") == good
-    assert verdicts("2019-12-27", "2021-01-08") == {**good, "targets_before_cutoff": False}
-    assert verdicts("2021-01-08", "2020-12-31") == {**good, "targets_before_cutoff": False}
-    assert verdicts("2019-12-27", "2020-12-31", 1.1) == {**good, "beats_zero": False}
-    nan = verdicts("2019-12-27", "2020-12-31", float("nan"))
+    assert verdicts("2020-12-31") == good
+    assert verdicts("2021-01-08") == {**good, "targets_before_cutoff": False}
+    assert verdicts("2020-12-31", 1.1) == {**good, "beats_zero": False}
+    nan = verdicts("2020-12-31", float("nan"))
     assert nan == {**good, "validation_loss_finite": False, "beats_zero": False}

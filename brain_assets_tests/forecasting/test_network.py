@@ -52,25 +52,27 @@ def test_batches_are_gathered_where_they_are_told_to() -> None:
 
 def test_training_finds_a_line_and_reports_each_epoch() -> None:
     train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=2)
-    slope, curve = fit(train, validation, learning_rate=0.05, batch_size=50, max_epochs=40, patience=40)
+    slope, curve = fit(train, validation, learning_rate=0.05, batch_size=50, epochs=40)
     assert slope == pytest.approx(2, abs=0.01)
     assert [losses.epoch for losses in curve] == list(range(1, 41))
     assert min(losses.validation for losses in curve) < 1e-3
 
 
-def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:
-    # training pulls the slope to 2, validation wants 1: the best epoch lies on the way
+def test_validation_windows_are_measured_and_move_nothing() -> None:
     train, validation = windows_of(400, seed=0, slope=2), windows_of(100, seed=1, slope=1)
-    slope, curve = fit(train, validation, learning_rate=0.02, batch_size=100, max_epochs=200, patience=3)
-    best = min(curve, key=lambda losses: losses.validation)
-    assert 1 < best.epoch < len(curve) < 200
-    assert len(curve) == best.epoch + 3
-    assert slope == pytest.approx(1, abs=0.1)
+    options = {"learning_rate": 0.02, "batch_size": 100, "epochs": 20}
+    slope, curve = fit(train, validation, **options)
+    alone, unmeasured = fit(train, windows_of(0, seed=1), **options)
+    assert alone == slope  # to the bit, though nothing stops at the epoch that suits the validation windows best
     predicted = LastValue().predict({"slope": np.array([slope], np.float32)}, validation, NetworkConfig())
-    assert float(np.mean((predicted - validation.target) ** 2)) == best.validation
+    assert float(np.mean((predicted - validation.target) ** 2)) == curve[-1].validation
+    assert [losses.train for losses in unmeasured] == [losses.train for losses in curve]
+    assert np.isnan([losses.validation for losses in unmeasured]).all()
+    assert unmeasured[-1].words(20) == f"epoch 20 of 20, training loss {curve[-1].train:.4f}, all weeks"
 
 
 def test_training_that_diverges_says_so() -> None:
     windows = windows_of(50, seed=0, slope=1e30)
-    with pytest.raises(TrainingError, match=r"expected a finite validation loss, got .* set a smaller learning_rate"):
-        fit(windows, windows, learning_rate=1e30, batch_size=10, max_epochs=5)
+    for measured in (windows, windows_of(0, seed=0)):
+        with pytest.raises(TrainingError, match=r"expected finite losses, got epoch 1, .* set a smaller learning_rate"):
+            fit(windows, measured, learning_rate=1e30, batch_size=10, epochs=5)

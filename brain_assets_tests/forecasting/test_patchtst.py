@@ -113,10 +113,12 @@ def test_channels_that_say_nothing_are_named_in_metadata_and_card(
     assert silent.signals is not None
     silent.values[:, :, 4] = 1e6  # constant volume
     validated = (panel.sessions >= np.datetime64("2019-02-01")) & (panel.sessions <= np.datetime64(CUTOFF))
-    silent.signals[:, validated, NEWS] = 0.5  # news of the validation year only: nothing is learned from them
     metadata = (made := train_snapshot("patchtst", silent, CUTOFF, tiny_patchtst, MADE_UP)).metadata
     assert metadata["uninformative_features"] == ["volume_return", *CHANNELS[5:]]
     assert "in the training data: volume_return, news_sentiment, gross_margin" in made.card
+    silent.signals[:, validated, NEWS] = 0.5  # news of the last year only: they are learned from, too
+    metadata = train_snapshot("patchtst", silent, CUTOFF, tiny_patchtst, MADE_UP).metadata
+    assert metadata["uninformative_features"] == ["volume_return", *CHANNELS[6:]]
 
 
 @pytest.mark.parametrize(

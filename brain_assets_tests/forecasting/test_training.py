@@ -4,17 +4,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from brain_assets import registry
 from brain_assets.errors import TrainingError
+from brain_assets.forecasting import forecaster
+from brain_assets.forecasting.forecaster import Forecaster
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot
+from brain_assets.forecasting.training import forecaster_fingerprint, train_snapshot, validate
+from brain_assets.forecasting.windows import Windows
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.market.signals import NEWS
 from brain_assets.market.weekly import WeeklyPanel
@@ -109,25 +112,49 @@ def test_the_scaler_has_seen_every_session_that_a_training_window_reaches(panel:
     assert int(snapshot.arrays["scaler.n_samples_seen"]) == sessions * len(panel.symbols)
 
 
-def test_validation_weeks_move_neither_scaler_nor_training_targets(panel: PricePanel) -> None:
-    # one epoch, no early stopping to choose: validation prices must not reach the weights
-    config = LstmConfig(window=20, hidden_size=4, n_layers=1, dropout=0.0, max_epochs=1)
-    values = panel.values.copy()
-    year = (panel.sessions >= np.datetime64("2019-01-01")) & (panel.sessions <= np.datetime64(CUTOFF))
-    values[:, year] *= np.random.default_rng(0).uniform(0.8, 1.25, values[:, year].shape)
-    first = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP)
-    second = train_snapshot("lstm", PricePanel(panel.sessions, panel.symbols, values), CUTOFF, config, MADE_UP)
-    for name, array in first.arrays.items():  # the scaler's among them
-        np.testing.assert_array_equal(array, second.arrays[name], name)
-    assert first.metadata["forecast_scale"] == second.metadata["forecast_scale"]
-    losses = [snapshot.metadata["training"] for snapshot in (first, second)]
-    assert losses[0]["train_loss"] == losses[1]["train_loss"]
-    assert losses[0]["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
-    assert losses[0]["validation_loss"] != losses[1]["validation_loss"]
+@families
+def test_the_last_year_moves_the_model_and_nothing_of_the_training_that_its_figures_are_of(
+    panel: PricePanel, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[int, int, dict[str, np.ndarray]]] = []
+    fit = forecaster.fit
+
+    def noted(model: Forecaster, train: Windows, validation: Windows, *rest: Any) -> dict[str, np.ndarray]:
+        calls.append((len(train), len(validation), arrays := fit(model, train, validation, *rest)))
+        return arrays
+
+    monkeypatch.setattr(forecaster, "fit", noted)
+    first, second, fewer = (
+        train_snapshot(family, each, date, TINY[family], MADE_UP)
+        for each, date in (
+            (panel, CUTOFF),
+            (changed_after(panel, datetime.date(2018, 12, 28)), CUTOFF),
+            (panel, datetime.date(2018, 12, 31)),
+        )
+    )
+    n_symbols = len(panel.symbols)
+    (learned, held, _), (every, none, _) = calls[:2]
+    assert (held, none) == (52 * n_symbols, 0)
+    assert every == learned + held == first.metadata["data"]["n_training_windows"]
+    for name in first.weights:
+        np.testing.assert_array_equal(calls[0][2][name], calls[2][2][name], name)  # it never saw the last year
+        np.testing.assert_array_equal(calls[0][2][name], fewer.arrays[name], name)  # as one that had none
+        fixed = name.endswith("position_enc")  # nothing moves it
+        assert np.array_equal(first.arrays[name], second.arrays[name]) == fixed, name
+    assert not np.array_equal(first.arrays["scaler.mean"], second.arrays["scaler.mean"])
+    assert first.metadata["forecast_scale"] != second.metadata["forecast_scale"]
+    figures = [snapshot.metadata["training"] for snapshot in (first, second)]
+    for name in ("train_loss", "zero_train_loss"):
+        assert figures[0][name] == figures[1][name]
+    assert figures[0]["zero_validation_loss"] == pytest.approx(1)  # ranks of a week have the same spread in any year
+    assert figures[0]["validation_loss"] != figures[1]["validation_loss"]
+    epochs = [[{**losses, "validation": 0} for losses in each["curve"]] for each in figures]
+    assert epochs[0] == epochs[1]
+    assert validate(family, panel, CUTOFF, TINY[family]) == figures[0]
 
 
 def test_losses_are_in_units_of_the_training_targets(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    config = tiny_lstm.replace(max_epochs=1, target="raw")
+    config = tiny_lstm.replace(epochs=1, target="raw")
     training = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).metadata["training"]
     bars = WeeklyPanel.from_panel(panel.until(CUTOFF))
     last = bars.weeks.year == CUTOFF.year
@@ -141,7 +168,7 @@ def test_metadata_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig
     data = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP).metadata["data"]
     assert data["first_session"] == "2016-01-04"
     assert data["last_session"] == "2019-12-31"
-    assert data["last_training_target"] == "2018-12-28"
+    assert data["last_training_target"] == "2019-12-27"
     assert data["first_validation_week"] == "2018-12-31"  # ends on 4 January 2019
     assert data["last_validation_target"] == "2019-12-27"
     assert data["symbols"] == list(panel.symbols)
@@ -149,17 +176,17 @@ def test_metadata_names_the_data_window(panel: PricePanel, tiny_lstm: LstmConfig
     # needs 21 sessions: 18, 25 January and 1 February 2016 fall out
     n_weeks = data["n_training_windows"] / len(panel.symbols)
     weeks = WeeklyPanel.from_panel(panel).weeks
-    usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2018-12-28"))
+    usable = (weeks.first >= 21) & (weeks.end <= np.datetime64("2019-12-27"))
     assert n_weeks == usable.sum()
+    assert data["n_validation_windows"] == 52 * len(panel.symbols)
 
 
 def test_metadata_compares_the_validation_year_with_momentum(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
     snapshot = train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP)
     bars = WeeklyPanel.from_panel(panel)
     year = bars.select(bars.weeks.year == 2019)
-    forecasts = registry.get("lstm").forecast(
-        snapshot, panel, year.weeks
-    )  # without the guard: the snapshot has seen these weeks
+    before = train_snapshot("lstm", panel, datetime.date(2018, 12, 30), tiny_lstm, MADE_UP)  # it has not seen the year
+    forecasts = before.forecast(panel, year.weeks)
     training = snapshot.metadata["training"]
     assert training["validation_rank_correlation"] == pytest.approx(mean_rank_correlation(forecasts, year.realized))
     assert training["validation_momentum_rank_correlation"] == mean_rank_correlation(year.momentum, year.realized)
@@ -192,7 +219,7 @@ def test_too_little_history_is_one_sentence(panel: PricePanel) -> None:
 
 @pytest.mark.parametrize("target", ["raw", "demeaned", "ranked"])
 def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: LstmConfig, target: str) -> None:
-    config = tiny_lstm.replace(target=target, max_epochs=3)
+    config = tiny_lstm.replace(target=target, epochs=3)
     bars = WeeklyPanel.from_panel(panel)
     weeks = bars.weeks.select(bars.weeks.year == 2021)
     forecasts = train_snapshot("lstm", panel, CUTOFF, config, MADE_UP).forecast(panel, weeks)
@@ -202,11 +229,11 @@ def test_forecasts_are_in_units_of_weekly_returns(panel: PricePanel, tiny_lstm: 
 
 
 OTHER = (
-    {"window": 12, "target": "raw", "learning_rate": 0.01, "weight_decay": 0.3, "batch_size": 32, "max_epochs": 1}
+    {"window": 12, "target": "raw", "learning_rate": 0.01, "weight_decay": 0.3, "batch_size": 32, "epochs": 1}
     | {"clip": 0.5, "seed": 7, "hidden_size": 3, "n_layers": 2, "dropout": 0.3, "patch_length": 5, "patch_stride": 7}
     | {"d_model": 6, "n_heads": 1, "feedforward_size": 3}
 )
-"""Another value of every option but one."""
+"""Another value of every option."""
 
 
 @families
@@ -220,11 +247,9 @@ def test_every_option_reaches_the_training(panel: PricePanel, family: str) -> No
         return snapshot.metadata["training"]["curve"]
 
     reference = curve()
-    for name in set(TINY[family].model_dump()) - {"patience", "dropout"}:
+    for name in set(TINY[family].model_dump()) - {"dropout"}:
         assert curve(**{name: OTHER[name]}) != reference, name
     assert curve(n_layers=2, dropout=0.3) != curve(n_layers=2)  # the LSTM's is between layers
-    fast = {"learning_rate": 0.05, "max_epochs": 20}
-    assert len(curve(**fast, patience=1)) < len(curve(**fast, patience=20)) == 20
 
 
 @families

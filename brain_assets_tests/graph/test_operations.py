@@ -150,7 +150,7 @@ LAUNCH = """mutation { launchRun(executionParams: {
         assetSelection: [{path: "raw_prices"}, {path: "lstm_snapshot"}]
     },
     executionMetadata: {tags: [{key: "dagster/partition", value: "2019"}]},
-    runConfigData: {ops: {lstm_snapshot: {config: {max_epochs: 60, patience: 60}}}}
+    runConfigData: {ops: {lstm_snapshot: {config: {epochs: 30}}}}
 }) { __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 

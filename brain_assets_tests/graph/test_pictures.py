@@ -30,7 +30,7 @@ def pixels(picture: dg.MarkdownMetadataValue) -> np.ndarray:
 @pytest.mark.parametrize(
     "picture",
     [
-        loss_curve("losses", [1.0, 0.9], [1.1, 1.0], 1.0, 2),
+        loss_curve("losses", [1.0, 0.9], [1.1, 1.0], 1.0),
         reward_curve("rewards", [100, 200], [1.0, 2.0]),
         rank_correlation_chart("ranks", WEEKS, {"lstm": np.array([0.1, np.nan]), "none": np.full(2, np.nan)}),
         equity_chart("equity", {"ppo": pd.Series([0.01, -0.02], index=WEEKS)}),

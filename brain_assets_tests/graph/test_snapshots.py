@@ -16,7 +16,7 @@ def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmCo
     config = tiny_lstm.replace(target="demeaned")  # so that the losses of zero are not the same
     made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), config, MADE_UP)
     assert snapshot_metadata(made)["device"] == "cpu"
-    assert {"epochs", "best_epoch", "learning_curve"} <= set(snapshot_metadata(made))
+    assert {"epochs", "learning_curve"} <= set(snapshot_metadata(made))
     training = made.metadata["training"]
     losses = {f"{name}/loss": training[f"{name}_loss"] for name in ("train", "validation")}
     losses |= {f"{name}/loss_of_zero": training[f"zero_{name}_loss"] for name in ("train", "validation")}
@@ -31,4 +31,4 @@ def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> N
     families_of(["examples.ridge_forecaster"])
     shown = snapshot_metadata(train_snapshot("ridge", panel, datetime.date(2018, 12, 31), RidgeConfig(), MADE_UP))
     assert {"train/loss", "validation/loss", "validation/rank_correlation"} <= set(shown)
-    assert not {"epochs", "best_epoch", "learning_curve"} & set(shown)
+    assert not {"epochs", "learning_curve"} & set(shown)

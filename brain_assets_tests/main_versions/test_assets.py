@@ -1,6 +1,8 @@
 """Main versions in the graph: all data until the last finished session, each version once, the better one current."""
 
 import datetime
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +125,29 @@ def test_patchtst_is_scored_with_the_news_and_filings_of_the_year_that_runs(
 def test_a_version_that_is_not_better_stays_beside_the_current_one(tables: MemoryTableStore, tmp_path: Path) -> None:
     resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
     first = train(resources, "lstm")
-    worse = train(resources, "lstm", learning_rate=0.3, max_epochs=3, seed=3)
+    worse = train(resources, "lstm", learning_rate=0.3, epochs=3, seed=3)
     assert worse["held_out/loss"] > min(worse["held_out/loss_of_previous"], worse["held_out/loss_of_zero"])
     assert worse["promoted_when_made"] is False
     assert worse["verdict"].startswith("not promoted: its loss")
     assert worse["current_version"] == first["version"]
+
+
+def test_a_current_version_that_cannot_be_read_is_named_and_not_compared_with(
+    tables: MemoryTableStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one of an older release, whose configuration has other fields."""
+    resources = resources_at(tmp_path, tables, this_year(2, 11, 12))
+    first = train(resources, "lstm")
+    storage = resources["snapshot_io"].storages["lstm"]
+    old = storage.load(first["version"])
+    folder = storage.folder / first["version"]
+    shutil.rmtree(folder)
+    replace(old, config={**old.config, "patience": 5}).save(folder)
+    second = train(resources, "lstm", seed=1)
+    assert second["current_version"] == second["version"]
+    assert second["verdict"].startswith("promoted as the first version")
+    assert "not compared with the current version: " in caplog.text
+    assert f"{first['version']}/config.json: LstmConfig: expected keys among window" in caplog.text
 
 
 def test_a_missing_year_is_one_sentence(tmp_path: Path) -> None:

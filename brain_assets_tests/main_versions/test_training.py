@@ -1,4 +1,4 @@
-"""Main versions are scored on weeks that no version has learned from, and promoted only if they are better."""
+"""Main versions learn from all weeks; their configurations are scored by trainings without the last year."""
 
 import dataclasses
 import datetime
@@ -10,13 +10,12 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.features import training_target
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
-from brain_assets.main_versions.training import held_out_weeks, score_version, split_weeks, train_version, version_of
+from brain_assets.forecasting.training import train_snapshot, validate
+from brain_assets.main_versions.training import split_weeks, train_version, version_of
 from brain_assets.market.calendar import complete_weeks, sessions_between
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
@@ -33,121 +32,131 @@ def first(panel: PricePanel, tiny_lstm: LstmConfig) -> ModelSnapshot:
     return train_version("lstm", panel.until(EARLIER), tiny_lstm, MADE_UP)
 
 
-def with_bias(snapshot: ModelSnapshot, factor: float) -> ModelSnapshot:
-    """Give a version whose forecasts are a multiple of another's, under another name."""
-    weights = {name: value * factor if name.startswith("head.") else value for name, value in snapshot.weights.items()}
-    metadata: Mapping[str, Any] = {**snapshot.metadata, "version": f"v{snapshot.cutoff_date}-{'0' * 12}"}
-    return dataclasses.replace(snapshot, arrays={**snapshot.arrays, **weights}, metadata=metadata)
+def with_options(version: ModelSnapshot, **options: object) -> ModelSnapshot:
+    """Give a version of another configuration, whatever its weights are."""
+    return dataclasses.replace(version, config={**version.config, **options})
 
 
-def loss_of(version: ModelSnapshot, panel: PricePanel) -> float:
-    """Give the loss of a version's forecasts on the last half year of a panel, from the definition."""
-    bars = WeeklyPanel.from_panel(panel)
-    rows = held_out_weeks(bars.weeks, panel.sessions[-1].item())
-    target = training_target(bars.realized[rows], "ranked")
-    forecasts = registry.get("lstm").forecast(version, panel, bars.weeks.select(rows))
-    return float(np.mean((forecasts / version.metadata["forecast_scale"] - target / target.std()) ** 2))
+def scores_of(version: ModelSnapshot) -> Mapping[str, Any]:
+    scores: Mapping[str, Any] = version.metadata["scores"]
+    return scores
 
 
-def test_the_last_half_year_scores_and_the_year_before_it_validates() -> None:
+def test_the_last_year_of_weeks_is_kept_for_the_scores() -> None:
     weeks = complete_weeks(sessions_between(datetime.date(2018, 1, 1), datetime.date(2022, 1, 1)))
-    train, validation = split_weeks(weeks, LATER)
-    held_out = held_out_weeks(weeks, LATER)
+    train, held_out = split_weeks(weeks, LATER)
     assert weeks.end[held_out[-1]] == np.datetime64("2021-09-24")  # the week of the 30th is not over
-    assert weeks.start[held_out[0]] == np.datetime64("2021-03-29")
-    assert (len(validation), len(held_out)) == (52, 26)
-    rows = np.concatenate([train, validation, held_out])
+    assert weeks.start[held_out[0]] == np.datetime64("2020-09-28")
+    assert len(held_out) == 52
+    rows = np.concatenate([train, held_out])
     np.testing.assert_array_equal(rows, np.arange(len(rows)))
 
 
-@pytest.mark.parametrize("n_weeks", [0, 26, 30, 78])
-def test_a_short_history_scores_first_then_validates(n_weeks: int) -> None:
+@pytest.mark.parametrize("n_weeks", [0, 26, 52])
+def test_a_short_history_leaves_nothing_to_train_on(n_weeks: int) -> None:
     weeks = complete_weeks(sessions_between(datetime.date(2018, 1, 1), datetime.date(2022, 1, 1)))
-    short = weeks.select(np.arange(n_weeks))
-    train, validation = split_weeks(short, LATER)
-    assert len(held_out_weeks(short, LATER)) == min(n_weeks, 26)
-    assert (len(train), len(validation)) == (0, max(n_weeks - 26, 0))
+    train, held_out = split_weeks(weeks.select(np.arange(n_weeks)), LATER)
+    assert (len(train), len(held_out)) == (0, n_weeks)
 
 
-def test_held_out_weeks_reach_nothing_but_the_scores(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
-    until = panel.until(LATER)
+def test_too_short_a_history_is_one_sentence(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
+    with pytest.raises(TrainingError, match="expected windows of 20 sessions to train and to validate on, got 0 and"):
+        train_version("lstm", panel.until(datetime.date(2016, 12, 31)), tiny_lstm, MADE_UP)
+
+
+def test_it_learns_from_the_last_year_which_moves_nothing_that_is_scored_on_it(
+    panel: PricePanel, tiny_lstm: LstmConfig
+) -> None:
+    until, last_trained = panel.until(LATER), datetime.date(2020, 9, 25)
     version = train_version("lstm", until, tiny_lstm, MADE_UP)
-    assert version.metadata["data"]["last_validation_target"] == "2021-03-26"
-    changed = train_version("lstm", changed_after(until, datetime.date(2021, 3, 26)), tiny_lstm, MADE_UP)
-    for name, value in version.arrays.items():
-        assert (value == changed.arrays[name]).all(), name
-    assert version.metadata["training"] == changed.metadata["training"]
-    assert version.metadata["scores"] != changed.metadata["scores"]
+    assert version.metadata["data"]["last_training_target"] == "2021-09-24"
+    assert version.metadata["data"]["first_validation_week"] == scores_of(version)["first_week"] == "2020-09-28"
+    changed = train_version("lstm", changed_after(until, last_trained), tiny_lstm, MADE_UP)
+    for name, value in version.weights.items():
+        assert not np.array_equal(value, changed.arrays[name]), name
+    curves = [[losses["train"] for losses in each.metadata["training"]["curve"]] for each in (version, changed)]
+    assert curves[0] == curves[1]
+    assert scores_of(version) != scores_of(changed)
+    # the training that is scored is that of a snapshot that ends there
+    weeks = complete_weeks(until.sessions)
+    held_out = weeks.select(split_weeks(weeks, LATER).validation)
+    before = train_snapshot("lstm", panel, last_trained, tiny_lstm, MADE_UP)
+    forecasts = before.forecast(until, held_out) / before.metadata["forecast_scale"]
+    ranks = np.argsort(np.argsort(realized_of(until)[-52:], axis=1), axis=1) - (len(until.symbols) - 1) / 2
+    target = ranks / ranks.std()
+    assert scores_of(version)["loss"] == pytest.approx(np.mean((forecasts - target) ** 2), rel=1e-5)
+
+
+def realized_of(panel: PricePanel) -> np.ndarray:
+    """Give weekly returns, last close / first open - 1; (n_weeks, n_assets)."""
+    weeks = complete_weeks(panel.sessions)
+    return (panel.values[:, weeks.last, 3] / panel.values[:, weeks.first, 0] - 1).T
 
 
 def test_the_first_version_is_promoted_and_says_so(first: ModelSnapshot) -> None:
-    scores = first.metadata["scores"]
+    scores, training = scores_of(first), first.metadata["training"]
     assert scores["promoted"]
     assert scores["verdict"].startswith("promoted as the first version; its loss")
     assert (scores["previous"], scores["previous_loss"]) == (None, None)
-    assert scores["n_weeks"] == 26
+    assert (scores["loss"], scores["zero_loss"]) == (training["validation_loss"], training["zero_validation_loss"])
+    assert scores["n_weeks"] == 52
     assert parse_version_name(first.name) == first.cutoff_date == datetime.date(2021, 6, 15)
     assert f'revision="{first.name}"' in first.card
-    assert scores["verdict"] in first.card
-    assert "which neither training nor early stopping saw" in first.card
+    assert f"It was {scores['verdict']}." in first.card
+    assert "without the validation weeks, which gave these figures, and on all weeks up to the cut-off" in first.card
 
 
-def test_both_versions_are_scored_on_the_same_weeks_in_units_of_the_target(
+def test_both_configurations_are_trained_on_the_same_weeks_of_today(
     panel: PricePanel, first: ModelSnapshot, tiny_lstm: LstmConfig
 ) -> None:
     until = panel.until(LATER)
-    second = train_version("lstm", until, tiny_lstm, MADE_UP, first)
-    alone, scores = score_version(second, None, until), second.metadata["scores"]
+    other = with_options(first, hidden_size=3)
+    scores = scores_of(train_version("lstm", until, tiny_lstm, MADE_UP, other))
+    expected = validate("lstm", until, LATER, tiny_lstm.replace(hidden_size=3), split_weeks)
     assert scores["previous"] == first.name
-    assert scores["loss"] == alone.loss == pytest.approx(loss_of(second, until))
-    assert scores["previous_loss"] == pytest.approx(loss_of(first, until))
-    assert scores["zero_loss"] == pytest.approx(1.0)
-    assert scores["n_weeks"] == alone.n_weeks == 26  # the older one has learned from none of them
+    assert scores["previous_loss"] == expected["validation_loss"] != scores["loss"]
+    assert (scores["first_week"], scores["n_weeks"]) == ("2020-09-28", 52)
 
 
-@pytest.mark.parametrize(
-    ("own", "other", "promoted", "words"),
-    [
-        (
-            0.0,
-            50.0,
-            False,
-            "not promoted: its loss 1.0000 is not below that of predicting zero, 1.0000, and below that",
-        ),
-        (50.0, 0.0, False, "is not below that of predicting zero, 1.0000, and not below that of v2021-06-15"),
-    ],
-)
-def test_it_must_beat_zero_and_the_version_before(
-    panel: PricePanel, first: ModelSnapshot, own: float, other: float, promoted: bool, words: str
-) -> None:
-    scores = score_version(with_bias(first, own), with_bias(first, other), panel.until(EARLIER))
-    assert scores.promoted is promoted
-    assert words in scores.verdict
-
-
-def test_a_better_version_is_promoted() -> None:
-    """A strong injected signal is found; the same forecasts turned round are worse."""
-    market = SimulatorMarket(seed=1, signal=0.6)
-    panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2022, 1, 1)))
-    good = train_version("lstm", panel, LstmConfig(window=20, hidden_size=16, max_epochs=6), MADE_UP)
-    scores = score_version(good, with_bias(good, -1.0), panel)
-    assert scores.loss < scores.zero_loss < scores.previous_loss  # type: ignore[operator]
-    assert scores.promoted
-    assert scores.verdict.startswith("promoted: its loss")
-
-
-def test_weeks_that_the_current_version_has_learned_from_do_not_count(
+def test_another_target_is_compared_by_its_share_of_its_own_loss_of_zero(
     panel: PricePanel, first: ModelSnapshot, tiny_lstm: LstmConfig
 ) -> None:
-    later = train_version("lstm", panel.until(LATER), tiny_lstm, MADE_UP)  # its validation ends on 26 March 2021
-    scores = score_version(first, later, panel.until(EARLIER))
-    assert scores.first_week == "2021-03-29"
-    assert scores.n_weeks == 11
-    newest = train_version("lstm", panel, tiny_lstm, MADE_UP)  # its validation ends after the other's last week
-    with pytest.raises(
-        TrainingError, match="expected weeks after 2021-07-02 to score on, which no version has learned"
-    ):
-        score_version(first, newest, panel.until(EARLIER))
+    until = panel.until(LATER)
+    scores = scores_of(train_version("lstm", until, tiny_lstm, MADE_UP, with_options(first, target="raw")))
+    raw = validate("lstm", until, LATER, tiny_lstm.replace(target="raw"), split_weeks)
+    share = raw["validation_loss"] / raw["zero_validation_loss"]
+    assert raw["zero_validation_loss"] != pytest.approx(scores["zero_loss"], rel=0.01)
+    assert scores["previous_loss"] / scores["zero_loss"] == pytest.approx(share)
+
+
+def test_with_the_same_configuration_newer_data_decide_if_it_beats_zero(
+    panel: PricePanel, first: ModelSnapshot, tiny_lstm: LstmConfig
+) -> None:
+    scores = scores_of(train_version("lstm", panel.until(LATER), tiny_lstm, MADE_UP, first))
+    assert scores["loss"] == scores["previous_loss"]
+    assert f"not above that of the configuration of {first.name}" in scores["verdict"]
+    assert scores["promoted"] == (scores["loss"] < scores["zero_loss"])
+
+
+def test_it_must_beat_zero_and_the_configuration_before() -> None:
+    """A strong injected signal is found by a real training, and not by one of steps of next to nothing."""
+    market = SimulatorMarket(seed=1, signal=0.6)
+    panel = PricePanel.from_frame(market.prices(datetime.date(2016, 1, 1), datetime.date(2020, 1, 1)))
+    good = LstmConfig(window=20, hidden_size=16, epochs=6)
+    lame = good.replace(learning_rate=1e-9)
+    of_the_lame, of_the_good = (train_version("lstm", panel, each, MADE_UP) for each in (lame, good))
+    promoted = scores_of(train_version("lstm", panel, good, MADE_UP, of_the_lame))
+    assert promoted["promoted"]
+    assert promoted["loss"] < promoted["zero_loss"]
+    assert promoted["verdict"].startswith("promoted: its loss")
+    worse = scores_of(train_version("lstm", panel, lame, MADE_UP, of_the_good))
+    assert not worse["promoted"]
+    assert f", and above that of the configuration of {of_the_good.name}" in worse["verdict"]
+    no_better = scores_of(train_version("lstm", panel, lame, MADE_UP, of_the_lame))
+    assert not no_better["promoted"]
+    assert no_better["verdict"].startswith("not promoted: its loss")
+    assert "is not below that of predicting zero" in no_better["verdict"]
+    assert "not above that of the configuration of" in no_better["verdict"]
 
 
 def test_the_name_follows_from_window_symbols_market_and_configuration(

@@ -327,7 +327,7 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
         ("lstm", "market", 3, "market to be a text, got 3"),
         ("lstm", "caveat", ..., "caveat, got nothing"),
         ("lstm", "training", ..., "training, got nothing"),
-        ("lstm", "training.best_epoch", -1, "training.best_epoch to be an integer >= 0, got -1"),
+        ("lstm", "data.n_training_windows", -1, "data.n_training_windows to be an integer >= 0, got -1"),
         ("lstm", "training.train_loss", 1e300, "training.train_loss to be a finite number, got 1e+300"),
         ("lstm", "training.curve", {}, "training.curve to be a list, got dict"),
         ("lstm", "training.curve", [{"epoch": 1}], "training.curve[0].train, got nothing"),
