@@ -162,8 +162,8 @@ class Backfill:
         return [*seeds, replace(task, tags={SEEDS_TRAINED_TAG: "yes"}) if seeds else task]
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
-        """Give to workers what there is room for, the earliest years first."""
-        self._ready.sort(key=lambda task: task.year or math.inf)  # stable: each year in the order of the graph
+        """Give to workers what there is room for: the earliest years first, seeds before runs that wait for them."""
+        self._ready.sort(key=lambda task: (task.year or math.inf, not task.seed))  # stable: in the order of the graph
         for task in list(self._ready):
             if self._must_queue(task) or not pool.has_room(task):
                 continue
