@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.cluster.config import WorkerResources, read_cluster_config, worker_environment
-from brain_assets.errors import SettingsError, StorageError
+from brain_assets.errors import StorageError
 from brain_assets.graph.build import open_project
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.pools import pool_of
@@ -24,6 +24,7 @@ from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Said, Task
 from brain_assets.graph.work import Worker
+from brain_assets.plugins import require_extra
 from brain_assets.settings import read_settings
 
 CONNECT_SECONDS = 10
@@ -68,7 +69,10 @@ class RayPool:
     advice = "Ray's dashboard has its log"
 
     def __init__(self, project: Project, instance: dg.DagsterInstance, jobs: int | None) -> None:
-        self._ray = _import_ray()
+        require_extra("cluster", "BRAIN_ENGINE=ray", "ray")
+        import ray
+
+        self._ray: Any = ray
         defs = project.definitions
         assets = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
         self._config = read_cluster_config(project.settings.cluster_config, assets)
@@ -173,17 +177,6 @@ class RayPool:
                 ) from error
             self._workers.remove(worker)  # its node is gone; another is started while one is wanted
             time.sleep(WAIT_SECONDS)
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"BRAIN_ENGINE: expected the packages of a Ray cluster, as it is ray, got none named {error.name}; install "
-            "them with pip install 'brain-assets[cluster]', or set it to local."
-        ) from error
-    return ray
 
 
 def _connect(ray: Any, address: str) -> None:
