@@ -107,8 +107,7 @@ def backfill(
         typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
     ] = None,
     adjust_splits: Annotated[
-        bool,
-        typer.Option("--adjust-splits", help="Market files: take out of prices what looks like a split."),
+        bool, typer.Option("--adjust-splits", help="Market files: take out of prices what looks like a split.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a check warns, too.")] = False,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
@@ -164,7 +163,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                     reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)
-        for reason in reasons + skill_lines(warned) + reader.pending(chosen):
+        for reason in reasons + skill_lines(warned):
             console.print(escape(reason), soft_wrap=True)
 
 

@@ -36,13 +36,9 @@ def status(family: FamilyOption = None, year: YearOption = None) -> None:
         rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
     for row in rows:
-        relation, note = row.relation.value, " (push pending)" if row.record.pending else ""
         here = "-" if row.relation is Relation.HUB_ONLY else "yes"
-        table.add_row(row.family, row.name, here, row.commit[:8] or "-", f"{_colored(relation)}{note}")
+        table.add_row(row.family, row.name, here, row.commit[:8] or "-", _colored(row.relation.value))
     console.print(table)
-    for row in rows:
-        if row.record.pending:
-            console.print(f"{row.family} {row.name}: hub: pending: {escape(row.record.pending)}")
 
 
 @sync.command()

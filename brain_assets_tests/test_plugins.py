@@ -214,12 +214,7 @@ TWICE = "examples.ridge_forecaster,broken"
     ],
 )
 def test_a_broken_module_gets_one_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    plugins: str,
-    change: tuple[str, str],
-    sentence: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, plugins: str, change: tuple[str, str], sentence: str
 ) -> None:
     (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
     monkeypatch.syspath_prepend(tmp_path)

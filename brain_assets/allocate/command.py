@@ -23,13 +23,7 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import label
 from brain_assets.settings import read_settings
-from brain_assets.terminal import (
-    ConfigOption,
-    MarketOption,
-    console,
-    read_config,
-    warnings_shown,
-)
+from brain_assets.terminal import ConfigOption, MarketOption, console, read_config, warnings_shown
 
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
 

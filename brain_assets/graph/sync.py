@@ -36,7 +36,7 @@ def status_op(
 ) -> None:
     """List every snapshot: here, on the Hub, equal or not."""
     rows = sync.compare(_chosen(config, snapshot_io), config.years)
-    _show(context, [Transfer(row.family, row.name, row.relation.value, row.record.pending) for row in rows])
+    _show(context, [Transfer(row.family, row.name, row.relation.value) for row in rows])
 
 
 @dg.op(name="push")

@@ -82,7 +82,7 @@ def promote(
             storage.upload(version)
             copy = storage.upload(MAIN_BRANCH)
         except HubError as error:
-            console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
+            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]", soft_wrap=True)
         else:
             replaced = f", {in_place_of(copy.before)}" if copy.before else ""
             console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)

@@ -41,8 +41,7 @@ N_YEARS = 3
 def no_lookahead(
     market: MarketOption = None,
     years: Annotated[
-        str | None,
-        typer.Option(help="The last of a range is tested, those before it run too. Default: the first 3."),
+        str | None, typer.Option(help="The last of a range is tested, those before it run too. Default: the first 3.")
     ] = None,
     after: Annotated[
         list[str] | None,

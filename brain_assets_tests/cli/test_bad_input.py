@@ -136,9 +136,7 @@ def test_years_are_those_that_have_days(text):
             id="impossible value",
         ),
         pytest.param(
-            ["ops"],
-            r".*/run\.yaml: expected a mapping with the key ops, got list; correct the file\.",
-            id="no mapping",
+            ["ops"], r".*/run\.yaml: expected a mapping with the key ops, got list; correct the file\.", id="no mapping"
         ),
     ],
 )

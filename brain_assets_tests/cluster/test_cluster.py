@@ -70,10 +70,7 @@ def test_what_a_worker_asks_for_is_configured_by_asset_then_by_pool(tmp_path: Pa
             "resources: {trainings: {num_cpus: 1}}",
             "expected under resources names of assets, market or training, got tr",
         ),
-        (
-            "resources: {training: {num_cpus: -1}}",
-            "training.num_cpus: Input should be greater than or equal to 0",
-        ),
+        ("resources: {training: {num_cpus: -1}}", "training.num_cpus: Input should be greater than or equal to 0"),
         ("adress: http://head:8265", "adress: Extra inputs are not permitted"),
         ("resources: [", "expected a YAML file, got: while parsing"),
     ],

@@ -14,13 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from pydantic import SecretStr
 
-from brain_assets.errors import (
-    HubError,
-    HubUnavailableError,
-    MissingSnapshotError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import HubError, HubUnavailableError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress

@@ -21,18 +21,7 @@ from brain_assets.store.manifest import FILES, MANIFEST
 from brain_assets.store.places import Store
 from brain_assets_tests.loopback_s3 import STALL, forget_connections
 from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
-from brain_assets_tests.store.places import (
-    DEATHS,
-    FAULTS,
-    NAME,
-    QUICK,
-    Bucket,
-    Disk,
-    Hub,
-    Place,
-    made_up,
-    memory_place,
-)
+from brain_assets_tests.store.places import DEATHS, FAULTS, NAME, QUICK, Bucket, Disk, Hub, Place, made_up, memory_place
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
