@@ -27,7 +27,6 @@ from brain_assets_tests.backfills import (
     Finished,
     brain_assets,
     environment,
-    in_own_process,
     shared_backfill,
 )
 from brain_assets_tests.backfills import YEARS as EVERY_YEAR
@@ -187,44 +186,6 @@ def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
 # What a broken one is told
 
 RIDGE = (REPOSITORY / "examples" / "ridge_forecaster.py").read_text()
-TWICE = "examples.ridge_forecaster,broken"
-
-
-@pytest.mark.parametrize(
-    ("command", "plugins", "change", "sentence"),
-    [
-        (
-            "status",
-            TWICE,
-            ('"Ridge"', '"Mine"'),
-            "broken.Ridge: expected a name that no other family has, got ridge, t",
-        ),
-        (
-            "backfill 2019",
-            "broken",
-            ('name, label = "ridge"', 'name, label = "momentum"'),
-            "broken.Ridge: expected a name th",
-        ),
-        (
-            "ui",
-            "broken",
-            ("def predict(", "def predicts("),
-            "broken.Ridge: expected the methods predict, got none; cor",
-        ),
-    ],
-)
-def test_a_broken_module_gets_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, plugins: str, change: tuple[str, str], sentence: str
-) -> None:
-    (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
-    monkeypatch.syspath_prepend(tmp_path)
-    run = in_own_process if command == "ui" else brain_assets  # whose process Dagster's takes over
-    variables = {"BRAIN_PLUGINS": plugins, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
-    done = run(tmp_path / "data", *command.split(), **variables)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {sentence}")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "data").exists()
 
 
 def test_dagster_says_the_same_sentence_of_definitions_that_it_cannot_load(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import os
 import traceback
 from pathlib import Path
 
-import pydantic
 import pytest
 from pydantic import SecretStr
 
@@ -28,19 +27,6 @@ def refusal(**overrides: object) -> str:
 
 
 # Values
-
-
-def test_defaults_are_those_of_the_design() -> None:
-    settings = read_settings()
-    assert settings.market == "live"
-    assert settings.data_dir == Path("data")
-    assert settings.symbols == ()
-    assert settings.first_year == 2016
-    assert settings.bootstrap_years == 4
-    assert settings.last_year is None
-    assert settings.files_dir is None
-    assert settings.storage_backend == "local"
-    assert settings.dagster_home is None
 
 
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +85,6 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().dagster_home == Path("/tmp/home")
 
 
-@pytest.mark.parametrize("market", ["live", "sample", "simulator"])
-def test_markets_without_a_folder(monkeypatch: pytest.MonkeyPatch, market: str) -> None:
-    monkeypatch.setenv("BRAIN_MARKET", market)
-    assert read_settings().market == market
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -157,13 +137,6 @@ def test_the_first_partition_is_named_by_the_last_bootstrap_year(
     assert read_settings(first_year=first, bootstrap_years=bootstrap).first_partition_year == expected
 
 
-def test_settings_are_frozen() -> None:
-    settings = read_settings()
-    with pytest.raises(pydantic.ValidationError, match="frozen"):
-        settings.first_year = 1999
-    assert settings.first_year == 2016
-
-
 def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAIN_MARKET", "sample")
     monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
@@ -203,14 +176,6 @@ def test_a_wrong_value_is_one_sentence_with_the_variables_name(
     assert message.count(";") == 1
 
 
-def test_smallest_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRAIN_FIRST_YEAR", "1971")
-    monkeypatch.setenv("BRAIN_BOOTSTRAP_YEARS", "2")
-    monkeypatch.setenv("BRAIN_LAST_YEAR", "1972")
-    settings = read_settings()
-    assert (settings.first_year, settings.bootstrap_years, settings.last_year) == (1971, 2, 1972)
-
-
 def test_the_market_files_needs_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAIN_MARKET", "files")
     assert (
@@ -247,10 +212,6 @@ def test_two_wrong_values_are_two_sentences(monkeypatch: pytest.MonkeyPatch) -> 
     assert "; BRAIN_FIRST_YEAR: input should be " in message
 
 
-def test_a_wrong_override_is_told_by_the_variables_name() -> None:
-    assert refusal(bootstrap_years=1).startswith("BRAIN_BOOTSTRAP_YEARS: input should be greater than or equal to 2")
-
-
 # Telling settings
 
 
@@ -276,16 +237,6 @@ def test_differing_variables_reproduce_the_settings(monkeypatch: pytest.MonkeyPa
     for name, value in settings.differing_variables().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == settings
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("MARKET", "sample"), ("SYMBOLS", "XX"), ("FIRST_YEAR", "1999"), ("DATA_DIR", "/tmp/zz"), ("LAST_YEAR", "abc")],
-)
-def test_a_variable_without_the_prefix_is_not_ours(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    default = read_settings()
-    monkeypatch.setenv(name, value)
-    assert read_settings() == default
 
 
 def test_an_override_nobody_knows_is_refused() -> None:

@@ -236,17 +236,3 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
         for year in (2019, 2020):
             name = f"models/{family}/snapshot-{year}-12-31"
             assert read_files(s3.place("prefix-of-another") / name) == read_files(on_disk / name)
-
-
-def test_a_place_that_cannot_be_used_is_one_sentence(s3: LoopbackS3, tmp_path: Path) -> None:
-    for place, words in (
-        (
-            "s3://none/prefix",
-            "s3://none/prefix/market.json: expected to read it, got: NoSuchBucket, The specified bucket does not exist",
-        ),
-        ("nonsense://x", "BRAIN_DATA_DIR: expected a path, or a URL of a scheme such as"),
-    ):
-        done = Driver(tmp_path / "driver", place).run("status")
-        assert done.returncode == 2
-        assert words in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1

@@ -157,35 +157,6 @@ def test_every_partition_is_green(ui):
     assert freshness(ui) == {asset: ["FRESH"] * len(YEARS) for asset in ASSETS}
 
 
-MATERIALIZATIONS = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
-    assetMaterializations { partition metadataEntries {
-        label ... on MarkdownMetadataEntry { mdStr } ... on FloatMetadataEntry { floatValue }
-    } }
-} } }"""
-
-
-@pytest.mark.parametrize(
-    ("asset", "picture"),
-    [
-        ("raw_prices", "prices"),
-        ("raw_news_sentiment", "news"),
-        ("raw_fundamentals", "ratios"),
-        *((asset, "learning_curve") for asset in MODELS),
-        ("walkforward_forecasts", "rank_correlation"),
-        ("backtest", "equity"),
-    ],
-)
-def test_every_materialization_has_a_picture(ui, asset, picture):
-    found = ui.ask(MATERIALIZATIONS, path=[asset])["assetNodeOrError"]["assetMaterializations"]
-    assert sorted(entry["partition"] for entry in found) == [str(year) for year in YEARS]
-    for materialization in found:
-        metadata = {entry["label"]: entry for entry in materialization["metadataEntries"]}
-        assert metadata[picture]["mdStr"].startswith("![")
-        assert "](data:image/png;base64,iVBOR" in metadata[picture]["mdStr"]
-        if asset == "lstm_snapshot":
-            assert 0.5 < metadata["validation/loss"]["floatValue"] < 2.0
-
-
 @contextlib.contextmanager
 def browsing() -> Iterator[Any]:
     """Give a page of a real browser."""
