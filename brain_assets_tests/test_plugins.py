@@ -14,11 +14,9 @@ import pytest
 
 from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, PortfolioConstraints, registry
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
 from brain_assets.prove.no_lookahead import LookaheadResult
 from brain_assets.prove.testing import assert_no_lookahead
-from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets_tests import backfills
@@ -111,33 +109,6 @@ def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: P
             folder = Path("models") / name / f"snapshot-{year}-12-31"
             assert read_files(tmp_path / folder) == read_files(mill.data_dir / folder)
     assert lacking.stderr.startswith("error: HF_RIDGE_MODEL_REPO: expected a model repo")
-
-
-def project(tmp_path: Path, plugins: str = "") -> Project:
-    return open_project(read_settings(data_dir=str(tmp_path), symbols="AAA,BBB", plugins=plugins or None))
-
-
-def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(tmp_path: Path) -> None:
-    theirs, ours = (
-        [key.to_user_string() for key in project(tmp_path, plugins).definitions.resolve_all_asset_keys()]
-        for plugins in (PLUGINS["BRAIN_PLUGINS"], "")
-    )
-    assert len(theirs) == 14 + 3
-    assert sorted(ours) == sorted(
-        [
-            *("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot", "patchtst_snapshot"),
-            *(
-                "walkforward_forecasts",
-                "ppo_policy",
-                "sac_policy",
-                "backtest",
-                "lstm_model",
-                "patchtst_model",
-                "report",
-            ),
-            *("raw_year_to_date", "target_weights"),
-        ]
-    )
 
 
 # No look-ahead

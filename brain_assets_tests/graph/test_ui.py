@@ -248,19 +248,6 @@ def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
         assert earlier["endTime"] <= later["startTime"]
 
 
-@pytest.mark.slow
-@pytest.mark.claim
-def test_a_backfill_by_asset_selection_follows_the_mappings(tmp_path):
-    with serving(tmp_path / "data", "dagster", "dev") as server:
-        backfill_id = launch(
-            server, assetSelection=selection(*ASSETS), partitionNames=[str(year) for year in YEARS], runConfigData=TINY
-        )
-        backfill = followed(server, backfill_id, 900)
-        assert backfill["status"] == "COMPLETED_SUCCESS", backfill
-        assert states(server) == ALL_GREEN
-        assert len(backfill["runs"]) == STAGES * len(YEARS)
-
-
 STAGES = 5
 """Raw tables, forecasters, forecasts, policies, backtest: a run each and year."""
 
