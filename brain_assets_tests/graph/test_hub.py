@@ -9,20 +9,15 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from pydantic import SecretStr
 
-from brain_assets.errors import RefusedSnapshotError
 from brain_assets.graph.assets import forecasters
-from brain_assets.graph.resources import build_resources
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
-from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import TINY_LSTM
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.store.hubs import WatchedHub
 
 
 @dataclass(frozen=True)
@@ -148,17 +143,6 @@ def test_model_that_the_hub_has_is_pulled_not_trained(
     other = {"ops": {"lstm_snapshot": {"config": {**TINY_LSTM, "seed": 7}}}}
     failed = run_year(2019, second, names=("lstm_snapshot",), run_config=other, raise_on_error=False)
     assert not failed.success  # another configuration is another model
-
-
-class Elsewhere(SimulatorMarket):
-    name = "elsewhere"
-
-
-def test_models_of_another_market_are_not_taken(copied_hub: WatchedHub, tmp_path: Path) -> None:
-    hubs = {"lstm": HubAddress("user/lstm", SecretStr(TOKEN), copied_hub.endpoint)}
-    resources = build_resources(Elsewhere(), MemoryTableStore(), tmp_path / "models", hubs)
-    with pytest.raises(RefusedSnapshotError, match=r"metadata\.json: expected market elsewhere, got 'simulator'"):
-        storages_of(resources)["lstm"].download_snapshot_from_hf(cutoff_of_year(2020))
 
 
 @pytest.mark.slow
