@@ -7,9 +7,8 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
@@ -44,6 +43,7 @@ from brain_assets.terminal import (
     MarketOption,
     YearsArgument,
     console,
+    new_table,
     parse_years,
     print_error,
     read_config,
@@ -151,7 +151,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         reader = StatusReader(defs, instance, options)
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
-        table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        table = new_table("year", *heads, title=title)
         reasons, warned = [], []
         colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
