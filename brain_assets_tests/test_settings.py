@@ -29,60 +29,38 @@ def refusal(**overrides: object) -> str:
 # Values
 
 
+PPO, LSTM = "brain_assets.portfolio.ppo", "brain_assets.forecasting.lstm"
+GIVEN: dict[str, tuple[str, str, object]] = {
+    "market": ("BRAIN_MARKET", "files", "files"),
+    "data_dir": ("BRAIN_DATA_DIR", "/tmp/elsewhere", Path("/tmp/elsewhere")),
+    "symbols": ("BRAIN_SYMBOLS", "AAA,BBB", ("AAA", "BBB")),
+    "first_year": ("BRAIN_FIRST_YEAR", "2001", 2001),
+    "bootstrap_years": ("BRAIN_BOOTSTRAP_YEARS", "3", 3),
+    "last_year": ("BRAIN_LAST_YEAR", "2010", 2010),
+    "files_dir": ("BRAIN_FILES_DIR", "/tmp/files", Path("/tmp/files")),
+    "adjust_splits": ("BRAIN_ADJUST_SPLITS", "1", True),
+    "edgar_identity": ("BRAIN_EDGAR_IDENTITY", "Ada Lovelace ada@example.org", "Ada Lovelace ada@example.org"),
+    "storage_backend": ("STORAGE_BACKEND", "hf", "hf"),
+    "hf_token": ("HF_TOKEN", "hf_secret", SecretStr("hf_secret")),
+    "plugins": ("BRAIN_PLUGINS", f"{PPO}, {LSTM}", (PPO, LSTM)),
+    "alert_slack_webhook": ("BRAIN_ALERT_SLACK_WEBHOOK", "https://a.org/secret", SecretStr("https://a.org/secret")),
+    "alert_smtp": ("BRAIN_ALERT_SMTP", "smtps://ada:secret@a.org", SecretStr("smtps://ada:secret@a.org")),
+    "alert_email": ("BRAIN_ALERT_EMAIL", "ada@a.org, bob@a.org", ("ada@a.org", "bob@a.org")),
+    "ui_url": ("BRAIN_UI_URL", "https://dagster.example.org/", "https://dagster.example.org"),
+    "engine": ("BRAIN_ENGINE", "ray", "ray"),
+    "cluster_config": ("BRAIN_CLUSTER_CONFIG", "/tmp/cluster.yaml", Path("/tmp/cluster.yaml")),
+    "dagster_home": ("DAGSTER_HOME", "/tmp/home", Path("/tmp/home")),
+}
+
+
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "BRAIN_MARKET": "files",
-        "BRAIN_DATA_DIR": "/tmp/elsewhere",
-        "BRAIN_SYMBOLS": "AAA,BBB",
-        "BRAIN_FIRST_YEAR": "2001",
-        "BRAIN_BOOTSTRAP_YEARS": "3",
-        "BRAIN_LAST_YEAR": "2010",
-        "BRAIN_FILES_DIR": "/tmp/files",
-        "BRAIN_ADJUST_SPLITS": "1",
-        "BRAIN_EDGAR_IDENTITY": "Ada Lovelace ada@example.org",
-        "STORAGE_BACKEND": "hf",
-        "HF_TOKEN": "hf_secret",
-        "HF_LSTM_MODEL_REPO": "user/lstm",
-        "HF_PATCHTST_MODEL_REPO": "user/patchtst",
-        "HF_PPO_MODEL_REPO": "user/ppo",
-        "HF_SAC_MODEL_REPO": "user/sac",
-        "BRAIN_PLUGINS": "brain_assets.portfolio.ppo, brain_assets.forecasting.lstm",
-        "BRAIN_ALERT_SLACK_WEBHOOK": "https://hooks.example.org/services/secret",
-        "BRAIN_ALERT_SMTP": "smtps://ada:secret@mail.example.org",
-        "BRAIN_ALERT_EMAIL": "ada@example.org, bob@example.org",
-        "BRAIN_UI_URL": "https://dagster.example.org/",
-        "BRAIN_ENGINE": "ray",
-        "BRAIN_CLUSTER_CONFIG": "/tmp/cluster.yaml",
-        "DAGSTER_HOME": "/tmp/home",
-    }.items():
-        monkeypatch.setenv(name, value)
+    for name, text, _ in (*GIVEN.values(), *((name, text, None) for name, text in HUB.items())):
+        monkeypatch.setenv(name, text)
     settings = read_settings()
     assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
         family: f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")
     }
-    assert settings.model_dump() == {
-        "market": "files",
-        "data_dir": Path("/tmp/elsewhere"),
-        "symbols": ("AAA", "BBB"),
-        "first_year": 2001,
-        "bootstrap_years": 3,
-        "last_year": 2010,
-        "files_dir": Path("/tmp/files"),
-        "adjust_splits": True,
-        "edgar_identity": "Ada Lovelace ada@example.org",
-        "plugins": ("brain_assets.portfolio.ppo", "brain_assets.forecasting.lstm"),
-        "storage_backend": "hf",
-        "hf_token": SecretStr("hf_secret"),
-        "alert_slack_webhook": SecretStr("https://hooks.example.org/services/secret"),
-        "alert_smtp": SecretStr("smtps://ada:secret@mail.example.org"),
-        "alert_email": ("ada@example.org", "bob@example.org"),
-        "ui_url": "https://dagster.example.org",
-        "engine": "ray",
-        "cluster_config": Path("/tmp/cluster.yaml"),
-        "dagster_home": Path("/tmp/home"),
-    }
-    assert read_settings().last_year == 2010
-    assert read_settings().dagster_home == Path("/tmp/home")
+    assert settings.model_dump() == {name: value for name, (_, _, value) in GIVEN.items()}
 
 
 @pytest.mark.parametrize(

@@ -66,22 +66,6 @@ def test_running_again_makes_no_commit(world: World) -> None:
     assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
 
 
-@pytest.mark.slow
-def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
-    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    for year in YEARS:
-        result = run_year(year, second, names=TABLES)
-        for name in TABLES:
-            pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
-    commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
-    places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
-    assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
-    again = run_year(2021, second, names=("walkforward_forecasts",))
-    assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
-
-
 def test_each_policy_is_said_to_be_where_it_was(
     market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:
@@ -172,26 +156,3 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]
             assert words in str(failure.step_failure_data.error)
-
-
-@pytest.mark.slow
-def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
-    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    for year in YEARS:
-        run_year(year, second, names=(*RAW, "walkforward_forecasts"))
-    files = copied_hub.files("user/ppo", "snapshot-2020-12-31")
-    copied_hub.put("user/ppo", "snapshot-2020-12-31", {**files, "extra.py": b"!"}, "a present")
-    shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
-    commit = copied_hub.branches("user/ppo")["snapshot-2019-12-31"][:8]
-    assert shown["ppo_places"] == {"snapshot-2019-12-31": f"Hub user/ppo, commit {commit}"}
-    [sentence] = shown["refused_snapshots"]
-    assert sentence.startswith("user/ppo@snapshot-2020-12-31/'extra.py': expected no files but model.safetensors")
-    copied_hub.put("user/ppo", "snapshot-2019-12-31", {"extra.py": b"!"}, "another")
-    shutil.rmtree(storages_of(second)["ppo"].folder)
-    result = run_year(2021, second, names=("backtest",), raise_on_error=False)
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert "expected a policy of each family that was finished before the year, here or on the Hub" in str(
-        failure.step_failure_data.error
-    )
