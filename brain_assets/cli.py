@@ -1,14 +1,14 @@
 """The command `brain-assets`."""
 
+import datetime
 import os
 import signal
 import sys
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 from typer.core import TyperGroup
 
 from brain_assets.cli_results import print_results
@@ -26,10 +26,13 @@ from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
 from brain_assets.graph.instance import prepare_ui
 from brain_assets.graph.options import last_tasks, read_options
+from brain_assets.graph.runs import prunable
+from brain_assets.graph.runs import prune as prune_run
 from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
 from brain_assets.market.base import DescribedMarket
+from brain_assets.market.calendar import utc_now
 from brain_assets.plugins import blamed, resolve
 from brain_assets.settings import Settings, brought_commands, read_settings
 from brain_assets.start import INTERRUPTED
@@ -40,6 +43,7 @@ from brain_assets.terminal import (
     MarketOption,
     YearsArgument,
     console,
+    new_table,
     parse_years,
     print_error,
     read_config,
@@ -107,8 +111,7 @@ def backfill(
         typer.Option(min=1, max=100, help="Train each policy so many times; the report shows the spread. Default: 1."),
     ] = None,
     adjust_splits: Annotated[
-        bool,
-        typer.Option("--adjust-splits", help="Market files: take out of prices what looks like a split."),
+        bool, typer.Option("--adjust-splits", help="Market files: take out of prices what looks like a split.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if a check warns, too.")] = False,
     ui_command: Annotated[str | None, typer.Option(hidden=True, help="How the caller opens the UI.")] = None,
@@ -148,7 +151,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         reader = StatusReader(defs, instance, options)
         heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
         title = f"{project.settings.data_dir}"
-        table = Table("year", *heads, title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        table = new_table("year", *heads, title=title)
         reasons, warned = [], []
         colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
         for year in chosen:
@@ -164,7 +167,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
                     reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
             table.add_row(str(year), *cells)
         console.print(table)
-        for reason in reasons + skill_lines(warned) + reader.pending(chosen):
+        for reason in reasons + skill_lines(warned):
             console.print(escape(reason), soft_wrap=True)
 
 
@@ -179,6 +182,25 @@ def ui(
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
     console.print(f"Dagster's UI: http://127.0.0.1:{port}")
     os.execve(sys.executable, command, environment)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
+
+
+def prune(
+    days: Annotated[int, typer.Option(help="Runs that ended more days ago than that.", min=1)] = 90,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+) -> None:
+    """Delete old runs from Dagster's record, with their logs; data and models are not touched.
+
+    A run that made what is there now stays, however old: without it Dagster would call that missing.
+    """
+    with session(None) as (_, instance):
+        records = prunable(instance, utc_now() - datetime.timedelta(days=days))
+        for record in records:
+            run = record.dagster_run
+            if not dry_run:
+                prune_run(instance, record)
+            said = "would delete" if dry_run else "deleted"
+            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
+        console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 
 def main() -> None:

@@ -1,11 +1,8 @@
 """What the main job found, a row a year: read from the data folder, and printed after a backfill."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.table import Table
 
 from brain_assets.forecasting.walkforward import MOMENTUM, forecast_quality
 from brain_assets.parquet import read_table
@@ -16,7 +13,7 @@ from brain_assets.registry import Families
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS
-from brain_assets.terminal import console
+from brain_assets.terminal import console, new_table
 
 LOSSES = ("train_loss", "validation_loss", "zero_validation_loss")
 """Of a snapshot; the last is that of predicting zero on the validation weeks."""
@@ -24,20 +21,17 @@ LOSSES = ("train_loss", "validation_loss", "zero_validation_loss")
 
 def print_results(data_dir: DataPath, years: Sequence[int], families: Families) -> None:
     """Print the figures of some partition years; a dash stands for what is not there."""
-    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
-    forecasters = Table(
+    forecasters = new_table(
         *("year", "snapshot", "model", "train\nloss", "valid.\nloss", "loss\nof zero", "rank\ncorrelation"),
         "that of\nmomentum",
         title="Forecasters, by year",
         caption="Losses: mean squared error over the targets' variance. Rank correlation: out of sample, forecasts of "
         "the year by the snapshot of the year before (momentum itself in the bootstrap window).",
-        **style,
     )
-    policies = Table(
+    policies = new_table(
         *("year", *(family.label for family in families.policies.values()), "equal weight"),
         title="Portfolios, out of sample",
         caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
-        **style,
     )
     for year in years:
         forecasts = _read(data_dir, "walkforward_forecasts", year)

@@ -156,7 +156,7 @@ def hub_words(metadata: Mapping[str, Any]) -> str:
     if "hub" not in metadata:
         return ""
     reason = f": {metadata['hub_reason']}" if "hub_reason" in metadata else ""
-    color = "yellow" if metadata["hub"] == "pending" else "default"
+    color = "yellow" if metadata["hub"] == "failed" else "default"
     return f", [{color}]hub: {escape(metadata['hub'] + reason)}[/]"
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from brain_assets.settings import read_settings
@@ -36,13 +35,9 @@ def status(family: FamilyOption = None, year: YearOption = None) -> None:
         rows = transfers.compare(_storages(family), _years(year))
     table = Table("family", "snapshot", "here", "Hub", "")
     for row in rows:
-        relation, note = row.relation.value, " (push pending)" if row.record.pending else ""
         here = "-" if row.relation is Relation.HUB_ONLY else "yes"
-        table.add_row(row.family, row.name, here, row.commit[:8] or "-", f"{_colored(relation)}{note}")
+        table.add_row(row.family, row.name, here, row.commit[:8] or "-", _colored(row.relation.value))
     console.print(table)
-    for row in rows:
-        if row.record.pending:
-            console.print(f"{row.family} {row.name}: hub: pending: {escape(row.record.pending)}")
 
 
 @sync.command()
@@ -74,15 +69,10 @@ def pull(
 def _run(plan: transfers.Plan, dry_run: bool) -> None:
     """Transfer what differs, and say what became of it."""
     counts = Counter[str]()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(plan.verb, total=len(plan.chosen))
-        for transfer in plan.preview() if dry_run else plan.run():
-            detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-            line = f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}"
-            progress.console.print(line, soft_wrap=True)
-            progress.advance(task)
-            counts[transfer.result] += 1
+    for transfer in plan.preview() if dry_run else plan.run():
+        detail = f": {escape(transfer.detail)}" if transfer.detail else ""
+        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}", soft_wrap=True)
+        counts[transfer.result] += 1
     if dry_run:
         console.print(
             f"would {plan.verb} {counts[f'would {plan.verb}']} of {len(plan.rows)} snapshots; nothing was done"

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 import pydantic
 from pydantic.fields import FieldInfo
 
+from brain_assets.check_result import listed
 from brain_assets.errors import ConfigError
 
 LARGEST_FLOAT_AS_INT = 2**53
@@ -87,7 +88,8 @@ def _explain(
     unknown = sorted(set(values) - set(fields))
     if unknown:
         return ConfigError(
-            f"{config_class.__name__}: expected keys among {', '.join(fields)}, got {_shortened(unknown)}; remove them."
+            f"{config_class.__name__}: expected keys among {', '.join(fields)}, got "
+            f"{listed(list(map(reprlib.repr, unknown)), 3)}; remove them."
         )
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else config_class.__name__
@@ -111,11 +113,6 @@ def _expected(field: FieldInfo) -> str:
         if getattr(item, bound, None) is not None
     ]
     return f"{kind}: {', '.join(bounds)}" if bounds else kind
-
-
-def _shortened(names: list[str]) -> str:
-    shown = ", ".join(reprlib.repr(name) for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 _KINDS = {int: "an integer", float: "a finite number", str: "a text", bool: "true or false"}

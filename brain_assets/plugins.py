@@ -5,7 +5,7 @@ families (`brain_assets.registry.register`), or holds a `Plugin` called ``PLUGIN
 settings are read, so it should be light: what it brings otherwise is named by texts, and imported when it is used.
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pydantic
 import pydantic.dataclasses
 
-from brain_assets.errors import BrainAssetsError, PluginError
+from brain_assets.errors import BrainAssetsError, PluginError, SettingsError
 
 ENTRY_POINTS = "brain_assets.plugins"
 """The group of entry points by which an installed package brings plug-ins: each names a module."""
@@ -48,7 +48,7 @@ CORE = Plugin(
         "status": "brain_assets.cli:status",
         "ui": "brain_assets.cli:ui",
         "sync": "brain_assets.cli_sync:sync",
-        "prune": "brain_assets.cli_prune:prune",
+        "prune": "brain_assets.cli:prune",
     },
 )
 """What the core itself brings."""
@@ -96,6 +96,16 @@ def use(text: str, kind: type[T], *given: Any) -> T:
     if not isinstance(made, kind):
         raise PluginError(f"{text}: expected a {kind.__name__}, got {type(made).__name__}; correct the plug-in.")
     return made
+
+
+def require_extra(extra: str, user: str, *modules: str) -> None:
+    """Raise `SettingsError` if modules that only a wing needs, an extra of the package, are not installed."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise SettingsError(
+            f"{user}: expected the packages of the extra {extra}, got none named {', '.join(missing)}; install them "
+            f"with pip install 'brain-assets[{extra}]'."
+        )
 
 
 @contextmanager

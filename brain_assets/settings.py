@@ -210,28 +210,18 @@ class Settings(BaseSettings):
 
         Secrets are not among them, nor who is told of failures: half of that is secret, and no result depends on it.
         """
-        values = {name: getattr(self, name) for name in Settings.model_fields if name in self._given}
-        return {
-            **{
-                str(Settings.model_fields[name].alias): ",".join(value) if isinstance(value, tuple) else str(value)
-                for name, value in values.items()
-            },
-            **{_repo_variable(family): repo for family, repo in self._model_repos.items()},
+        given = {
+            str(field.alias): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, field in Settings.model_fields.items()
+            if (value := getattr(self, name)) != field.default
+            and not (isinstance(value, SecretStr) or name == "alert_email")
         }
+        return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a process that shall see these settings: this one's, but for what commands change."""
         given = {"BRAIN_MARKET": self.market, "BRAIN_ENGINE": self.engine}
         return {**os.environ, **given, "BRAIN_ADJUST_SPLITS": str(self.adjust_splits)}
-
-    @property
-    def _given(self) -> set[str]:
-        return {
-            name
-            for name in self.model_fields_set
-            if getattr(self, name) != Settings.model_fields[name].default
-            and not (isinstance(getattr(self, name), SecretStr) or name == "alert_email")
-        }
 
     @property
     def first_partition_year(self) -> int:

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from brain_assets.errors import ConfigError, SettingsError
 from brain_assets.graph.tasks import ENDS, Event
@@ -43,6 +45,12 @@ JobsOption = Annotated[
     ),
 ]
 YearsArgument = Annotated[str | None, typer.Argument(help="A year or a range: 2021, 2019-2022. Default: all.")]
+
+
+def new_table(*heads: Any, title: str | None = None, caption: str | None = None) -> Table:
+    """Begin a table as commands print it."""
+    style: Any = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+    return Table(*heads, title=title, caption=caption, **style)
 
 
 def print_error(message: str) -> None:

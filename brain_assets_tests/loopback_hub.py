@@ -125,7 +125,6 @@ class Repo:
         return self.history[oid]
 
     def log(self, revision: str) -> list[Commit]:
-        """Return a commit and those before it."""
         log = [self.at(revision)]
         while log[-1].parent is not None:
             log.append(self.history[log[-1].parent])
@@ -162,7 +161,6 @@ class Answer:
 
     @classmethod
     def of_json(cls, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Self:
-        """Return the answer that holds a JSON value."""
         return cls(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})
 
     def spoilt(self) -> "Answer":
@@ -183,7 +181,6 @@ class Answer:
 
 
 def flip(data: bytes) -> bytes:
-    """Change the byte in the middle."""
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :] if data else data
 
@@ -199,12 +196,10 @@ def upload_mode(path: str, sample: bytes, size: int) -> str:
 
 
 def is_lfs(path: str, content: bytes) -> bool:
-    """Tell whether a stored file is one of LFS."""
     return upload_mode(path, content[:512], len(content)) == "lfs"
 
 
 def blob_oid(content: bytes) -> str:
-    """Return git's oid of a file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
@@ -243,15 +238,12 @@ class Call:
     commit: Commit = field(init=False)
 
     def url(self, kind: str, name: str) -> str:
-        """Return a repository's address."""
         return f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{name}"
 
     def size(self, path: str) -> int:
-        """Return a file's size, or what is claimed."""
         return self.hub.claims.get((self.commit.oid, path), len(self.commit.files[path]))
 
     def entry(self, path: str) -> dict[str, Any]:
-        """Describe a file of the commit."""
         content = self.commit.files[path]
         entry = {"type": "file", "path": path, "size": self.size(path), "oid": blob_oid(content)}
         if isinstance(content, Symlink):
@@ -270,7 +262,6 @@ class Call:
         return {"size": entry["size"], "blobId": entry["oid"]} | ({"lfs": lfs} if lfs else {})
 
     def content(self, content: bytes, headers: dict[str, str], size: int | None = None) -> Answer:
-        """Return a file's bytes."""
         return Answer(content, 200, {"Content-Type": "application/octet-stream", **headers}, size)
 
     @route("GET /api/agent-harnesses")
@@ -288,7 +279,7 @@ class Call:
         url = self.url(kind, name)
         if (kind, name) in self.hub.repos():
             return Answer.of_json({"error": f"You already created this {kind} repo", "url": url}, 409)
-        self.hub.add_repo(name, kind)
+        self.hub.add_repo(name)
         return {"url": url, "name": name, "id": name}
 
     @route(f"GET {API}(?:/revision/{REVISION})?")
@@ -304,10 +295,6 @@ class Call:
         heads = self.repo.branches.items()
         branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in heads]
         return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
-
-    @route(f"GET {API}/tree/{REVISION}")
-    def tree(self) -> Any:
-        return [self.entry(path) for path in sorted(self.commit.files)]  # flat, and within one page
 
     @route(f"POST {API}/branch/(?P<branch>[^/]+)", write=True)
     def create_branch(self) -> Any:
@@ -472,40 +459,35 @@ class LoopbackHub:
         if self.crashes and error is None:
             raise RuntimeError("the loopback hub itself failed:\n" + "\n".join(self.crashes))
 
-    def add_repo(self, name: str, repo_type: str = "model") -> Repo:
+    def add_repo(self, name: str) -> Repo:
         """Make a repository, with one commit on its branch main."""
         with self._lock:
-            repo = self._repos[repo_type, name] = Repo(repo_type, name)
+            repo = self._repos["model", name] = Repo("model", name)
             repo.commit("main", {".gitattributes": GIT_ATTRIBUTES}, "initial commit")
             return repo
 
-    def put(
-        self, name: str, branch: str, files: dict[str, bytes], message: str = "", *, repo_type: str = "model"
-    ) -> Commit:
+    def put(self, name: str, branch: str, files: dict[str, bytes], message: str = "") -> Commit:
         """Commit exactly these files, whatever they are named, on a branch, which is made if absent."""
         with self._lock:
             self.objects |= {etag(path, content): content for path, content in files.items() if is_lfs(path, content)}
-            return self._repos[repo_type, name].commit(branch, files, message)
+            return self._repos["model", name].commit(branch, files, message)
 
     def repos(self) -> list[tuple[str, str]]:
-        """Return the type and the name of each repository."""
         return list(self._repos)
 
-    def files(self, name: str, revision: str, *, repo_type: str = "model") -> dict[str, bytes]:
-        """Return the files of a branch or a commit."""
-        return dict(self._repos[repo_type, name].at(revision).files)
+    def files(self, name: str, revision: str) -> dict[str, bytes]:
+        return dict(self._repos["model", name].at(revision).files)
 
-    def branches(self, name: str, *, repo_type: str = "model") -> dict[str, str]:
-        """Return the oid of each branch."""
-        return dict(self._repos[repo_type, name].branches)
+    def branches(self, name: str) -> dict[str, str]:
+        return dict(self._repos["model", name].branches)
 
-    def commits(self, name: str, revision: str = "main", *, repo_type: str = "model") -> list[Commit]:
+    def commits(self, name: str, revision: str = "main") -> list[Commit]:
         """Return the commits of a branch, the newest first."""
-        return self._repos[repo_type, name].log(revision)
+        return self._repos["model", name].log(revision)
 
-    def claim_size(self, name: str, branch: str, path: str, size: int, *, repo_type: str = "model") -> None:
+    def claim_size(self, name: str, branch: str, path: str, size: int) -> None:
         """Let the tree and the HEAD of a file as it is now on a branch say another size."""
-        self.claims[self._repos[repo_type, name].at(branch).oid, path] = size
+        self.claims[self._repos["model", name].at(branch).oid, path] = size
 
     def fail(self, *faults: Fault) -> None:
         """Arm faults; where several befall a request the first armed is applied."""
@@ -513,7 +495,6 @@ class LoopbackHub:
             self._faults += faults
 
     def clear_faults(self) -> None:
-        """Disarm all faults."""
         with self._lock:
             self._faults.clear()
 
@@ -527,11 +508,6 @@ class LoopbackHub:
         with self._lock:
             self.requests.clear()
             self._counter = itertools.count()
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open; a client that has died has none once all it asked has been answered."""
-        return len(self._server.connections)
 
     def receive(self, method: str, url: str, headers: dict[str, str]) -> tuple[Request, Fault | None]:
         """Record a request, run what was to come before it, and return it with its fault."""
@@ -548,7 +524,6 @@ class LoopbackHub:
         return request, befalling[0] if befalling else None
 
     def answer(self, request: Request, body: bytes) -> Answer:
-        """Serve a request."""
         try:
             with self._lock:
                 result = self._dispatch(request, body)
@@ -665,5 +640,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+    def log_message(self, *args: Any) -> None: ...

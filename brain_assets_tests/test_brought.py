@@ -124,6 +124,13 @@ def test_a_name_that_is_not_there_is_refused_when_it_is_used(text: str) -> None:
         open_project(read_settings(plugins="plug", market="flat"))
 
 
+def test_a_wing_whose_extra_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yfinance", None)
+    sentence = r"^BRAIN_MARKET=live: expected the packages of the extra live, got none named yfinance; install them .*"
+    with pytest.raises(SettingsError, match=sentence):
+        open_project(read_settings(market="live"))
+
+
 DOES = """
 import dagster as dg
 from brain_assets.market.sample import SampleMarket

@@ -14,11 +14,9 @@ import pytest
 
 from brain_assets import Act, ModelConfig, OnProgress, Policy, PolicyDataset, PortfolioConstraints, registry
 from brain_assets.forecasting.lstm import LstmConfig
-from brain_assets.graph.build import Project, open_project
 from brain_assets.parquet import read_table
 from brain_assets.prove.no_lookahead import LookaheadResult
 from brain_assets.prove.testing import assert_no_lookahead
-from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.places import read_files
 from brain_assets_tests import backfills
@@ -27,7 +25,6 @@ from brain_assets_tests.backfills import (
     Finished,
     brain_assets,
     environment,
-    in_own_process,
     shared_backfill,
 )
 from brain_assets_tests.backfills import YEARS as EVERY_YEAR
@@ -114,33 +111,6 @@ def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: P
     assert lacking.stderr.startswith("error: HF_RIDGE_MODEL_REPO: expected a model repo")
 
 
-def project(tmp_path: Path, plugins: str = "") -> Project:
-    return open_project(read_settings(data_dir=str(tmp_path), symbols="AAA,BBB", plugins=plugins or None))
-
-
-def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(tmp_path: Path) -> None:
-    theirs, ours = (
-        [key.to_user_string() for key in project(tmp_path, plugins).definitions.resolve_all_asset_keys()]
-        for plugins in (PLUGINS["BRAIN_PLUGINS"], "")
-    )
-    assert len(theirs) == 14 + 3
-    assert sorted(ours) == sorted(
-        [
-            *("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot", "patchtst_snapshot"),
-            *(
-                "walkforward_forecasts",
-                "ppo_policy",
-                "sac_policy",
-                "backtest",
-                "lstm_model",
-                "patchtst_model",
-                "report",
-            ),
-            *("raw_year_to_date", "target_weights"),
-        ]
-    )
-
-
 # No look-ahead
 
 JULY = datetime.date(2020, 7, 2)
@@ -187,49 +157,6 @@ def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
 # What a broken one is told
 
 RIDGE = (REPOSITORY / "examples" / "ridge_forecaster.py").read_text()
-TWICE = "examples.ridge_forecaster,broken"
-
-
-@pytest.mark.parametrize(
-    ("command", "plugins", "change", "sentence"),
-    [
-        (
-            "status",
-            TWICE,
-            ('"Ridge"', '"Mine"'),
-            "broken.Ridge: expected a name that no other family has, got ridge, t",
-        ),
-        (
-            "backfill 2019",
-            "broken",
-            ('name, label = "ridge"', 'name, label = "momentum"'),
-            "broken.Ridge: expected a name th",
-        ),
-        (
-            "ui",
-            "broken",
-            ("def predict(", "def predicts("),
-            "broken.Ridge: expected the methods predict, got none; cor",
-        ),
-    ],
-)
-def test_a_broken_module_gets_one_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    plugins: str,
-    change: tuple[str, str],
-    sentence: str,
-) -> None:
-    (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
-    monkeypatch.syspath_prepend(tmp_path)
-    run = in_own_process if command == "ui" else brain_assets  # whose process Dagster's takes over
-    variables = {"BRAIN_PLUGINS": plugins, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
-    done = run(tmp_path / "data", *command.split(), **variables)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {sentence}")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "data").exists()
 
 
 def test_dagster_says_the_same_sentence_of_definitions_that_it_cannot_load(tmp_path: Path) -> None:

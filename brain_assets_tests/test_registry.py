@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -118,10 +117,7 @@ def test_a_module_that_is_loaded_again_replaces_its_family() -> None:
     [
         ("name = 'my model'", "plug.Mine: expected a name of at most 40 lower-case letters, digits and underscores"),
         ("name = 'class'", "plug.Mine: expected a name of at most 40"),
-        (
-            "name = 'momentum'",
-            "plug.Mine: expected a name that means nothing else, got 'momentum'; correct",
-        ),
+        ("name = 'momentum'", "plug.Mine: expected a name that means nothing else, got 'momentum'; correct"),
         ("name = 'main'", "plug.Mine: expected a name that means nothing else, got 'main'"),
         ("name = 'mine_source'", "plug.Mine: expected a name that means nothing else, got 'mine_source'"),
         ("label = 'No name'", "plug.Mine: expected a text as name, got None"),
@@ -185,9 +181,3 @@ def test_a_policy_that_follows_no_known_forecaster_is_refused() -> None:
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises(PluginError, match=r"^family: expected one of .*, got 'no_such'; correct it, or"):
         registry.get("no_such")
-
-
-def test_our_families_load_without_torch() -> None:
-    code = "import sys; from brain_assets.registry import families_of; families_of(); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""What Dagster is told of snapshots that it has never seen, and the sensor that tells it and completes pushes."""
+"""What Dagster is told of snapshots that it has never seen, and the sensor that tells it."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -22,18 +22,10 @@ from brain_assets.errors import HubError, SnapshotError
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.project import Project
 from brain_assets.graph.runs import UNFINISHED, close_dead_runs
-from brain_assets.graph.snapshots import (
-    Metadata,
-    Snapshots,
-    hub_metadata,
-    location_metadata,
-    pushed_metadata,
-    snapshot_metadata,
-)
+from brain_assets.graph.snapshots import Metadata, Snapshots, hub_metadata, location_metadata, snapshot_metadata
 from brain_assets.progress import warn
-from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage
-from brain_assets.store.sync import Comparison
 
 
 def find_external(
@@ -55,33 +47,6 @@ def find_external(
                 yield from _find(node, year, storage, commits, version.value if version else None)
             except (HubError, SnapshotError) as error:
                 warn(f"not adopted: {error}")
-
-
-def complete_pushes(instance: dg.DagsterInstance, snapshots: Snapshots) -> Iterator[dg.AssetObservation]:
-    """Push what did not get through, or whose run died before it; each that is complete gets an observation.
-
-    Main versions that the Hub lacks are pushed too, and its ``main`` follows the current one.
-    """
-    under_way = _years_under_way(instance)
-    for family, storage in snapshots.items():
-        try:
-            for row in storage.compare(versions=True) if storage.hub is not None else ():
-                date = parse_snapshot_name(row.name)
-                if _is_to_complete(row) and not (date and str(date.year) in under_way):
-                    hub = pushed_metadata(storage.upload(row.name, row.commit))
-                    if date:
-                        yield dg.AssetObservation(registry.get(family).asset, partition=str(date.year), metadata=hub)
-                    else:
-                        yield dg.AssetObservation(f"{family}_model", metadata={"branch": row.name, **hub})
-        except (HubError, SnapshotError) as error:
-            warn(f"hub: still pending: {error}")
-
-
-def _is_to_complete(row: Comparison) -> bool:
-    """Tell whether a push transfers it and nobody needs to be asked: the Hub holds nothing that was not here."""
-    is_known = row.record.commit == row.commit or bool(row.record.pending)
-    is_first_main = row.name == MAIN_BRANCH and not row.record.commit
-    return row.is_for("push") and (not row.commit or is_known or is_first_main)
 
 
 def _years_under_way(instance: dg.DagsterInstance) -> set[str]:
@@ -111,11 +76,8 @@ def _find(
     local = storage.read_metadata(cutoff_date)
     if local is not None and local["fingerprint"]["value"] != seen:
         snapshot, record = storage.load_snapshot(cutoff_date), storage.record(snapshot_name(cutoff_date))
-        hub: Metadata = {}
-        if storage.hub is not None and record.pending:
-            hub = hub_metadata("pending", reason=record.pending)
-        elif storage.hub is not None and not storage.changed_here(snapshot_name(cutoff_date)):
-            hub = hub_metadata("copied", commit=record.commit)
+        is_copied = storage.hub is not None and not storage.changed_here(snapshot_name(cutoff_date))
+        hub = hub_metadata("copied", commit=record.commit) if is_copied else {}
         metadata = {**location_metadata(storage.path(cutoff_date), hub), **snapshot_metadata(snapshot)}
         yield _materialization(node, year, "this machine", snapshot.metadata["fingerprint"], metadata)
     elif local is None and seen is None and cutoff_date in commits:
@@ -148,7 +110,7 @@ def _materialization(
     name="adopt",
     description=(
         "Snapshots that this instance has never seen (copied, pulled, or pushed by another machine) become "
-        "materializations without a run, and pushes that did not get through are tried again."
+        "materializations without a run."
     ),
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -159,11 +121,11 @@ def adopt(
     """Tell of what is new; a tick trains and downloads no model, and asks a Hub in trouble once."""
     graph = context.repository_def.asset_graph  # type: ignore[union-attr]  # there is one in every tick
     quick = {family: storage.no_retry() for family, storage in snapshot_io.storages.items()}
-    found, pushed = [*find_external(context.instance, graph, quick)], [*complete_pushes(context.instance, quick)]
-    if not found and not pushed:
+    found = list(find_external(context.instance, graph, quick))
+    if not found:
         places = ", ".join(f"{storage.folder}" for storage in quick.values())
-        return dg.SkipReason(f"no snapshot that this instance has not seen, and no push pending, in {places}")
-    return dg.SensorResult(asset_events=[*found, *pushed])
+        return dg.SkipReason(f"no snapshot that this instance has not seen in {places}")
+    return dg.SensorResult(asset_events=found)
 
 
 def definitions(_: Project) -> dg.Definitions:

@@ -26,13 +26,7 @@ from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.year_to_date import fetch_year_to_date, join, recent_window
 from brain_assets.graph.years import TIMEZONE, Years
 from brain_assets.market.base import Market
-from brain_assets.market.calendar import (
-    MIN_WEEK_SESSIONS,
-    NEW_YORK,
-    Clock,
-    sessions_between,
-    week_from,
-)
+from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, Clock, sessions_between, week_from
 from brain_assets.market.schema import RAW
 from brain_assets.parquet import encode_table
 from brain_assets.paths import DataPath, replace_file
@@ -75,9 +69,7 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
         kinds={"parquet"},
     )
     def raw_year_to_date(
-        market: dg.ResourceParam[Market],
-        table_io: dg.ResourceParam[TableIOManager],
-        clock: dg.ResourceParam[Clock],
+        market: dg.ResourceParam[Market], table_io: dg.ResourceParam[TableIOManager], clock: dg.ResourceParam[Clock]
     ) -> dg.MaterializeResult[None]:
         """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
 

@@ -6,9 +6,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from brain_assets.allocate.allocation import chosen_week, strategies_of
 from brain_assets.allocate.trades import Trades, check_cash, plan_trades, read_holdings
@@ -23,15 +21,7 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import label
 from brain_assets.settings import read_settings
-from brain_assets.terminal import (
-    ConfigOption,
-    MarketOption,
-    console,
-    read_config,
-    warnings_shown,
-)
-
-STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config, warnings_shown
 
 
 def allocate(
@@ -106,7 +96,7 @@ def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
     heads = [label(name).replace("_", "\n") for name in table.columns]
     drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
     caption = f"{drifting} trades nothing: what it holds is shown as of the decision."
-    shown = Table(*heads, title="Weights, %", caption=caption, **STYLE)
+    shown = new_table(*heads, title="Weights, %", caption=caption)
     for symbol, *weights in table.itertuples(index=False):
         if any(weights):
             shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
@@ -128,7 +118,7 @@ def _print_trades(trades: Trades, strategy: str) -> None:
         "Prices are the last closes before the week, adjusted for what came until they were fetched; the trade is at "
         "its first open."
     )
-    shown = Table("symbol", *forms, title=f"Trades to {strategy}", caption=caption, **STYLE)
+    shown = new_table("symbol", *forms, title=f"Trades to {strategy}", caption=caption)
     for symbol, *values in trades.table.assign(target=100 * trades.table["target"]).itertuples(index=False):
         shown.add_row(escape(symbol), *(form.format(value) for form, value in zip(forms.values(), values, strict=True)))
     console.print(shown)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
+from brain_assets.check_result import listed
 from brain_assets.errors import AllocationError
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, trading_cost
 from brain_assets.portfolio.weights_table import CASH
@@ -119,10 +120,9 @@ def plan_trades(
     symbols = [name for name in known if holdings.get(name, 0.0) > 0 or target[name] > 0]
     strangers = [symbol for symbol in holdings if symbol not in target]
     if strangers:
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         raise AllocationError(
-            f"holdings: expected symbols among {', '.join(known[:SHOWN])}{more}, got {', '.join(strangers)}; take what "
-            "no strategy trades out of the file."
+            f"holdings: expected symbols among {listed(known, SHOWN)}, got {', '.join(strangers)}; take what no "
+            "strategy trades out of the file."
         )
     priceless = [symbol for symbol in symbols if symbol not in closes]
     if priceless:

@@ -10,14 +10,13 @@ import os
 import queue
 import socket
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from brain_assets.cluster.config import WorkerResources, read_cluster_config, worker_environment
-from brain_assets.errors import SettingsError, StorageError
+from brain_assets.errors import StorageError
 from brain_assets.graph.build import open_project
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.pools import pool_of
@@ -25,9 +24,10 @@ from brain_assets.graph.project import Project
 from brain_assets.graph.runs import this_process
 from brain_assets.graph.tasks import WAIT_SECONDS, Event, Lost, Message, Said, Task
 from brain_assets.graph.work import Worker
+from brain_assets.plugins import require_extra
 from brain_assets.settings import read_settings
 
-LISTEN_SECONDS, CONNECT_SECONDS = 5, 10
+CONNECT_SECONDS = 10
 
 
 class _Actor:
@@ -35,28 +35,19 @@ class _Actor:
 
     def __init__(self, instance: Any) -> None:
         self._worker = Worker(open_project(read_settings()), dg.DagsterInstance.from_ref(instance))
-        self._lines = queue.SimpleQueue[tuple[str, int] | None]()
+        self._told = queue.SimpleQueue[tuple[str, int] | Event | str]()
 
     def name(self) -> str:
         """Tell that it is ready."""
         return this_process()
 
-    def do(self, task: Task) -> tuple[Event | str, list[tuple[str, int]]]:
-        """Do a task; gives its lines, too, that nobody has listened to, and wakes who still listens."""
-        told = self._worker.do(task, lambda line, level: self._lines.put((line, level)))
-        rest = []
-        with suppress(queue.Empty):
-            while True:
-                rest.append(self._lines.get_nowait())
-        self._lines.put(None)
-        return told, [line for line in rest if line is not None]
+    def do(self, task: Task) -> None:
+        """Do a task; what it says, and what it ends with as the last, is for who listens."""
+        self._told.put(self._worker.do(task, lambda line, level: self._told.put((line, level))))
 
-    def listen(self) -> tuple[str, int] | None:
-        """Give the next line that the task says; None: there was none for a while, or it has ended."""
-        try:
-            return self._lines.get(timeout=LISTEN_SECONDS)
-        except queue.Empty:
-            return None
+    def listen(self) -> tuple[str, int] | Event | str:
+        """Wait for the next that a task tells."""
+        return self._told.get()
 
 
 @dataclass
@@ -68,8 +59,8 @@ class _Worker:
     start: Any
     name: str = ""
     task: Task | None = None
-    result: Any = None
-    line: Any = None
+    doing: Any = None
+    told: Any = None
 
 
 class RayPool:
@@ -78,7 +69,10 @@ class RayPool:
     advice = "Ray's dashboard has its log"
 
     def __init__(self, project: Project, instance: dg.DagsterInstance, jobs: int | None) -> None:
-        self._ray = _import_ray()
+        require_extra("cluster", "BRAIN_ENGINE=ray", "ray")
+        import ray
+
+        self._ray: Any = ray
         defs = project.definitions
         assets = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]
         self._config = read_cluster_config(project.settings.cluster_config, assets)
@@ -104,12 +98,12 @@ class RayPool:
         asked = self._asked_by(task)
         self._wanted.pop(task, None)
         worker = next(each for each in self._workers if each.name and each.task is None and each.asked == asked)
-        worker.task, worker.result, worker.line = task, worker.actor.do.remote(task), worker.actor.listen.remote()
+        worker.task, worker.doing, worker.told = task, worker.actor.do.remote(task), worker.actor.listen.remote()
         return worker.name
 
     def wait(self) -> list[Message]:
         """Wait for what workers say, and for those that start."""
-        awaited = [each for worker in self._workers for each in (worker.start, worker.line, worker.result) if each]
+        awaited = [each for worker in self._workers for each in (worker.start, worker.doing, worker.told) if each]
         ready, _ = self._ray.wait(awaited, num_returns=1, timeout=WAIT_SECONDS)
         return [message for worker in list(self._workers) for message in self._hear(worker, ready)]
 
@@ -155,13 +149,21 @@ class RayPool:
         if worker.start in ready:
             self._started(worker)
         task = worker.task
-        if task is None:
-            return []
-        if worker.result in ready:
-            return self._ended(worker, task)
-        if worker.line in ready:
-            return self._heard_line(worker, task)
-        return []
+        try:
+            if worker.doing in ready:
+                worker.doing = self._ray.get(worker.doing)  # raises what its worker was lost by
+            if task is None or worker.told not in ready:
+                return []
+            told = self._ray.get(worker.told)
+        except self._ray.exceptions.RayError as error:
+            self._workers.remove(worker)
+            self._ray.kill(worker.actor)
+            return [Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")] if task else []
+        if isinstance(told, tuple):
+            worker.told = worker.actor.listen.remote()
+            return [Said(task, *told)]
+        worker.task = worker.told = None
+        return [Lost(task, worker.name, told) if isinstance(told, str) else (task, told)]
 
     def _started(self, worker: _Worker) -> None:
         try:
@@ -175,38 +177,6 @@ class RayPool:
                 ) from error
             self._workers.remove(worker)  # its node is gone; another is started while one is wanted
             time.sleep(WAIT_SECONDS)
-
-    def _ended(self, worker: _Worker, task: Task) -> list[Message]:
-        try:
-            told, rest = self._ray.get(worker.result)
-            lines = [self._ray.get(worker.line) if worker.line else None, *rest]
-        except self._ray.exceptions.RayError as error:
-            self._workers.remove(worker)
-            self._ray.kill(worker.actor)
-            return [Lost(task, worker.name, f"its worker was lost: {_last_line(error)}")]
-        worker.task = worker.result = worker.line = None
-        ended = Lost(task, worker.name, told) if isinstance(told, str) else (task, told)
-        return [*(Said(task, *line) for line in lines if line), ended]
-
-    def _heard_line(self, worker: _Worker, task: Task) -> list[Message]:
-        try:
-            said = self._ray.get(worker.line)
-        except self._ray.exceptions.RayError:  # so says its result, too
-            worker.line = None
-            return []
-        worker.line = worker.actor.listen.remote()
-        return [Said(task, *said)] if said else []
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"BRAIN_ENGINE: expected the packages of a Ray cluster, as it is ray, got none named {error.name}; install "
-            "them with pip install 'brain-assets[cluster]', or set it to local."
-        ) from error
-    return ray
 
 
 def _connect(ray: Any, address: str) -> None:

@@ -74,6 +74,7 @@ class Backfill:
         self._lost: dict[Task, int] = {}
         self._broken: dict[Unit, Sequence[Unit]] = {}  # with what failed and broke it
         self._open: set[Unit] = set()
+        self._seconds: dict[str, float] = {}  # how long each took last; what has not ended yet may take longest
         self._reader: StatusReader | None = None
         self._stop_if_asked: Callable[[], None] = lambda: None
 
@@ -162,8 +163,12 @@ class Backfill:
         return [*seeds, replace(task, tags={SEEDS_TRAINED_TAG: "yes"}) if seeds else task]
 
     def _hand_out(self, pool: Pool) -> Iterator[Event]:
-        """Give to workers what there is room for, the earliest years first."""
-        self._ready.sort(key=lambda task: task.year or math.inf)  # stable: each year in the order of the graph
+        """Give to workers what there is room for: of the earliest years, first seeds, then what takes long.
+
+        So none is left with a long task while others have nothing to do. What takes equally long keeps its order.
+        """
+        took = self._seconds.get
+        self._ready.sort(key=lambda task: (task.year or math.inf, not task.seed, -took(task.asset, math.inf)))
         for task in list(self._ready):
             if self._must_queue(task) or not pool.has_room(task):
                 continue
@@ -212,6 +217,7 @@ class Backfill:
 
     def _ended(self, event: Event) -> Event:
         self._open.discard((event.asset, event.year))
+        self._seconds[event.asset] = event.seconds or self._seconds.get(event.asset, math.inf)
         if event.kind in BAD:
             self._broken[event.asset, event.year] = event.roots or [(event.asset, event.year)]
         return event

@@ -155,7 +155,7 @@ class SnapshotIOManager(dg.IOManager):
             return None, str(error)
 
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
-        """Write the folder and push the branch; a push that does not get through stays pending, and fails nothing.
+        """Write the folder and push the branch; a push that does not get through fails nothing.
 
         Nothing is written where the asset says that it found the snapshot.
         """

@@ -93,32 +93,3 @@ def equity_chart(title: str, lines: "dict[str, pd.Series]") -> dg.MarkdownMetada
         axes.plot(returns.index, (1 + returns).cumprod(), label=name)
     axes.legend()
     return picture(figure, title)
-
-
-def news_chart(title: str, news: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw the mean score of each week over all symbols, and how many articles it rests on."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    figure, axes = new_figure(title, "", "mean score")
-    dates = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]  # two scales leave less room
-    axes.xaxis.set_major_locator(dates)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))  # type: ignore[no-untyped-call]
-    weekly = news.groupby(pd.Grouper(key="date", freq="W"))
-    axes.plot(weekly["sentiment_score"].mean(), color="C0")
-    axes.axhline(0, color="gray", linewidth=0.8)
-    articles = axes.twinx()
-    counts = weekly["n_articles"].sum()
-    articles.bar(counts.index, counts, width=6, alpha=0.2, color="gray")
-    articles.set_ylabel("articles a week")
-    figure.subplots_adjust(right=0.88)
-    return picture(figure, title)
-
-
-def ratio_chart(title: str, fundamentals: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw the median of each ratio over what was filed in each quarter."""
-    figure, axes = new_figure(title, "date of filing", "ratio")
-    by_quarter = fundamentals.groupby(pd.Grouper(key="filed", freq="QE"))
-    for name in fundamentals.columns[3:]:
-        axes.plot(by_quarter[name].median(), marker=".", label=name)
-    axes.legend()
-    return picture(figure, title)

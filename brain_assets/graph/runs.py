@@ -1,22 +1,30 @@
-"""Runs whose process is gone: left as started, they would hold up what waits for them for ever.
+"""Runs: why one failed, which were left as started, and which are old and nothing rests on them.
 
-Dagster sees for itself that a run's process died while the server that started it lives. If that died too, or a command
-of `brain_assets.graph.backfill` did, nobody does.
+Those whose process is gone would hold up what waits for them for ever. Dagster sees for itself that a run's process
+died while the server that started it lives. If that died too, or a command of `brain_assets.graph.backfill` did, nobody
+does. What Dagster knows of a year is an event of the run that made it: with that run deleted, the year counts as
+missing. So a run stays as long as it holds the newest materialization of any asset and year.
 """
 
+import datetime
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from brain_assets import errors
 from brain_assets.files import is_running
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""
 
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+N_AT_ONCE = 500
+"""Materializations in a query."""
 
 
 def this_process() -> str:
@@ -93,3 +101,60 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Close what a power cut or a killed server left as started."""
     closed = close_dead_runs(context.instance, launched=True)
     return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every run that has begun has a process")
+
+
+def prunable(instance: dg.DagsterInstance, before: datetime.datetime) -> list[dg.RunRecord]:
+    """Give the runs that ended before a moment (with a time zone) and hold no newest materialization, oldest first."""
+    needed = set(_newest(instance))
+    finished = dg.RunsFilter(statuses=FINISHED, updated_before=before)
+    records = instance.get_run_records(filters=finished, ascending=True)
+    return [record for record in records if record.dagster_run.run_id not in needed]
+
+
+def prune(instance: dg.DagsterInstance, record: dg.RunRecord) -> None:
+    """Delete a run, its events and what its processes printed."""
+    run_id = record.dagster_run.run_id
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+
+
+def _newest(instance: dg.DagsterInstance) -> Iterator[str]:
+    """Give the run of the newest materialization of every asset and year, and of every asset without years."""
+    storage, kind = instance.event_log_storage, dg.DagsterEventType.ASSET_MATERIALIZATION
+    for key in instance.all_asset_keys():
+        newest = instance.get_latest_materialization_event(key)
+        if newest is not None:
+            yield newest.run_id
+        ids = list(storage.get_latest_storage_id_by_partition(key, kind).values())
+        for start in range(0, len(ids), N_AT_ONCE):
+            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + N_AT_ONCE])
+            yield from (record.run_id for record in instance.fetch_materializations(chosen, limit=N_AT_ONCE).records)
+
+
+def cause_of(error: Any, instance: dg.DagsterInstance) -> str:
+    """Give our own error's sentence, else make one of the innermost error."""
+    while error.cause is not None and not hasattr(errors, error.cls_name or ""):
+        error = error.cause
+    message = str(error.message).strip().split(": ", 1)[-1]
+    if hasattr(errors, error.cls_name or ""):
+        return message
+    if error.cls_name == "OperationalError":  # of the instance's SQLite
+        return str(errors.StorageError.unwritable(instance.root_directory, message))
+    if str(error.cls_name).endswith("MemoryError") or "can't allocate memory" in message:  # of numpy; of torch
+        return f"expected enough memory for it, got too little ({message}); give fewer --jobs, or the machine more."
+    return f"expected no error of this kind, got {error.cls_name}: {message}; its run in Dagster's UI has the rest."
+
+
+def failed_steps(events: Sequence[dg.DagsterEvent], instance: dg.DagsterInstance) -> dict[str, str]:
+    """Give the sentence of each step that failed, or whose check that blocks did not pass."""
+    failures = {
+        str(event.step_key): cause_of(event.step_failure_data.error, instance)
+        for event in events
+        if event.is_step_failure
+    }
+    for event in events:
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found = event.asset_check_evaluation_data
+            if found.blocking and not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
+                failures[found.asset_key.to_user_string()] = f"{found.check_name}: {found.description}"
+    return failures

@@ -98,14 +98,14 @@ def make_snapshot(
 
 
 def publish(storage: "SnapshotLocalStorage", push: "Callable[[], HubCopy]") -> Metadata:
-    """Push if there is a Hub, and give what is shown of it; a push that does not get through stays pending."""
+    """Push if there is a Hub, and give what is shown of it; a push that does not get through fails nothing."""
     if storage.hub is None:
         return {}
     try:
         return pushed_metadata(push())
     except (HubError, SnapshotError) as error:
-        warn(f"hub: pending: {error}")
-        return hub_metadata("pending", reason=str(error))
+        warn(f"hub: failed: {error}")
+        return hub_metadata("failed", reason=str(error))
 
 
 def pushed_metadata(copy: "HubCopy") -> Metadata:
@@ -114,7 +114,7 @@ def pushed_metadata(copy: "HubCopy") -> Metadata:
 
 
 def hub_metadata(state: str, branch: str = "", commit: str = "", reason: str = "") -> Metadata:
-    """Give what is shown of a copy on the Hub: its page, and why it is pending, or what it replaced."""
+    """Give what is shown of a copy on the Hub: its page, and why it failed, or what it replaced."""
     page: Metadata = {"hub_branch": dg.MetadataValue.url(branch)} if branch else {}
     texts = {"hub_commit": commit, "hub_reason": reason}
     return {"hub": state, **page, **{name: text for name, text in texts.items() if text}}

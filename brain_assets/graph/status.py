@@ -36,7 +36,7 @@ from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
 from brain_assets.store.fingerprint import hash_json
-from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
 
@@ -132,15 +132,6 @@ class StatusReader:
         if year not in self._warnings:
             self._warnings[year] = latest_warnings(self._instance, self._graph, year)
         return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
-
-    def pending(self, years: Collection[int]) -> list[str]:
-        """Say which snapshots have not reached the Hub, and why."""
-        return [
-            f"{date.year} {name}: hub: pending, {storage.record(snapshot_name(date)).pending}"
-            for name, storage in self._storages.items()
-            for date in storage.list_pending()
-            if date.year in years
-        ]
 
     def _made_without(self, key: AssetKey, partition: str) -> list[str]:
         """Name what it needs that was absent when it was made and is there now; Dagster does not call that stale."""

@@ -36,7 +36,7 @@ def status_op(
 ) -> None:
     """List every snapshot: here, on the Hub, equal or not."""
     rows = sync.compare(_chosen(config, snapshot_io), config.years)
-    _show(context, [Transfer(row.family, row.name, row.relation.value, row.record.pending) for row in rows])
+    _show(context, [Transfer(row.family, row.name, row.relation.value) for row in rows])
 
 
 @dg.op(name="push")
@@ -57,25 +57,11 @@ def pull_op(
     _show(context, plan.preview() if config.dry_run else plan.run())
 
 
-@dg.job(description="Compares the snapshots on this machine with those on the Hub; the run's output lists them.")
-def sync_status() -> None:
-    """`brain-assets sync status`."""
-    status_op()
-
-
-@dg.job(description="Pushes the snapshots and main versions that the Hub lacks or holds otherwise.")
-def sync_push() -> None:
-    """`brain-assets sync push`."""
-    push_op()
-
-
-@dg.job(description="Pulls the snapshots that are missing on this machine or differ from those on the Hub.")
-def sync_pull() -> None:
-    """`brain-assets sync pull`."""
-    pull_op()
-
-
-SYNC_JOBS = [sync_status, sync_push, sync_pull]
+SYNC_JOBS = [
+    dg.GraphDefinition(f"sync_{op.name}", description=op.description, node_defs=[op]).to_job()
+    for op in (status_op, push_op, pull_op)
+]
+"""`brain-assets sync status`, `push` and `pull`."""
 
 
 def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages:

@@ -10,10 +10,9 @@ from brain_assets.errors import BrainAssetsError
 from brain_assets.graph.assets.policies import seed_training
 from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
-from brain_assets.graph.failures import failed_steps
 from brain_assets.graph.options import job_of
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import PROCESS_TAG, this_process
+from brain_assets.graph.runs import PROCESS_TAG, failed_steps, this_process
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.seed_training import SeedTraining

@@ -16,6 +16,7 @@ from brain_assets.market.calendar import finished_after_year, first_unfinished_d
 from brain_assets.market.findings import added_up, findings_of
 from brain_assets.market.news import NewsFiles
 from brain_assets.market.schema import FUNDAMENTAL_TABLE, PRICE_TABLE, RAW
+from brain_assets.plugins import require_extra
 from brain_assets.retry import RetryPolicy, TransientError, retry
 from brain_assets.settings import Settings
 
@@ -146,5 +147,6 @@ class LiveMarket:
 
 def open_market(settings: Settings) -> LiveMarket:
     """Open the market of some settings; without the network."""
+    require_extra("live", "BRAIN_MARKET=live", "yfinance")
     symbols = settings.symbols or DEFAULT_SYMBOLS
     return LiveMarket(symbols, files_dir=settings.files_dir, edgar_identity=settings.edgar_identity)

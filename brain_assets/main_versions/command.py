@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from brain_assets.cli_run import event_line, hub_words, print_summary, run_years
 from brain_assets.errors import HubError, SettingsError, SnapshotError
@@ -25,6 +24,7 @@ from brain_assets.terminal import (
     JobsOption,
     MarketOption,
     console,
+    new_table,
     parse_years,
     read_config,
     warnings_shown,
@@ -36,7 +36,7 @@ HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of t
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
     title = "Main versions, scored by trainings without the last year"
-    table = Table(*HEADS, "when made", title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = new_table(*HEADS, "when made", title=title)
     problems = []
     for family in read_settings().families.forecasters:
         storage, current = SnapshotLocalStorage(family), None
@@ -82,7 +82,7 @@ def promote(
             storage.upload(version)
             copy = storage.upload(MAIN_BRANCH)
         except HubError as error:
-            console.print(f"[yellow]hub: pending: {escape(str(error))}[/]", soft_wrap=True)
+            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]", soft_wrap=True)
         else:
             replaced = f", {in_place_of(copy.before)}" if copy.before else ""
             console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)

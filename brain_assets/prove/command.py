@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from brain_assets.errors import SettingsError
 from brain_assets.graph.build import open_project
@@ -25,6 +24,7 @@ from brain_assets.terminal import (
     ConfigOption,
     MarketOption,
     console,
+    new_table,
     parse_years,
     progress_shown,
     read_config,
@@ -41,8 +41,7 @@ N_YEARS = 3
 def no_lookahead(
     market: MarketOption = None,
     years: Annotated[
-        str | None,
-        typer.Option(help="The last of a range is tested, those before it run too. Default: the first 3."),
+        str | None, typer.Option(help="The last of a range is tested, those before it run too. Default: the first 3.")
     ] = None,
     after: Annotated[
         list[str] | None,
@@ -127,14 +126,11 @@ def _print_compared(results: Sequence[LookaheadResult]) -> None:
     if not compared:
         return
     heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter it")]
-    table = Table(
+    table = new_table(
         "made",
         *heads,
         title="What was compared",
         caption="Values, files and keys. What was known by the date must be the same; after it, something must differ.",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
     )
     for asset in compared[0].upstream:
         cells = []
@@ -167,7 +163,7 @@ def skill(
             console.print(escape(line), soft_wrap=True)
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)
-    table = Table("test", Column("got", justify="right"), "", Column("seconds", justify="right"), box=box.SIMPLE_HEAD)
+    table = new_table("test", Column("got", justify="right"), "", Column("seconds", justify="right"))
     for found in results:
         verdict = "[green]holds[/]" if found.passed else "[red]FAILS[/]"
         table.add_row(escape(found.test.message), found.got, verdict, f"{found.seconds:.0f}")

@@ -16,6 +16,7 @@ from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.paths import DataPath, replace_file
+from brain_assets.plugins import require_extra
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.data import Doubt, read_doubts
@@ -67,6 +68,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         It is one HTML file that opens offline; its main pictures are here as well. Years without a backtest are left
         out.
         """
+        require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)
         doubts = read_doubts(table_io.store, years, backtested[-1])
         built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"), doubts)

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
@@ -18,6 +16,7 @@ from brain_assets.paths import DataPath, is_remote, parse_place, read_bytes
 from brain_assets.terminal import (
     MarketOption,
     console,
+    new_table,
     parse_years,
     print_error,
     warnings_shown,
@@ -70,7 +69,7 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     records = [record.data for record in metadata["figures"].records]
     names = list(records[0])
     shown = [names[position] for position in HEADLINE]
-    table = Table(*shown, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = new_table(*shown)
     for record in records:
         table.add_row(*(escape(str(record[name]).replace(" [", "\n[")) for name in shown))
     console.print(table)

@@ -21,7 +21,7 @@ from brain_assets.store.card import validate_card
 from brain_assets.store.checks import located
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress, HubClient
 from brain_assets.store.manifest import CARD, FILES, MANIFEST, PAYLOAD, check_listing, damaged, parse, verify
-from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name
+from brain_assets.store.names import MAIN_BRANCH
 from brain_assets.store.places import Store
 
 if TYPE_CHECKING:
@@ -95,9 +95,6 @@ class HubStore(Store):
                 raise self._not_seen() from None
             self._seems_absent, commits = True, {}
             warn(f"{self.repo}: there is no such model repo, or HF_TOKEN does not let us see it: taken as empty")
-        for name in commits:
-            if name.startswith("snapshot-") and parse_snapshot_name(name) is None:
-                warn(f"{self.repo}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31")
         return commits
 
     def look(self, name: str, commit: str = "") -> Branch:

@@ -17,17 +17,7 @@ from brain_assets.paths import DataPath
 from brain_assets.store.checks import check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
-from brain_assets.store.manifest import (
-    CARD,
-    CONFIG,
-    MANIFEST,
-    MODEL,
-    build,
-    parse_json,
-    refused,
-    render_json,
-    verify,
-)
+from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, build, parse_json, refused, render_json, verify
 from brain_assets.store.names import MAIN_BRANCH, parse_snapshot_name, parse_version_name, snapshot_name
 from brain_assets.store.places import FolderStore, read_files
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
@@ -123,11 +113,7 @@ class ModelSnapshot:
         """The files of its folder, which verify; raises `SnapshotError` if its parts are no finite JSON values."""
         identity = {"family": self.family, "cutoff_date": self.cutoff_date.isoformat()}
         try:
-            payload = {
-                **write_model(self.arrays),
-                CONFIG: render_json(self.config),
-                CARD: self.card.encode(),
-            }
+            payload = {**write_model(self.arrays), CONFIG: render_json(self.config), CARD: self.card.encode()}
             return build(payload, {**self.metadata, **identity})
         except (ValueError, TypeError) as error:
             raise SnapshotError(

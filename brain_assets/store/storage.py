@@ -4,8 +4,8 @@
 that names the current version, and is replaced in one step. The Hub's ``main`` holds the files of that one.
 The place is always written first and is the truth; the Hub holds copies. Beside the folders lies ``.hub/<name>.json``,
 what this machine knows of a copy. A commit never changes: once one was seen to hold exactly the files of a local
-manifest, one listing of branches tells whether that is still so, for all snapshots at once. The file also keeps why the
-last push did not get through. It is a cache: if it is lost or broken, the Hub is asked again.
+manifest, one listing of branches tells whether that is still so, for all snapshots at once. It is a cache: if it is
+lost or broken, the Hub is asked again.
 """
 
 import datetime
@@ -199,16 +199,12 @@ class SnapshotLocalStorage:
         return self.upload(snapshot_name(cutoff_date))
 
     def upload(self, branch: str, known: str | None = None) -> HubCopy:
-        """Push the folder of a branch, as `HubStore.push` does; if the Hub fails or refuses, why is kept for later.
+        """Push the folder of a branch, as `HubStore.push` does.
 
         What it gives names, as `before`, only a commit that this machine neither pushed nor pulled.
         """
         files, repo = self.store.read(self._folder_of(branch)), self.repo
-        try:
-            copy = repo.push(branch, files, known)
-        except HubError as error:
-            self._remember(branch, replace(self.record(branch), pending=str(error)))
-            raise
+        copy = repo.push(branch, files, known)
         known_commits = (self.record(branch).commit, copy.commit)
         self._remember(branch, HubRecord.of(repo.repo, copy.commit, files))
         return replace(copy, before="") if copy.before in known_commits else copy
@@ -320,7 +316,7 @@ class SnapshotLocalStorage:
     def _is_copied(self, branch: str, commit: str) -> bool:
         """Tell whether a commit holds exactly the local files; asks the Hub unless that is known, and remembers it."""
         record = self.record(branch)
-        if record.commit == commit and not record.pending:
+        if record.commit == commit:
             return not self.changed_here(branch)
         files = self.store.read(self._folder_of(branch))
         if not self.repo.look(branch, commit).holds(files):
@@ -376,13 +372,6 @@ class SnapshotLocalStorage:
         except (FileNotFoundError, ValueError):  # there is none, or it says nothing
             return nothing
         return record if record.repo == nothing.repo else nothing
-
-    def list_pending(self) -> list[datetime.date]:
-        """Give the snapshots on this machine whose last push did not get through, oldest first."""
-        dates = [parse_snapshot_name(name.removesuffix(".json")) for name in list_names(self.folder / _RECORDS)]
-        return [
-            date for date in dates if date and self.record(snapshot_name(date)).pending and self.snapshot_exists(date)
-        ]
 
     def changed_here(self, branch: str) -> bool:
         """Tell whether what is on this machine is not what was last pushed or pulled, as far as is known."""

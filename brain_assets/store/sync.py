@@ -21,20 +21,11 @@ N_CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class HubRecord:
-    """What is known of one copy in a repo.
-
-    Attributes
-    ----------
-    commit, manifest : str
-        A commit, and the hash of the local manifest whose files it holds; empty: none is known.
-    pending : str
-        Why the last push did not get through; empty: it did.
-    """
+    """What is known of one copy: a commit, and the hash of the local manifest whose files it holds; empty: nothing."""
 
     repo: str
     commit: str = ""
     manifest: str = ""
-    pending: str = ""
 
     @classmethod
     def of(cls, repo: str, commit: str, files: Mapping[str, bytes]) -> "HubRecord":

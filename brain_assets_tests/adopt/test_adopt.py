@@ -1,4 +1,4 @@
-"""Snapshots that came from elsewhere are told to Dagster, and pushes that did not get through are completed."""
+"""Snapshots that came from elsewhere are told to Dagster."""
 
 import shutil
 import socket
@@ -10,21 +10,20 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from brain_assets.adopt.definitions import adopt, complete_pushes, find_external
+from brain_assets.adopt.definitions import adopt, find_external
 from brain_assets.graph.assets import forecasters
 from brain_assets.graph.runs import PROCESS_TAG, this_process
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket, open_market
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.backfills import Finished
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RUN_CONFIG, metadata_of, run_year
 from brain_assets_tests.loopback_hub import LoopbackHub
-from brain_assets_tests.store.hubs import WatchedHub, fault
+from brain_assets_tests.store.hubs import WatchedHub
 
 OPTIONS = {name: entry["config"] for name, entry in RUN_CONFIG["ops"].items()}
 GRAPH = DEFS.resolve_asset_graph()
@@ -35,36 +34,6 @@ def copied_hub(finished: Finished) -> Iterator[WatchedHub]:
     """A Hub with what the backfill has made."""
     with hub_of(finished.data_dir / "models") as hub:
         yield hub
-
-
-def test_push_that_fails_is_pending_and_the_sensor_completes_it_without_training(
-    market: SimulatorMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
-        resources = machine(market, tmp_path, hub, attempts=2)
-        hub.fail(fault("503", times=None))
-        result = run_year(2019, resources, instance, names=("raw_prices", "lstm_snapshot"))
-        assert result.success
-        shown = metadata_of(result, "lstm_snapshot")
-        assert shown["hub"] == "pending"
-        assert shown["hub_reason"].startswith("user/lstm: expected the Hub")
-        assert "503" in shown["hub_reason"]
-        assert shown["not_from_hub"].startswith("user/lstm: expected the Hub")
-        assert len(hub.requests) == 3  # it was asked twice for the model, and once to take it
-        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
-        assert storage.list_snapshots() == storage.list_pending() == [cutoff_of_year(2019)]
-        reader = StatusReader(definitions(resources), instance, OPTIONS)
-        [line] = reader.pending([2019])
-        assert line.startswith("2019 lstm_snapshot: hub: pending, user/lstm: expected the Hub")
-
-        assert list(complete_pushes(instance, storages_of(resources))) == []  # the Hub is still in trouble
-        hub.clear_faults()
-        monkeypatch.setattr(forecasters, "train_snapshot", lambda *_, **__: pytest.fail("trained"))
-        [observation] = list(complete_pushes(instance, storages_of(resources)))
-        assert (observation.asset_key.to_user_string(), observation.partition) == ("lstm_snapshot", "2019")
-        assert observation.metadata["hub"].value == "pushed"
-        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
-        assert storage.list_pending() == []
 
 
 def definitions(resources: Mapping[str, Any]) -> dg.Definitions:
@@ -179,23 +148,6 @@ def test_sensor_adopts_once_and_then_says_what_it_looked_at(
         second = tick()
         assert isinstance(second, dg.SkipReason)
         assert str(tmp_path) in second.skip_message
-
-
-def test_push_whose_run_died_before_it_is_completed_too(
-    finished: Finished, market: SimulatorMarket, tmp_path: Path
-) -> None:
-    with WatchedHub() as hub, dg.DagsterInstance.ephemeral() as instance:
-        resources = machine(market, tmp_path, hub)
-        storage: SnapshotLocalStorage = storages_of(resources)["lstm"]
-        shutil.copytree(
-            finished.data_dir / "models" / "lstm" / "snapshot-2019-12-31",
-            storage.path(cutoff_of_year(2019)),
-        )
-        assert storage.list_pending() == []  # nobody has written down that it should be pushed
-        [observation] = complete_pushes(instance, storages_of(resources))
-        assert observation.metadata["hub"].value == "pushed"
-        assert hub.files("user/lstm", "snapshot-2019-12-31") == read_files(storage.path(cutoff_of_year(2019)))
-        assert list(complete_pushes(instance, storages_of(resources))) == []
 
 
 def test_year_whose_run_is_under_way_is_left_to_it(

@@ -86,11 +86,7 @@ def backtested(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> p
 
 
 def decided(
-    panel: PricePanel,
-    week: CalendarWeek,
-    sources: Sources,
-    stored: pd.DataFrame | None = None,
-    max_data_age: int = 0,
+    panel: PricePanel, week: CalendarWeek, sources: Sources, stored: pd.DataFrame | None = None, max_data_age: int = 0
 ) -> WeekTargets:
     return decide_week(until_decision(panel, week, max_data_age), week, [2020], sources, stored)
 
@@ -219,12 +215,7 @@ def test_a_week_to_come_has_its_sessions_and_no_bar(history: PricePanel) -> None
     ("last", "date", "max_data_age", "words"),
     [
         # Memorial Day: the week begins on Tuesday, and is decided on Friday 22 May
-        (
-            "2020-05-20",
-            "2020-05-25",
-            0,
-            "2020-05-22, the last close before the week of 2020-05-26, .* 2020-05-18 ",
-        ),
+        ("2020-05-20", "2020-05-25", 0, "2020-05-22, the last close before the week of 2020-05-26, .* 2020-05-18 "),
         ("2020-05-20", "2020-05-25", 1, "at most 1 sessions before, got bars until 2020-05-20, 2 sessions"),
         ("2020-05-22", "2020-06-08", 0, "such as 2020-05-26 "),  # after the last session of a week, it is the next
         ("2001-09-07", "2001-09-17", 0, "such as 2001-09-04 "),  # but not that of 11 September, with a single session

@@ -72,11 +72,7 @@ def test_a_run_names_its_week_and_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize(
     ("day", "week"),
-    [
-        ("2022-09-05", "2022-09-06 has 4"),
-        ("2022-09-07", "2022-09-06 has 4"),
-        ("2001-09-10", "2001-09-10 has 1"),
-    ],
+    [("2022-09-05", "2022-09-06 has 4"), ("2022-09-07", "2022-09-06 has 4"), ("2001-09-10", "2001-09-10 has 1")],
 )
 def test_other_days_say_why_they_are_skipped(day: str, week: str) -> None:
     answer = ask(datetime.datetime.fromisoformat(f"{day}T08:00").replace(tzinfo=NEW_YORK))

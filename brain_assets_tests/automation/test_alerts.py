@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from brain_assets.automation import alerts
-from brain_assets.automation.alerts import Alert, deliver
+from brain_assets.automation import failure_sensor
+from brain_assets.automation.failure_sensor import Alert, deliver
 from brain_assets.errors import SettingsError
 from brain_assets.settings import Settings, read_settings
 
@@ -161,7 +161,7 @@ def test_server_that_is_not_there_or_speaks_nonsense_is_one_sentence(scheme: str
 
 
 def test_server_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(failure_sensor, "TIMEOUT_SECONDS", 0.3)
 
     class Silent(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -69,10 +69,7 @@ class Files:
 
 
 def ask(
-    instance: dg.DagsterInstance,
-    market: Any,
-    cursor: str | None = None,
-    asked: dg.SensorDefinition = NEW_DATA,
+    instance: dg.DagsterInstance, market: Any, cursor: str | None = None, asked: dg.SensorDefinition = NEW_DATA
 ) -> tuple[list[dg.RunRequest] | str, str | None]:
     """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
     result = asked(dg.build_sensor_context(instance, cursor, resources={"market": market}, definitions=DEFS))

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -41,18 +40,6 @@ def refusal(data_dir, *arguments, record_fails=False, **variables):
 @pytest.mark.parametrize(
     ("arguments", "variables", "sentence"),
     [
-        pytest.param(
-            ["2019", "--market", "nasdaq"],
-            {},
-            r"BRAIN_MARKET: expected one of files, live, sample, simulator, got 'nasdaq'; correct it\.",
-            id="unknown market",
-        ),
-        pytest.param(
-            ["2019"],
-            {"BRAIN_FIRST_YEAR": "soon"},
-            r"BRAIN_FIRST_YEAR: input should be a valid integer, .*, got 'soon'; correct it\.",
-            id="text for a year",
-        ),
         pytest.param(
             ["2018-2020"],
             {},
@@ -136,9 +123,7 @@ def test_years_are_those_that_have_days(text):
             id="impossible value",
         ),
         pytest.param(
-            ["ops"],
-            r".*/run\.yaml: expected a mapping with the key ops, got list; correct the file\.",
-            id="no mapping",
+            ["ops"], r".*/run\.yaml: expected a mapping with the key ops, got list; correct the file\.", id="no mapping"
         ),
     ],
 )
@@ -164,36 +149,10 @@ def prices():
     return SimulatorMarket(("AAA", "BBB", "CCC")).prices(datetime.date(2016, 1, 1), datetime.date(2021, 1, 1))
 
 
-def with_value(frame, row, column, value):
-    changed = frame.astype({column: object})
-    changed.loc[row, column] = value
-    return changed
-
-
-def with_another_row(frame):
-    other = frame[3000:3001].assign(volume=1.0)
-    return pd.concat([frame[:3010], other, frame[3010:]])
-
-
 SPOIL = {
     "wrong column": (
         lambda frame: frame.rename(columns={"close": "last"}),
         rf"prices\.csv: expected the columns {HEADER}, got .*, last, volume \(missing: close\); rename or add them\.",
-    ),
-    "negative price": (  # in December 2019, of which either year asks
-        lambda frame: with_value(frame, 3000, "low", -1.5),
-        r"raw_prices 2019-2020: prices\.csv, line 3002, column low: expected a finite price > 0, got -1\.5; correct "
-        r"the value or remove the row\.",
-    ),
-    "text in a number": (
-        lambda frame: with_value(frame, 3000, "high", "abc"),
-        r"raw_prices 2019-2020: prices\.csv, line 3002, column high: expected a number, got abc; correct the value or "
-        r"remove the row\.",
-    ),
-    "duplicate row": (
-        with_another_row,
-        r"raw_prices 2019-2020: prices\.csv, line 3012, columns date and symbol: expected one row a date and symbol, "
-        r"got a second for 2019-12-\d\d AAA \(the first: prices\.csv, line 3002\); remove one of them\.",
     ),
     "no price at all": (
         lambda frame: frame.assign(**dict.fromkeys(["open", "high", "low", "close"], np.nan)),
@@ -203,10 +162,7 @@ SPOIL = {
 }
 
 
-SLOW = {"negative price", "text in a number", "duplicate row"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in SPOIL])
+@pytest.mark.parametrize("name", SPOIL)
 def test_prices(tmp_path, prices, name):
     spoil, sentence = SPOIL[name]
     (tmp_path / "files").mkdir()

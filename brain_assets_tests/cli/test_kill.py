@@ -56,21 +56,6 @@ def complete(data, finished):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(finished, tmp_path):
-    """Three kills in a row, each on what the one before left."""
-    shares = random.Random(0)
-    data = tmp_path / "data"
-    whole: dict[str, tuple[int, int]] = {}
-    for band in (0.2, 0.4, 0.6):
-        assert kill_at(band + shares.uniform(0, 0.2), 0.0, data, finished)
-        assert_nothing_half(data)
-        now = identities(weights(data))
-        assert {name: now[name] for name in whole} == whole
-        whole = now
-    complete(data, finished)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "point", [pytest.param(point, marks=[pytest.mark.claim] * (point % 4 > 0)) for point in range(POINTS)]
 )

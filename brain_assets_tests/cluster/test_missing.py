@@ -13,6 +13,6 @@ from brain_assets.settings import read_settings
 
 def test_a_cluster_without_its_packages_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    expected = pytest.raises(SettingsError, match=r"^BRAIN_ENGINE: .* pip install 'brain-assets\[cluster")
+    expected = pytest.raises(SettingsError, match=r"^BRAIN_ENGINE=ray: .* pip install 'brain-assets\[cluster")
     with dg.DagsterInstance.ephemeral() as instance, expected:
         open_pool(open_project(read_settings(engine="ray")), instance)

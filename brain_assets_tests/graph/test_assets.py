@@ -280,8 +280,6 @@ def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None
     results, folder, _ = three_years
     for name, key in (
         ("raw_prices", "prices"),
-        ("raw_news_sentiment", "news"),
-        ("raw_fundamentals", "ratios"),
         *((name, "learning_curve") for name in MODELS),
         ("walkforward_forecasts", "rank_correlation"),
         ("backtest", "equity"),

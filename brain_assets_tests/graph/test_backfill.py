@@ -17,11 +17,12 @@ class Pretending:
 
     retries, advice, words = 1, "look into it", "two at a time"
 
-    def __init__(self, deaths: dict[str, int]) -> None:
+    def __init__(self, deaths: dict[str, int], room: int = 2) -> None:
         self.deaths, self.handed, self._tasks, self.stopped = dict(deaths), list[str](), list[Task](), False
+        self._room = room
 
     def has_room(self, _task: Task) -> bool:
-        return len(self._tasks) < 2
+        return len(self._tasks) < self._room
 
     def submit(self, task: Task) -> str:
         self._tasks.append(task)
@@ -33,7 +34,7 @@ class Pretending:
         self.deaths[task.asset] = self.deaths.get(task.asset, 0) - 1
         if self.deaths[task.asset] >= 0:
             return [Lost(task, "1@here", "its worker process was killed by signal 9")]
-        return [(task, Event("made", task.asset, task.year))]
+        return [(task, Event("made", task.asset, task.year, seconds=len(task.asset)))]
 
     def stop(self) -> list[str]:
         self.stopped = True
@@ -79,3 +80,10 @@ def test_other_seeds_are_tasks_before_the_run_of_their_policy() -> None:
     run(pool, ("ppo_policy",), n_seeds=3)
     of_2019 = [task for task in pool.handed if "[2019]" in task]
     assert of_2019 == ["ppo_policy[2019] seed 1", "ppo_policy[2019] seed 2", "ppo_policy[2019]"]
+
+
+def test_what_took_longer_the_year_before_goes_first() -> None:
+    pool = Pretending({}, room=1)
+    run(pool, ("raw_prices", "raw_fundamentals", "raw_news_sentiment"))
+    of_2020 = [task for task in pool.handed if "[2020]" in task]
+    assert of_2020 == ["raw_news_sentiment[2020]", "raw_fundamentals[2020]", "raw_prices[2020]"]

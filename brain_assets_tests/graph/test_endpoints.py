@@ -234,8 +234,6 @@ def test_every_line_of_the_hub_does_what_the_method_did(
     folder, known = data_dir / "models" / "lstm", {}
     names = [f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)]
     original = {name: read_files(folder / name) for name in names}
-    with serving(data_dir, "dagster_webserver", **hub_variables(hub)) as server:
-        stop_sensor(server, "adopt")  # it completes pushes by itself: not what is tested here
     with serving(data_dir, "dagster", "dev", **hub_variables(hub)) as server:
         wait_for(server, launch(server, 9, known))
         assert hub.files("user/lstm", "snapshot-2020-12-31") == original["snapshot-2020-12-31"]
@@ -252,17 +250,6 @@ def test_every_line_of_the_hub_does_what_the_method_did(
         wait_for(server, launch(server, 12, known))
         assert {name: read_files(folder / name) for name in names} == original
     assert [name for _, name in hub.repos()] == ["user/lstm"]
-
-
-STOP = """mutation ($id: String!) { stopSensor(id: $id) { __typename ... on Error { message } } }"""
-SENSORS = """{ sensorsOrError(repositorySelector: {
-    repositoryName: "__repository__", repositoryLocationName: "brain_assets.definitions"
-}) { ... on Sensors { results { id name } } } }"""
-
-
-def stop_sensor(server: Server, name: str) -> None:
-    [found] = [one["id"] for one in server.ask(SENSORS)["sensorsOrError"]["results"] if one["name"] == name]
-    assert server.ask(STOP, id=found)["stopSensor"]["__typename"] == "StopSensorMutationResult"
 
 
 def listed(answer: Any) -> dict[str, str]:

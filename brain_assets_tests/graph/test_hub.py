@@ -9,20 +9,15 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
-from pydantic import SecretStr
 
-from brain_assets.errors import RefusedSnapshotError
 from brain_assets.graph.assets import forecasters
-from brain_assets.graph.resources import build_resources
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets.store.hub_client import HubAddress
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
-from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import TINY_LSTM
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
-from brain_assets_tests.store.hubs import TOKEN, WatchedHub
+from brain_assets_tests.store.hubs import WatchedHub
 
 
 @dataclass(frozen=True)
@@ -69,22 +64,6 @@ def test_running_again_makes_no_commit(world: World) -> None:
     for asset in MODELS:
         assert metadata_of(result, asset)["hub"] == "unchanged"
     assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
-
-
-@pytest.mark.slow
-def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
-    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    for year in YEARS:
-        result = run_year(year, second, names=TABLES)
-        for name in TABLES:
-            pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
-    commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
-    places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
-    assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
-    again = run_year(2021, second, names=("walkforward_forecasts",))
-    assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
 
 
 def test_each_policy_is_said_to_be_where_it_was(
@@ -150,17 +129,6 @@ def test_model_that_the_hub_has_is_pulled_not_trained(
     assert not failed.success  # another configuration is another model
 
 
-class Elsewhere(SimulatorMarket):
-    name = "elsewhere"
-
-
-def test_models_of_another_market_are_not_taken(copied_hub: WatchedHub, tmp_path: Path) -> None:
-    hubs = {"lstm": HubAddress("user/lstm", SecretStr(TOKEN), copied_hub.endpoint)}
-    resources = build_resources(Elsewhere(), MemoryTableStore(), tmp_path / "models", hubs)
-    with pytest.raises(RefusedSnapshotError, match=r"metadata\.json: expected market elsewhere, got 'simulator'"):
-        storages_of(resources)["lstm"].download_snapshot_from_hf(cutoff_of_year(2020))
-
-
 @pytest.mark.slow
 def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket, world: World, tmp_path: Path) -> None:
     second = machine(market, tmp_path, "http://127.0.0.1:9", attempts=1)  # nobody listens there
@@ -170,7 +138,7 @@ def test_hub_that_is_down_is_not_needed_for_what_is_here(market: SimulatorMarket
         result = run_year(year, second)
         for asset in MODELS:
             shown = metadata_of(result, asset)
-            assert (shown["reused"], shown["hub"]) == (True, "pending")
+            assert (shown["reused"], shown["hub"]) == (True, "failed")
         for name in TABLES:
             pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
 
@@ -188,26 +156,3 @@ def test_forecasts_fail_rather_than_pass_momentum_for_a_model_that_cannot_be_see
             result = run_year(2020, resources, names=(*RAW, "walkforward_forecasts"), raise_on_error=False)
             [failure] = [event for event in result.all_events if event.is_step_failure]
             assert words in str(failure.step_failure_data.error)
-
-
-@pytest.mark.slow
-def test_refused_policy_gives_way_to_the_one_before_and_the_backtest_says_so(
-    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    for year in YEARS:
-        run_year(year, second, names=(*RAW, "walkforward_forecasts"))
-    files = copied_hub.files("user/ppo", "snapshot-2020-12-31")
-    copied_hub.put("user/ppo", "snapshot-2020-12-31", {**files, "extra.py": b"!"}, "a present")
-    shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
-    commit = copied_hub.branches("user/ppo")["snapshot-2019-12-31"][:8]
-    assert shown["ppo_places"] == {"snapshot-2019-12-31": f"Hub user/ppo, commit {commit}"}
-    [sentence] = shown["refused_snapshots"]
-    assert sentence.startswith("user/ppo@snapshot-2020-12-31/'extra.py': expected no files but model.safetensors")
-    copied_hub.put("user/ppo", "snapshot-2019-12-31", {"extra.py": b"!"}, "another")
-    shutil.rmtree(storages_of(second)["ppo"].folder)
-    result = run_year(2021, second, names=("backtest",), raise_on_error=False)
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert "expected a policy of each family that was finished before the year, here or on the Hub" in str(
-        failure.step_failure_data.error
-    )

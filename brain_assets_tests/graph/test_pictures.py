@@ -1,6 +1,5 @@
 import base64
 import io
-import warnings
 
 import dagster as dg
 import matplotlib.image
@@ -12,7 +11,6 @@ from brain_assets.graph.pictures import (
     equity_chart,
     known_or_words,
     loss_curve,
-    news_chart,
     price_chart,
     rank_correlation_chart,
     reward_curve,
@@ -44,16 +42,6 @@ def test_every_picture_is_a_png_with_something_drawn(picture: dg.MarkdownMetadat
     image = pixels(picture)
     assert image.shape[:2] == (360, 700)
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 10  # colours: axes, lines and text
-
-
-@pytest.mark.parametrize("days", [20, 365, 1461, 5113])
-def test_news_of_any_span_are_drawn_without_a_complaint_about_the_axis(days: int) -> None:
-    dates = pd.date_range("2010-01-04", periods=days, freq="D")
-    news = pd.DataFrame({"date": dates, "sentiment_score": 0.1, "n_articles": 2})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        picture = news_chart("news", news)
-    assert pixels(picture).shape[:2] == (360, 700)
 
 
 def test_a_figure_that_is_not_known_is_put_in_words() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.graph.prune import prunable, prune
+from brain_assets.graph.runs import prunable, prune
 from brain_assets_tests.backfills import brain_assets, shared_backfill
 
 TWO_YEARS = dg.StaticPartitionsDefinition(["2019", "2020"])

@@ -5,18 +5,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from brain_assets.files import is_running
 from brain_assets_tests.backfills import TINY, YEARS, contents, identities, weights
 from brain_assets_tests.graph.test_ui import (
     ALL_GREEN,
-    FAILURES,
     Server,
     followed,
     launch,
-    selection,
     serving,
     states,
     wait_until,
@@ -90,39 +87,3 @@ def test_a_run_that_is_killed_is_tried_again(tmp_path: Path) -> None:
         backfill = followed(server, backfill_id, 400)
         assert sorted(run["status"] for run in backfill["runs"]) == ["FAILURE", "SUCCESS"]
         wait_until(lambda: all(spans == [("MATERIALIZED", "2019", "2019")] for _, spans in states(server).values()), 60)
-
-
-def reasons(server: Server, backfill: Any) -> list[str]:
-    """Give the innermost sentence of each step that failed."""
-    failed = [run["id"] for run in backfill["runs"] if run["status"] == "FAILURE"]
-    logs = [server.ask(FAILURES, id=run)["runOrError"]["eventConnection"]["events"] for run in failed]
-    return [event["error"]["errorChain"][-1]["error"]["message"] for events in logs for event in events if event]
-
-
-@pytest.mark.claim
-def test_a_year_without_data_stops_what_depends_on_it_and_a_repair_completes_it(
-    tmp_path: Path, prices: pd.DataFrame
-) -> None:
-    files = tmp_path / "files"
-    files.mkdir()
-    prices[prices["date"].dt.year != 2020].to_csv(files / "prices.csv", index=False)
-    market = {"BRAIN_MARKET": "files", "BRAIN_FILES_DIR": str(files), "BRAIN_SYMBOLS": ""}
-    params: dict[str, Any] = {"assetSelection": selection("raw_prices", "lstm_snapshot"), "runConfigData": TINY}
-    with serving(tmp_path / "data", "dagster", "dev", **market) as server:
-        backfill = followed(server, launch(server, partitionNames=YEAR_NAMES, **params), 400)
-        assert backfill["status"] == "COMPLETED_FAILED"
-        assert any("expected bars from 2020-01-01 to 2021-01-01, got none" in why for why in reasons(server, backfill))
-        assert states(server)["raw_prices"][1] == [
-            ("MATERIALIZED", "2019", "2019"),
-            ("FAILED", "2020", "2020"),
-            ("MATERIALIZED", "2021", "2021"),
-        ]
-        assert states(server)["lstm_snapshot"][1] == [("MATERIALIZED", "2019", "2019")]
-        first = identities(weights(tmp_path / "data"))
-        prices.to_csv(files / "prices.csv", index=False)
-        again = launch(server, partitionNames=["2020", "2021"], **params)
-        repaired = followed(server, again, 400)
-        assert repaired["status"] == "COMPLETED_SUCCESS", reasons(server, repaired)
-        for asset in ("raw_prices", "lstm_snapshot"):
-            assert states(server)[asset] == ALL_GREEN[asset]
-    assert identities(weights(tmp_path / "data"))["lstm/snapshot-2019-12-31"] == first["lstm/snapshot-2019-12-31"]

@@ -1,8 +1,6 @@
 """The jobs `sync_status`, `sync_push` and `sync_pull`, in this process, against a Hub on this machine."""
 
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import FAMILIES, MADE_UP
 from brain_assets_tests.graph.worlds import DEFS
-from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill, publish
+from brain_assets_tests.store.hubs import READ_TOKEN, TOKEN, Files, WatchedHub, bind, dated, fill
 
 OLD, NEW = cutoff_of_year(2019), cutoff_of_year(2020)
 BRANCHES = ["snapshot-2019-12-31", "snapshot-2020-12-31"]
@@ -119,23 +117,6 @@ def test_a_push_that_does_not_get_through_fails_with_the_reasons(lstm: SnapshotL
     sentence = failure(result)
     assert sentence.startswith("sync_push: expected 2 to get through, got 2 that did not: lstm snapshot-2019-12-31: ")
     assert sentence.count("expected the right to write to it") == 2
-
-
-def test_pull_keeps_what_was_made_here_unless_forced(
-    lstm: SnapshotLocalStorage, hub: WatchedHub, contents: Mapping[Any, Files]
-) -> None:
-    publish(hub, contents)
-    shutil.rmtree(lstm.path(OLD))
-    there = lstm.load_snapshot(NEW)
-    lstm.write_snapshot(replace(there, card=f"{there.card}\nMine.\n"))
-    mine = read_files(lstm.path(NEW))
-    assert mine != contents[NEW]
-    pulled = run("pull", lstm, hub, families=["lstm"])
-    assert rows(pulled) == [("lstm", BRANCHES[0], "pulled"), ("lstm", BRANCHES[1], "kept")]
-    assert read_files(lstm.path(OLD)) == contents[OLD]
-    assert read_files(lstm.path(NEW)) == mine
-    assert rows(run("pull", lstm, hub, families=["lstm"], force=True)) == [("lstm", BRANCHES[1], "pulled")]
-    assert read_files(lstm.path(NEW)) == contents[NEW]
 
 
 def test_without_a_hub_or_with_an_unknown_family_it_fails_in_one_sentence(

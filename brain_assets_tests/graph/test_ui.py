@@ -157,35 +157,6 @@ def test_every_partition_is_green(ui):
     assert freshness(ui) == {asset: ["FRESH"] * len(YEARS) for asset in ASSETS}
 
 
-MATERIALIZATIONS = """query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
-    assetMaterializations { partition metadataEntries {
-        label ... on MarkdownMetadataEntry { mdStr } ... on FloatMetadataEntry { floatValue }
-    } }
-} } }"""
-
-
-@pytest.mark.parametrize(
-    ("asset", "picture"),
-    [
-        ("raw_prices", "prices"),
-        ("raw_news_sentiment", "news"),
-        ("raw_fundamentals", "ratios"),
-        *((asset, "learning_curve") for asset in MODELS),
-        ("walkforward_forecasts", "rank_correlation"),
-        ("backtest", "equity"),
-    ],
-)
-def test_every_materialization_has_a_picture(ui, asset, picture):
-    found = ui.ask(MATERIALIZATIONS, path=[asset])["assetNodeOrError"]["assetMaterializations"]
-    assert sorted(entry["partition"] for entry in found) == [str(year) for year in YEARS]
-    for materialization in found:
-        metadata = {entry["label"]: entry for entry in materialization["metadataEntries"]}
-        assert metadata[picture]["mdStr"].startswith("![")
-        assert "](data:image/png;base64,iVBOR" in metadata[picture]["mdStr"]
-        if asset == "lstm_snapshot":
-            assert 0.5 < metadata["validation/loss"]["floatValue"] < 2.0
-
-
 @contextlib.contextmanager
 def browsing() -> Iterator[Any]:
     """Give a page of a real browser."""
@@ -275,22 +246,6 @@ def test_a_backfill_by_job_runs_its_years_in_order(tmp_path):
     assert [tag["dagster/partition"] for tag in tags] == [str(year) for year in YEARS]
     for earlier, later in itertools.pairwise(runs):
         assert earlier["endTime"] <= later["startTime"]
-
-
-@pytest.mark.slow
-@pytest.mark.claim
-def test_a_backfill_by_asset_selection_follows_the_mappings(tmp_path):
-    with serving(tmp_path / "data", "dagster", "dev") as server:
-        backfill_id = launch(
-            server,
-            assetSelection=selection(*ASSETS),
-            partitionNames=[str(year) for year in YEARS],
-            runConfigData=TINY,
-        )
-        backfill = followed(server, backfill_id, 900)
-        assert backfill["status"] == "COMPLETED_SUCCESS", backfill
-        assert states(server) == ALL_GREEN
-        assert len(backfill["runs"]) == STAGES * len(YEARS)
 
 
 STAGES = 5

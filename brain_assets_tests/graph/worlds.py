@@ -92,10 +92,7 @@ class PoolHere:
     retries, advice, words = 0, "", "one at a time"
 
     def __init__(
-        self,
-        defs: dg.Definitions,
-        instance: dg.DagsterInstance,
-        do: Callable[[Task], Event | str] | None = None,
+        self, defs: dg.Definitions, instance: dg.DagsterInstance, do: Callable[[Task], Event | str] | None = None
     ) -> None:
         self._do = do or partial(execute, defs, instance)
         self._task: Task | None = None

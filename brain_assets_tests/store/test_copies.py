@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import rmtree
 
-import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from brain_assets.adopt.definitions import complete_pushes
 from brain_assets.errors import HubError, HubUnavailableError, RefusedSnapshotError, SnapshotError
 from brain_assets.graph.snapshots import pushed_metadata
 from brain_assets.store.hub_client import HubAddress
@@ -21,18 +19,7 @@ from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
 from brain_assets.store.sync import Relation, plan
 from brain_assets_tests.loopback_hub import Fault
-from brain_assets_tests.store.hubs import (
-    BRANCH,
-    DATE,
-    REPO,
-    TOKEN,
-    Files,
-    WatchedHub,
-    bind,
-    fill,
-    local_files,
-    publish,
-)
+from brain_assets_tests.store.hubs import BRANCH, DATE, REPO, TOKEN, Files, WatchedHub, bind, fill, local_files, publish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
@@ -89,17 +76,11 @@ def test_what_is_pushed_while_a_pull_is_under_way_is_not_mixed_in(
     assert [row.relation for row in empty.compare()] == [Relation.DIFFERENT]
 
 
-def test_branches_whose_names_hold_no_date_are_ignored_with_a_warning(
-    empty: Storage, hub: WatchedHub, three: Years, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_branches_whose_names_hold_no_date_are_ignored(empty: Storage, hub: WatchedHub, three: Years) -> None:
     publish(hub, three)
     for name in ("snapshot-2020-02-31", "snapshot-../../x", "v2020", "main"):
         hub.put(REPO, name, {"x": b"x"})
     assert empty.list_hf_snapshots() == list(three)
-    assert caplog.messages == [
-        f"{REPO}: branch {name!r} ignored: its name does not end in a date such as 2020-12-31"
-        for name in ("snapshot-2020-02-31", "snapshot-../../x")
-    ]
     assert empty.sync_all_hf_to_local() == list(three)
     assert sorted(os.listdir(empty.folder)) == [".hub", *map(snapshot_name, three)]
 
@@ -266,61 +247,6 @@ def test_a_push_over_what_others_have_pushed_says_so_before_and_after(
     assert [each.get("hub_reason", "")[:27] for each in shown] == [f"in place of commit {commit}", ""]
 
 
-def test_unasked_the_sensor_pushes_what_the_hub_lacks_or_had_from_here_and_nothing_over_what_others_pushed(
-    storage: Storage, hub: WatchedHub, files: Files, other_files: Files
-) -> None:
-    def completed() -> list[str | None]:
-        return [event.partition for event in complete_pushes(dg.DagsterInstance.ephemeral(), {"lstm": storage})]
-
-    assert completed() == ["2019"]
-    assert completed() == []
-    fill(storage, {DATE: other_files})  # trained again
-    assert completed() == ["2019"]
-    publish(hub, {DATE: files})
-    assert completed() == []
-    hub.fail(Fault("503", times=None))
-    with pytest.raises(HubUnavailableError):  # it was asked for
-        storage.no_retry().upload_snapshot_to_hf(DATE)
-    hub.clear_faults()
-    assert completed() == ["2019"]
-    assert hub.files(REPO, BRANCH) == other_files
-
-
-def test_pending_snapshots_are_listed_and_kept_by_a_pull_until_they_get_through(
-    storage: Storage, hub: WatchedHub, three: Years, files: Files, other_files: Files
-) -> None:
-    fill(storage, three)
-    publish(hub, {DATE: other_files})
-    hub.fail(Fault("503", times=None))
-    for date in (*three, DATE):
-        hub.forget()
-        with pytest.raises(HubUnavailableError):
-            storage.no_retry().upload_snapshot_to_hf(date)
-        assert len(hub.requests) == 1
-    assert storage.list_pending() == sorted([*three, DATE])
-    hub.clear_faults()
-    rmtree(storage.path(max(three)))
-    assert storage.list_pending() == sorted([*three, DATE])[:-1]
-    (transfer,) = storage.transfer("pull", storage.compare())
-    assert (transfer.result, local_files(storage)) == ("kept", files)
-    left = sorted([*three, DATE])[:-1]
-    pushed = [("pushed", snapshot_name(date)) for date in left]
-    assert [(transfer.result, transfer.name) for transfer in storage.transfer("push", storage.compare())] == pushed
-    assert hub.files(REPO, BRANCH) == files
-    assert storage.list_pending() == []
-
-
-def test_what_the_hub_holds_is_not_pending_though_pushing_it_again_failed(storage: Storage, hub: WatchedHub) -> None:
-    storage.upload_snapshot_to_hf(DATE)
-    hub.fail(Fault("503", times=None))
-    with pytest.raises(HubUnavailableError):
-        storage.upload_snapshot_to_hf(DATE)
-    hub.clear_faults()
-    assert storage.list_pending() == [DATE]
-    assert [(row.relation, row.record.pending) for row in storage.compare()] == [(Relation.EQUAL, "")]
-    assert storage.list_pending() == []
-
-
 def test_snapshot_of_another_market_is_neither_pulled_nor_replaced(
     tmp_path: Path, hub: WatchedHub, files: Files, other_files: Files
 ) -> None:
@@ -372,7 +298,7 @@ def test_what_is_known_of_another_repo_or_cannot_be_read_is_not_known(
     copy = storage.upload_snapshot_to_hf(DATE)
     assert storage.record(BRANCH).commit == copy.commit
     moved = Storage("lstm", tmp_path / "models", bind(tmp_path, hub, family="sac").hub)
-    assert (moved.record(BRANCH).commit, moved.list_pending()) == ("", [])
+    assert moved.record(BRANCH).commit == ""
     for broken in (b"", b"\xff", b"[]", b'{"repo": 3}'):
         (storage.folder / ".hub" / f"{BRANCH}.json").write_bytes(broken)
         assert storage.record(BRANCH).commit == ""
@@ -411,7 +337,6 @@ storage = SnapshotLocalStorage("lstm", pathlib.Path(sys.argv[1]))
 assert storage.ensure_snapshot_available(DATE)
 assert not storage.ensure_snapshot_available(datetime.date(2016, 12, 31))
 assert storage.list_candidates([datetime.date(2020, 12, 31)]) == [DATE]
-assert storage.list_pending() == []
 assert storage.no_retry().list_snapshots() == storage.list_snapshots() == [DATE]
 print(sorted({"huggingface_hub.hf_api", "httpx2", "torch"} & set(sys.modules)))
 """

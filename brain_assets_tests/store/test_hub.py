@@ -14,13 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from pydantic import SecretStr
 
-from brain_assets.errors import (
-    HubError,
-    HubUnavailableError,
-    MissingSnapshotError,
-    RefusedSnapshotError,
-    SnapshotError,
-)
+from brain_assets.errors import HubError, HubUnavailableError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
 from brain_assets.retry import RetryPolicy
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
@@ -205,17 +199,6 @@ def test_hub_that_cannot_be_asked_is_one_sentence(
     for text in asked(open_store(endpoint if ":" in endpoint else hub, token)):
         assert is_one_sentence(text, *words)
     assert len(hub.requests) == n_requests
-
-
-@pytest.mark.parametrize("made", [True, False], ids=["repo", "no repo"])
-def test_token_without_the_right_to_write_is_one_sentence(made: bool, hub: WatchedHub) -> None:
-    if made:
-        hub.add_repo(REPO)
-    with pytest.raises(HubError) as caught:
-        open_store(hub, READ_TOKEN).push(BRANCH, OURS)
-    assert is_one_sentence(str(caught.value), "expected the right to write to it", "use an HF_TOKEN that has it")
-    assert not isinstance(caught.value, HubUnavailableError)
-    assert hub.repos() == ([("model", REPO)] if made else [])
 
 
 def test_who_asks_the_hub_without_us_has_the_errors_of_the_library(store: HubStore, hub: WatchedHub) -> None:

@@ -5,12 +5,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
 import pytest
 from huggingface_hub import constants
 
-from brain_assets.adopt.definitions import complete_pushes
-from brain_assets.errors import RefusedSnapshotError, SnapshotError
+from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.main_versions.command import promote
 from brain_assets.main_versions.training import train_version
@@ -18,7 +16,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage as Storage
 from brain_assets_tests.conftest import MADE_UP
-from brain_assets_tests.store.hubs import DATE, REPO, TOKEN, WatchedHub, bind, fault
+from brain_assets_tests.store.hubs import DATE, REPO, TOKEN, WatchedHub, bind
 
 
 @pytest.fixture(scope="module")
@@ -129,37 +127,6 @@ def test_versions_are_branches_and_main_follows_current(published: Storage, hub:
     assert hub.asked("/commit/") == before
 
 
-def test_a_hub_in_trouble_leaves_versions_pending_and_a_later_call_completes(
-    tmp_path: Path, hub: WatchedHub, made: list
-) -> None:
-    storage = filled(bind(tmp_path / "here", hub, attempts=1), made[:1])
-    storage.promote(made[0].name)
-    hub.fail(fault("503", match="/commit/", times=None))
-    assert complete(storage) == []
-    assert "503" in storage.record(made[0].name).pending
-    assert "503" in storage.record("main").pending
-    assert storage.current() == made[0].name  # promoted here all the same
-    hub.clear_faults()
-    assert complete(storage) == [made[0].name, "main"]
-    assert storage.record("main").pending == ""
-
-
-def test_the_sensor_completes_versions_and_leaves_a_main_that_others_have_moved(
-    published: Storage, hub: WatchedHub, made: list
-) -> None:
-    def completed() -> list[str]:
-        events = complete_pushes(dg.DagsterInstance.ephemeral(), {"lstm": published})
-        return [f"{event.asset_key.to_user_string()} {event.metadata['branch'].value}" for event in events]
-
-    assert completed() == [f"lstm_model {branch}" for branch in (made[0].name, made[1].name, "main")]
-    assert completed() == []
-    published.promote(made[1].name)
-    assert completed() == ["lstm_model main"]
-    hub.put(REPO, "main", made[0].files)
-    assert completed() == []
-    assert hub.files(REPO, "main") == made[0].files
-
-
 def test_a_version_and_main_load_from_the_hub(published: Storage, hub: WatchedHub, made: list, monkeypatch) -> None:
     complete(published)
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
@@ -171,18 +138,6 @@ def test_a_version_and_main_load_from_the_hub(published: Storage, hub: WatchedHu
         SnapshotError, match="expected a branch such as snapshot-2020-12-31, that of a main version, or"
     ):
         ModelSnapshot.from_hub(REPO, revision="latest", token=TOKEN)
-
-
-def test_a_branch_that_holds_a_version_of_another_date_is_refused(
-    published: Storage, hub: WatchedHub, made: list, monkeypatch
-) -> None:
-    complete(published)
-    hub.put(REPO, "v2021-06-16-0123456789ab", made[0].files, "forged")
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    with pytest.raises(
-        RefusedSnapshotError, match=r"metadata\.json: expected cutoff_date 2021-06-16, got '2021-06-15'"
-    ):
-        ModelSnapshot.from_hub(REPO, revision="v2021-06-16-0123456789ab", token=TOKEN)
 
 
 @pytest.mark.parametrize(

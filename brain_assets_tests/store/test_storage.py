@@ -97,7 +97,7 @@ def test_a_storage_elsewhere_does_what_it_does_on_disk(
 ) -> None:
     root = memory_place() if kind == "memory" else request.getfixturevalue("s3").place()
     storage = bind(root, hub)
-    assert (storage.list_snapshots(), storage.list_pending(), storage.list_seeds()) == ([], [], [])
+    assert (storage.list_snapshots(), storage.list_seeds()) == ([], [])
     assert (storage.snapshot_exists(DATE), storage.read_metadata(DATE)) == (False, None)
     for year in (2019, 2017):
         storage.write_snapshot(dated(trained, cutoff_of_year(year)))

@@ -5,11 +5,9 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,18 +19,7 @@ from brain_assets.store.manifest import FILES, MANIFEST
 from brain_assets.store.places import Store
 from brain_assets_tests.loopback_s3 import STALL, forget_connections
 from brain_assets_tests.store.hubs import TOKEN, Files, WatchedHub
-from brain_assets_tests.store.places import (
-    DEATHS,
-    FAULTS,
-    NAME,
-    QUICK,
-    Bucket,
-    Disk,
-    Hub,
-    Place,
-    made_up,
-    memory_place,
-)
+from brain_assets_tests.store.places import DEATHS, FAULTS, NAME, QUICK, Bucket, Disk, Hub, Place, made_up, memory_place
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the library, at every upload
 
@@ -138,41 +125,6 @@ def test_what_does_not_verify_is_not_written(place: Place) -> None:
         with pytest.raises(DamagedSnapshotError):
             place.open().write(NAME, files)
     assert place.get() == OLD
-
-
-def test_of_writers_at_once_no_mixture_is_read(place: Place) -> None:
-    """A reader, and whoever looks afterwards, finds one of them, or is told that there is none or a damaged one."""
-    if place.kind == "memory":
-        pytest.skip("fsspec's memory is not safe with threads")
-    place.open().write(NAME, OLD)
-    seen: list[Files | None] = []
-    errors: list[BrainAssetsError] = []
-
-    def write(files: Files) -> None:
-        for _ in range(4):
-            try:
-                place.open(replace(QUICK, attempts=30)).write(NAME, files)
-            except BrainAssetsError as error:
-                errors.append(error)
-
-    def read() -> None:
-        seen.extend(outcome(place.open(replace(QUICK, attempts=30))) for _ in range(10))
-
-    works = [lambda: write(OLD), lambda: write(NEW), lambda: write(NEW), read, read]
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert all(files in (OLD, NEW, None) for files in [*seen, outcome(place.open())])
-    if place.kind == "hub":
-        assert None not in seen
-        assert place.get() in (OLD, NEW)
-    place.open().write(NAME, NEW)
-    assert place.open().read(NAME) == NEW
-    if isinstance(place, Disk):
-        assert os.listdir(place.folder) == [NAME]
 
 
 ACTS: dict[str, tuple[Files | None, Callable[[Store], object]]] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import SnapshotError
-from brain_assets.store.scaler import Scaler, check_scaler, fit_scaler_by_column
+from brain_assets.store.scaler import Scaler, fit_scaler_by_column
 from brain_assets.store.weights import check_arrays, read_arrays, write_arrays
 
 NAN, INF = float("nan"), float("inf")
@@ -164,12 +164,6 @@ def test_a_scaler_that_cannot_scale_is_refused(changes: dict[str, Any], words: s
     arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
     with pytest.raises(SnapshotError, match=rf"^model.safetensors: expected .*{words}"):
         Scaler.from_arrays(arrays)
-
-
-def test_the_scaler_of_another_number_of_features_is_refused() -> None:
-    check_scaler(ARRAYS, 2)
-    with pytest.raises(SnapshotError, match=r"model.safetensors: expected a scaler of 5 features, got one of 2;"):
-        check_scaler(ARRAYS, 5)
 
 
 def test_a_scaler_is_fitted_to_what_is_known_of_each_feature_as_scikit_learn_does() -> None:

@@ -20,12 +20,7 @@ WEEK = ("week_start", DAY, "First session of the week.")
 
 
 def yearly_table(
-    name: str,
-    years: Years,
-    columns: Columns = (),
-    checks: Checks | None = None,
-    version: str = "",
-    **options: Any,
+    name: str, years: Years, columns: Columns = (), checks: Checks | None = None, version: str = "", **options: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make the decorator of an asset that gives a table a year, whose columns the UI shows; a raw one's are known.
 

@@ -9,9 +9,7 @@ from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
 from brain_assets.graph.configs import ForceConfig, NewsRunConfig
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.pictures import news_chart, ratio_chart
 from brain_assets.graph.pools import MARKET_POOL
-from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.sources import change, look, recorded
 from brain_assets.graph.years import Years
 from brain_assets.market.base import FILED_BEFORE, Market, Observation, SourcedTable
@@ -40,11 +38,8 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
             scorer = FinBertScorer(config.model, config.batch_size, TableIOManager.of(table_io).headline_cache)
             return market.news_sentiment(*years.window(int(context.partition_key)), scorer)
 
-        def picture(table: pd.DataFrame) -> Metadata:
-            return {"news": news_chart("news scores", table)}
-
         source = look(market, years.existing())
-        return _fetch_once(context, config, source, TableIOManager.of(table_io).store, fetch, picture)
+        return _fetch_once(context, config, source, TableIOManager.of(table_io).store, fetch)
 
     return raw_news_sentiment
 
@@ -68,13 +63,9 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
         start, end = years.window(int(context.partition_key))
         if int(context.partition_key) == years.first:
             start -= FILED_BEFORE
-
-        def picture(table: pd.DataFrame) -> Metadata:
-            return {"ratios": ratio_chart("filed ratios, median over the symbols", table)}
-
         store = TableIOManager.of(table_io).store
         source = look(market, years.existing())
-        return _fetch_once(context, config, source, store, lambda: market.fundamentals(start, end), picture)
+        return _fetch_once(context, config, source, store, lambda: market.fundamentals(start, end))
 
     return raw_fundamentals
 
@@ -85,7 +76,6 @@ def _fetch_once(
     source: Observation,
     store: TableStore,
     fetch: Callable[[], SourcedTable],
-    picture: Callable[[pd.DataFrame], Metadata],
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Keep a year that is there as its market has it; else fetch it. Other rows than before are kept beside it."""
     name, year = context.asset_key.to_user_string(), int(context.partition_key)
@@ -107,7 +97,6 @@ def _fetch_once(
     else:
         date = table.columns[0]  # the session, or the day of filing: when a row is known
         metadata |= {f"first_{date}": f"{table[date].min():%Y-%m-%d}", f"last_{date}": f"{table[date].max():%Y-%m-%d}"}
-        metadata |= picture(table)
     return dg.MaterializeResult(
         value=table,
         metadata=metadata,
