@@ -174,7 +174,7 @@ BASELINES: Mapping[str, Baseline] = {
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
-    "momentum_12_1_top": Baseline(
+    "past_year_top": Baseline(
         past_top_third(lambda past: (1.0 + past[:, :-4]).prod(axis=1)), "12-1 momentum, top third"
     ),
     "reversal_top": Baseline(past_top_third(lambda past: -past[:, -1]), "1-week reversal, top third"),

@@ -19,8 +19,10 @@ from brain_assets import registry
 from brain_assets.check_result import CheckResult
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, training, walkforward
+from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
@@ -194,19 +196,19 @@ def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
     forecast_family = walkforward._forecast_family
 
-    def shifted(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-        forecast, names = forecast_family(*arguments)
-        return np.roll(forecast, -1, axis=0), names
+    def shifted(*arguments: Any) -> list[SnapshotForecasts]:
+        return [each._replace(values=np.roll(each.values, -1, axis=0)) for each in forecast_family(*arguments)]
 
     patch.setattr(walkforward, "_forecast_family", shifted)
 
 
 def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
-    def momentum(panel: PricePanel, weeks: Weeks) -> np.ndarray:
+    def momentum(panel: PricePanel, weeks: Weeks, *_: int) -> np.ndarray:
         close = panel.values[:, :, CLOSE].T
         return close[weeks.last] / close[np.maximum(weeks.last - 20, 0)] - 1
 
-    patch.setattr(weekly, "_momentum", momentum)
+    patch.setattr(weekly, "past_return", momentum)
+    patch.setitem(YARDSTICKS, MOMENTUM, YARDSTICKS[MOMENTUM]._replace(measure=momentum))
 
 
 def forecasts_smoothed_in_the_asset(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import TableError
-from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
 from brain_assets.report.conclusion import conclude
@@ -53,7 +53,7 @@ def test_policies_come_first_then_rules_then_what_nobody_knows_and_ours_before_o
         ("my_rule", "my_rule", False),
     ]
     assert list(found.policies.index) == ["ppo", "momentum_rank"]
-    assert found.forecasts.skill["label"].tolist() == ["LSTM", "zebra", "momentum"]
+    assert found.forecasts.skill["label"].tolist() == ["LSTM", "zebra", "4-week momentum"]
     assert "momentum, by rank earned" in conclude(found).can
 
 
@@ -123,12 +123,15 @@ def test_weights_are_read_with_the_largest_first_and_cash_last() -> None:
 
 def test_rank_correlations_are_those_of_each_forecaster(report: Report) -> None:
     skill = report.forecasts.skill
-    assert skill["label"].tolist() == ["LSTM", "PatchTST", "momentum"]
+    assert skill["label"].tolist() == ["LSTM", "PatchTST", "4-week momentum"]
     table = forecast_table(N_WEEKS, 0.5)
     wide = [table[name].to_numpy().reshape(N_WEEKS, 12) for name in ("lstm", "realized")]
     lstm, patchtst, momentum = skill["rank_correlation"]
     assert lstm.value == pytest.approx(weekly_rank_correlation(*wide).mean())
     assert lstm.side > 0
+    expected = mean_skill(weekly_rank_correlation(*wide))
+    found = skill.loc["lstm", ["t_statistic", "smallest_detectable"]].tolist()
+    assert found == pytest.approx([expected.t_statistic, expected.smallest_detectable])
     assert patchtst.low < 0 < patchtst.high
     assert momentum.value == pytest.approx(-1.0)  # the opposite of what came
     by_year = report.forecasts.by_year["lstm"]

@@ -78,7 +78,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             skill = mean_skill(lines[column])
             metadata[f"eval/{column}_rank_correlation"] = known_or_words(skill.rank_correlation)
             metadata[f"eval/{column}_t_statistic"] = known_or_words(skill.t_statistic)
-            metadata[f"eval/{column}_smallest_detectable"] = known_or_words(skill.smallest_detectable)
+            metadata[f"eval/{column}_detectable"] = known_or_words(skill.smallest_detectable)
             metadata[f"eval/{column}_hit_rate"] = known_or_words(hit_rate(forecast, realized))
         for column in columns:
             used = weeks_by_source(forecasts, column)
