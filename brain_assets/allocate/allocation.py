@@ -14,7 +14,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.forecasting.average import entries_in
+from brain_assets.forecasting.average import entries_in, newest_cutoff
 from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features, families_in
 from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
@@ -23,7 +23,7 @@ from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.registry import AVERAGE
-from brain_assets.store.names import parse_snapshot_name, snapshot_name
+from brain_assets.store.names import snapshot_name
 
 MAX_DATA_AGE_SESSIONS = 0
 """The data reach the last close before the week, or there is no target."""
@@ -69,7 +69,7 @@ class WeekTargets:
     @property
     def model_ages(self) -> Mapping[str, int]:
         """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
-        cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
+        cutoffs = {family: newest_cutoff(name) for family, name in self.sources.items()}
         return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
 
 

@@ -141,14 +141,13 @@ def universe_chosen_at_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def centred_rolling_window(patch: pytest.MonkeyPatch) -> None:
-    build = training.build_features
+    build = forecaster.build_features
 
     def smoothed(*arguments: Any) -> np.ndarray:
         features = build(*arguments)
         rolled = [pd.DataFrame(rows).rolling(5, center=True, min_periods=1).mean().to_numpy() for rows in features]
         return np.where(np.isfinite(features), np.stack(rolled), np.nan).astype(np.float32)
 
-    patch.setattr(training, "build_features", smoothed)
     patch.setattr(forecaster, "build_features", smoothed)
 
 
