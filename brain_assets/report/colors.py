@@ -24,7 +24,7 @@ STRATEGIES: Mapping[str, str] = {
 }
 """After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
 
-FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", AVERAGE: BLACK, MOMENTUM: GRAY}
+FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", AVERAGE: "#009E73", MOMENTUM: GRAY}
 
 YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
 SOURCES: Mapping[str, str] = {YEAR_BEFORE: "#0072B2", OLDER: "#E69F00", NO_MODEL: "#bbbbbb"}

@@ -313,7 +313,7 @@ def test_old_models_are_refused_by_name_and_age(history: PricePanel, sources: So
     week = week_of("2020-06-10")
     targets = decided(history, week, sources)
     # from 2019-12-31 to Monday 2020-06-08: 31 + 29 + 31 + 30 + 31 + 8
-    assert dict(targets.model_ages) == dict.fromkeys(sources, 160)
+    assert dict(targets.model_ages) == dict.fromkeys((*sources, "average"), 160)
     refuse_old_models(targets, 160)
     old = {**sources, "sac": Stored(sources["sac"].by_date[cutoff_of_year(2018)])}  # type: ignore[attr-defined]
     with pytest.raises(

@@ -25,7 +25,6 @@ from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
-from brain_assets.market.schema import RAW
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.simulator.market import SimulatorMarket

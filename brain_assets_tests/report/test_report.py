@@ -157,6 +157,22 @@ def test_what_momentum_stood_in_for_does_not_count() -> None:
     assert list(measure_forecasts(forecast_table(N_WEEKS, patchtst=False)).skill.index) == ["lstm", "momentum"]
 
 
+def test_the_average_and_further_yardsticks_stand_beside_the_others() -> None:
+    table = forecast_table(N_WEEKS, 0.5, n_bootstrap=10)
+    source = table["lstm_source"].map(lambda name: name if name == "momentum" else f"lstm {name}, patchtst {name}")
+    source[table["week_start"] == mondays(N_WEEKS)[59]] = "lstm snapshot-2019-12-31, lstm snapshot-2018-12-31"
+    table = table.assign(average=table["lstm"] * 2, average_source=source, reversal=table["realized"])
+    found = measure_forecasts(table)
+    assert found.skill["label"].tolist() == ["LSTM", "PatchTST", "average", "4-week momentum", "1-week reversal"]
+    assert found.skill["n_weeks"].eq(N_WEEKS - 10).all()
+    assert found.skill["color"].nunique() == 5
+    assert found.skill["offset"].max() - found.skill["offset"].min() < 1  # a year's marks stay beside their year
+    assert found.skill.loc["average", "rank_correlation"] == found.skill.loc["lstm", "rank_correlation"]
+    assert list(found.deciles) == list(found.sources) == ["lstm", "patchtst", "average"]
+    shares = found.sources["average"].loc[2021].to_dict()
+    assert shares == pytest.approx({NO_MODEL: 0.0, YEAR_BEFORE: 6 / 7, OLDER: 1 / 7})
+
+
 def test_sources_are_shares_of_a_year() -> None:
     table = forecast_table(N_WEEKS, n_bootstrap=10)
     table.loc[table["week_start"] == mondays(N_WEEKS)[59], "lstm_source"] = "snapshot-2018-12-31"
