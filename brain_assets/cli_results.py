@@ -1,16 +1,19 @@
 """What the main job found, a row a year: read from the data folder, and printed after a backfill."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from brain_assets.forecasting.walkforward import MOMENTUM, forecast_quality
+from brain_assets.forecasting.metrics import mean_skill
+from brain_assets.forecasting.walkforward import weekly_correlations
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.parquet import read_table
 from brain_assets.paths import DataPath, is_file
 from brain_assets.portfolio.backtest import growth
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
-from brain_assets.registry import Families
-from brain_assets.store.names import cutoff_of_year, snapshot_name
+from brain_assets.registry import AVERAGE, Families
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS
 from brain_assets.terminal import console, new_table
@@ -22,34 +25,45 @@ LOSSES = ("train_loss", "validation_loss", "zero_validation_loss")
 def print_results(data_dir: DataPath, years: Sequence[int], families: Families) -> None:
     """Print the figures of some partition years; a dash stands for what is not there."""
     forecasters = new_table(
-        *("year", "snapshot", "model", "train\nloss", "valid.\nloss", "loss\nof zero", "rank\ncorrelation"),
-        "that of\nmomentum",
+        *("year", "forecaster", "train\nloss", "valid.\nloss", "loss\nof zero", "rank\ncorr.", "t", "detect-\nable"),
         title="Forecasters, by year",
-        caption="Losses: mean squared error over the targets' variance. Rank correlation: out of sample, forecasts of "
-        "the year by the snapshot of the year before (momentum itself in the bootstrap window).",
+        caption="Losses of the year's snapshot: mean squared error over the targets' variance. Rank correlation: out "
+        "of sample, forecasts of the year by the snapshots of the year before, which the first year has none of; mean "
+        "over the weeks, t statistic (Newey-West), and the smallest mean that so many weeks can tell from chance.",
     )
     policies = new_table(
         *("year", *(family.label for family in families.policies.values()), "equal weight"),
         title="Portfolios, out of sample",
         caption="Return of the policies of the year before, after costs, beside equal weight on the same weeks.",
     )
+    forecasts = {year: _read(data_dir, "walkforward_forecasts", year) for year in years}
     for year in years:
-        forecasts = _read(data_dir, "walkforward_forecasts", year)
-        for name, family in families.forecasters.items():
-            metadata = SnapshotLocalStorage(name, data_dir / "models").read_metadata(cutoff_of_year(year))
-            snapshot = snapshot_name(cutoff_of_year(year)) if metadata else "-"
-            losses = [_figure(metadata["training"].get(loss) if metadata else None, ".4f") for loss in LOSSES]
-            ranks = [_rank_correlation(forecasts, name), _rank_correlation(forecasts, MOMENTUM)]
-            forecasters.add_row(str(year), snapshot, family.label, *losses, *ranks)
+        losses = {name: _losses(data_dir, name, year) for name in families.forecasters}
+        for name, figures in _skill(forecasts[year], families):
+            forecasters.add_row(str(year), column_label(name), *losses.get(name, [""] * len(LOSSES)), *figures)
+        forecasters.add_section()
         policies.add_row(str(year), *_returns(_read(data_dir, "backtest", year), list(families.policies)))
+    known = [table for table in forecasts.values() if table is not None]
+    for name, figures in _skill(pd.concat(known), families) if len(known) > 1 else ():
+        forecasters.add_row("all", column_label(name), *[""] * len(LOSSES), *figures)
     console.print(forecasters)
     console.print(policies)
 
 
-def _rank_correlation(forecasts: pd.DataFrame | None, column: str) -> str:
-    if forecasts is None or column not in forecasts:  # the year was run without the family
-        return "-"
-    return _figure(forecast_quality(forecasts, column).known, "+.3f")
+def _losses(data_dir: DataPath, family: str, year: int) -> list[str]:
+    metadata = SnapshotLocalStorage(family, data_dir / "models").read_metadata(cutoff_of_year(year))
+    return [_figure(metadata["training"].get(loss) if metadata else None, ".4f") for loss in LOSSES]
+
+
+def _skill(forecasts: pd.DataFrame | None, families: Families) -> Iterator[tuple[str, list[str]]]:
+    """Give the mean rank correlation of each forecaster and yardstick, its t statistic, and what can be detected."""
+    weekly = pd.DataFrame() if forecasts is None else weekly_correlations(forecasts)
+    for name in (*families.forecasters, AVERAGE, *YARDSTICKS):
+        if name in weekly:
+            mean, t_statistic, detectable, _ = mean_skill(weekly[name].to_numpy())
+            yield name, [_figure(mean, "+.3f"), _figure(t_statistic, "+.1f"), _figure(detectable, ".3f")]
+        elif name in families.forecasters:
+            yield name, ["-", "-", "-"]
 
 
 def _returns(backtests: pd.DataFrame | None, policies: Sequence[str]) -> list[str]:
@@ -63,7 +77,7 @@ def _returns(backtests: pd.DataFrame | None, policies: Sequence[str]) -> list[st
 
 
 def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return "-" if value is None or math.isnan(value) else format(value, form)
 
 
 def _read(data_dir: DataPath, name: str, year: int) -> pd.DataFrame | None:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from brain_assets.check_result import listed
+from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import SKILL
 from brain_assets.graph.project import Project
@@ -141,8 +142,7 @@ def _rank_correlations(metadata: Mapping[str, Any]) -> str:
     """Name the forecasters with the rank correlation of their forecasts, if these are forecasts and it is known."""
     found = {re.fullmatch("eval/(.+)_rank_correlation", key): value for key, value in metadata.items()}
     families = {match[1]: value for match, value in found.items() if match and isinstance(value, float)}
-    families.pop("momentum", None)
-    return ", ".join(f"{label(family)} {value:+.3f}" for family, value in families.items())
+    return ", ".join(f"{label(name)} {value:+.3f}" for name, value in families.items() if name not in YARDSTICKS)
 
 
 def _late_and_ended(metadata: Mapping[str, Any]) -> str:

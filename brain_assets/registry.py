@@ -35,10 +35,14 @@ OURS: tuple[str, ...] = (
 )
 """The modules of our own families, in the order in which they are shown."""
 
+AVERAGE = "average"
+"""The average of forecasters (`brain_assets.forecasting.average`), a column beside theirs; policies may follow it."""
+
 # fmt: off
 RESERVED = frozenset((
     "week_start", "symbol", "momentum", "realized", "strategy", "source", "cash", "raw", "main", "current", "seeds",
     "target", "backtest", "walkforward", "report", "equal_weight", "buy_and_hold", "risk_parity", "min_variance",
+    "momentum_12_1", "reversal", AVERAGE,
 ))
 # fmt: on
 """Names that mean something else in a table, a folder or a command."""
@@ -189,7 +193,7 @@ def gather(plugins: Mapping[str, Plugin]) -> Families:
         found |= own
     families = Families.of(found.values())
     for policy in families.policies.values():
-        if policy.forecaster not in families.forecasters:
+        if policy.forecaster not in (*families.forecasters, AVERAGE):
             raise PluginError(
                 f"{policy.name}: expected a forecaster to follow among {', '.join(families.forecasters)}, got "
                 f"{policy.forecaster}; correct it, or name its module in BRAIN_PLUGINS too."

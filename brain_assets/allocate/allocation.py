@@ -14,13 +14,16 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.forecasting.walkforward import MOMENTUM, SnapshotSource, build_forecast_features, families_in
+from brain_assets.forecasting.average import entries_in, newest_cutoff
+from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features, families_in
+from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.weights_table import CASH, weights_table
-from brain_assets.store.names import parse_snapshot_name, snapshot_name
+from brain_assets.registry import AVERAGE
+from brain_assets.store.names import snapshot_name
 
 MAX_DATA_AGE_SESSIONS = 0
 """The data reach the last close before the week, or there is no target."""
@@ -51,8 +54,8 @@ class WeekTargets:
     trade to at the week's first open. A strategy that drifts (`brain_assets.portfolio.baselines.Baseline.drifts`)
     trades nothing: its weights are those at the decision, and will be others at the open."""
     sources: Mapping[str, str]
-    """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; a policy family
-    without an entry had none."""
+    """Family, forecasters and policies, -> name of the snapshot that spoke for it, or `MOMENTUM`; of the average, the
+    names of all that it is of. A policy family without an entry had none."""
     missing_symbols: tuple[str, ...]
     """Without a bar on `last_session`, but with one in the `RECENT_SESSIONS` before: nobody can hold them."""
     left_out: tuple[str, ...]
@@ -66,7 +69,7 @@ class WeekTargets:
     @property
     def model_ages(self) -> Mapping[str, int]:
         """Family -> days from its snapshot's cut-off to the week's first session; one on momentum has no entry."""
-        cutoffs = {family: parse_snapshot_name(name) for family, name in self.sources.items()}
+        cutoffs = {family: newest_cutoff(name) for family, name in self.sources.items()}
         return {family: (self.week.start - date).days for family, date in cutoffs.items() if date is not None}
 
 
@@ -158,8 +161,9 @@ def decide_week(
     sources : mapping of str to SnapshotSource
         Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
     stored : DataFrame, optional
-        Walk-forward forecasts of the years. Rows after the week are not looked at; if it has none itself, or there are
-        none at all, the forecasts are made.
+        Walk-forward forecasts of the years, or of years before. Rows after the week are not looked at; if it has none
+        itself, the forecasts are made, with an average of as many snapshots of the same families as in the last row.
+        If there are none at all, they are made, with an average of all forecasters.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
     """
@@ -171,7 +175,8 @@ def decide_week(
     if stored is not None and (stored["week_start"] == start).any():
         forecasts = stored[stored["week_start"] <= start]
     else:
-        forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal)
+        average = None if stored is None else _average_entries(stored)
+        forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal, average)
     result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
     missing = [family for family in policies if family not in rows.index]
@@ -200,6 +205,12 @@ def decide_week(
         missing_symbols=tuple(np.array(known.symbols)[has_bar.any(axis=1) & ~has_bar[:, -1]].tolist()),
         left_out=tuple(name for name in offered if name not in rows.index),
     )
+
+
+def _average_entries(forecasts: pd.DataFrame) -> Sequence[str] | None:
+    """Give the entries of the average of a forecasts table; None: those of a table without a model."""
+    column = f"{AVERAGE}_source"
+    return entries_in(forecasts[column].iloc[-1]) if column in forecasts else ()
 
 
 def refuse_old_models(targets: WeekTargets, max_model_age: int = MAX_MODEL_AGE_DAYS) -> None:

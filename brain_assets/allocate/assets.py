@@ -179,14 +179,16 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}
         refusals: list[str] = []
         tables, newest_prices = read_raw_tables(years, table_io.store, week.decided)
-        is_forecast = partition <= years.last() and table_io.store.exists("walkforward_forecasts", partition)
+        year = min(partition, years.last())
+        is_stored = table_io.store.exists("walkforward_forecasts", year)
+        is_forecast = is_stored and year == partition
         try:
             targets = decide_week(
                 until_decision(panel_of(tables), week, config.max_data_age_sessions),
                 week,
                 years.calendar_years(partition),
                 sources,
-                table_io.store.read_year("walkforward_forecasts", partition) if is_forecast else None,
+                table_io.store.read_year("walkforward_forecasts", year) if is_stored else None,
                 cutoff_of_year(years.first),
                 note_refusal(refusals),
             )
@@ -199,7 +201,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         last_bars = newest_prices.loc[newest_prices["date"] == pd.Timestamp(targets.last_session)]
         closes = dict(zip(last_bars["symbol"], last_bars["close"].astype(float), strict=True))
         places = {
-            family: sources[family].locations([name]).get(name, "nowhere") for family, name in targets.sources.items()
+            family: sources[family].locations([name]).get(name, "nowhere")
+            for family, name in targets.sources.items()
+            if family in sources  # the average is of those that are
         }
         return dg.MaterializeResult(
             metadata={

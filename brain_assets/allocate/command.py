@@ -19,7 +19,7 @@ from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.registry import label
+from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
 from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config, warnings_shown
 
@@ -48,7 +48,7 @@ def allocate(
     UI has the same table. Data or models that are too old are refused in one sentence; the exit code is 2 then.
     """
     families = read_settings(market=market).families
-    offered = strategies_of(families.policies, families.forecasters)
+    offered = strategies_of(families.policies, (*families.forecasters, AVERAGE))
     if strategy not in offered:
         raise SettingsError(f"--strategy: expected one of {', '.join(offered)}, got {strategy}; choose one of them.")
     check_cash(cash)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.check_result import CheckResult, listed
+from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.forecasting.metrics import weekly_rank_correlation
-from brain_assets.forecasting.walkforward import MOMENTUM, families_in, forecast_matrices
-from brain_assets.store.names import parse_snapshot_name
+from brain_assets.forecasting.walkforward import families_in, forecast_matrices
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
@@ -57,7 +58,7 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> CheckResult:
     wrong = []
     for family in families_in(forecasts):
         for (source, week), _ in forecasts.groupby([f"{family}_source", "week_start"]):
-            cutoff_date = parse_snapshot_name(str(source))
+            cutoff_date = newest_cutoff(str(source))
             if source != MOMENTUM and (cutoff_date is None or cutoff_date >= pd.Timestamp(week).date()):
                 wrong.append(f"{family} in the week of {pd.Timestamp(week):%Y-%m-%d} by {source}")
     expected = "expected snapshots whose cut-off lies before the week"
@@ -66,7 +67,7 @@ def _sources_before_weeks(forecasts: pd.DataFrame) -> CheckResult:
 
 
 def _finite(forecasts: pd.DataFrame) -> CheckResult:
-    columns = [*families_in(forecasts), "momentum"]
+    columns = [*families_in(forecasts), *(name for name in YARDSTICKS if name in forecasts)]
     infinite = {name: int(np.isinf(forecasts[name]).sum()) for name in columns}
     named = [f"{count} of {name}" for name, count in infinite.items() if count]
     said = f"expected finite forecasts, got infinite ones: {listed(named)}; look at the model card." if named else ""

@@ -1,5 +1,8 @@
 """How good forecasts are, week by week; every figure is known only after the weeks are over."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +10,49 @@ from brain_assets.arrays import BoolArray, FloatArray
 
 MIN_SYMBOLS = 3
 """A rank correlation over fewer symbols says nothing."""
+
+N_LAGS = 4
+"""Weeks over which rank correlations may hang together, as the standard error of their mean counts them."""
+
+DETECTABLE = 2.8
+"""Standard errors of the smallest effect that a two-sided test at the 5 % level finds with a probability of 80 %:
+1.96 + 0.84, the normal quantiles of 97.5 % and 80 % (minimum detectable effect, Bloom 1995)."""
+
+
+class Skill(NamedTuple):
+    """What weekly rank correlations say of a forecast; NaN where there are too few weeks to tell."""
+
+    rank_correlation: float
+    """Mean over the weeks that have one."""
+    t_statistic: float
+    """The mean over its standard error."""
+    smallest_detectable: float
+    """The smallest true mean that as many weeks as variable would most likely tell from chance."""
+    n_weeks: int
+
+
+def mean_skill(weekly: FloatArray) -> Skill:
+    """Average weekly rank correlations, (n_weeks,), and say how sure the mean is; NaN is a week without one."""
+    known = weekly[np.isfinite(weekly)]
+    mean = float(known.mean()) if len(known) else math.nan
+    error = newey_west_error(known) or math.nan  # what never varies tells nothing of chance
+    return Skill(mean, mean / error, DETECTABLE * error, len(known))
+
+
+def newey_west_error(values: FloatArray, n_lags: int = N_LAGS) -> float:
+    """Give the standard error of the mean of values that hang together over some lags, (n_values,), finite.
+
+    Equation 5 of Newey & West (1987), of a mean: the variance plus twice the autocovariances with weights that fall
+    from 1 to 0, 1 - lag / (n_lags + 1), over the number of values. NaN if there are not more of them than lags + 1.
+    """
+    count = len(values)
+    if count <= n_lags + 1:
+        return math.nan
+    deviations = values - values.mean()
+    total = float(deviations @ deviations)
+    for lag in range(1, n_lags + 1):
+        total += 2.0 * (1.0 - lag / (n_lags + 1)) * float(deviations[lag:] @ deviations[:-lag])
+    return math.sqrt(max(total, 0.0)) / count  # never below 0 but for rounding
 
 
 def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> FloatArray:
@@ -17,7 +63,7 @@ def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> Float
     """
     both = np.isfinite(forecast) & np.isfinite(realized)
     count = both.sum(axis=1)
-    first, second = _ranks(forecast, both), _ranks(realized, both)
+    first, second = rank_by_week(forecast, both), rank_by_week(realized, both)
     # ranks are multiples of 1/2, so these sums are exact: who is not known changes nothing, not even by rounding
     covariance = count * (first * second).sum(axis=1) - first.sum(axis=1) * second.sum(axis=1)
     variances = [count * (ranks**2).sum(axis=1) - ranks.sum(axis=1) ** 2 for ranks in (first, second)]
@@ -27,7 +73,7 @@ def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> Float
     return correlation.clip(-1.0, 1.0)
 
 
-def _ranks(values: FloatArray, known: BoolArray) -> FloatArray:
+def rank_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     """Rank the known values of each week from 1, ties by their mean; 0 where not known."""
     ranks: FloatArray = pd.DataFrame(np.where(known, values, np.nan)).rank(axis=1).fillna(0.0).to_numpy()
     return ranks

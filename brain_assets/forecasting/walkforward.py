@@ -2,25 +2,25 @@
 
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import RefusedSnapshotError
-from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation
+from brain_assets.forecasting.average import SnapshotForecasts, average_entries, average_ranks
+from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.calendar import Weeks, years_of
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.progress import warn
+from brain_assets.registry import AVERAGE
 from brain_assets.store.names import cutoff_of_year, snapshot_name
 
 if TYPE_CHECKING:
     from brain_assets.store.snapshot import ModelSnapshot
-
-MOMENTUM = "momentum"
-"""Source of a forecast where no snapshot is old enough."""
 
 
 class SnapshotSource(Protocol):
@@ -39,6 +39,7 @@ def build_forecast_features(
     sources: Mapping[str, SnapshotSource],
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
+    average: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Forecast every week of some years with the newest snapshot whose cut-off lies before its first session.
 
@@ -57,14 +58,18 @@ def build_forecast_features(
         That of the first model there can be: nobody asks the Hub for an older one.
     on_refusal : callable, optional
         Called with one sentence for every snapshot of the Hub that was refused; default: a warning.
+    average : sequence of str, optional
+        What the average of forecasts is made of, see `brain_assets.forecasting.average`: families, or ``family:3`` for
+        its three newest snapshots; default: all families; empty: there is no average.
 
     Returns
     -------
     DataFrame
         A row a week and tradable symbol: week_start (first session), symbol, then for every family its forecast (NaN
-        where the symbol has too little history) and ``<family>_source``, then momentum, all known at decision time, and
-        realized (known at the week's last close; NaN where it is not).
+        where the symbol has too little history) and ``<family>_source``, the same two of `AVERAGE`, then `YARDSTICKS`,
+        all known at decision time, and realized (known at the week's last close; NaN where it is not).
     """
+    entries = average_entries(average, sources)
     bars = WeeklyPanel.from_panel(panel)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
     week, asset = np.nonzero(bars.tradable)
@@ -72,11 +77,20 @@ def build_forecast_features(
         "week_start": bars.weeks.start[week].astype("datetime64[us]"),
         "symbol": pd.array(np.array(bars.symbols, dtype=object)[asset], dtype="str"),
     }
-    for family, snapshots in sources.items():
-        forecast, source = _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal)
-        columns[family] = forecast[week, asset]
-        columns[f"{family}_source"] = pd.array(source[week], dtype="str")
-    columns["momentum"] = bars.momentum[week, asset]
+
+    found = {
+        family: _forecast_family(panel, bars, snapshots, first_cutoff, on_refusal, entries.get(family, 1))
+        for family, snapshots in sources.items()
+    }
+    forecasts = {family: newest for family, (newest, *_) in found.items()}
+    if entries:
+        forecasts[AVERAGE] = average_ranks({family: found[family] for family in entries})
+    for column, (values, source) in forecasts.items():
+        has_model = source != ""
+        columns[column] = np.where(has_model[:, None], values, bars.momentum)[week, asset]
+        columns[f"{column}_source"] = pd.array(np.where(has_model, source, MOMENTUM)[week], dtype="str")
+    for name, yardstick in YARDSTICKS.items():
+        columns[name] = yardstick.measure(panel, bars.weeks)[week, asset]
     columns["realized"] = bars.realized[week, asset]
     return pd.DataFrame(columns)
 
@@ -87,16 +101,22 @@ def _forecast_family(
     source: SnapshotSource,
     first_cutoff: datetime.date | None,
     on_refusal: Callable[[str], None] | None,
-) -> tuple[FloatArray, np.ndarray]:
-    """Give forecasts (n_weeks, n_assets) and the name of each week's source (n_weeks,)."""
-    forecast = bars.momentum.copy()
-    names = np.full(len(bars.weeks), MOMENTUM, dtype=object)
-    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal)
-    for position, snapshot in enumerate(snapshots):
-        rows = np.flatnonzero(choice == position)
-        forecast[rows] = snapshot.forecast(panel, bars.weeks.select(rows))
-        names[rows] = snapshot_name(snapshot.cutoff_date)
-    return forecast, names
+    n_newest: int,
+) -> list[SnapshotForecasts]:
+    """Give the forecasts by the newest snapshot before each week, by the next older one, and so on."""
+    choice, snapshots = fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal, n_newest)
+    found = []
+    for age in range(n_newest):
+        values = np.full(bars.momentum.shape, np.nan)
+        names = np.full(len(bars.weeks), "", dtype=object)
+        for position, snapshot in enumerate(snapshots):
+            rows = np.flatnonzero(choice == position + age)
+            if len(rows):
+                forecast = snapshot.forecast(panel, bars.weeks.select(rows))
+                values[rows] = np.where(bars.tradable[rows], forecast, np.nan)
+                names[rows] = snapshot_name(snapshot.cutoff_date)
+        found.append(SnapshotForecasts(values, names))
+    return found
 
 
 def fetch_snapshots(
@@ -104,17 +124,20 @@ def fetch_snapshots(
     source: SnapshotSource,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
+    n_newest: int = 1,
 ) -> "tuple[IntArray, list[ModelSnapshot]]":
-    """Read the newest snapshot before each week; where one is refused, the next older one takes its place.
+    """Read the newest snapshots before each week; where one is refused, the next older one takes its place.
 
-    Gives the position of the week's snapshot in the list, (n_weeks,), -1: none; the list has those that are used,
-    oldest first.
+    Gives the position of the week's newest snapshot in the list, (n_weeks,), -1: none. The list has those that are
+    used, oldest first: the newest, and those right before it if `n_newest` is more than 1, as far as there are any.
     """
-    wanted = {cutoff_of_year(int(year) - 1) for year in np.unique(years_of(weeks.start))}
+    starts = np.unique(years_of(weeks.start))
+    wanted = {cutoff_of_year(int(year) - age) for year in starts for age in range(1, n_newest + 1)}
     candidates = source.list_candidates({date for date in wanted if first_cutoff is None or date >= first_cutoff})
     while True:
         choice = choose_snapshots(weeks, candidates)
-        used = np.unique(choice[choice >= 0])
+        positions = choice[:, None] - np.arange(n_newest)
+        used = np.unique(positions[positions >= 0])
         snapshots = []
         for position in used:
             try:
@@ -131,26 +154,6 @@ def choose_snapshots(weeks: Weeks, cutoffs: Sequence[datetime.date]) -> np.ndarr
     """Give for every week the position of the newest of `cutoffs`, oldest first, before its start; -1: none."""
     dates: DateArray = np.array(cutoffs, dtype="datetime64[D]")
     return np.searchsorted(dates, weeks.start, "left") - 1
-
-
-class ForecastQuality(NamedTuple):
-    """How a year's forecasts turned out; known after the year, and NaN where there is nothing to tell."""
-
-    rank_correlation: float
-    """Mean over weeks of Spearman's rank correlation over the symbols."""
-    hit_rate: float
-    """Share of forecasts on the realized side of their week's median."""
-
-    @property
-    def known(self) -> float | None:
-        """The rank correlation, or None where there is none."""
-        return self.rank_correlation if np.isfinite(self.rank_correlation) else None
-
-
-def forecast_quality(forecasts: pd.DataFrame, column: str) -> ForecastQuality:
-    """Measure one column of a forecasts table (a family, or ``momentum``) against what was realized."""
-    _, forecast, realized = forecast_matrices(forecasts, column)
-    return ForecastQuality(mean_rank_correlation(forecast, realized), hit_rate(forecast, realized))
 
 
 def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, FloatArray, FloatArray]:
@@ -175,3 +178,21 @@ def weeks_by_source(forecasts: pd.DataFrame, family: str) -> dict[str, int]:
     """Count the weeks that each source forecast."""
     counts = forecasts.drop_duplicates("week_start")[f"{family}_source"].value_counts()
     return {str(source): int(count) for source, count in counts.items()}
+
+
+def weekly_correlations(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Give the rank correlation of each week, a column a forecaster and yardstick; NaN: none, or it does not count.
+
+    A forecaster counts in the weeks that snapshots of its own forecast, and is left out if there are none. Yardsticks
+    count in the weeks that some snapshot forecast, so that they stand beside forecasters; in all, if there is none.
+    """
+    weeks, _, realized = forecast_matrices(forecasts, MOMENTUM)
+    counts = {family: np.isin(weeks, forecast_weeks(forecasts, family)) for family in families_in(forecasts)}
+    counts = {family: mask for family, mask in counts.items() if mask.any()}
+    forecast_at_all = np.logical_or.reduce(list(counts.values())) if counts else np.ones(len(weeks), dtype=np.bool_)
+    counts |= {name: forecast_at_all for name in YARDSTICKS if name in forecasts}
+    found = {
+        name: np.where(mask, weekly_rank_correlation(forecast_matrices(forecasts, name)[1], realized), np.nan)
+        for name, mask in counts.items()
+    }
+    return pd.DataFrame(found, index=pd.Index(weeks, name="week_start"))

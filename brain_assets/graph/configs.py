@@ -62,6 +62,11 @@ class ForecastsConfig(dg.Config):
         gt=0,
         le=1,
     )
+    average: list[str] | None = pydantic.Field(
+        None,
+        description="Forecasters whose weekly ranks are averaged into the column average, each alone, or with how many "
+        "of its newest snapshots count, as in lstm:3; default: all, one snapshot each; empty: no such column.",
+    )
 
 
 class ModelRunConfig(dg.Shape):

@@ -18,6 +18,7 @@ from brain_assets.arrays import BoolArray, FloatArray
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.strategy import Choose, follow
+from brain_assets.registry import AVERAGE
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.dataset import PolicyDataset
@@ -64,8 +65,11 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 
 
 def top_third(scores: FloatArray, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-    """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column."""
-    available = known.weeks.available
+    """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column.
+
+    An asset whose score is NaN is not held.
+    """
+    available = known.weeks.available & np.isfinite(scores)
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / 3)
@@ -75,6 +79,11 @@ def top_third(scores: FloatArray, known: BaselineInputs, rules: PortfolioConstra
 def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the third of the assets with the highest 4-week momentum."""
     return top_third(known.weeks.momentum, known, rules)
+
+
+def past_top_third(score: Callable[[FloatArray], FloatArray]) -> Rule:
+    """Make the rule that holds the third of the assets with the highest score by `BaselineInputs.past_returns`."""
+    return lambda known, rules: top_third(score(known.past_returns), known, rules)
 
 
 def forecast_top_third(family: str) -> Rule:
@@ -165,6 +174,10 @@ BASELINES: Mapping[str, Baseline] = {
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
     "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
+    "past_year_top": Baseline(
+        past_top_third(lambda past: (1.0 + past[:, :-4]).prod(axis=1)), "12-1 momentum, top third"
+    ),
+    "reversal_top": Baseline(past_top_third(lambda past: -past[:, -1]), "1-week reversal, top third"),
 }
 """Those that need no forecaster, in the order in which reports show them."""
 
@@ -173,11 +186,15 @@ def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
     """Give `BASELINES`, and the rule that follows the forecasts of each of some families."""
     following = {
         f"{family}_top": Baseline(
-            forecast_top_third(family), f"{registry.label(family)} forecasts, top third", forecaster=family
+            forecast_top_third(family), f"{_forecasts_label(family)}, top third", forecaster=family
         )
         for family in forecasters
     }
     return {**BASELINES, **following}
+
+
+def _forecasts_label(family: str) -> str:
+    return "average of forecasts" if family == AVERAGE else f"{registry.label(family)} forecasts"
 
 
 def is_benchmark(strategy: str) -> bool:

@@ -30,12 +30,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from brain_assets.forecasting.average import newest_cutoff
 from brain_assets.graph.years import Years
 from brain_assets.market.calendar import week_times
 from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.registry import Families, Family
 from brain_assets.store.manifest import FILES, MANIFEST, MODEL, SCALER, WEIGHTS
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
+from brain_assets.store.names import cutoff_of_year, snapshot_name
 from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.tables import folder_of
 from brain_assets.store.weights import read_arrays
@@ -140,7 +141,7 @@ class Comparison:
             self.compared[asset, artifact] += 1
             if before != after:
                 wrong[column].append((known, place, before, after))
-            elif column.endswith("_source") and (parse_snapshot_name(before) or known) > known:
+            elif column.endswith("_source") and (newest_cutoff(before) or known) > known:
                 wrong[column].append((known, place, f"forecast by {before}, which was finished later", ""))
         order = {key for key in one.keys() & other.keys() if one[key][0] <= self.after}
         orders = ([key for key in each if key in order] for each in (one, other))

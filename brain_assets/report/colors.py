@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from brain_assets.forecasting.walkforward import MOMENTUM
+from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+from brain_assets.registry import AVERAGE
 
 GRAY, BLACK = "#8a8a8a", "#222222"
 
@@ -23,7 +24,7 @@ STRATEGIES: Mapping[str, str] = {
 }
 """After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
 
-FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", MOMENTUM: GRAY}
+FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", AVERAGE: "#009E73", MOMENTUM: GRAY}
 
 YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
 SOURCES: Mapping[str, str] = {YEAR_BEFORE: "#0072B2", OLDER: "#E69F00", NO_MODEL: "#bbbbbb"}

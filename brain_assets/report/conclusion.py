@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from brain_assets.forecasting.walkforward import MOMENTUM
+from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.report import Report
 
@@ -37,7 +37,7 @@ def conclude(report: Report) -> Conclusion:
             findings.append(f"{label} earned {points} a year {side} than equal weight of the same symbols ({interval})")
         else:
             doubts.append(f"that {label} earns more or less than equal weight ({interval})")
-    models = report.forecasts.skill.drop(MOMENTUM, errors="ignore")
+    models = report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
     for label, found in models[["label", "rank_correlation"]].to_numpy():
         interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
         asked.append(f"{label}'s forecasts from chance")

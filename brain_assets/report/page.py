@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 
 from brain_assets import registry
+from brain_assets.forecasting.metrics import DETECTABLE, N_LAGS
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.report import metrics, tables
 from brain_assets.report.colors import BLACK
@@ -26,6 +27,8 @@ def report_page(report: Report) -> str:
         report=report,
         tables=tables,
         metrics=metrics,
+        n_lags=N_LAGS,
+        detectable=DETECTABLE,
         label=registry.label,
         conclusion=conclude(report),
         cost=f"{CONSTRAINTS.cost_bps:g} basis points",

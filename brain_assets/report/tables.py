@@ -101,12 +101,14 @@ def yearly_table(report: Report) -> pd.DataFrame:
 
 
 def forecaster_table(report: Report) -> pd.DataFrame:
-    """Give the rank correlation over all weeks, a line a forecaster."""
+    """Give the rank correlation over all weeks, a line a forecaster and yardstick."""
     found = report.forecasts.skill
     columns = {
         "forecaster": found["label"],
         "weeks": [f"{count:,}" for count in found["n_weeks"]],
         "mean rank correlation": [signed(each.value, 3) + _between(each, 1, 3) for each in found["rank_correlation"]],
+        "t statistic": found["t_statistic"].map(number),
+        "smallest detectable": [number(each, 3) for each in found["smallest_detectable"]],
     }
     return pd.DataFrame(columns)
 

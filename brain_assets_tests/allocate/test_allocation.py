@@ -38,7 +38,7 @@ from brain_assets_tests.portfolio.toy_results import Stored
 
 Sources = Mapping[str, SnapshotSource]
 FORECASTERS, POLICIES = ("lstm", "patchtst"), ("ppo", "sac")
-STRATEGIES = strategies_of(POLICIES, FORECASTERS)
+STRATEGIES = strategies_of(POLICIES, (*FORECASTERS, "average"))
 LISTED_LATE = np.datetime64("2020-08-03")
 """One symbol has no bar before: all of 2019, and half of 2020."""
 
@@ -121,7 +121,8 @@ def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
     targets = decided(history, week, sources, stored)
     assert list(targets.table.columns) == ["symbol", *STRATEGIES]
     assert targets.left_out == ()
-    assert dict(targets.sources) == dict.fromkeys((*FORECASTERS, *POLICIES), f"snapshot-{cutoff}")
+    average = {"average": f"lstm snapshot-{cutoff}, patchtst snapshot-{cutoff}"}
+    assert dict(targets.sources) == dict.fromkeys((*FORECASTERS, *POLICIES), f"snapshot-{cutoff}") | average
     symbols = targets.table["symbol"].tolist()
     assert symbols == [*history.symbols[: 5 if date < str(LISTED_LATE) else 6], "cash"]
     for strategy in STRATEGIES:
@@ -157,6 +158,19 @@ def test_forecasts_that_are_not_stored_are_made_and_say_the_same_but_for_the_las
     assert bytes_of(without.table) == bytes_of(made.table)
     assert dict(made.sources) == dict(before.sources)
     np.testing.assert_allclose(made.table.iloc[:, 1:], before.table.iloc[:, 1:], rtol=0, atol=1e-6)
+
+
+def test_a_week_to_come_is_averaged_as_those_before_it(history: PricePanel, sources: Sources) -> None:
+    forecasters, week = {family: sources[family] for family in FORECASTERS}, week_of("2020-06-10")
+    for average, cell in (
+        (["patchtst:2"], "patchtst snapshot-2019-12-31, patchtst snapshot-2018-12-31"),
+        ([], None),
+        (None, "lstm snapshot-2019-12-31, patchtst snapshot-2019-12-31"),
+    ):
+        table = build_forecast_features(history, [2020], forecasters, average=average)
+        made = decided(history, week, sources, table[table["week_start"] < pd.Timestamp(week.start)])
+        assert made.sources.get("average") == cell
+        assert ("average_top" in made.table) == (cell is not None)
 
 
 def test_nothing_after_the_decision_moves_a_byte(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> None:
@@ -290,7 +304,7 @@ def test_old_models_are_refused_by_name_and_age(history: PricePanel, sources: So
     week = week_of("2020-06-10")
     targets = decided(history, week, sources)
     # from 2019-12-31 to Monday 2020-06-08: 31 + 29 + 31 + 30 + 31 + 8
-    assert dict(targets.model_ages) == dict.fromkeys(sources, 160)
+    assert dict(targets.model_ages) == dict.fromkeys((*sources, "average"), 160)
     refuse_old_models(targets, 160)
     old = {**sources, "sac": Stored(sources["sac"].by_date[cutoff_of_year(2018)])}  # type: ignore[attr-defined]
     with pytest.raises(

@@ -27,7 +27,7 @@ from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
-STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst"))
+STRATEGIES = strategies_of(("ppo", "sac"), ("lstm", "patchtst", "average"))
 NEW_YORK = ZoneInfo("America/New_York")
 THIS_YEAR = PROJECT.years.last() + 1
 LAST_YEAR = THIS_YEAR - 1
@@ -129,7 +129,8 @@ def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: Wo
     assert shown["decided_after"] == "the close of 2020-06-05 16:00 in New York"
     assert (shown["data_until"], shown["data_age_sessions"]) == ("2020-06-05", 0)
     source = {"source": "snapshot-2019-12-31", "age_days": 160}
-    assert shown["models"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), source)
+    average = {**source, "source": "lstm snapshot-2019-12-31, patchtst snapshot-2019-12-31"}
+    assert shown["models"] == {"average": average, **dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), source)}
     assert shown["places"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), "this machine")
     assert (shown["ppo_age_days"], shown["forecasts"]) == (160, "walkforward_forecasts[2020]")
     assert (shown["strategies_left_out"], shown["symbols_without_a_bar"]) == ("none", "none")

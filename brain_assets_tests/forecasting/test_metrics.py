@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from brain_assets.forecasting.metrics import hit_rate, mean_rank_correlation, weekly_rank_correlation
+from brain_assets.forecasting.metrics import (
+    hit_rate,
+    mean_rank_correlation,
+    mean_skill,
+    newey_west_error,
+    weekly_rank_correlation,
+)
 
 NAN = np.nan
 
@@ -32,3 +38,31 @@ def test_hit_rate_counts_sides_of_the_weeks_median() -> None:
     # with three symbols the one on the median does not count: sides -, +, against -, +
     assert hit_rate(forecast[:, :3], np.array([[0.1, 0.2, 0.3]])) == pytest.approx(1)
     assert np.isnan(hit_rate(forecast[:, :2], realized[:, :2]))
+
+
+def test_standard_error_of_weeks_that_hang_together_by_hand() -> None:
+    values = np.array([0.0, 2, 4, 2, 2, 3, 1, 2])  # less their mean, 2: -2, 0, 2, 0, 0, 1, -1, 0
+    # squares 10; products at lags 1 to 4: -1, -4, 2, -2, with weights 4/5 to 1/5
+    total = 10 + 2 * (0.8 * -1 + 0.6 * -4 + 0.4 * 2 + 0.2 * -2)
+    assert newey_west_error(values) == pytest.approx(np.sqrt(total) / 8)
+    skill = mean_skill(np.insert(values, 3, NAN))  # a week without a correlation is none
+    assert skill.rank_correlation == 2
+    assert skill.t_statistic == pytest.approx(2 * 8 / np.sqrt(total))
+    assert skill.smallest_detectable == pytest.approx(2.8 * np.sqrt(total) / 8)
+    assert skill.n_weeks == 8
+
+
+def test_without_lags_it_is_the_ordinary_one_and_a_trend_makes_it_larger() -> None:
+    values = np.random.default_rng(1).normal(0.02, 0.27, 729)
+    assert newey_west_error(values, 0) == pytest.approx(values.std() / np.sqrt(729))
+    assert newey_west_error(np.sort(values)) > 2 * newey_west_error(values, 0)
+    # with a deviation of .27 a week and 20 stocks, t = 3 takes 14 years of 52 weeks at .03
+    assert 0.27 / np.sqrt(14 * 52) * 3 == pytest.approx(0.03, rel=0.01)
+
+
+def test_too_few_weeks_or_weeks_that_never_vary_tell_nothing_of_chance() -> None:
+    for weekly in ([0.1, 0.2, 0.3, 0.1, 0.2], [1.0] * 20):
+        skill = mean_skill(np.array(weekly))
+        assert skill.rank_correlation == pytest.approx(np.mean(weekly))
+        assert np.isnan([skill.t_statistic, skill.smallest_detectable]).all()
+    assert np.isnan(mean_skill(np.array([NAN])).rank_correlation)

@@ -65,7 +65,8 @@ def test_source_stands_beside_every_forecast(panel: PricePanel, shelf: Shelf) ->
         panel.until(datetime.date(2020, 12, 31)), [2020], {"lstm": shelf, "patchtst": Shelf()}
     )
     assert list(forecasts.columns) == [
-        "week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source", "momentum", "realized",
+        "week_start", "symbol", "lstm", "lstm_source", "patchtst", "patchtst_source",
+        "average", "average_source", "momentum", "momentum_12_1", "reversal", "realized",
     ]  # fmt: skip
     by_week = forecasts.groupby("week_start")["lstm_source"].unique().map(list)
     assert by_week.iloc[0] == ["snapshot-2018-12-31"]  # the week of 2019-12-30

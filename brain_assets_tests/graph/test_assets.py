@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from upath import UPath
 
 from brain_assets.errors import ConfigError, SnapshotError
+from brain_assets.forecasting.metrics import mean_skill
+from brain_assets.forecasting.walkforward import weekly_correlations
+from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
@@ -43,7 +47,7 @@ from brain_assets_tests.graph.worlds import (
 from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
-BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
+BENCHMARKS = benchmark_strategies(("lstm", "patchtst", "average"))
 TWICE = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
 
 
@@ -127,13 +131,37 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
 
 
 def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple) -> None:
-    results, _, _ = three_years
+    results, _, tables = three_years
     for family in ("lstm", "patchtst"):
         key = f"{family}_weeks_by_source"
         sources = {year: metadata_of(results[year], "walkforward_forecasts")[key] for year in YEARS}
         assert set(sources[2019]) == {"momentum"}
         assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
+    shown = metadata_of(results[2021], "walkforward_forecasts")
+    assert shown["average_weeks_by_source"] == {"lstm snapshot-2020-12-31, patchtst snapshot-2020-12-31": 52}
+    for name in ("lstm", "patchtst", "average", *YARDSTICKS):
+        weekly = weekly_correlations(tables.read_year("walkforward_forecasts", 2021))[name].to_numpy()
+        figures = [shown[f"eval/{name}_{figure}"] for figure in ("rank_correlation", "t_statistic", "detectable")]
+        assert figures == pytest.approx(mean_skill(weekly)[:3])
+
+
+def test_what_is_averaged_is_configured(three_years: tuple, market: SimulatorMarket) -> None:
+    _, folder, tables = three_years
+    own = MemoryTableStore()
+    for name, year in itertools.product(RAW, YEARS):
+        own.write(name, year, tables.read_year(name, year))
+    resources = world(market, folder, own)
+
+    def run(*average: str) -> pd.DataFrame:
+        config = {"ops": {"walkforward_forecasts": {"config": {"average": list(average)}}}}
+        result = run_year(2021, resources, names=["walkforward_forecasts"], run_config=config)
+        return result.output_for_node("walkforward_forecasts")
+
+    assert set(run("patchtst:3")["average_source"]) == {"patchtst snapshot-2020-12-31, patchtst snapshot-2019-12-31"}
+    assert "average" not in run()
+    with pytest.raises(ConfigError, match=r"average: expected forecasters among lstm, patchtst, .* got 'none'"):
+        run("none")
 
 
 def test_an_asset_is_offered_the_snapshots_of_the_years_that_it_asks_for_and_older_ones(

@@ -81,6 +81,21 @@ def test_top_third_holds_two_of_six_and_the_better_half_of_what_is_left(weeks: P
     assert set(np.flatnonzero(by_patchtst[:-1])) == set(order[:2])
 
 
+def test_top_thirds_by_what_was_known_of_the_past_by_hand(weeks: PolicyDataset) -> None:
+    past = np.zeros((30, PAST_WEEKS, 6))
+    past[:, :, 0] = 0.01  # the best year
+    past[:, -4:, 1] = 0.5  # only in the last month: it does not count
+    past[:, 0, 2] = 0.1  # a single week 52 weeks ago
+    past[:, -1] = [0.01, 0.5, -0.2, 0.0, -0.1, 0.0]
+    past[1, 7, 0] = np.nan
+    past[1, -1, 4] = np.nan
+    seen = known(replace(weeks, available=np.ones((30, 6), dtype=np.bool_)), past)
+    np.testing.assert_allclose(chosen("past_year_top", seen), [0.49, 0, 0.49, 0, 0, 0, 0.02])
+    np.testing.assert_allclose(chosen("reversal_top", seen), [0, 0, 0.49, 0, 0.49, 0, 0.02])
+    np.testing.assert_allclose(chosen("past_year_top", seen, 1), [0, 0.49, 0.49, 0, 0, 0, 0.02])  # a week is not known
+    np.testing.assert_allclose(chosen("reversal_top", seen, 1), [0, 0, 0.49, 0.49, 0, 0, 0.02])
+
+
 def test_buy_and_hold_trades_once_and_then_lets_prices_move_its_weights() -> None:
     weeks = toy_weeks(8, 6)
     free = PortfolioConstraints(min_cash=0.0, max_weight=1.0, cost_bps=10.0)

@@ -19,8 +19,10 @@ from brain_assets import registry
 from brain_assets.check_result import CheckResult
 from brain_assets.errors import ProofError
 from brain_assets.forecasting import forecaster, training, walkforward
+from brain_assets.forecasting.average import SnapshotForecasts
 from brain_assets.forecasting.features import TrainingSplit
 from brain_assets.forecasting.windows import Windows
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets import forecasters, forecasts
 from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
@@ -193,9 +195,8 @@ def normalized_by_full_sample_statistics(patch: pytest.MonkeyPatch) -> None:
 def forecasts_shifted_by_one(patch: pytest.MonkeyPatch) -> None:
     forecast_family = walkforward._forecast_family
 
-    def shifted(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-        forecast, names = forecast_family(*arguments)
-        return np.roll(forecast, -1, axis=0), names
+    def shifted(*arguments: Any) -> list[SnapshotForecasts]:
+        return [each._replace(values=np.roll(each.values, -1, axis=0)) for each in forecast_family(*arguments)]
 
     patch.setattr(walkforward, "_forecast_family", shifted)
     quick = {**registry.get("lstm").quick, "seed": 1}  # of that seed, forecasts follow the week before
@@ -208,6 +209,7 @@ def momentum_up_to_the_end_of_the_week(patch: pytest.MonkeyPatch) -> None:
         return close[weeks.last] / close[np.maximum(weeks.last - 20, 0)] - 1
 
     patch.setattr(weekly, "past_return", momentum)
+    patch.setitem(YARDSTICKS, MOMENTUM, YARDSTICKS[MOMENTUM]._replace(measure=momentum))
 
 
 def forecasts_smoothed_in_the_asset(patch: pytest.MonkeyPatch) -> None:

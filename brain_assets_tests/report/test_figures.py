@@ -76,7 +76,7 @@ def test_weights_add_up_end_with_cash_and_small_ones_of_many_symbols_are_one_are
 
 def test_rank_correlations_stand_beside_each_other_at_their_year() -> None:
     figure, found = figures()["rank_correlation"], toy_report().forecasts.by_year["lstm"]
-    assert [trace.name for trace in figure.data] == ["LSTM", "PatchTST", "momentum"]
+    assert [trace.name for trace in figure.data] == ["LSTM", "PatchTST", "4-week momentum"]
     lstm, patchtst, momentum = figure.data
     assert [round(point) for point in lstm.x] == [2020, 2021]
     assert lstm.x[0] < patchtst.x[0] < momentum.x[0]

@@ -8,7 +8,7 @@ import pytest
 
 from brain_assets import registry
 from brain_assets.errors import TableError
-from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
 from brain_assets.report.conclusion import conclude
@@ -53,7 +53,7 @@ def test_policies_come_first_then_rules_then_what_nobody_knows_and_ours_before_o
         ("my_rule", "my_rule", False),
     ]
     assert list(found.policies.index) == ["ppo", "momentum_rank"]
-    assert found.forecasts.skill["label"].tolist() == ["LSTM", "zebra", "momentum"]
+    assert found.forecasts.skill["label"].tolist() == ["LSTM", "zebra", "4-week momentum"]
     assert "momentum, by rank earned" in conclude(found).can
 
 
@@ -123,12 +123,15 @@ def test_weights_are_read_with_the_largest_first_and_cash_last() -> None:
 
 def test_rank_correlations_are_those_of_each_forecaster(report: Report) -> None:
     skill = report.forecasts.skill
-    assert skill["label"].tolist() == ["LSTM", "PatchTST", "momentum"]
+    assert skill["label"].tolist() == ["LSTM", "PatchTST", "4-week momentum"]
     table = forecast_table(N_WEEKS, 0.5)
     wide = [table[name].to_numpy().reshape(N_WEEKS, 12) for name in ("lstm", "realized")]
     lstm, patchtst, momentum = skill["rank_correlation"]
     assert lstm.value == pytest.approx(weekly_rank_correlation(*wide).mean())
     assert lstm.side > 0
+    expected = mean_skill(weekly_rank_correlation(*wide))
+    found = skill.loc["lstm", ["t_statistic", "smallest_detectable"]].tolist()
+    assert found == pytest.approx([expected.t_statistic, expected.smallest_detectable])
     assert patchtst.low < 0 < patchtst.high
     assert momentum.value == pytest.approx(-1.0)  # the opposite of what came
     by_year = report.forecasts.by_year["lstm"]
@@ -152,6 +155,22 @@ def test_what_momentum_stood_in_for_does_not_count() -> None:
     without = measure_forecasts(forecast_table(N_WEEKS, n_bootstrap=N_WEEKS)).skill
     assert without["n_weeks"].to_dict() == {"momentum": N_WEEKS}
     assert list(measure_forecasts(forecast_table(N_WEEKS, patchtst=False)).skill.index) == ["lstm", "momentum"]
+
+
+def test_the_average_and_further_yardsticks_stand_beside_the_others() -> None:
+    table = forecast_table(N_WEEKS, 0.5, n_bootstrap=10)
+    source = table["lstm_source"].map(lambda name: name if name == "momentum" else f"lstm {name}, patchtst {name}")
+    source[table["week_start"] == mondays(N_WEEKS)[59]] = "lstm snapshot-2019-12-31, lstm snapshot-2018-12-31"
+    table = table.assign(average=table["lstm"] * 2, average_source=source, reversal=table["realized"])
+    found = measure_forecasts(table)
+    assert found.skill["label"].tolist() == ["LSTM", "PatchTST", "average", "4-week momentum", "1-week reversal"]
+    assert found.skill["n_weeks"].eq(N_WEEKS - 10).all()
+    assert found.skill["color"].nunique() == 5
+    assert found.skill["offset"].max() - found.skill["offset"].min() < 1  # a year's marks stay beside their year
+    assert found.skill.loc["average", "rank_correlation"] == found.skill.loc["lstm", "rank_correlation"]
+    assert list(found.deciles) == list(found.sources) == ["lstm", "patchtst", "average"]
+    shares = found.sources["average"].loc[2021].to_dict()
+    assert shares == pytest.approx({NO_MODEL: 0.0, YEAR_BEFORE: 6 / 7, OLDER: 1 / 7})
 
 
 def test_sources_are_shares_of_a_year() -> None:

@@ -76,7 +76,12 @@ def test_years_with_their_weeks() -> None:
 
 
 def test_forecasters_and_words() -> None:
-    assert cells(forecaster_table(toy_report()), "momentum")["mean rank correlation"].startswith("−1.000")
+    table = forecaster_table(toy_report())
+    assert cells(table, "4-week momentum")["mean rank correlation"].startswith("−1.000")
+    assert cells(table, "4-week momentum")["t statistic"] == "–"  # it never varies
+    lstm = toy_report().forecasts.skill.loc["lstm"]
+    assert cells(table, "LSTM")["t statistic"] == f"{lstm['t_statistic']:.2f}"
+    assert cells(table, "LSTM")["smallest detectable"] == f"{lstm['smallest_detectable']:.3f}"
     assert trials_sentence(toy_report()).endswith("2 configurations were tried, as recorded.")
     assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
     assert trials_sentence(replace(toy_report(), n_trials=1)).endswith("was tried, so both are the same.")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
+from brain_assets.forecasting.average import snapshots_in
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
@@ -28,8 +29,9 @@ from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
-from brain_assets.registry import Family
-from brain_assets.store.names import cutoff_of_year, parse_snapshot_name
+from brain_assets.registry import AVERAGE, Family
+from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import content_hash
 
 COLUMNS: Columns = (
@@ -143,9 +145,13 @@ def _record_trials(
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
     for family, policy in result.latest.items():
         forecaster = registry.get(family).forecaster
-        cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
-        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
+        used = snapshots_in(forecasts[f"{forecaster}_source"].iloc[-1], forecaster)
+        metadata = [snapshots[name].read_metadata(cutoff_date) for name, cutoff_date in used]
+        configs = [found["fingerprint"]["config"] for found in metadata if found]
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
-        forecaster_config = metadata["fingerprint"]["config"] if metadata else None
+        forecaster_config = configs[0] if configs else None
+        if forecaster == AVERAGE and configs:
+            named = [[name, config] for (name, _), config in zip(used, configs, strict=True)]
+            forecaster_config = hash_json({AVERAGE: named})
         trial = trial_of(family, year, net_return, policy.config, forecaster_config)
         record_trial(folder, trial, policy.config, forecaster_config)

@@ -6,14 +6,14 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.forecasting.checks import forecast_verdicts
-from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.metrics import hit_rate, mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import (
-    MOMENTUM,
     build_forecast_features,
+    families_in,
     forecast_matrices,
-    forecast_quality,
     weeks_by_source,
 )
+from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
@@ -24,7 +24,7 @@ from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, SYMBOL, TEXT
-from brain_assets.registry import OURS, Family
+from brain_assets.registry import AVERAGE, OURS, Family
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import content_hash
 from brain_assets.versions import CODE_VERSIONS
@@ -55,7 +55,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
 
         That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
         source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week
-        momentum.
+        momentum. Beside them stand the average of the forecasters' ranks, and what all of them have to beat: momentum
+        over 4 weeks and over 12 months less the last, and one-week reversal.
         """
         year = int(context.partition_key)
         sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
@@ -66,21 +67,26 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             sources,
             cutoff_of_year(years.first),
             note_refusal(refusals),
+            config.average,
         )
         metadata: Metadata = {"weeks": forecasts["week_start"].nunique()}
         lines = {}
-        for column in (*families, "momentum"):
-            quality = forecast_quality(forecasts, column)
-            metadata[f"eval/{column}_rank_correlation"] = known_or_words(quality.rank_correlation)
-            metadata[f"eval/{column}_hit_rate"] = known_or_words(quality.hit_rate)
+        columns = families_in(forecasts)
+        for column in (*columns, *YARDSTICKS):
             weeks, forecast, realized = forecast_matrices(forecasts, column)
             lines[column] = weekly_rank_correlation(forecast, realized)
-        for family in families:
-            used = weeks_by_source(forecasts, family)
-            metadata[f"{family}_weeks_by_source"] = dg.MetadataValue.json(used)
-            metadata[f"{family}_places"] = dg.MetadataValue.json(sources[family].locations(used))
+            skill = mean_skill(lines[column])
+            metadata[f"eval/{column}_rank_correlation"] = known_or_words(skill.rank_correlation)
+            metadata[f"eval/{column}_t_statistic"] = known_or_words(skill.t_statistic)
+            metadata[f"eval/{column}_detectable"] = known_or_words(skill.smallest_detectable)
+            metadata[f"eval/{column}_hit_rate"] = known_or_words(hit_rate(forecast, realized))
+        for column in columns:
+            used = weeks_by_source(forecasts, column)
+            metadata[f"{column}_weeks_by_source"] = dg.MetadataValue.json(used)
+            if column in sources:
+                metadata[f"{column}_places"] = dg.MetadataValue.json(sources[column].locations(used))
             if set(used) == {MOMENTUM}:
-                del lines[family]  # the line of momentum is its own
+                del lines[column]  # the line of momentum is its own
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
         metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
@@ -99,11 +105,18 @@ def _columns(families: Sequence[str]) -> Columns:
     of_week = "Return of the week, from its first open to its last close, as a fraction"
     forecast = f"{of_week}, forecast after the last close before it. Empty: too little history."
     source = "Where it comes from: the snapshot's name, or momentum where there was none yet."
+    average = (
+        "Mean of the ranks that forecasters give the symbols of the week, as a return less the week's mean, of the "
+        "size of their forecasts. Empty: none of them has a forecast."
+    )
+    counted = "The snapshots whose ranks were averaged, each after its family, or momentum where there was none yet."
     pairs = [((family, NUMBER, forecast), (f"{family}_source", TEXT, source)) for family in families]
     return (
         WEEK,
         (SYMBOL.name, SYMBOL.kind, SYMBOL.meaning),
         *(column for pair in pairs for column in pair),
-        ("momentum", NUMBER, "Return of the four weeks before, as a fraction; known at the last close before."),
+        (AVERAGE, NUMBER, average),
+        (f"{AVERAGE}_source", TEXT, counted),
+        *((name, NUMBER, yardstick.meaning) for name, yardstick in YARDSTICKS.items()),
         ("realized", NUMBER, f"{of_week}, as it came; known at its last close. Empty: not known."),
     )

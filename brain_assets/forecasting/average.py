@@ -1,0 +1,123 @@
+"""The average of forecasts: the mean of the ranks that chosen forecasters give the symbols of a week.
+
+Ranks, since forecasters differ in how far they spread their forecasts, and an average of returns would follow the one
+that spreads them most. What chosen means is a list of entries: a family, whose newest snapshot before the week counts,
+or ``family:3``, the mean of the ranks by its three newest. Each entry counts the same.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from brain_assets.arrays import FloatArray
+from brain_assets.errors import ConfigError
+from brain_assets.forecasting.metrics import rank_by_week
+from brain_assets.store.names import parse_snapshot_name
+
+
+class SnapshotForecasts(NamedTuple):
+    """What the newest snapshot of a family before each week forecast, or the next older one, and so on."""
+
+    values: FloatArray
+    """(n_weeks, n_assets); NaN where there is no snapshot, the symbol cannot be traded or has too little history."""
+    source: np.ndarray
+    """Name of each week's snapshot, (n_weeks,) of objects; empty where there is none."""
+
+
+def average_entries(chosen: Sequence[str] | None, families: Iterable[str]) -> dict[str, int]:
+    """Read entries as family -> how many of its newest snapshots count; None: all families, one each.
+
+    Raises `ConfigError` if one is none of `families`, comes twice, or asks for less than 1 or more than 9 snapshots.
+    """
+    known = list(families)
+    if chosen is None:
+        return dict.fromkeys(known, 1)
+    entries: dict[str, int] = {}
+    for text in chosen:
+        match = re.fullmatch(r"(\w+)(?::([1-9]))?", text)
+        if match is None or match[1] not in known or match[1] in entries:
+            raise ConfigError(
+                f"average: expected forecasters among {', '.join(known) or 'none'}, each once, alone or with how many "
+                f"of its newest snapshots count, as in {known[0] if known else 'family'}:3, got {text!r}; correct it."
+            )
+        entries[match[1]] = int(match[2] or 1)
+    return entries
+
+
+def average_ranks(found: Mapping[str, Sequence[SnapshotForecasts]]) -> SnapshotForecasts:
+    """Average the weekly ranks of forecasts.
+
+    Each forecast's ranks over the symbols of a week are centred and divided by their standard deviation. Their mean is
+    then multiplied by the mean of the forecasts' own standard deviations that week. So the average is a return less
+    the week's mean, of the size of its forecasts where they agree and smaller where they do not. A symbol that some do
+    not know has the mean over the others.
+
+    Parameters
+    ----------
+    found : mapping of str to sequence of SnapshotForecasts
+        Entry (family) -> forecasts by its newest snapshot before each week, and by older ones. Known at decision time.
+
+    Returns
+    -------
+    SnapshotForecasts
+        Its source names every snapshot that counted, see `snapshots_in`.
+    """
+    entries = [_mean_known([_scores(each.values) for each in snapshots]) for snapshots in found.values()]
+    spreads = [_mean_known([_spread(each.values) for each in snapshots]) for snapshots in found.values()]
+    sources = [(family, each.source) for family, snapshots in found.items() for each in snapshots]
+    weeks = [
+        ", ".join(f"{family} {source[week]}" for family, source in sources if source[week])
+        for week in range(len(spreads[0]))
+    ]
+    return SnapshotForecasts(_mean_known(entries) * _mean_known(spreads)[:, None], np.array(weeks, dtype=object))
+
+
+def snapshots_in(source: str, column: str) -> list[tuple[str, datetime.date]]:
+    """Read a cell of sources of a column: family and cut-off of each snapshot; empty: it names none.
+
+    ``snapshot-2019-12-31`` is one of the family that the column is named after; an average has the family before each:
+    ``one snapshot-2019-12-31, other snapshot-2019-12-31``.
+    """
+    parts = [part.rpartition(" ") for part in source.split(", ")]
+    found = [(family or column, parse_snapshot_name(name)) for family, _, name in parts]
+    snapshots = [(family, cutoff_date) for family, cutoff_date in found if cutoff_date is not None]
+    return snapshots if len(snapshots) == len(found) else []
+
+
+def newest_cutoff(source: str) -> datetime.date | None:
+    """Give the newest cut-off in a cell of sources; None: it names no snapshot."""
+    return max((cutoff_date for _, cutoff_date in snapshots_in(source, "")), default=None)
+
+
+def entries_in(source: str) -> list[str] | None:
+    """Give the entries that make such an average again; None: it names no snapshot."""
+    families = [family for family, _ in snapshots_in(source, "")]
+    return [f"{family}:{families.count(family)}" for family in dict.fromkeys(families)] or None
+
+
+def _scores(forecast: FloatArray) -> FloatArray:
+    """Give the ranks of each week's known forecasts with mean 0 and, but for ties, standard deviation 1."""
+    known = np.isfinite(forecast)
+    count = known.sum(axis=1, keepdims=True)
+    deviation = np.sqrt(((count**2 - 1) / 12).clip(0.25))  # of the ranks 1 to n; of a single one it does not matter
+    return np.where(known, (rank_by_week(forecast, known) - (count + 1) / 2) / deviation, np.nan)
+
+
+def _spread(forecast: FloatArray) -> FloatArray:
+    """Give the standard deviation of each week's known forecasts, (n_weeks,); NaN where there are none."""
+    # week by week over those that are known: sums over rows with gaps would round by how many symbols come later
+    weeks = [row[np.isfinite(row)] for row in forecast]
+    return np.array([week.std() if len(week) else np.nan for week in weeks])
+
+
+def _mean_known(values: Sequence[FloatArray]) -> FloatArray:
+    """Average arrays of one shape over those that are known at each place; NaN where none is."""
+    stacked = np.stack(values)
+    known = np.isfinite(stacked)
+    count = known.sum(axis=0)
+    total = np.where(known, stacked, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean
