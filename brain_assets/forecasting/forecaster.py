@@ -113,7 +113,9 @@ class Forecaster(Family):
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
     channels: ClassVar[tuple[str, ...]]
-    """What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals."""
+    """What it sees of a session, some of `known_channels`."""
+    known_channels: ClassVar[tuple[str, ...]] = CHANNELS
+    """All that `inputs` can give: returns of bars and signals, unless it is another's."""
     Config: ClassVar[type[ForecasterConfig]]
 
     @property
@@ -170,8 +172,8 @@ class Forecaster(Family):
     def problem(cls) -> tuple[str, str] | None:
         """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
         channels = getattr(cls, "channels", None)
-        if not (isinstance(channels, tuple) and channels and set(channels) <= set(CHANNELS)):
-            return f"a tuple of channels among {', '.join(CHANNELS)}", repr(channels)
+        if not (isinstance(channels, tuple) and channels and set(channels) <= set(cls.known_channels)):
+            return f"a tuple of channels among {', '.join(cls.known_channels)}", repr(channels)
         if len(set(channels)) < len(channels):
             return "each channel once", repr(channels)
         if not issubclass(cls.Config, ForecasterConfig):
