@@ -34,7 +34,6 @@ class Boosting(WeeklyForecaster):
     name, label, code_version = "boosting", "Boosting", "1"
     Config = BoostingConfig
     quick: ClassVar[Mapping[str, Any]] = {"max_iter": 10, "min_samples_leaf": 20}
-    weights_title: ClassVar[str] = "share of the gain"
 
     def layout(self, config: BoostingConfig) -> Mapping[str, tuple[int, ...]]:
         """The nodes of all trees, what is predicted before the first, and each feature's share of what splits gain."""
@@ -57,6 +56,10 @@ class Boosting(WeeklyForecaster):
             random_state=config.seed,
         ).fit(train.values[:, 0], train.target)
         return _flatten(fitted, self.layout(config))
+
+    def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:
+        """Give each feature's share of the gain of all splits."""
+        return dict(zip(FEATURES, arrays["gain"].tolist(), strict=True))
 
     def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""

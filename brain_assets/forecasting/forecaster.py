@@ -148,6 +148,10 @@ class Forecaster(Family):
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> np.ndarray:
         """Predict a finite number a window, shape (n_windows,), in the units of the targets, from what `fit` gave."""
 
+    def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:  # noqa: ARG002 - a hook
+        """Say what each feature weighs in a model, for its picture; empty, as here: it has no such weights."""
+        return {}
+
     def forecast(self, snapshot: "ModelSnapshot", panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
         config = build(self.Config, snapshot.config)

@@ -1,7 +1,7 @@
 """The ridge regression forecaster: one coefficient for each weekly feature."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -30,7 +30,6 @@ class Ridge(WeeklyForecaster):
 
     name, label, code_version = "ridge", "Ridge", "1"
     Config = RidgeConfig
-    weights_title: ClassVar[str] = "coefficient"
 
     def layout(self, config: RidgeConfig) -> Mapping[str, tuple[int, ...]]:
         """One coefficient a feature, and an intercept."""
@@ -44,6 +43,10 @@ class Ridge(WeeklyForecaster):
 
         fitted = Regression(alpha=config.alpha).fit(train.values[:, 0].astype(np.float64), train.target)
         return {"coef": np.float32(fitted.coef_), "intercept": np.float32([fitted.intercept_])}
+
+    def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:
+        """Give each feature's coefficient: what the prediction gains with a standard deviation of the feature."""
+        return dict(zip(FEATURES, arrays["coef"].tolist(), strict=True))
 
     def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
