@@ -36,13 +36,18 @@ class Boosting(WeeklyForecaster):
     quick: ClassVar[Mapping[str, Any]] = {"max_iter": 10, "min_samples_leaf": 20}
 
     def layout(self, config: BoostingConfig) -> Mapping[str, tuple[int, ...]]:
-        """The nodes of all trees, what is predicted before the first, and each feature's share of what splits gain."""
+        """Name the nodes of all trees, what is predicted before the first, and what splits by each feature gain."""
         nodes = (config.max_iter, 2 * config.max_leaf_nodes - 1)
         names = ("feature", "threshold", "left", "right", "value")
         return {**dict.fromkeys(names, nodes), "baseline": (1,), "gain": (len(FEATURES),)}
 
     def fit(
-        self, train: Windows, validation: Windows, config: BoostingConfig, progress: Progress, device: str
+        self,
+        train: Windows,
+        validation: Windows,  # noqa: ARG002 - nothing is chosen by it
+        config: BoostingConfig,
+        progress: Progress,  # noqa: ARG002 - there are no epochs
+        device: str,  # noqa: ARG002 - the CPU's
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows alone; nothing is stopped early."""
         from sklearn.ensemble import HistGradientBoostingRegressor
@@ -61,7 +66,7 @@ class Boosting(WeeklyForecaster):
         """Give each feature's share of the gain of all splits."""
         return dict(zip(FEATURES, arrays["gain"].tolist(), strict=True))
 
-    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
+    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
         columns = np.ascontiguousarray(rows.T)
         feature, left, right = (arrays[name].astype(np.int64) for name in ("feature", "left", "right"))

@@ -64,7 +64,9 @@ def weights_by_year(title: str, weights: pd.DataFrame) -> dg.MarkdownMetadataVal
     most = float(weights.abs().max(axis=None)) or 1.0
     shown = axes.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(weights)), weights.index, fontsize="x-small")
-    axes.set_xticks(range(0, weights.shape[1], 1 + weights.shape[1] // 12), weights.columns[:: 1 + weights.shape[1] // 12])
+    axes.set_xticks(
+        range(0, weights.shape[1], 1 + weights.shape[1] // 12), weights.columns[:: 1 + weights.shape[1] // 12]
+    )
     axes.grid(visible=False)
     figure.colorbar(shown)
     return picture(figure, title)

@@ -83,7 +83,9 @@ def test_ridge_coefficients_are_shrunken_and_predict_linearly() -> None:
     # 10,000 rows of unit variance and a penalty of 10,000: half of the coefficient of 1 is left
     assert arrays["coef"][SEEN] == pytest.approx(0.5, abs=0.02)
     assert np.abs(np.delete(arrays["coef"], SEEN)).max() < 0.03
-    np.testing.assert_allclose(predicted, after.values[:, 0] @ arrays["coef"] + arrays["intercept"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        predicted, after.values[:, 0] @ arrays["coef"] + arrays["intercept"], rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
