@@ -6,7 +6,7 @@ fill a tree up to the most that there can be.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -16,6 +16,10 @@ from brain_assets.forecasting.forecaster import Progress
 from brain_assets.forecasting.weekly_features import FEATURES, WeeklyConfig, WeeklyForecaster
 from brain_assets.forecasting.windows import Windows
 from brain_assets.registry import register
+from brain_assets.store.manifest import MODEL, refused
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 
 class BoostingConfig(WeeklyConfig):
@@ -61,6 +65,14 @@ class Boosting(WeeklyForecaster):
             random_state=config.seed,
         ).fit(train.values[:, 0], train.target)
         return _flatten(fitted, self.layout(config))
+
+    def check(self, snapshot: "ModelSnapshot") -> None:
+        """Refuse trees that point to features or nodes that there are not; see `Forecaster.check`."""
+        super().check(snapshot)
+        n_nodes = snapshot.arrays["value"].shape[1]
+        for name, count in (("feature", len(FEATURES)), ("left", n_nodes), ("right", n_nodes)):
+            if not np.isin(snapshot.arrays[name], np.arange(count)).all():
+                raise refused(MODEL, f"whole numbers below {count} in {name}", "others")
 
     def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:
         """Give each feature's share of the gain of all splits."""

@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from brain_assets import registry
+from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.weekly_features import FEATURES, uniform_ranks
@@ -114,6 +115,18 @@ def test_what_volatility_explains_is_taken_out_of_the_ranks(family: str) -> None
 
 
 # On a market
+
+
+@pytest.mark.parametrize(("name", "value"), [("feature", 28.0), ("left", 0.5), ("right", -1.0), ("right", 15.0)])
+def test_trees_that_point_to_nothing_are_refused_by_their_file(panel: PricePanel, name: str, value: float) -> None:
+    snapshot = train_snapshot("boosting", panel, CUTOFF, config_of("boosting"), MADE_UP)
+    snapshot.check()
+    wrong = snapshot.arrays[name].copy()
+    wrong[3, 2] = value
+    with pytest.raises(
+        SnapshotError, match=rf"^model.safetensors: expected whole numbers below \d+ in {name}, got other"
+    ):
+        replace(snapshot, arrays={**snapshot.arrays, name: wrong}).check()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
