@@ -14,6 +14,7 @@ from brain_assets.graph.pictures import (
     price_chart,
     rank_correlation_chart,
     reward_curve,
+    weights_by_year,
 )
 
 WEEKS = np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]")
@@ -42,6 +43,12 @@ def test_every_picture_is_a_png_with_something_drawn(picture: dg.MarkdownMetadat
     image = pixels(picture)
     assert image.shape[:2] == (360, 700)
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 10  # colours: axes, lines and text
+
+
+def test_weights_are_drawn_in_red_above_zero_and_in_blue_below() -> None:
+    image = pixels(weights_by_year("weights", pd.DataFrame({2019: {"a": 0.5, "b": -0.5}, 2020: {"a": 0.5, "b": 0.5}})))
+    red, _, blue, _ = (image[:, :550].mean(axis=(0, 1))).tolist()
+    assert red > blue + 0.05  # three of four
 
 
 def test_a_figure_that_is_not_known_is_put_in_words() -> None:

@@ -19,17 +19,18 @@ from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import TINY
+from brain_assets_tests.conftest import FORECASTERS, TINY
 
 PROJECT = open_project(read_settings())
 DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
 EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefinition)]
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
-NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
+SNAPSHOTS = tuple(f"{family}_snapshot" for family in FORECASTERS)
+NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
-MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
+MODELS = {**dict(zip(SNAPSHOTS, FORECASTERS, strict=True)), "ppo_policy": "ppo", "sac_policy": "sac"}
 """Asset -> family."""
 
 
