@@ -45,6 +45,9 @@ class ActorCriticConfig(ModelConfig):
     gamma: float = Field(
         0.5, ge=0, le=1, description="Discount a week. Weights of a week touch later weeks through trading costs only."
     )
+    trading_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
+    )
     signal_scale: float = Field(
         SIGNAL_SCALE,
         ge=0,
@@ -98,3 +101,8 @@ class ActorCritic(Policy):
     def logit_bound(self, config: Any) -> float:  # noqa: ARG002
         """Bound of the logits; those that explore are cut off there by the environment."""
         return LOGIT_BOUND
+
+    def trading_rate(self, config: Any) -> float:
+        """Give the configured one."""
+        rate: float = config.trading_rate
+        return rate

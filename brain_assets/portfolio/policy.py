@@ -1,7 +1,8 @@
 """What a policy is, and the one road from what it says to trades.
 
 A policy gives logits; the platform checks them and turns them into target weights by
-`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules.
+`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules. Of
+the way from what is held to the target it trades the share `Policy.trading_rate` a week.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights, trade_toward
 from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
 from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
@@ -106,6 +107,10 @@ class Policy(registry.Family):
         """Bound of the logits, on both sides; None: there is none."""
         return None
 
+    def trading_rate(self, config: Any) -> float:  # noqa: ARG002
+        """Share of the way to its target that it trades each week, in (0, 1]; default: all of it."""
+        return 1.0
+
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
         """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
@@ -143,12 +148,16 @@ class PolicyRunner:
         rules: PortfolioConstraints,
     ) -> None:
         self._name, self._weeks, self._rules = policy.name, weeks, rules
-        self._act = policy.act(arrays, config, weeks)
+        self._act, self._rate = policy.act(arrays, config, weeks), policy.trading_rate(config)
+        if not 0.0 < self._rate <= 1.0:
+            raise PolicyError(
+                f"{policy.name}: expected a trading rate in (0, 1], got {self._rate}; correct its trading_rate."
+            )
         self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
         """From which it decided each week; NaN: it has not."""
 
     def choose(self, week: int, held: FloatArray) -> FloatArray:
-        """Give the target weights of a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
+        """Give the weights to trade to in a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
 
         An asset at -inf is as one that is not available, else a cap might fill it up.
         """
@@ -159,7 +168,9 @@ class PolicyRunner:
         if np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
             raise self._error(week, "logits that are numbers, or -inf for an asset", f"{logits}")
         self.logits[week] = logits
-        return target_weights(logits, self._weeks.available[week] & np.isfinite(logits[:-1]), self._rules)
+        allowed = self._weeks.available[week] & np.isfinite(logits[:-1])
+        target = target_weights(logits, allowed, self._rules)
+        return trade_toward(held, target, allowed, self._rate, self._rules)
 
     def rollout(self) -> StrategyRun:
         """Trade through all weeks, starting in cash."""
