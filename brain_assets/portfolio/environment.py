@@ -29,7 +29,8 @@ class VectorizedPortfolioEnv(VecEnv):
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
     asset and one for cash (last), each over their bound `logit_bound`; of the way to the target that they say the share
-    `trading_rate` is traded. Reward: 100 * log(1 + net return of the week).
+    `trading_rate` is traded. Reward: 100 * log(growth of the week after costs, over that of equal weight before costs):
+    no action has a part in the latter, so the best ones are those of the growth alone, and found with less noise.
     ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
     true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
     """
@@ -52,6 +53,9 @@ class VectorizedPortfolioEnv(VecEnv):
         self._episode_weeks = min(episode_weeks, len(weeks))
         self._n_starts = len(weeks) - self._episode_weeks + 1
         self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
+        equal = arithmetic.equal_weight(weeks.available, rules)[:, :-1]
+        returns = weeks.pre_open_return, weeks.weekly_return
+        self._equal_weight_growth: FloatArray = np.add(*(np.log1p((equal * each).sum(axis=1)) for each in returns))
         limit = np.float32(self._builder.limit)
         super().__init__(
             n_envs,
@@ -111,7 +115,7 @@ class VectorizedPortfolioEnv(VecEnv):
             weeks.weekly_return.take(week, axis=0),
         )
         result = arithmetic.step(self._held, pre_open_return, traded, weekly_return, rules)
-        reward = REWARD_SCALE * np.log1p(result.net_return)
+        reward = REWARD_SCALE * (np.log1p(result.net_return) - self._equal_weight_growth.take(week))
         self._held = result.held_after
         self.week_before = week.copy()
         self._week += 1
