@@ -105,10 +105,10 @@ def walk_forward(
 ) -> Iterator[tuple[StrategyRun, StrategyRun]]:
     """Trade each year, from cash, with the policy that learned from all weeks before it; beside it equal weight."""
     policy = registry.get(family)
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, policy.forecaster))
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, policy.follows(config)))
     for year in TRADED_YEARS:
         cutoff_date = cutoff_of_year(year - 1)
-        learned = training_weeks(bars, forecasts, family, cutoff_date)
+        learned = training_weeks(bars, forecasts, family, cutoff_date, config)
         start, end = (np.datetime64(cutoff_of_year(each), "D") for each in (year - 1, year))
         traded = weeks.select((weeks.week_start > start) & (weeks.week_start <= end))
         arrays = policy.fit(learned, config, CONSTRAINTS, lambda _: None, CPU)

@@ -30,6 +30,9 @@ NETWORKS, TRAINING = "brain_assets.portfolio.networks", "brain_assets.portfolio.
 class ActorCriticConfig(ModelConfig):
     """What the training of both is told."""
 
+    forecaster: str = Field(
+        "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+    )
     total_steps: int = Field(
         100_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )

@@ -50,8 +50,8 @@ class PolicyProgress(NamedTuple):
     total_steps: int
     """Weeks to live through in all."""
     mean_episode_reward: float
-    """Mean sum of rewards (100 * log growth, after costs) over the last episodes that ended, as many as run at once,
-    exploration included; NaN while none has."""
+    """Mean sum of rewards (100 * log growth after costs, less that of equal weight before) over the last episodes that
+    ended, as many as run at once, exploration included; NaN while none has."""
 
 
 OnProgress = Callable[[PolicyProgress], None]
@@ -77,7 +77,7 @@ class Policy(registry.Family):
 
     role: ClassVar[Literal["forecaster", "policy"]] = "policy"
     forecaster: ClassVar[str]
-    """Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given."""
+    """Name of the family whose forecasts it follows, see `follows`: ``forecast`` of the weeks that it is given."""
 
     @abstractmethod
     def fit(
@@ -107,6 +107,11 @@ class Policy(registry.Family):
         """Bound of the logits, on both sides; None: there is none."""
         return None
 
+    def follows(self, config: Any) -> str:
+        """Name the column of the forecasts that it follows: the configuration's ``forecaster``, else the class's."""
+        column: str = getattr(config, "forecaster", self.forecaster)
+        return column
+
     def trading_rate(self, config: Any) -> float:  # noqa: ARG002
         """Share of the way to its target that it trades each week, in (0, 1]; default: all of it."""
         return 1.0
@@ -129,7 +134,8 @@ class Policy(registry.Family):
 
     def decide(self, snapshot: ModelSnapshot, bars: WeeklyPanel, forecast: FloatArray) -> FloatArray:
         """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
-        return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
+        choice = np.zeros(len(bars.weeks), dtype=np.int64)
+        return run_policies([snapshot], choice, [market_weeks(bars, forecast)]).weights
 
     def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
         """Read how a snapshot was trained; see `brain_assets.portfolio.constraints.policy_options`."""
@@ -183,19 +189,29 @@ class PolicyRunner:
         )
 
 
+def followed_by(snapshot: ModelSnapshot) -> str:
+    """Name the column of the forecasts that a policy's snapshot follows."""
+    policy: Policy = registry.get(snapshot.family)
+    return policy.follows(policy.read_config(snapshot.config))
+
+
 def run_policies(
-    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: PolicyDataset, held: FloatArray | None = None
+    snapshots: Sequence[ModelSnapshot],
+    choice: np.ndarray,
+    weeks: Sequence[PolicyDataset],
+    held: FloatArray | None = None,
 ) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
+    `weeks` are the same for each snapshot, with the forecasts that it follows. There is one at least.
     Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
     was trained for other trading rules; `PolicyError` if a policy's logits are none.
     """
     runners = []
-    for position, snapshot in enumerate(snapshots):
-        snapshot.refuse_known_weeks(weeks.week_start[choice == position])
-        runners.append(_runner(snapshot, weeks))
-    return run_strategy(weeks, CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
+    for position, (snapshot, seen) in enumerate(zip(snapshots, weeks, strict=True)):
+        snapshot.refuse_known_weeks(seen.week_start[choice == position])
+        runners.append(_runner(snapshot, seen))
+    return run_strategy(weeks[0], CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
 
 
 def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset, n_weeks: int = 52) -> FloatArray:

@@ -9,6 +9,7 @@ import torch
 from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.errors import PolicyError
+from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, equal_weight, target_weights, trade_toward
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
@@ -110,8 +111,10 @@ def test_the_environment_trades_as_the_runner_does_step_by_step(rate: float) -> 
     scaler = fit_observation_scaler(weeks)
     env = VectorizedPortfolioEnv(weeks, scaler, 1, CONSTRAINTS, trading_rate=rate)
     env.reset()
-    rewards = [env.step(action)[1][0] for action in actions]
-    np.testing.assert_array_equal(rewards, 100.0 * np.log1p(run.net_return))
+    rewards = np.array([env.step(action)[1][0] for action in actions])
+    equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
+    growth = [np.log1p((equal * each).sum(axis=1)) for each in (weeks.pre_open_return, weeks.weekly_return)]
+    np.testing.assert_array_equal(rewards, 100.0 * (np.log1p(run.net_return) - (growth[0] + growth[1])))
 
 
 def test_turnover_falls_with_the_rate() -> None:
