@@ -24,7 +24,7 @@ class SacConfig(ActorCriticConfig):
         "patchtst", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
     )
     total_steps: int = Field(
-        40_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+        20_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_steps: int = Field(
         13,
@@ -36,7 +36,7 @@ class SacConfig(ActorCriticConfig):
     learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gradient_steps: int = Field(26, ge=1, le=100_000, description="Gradient steps after each rollout.")
     warmup_steps: int = Field(
-        20_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
+        10_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
     )
     buffer_steps: int = Field(
         100_000, ge=1, le=10_000_000, description="Weeks that are remembered, the newest; at least a rollout."

@@ -92,9 +92,10 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
             fill(acting.score, 0.3, 0.0)
     policy = registry.get(family)
     arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks).arrays
-    runner = PolicyRunner(policy, arrays, policy.Config(), weeks, CONSTRAINTS)
+    config = policy.Config(trading_rate=1.0)
+    runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
-    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(policy.Config()), weeks, CONSTRAINTS))
+    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS))
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)
