@@ -137,11 +137,35 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
     return project(softmax, available, rules)
 
 
+def min_cash_odds(rules: PortfolioConstraints) -> float:
+    """Give the least cash over the rest, 1e-4 at least: times the number of assets, what cash counts in a softmax.
+
+    Where each asset counts 1, that is: logits of 0, and the logarithm of this for cash, are equal weight.
+    """
+    return max(rules.min_cash, 1e-4) / (1.0 - rules.min_cash)
+
+
 def equal_weight(available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Give the same weight to each asset available, (..., n_assets), as far as the rules allow; the rest is cash."""
     weights = np.zeros((*available.shape[:-1], available.shape[-1] + 1))
     weights[..., :-1] = available / np.maximum(available.sum(axis=-1, keepdims=True), 1)
     return project(weights, available, rules)
+
+
+def trade_toward(
+    held: FloatArray, target: FloatArray, available: BoolArray, rate: float, rules: PortfolioConstraints
+) -> FloatArray:
+    """Go from the weights held a share `rate` of the way to a target, as far as the rules allow.
+
+    `held` (at the last close) and `target` are (..., n_assets + 1), `rate` is in (0, 1]: with costs it pays to trade
+    partially toward an aim (Gârleanu & Pedersen 2013, proposition 2). A portfolio all in cash starts from equal weight:
+    it has to trade anyway. What is not available is sold at once.
+    """
+    if rate == 1.0:
+        return target
+    new = held[..., -1:] == 1.0
+    start = np.where(new, equal_weight(available, rules), held) if new.any() else held
+    return project((1.0 - rate) * start + rate * target, available, rules)
 
 
 def all_cash(n_assets: int) -> FloatArray:

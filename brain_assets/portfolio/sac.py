@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 class SacConfig(ActorCriticConfig):
     """How a policy is trained by SAC."""
 
+    forecaster: str = Field(
+        "patchtst", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+    )
     total_steps: int = Field(
-        40_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+        20_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_steps: int = Field(
         13,
@@ -30,10 +33,10 @@ class SacConfig(ActorCriticConfig):
         description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
     )
     batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
-    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
+    learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gradient_steps: int = Field(26, ge=1, le=100_000, description="Gradient steps after each rollout.")
     warmup_steps: int = Field(
-        20_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
+        10_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
     )
     buffer_steps: int = Field(
         100_000, ge=1, le=10_000_000, description="Weeks that are remembered, the newest; at least a rollout."
@@ -59,12 +62,12 @@ class SacConfig(ActorCriticConfig):
 
 @registry.register
 class Sac(ActorCritic):
-    """SAC policy over weekly weights, trained on PatchTST forecasts, signals and weeks up to 31 December."""
+    """SAC policy over weekly weights, trained on a forecaster's forecasts, signals and weeks up to 31 December."""
 
-    name, label, code_version = "sac", "SAC", "4"
+    name, label, code_version = "sac", "SAC", "5"
     Config = SacConfig
     algorithm = "brain_assets.portfolio.sb3_sac"
-    forecaster = "patchtst"
+    forecaster = SacConfig().forecaster
     quick: ClassVar[Mapping[str, Any]] = {
         "total_steps": 200,
         "n_envs": 4,

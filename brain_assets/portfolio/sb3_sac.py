@@ -1,6 +1,6 @@
 """Training of the policy with SAC (Haarnoja et al. 2018, arXiv:1812.05905), as stable-baselines3 does it.
 
-An action is a logit an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights
+An action is a tilt an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights
 that it is traded at: the market's own arithmetic (`brain_assets.portfolio.arithmetic.target_weights`) stands between
 actor and critics, with its exact derivative, so that they need not learn a softmax and a projection from noisy rewards.
 
@@ -23,10 +23,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, project
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, project, trade_toward
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.networks import SacNetwork, by_asset
-from brain_assets.portfolio.observations import AVAILABLE
+from brain_assets.portfolio.networks import SacNetwork, by_asset, with_least_cash
+from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD
 from brain_assets.portfolio.replay import MarketReplayBuffer
 
 if TYPE_CHECKING:
@@ -64,8 +64,26 @@ def tradable_weights(logits: Tensor, available: Tensor, rules: PortfolioConstrai
     return weights
 
 
+def traded_weights(
+    target: Tensor, observation: Tensor, available: Tensor, rate: float, rules: PortfolioConstraints
+) -> Tensor:
+    """Go toward targets as `brain_assets.portfolio.arithmetic.trade_toward` does; [B, A + 1], [B, A * F], bool [B, A].
+
+    The derivative is `rate`: exact where the way there keeps the rules.
+    """
+    if rate == 1.0:
+        return target
+    seen = by_asset(observation)[:, :, WEIGHT_HELD].cpu().numpy().astype(np.float64)  # [B, A]
+    held = np.tile(all_cash(seen.shape[1]), (len(seen), 1))  # [B, A + 1]
+    held[:, :-1] = seen * rules.max_weight
+    held[:, -1] -= held[:, :-1].sum(axis=1)
+    traded = trade_toward(held, target.detach().cpu().numpy(), available.cpu().numpy(), rate, rules)
+    way = rate * target
+    return way + (torch.from_numpy(traded.astype(np.float32)).to(way) - way).detach()
+
+
 class _Actor(BasePolicy):
-    """Shows SB3 the logits of a `SacNetwork` as actions."""
+    """Shows SB3 the tilts of a `SacNetwork` as actions."""
 
     def __init__(self, policy: SACPolicy, network: SacNetwork, n_actions: int) -> None:
         super().__init__(policy.observation_space, policy.action_space, squash_output=True)
@@ -89,16 +107,17 @@ class _Critics(BaseModel):
     """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
 
     def __init__(
-        self, policy: SACPolicy, networks: nn.ModuleList, logit_bound: float, rules: PortfolioConstraints
+        self, policy: SACPolicy, networks: nn.ModuleList, config: SacConfig, rules: PortfolioConstraints
     ) -> None:
         super().__init__(policy.observation_space, policy.action_space)
-        self.networks = networks
-        self._logit_bound, self._rules = logit_bound, rules
+        self.networks, self._config, self._rules = networks, config, rules
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
-        weights = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
+        logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
+        target = tradable_weights(logits, available, self._rules)  # [B, A + 1]
+        weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)
         values = tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
@@ -109,14 +128,14 @@ class _Critics(BaseModel):
 class SharedSacPolicy(SACPolicy):
     """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
 
-    def __init__(self, *args: Any, hidden: int, logit_bound: float, rules: PortfolioConstraints, **kwargs: Any) -> None:
-        self._hidden, self._logit_bound, self._rules = hidden, logit_bound, rules
+    def __init__(self, *args: Any, config: SacConfig, rules: PortfolioConstraints, **kwargs: Any) -> None:
+        self._config, self._rules = config, rules
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.network = SacNetwork(self._hidden, self._logit_bound)
+        self.network = SacNetwork(self._config.hidden, self._config.score_limit)
         critics, targets = (
-            _Critics(self, networks, self._logit_bound, self._rules)
+            _Critics(self, networks, self._config, self._rules)
             for networks in (self.network.critics, copy.deepcopy(self.network.critics))
         )
         targets.set_training_mode(False)
@@ -145,12 +164,7 @@ def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: PortfolioC
         gradient_steps=config.gradient_steps,
         ent_coef=f"auto_{config.ent_coef}",
         target_entropy=config.target_entropy * _n_actions(env),
-        policy_kwargs={
-            "hidden": config.hidden,
-            "logit_bound": config.score_limit,
-            "rules": rules,
-            "optimizer_kwargs": {"fused": True},
-        },
+        policy_kwargs={"config": config, "rules": rules, "optimizer_kwargs": {"fused": True}},
         stats_window_size=config.n_envs,
         seed=config.seed,
         device=device,

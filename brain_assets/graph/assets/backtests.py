@@ -26,6 +26,7 @@ from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
 from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
@@ -144,14 +145,13 @@ def _record_trials(
 ) -> None:
     """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
     for family, policy in result.latest.items():
-        forecaster = registry.get(family).forecaster
+        forecaster = followed_by(policy)
         used = snapshots_in(forecasts[f"{forecaster}_source"].iloc[-1], forecaster)
-        metadata = [snapshots[name].read_metadata(cutoff_date) for name, cutoff_date in used]
-        configs = [found["fingerprint"]["config"] for found in metadata if found]
+        read = [(name, snapshots[name].read_metadata(cutoff_date)) for name, cutoff_date in used if name in snapshots]
+        configs = [[name, metadata["fingerprint"]["config"]] for name, metadata in read if metadata]
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
-        forecaster_config = configs[0] if configs else None
+        forecaster_config = configs[0][1] if configs else None
         if forecaster == AVERAGE and configs:
-            named = [[name, config] for (name, _), config in zip(used, configs, strict=True)]
-            forecaster_config = hash_json({AVERAGE: named})
+            forecaster_config = hash_json({AVERAGE: configs})
         trial = trial_of(family, year, net_return, policy.config, forecaster_config)
         record_trial(folder, trial, policy.config, forecaster_config)
