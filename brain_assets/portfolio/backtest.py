@@ -16,7 +16,13 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
+from brain_assets.portfolio.baselines import (
+    ENOUGH_FOR_TENTHS,
+    EQUAL_WEIGHT,
+    BaselineInputs,
+    benchmark_strategies,
+    is_tenth,
+)
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import run_policies
@@ -63,7 +69,8 @@ def backtest(
     every forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are left out for
     all; so are weeks that a forecaster that has forecasts of its own leaves to momentum. A family without any snapshot
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
-    its own. Where no policy trades there is nothing to compare: only equal weight is there.
+    its own, or a top tenth of too few symbols. Where no policy trades there is nothing to compare: only equal weight is
+    there.
 
     Arguments are as in `build_forecast_features`; `sources` and `other_seeds` are of policies, the latter by the number
     of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. Raises
@@ -86,14 +93,21 @@ def backtest(
     weeks = _common_assets(bars, forecasts)
     past_returns = past_weekly_returns(panel, bars.weeks)
     policies = _policies(traders, other_seeds or {})
+    available = next(iter(weeks.values())).available
+    many = available[0].sum() >= ENOUGH_FOR_TENTHS  # of the first week: no later one decides what trades in it
     rules = {
         name: baseline
         for name, baseline in benchmark_strategies(has_model).items()
-        if name == EQUAL_WEIGHT or (policies and (baseline.forecaster is None or has_model[baseline.forecaster].any()))
+        if name == EQUAL_WEIGHT
+        or (
+            policies
+            and (baseline.forecaster is None or has_model[baseline.forecaster].any())
+            and (many or not is_tenth(name))
+        )
     }
     tables: list[pd.DataFrame] = []
     held: dict[str, FloatArray] = {}
-    for rows, assets in _universes(next(iter(weeks.values())).available):
+    for rows, assets in _universes(available):
         part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
         known = BaselineInputs(
             next(iter(part.values())),
