@@ -8,8 +8,8 @@ CODE_VERSIONS = {
     "raw_news_sentiment": "1",
     "raw_fundamentals": "1",
     "walkforward_forecasts": "2",
-    "backtest": "7",
-    "report": "1",
+    "backtest": "8",
+    "report": "2",
     "raw_year_to_date": "1",
-    "target_weights": "3",
+    "target_weights": "4",
 }

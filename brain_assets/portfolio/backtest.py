@@ -27,7 +27,7 @@ from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import run_policies
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
-from brain_assets.portfolio.strategy import StrategyRun, run_strategy
+from brain_assets.portfolio.strategy import StrategyRun, break_even_cost, gross_return, run_strategy, sharpe_ratio
 from brain_assets.portfolio.weights_table import write_weights
 from brain_assets.store.names import snapshot_name
 
@@ -199,6 +199,31 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
     """Give the return of a strategy over all weeks of a backtest, after costs; NaN if it is not in there."""
     returns = backtests.loc[backtests["strategy"] == strategy, "net_return"]
     return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
+
+
+def compare(backtests: pd.DataFrame) -> pd.DataFrame:
+    """Compare strategies over the weeks of a backtest, which all of them traded; a row a strategy, by name.
+
+    ``net_return`` and ``gross_return`` over all weeks, after and before costs; ``active_return`` and
+    ``gross_active_return``, the same less equal weight's; ``break_even``, see `break_even_cost`; ``sharpe_ratio``, a
+    year; ``mean_turnover``, of a week.
+    """
+    net, turnover = (
+        backtests.pivot(index="week_start", columns="strategy", values=column) for column in ("net_return", "turnover")
+    )
+    gross = gross_return(net.to_numpy(), turnover.to_numpy(), CONSTRAINTS)
+    place = int(net.columns.get_loc(EQUAL_WEIGHT))
+    grown, earned = (np.prod(1.0 + returns, axis=0) - 1.0 for returns in (net.to_numpy(), gross))
+    columns = {
+        "net_return": grown,
+        "gross_return": earned,
+        "active_return": grown - grown[place],
+        "gross_active_return": earned - earned[place],
+        "break_even": break_even_cost(gross, turnover.to_numpy(), place),
+        "sharpe_ratio": sharpe_ratio(net.to_numpy()),
+        "mean_turnover": turnover.to_numpy().mean(axis=0),
+    }
+    return pd.DataFrame(columns, index=net.columns)
 
 
 def _table(name: str, run: StrategyRun, weeks: PolicyDataset) -> pd.DataFrame:

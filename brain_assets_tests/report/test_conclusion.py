@@ -51,7 +51,9 @@ def test_both_sentences_as_they_read() -> None:
         "traded)."
     )
     said = conclude(report(OVER, gross=Estimate(-0.001, NAN, NAN), break_even=NONE)).cannot
-    assert "that PPO earns more or less than equal weight (95 % interval −1.2 to +2.0; before costs −0.1) or that" in said
+    assert (
+        "that PPO earns more or less than equal weight (95 % interval −1.2 to +2.0; before costs −0.1) or that" in said
+    )
     assert cannot == f"It cannot be concluded that anybody would have earned these returns, since {SURVIVORS}."
 
 
