@@ -1,7 +1,7 @@
 """What the benchmark strategies that follow forecasts earn and cost, with past returns in the place of forecasts.
 
 ``python -m benchmarks.tilts ../shared/data/wide/prices.parquet 2004-2012 --without TTNP,SANM,NCR``; without a file, the
-market `sample`. Scores are the 12-1 momentum and the last week's return with its sign turned: no model, nothing fitted.
+market `sample`. Scores are the 12-1 momentum (`year`) and the last week's return with its sign turned: no model.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
     panel = read_panel(asked.prices, asked.without.split(","))
     bars = WeeklyPanel.from_panel(panel)
     bars = bars.select((bars.weeks.year >= first) & (bars.weeks.year <= last))
-    scores = {"momentum": past_return(panel, bars.weeks, 52, 4), "reversal": -past_return(panel, bars.weeks, 1)}
+    scores = {"year": past_return(panel, bars.weeks, 52, 4), "reversal": -past_return(panel, bars.weeks, 1)}
     weeks = market_weeks(bars, np.add.reduce(list(scores.values())))  # available: all scores are known
     known = BaselineInputs(weeks, scores, past_weekly_returns(panel, bars.weeks))
     runs, seconds = {}, {}

@@ -204,26 +204,23 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
 def compare(backtests: pd.DataFrame) -> pd.DataFrame:
     """Compare strategies over the weeks of a backtest, which all of them traded; a row a strategy, by name.
 
-    ``net_return`` and ``gross_return`` over all weeks, after and before costs; ``active_return`` and
-    ``gross_active_return``, the same less equal weight's; ``break_even``, see `break_even_cost`; ``sharpe_ratio``, a
-    year; ``mean_turnover``, of a week.
+    ``net_return`` over all weeks, after costs; ``active_return``, the same less equal weight's, and both before costs,
+    ``gross_active_return``; ``break_even``, see `break_even_cost`; ``sharpe_ratio``, a year; ``mean_turnover``, a week.
     """
-    net, turnover = (
-        backtests.pivot(index="week_start", columns="strategy", values=column) for column in ("net_return", "turnover")
-    )
-    gross = gross_return(net.to_numpy(), turnover.to_numpy(), CONSTRAINTS)
-    place = int(net.columns.get_loc(EQUAL_WEIGHT))
-    grown, earned = (np.prod(1.0 + returns, axis=0) - 1.0 for returns in (net.to_numpy(), gross))
+    wide = backtests.pivot(index="week_start", columns="strategy", values=["net_return", "turnover"])
+    net, turnover = wide["net_return"].to_numpy(), wide["turnover"].to_numpy()
+    names, gross = wide["net_return"].columns, gross_return(net, turnover, CONSTRAINTS)
+    place = int(names.get_loc(EQUAL_WEIGHT))
+    grown, earned = (np.prod(1.0 + returns, axis=0) for returns in (net, gross))
     columns = {
-        "net_return": grown,
-        "gross_return": earned,
+        "net_return": grown - 1.0,
         "active_return": grown - grown[place],
         "gross_active_return": earned - earned[place],
-        "break_even": break_even_cost(gross, turnover.to_numpy(), place),
-        "sharpe_ratio": sharpe_ratio(net.to_numpy()),
-        "mean_turnover": turnover.to_numpy().mean(axis=0),
+        "break_even": break_even_cost(gross, turnover, place),
+        "sharpe_ratio": sharpe_ratio(net),
+        "mean_turnover": turnover.mean(axis=0),
     }
-    return pd.DataFrame(columns, index=net.columns)
+    return pd.DataFrame(columns, index=names)
 
 
 def _table(name: str, run: StrategyRun, weeks: PolicyDataset) -> pd.DataFrame:

@@ -51,28 +51,21 @@ def basis_points(found: Estimate) -> str:
     return NOTHING if not math.isfinite(found.value) else f"{number(found.value, 1)} bp{_between(found, 1, 1)}"
 
 
-def _active(found: pd.DataFrame) -> dict[str, "pd.Series"]:
-    """Give the columns that say what came of trading otherwise than equal weight."""
-    return {
-        "active return": found["active_return"].map(points),
-        "gross active return": found["gross_active_return"].map(points),
-        "break-even cost": found["break_even"].map(basis_points),
-    }
-
-
 def strategy_table(report: Report) -> pd.DataFrame:
     """Give the headline figures, a line a strategy, policies first."""
     found = report.strategies
     columns = {
         "strategy": found["label"],
         "CAGR": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
-        "volatility": found["volatility"].map(percent),
+        "active return": found["active_return"].map(points),
+        "gross active return": found["gross_active_return"].map(points),
+        "break-even cost": found["break_even"].map(basis_points),
         "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "volatility": found["volatility"].map(percent),
         "maximum drawdown": found["max_drawdown"].map(percent),
         "Calmar ratio": found["calmar"].map(number),
         "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
         "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
-        **_active(found),
     }
     return pd.DataFrame(columns)
 
@@ -83,7 +76,6 @@ def policy_table(report: Report) -> pd.DataFrame:
     tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
     columns = {
         "policy": found["label"],
-        **_active(found),
         "probabilistic Sharpe ratio": found["probabilistic_sharpe"].map(probability),
         "deflated Sharpe ratio": [f"{probability(each)}\n{tried}" for each in found["deflated_sharpe"]],
         "training seeds": [str(returns.shape[1]) for returns in seeds],
