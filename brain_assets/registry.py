@@ -233,7 +233,7 @@ def _problem(cls: type[Family]) -> tuple[str, str] | None:
             return f"a text as {attribute}", repr(value)
     if not re.fullmatch("[a-z][a-z0-9_]{0,39}", cls.name) or keyword.iskeyword(cls.name):
         return "a name of at most 40 lower-case letters, digits and underscores", repr(cls.name)
-    if cls.name in RESERVED or re.search(r"_source$|_top$|_seed_\d+$", cls.name):
+    if cls.name in RESERVED or re.search(r"_(source|top|tilt|decile|seed_\d+)$", cls.name):
         return "a name that means nothing else", repr(cls.name)
     config = getattr(cls, "Config", None)
     if not (inspect.isclass(config) and issubclass(config, ModelConfig)):

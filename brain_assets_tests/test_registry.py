@@ -119,6 +119,7 @@ def test_a_module_that_is_loaded_again_replaces_its_family() -> None:
         ("name = 'class'", "plug.Mine: expected a name of at most 40"),
         ("name = 'momentum'", "plug.Mine: expected a name that means nothing else, got 'momentum'; correct"),
         ("name = 'main'", "plug.Mine: expected a name that means nothing else, got 'main'"),
+        ("name = 'mine_tilt'", "plug.Mine: expected a name that means nothing else, got 'mine_tilt'"),
         ("name = 'mine_source'", "plug.Mine: expected a name that means nothing else, got 'mine_source'"),
         ("label = 'No name'", "plug.Mine: expected a text as name, got None"),
         ("name, code_version = 'mine', 1", "plug.Mine: expected a text as code_version, got 1"),

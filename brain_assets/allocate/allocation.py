@@ -20,7 +20,7 @@ from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio.backtest import backtest
-from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.registry import AVERAGE
 from brain_assets.store.names import snapshot_name
@@ -59,7 +59,7 @@ class WeekTargets:
     missing_symbols: tuple[str, ...]
     """Without a bar on `last_session`, but with one in the `RECENT_SESSIONS` before: nobody can hold them."""
     left_out: tuple[str, ...]
-    """Strategies without a target."""
+    """Strategies without a target; a top tenth of too few symbols is none."""
 
     @property
     def data_age(self) -> int:
@@ -203,7 +203,7 @@ def decide_week(
             **{family: snapshot_name(snapshot.cutoff_date) for family, snapshot in result.latest.items()},
         },
         missing_symbols=tuple(np.array(known.symbols)[has_bar.any(axis=1) & ~has_bar[:, -1]].tolist()),
-        left_out=tuple(name for name in offered if name not in rows.index),
+        left_out=tuple(name for name in offered if name not in rows.index and not is_tenth(name)),
     )
 
 

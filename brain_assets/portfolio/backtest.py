@@ -15,12 +15,18 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
+from brain_assets.portfolio.baselines import (
+    ENOUGH_FOR_TENTHS,
+    EQUAL_WEIGHT,
+    BaselineInputs,
+    benchmark_strategies,
+    is_tenth,
+)
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
 from brain_assets.portfolio.policy import followed_by, run_policies
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
-from brain_assets.portfolio.strategy import StrategyRun, run_strategy
+from brain_assets.portfolio.strategy import StrategyRun, break_even_cost, gross_return, run_strategy, sharpe_ratio
 from brain_assets.portfolio.weights_table import write_weights
 from brain_assets.store.names import snapshot_name
 
@@ -62,7 +68,8 @@ def backtest(
     every forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are left out for
     all; so are weeks that a forecaster that has forecasts of its own leaves to momentum. A family without any snapshot
     in these years is left out itself, and costs the others no week; so is a rule whose forecaster has no forecast of
-    its own. Where no policy trades there is nothing to compare: only equal weight is there.
+    its own, or a top tenth of too few symbols. Where no policy trades there is nothing to compare: only equal weight is
+    there.
 
     Arguments are as in `build_forecast_features`; `sources` and `other_seeds` are of policies, the latter by the number
     of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. Raises
@@ -86,14 +93,21 @@ def backtest(
     weeks = _common_assets(bars, forecasts)
     past_returns = past_weekly_returns(panel, bars.weeks)
     policies = _policies(traders, other_seeds or {})
+    available = next(iter(weeks.values())).available
+    many = available[0].sum() >= ENOUGH_FOR_TENTHS  # of the first week: no later one decides what trades in it
     rules = {
         name: baseline
         for name, baseline in benchmark_strategies(has_model).items()
-        if name == EQUAL_WEIGHT or (policies and (baseline.forecaster is None or has_model[baseline.forecaster].any()))
+        if name == EQUAL_WEIGHT
+        or (
+            policies
+            and (baseline.forecaster is None or has_model[baseline.forecaster].any())
+            and (many or not is_tenth(name))
+        )
     }
     tables: list[pd.DataFrame] = []
     held: dict[str, FloatArray] = {}
-    for rows, assets in _universes(next(iter(weeks.values())).available):
+    for rows, assets in _universes(available):
         part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
         known = BaselineInputs(
             next(iter(part.values())),
@@ -185,6 +199,28 @@ def growth(backtests: pd.DataFrame, strategy: str) -> float:
     """Give the return of a strategy over all weeks of a backtest, after costs; NaN if it is not in there."""
     returns = backtests.loc[backtests["strategy"] == strategy, "net_return"]
     return float(np.prod(1 + returns) - 1) if len(returns) else float("nan")
+
+
+def compare(backtests: pd.DataFrame) -> pd.DataFrame:
+    """Compare strategies over the weeks of a backtest, which all of them traded; a row a strategy, by name.
+
+    ``net_return`` over all weeks, after costs; ``active_return``, the same less equal weight's, and both before costs,
+    ``gross_active_return``; ``break_even``, see `break_even_cost`; ``sharpe_ratio``, a year; ``mean_turnover``, a week.
+    """
+    wide = backtests.pivot(index="week_start", columns="strategy", values=["net_return", "turnover"])
+    net, turnover = wide["net_return"].to_numpy(), wide["turnover"].to_numpy()
+    names, gross = wide["net_return"].columns, gross_return(net, turnover, CONSTRAINTS)
+    place = int(names.get_loc(EQUAL_WEIGHT))
+    grown, earned = (np.prod(1.0 + returns, axis=0) for returns in (net, gross))
+    columns = {
+        "net_return": grown - 1.0,
+        "active_return": grown - grown[place],
+        "gross_active_return": earned - earned[place],
+        "break_even": break_even_cost(gross, turnover, place),
+        "sharpe_ratio": sharpe_ratio(net),
+        "mean_turnover": turnover.mean(axis=0),
+    }
+    return pd.DataFrame(columns, index=names)
 
 
 def _table(name: str, run: StrategyRun, weeks: PolicyDataset) -> pd.DataFrame:

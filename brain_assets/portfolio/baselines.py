@@ -1,7 +1,8 @@
 """What every policy has to beat: benchmark strategies, rules without learning, a line each in `BASELINES`.
 
-Besides them there is one for each forecaster, which holds the top third by its forecasts. A rule chooses as a policy
-does: from what is known at decision time, under the same trading rules.
+Besides them there are three for each forecaster: the top third and the top tenth by its forecasts, and a tilt that
+trades only what they promise to pay for. A rule chooses as a policy does: from what is known at decision time, under
+the same trading rules.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
 from brain_assets.portfolio.strategy import Choose, follow
 from brain_assets.registry import AVERAGE
 
@@ -37,6 +40,9 @@ class BaselineInputs:
 
 
 Rule = Callable[[BaselineInputs, PortfolioConstraints], Choose]
+
+_Weigh = Callable[[FloatArray, int, BoolArray, FloatArray], FloatArray]
+"""From past returns of assets, (52, n), the position of the week, which these are, and all weights held, to theirs."""
 
 
 def equal_weight(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
@@ -64,31 +70,31 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     return choose
 
 
-def top_third(scores: FloatArray, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-    """Hold the same of each asset in the upper third by score, (n_weeks, n_assets); ties go to the earlier column.
+def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
+    """Hold the same of each asset in the upper one of `parts` by score, (n_weeks, n_assets).
 
-    An asset whose score is NaN is not held.
+    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held.
     """
     available = known.weeks.available & np.isfinite(scores)
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
     place = np.argsort(ranked, axis=1, kind="stable")
-    chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / 3)
+    chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / parts)
     return follow(arithmetic.equal_weight(chosen & available, rules))
 
 
 def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the third of the assets with the highest 4-week momentum."""
-    return top_third(known.weeks.momentum, known, rules)
+    return top(known.weeks.momentum, 3, known, rules)
 
 
 def past_top_third(score: Callable[[FloatArray], FloatArray]) -> Rule:
     """Make the rule that holds the third of the assets with the highest score by `BaselineInputs.past_returns`."""
-    return lambda known, rules: top_third(score(known.past_returns), known, rules)
+    return lambda known, rules: top(score(known.past_returns), 3, known, rules)
 
 
-def forecast_top_third(family: str) -> Rule:
-    """Make the rule that holds the third of the assets with the highest forecasts of a family."""
-    return lambda known, rules: top_third(known.forecasts[family], known, rules)
+def forecast_top(family: str, parts: int) -> Rule:
+    """Make the rule that holds the one of `parts` of the assets with the highest forecasts of a family."""
+    return lambda known, rules: top(known.forecasts[family], parts, known, rules)
 
 
 def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
@@ -97,7 +103,7 @@ def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choo
     from skfolio.optimization import MeanRisk
     from skfolio.prior import EmpiricalPrior
 
-    def weigh(past: FloatArray) -> FloatArray:
+    def weigh(past: FloatArray, *_: object) -> FloatArray:
         model = MeanRisk(  # minimizes the variance, unless told otherwise
             prior_estimator=EmpiricalPrior(covariance_estimator=LedoitWolf()),
             max_weights=rules.max_weight,
@@ -123,22 +129,93 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: PortfolioConstraints)
         ),
     )
 
-    def weigh(past: FloatArray) -> FloatArray:
+    def weigh(past: FloatArray, *_: object) -> FloatArray:
         weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)
 
 
-def _by_past_returns(
-    known: BaselineInputs, rules: PortfolioConstraints, weigh: Callable[[FloatArray], FloatArray]
-) -> Choose:
+INFORMATION_COEFFICIENT = 0.02
+"""Rank correlation that a tilt expects of every forecaster: what simple models reach, named before any tilt was run."""
+
+TRACKING_ERROR = 0.02
+"""Deviation a year from equal weight of a tilt that has neither costs nor bounds; named before any was run."""
+
+
+def forecast_tilt(family: str) -> Rule:
+    """Make the rule that tilts equal weight toward a family's forecasts, as far as that pays for its trades.
+
+    Every week it maximizes ``alpha' x - cost * sum|w - held| - aversion / 2 * x' S x`` over the weights w that the
+    rules allow, x = w - equal weight, with as much cash as equal weight has (Grinold & Kahn 2000, chapters 14 and 16).
+    S is the covariance of past returns less their mean over assets, shrunk as by Ledoit & Wolf (2004). Alpha is
+    information coefficient x volatility x score (Grinold 1994): the volatility of those returns, and the forecast's
+    rank as a standard normal. At the aversion of root n x information coefficient over tracking error, n assets that
+    move independently would stray from equal weight by just that (fundamental law, Grinold 1989).
+
+    Trades are counted from what is held at the last close, and must pay in one week: no later one is reckoned with.
+    """
+
+    def rule(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
+        from scipy.special import ndtri
+        from scipy.stats import rankdata
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
+        program_of = cache(lambda n_assets: _tilt_program(n_assets, rules))
+
+        def weigh(past: FloatArray, week: int, usable: BoolArray, held: FloatArray) -> FloatArray:
+            score = ndtri((rankdata(known.forecasts[family][week, usable]) - 0.5) / past.shape[1])
+            relative = past - past.mean(axis=1, keepdims=True)
+            relative -= relative.mean(axis=0)
+            volatility, shrinkage = relative.std(axis=0), ledoit_wolf_shrinkage(relative, assume_centered=True)
+            weights: FloatArray = program_of(past.shape[1])(
+                INFORMATION_COEFFICIENT * volatility * score / BASIS_POINT,
+                held[:-1][usable],
+                relative * math.sqrt((1.0 - shrinkage) / len(past)),
+                math.sqrt(shrinkage * (volatility**2).mean()),
+            )
+            return weights
+
+        return _by_past_returns(known, rules, weigh)
+
+    return rule
+
+
+def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., FloatArray]:
+    """Compile the program of `forecast_tilt` for a number of assets; solving it again with other numbers is fast.
+
+    The covariance comes as factors, (52, n_assets), and one deviation of each asset's own: 52 rows for any number.
+    """
+    import cvxpy as cp
+
+    even = arithmetic.equal_weight(np.ones(n_assets, dtype=np.bool_), rules)[:-1]
+    aversion = INFORMATION_COEFFICIENT * math.sqrt(n_assets * WEEKS_PER_YEAR) / TRACKING_ERROR
+    alpha, held, own = cp.Parameter(n_assets), cp.Parameter(n_assets), cp.Parameter(nonneg=True)
+    factors, active = cp.Parameter((PAST_WEEKS, n_assets)), cp.Variable(n_assets)
+    risk = cp.sum_squares(factors @ active) + cp.sum_squares(own * active)
+    cost = rules.cost_bps * cp.norm1(active + even - held)
+    program = cp.Problem(  # in basis points: the solver's tolerance is absolute
+        cp.Maximize(alpha @ active - cost - aversion / 2 / BASIS_POINT * risk),
+        [active >= -even, active <= rules.max_weight - even, cp.sum(active) == 0],
+    )
+
+    def solve(*numbers: FloatArray | float) -> FloatArray:
+        for parameter, value in zip((alpha, held, factors, own), numbers, strict=True):
+            parameter.value = value
+        program.solve(solver=cp.CLARABEL, warm_start=False)
+        weights: FloatArray = even + active.value
+        return weights
+
+    return solve
+
+
+def _by_past_returns(known: BaselineInputs, rules: PortfolioConstraints, weigh: _Weigh) -> Choose:
     """Ask a rule for weights of the assets whose past is known; the others, and those that never moved, get none."""
     from threadpoolctl import ThreadpoolController
 
     threads = ThreadpoolController()  # one is fastest for matrices this small, and gives the same bits on every machine
 
-    def choose(week: int, held: FloatArray) -> FloatArray:  # noqa: ARG001
+    def choose(week: int, held: FloatArray) -> FloatArray:
         past = known.past_returns[week]
         usable: BoolArray = known.weeks.available[week] & np.isfinite(past).all(axis=0)
         usable &= np.ptp(np.where(usable, past, 0.0), axis=0) > 0.0
@@ -147,7 +224,7 @@ def _by_past_returns(
             weights[:-1] = usable
         elif usable.any():
             with threads.limit(limits=1):
-                weights[:-1][usable] = weigh(past[:, usable])
+                weights[:-1][usable] = weigh(past[:, usable], week, usable, held)
         weights[-1] = 1.0 - weights[:-1].sum()
         return arithmetic.project(weights, usable, rules)
 
@@ -182,13 +259,24 @@ BASELINES: Mapping[str, Baseline] = {
 """Those that need no forecaster, in the order in which reports show them."""
 
 
+_TENTH = "_decile"
+
+ENOUGH_FOR_TENTHS = 50
+"""Symbols available in the first week of a backtest, below which the top tenths are left out."""
+
+
 def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
-    """Give `BASELINES`, and the rule that follows the forecasts of each of some families."""
+    """Give `BASELINES`, and the rules that follow the forecasts of each of some families, kind by kind."""
+    kinds: Mapping[str, tuple[str, Callable[[str], Rule]]] = {
+        "_top": ("top third", lambda family: forecast_top(family, 3)),
+        "_tilt": ("cost-aware tilt", forecast_tilt),
+        _TENTH: ("top tenth", lambda family: forecast_top(family, 10)),
+    }
+    families = list(forecasters)
     following = {
-        f"{family}_top": Baseline(
-            forecast_top_third(family), f"{_forecasts_label(family)}, top third", forecaster=family
-        )
-        for family in forecasters
+        f"{family}{kind}": Baseline(make(family), f"{_forecasts_label(family)}, {words}", forecaster=family)
+        for kind, (words, make) in kinds.items()
+        for family in families
     }
     return {**BASELINES, **following}
 
@@ -197,6 +285,16 @@ def _forecasts_label(family: str) -> str:
     return "average of forecasts" if family == AVERAGE else f"{registry.label(family)} forecasts"
 
 
+def follows_forecasts(strategy: str) -> bool:
+    """Tell whether a strategy is one of `benchmark_strategies` that follows a forecaster; no family is called so."""
+    return strategy.endswith(("_top", "_tilt", _TENTH)) and strategy not in BASELINES
+
+
 def is_benchmark(strategy: str) -> bool:
-    """Tell whether a strategy is one of `benchmark_strategies`, whatever the forecasters; no family ends in _top."""
-    return strategy in BASELINES or strategy.endswith("_top")
+    """Tell whether a strategy is one of `benchmark_strategies`, whatever the forecasters."""
+    return strategy in BASELINES or follows_forecasts(strategy)
+
+
+def is_tenth(strategy: str) -> bool:
+    """Tell whether a strategy is one that only `ENOUGH_FOR_TENTHS` symbols have: some years may be without it."""
+    return strategy.endswith(_TENTH)

@@ -10,7 +10,7 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.portfolio import arithmetic
-from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
+from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.dataset import PolicyDataset
@@ -72,6 +72,25 @@ def annual_return(net_returns: FloatArray) -> FloatArray:
     """Give the geometric mean return a year of weekly returns above -1, (n_weeks, ...); shape (...)."""
     growth: FloatArray = np.expm1(np.log1p(net_returns).mean(axis=0) * WEEKS_PER_YEAR)
     return growth
+
+
+def gross_return(net_return: FloatArray, turnover: FloatArray, rules: PortfolioConstraints) -> FloatArray:
+    """Give what the same trades would have earned without costs; any shape, that of `turnover` too."""
+    return (1.0 + net_return) / (1.0 - arithmetic.trading_cost(turnover, rules)) - 1.0
+
+
+def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) -> FloatArray:
+    """Give the cost at which strategies earn, after costs, just what the one at a place does after its own.
+
+    Weekly returns before costs and turnover are (n_weeks, n_strategies). In basis points of every dollar traded,
+    (n_strategies,): the difference of mean log returns over that of mean turnovers, as Bessembinder & Chan (1995) have
+    a return over its trades; a cost of c T is taken as log(1 - c T) = -c T, which is off by c T / 2 of itself. Below
+    zero: what loses before any cost. NaN where no more is traded than by the other.
+    """
+    lead, traded = np.log1p(gross_return).mean(axis=0), turnover.mean(axis=0)
+    more = traded - traded[place]
+    cost: FloatArray = (lead - lead[place]) / np.where(more > 1e-12, more, np.nan) / BASIS_POINT
+    return cost
 
 
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 Every backtest of a year leaves one file for each policy, ``trials/<family>-<configuration>-<year>.json``: which
 configuration it was, and how its weekly returns came out. The same configuration in the same year replaces its own
 file, so runs that are repeated count once. Other training seeds of one configuration are no trials: all are shown.
+What was tried before, to choose the defaults, counts as well: `TUNING_TRIALS`.
 """
 
 import json
@@ -15,6 +16,10 @@ from brain_assets.configuration import ModelConfig, build
 from brain_assets.errors import ConfigError, TableError
 from brain_assets.paths import DataPath, list_names, read_all, replace_file
 from brain_assets.store.fingerprint import hash_json
+
+TUNING_TRIALS: Mapping[str, int] = {"lstm": 28, "patchtst": 29, "ppo": 21, "sac": 19}
+"""Family -> configurations that were compared to choose its defaults. ``benchmarks/README.md`` lists them, and says
+after each comparison how many they were, in lines of which these are the sums."""
 
 
 class Trial(ModelConfig):

@@ -107,7 +107,10 @@ class _EveryYear(TableIOManager):
 
 def _shown(materialization: dg.AssetMaterialization, folder: Path) -> dict[str, str]:
     """Give what a materialization shows, and its data version, as texts in which the folder has no name."""
-    values = {name: value.value for name, value in materialization.metadata.items()}
+    values = {
+        name: str(value.records) if isinstance(value, dg.TableMetadataValue) else value.value
+        for name, value in materialization.metadata.items()
+    }
     values["data version"] = (materialization.tags or {}).get("dagster/data_version", "")
     texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
     return {name: text.replace(str(folder), "<folder>") for name, text in texts.items()}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Column
 
 from brain_assets.cli_run import run_alone
 from brain_assets.graph.build import session
@@ -22,8 +23,10 @@ from brain_assets.terminal import (
     warnings_shown,
 )
 
-HEADLINE = (0, 1, 3, 4, 7, 8)
-"""Columns of the table of strategies that fit a terminal: the first and last, and what differs most."""
+HEADLINE = (0, 1, 2, 3, 4, 5)
+"""Columns of the table of strategies that fit a terminal; of the intervals, that of `ACTIVE` does."""
+
+ACTIVE = "active return"
 
 
 def report(
@@ -69,8 +72,14 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     records = [record.data for record in metadata["figures"].records]
     names = list(records[0])
     shown = [names[position] for position in HEADLINE]
-    table = new_table(*shown)
+    table = new_table(*(Column(name, no_wrap=name == ACTIVE) for name in shown))
     for record in records:
-        table.add_row(*(escape(str(record[name]).replace(" [", "\n[")) for name in shown))
+        cells = {name: str(record[name]).partition(" [") for name in shown}
+        table.add_row(
+            *(
+                escape(figure + (f"\n[{ends}" if ends and name == ACTIVE else ""))
+                for name, (figure, _, ends) in cells.items()
+            )
+        )
     console.print(table)
     console.print(f"Caveat: {escape(metadata['caveat'])}")

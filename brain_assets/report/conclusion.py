@@ -1,6 +1,7 @@
 """What can be concluded from a report and what cannot, a sentence each, made from its figures alone."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from brain_assets.forecasting.yardsticks import YARDSTICKS
@@ -16,6 +17,8 @@ MARKET_LIMITS = {
 }
 """What a market leaves open; those that are not named have survivors."""
 
+BEFORE_COSTS = ["gross_active_return", "break_even"]
+
 
 class Conclusion(NamedTuple):
     """Two sentences."""
@@ -29,8 +32,8 @@ class Conclusion(NamedTuple):
 def conclude(report: Report) -> Conclusion:
     """Say what the 95 % intervals of the policies' and forecasters' figures allow to say, and what they do not."""
     findings, doubts, asked = [], [], []
-    for label, found in report.policies[["label", "active_return"]].to_numpy():
-        interval, side = _interval(found, 100, 1), "more" if found.side > 0 else "less"
+    for label, found, *before in report.policies[["label", "active_return", *BEFORE_COSTS]].to_numpy():
+        interval, side = _interval(found, 100, 1) + _before_costs(*before), "more" if found.side > 0 else "less"
         asked.append(f"{label}'s return from that of equal weight")
         if found.side:
             points = _points(abs(found.value))
@@ -86,6 +89,11 @@ def _interval(found: Estimate, factor: float, digits: int) -> str:
     if not found.known:
         return "too few weeks for an interval"
     return f"95 % interval {signed(factor * found.low, digits)} to {signed(factor * found.high, digits)}"
+
+
+def _before_costs(active: Estimate, cost: Estimate) -> str:
+    known = f", break-even at {signed(cost.value, 1)} basis points of a dollar traded" if isfinite(cost.value) else ""
+    return f"; before costs {signed(100 * active.value, 1)}{known}"
 
 
 def signed(value: float, digits: int) -> str:

@@ -32,11 +32,11 @@ WHOLE_SHARE: Options = {**SHARE, "range": [0, 1]}
 
 def report_figures(report: Report) -> dict[str, Figure]:
     """Draw all charts of a report, by name, in its order; what it has no figures for is left out."""
-    forecasts = report.forecasts
+    forecasts, strategies = report.forecasts, report.strategies.drop(EQUAL_WEIGHT)
     return {
         "equity": _equity(report),
         "drawdowns": _figure(_strategy_lines(report, drawdowns(report.returns), PERCENT), DATES, SHARE),
-        **{f"weights_{name}": _weights(held) for name, held in report.weights.items() if name != EQUAL_WEIGHT},
+        **{f"weights_{name}": _weights(report.weights[name]) for name in strategies.index[strategies["shown"]]},
         "turnover": _flat_bars(report, "turnover", NUMBER),
         "costs": _flat_bars(report, "cost_drag", PERCENT, **SHARE),
         **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
@@ -81,6 +81,7 @@ def _strategy_lines(report: Report, values: pd.DataFrame, shown: str) -> list[Op
     traces = []
     for name, each in report.on_top.iterrows():
         line = _line(each["color"], 2.4) if each["front"] else _line(each["color"], dash="5px,2px")
+        line["visible"] = True if each["shown"] else "legendonly"
         traces.append(_trace(each["label"], _dates(values), values[name], 4, shown, **line))
     return traces
 
@@ -119,7 +120,7 @@ def _flat_bars(report: Report, column: str, shown: str, **axis: Any) -> Figure:
     hover = f"%{{x:{shown}}}<extra>%{{y}}</extra>"
     bars = {**look, "x": table[column].round(5).tolist(), "y": table["label"].tolist(), "hovertemplate": hover}
     names = {"type": "category", "autorange": "reversed", "ticksuffix": "  ", "nticks": None}
-    return _figure([bars], {"nticks": 8, **axis}, names)
+    return _figure([bars], {"nticks": 8, **axis}, names, height=max(340, 60 + 22 * len(table)))
 
 
 def _rank_correlations(report: Report) -> Figure:

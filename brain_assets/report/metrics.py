@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray, IntArray
-from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR
-from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
+from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR, PortfolioConstraints
+from brain_assets.portfolio.strategy import annual_return, break_even_cost, gross_return, sharpe_ratio
 from brain_assets.portfolio.trials import Trial
 
 N_RESAMPLES = 2000
@@ -60,7 +60,12 @@ def drawdowns(returns: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure(
-    returns: pd.DataFrame, turnover: pd.DataFrame, yardstick: str, cost_bps: float, trial_ratios: FloatArray
+    returns: pd.DataFrame,
+    turnover: pd.DataFrame,
+    yardstick: str,
+    rules: PortfolioConstraints,
+    trial_ratios: FloatArray,
+    n_trials: int,
 ) -> pd.DataFrame:
     """Measure strategies, all on the same weeks; a row a strategy.
 
@@ -70,58 +75,77 @@ def measure(
         Net returns, finite and above -1, and what was traded over the value at the first open; (n_weeks, n_strategies).
     yardstick : str
         The strategy that the others are compared with, on the same resampled weeks, so that differences are paired.
-    cost_bps : float
-    trial_ratios : ndarray
-        Of `weekly_sharpe_ratios`.
+    rules : PortfolioConstraints
+        What trades cost.
+    trial_ratios, n_trials
+        See `deflated_sharpe`.
 
     Returns
     -------
     DataFrame
-        ``annual_return``, ``sharpe`` and ``active_return`` (the annual return less the yardstick's), each an
-        `Estimate`; ``volatility``; ``max_drawdown``, positive; ``calmar`` (Young 1991), NaN if the value never fell;
-        ``turnover``, bought and sold in a year over the value; ``cost_drag``, the annual return that the same trades
-        would have had without costs, less the one that they had; ``probabilistic_sharpe``, the probability that the
-        true Sharpe ratio is above 0, skew and fat tails counted; ``deflated_sharpe``, that it is above the best that as
-        many trials without skill are expected to reach (Bailey & López de Prado 2014), NaN if none is known.
+        ``annual_return``, ``sharpe``, ``active_return`` (the annual return less the yardstick's), the same before costs
+        as ``gross_active_return``, and ``break_even``, see `break_even_cost`, each an `Estimate`; ``volatility``;
+        ``max_drawdown``, positive; ``calmar`` (Young 1991), NaN if the value never fell; ``turnover``, bought and sold
+        in a year over the value; ``cost_drag``, the annual return that the same trades would have had without costs,
+        less the one that they had; ``probabilistic_sharpe``, the probability that the true Sharpe ratio is above 0,
+        skew and fat tails counted; ``deflated_sharpe``.
     """
     from skfolio import measures
 
     values, count = returns.to_numpy(), returns.shape[1]
-    place = returns.columns.get_loc(yardstick)
+    place = int(returns.columns.get_loc(yardstick))
+    gross = gross_return(values, turnover.to_numpy(), rules)
 
     def figures(drawn: FloatArray) -> FloatArray:
-        growth = annual_return(drawn)
-        return np.concatenate([growth, sharpe_ratio(drawn), growth - growth[place]])
+        net, before, traded = np.split(drawn, 3, axis=1)
+        growth, earned = annual_return(net), annual_return(before)
+        active = growth - growth[place], earned - earned[place], break_even_cost(before, traded, place)
+        return np.concatenate([growth, sharpe_ratio(net), *active])
 
-    found = estimates(values, figures)
+    found = estimates(np.hstack([values, gross, turnover]), figures, block_length(values))
+    names = ("annual_return", "sharpe", "active_return", "gross_active_return", "break_even")
     deepest = drawdowns(returns).min().abs()
-    gross = (1.0 + values) / (1.0 - turnover.to_numpy() * cost_bps * BASIS_POINT) - 1.0
-    deflated = [measures.deflated_sharpe_ratio(net, trial_ratios) if len(trial_ratios) else np.nan for net in values.T]
     columns = {
-        "annual_return": found[:count],
-        "sharpe": found[count : 2 * count],
-        "active_return": found[2 * count :],
+        **{name: found[count * number : count * (number + 1)] for number, name in enumerate(names)},
         "volatility": measures.standard_deviation(values) * math.sqrt(WEEKS_PER_YEAR),
         "max_drawdown": deepest,
         "calmar": annual_return(values) / deepest.where(deepest > 0.0),
         "turnover": turnover.mean() * WEEKS_PER_YEAR,
         "cost_drag": annual_return(gross) - annual_return(values),
         "probabilistic_sharpe": [measures.probabilistic_sharpe_ratio(net) for net in values.T],
-        "deflated_sharpe": deflated,
+        "deflated_sharpe": [deflated_sharpe(net, trial_ratios, n_trials) for net in values.T],
     }
     return pd.DataFrame(columns, index=returns.columns)
 
 
-def estimates(series: FloatArray, statistic: Callable[[FloatArray], FloatArray]) -> list[Estimate]:
+def deflated_sharpe(net: FloatArray, trial_ratios: FloatArray, n_trials: int) -> float:
+    """Give the probability that a true Sharpe ratio is above the best that trials without skill are expected to reach.
+
+    As of Bailey & López de Prado (2014). The trials are all that were ever compared; how far their ratios lie apart is
+    known of those recorded, `trial_ratios` of `weekly_sharpe_ratios`. Where that is one only, it is what chance alone
+    does to the ratio of as many weeks, one over their root (Lo 2002). NaN if none is recorded.
+    """
+    from skfolio import measures
+
+    if len(trial_ratios) == 0:
+        return math.nan
+    apart = float(trial_ratios.std(ddof=1)) if len(trial_ratios) > 1 else len(net) ** -0.5
+    return float(measures.probabilistic_sharpe_ratio(net, measures.expected_max_sharpe_ratio(n_trials, apart)))
+
+
+def estimates(
+    series: FloatArray, statistic: Callable[[FloatArray], FloatArray], block: int | None = None
+) -> list[Estimate]:
     """Give each figure of a statistic, (n_figures,), with the middle 95 % of what it is when weeks are drawn anew.
 
-    Weeks are drawn in blocks, the same for all series (stationary bootstrap, Politis & Romano 1994). `series` are
-    finite, (n_weeks, n_series); with fewer than `MIN_WEEKS` weeks there are no intervals.
+    Weeks are drawn in blocks, the same for all series (stationary bootstrap, Politis & Romano 1994), of a mean length
+    in weeks; default: that of `block_length`. `series` are finite, (n_weeks, n_series); with fewer than `MIN_WEEKS`
+    weeks there are no intervals.
     """
     values = statistic(series)
     ends = np.full((2, len(values)), np.nan)
     if len(series) >= MIN_WEEKS:
-        drawn = np.stack([statistic(series[weeks]) for weeks in _draws(len(series), block_length(series))])
+        drawn = np.stack([statistic(series[weeks]) for weeks in _draws(len(series), block or block_length(series))])
         ends = np.quantile(drawn, [(1.0 - CONFIDENCE) / 2, (1.0 + CONFIDENCE) / 2], axis=0)
     return [Estimate(*map(float, each)) for each in zip(values, *ends, strict=True)]
 

@@ -25,7 +25,7 @@ def _equity(report: Report) -> "Figure":
         seeds, color = wealth(returns), report.strategies["color"][name]
         axes.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=color, alpha=0.2)
     values = wealth(report.returns)
-    for name, each in report.on_top.iterrows():
+    for name, each in report.on_top[report.on_top["shown"]].iterrows():
         width, style = (1.8, "-") if each["front"] else (1.0, "--")
         axes.plot(values[name], color=each["color"], label=each["label"], linewidth=width, linestyle=style)
     axes.set_yscale("log")

@@ -20,10 +20,10 @@ from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed
-from brain_assets.portfolio.trials import Trial
+from brain_assets.portfolio.trials import TUNING_TRIALS, Trial
 from brain_assets.portfolio.weights_table import CASH, weights_table
 from brain_assets.report import metrics
 from brain_assets.report.colors import STRATEGIES, colors_of
@@ -34,6 +34,9 @@ from brain_assets.store.names import cutoff_of_year
 if TYPE_CHECKING:
     from brain_assets.store.storage import SnapshotLocalStorage
 
+MAX_LINES = 9
+"""Strategies that charts of lines and of weights show at first: more are read by nobody."""
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -41,8 +44,8 @@ class Report:
 
     market: MarketNote
     strategies: pd.DataFrame
-    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight), and the
-    figures of `metrics.measure`."""
+    """By name, policies first: ``label``, ``color``, ``is_policy``, ``front`` (a policy or equal weight), ``shown``
+    (among the first `MAX_LINES`), and the figures of `metrics.measure`."""
     returns: pd.DataFrame
     """A row a week that all strategies traded, by its first session; a column a strategy."""
     weights: Mapping[str, pd.DataFrame]
@@ -53,7 +56,9 @@ class Report:
     curves: Mapping[str, pd.DataFrame]
     """How the models of each family learned, see `read_learning_curves`."""
     n_trials: int
-    """Policy configurations tried, as recorded; 0: none is recorded."""
+    """Configurations tried, those recorded and those of tuning; 0: none is recorded."""
+    n_tuned: int
+    """Of them, those that chose the defaults of the families of the report, `TUNING_TRIALS`."""
     weeks_left_out: int
     """Weeks that were traded by some strategies only."""
     block_length: int
@@ -93,36 +98,42 @@ def build_report(
 ) -> Report:
     """Put the tables together, of `backtests` and `forecasts` of the years of the report, in any order.
 
-    `trials` are every policy configuration tried, whatever its years. Raises `TableError` if no week was traded by all
-    strategies, or none of them is equal weight.
+    `trials` are every policy configuration recorded, whatever its years. A top tenth, which years with few symbols
+    lack, costs the others no week: it is left out unless it traded all of theirs. Raises `TableError` if no week was
+    traded by all others, or none of them is equal weight.
     """
     everyone = _wide(backtests, "net_return")
     labels = _labels(everyone.columns, families_in(forecasts))
-    shared = everyone[list(labels)].notna().all(axis=1)
+    shared = everyone[[name for name in labels if not is_tenth(name)]].notna().all(axis=1)
     if EQUAL_WEIGHT not in labels or not shared.any():
         raise TableError(
             f"report: expected weeks that all strategies traded, {EQUAL_WEIGHT} among them, got none; materialize the "
             "backtests of these years again."
         )
-    everyone = everyone[shared]
+    everyone = everyone[shared].dropna(axis="columns")  # seeds and top tenths that were not there in all weeks
+    labels = {name: label for name, label in labels.items() if name in everyone}
     returns = everyone[list(labels)]
     ratios = metrics.weekly_sharpe_ratios(trials)
+    families = {*labels, *families_in(forecasts)}
+    n_tuned = sum(count for family, count in TUNING_TRIALS.items() if family in families)
     turnover = _wide(backtests, "turnover").loc[returns.index, returns.columns]
     held = {name: rows.set_index("week_start")["weights"] for name, rows in backtests.groupby("strategy")}
     is_policy = {name: _is_policy(name) for name in labels}
     front = {name: is_policy[name] or name == EQUAL_WEIGHT for name in labels}
     look = {"label": labels, "color": colors_of(labels, STRATEGIES), "is_policy": is_policy, "front": front}
+    look["shown"] = {name: number < MAX_LINES for number, name in enumerate(labels)}
     return Report(
         market=market,
         strategies=pd.DataFrame(look, index=returns.columns).join(
-            metrics.measure(returns, turnover, EQUAL_WEIGHT, CONSTRAINTS.cost_bps, ratios)
+            metrics.measure(returns, turnover, EQUAL_WEIGHT, CONSTRAINTS, ratios, len(ratios) + n_tuned)
         ),
         returns=returns,
         weights={name: held_weights(held[name].loc[returns.index]) for name in labels},
         seeds={name: _seeds(name, everyone) for name in labels if _is_policy(name)},
         forecasts=measure_forecasts(forecasts),
         curves=curves,
-        n_trials=len(ratios),
+        n_trials=len(ratios) + n_tuned if len(ratios) else 0,
+        n_tuned=n_tuned,
         weeks_left_out=int((~shared).sum()),
         block_length=metrics.block_length(returns.to_numpy()),
         doubts=doubts,
@@ -157,9 +168,8 @@ def held_weights(texts: pd.Series) -> pd.DataFrame:
 
 
 def _seeds(policy: str, returns: pd.DataFrame) -> pd.DataFrame:
-    """Give a policy's returns by seed; a further seed counts only if it traded every week of the report."""
-    whole = [name for name in returns if family_of_seed(name) == policy and returns[name].notna().all()]
-    return returns[[policy, *whole]]
+    """Give a policy's returns by seed."""
+    return returns[[policy, *(name for name in returns if family_of_seed(name) == policy)]]
 
 
 def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Sequence[int]) -> dict[str, pd.DataFrame]:

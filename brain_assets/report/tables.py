@@ -46,19 +46,26 @@ def points(found: Estimate) -> str:
     return f"{signed(100 * found.value, 1)} pp{_between(found, 100, 1)}"
 
 
+def basis_points(found: Estimate) -> str:
+    """Write a cost of trading; none where it is not known."""
+    return NOTHING if not math.isfinite(found.value) else f"{number(found.value, 1)} bp{_between(found, 1, 1)}"
+
+
 def strategy_table(report: Report) -> pd.DataFrame:
     """Give the headline figures, a line a strategy, policies first."""
     found = report.strategies
     columns = {
         "strategy": found["label"],
         "CAGR": [percent(each.value) + _between(each, 100, 1) for each in found["annual_return"]],
-        "volatility": found["volatility"].map(percent),
+        "active return": found["active_return"].map(points),
+        "gross active return": found["gross_active_return"].map(points),
+        "break-even cost": found["break_even"].map(basis_points),
         "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "volatility": found["volatility"].map(percent),
         "maximum drawdown": found["max_drawdown"].map(percent),
         "Calmar ratio": found["calmar"].map(number),
         "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
         "cost drag a year": [percent(each, 2) for each in found["cost_drag"]],
-        "active return": found["active_return"].map(points),
     }
     return pd.DataFrame(columns)
 
@@ -69,7 +76,6 @@ def policy_table(report: Report) -> pd.DataFrame:
     tried = f"{report.n_trials} tried" if report.n_trials else "not recorded"
     columns = {
         "policy": found["label"],
-        "active return": found["active_return"].map(points),
         "probabilistic Sharpe ratio": found["probabilistic_sharpe"].map(probability),
         "deflated Sharpe ratio": [f"{probability(each)}\n{tried}" for each in found["deflated_sharpe"]],
         "training seeds": [str(returns.shape[1]) for returns in seeds],
@@ -122,7 +128,11 @@ def trials_sentence(report: Report) -> str:
     return (
         "Probability that the true Sharpe ratio is above 0; deflated: that it is above the best of as many trials "
         "without skill. "
-    ) + few.get(report.n_trials, f"{report.n_trials} configurations were tried, as recorded.")
+    ) + few.get(
+        report.n_trials,
+        f"{report.n_trials} configurations were tried: {report.n_trials - report.n_tuned} recorded in these years, "
+        f"{report.n_tuned} to choose the defaults of these families, which benchmarks/README.md lists.",
+    )
 
 
 def seeds_sentence(report: Report) -> str:

@@ -25,7 +25,7 @@ from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
-from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
@@ -48,7 +48,7 @@ from brain_assets_tests.graph.worlds import (
 from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
-BENCHMARKS = benchmark_strategies((*FORECASTERS, "average"))
+BENCHMARKS = [name for name in benchmark_strategies((*FORECASTERS, "average")) if not is_tenth(name)]
 TWICE = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
 
 
@@ -234,6 +234,11 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
     assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
+    lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
+    assert float(lines["ppo"]["Sharpe ratio"]) == round(shown["eval/ppo_sharpe_ratio"], 2)
+    assert lines["equal_weight"]["break-even cost"] == "–"
+    assert lines["lstm_top"]["break-even cost"].endswith(" bp")
+    assert "eval/lstm_top_net_return" not in shown
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
     assert strategies == {"ppo", "sac", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])

@@ -14,8 +14,8 @@ from brain_assets.market.signals import add_signals
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.backtest import backtest, growth
-from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight
+from brain_assets.portfolio.backtest import backtest, compare, growth
+from brain_assets.portfolio.baselines import BASELINES, BaselineInputs, equal_weight, is_tenth
 from brain_assets.portfolio.dataset import market_weeks
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
@@ -254,9 +254,40 @@ def test_rules_that_follow_forecasts_trade_only_where_a_model_made_them(panel, f
     own.loc[second_half, "lstm_source"] = "snapshot-2019-12-31"
     ppo = Stored(snapshots["ppo", 2019])
     table, _, *_ = backtest(panel, own, [2020], {"ppo": ppo})
-    assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS, "lstm_top"}
+    assert set(table["strategy"]) == {"ppo", *WITHOUT_FORECASTS, "lstm_top", "lstm_tilt"}
     assert table["week_start"].min() == pd.Timestamp("2020-07-06")
     assert set(backtest(panel, forecasts, [2020], {"ppo": ppo}).table["strategy"]) == {"ppo", *WITHOUT_FORECASTS}
+
+
+def test_a_top_tenth_is_there_where_the_first_week_has_symbols_enough(ragged, snapshots, monkeypatch) -> None:
+    """What is listed in July decides nothing about January."""
+    own = build_forecast_features(ragged, [2020], NO_MODELS).assign(lstm_source="snapshot-2019-12-31")
+    for enough, names in ((len(ragged.symbols) - 1, {"lstm_decile"}), (len(ragged.symbols), set())):
+        monkeypatch.setattr("brain_assets.portfolio.backtest.ENOUGH_FOR_TENTHS", enough)
+        table = backtest(ragged, own, [2020], {"ppo": Stored(snapshots["ppo", 2019])}).table
+        assert {name for name in set(table["strategy"]) if is_tenth(name)} == names
+
+
+def test_strategies_compared_by_hand() -> None:
+    """Costs are 10 basis points of a dollar traded."""
+    net = {"equal_weight": (0.02, 0.01), "ppo": (0.03, 0.02)}
+    turnover = {"equal_weight": (1.0, 0.0), "ppo": (1.0, 0.5)}
+    rows = [
+        (week, name, net[name][week], turnover[name][week], "{}")
+        for week in range(2)
+        for name in ("ppo", "equal_weight")
+    ]
+    table = pd.DataFrame(rows, columns=["week_start", "strategy", "net_return", "turnover", "weights"])
+    equal, ppo = compare(table).loc[["equal_weight", "ppo"]].to_dict("records")
+    assert equal["net_return"] == pytest.approx(1.02 * 1.01 - 1)
+    assert (equal["active_return"], equal["gross_active_return"]) == (0.0, 0.0)
+    assert np.isnan(equal["break_even"])
+    assert ppo["active_return"] == pytest.approx(1.03 * 1.02 - 1.02 * 1.01)
+    assert ppo["gross_active_return"] == pytest.approx(1.03 / 0.999 * 1.02 / 0.9995 - 1.02 / 0.999 * 1.01)
+    lead = np.log(1.03 * 1.02 / 0.999 / 0.9995) - np.log(1.02 * 1.01 / 0.999)
+    assert ppo["break_even"] == pytest.approx(lead / 0.5 * 10_000)
+    assert ppo["mean_turnover"] == pytest.approx(0.75)
+    assert ppo["sharpe_ratio"] == pytest.approx(0.025 / np.std([0.03, 0.02], ddof=1) * 52**0.5)
 
 
 def test_no_week_at_all_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.strategy import run_equal_weight, run_strategy, sharpe_ratio
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
+from brain_assets.portfolio.strategy import (
+    break_even_cost,
+    follow,
+    gross_return,
+    run_equal_weight,
+    run_strategy,
+    sharpe_ratio,
+)
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
@@ -38,3 +45,35 @@ def test_growth_and_sharpe_ratio_by_hand() -> None:
     deviation = run.net_return.std(ddof=1)
     assert sharpe_ratio(run.net_return) == pytest.approx(run.net_return.mean() / deviation * 52**0.5)
     assert np.isnan(sharpe_ratio(np.full(30, 0.001)))
+
+
+def test_returns_before_costs_are_those_of_trades_that_cost_nothing() -> None:
+    weeks, free = toy_weeks(30, 5), PortfolioConstraints(cost_bps=0.0)
+    run = run_equal_weight(weeks, CONSTRAINTS)
+    found = gross_return(run.net_return, run.turnover, CONSTRAINTS)
+    np.testing.assert_allclose(found, run_equal_weight(weeks, free).net_return, atol=1e-15)
+
+
+def test_break_even_cost_by_hand() -> None:
+    """Columns: the yardstick; ahead by 1 % on 0.8 more traded; behind on as much; ahead without trading more."""
+    gross = np.array([[0.02, 0.03, 0.01, 0.03]])
+    turnover = np.array([[0.2, 1.0, 1.0, 0.2]])
+    found = break_even_cost(gross, turnover, 0)
+    expected = [np.log(1.03 / 1.02) / 0.8 * 10_000, np.log(1.01 / 1.02) / 0.8 * 10_000]  # 121.9 and -123.2
+    np.testing.assert_allclose(found, [np.nan, *expected, np.nan])
+
+
+def test_at_its_break_even_cost_a_strategy_earns_what_equal_weight_does() -> None:
+    weeks = toy_weeks(208, 9, rank_correlation=0.2)
+    targets = equal_weight(weeks.forecast > np.median(weeks.forecast, axis=1, keepdims=True), CONSTRAINTS)
+
+    def both(rules: PortfolioConstraints) -> list[np.ndarray]:
+        runs = run_equal_weight(weeks, rules), run_strategy(weeks, rules, follow(targets))
+        return [np.column_stack([getattr(run, name) for run in runs]) for name in ("net_return", "turnover")]
+
+    net, turnover = both(CONSTRAINTS)
+    cost = break_even_cost(gross_return(net, turnover, CONSTRAINTS), turnover, 0)[1]
+    assert cost > 20
+    equal, active = np.log1p(both(PortfolioConstraints(cost_bps=float(cost)))[0]).sum(axis=0)
+    assert active == pytest.approx(equal, abs=2e-3)
+    assert active < np.log1p(both(PortfolioConstraints(cost_bps=float(cost) - 5.0))[0]).sum(axis=0)[1]

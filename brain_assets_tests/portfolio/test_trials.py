@@ -1,11 +1,13 @@
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brain_assets.errors import TableError
-from brain_assets.portfolio.trials import Trial, read_trials, record_trial, trial_of
+from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, read_trials, record_trial, trial_of
 
 OPTIONS = {"training": {"seed": 0, "gamma": 0.5}, "rules": {"cost_bps": 10.0}}
 
@@ -49,3 +51,13 @@ def test_a_damaged_record_is_named_and_not_passed_over(tmp_path: Path, content: 
     path.write_text(content)
     with pytest.raises(TableError, match=f"{path}: expected the record of a configuration"):
         read_trials(tmp_path)
+
+
+def test_what_was_tried_for_the_defaults_is_what_the_page_of_it_says() -> None:
+    """Each comparison there ends with such a line; a family has as many as it was compared in."""
+    page = (Path(__file__).parents[2] / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    counted: Counter[str] = Counter()
+    for family, count in re.findall(r"^Trials of `(\w+)`: (\d+)$", page, re.MULTILINE):
+        counted[family] += int(count)
+    assert dict(counted) == dict(TUNING_TRIALS)
+    assert page.count("Trials of") == len(re.findall("^Trials of `", page, re.MULTILINE))

@@ -31,7 +31,7 @@ from brain_assets.market.base import Market
 from brain_assets.market.calendar import Weeks, week_times
 from brain_assets.market.prices import CLOSE, PricePanel
 from brain_assets.portfolio import actor_critic, baselines
-from brain_assets.portfolio.baselines import Baseline, top_third
+from brain_assets.portfolio.baselines import Baseline, top
 from brain_assets.portfolio.observations import fit_observation_scaler
 from brain_assets.prove.no_lookahead import (
     GUARDED,
@@ -334,7 +334,7 @@ def observation_scaler_fitted_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def rule_that_looks_at_its_own_week(patch: pytest.MonkeyPatch) -> None:
-    foresight = Baseline(lambda known, rules: top_third(known.weeks.weekly_return, known, rules), "foresight")
+    foresight = Baseline(lambda known, rules: top(known.weeks.weekly_return, 3, known, rules), "foresight")
     patch.setitem(baselines.BASELINES, "momentum_top", foresight)
 
 

@@ -13,7 +13,7 @@ from brain_assets.graph.pictures import picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
-from brain_assets.portfolio.trials import Trial, record_trial
+from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, record_trial
 from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import build_report
 from brain_assets.simulator.market import SimulatorMarket
@@ -37,6 +37,10 @@ def tables() -> MemoryTableStore:
         store.write("backtest", year, backtest_table(net, first))
         store.write("walkforward_forecasts", year, forecast_table(52, 0.3, first=first))
     return store
+
+
+TUNED = sum(TUNING_TRIALS[family] for family in ("lstm", "patchtst", "ppo"))
+"""What chose the defaults of the families of these tables."""
 
 
 def make(tables: MemoryTableStore, root: Path, **config: Any) -> dg.ExecuteInProcessResult:
@@ -74,7 +78,7 @@ def test_years_can_be_chosen_and_holes_are_left_out(
             trial = Trial(family="ppo", configuration=f"{year}-{number}", **figures)
             record_trial(tmp_path / "trials", trial, {}, None)
     metadata = metadata_of(make(tables, tmp_path, first_year=2021, last_year=2021), "report")
-    assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4)
+    assert (metadata["years"], metadata["weeks"], metadata["configurations_tried"]) == ("2021", 52, 4 + TUNED)
     assert (tmp_path / "reports" / "simulator-2021-2021.html").exists()
     tables.path("walkforward_forecasts", 2021).unlink()
     metadata = metadata_of(make(tables, tmp_path, first_year=2021), "report")

@@ -14,16 +14,22 @@ from brain_assets_tests.report.toy_results import toy_report
 NAN = float("nan")
 ABOVE, BELOW, OVER = Estimate(0.021, 0.004, 0.038), Estimate(-0.01, -0.02, -0.001), Estimate(0.004, -0.012, 0.02)
 SHORT = Estimate(0.02, NAN, NAN)
+NONE = Estimate(NAN, NAN, NAN)
 SURVIVORS = "the list of symbols was made with knowledge of who survived"
 
 
 def report(
-    ppo: Estimate | None = None, lstm: Estimate | None = None, n_trials: int = 1, market: str = "sample"
+    ppo: Estimate | None = None,
+    lstm: Estimate | None = None,
+    n_trials: int = 1,
+    market: str = "sample",
+    gross: Estimate = ABOVE,
+    break_even: Estimate = SHORT,
 ) -> Report:
     """A report of three weeks whose policy and forecaster, if there are any, have these figures."""
-    strategies = pd.DataFrame(
-        {"label": ["PPO", "momentum, top third"], "active_return": [ppo, ABOVE]}, ["ppo", "momentum_top"]
-    )
+    columns = {"label": ["PPO", "momentum, top third"], "active_return": [ppo, ABOVE]}
+    columns |= {"gross_active_return": [gross, ABOVE], "break_even": [break_even, ABOVE]}
+    strategies = pd.DataFrame(columns, ["ppo", "momentum_top"])
     names = ["lstm", "momentum"]
     skill = pd.DataFrame({"label": ["LSTM", "momentum"], "rank_correlation": [lstm, ABOVE]}, names)
     forecasts = toy_report().forecasts._replace(skill=skill if lstm else skill.drop("lstm"))
@@ -38,10 +44,15 @@ def report(
 
 
 def test_both_sentences_as_they_read() -> None:
-    can, cannot = conclude(report(ABOVE))
+    can, cannot = conclude(report(ABOVE, gross=Estimate(0.025, NAN, NAN), break_even=Estimate(23.4, NAN, NAN)))
     assert can == (
         "Over 3 weeks (2020-2021) and after costs, PPO earned 2.1 percentage points a year more than equal weight of "
-        "the same symbols (95 % interval +0.4 to +3.8)."
+        "the same symbols (95 % interval +0.4 to +3.8; before costs +2.5, break-even at +23.4 basis points of a dollar "
+        "traded)."
+    )
+    said = conclude(report(OVER, gross=Estimate(-0.001, NAN, NAN), break_even=NONE)).cannot
+    assert (
+        "that PPO earns more or less than equal weight (95 % interval −1.2 to +2.0; before costs −0.1) or that" in said
     )
     assert cannot == f"It cannot be concluded that anybody would have earned these returns, since {SURVIVORS}."
 
@@ -50,9 +61,14 @@ def test_both_sentences_as_they_read() -> None:
     ("ppo", "lstm", "can", "cannot"),
     [
         (BELOW, None, "PPO earned 1.0 percentage point a year less than equal weight", "anybody"),
-        (BELOW, None, "(95 % interval −2.0 to −0.1)", "anybody"),
+        (BELOW, None, "(95 % interval −2.0 to −0.1; before costs +2.1, break-even at ", "anybody"),
         (OVER, None, "tells PPO's return from that of equal weight.", "that PPO earns more or less than equal weight "),
-        (SHORT, SHORT, "from that of equal weight or LSTM's forecasts from chance.", "(too few weeks for an interval)"),
+        (
+            SHORT,
+            SHORT,
+            "from that of equal weight or LSTM's forecasts from chance.",
+            "(too few weeks for an interval; before costs ",
+        ),
         (
             OVER,
             ABOVE,

@@ -10,7 +10,7 @@ import pytest
 
 from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
 from brain_assets.report.figures import MAX_SYMBOLS, report_figures
-from brain_assets.report.report import Report, build_report
+from brain_assets.report.report import MAX_LINES, Report, build_report
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
 
@@ -100,6 +100,20 @@ def test_sources_of_a_year_add_up() -> None:
     np.testing.assert_allclose(sum(shares.values()), 1.0)
     assert shares["momentum (no model yet)"][0] == pytest.approx(20 / 53, abs=1e-4)
     assert figure.layout.barmode == "stack"
+
+
+def test_more_strategies_than_can_be_read_wait_for_a_click_and_have_room_for_their_names() -> None:
+    net = {"equal_weight": np.zeros(30), **{f"rule {number:02d}": np.zeros(30) for number in range(20)}}
+    drawn = figures(build_report(backtest_table(net), pd.DataFrame(), {}, [], NOTE))
+    for name in ("equity", "drawdowns"):
+        lines = {trace.name: trace.visible for trace in drawn[name].data}
+        assert len(lines) == 21
+        assert [label for label, visible in lines.items() if visible is True] == [
+            *(f"rule {number:02d}" for number in range(MAX_LINES - 1)),
+            "equal weight",
+        ]
+    assert sum(name.startswith("weights_") for name in drawn) == MAX_LINES - 1
+    assert drawn["costs"].layout.height >= 21 * 20
 
 
 def test_every_line_of_a_figure_can_be_told_from_the_others() -> None:

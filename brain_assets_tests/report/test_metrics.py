@@ -25,10 +25,12 @@ def noise(n_weeks: int, n_series: int, mean: float = 0.0, seed: int = 0) -> np.n
     return np.random.default_rng(seed).normal(mean, 0.02, (n_weeks, n_series))
 
 
-def measured(net: np.ndarray, turnover: np.ndarray | float = 0.0, cost_bps: float = 10.0, ratios=()) -> pd.Series:
+def measured(
+    net: np.ndarray, turnover: np.ndarray | float = 0.0, cost_bps: float = 10.0, ratios=(), n_tuned: int = 0
+) -> pd.Series:
     returns = pd.DataFrame({"net": net})
-    traded = pd.DataFrame({"net": np.broadcast_to(turnover, len(net))})
-    return metrics.measure(returns, traded, "net", cost_bps, np.array(ratios)).loc["net"]
+    traded, rules = pd.DataFrame({"net": np.broadcast_to(turnover, len(net))}), PortfolioConstraints(cost_bps=cost_bps)
+    return metrics.measure(returns, traded, "net", rules, np.array(ratios), len(ratios) + n_tuned).loc["net"]
 
 
 def mean_of(series: np.ndarray) -> list[Estimate]:
@@ -142,7 +144,7 @@ def test_differences_are_paired() -> None:
     """What moves two strategies alike cannot hide that one is always 10 bps ahead."""
     yardstick = noise(260, 1)[:, 0]
     returns = pd.DataFrame({"yardstick": yardstick, "ahead": yardstick + 0.001, "against": -yardstick})
-    found = metrics.measure(returns, returns * 0.0, "yardstick", 10.0, np.empty(0))
+    found = metrics.measure(returns, returns * 0.0, "yardstick", PortfolioConstraints(), np.empty(0), 0)
     assert found["active_return"]["yardstick"] == Estimate(0.0, 0.0, 0.0)
     growth = annual_return(yardstick)
     assert found["annual_return"]["yardstick"].value == pytest.approx(growth)
@@ -150,6 +152,21 @@ def test_differences_are_paired() -> None:
     assert (found["active_return"]["ahead"].side, found["annual_return"]["ahead"].side) == (1, 0)
     assert found["sharpe"]["against"].value == pytest.approx(-found["sharpe"]["yardstick"].value)
     assert found["active_return"]["against"].side < 1
+
+
+def test_what_is_earned_before_costs_and_what_a_trade_may_cost() -> None:
+    """Ahead by 30 bps a week before costs, and trading a whole value more: a dollar may cost 30 bps."""
+    gross = np.exp(noise(260, 1)[:, 0]) - 1.0
+    turnover = pd.DataFrame({"yardstick": np.full(260, 0.5), "ahead": np.full(260, 1.5)})
+    before = pd.DataFrame({"yardstick": gross, "ahead": (1.0 + gross) * math.exp(0.003) - 1.0})
+    net = (1.0 + before) * (1.0 - turnover * 0.001) - 1.0
+    found = metrics.measure(net, turnover, "yardstick", PortfolioConstraints(cost_bps=10.0), np.empty(0), 0)
+    ahead = found.loc["ahead"]
+    assert ahead["gross_active_return"].value == pytest.approx(np.diff(annual_return(before.to_numpy()))[0])
+    assert ahead["gross_active_return"].value > ahead["active_return"].value > 0
+    assert ahead["break_even"] == pytest.approx((30.0, 30.0, 30.0))  # whatever weeks are drawn
+    assert found["gross_active_return"]["yardstick"] == Estimate(0.0, 0.0, 0.0)
+    assert math.isnan(found["break_even"]["yardstick"].value)
 
 
 # After many trials
@@ -179,6 +196,18 @@ def test_one_trial_deflates_nothing_and_more_deflate_more() -> None:
     assert one["deflated_sharpe"] == one["probabilistic_sharpe"]
     assert one["deflated_sharpe"] > ten["deflated_sharpe"] > hundred["deflated_sharpe"]
     assert math.isnan(none["deflated_sharpe"])
+
+
+def test_what_chose_the_defaults_counts_as_what_is_recorded() -> None:
+    """Two recorded trials say how far trials lie apart; one alone leaves that to chance."""
+    returns = noise(520, 1, 0.001)[:, 0]
+    untuned, tuned = (measured(returns, ratios=(0.02, 0.05), n_tuned=count) for count in (0, 98))
+    assert tuned["deflated_sharpe"] < untuned["deflated_sharpe"]
+    best = (1 - 0.57721566) * norm.ppf(1 - 1 / 100) + 0.57721566 * norm.ppf(1 - 1 / (100 * math.e))
+    weekly = returns.mean() / returns.std(ddof=1)
+    for ratios, apart in (((0.02, 0.05), 0.03 / math.sqrt(2)), ((0.02,), 1 / math.sqrt(520))):
+        found = measured(returns, ratios=ratios, n_tuned=100 - len(ratios))["deflated_sharpe"]
+        assert found == pytest.approx(norm.cdf((weekly - apart * best) * math.sqrt(519)), abs=0.01)
 
 
 def trial(returns: np.ndarray, configuration: str = "a", family: str = "ppo") -> Trial:

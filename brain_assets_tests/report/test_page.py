@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.data import Doubt
 from brain_assets.report.figures import report_figures
 from brain_assets.report.page import report_page
-from brain_assets_tests.report.toy_results import toy_report, unpacked
+from brain_assets.report.report import MAX_LINES, build_report
+from brain_assets_tests.report.toy_results import backtest_table, toy_report, unpacked
 
 CHROMIUM = Path("/usr/bin/chromium")
 MIB = 1024 * 1024
@@ -119,3 +122,19 @@ def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, widt
     legend.nth(1).click()
     view.wait_for_function(f"{lines} < {before}")
     context.close()
+
+
+def test_lines_that_wait_for_a_click_come_with_it(browser: Any, tmp_path: Path) -> None:
+    net = {"equal_weight": np.full(30, 0.001), **{f"rule {number:02d}": np.full(30, 0.002) for number in range(12)}}
+    report = build_report(backtest_table(net), pd.DataFrame(), {}, [], toy_report().market)
+    (tmp_path / "report.html").write_text(report_page(report), encoding="utf-8")
+    view = browser.new_page()
+    view.goto((tmp_path / "report.html").as_uri())
+    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+    lines = "document.querySelectorAll('#equity .scatterlayer .js-line').length"
+    waiting = view.locator('#equity .legend [aria-pressed="false"]')
+    assert (view.evaluate(lines), waiting.count()) == (MAX_LINES, 13 - MAX_LINES)
+    waiting.first.click()
+    view.wait_for_function(f"{lines} === {MAX_LINES + 1}")
+    assert view.evaluate("document.querySelectorAll('#costs .yaxislayer-above text, #costs .ytick').length") >= 13
+    view.close()

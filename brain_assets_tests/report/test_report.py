@@ -10,6 +10,7 @@ from brain_assets import registry
 from brain_assets.errors import TableError
 from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.portfolio.strategy import annual_return
+from brain_assets.portfolio.trials import TUNING_TRIALS
 from brain_assets.report.colors import NO_MODEL, OLDER, YEAR_BEFORE
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.forecasts import measure_forecasts
@@ -83,7 +84,8 @@ def test_seeds_are_one_policy_and_only_whole_ones_count(report: Report) -> None:
 
 def test_sharpe_ratio_is_deflated_by_what_was_tried(report: Report) -> None:
     policy = report.policies.loc["ppo"]
-    assert report.n_trials == 2
+    tuned = sum(TUNING_TRIALS[family] for family in ("ppo", "lstm", "patchtst"))  # sac is not in it
+    assert (report.n_trials, report.n_tuned) == (2 + tuned, tuned)
     assert policy["deflated_sharpe"] < policy["probabilistic_sharpe"]
 
 
@@ -97,11 +99,32 @@ def test_strategies_are_compared_on_the_weeks_that_all_traded() -> None:
     assert found.forecasts.skill.empty
 
 
+def test_a_top_tenth_costs_nobody_a_week_and_is_left_out_where_it_lacks_one() -> None:
+    whole, half = ({**NET, "lstm_decile": NET["ppo"][:count]} for count in (N_WEEKS, 40))
+    for net, names in ((whole, ["lstm_decile"]), (half, [])):
+        found = build_report(backtest_table(net), forecast_table(N_WEEKS, 0.5), {}, TRIALS, NOTE)
+        assert len(found.returns) == N_WEEKS
+        assert [name for name in found.strategies.index if name.endswith("_decile")] == names
+        assert list(found.seeds["ppo"]) == ["ppo", "ppo_seed_1"]
+
+
+def test_only_the_first_strategies_are_shown_at_first() -> None:
+    found = build_report(backtest_table(NET | dict.fromkeys("abcdefgh", NET["ppo"])), pd.DataFrame(), {}, [], NOTE)
+    assert found.strategies.index[found.strategies["shown"]].tolist() == [
+        "ppo",
+        "equal_weight",
+        "momentum_top",
+        *"abcdef",
+    ]
+
+
 def test_the_order_of_rows_does_not_matter(report: Report) -> None:
     shuffled = [table.sample(frac=1.0, random_state=1) for table in (backtest_table(NET), forecast_table(N_WEEKS, 0.5))]
     found = build_report(*shuffled, {}, TRIALS, NOTE)
-    pd.testing.assert_frame_equal(found.strategies, report.strategies, check_exact=True)
-    for one, other in zip(found.forecasts, report.forecasts, strict=True):
+    one, other = (each.strategies.drop(columns="break_even") for each in (found, report))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    parts = [(*each.forecasts, each.strategies["break_even"]) for each in (found, report)]
+    for one, other in zip(*parts, strict=True):
         assert repr(one) == repr(other)  # NaN is equal to itself in words only
 
 

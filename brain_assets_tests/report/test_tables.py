@@ -8,6 +8,7 @@ import pandas as pd
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.tables import (
+    basis_points,
     forecaster_table,
     percent,
     points,
@@ -43,7 +44,11 @@ def test_headline_figures() -> None:
     assert found["Sharpe ratio"] == f"{value:.2f}\n[{low:+.2f}, {high:+.2f}]".replace("-", "−")
     assert found["turnover a year"] == "5.2 ×"
     assert found["active return"] == points(policy["active_return"])
-    assert cells(table, "equal weight")["active return"] == "–"
+    assert found["gross active return"] == points(policy["gross_active_return"])
+    for column in ("active return", "gross active return", "break-even cost"):
+        assert cells(table, "equal weight")[column] == "–"
+    assert found["break-even cost"] == "–"  # trades as much as equal weight
+    assert basis_points(Estimate(12.34, -3.0, 30.0)) == "12.3 bp\n[−3.0, +30.0]"
 
 
 def test_policies_show_seeds_and_trials() -> None:
@@ -51,7 +56,7 @@ def test_policies_show_seeds_and_trials() -> None:
     annual = annual_return(toy_report().seeds["ppo"].to_numpy())
     assert found["training seeds"] == "3"
     assert found["CAGR over seeds"] == (f"{percent(annual.mean())}\n{percent(annual.min())} to {percent(annual.max())}")
-    assert found["deflated Sharpe ratio"] == f"{probability(policy['deflated_sharpe'])}\n2 tried"
+    assert found["deflated Sharpe ratio"] == f"{probability(policy['deflated_sharpe'])}\n99 tried"
     assert cells(policy_table(toy_report()), "SAC")["training seeds"] == "1"
 
 
@@ -82,6 +87,9 @@ def test_forecasters_and_words() -> None:
     lstm = toy_report().forecasts.skill.loc["lstm"]
     assert cells(table, "LSTM")["t statistic"] == f"{lstm['t_statistic']:.2f}"
     assert cells(table, "LSTM")["smallest detectable"] == f"{lstm['smallest_detectable']:.3f}"
-    assert trials_sentence(toy_report()).endswith("2 configurations were tried, as recorded.")
+    assert trials_sentence(toy_report()).endswith(
+        "99 configurations were tried: 2 recorded in these years, 97 to choose the defaults of these families, which "
+        "benchmarks/README.md lists."
+    )
     assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
     assert trials_sentence(replace(toy_report(), n_trials=1)).endswith("was tried, so both are the same.")

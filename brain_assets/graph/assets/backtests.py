@@ -21,14 +21,13 @@ from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
 from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
-from brain_assets.portfolio.backtest import BacktestResult, growth
+from brain_assets.portfolio.backtest import BacktestResult, compare
 from brain_assets.portfolio.backtest import backtest as run_backtest
-from brain_assets.portfolio.baselines import benchmark_strategies
+from brain_assets.portfolio.baselines import benchmark_strategies, follows_forecasts, is_tenth
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
-from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
@@ -68,9 +67,10 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         """Out-of-sample returns of the year, after costs: policies of the year before beside rules without learning.
 
         The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum
-        and by the forecasts of each forecaster; where no policy trades, equal weight alone. Left out, and named: a rule
-        whose forecaster has no model yet, seeds that were not trained beside each snapshot, and for all strategies the
-        weeks in which a model that others have is not there.
+        and by the forecasts of each forecaster, for which there are a cost-aware tilt and, among 50 symbols or more, a
+        top tenth as well; where no policy trades, equal weight alone. Left out, and named: a rule whose forecaster has
+        no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in which a
+        model that others have is not there.
         """
         year = int(context.partition_key)
         sources = {family.name: stored(given.pop(family.asset)) for family in policies}
@@ -98,27 +98,28 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         table = result.table
         storages = SnapshotIOManager.of(snapshot_io, registry.names()).storages
         _record_trials(year, result, walkforward_forecasts, storages, TableIOManager.of(table_io).folder("trials"))
-        strategies = dict(iter(table.groupby("strategy")))
-        returns = {name: rows.set_index("week_start")["net_return"] for name, rows in strategies.items()}
-        shown = {name: values for name, values in returns.items() if family_of_seed(str(name)) is None}
+        compared = compare(table)
+        lines = compared[[not follows_forecasts(name) for name in compared.index]]
+        returns = table.pivot(index="week_start", columns="strategy", values="net_return")
+        shown = {name: returns[name] for name in lines.index if family_of_seed(name) is None}
         trading = [family for family in families if result.used.get(family)]  # beside no other is a seed left out
         offered = [seed_strategy(family, number) for family in trading for number in other_seeds[family]]
-        benchmarks = benchmark_strategies(families_in(walkforward_forecasts))
-        n_weeks = table["week_start"].nunique()
+        benchmarks = [name for name in benchmark_strategies(families_in(walkforward_forecasts)) if not is_tenth(name)]
+        n_weeks = len(returns)
         return dg.MaterializeResult(
             value=table,
             metadata={
+                "strategies": _figures(compared),
                 "weeks": n_weeks,
                 "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
                 "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
                 "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
-                **{f"eval/{name}_net_return": growth(table, name) for name in returns},
                 **{
-                    f"eval/{name}_sharpe_ratio": ratio
-                    for name, values in returns.items()
-                    if np.isfinite(ratio := float(sharpe_ratio(values.to_numpy())))  # JSON does not know NaN
+                    f"eval/{name}_{figure}": value
+                    for figure in ("net_return", "sharpe_ratio", "mean_turnover")
+                    for name, value in lines[figure].items()
+                    if np.isfinite(value)  # JSON does not know NaN
                 },
-                **{f"eval/{name}_mean_turnover": float(rows["turnover"].mean()) for name, rows in strategies.items()},
                 **{
                     f"{family}_places": dg.MetadataValue.json(sources[family].locations(result.used[family]))
                     for family in families
@@ -138,6 +139,21 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         )
 
     return backtest
+
+
+def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
+    """Give the figures of strategies as the UI shows them, those that earned most first."""
+    columns = {
+        "return": [f"{value:+.1%}" for value in compared["net_return"]],
+        "active return": [f"{100 * value:+.1f} pp" for value in compared["active_return"]],
+        "gross active return": [f"{100 * value:+.1f} pp" for value in compared["gross_active_return"]],
+        "break-even cost": [f"{value:.1f} bp" if np.isfinite(value) else "–" for value in compared["break_even"]],
+        "Sharpe ratio": [f"{value:.2f}" if np.isfinite(value) else "–" for value in compared["sharpe_ratio"]],
+        "turnover a week": [f"{value:.2f}" for value in compared["mean_turnover"]],
+    }
+    order = compared["net_return"].argsort()[::-1]
+    lines = pd.DataFrame(columns, index=compared.index).iloc[order].reset_index()
+    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines.to_dict("records")])
 
 
 def _record_trials(
