@@ -32,6 +32,7 @@ OURS: tuple[str, ...] = (
     "brain_assets.forecasting.patchtst",
     "brain_assets.portfolio.ppo",
     "brain_assets.portfolio.sac",
+    "brain_assets.portfolio.direct",
 )
 """The modules of our own families, in the order in which they are shown."""
 
