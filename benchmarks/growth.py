@@ -306,8 +306,8 @@ def _prepare() -> dict[str, int]:
     bars = WeeklyPanel.from_panel(panel)
     known = tables.read("walkforward_forecasts", years.existing())
     for family, policy in families.policies.items():
-        weeks = training_weeks(bars, known, family, cutoff_date)
         config = policy.Config(**HARDLY)
+        weeks = training_weeks(bars, known, family, cutoff_date, config)
         snapshots[family].write_snapshot(train_policy_snapshot(family, weeks, cutoff_date, config, note))
     return {}
 

@@ -1,18 +1,44 @@
-"""Seconds to train one year's policy of each family, with its default configuration, one thread."""
+"""What policies cost and earn: seconds of a training, or a walk-forward over `sample` 1994-2003.
 
+``python -m benchmarks.policies`` trains each family once on made-up weeks.
+``python -m benchmarks.policies /tmp/forecasts.parquet --families ppo,sac --seeds 3 --set trading_rate=0.2`` trains the
+policies of 1993 to 2002, each with some seeds, and trades the year after each: defaults are chosen on no other years.
+The forecasts (LSTM and PatchTST, momentum before 1994) are made where the file is absent.
+"""
+
+import argparse
+import datetime
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from brain_assets import registry
 from brain_assets.device import CPU
-from brain_assets.market.signals import SIGNALS
+from brain_assets.forecasting.training import train_snapshot
+from brain_assets.forecasting.walkforward import build_forecast_features
+from brain_assets.market.base import MarketNote
+from brain_assets.market.prices import PricePanel
+from brain_assets.market.sample import SampleMarket
+from brain_assets.market.signals import SIGNALS, add_signals
+from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
 from brain_assets.portfolio.constraints import CONSTRAINTS
-from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks
+from brain_assets.portfolio.observations import fit_observation_scaler
+from brain_assets.portfolio.policies import training_weeks
+from brain_assets.portfolio.policy import PolicyRunner
+from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight
+from brain_assets.store.names import cutoff_of_year
+from brain_assets.store.snapshot import ModelSnapshot
 
 N_WEEKS, N_ASSETS = 520, 20
 REACH_SECONDS = 60.0
+FIRST_YEAR, TRADED_YEARS = 1990, range(1994, 2004)
 
 
 def made_up_weeks(n_weeks: int = N_WEEKS, n_assets: int = N_ASSETS, seed: int = 0) -> PolicyDataset:
@@ -45,9 +71,101 @@ def measure() -> Mapping[str, float]:
     return seconds
 
 
+class _Trained:
+    """Forecasters of one family in memory, one a year."""
+
+    def __init__(self, family: str, panel: PricePanel, note: MarketNote) -> None:
+        config, dates = registry.get(family).Config(), [cutoff_of_year(year - 1) for year in TRADED_YEARS]
+        self._by_date = {date: train_snapshot(family, panel, date, config, note) for date in dates}
+
+    def list_candidates(self, _: object) -> list[datetime.date]:
+        return sorted(self._by_date)
+
+    def fetch_snapshot(self, cutoff_date: datetime.date) -> ModelSnapshot:
+        return self._by_date[cutoff_date]
+
+
+def sample_panel() -> PricePanel:
+    """Give the market `sample` until the end of the traded years; later ones are not looked at."""
+    market, days = SampleMarket(), (datetime.date(FIRST_YEAR, 1, 1), datetime.date(TRADED_YEARS[-1] + 1, 1, 1))
+    tables = market.news_sentiment(*days).table, market.fundamentals(*days).table
+    return add_signals(PricePanel.from_frame(market.prices(*days)), *tables)
+
+
+def forecasts_of(panel: PricePanel, kept: Path) -> pd.DataFrame:
+    """Read the walk-forward forecasts, or make and keep them."""
+    if not kept.exists():
+        sources = {family: _Trained(family, panel, MarketNote.of(SampleMarket())) for family in ("lstm", "patchtst")}
+        build_forecast_features(panel, range(FIRST_YEAR, TRADED_YEARS[-1] + 1), sources).to_parquet(kept)
+    return pd.read_parquet(kept)
+
+
+def walk_forward(
+    family: str, bars: WeeklyPanel, forecasts: pd.DataFrame, config: Any
+) -> Iterator[tuple[StrategyRun, StrategyRun]]:
+    """Trade each year, from cash, with the policy that learned from all weeks before it; beside it equal weight."""
+    policy = registry.get(family)
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, policy.follows(config)))
+    for year in TRADED_YEARS:
+        cutoff_date = cutoff_of_year(year - 1)
+        learned = training_weeks(bars, forecasts, family, cutoff_date, config)
+        start, end = (np.datetime64(cutoff_of_year(each), "D") for each in (year - 1, year))
+        traded = weeks.select((weeks.week_start > start) & (weeks.week_start <= end))
+        arrays = policy.fit(learned, config, CONSTRAINTS, lambda _: None, CPU)
+        arrays = {**arrays, **fit_observation_scaler(learned).arrays}
+        yield PolicyRunner(policy, arrays, config, traded, CONSTRAINTS).rollout(), run_equal_weight(traded, CONSTRAINTS)
+
+
+def summary(runs: list[tuple[StrategyRun, StrategyRun]]) -> dict[str, float]:
+    """Give figures a year, all but turnover and t in percent; `active` after costs, `gross_active` before."""
+    names = ("net_return", "turnover", "cost")
+    own, equal = (
+        {name: np.concatenate([getattr(run, name) for run in side]) for name in names}
+        for side in zip(*runs, strict=True)
+    )
+    active = np.log1p(own["net_return"]) - np.log1p(equal["net_return"])
+    costs = own["cost"].mean() - equal["cost"].mean()
+    percent = 100 * WEEKS_PER_YEAR
+    return {
+        "cagr": 100 * np.expm1(WEEKS_PER_YEAR * np.log1p(own["net_return"]).mean()),
+        "equal_weight": 100 * np.expm1(WEEKS_PER_YEAR * np.log1p(equal["net_return"]).mean()),
+        "turnover": WEEKS_PER_YEAR * own["turnover"].mean(),
+        "cost": percent * own["cost"].mean(),
+        "active": percent * active.mean(),
+        "gross_active": percent * (active.mean() + costs),
+        "t": active.mean() / active.std(ddof=1) * np.sqrt(len(active)),
+    }
+
+
+def study(asked: argparse.Namespace) -> None:
+    """Print a line a family and seed."""
+    panel = sample_panel()
+    bars, forecasts = WeeklyPanel.from_panel(panel), forecasts_of(panel, asked.forecasts)
+    options = {name: json.loads(value) for name, value in (option.split("=", 1) for option in asked.set)}
+    for family in asked.families.split(","):
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            config = registry.get(family).Config(**options, seed=seed)
+            started = time.process_time()
+            figures = summary(list(walk_forward(family, bars, forecasts, config)))
+            line = " ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            print(f"{family} {asked.set} seed {seed}: {line} | {time.process_time() - started:.0f} s", flush=True)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("forecasts", type=Path, nargs="?", help="file of the forecasts of `sample`")
+    parser.add_argument("--families", default="ppo,sac")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=JSON", help="of the policies' configuration"
+    )
+    asked = parser.parse_args()
+    if asked.forecasts:
+        return study(asked)
     for name, seconds in measure().items():
         print(f"{name}: {N_ASSETS} assets, {N_WEEKS} weeks: {seconds:.1f} s, reach {REACH_SECONDS:.0f} s")
+    return None
 
 
 if __name__ == "__main__":

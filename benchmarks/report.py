@@ -77,7 +77,7 @@ def backtest_seconds() -> float:
     sources = {}
     for family, policy in OURS.policies.items():
         config = policy.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
-        weeks = training_weeks(bars, forecasts, family, cutoff_date)
+        weeks = training_weeks(bars, forecasts, family, cutoff_date, config)
         sources[family] = _Stored(train_policy_snapshot(family, weeks, cutoff_date, config, MarketNote.of(market)))
     for family in OURS.forecasters:  # so that the rules that follow forecasts trade, too
         forecasts[f"{family}_source"] = snapshot_name(cutoff_date)

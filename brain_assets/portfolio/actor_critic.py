@@ -30,6 +30,9 @@ NETWORKS, TRAINING = "brain_assets.portfolio.networks", "brain_assets.portfolio.
 class ActorCriticConfig(ModelConfig):
     """What the training of both is told."""
 
+    forecaster: str = Field(
+        "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+    )
     total_steps: int = Field(
         100_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
@@ -44,6 +47,9 @@ class ActorCriticConfig(ModelConfig):
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gamma: float = Field(
         0.5, ge=0, le=1, description="Discount a week. Weights of a week touch later weeks through trading costs only."
+    )
+    trading_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
     )
     signal_scale: float = Field(
         SIGNAL_SCALE,
@@ -98,3 +104,8 @@ class ActorCritic(Policy):
     def logit_bound(self, config: Any) -> float:  # noqa: ARG002
         """Bound of the logits; those that explore are cut off there by the environment."""
         return LOGIT_BOUND
+
+    def trading_rate(self, config: Any) -> float:
+        """Give the configured one."""
+        rate: float = config.trading_rate
+        return rate

@@ -144,6 +144,22 @@ def equal_weight(available: BoolArray, rules: PortfolioConstraints) -> FloatArra
     return project(weights, available, rules)
 
 
+def trade_toward(
+    held: FloatArray, target: FloatArray, available: BoolArray, rate: float, rules: PortfolioConstraints
+) -> FloatArray:
+    """Go from the weights held a share `rate` of the way to a target, as far as the rules allow.
+
+    `held` (at the last close) and `target` are (..., n_assets + 1), `rate` is in (0, 1]: with costs it pays to trade
+    partially toward an aim (Gârleanu & Pedersen 2013, proposition 2). A portfolio all in cash starts from equal weight:
+    it has to trade anyway. What is not available is sold at once.
+    """
+    if rate == 1.0:
+        return target
+    new = held[..., -1:] == 1.0
+    start = np.where(new, equal_weight(available, rules), held) if new.any() else held
+    return project((1.0 - rate) * start + rate * target, available, rules)
+
+
 def all_cash(n_assets: int) -> FloatArray:
     """Give the weights of a portfolio that holds nothing yet; shape (n_assets + 1,)."""
     weights = np.zeros(n_assets + 1)

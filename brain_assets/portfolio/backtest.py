@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
@@ -19,7 +18,7 @@ from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, BaselineInputs, benchmark_strategies
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, market_weeks, require_forecaster
-from brain_assets.portfolio.policy import run_policies
+from brain_assets.portfolio.policy import followed_by, run_policies
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
 from brain_assets.portfolio.weights_table import write_weights
@@ -75,8 +74,9 @@ def backtest(
         family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
         for family, source in sources.items()
     }
-    for family in sources:
-        require_forecaster(forecasts, registry.get(family).forecaster)
+    for each in traders.values():
+        for snapshot in each.snapshots:
+            require_forecaster(forecasts, followed_by(snapshot))
     has_model = {family: _has_model(bars, forecasts, family) for family in families_in(forecasts)}
     bars, traders = _common_weeks(bars, traders, has_model)
     if len(bars.weeks) == 0:
@@ -107,8 +107,8 @@ def backtest(
             for name, baseline in rules.items()
         }
         for name, (choice, snapshots) in policies.items():
-            own_weeks = part[registry.get(snapshots[0].family).forecaster]
-            runs[name] = run_policies(snapshots, choice[rows], own_weeks, before.get(name))
+            followed = [part[followed_by(snapshot)] for snapshot in snapshots]
+            runs[name] = run_policies(snapshots, choice[rows], followed, before.get(name))
         tables += [_table(name, run, known.weeks) for name, run in runs.items()]
         for name, run in runs.items():
             held[name] = np.zeros(len(bars.symbols) + 1)

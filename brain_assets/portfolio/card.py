@@ -8,8 +8,10 @@ from brain_assets.forecasting.card import MOMENTUM, RANK_CORRELATION
 from brain_assets.store.card import CardText, Figure, write_card
 
 
-def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """Write a policy's card; see `brain_assets.store.card.write_card`."""
+def policy_card(
+    family: str, cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any], forecaster: str
+) -> str:
+    """Write a policy's card; see `brain_assets.store.card.write_card`. `forecaster`: whose forecasts it follows."""
     data, training, rules = metadata["data"], metadata["training"], config["rules"]
     neutral = metadata["uninformative_features"]
     text = CardText(
@@ -24,7 +26,7 @@ def policy_card(family: str, cutoff_date: datetime.date, config: Mapping[str, An
         ],
         figures=[
             Figure(
-                f"{RANK_CORRELATION} of the forecasts that it sees",
+                f"{RANK_CORRELATION} of the forecasts that it follows, of {forecaster}",
                 "spearmanr",
                 "training weeks",
                 training["forecast_rank_correlation"],

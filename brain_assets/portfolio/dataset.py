@@ -7,6 +7,7 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
+from brain_assets.forecasting.walkforward import families_in
 from brain_assets.market.weekly import WeeklyPanel
 
 BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")
@@ -85,22 +86,22 @@ def market_weeks(bars: WeeklyPanel, forecast: FloatArray) -> PolicyDataset:
     )
 
 
-def require_forecaster(forecasts: pd.DataFrame, family: str) -> None:
-    """Refuse a forecasts table without a column of a family; raises `TableError`."""
-    if family not in forecasts:
+def require_forecaster(forecasts: pd.DataFrame, forecaster: str) -> None:
+    """Refuse to follow what is no forecaster of a forecasts table; raises `TableError`."""
+    if forecaster not in families_in(forecasts):
         raise TableError(
-            f"walkforward_forecasts: expected a column {family}, got {', '.join(forecasts.columns)}; materialize it "
-            "again, with the module of that forecaster in BRAIN_PLUGINS."
+            f"forecaster: expected one of {', '.join(families_in(forecasts))}, which walkforward_forecasts has, got "
+            f"{forecaster}; correct it, or materialize them again with its module in BRAIN_PLUGINS."
         )
 
 
-def forecast_matrix(bars: WeeklyPanel, forecasts: pd.DataFrame, column: str) -> FloatArray:
-    """Give one column of a forecasts table in the order of `bars`; (n_weeks, n_assets), NaN where there is no row.
+def forecast_matrix(bars: WeeklyPanel, forecasts: pd.DataFrame, forecaster: str) -> FloatArray:
+    """Give the forecasts of a forecaster in the order of `bars`; (n_weeks, n_assets), NaN where there is no row.
 
-    Raises `TableError` if the table has no such column.
+    Raises `TableError` if the table has none of it.
     """
-    require_forecaster(forecasts, column)
-    wide = forecasts.pivot(index="week_start", columns="symbol", values=column)
+    require_forecaster(forecasts, forecaster)
+    wide = forecasts.pivot(index="week_start", columns="symbol", values=forecaster)
     wide = wide.reindex(index=pd.DatetimeIndex(bars.weeks.start.astype("datetime64[us]")), columns=list(bars.symbols))
     matrix: FloatArray = wide.to_numpy(dtype=np.float64)
     return matrix

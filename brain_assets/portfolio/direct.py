@@ -50,6 +50,9 @@ LEAST_DEVIATION = 1e-4
 class DirectConfig(ModelConfig):
     """How the policy is trained."""
 
+    forecaster: str = Field(
+        "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+    )
     n_updates: int = Field(200, ge=1, le=1_000_000, description="Gradient steps.")
     n_blocks: int = Field(32, ge=1, le=10_000, description="Blocks of consecutive weeks in a gradient step.")
     block_weeks: int = Field(26, ge=1, le=10_000, description="Weeks in a block; all, where there are fewer.")
@@ -62,7 +65,9 @@ class DirectConfig(ModelConfig):
         "2007): where less than so many speak for a tilt, equal weight is best.",
     )
     penalty: float = Field(0.0, ge=0, le=1, description="L2 penalty on the slopes, log return of a week.")
-    trading_rate: float = Field(1.0, gt=0, le=1, description="Share of the way to its target that it trades a week.")
+    trading_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
+    )
     signal_scale: float = Field(
         SIGNAL_SCALE,
         ge=0,
@@ -78,13 +83,17 @@ class Direct(Policy):
 
     name, label, code_version = "direct", "Direct", "1"
     Config = DirectConfig
-    forecaster = "lstm"
+    forecaster = DirectConfig().forecaster
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
     quick: ClassVar[Mapping[str, Any]] = {"n_updates": 10, "n_blocks": 4}
 
     def layout(self, config: DirectConfig) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
         """Name what it learns: a slope for each market feature, and one for the weight held."""
         return {"slopes": (N_MARKET_FEATURES,), "persistence": (1,)}
+
+    def trading_rate(self, config: DirectConfig) -> float:
+        """Give the configured one."""
+        return config.trading_rate
 
     def fit(
         self,
@@ -165,7 +174,8 @@ class Market:
         for _ in self._in_block:
             available, (pre_open_return, weekly_return) = self._available[week], self._returns[:, week]
             target = target_weights(logits(said[week], persistence, held, available), available, self._rules)
-            target = project((1.0 - self._rate) * held + self._rate * target, available, self._rules)
+            if self._rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
+                target = project((1.0 - self._rate) * held + self._rate * target, available, self._rules)
             log_growth, held = step(held, pre_open_return, target, weekly_return, self._rules)
             growth.append(log_growth)
             week = week + 1

@@ -28,7 +28,9 @@ class VectorizedPortfolioEnv(VecEnv):
     """`n_envs` portfolios in the same market, each in an episode of `episode_weeks` (all, where there are fewer).
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
-    asset and one for cash (last), each over their bound `logit_bound`. Reward: 100 * log(1 + net return of the week).
+    asset and one for cash (last), each over their bound `logit_bound`; of the way to the target that they say the share
+    `trading_rate` is traded. Reward: 100 * log(growth of the week after costs, over that of equal weight before costs):
+    no action has a part in the latter, so the best ones are those of the growth alone, and found with less noise.
     ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
     true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
     """
@@ -45,11 +47,15 @@ class VectorizedPortfolioEnv(VecEnv):
         episode_weeks: int = 52,
         logit_bound: float = LOGIT_BOUND,
         signal_scale: float = SIGNAL_SCALE,
+        trading_rate: float = 1.0,
     ) -> None:
-        self._weeks, self._rules, self._logit_bound = weeks, rules, logit_bound
+        self._weeks, self._rules, self._logit_bound, self._rate = weeks, rules, logit_bound, trading_rate
         self._episode_weeks = min(episode_weeks, len(weeks))
         self._n_starts = len(weeks) - self._episode_weeks + 1
         self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
+        equal = arithmetic.equal_weight(weeks.available, rules)[:, :-1]
+        returns = weeks.pre_open_return, weeks.weekly_return
+        self._equal_weight_growth: FloatArray = np.add(*(np.log1p((equal * each).sum(axis=1)) for each in returns))
         limit = np.float32(self._builder.limit)
         super().__init__(
             n_envs,
@@ -98,16 +104,18 @@ class VectorizedPortfolioEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[Float32Array, FloatArray, BoolArray, list[dict[str, Any]]]:
-        """Trade every portfolio to what its action says and earn the week; episodes that ended start anew."""
+        """Trade every portfolio toward what its action says and earn the week; episodes that ended start anew."""
         week, weeks, rules = self._week, self._weeks, self._rules
         logits = self._actions.astype(np.float64) * self._logit_bound
-        target = arithmetic.target_weights(logits, weeks.available.take(week, axis=0), rules)
+        available = weeks.available.take(week, axis=0)
+        target = arithmetic.target_weights(logits, available, rules)
+        traded = arithmetic.trade_toward(self._held, target, available, self._rate, rules)
         pre_open_return, weekly_return = (
             weeks.pre_open_return.take(week, axis=0),
             weeks.weekly_return.take(week, axis=0),
         )
-        result = arithmetic.step(self._held, pre_open_return, target, weekly_return, rules)
-        reward = REWARD_SCALE * np.log1p(result.net_return)
+        result = arithmetic.step(self._held, pre_open_return, traded, weekly_return, rules)
+        reward = REWARD_SCALE * (np.log1p(result.net_return) - self._equal_weight_growth.take(week))
         self._held = result.held_after
         self.week_before = week.copy()
         self._week += 1

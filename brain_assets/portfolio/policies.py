@@ -32,14 +32,14 @@ def policy_fingerprint(family: str, weeks: PolicyDataset, config: ModelConfig, d
 
 
 def training_weeks(
-    bars: WeeklyPanel, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date
+    bars: WeeklyPanel, forecasts: pd.DataFrame, family: str, cutoff_date: datetime.date, config: ModelConfig
 ) -> PolicyDataset:
     """Give the weeks that a policy may learn from: those that end by its cut-off, and in which a symbol is available.
 
-    Raises `TrainingError` if there is none.
+    Raises `TrainingError` if there is none, `TableError` if there are no forecasts of whom it follows.
     """
-    bars = bars.until(cutoff_date)
-    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, registry.get(family).forecaster))
+    bars, policy = bars.until(cutoff_date), registry.get(family)
+    weeks = market_weeks(bars, forecast_matrix(bars, forecasts, policy.follows(config)))
     usable = np.flatnonzero(weeks.available.any(axis=1))
     if len(usable) == 0:
         raise TrainingError(
@@ -102,7 +102,7 @@ def train_policy_snapshot(
         "device": device,
     }
     options = policy_options(config)
-    card = policy_card(family, cutoff_date, options, metadata)
+    card = policy_card(family, cutoff_date, options, metadata, policy.follows(config))
     return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
 
 

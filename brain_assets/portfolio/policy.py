@@ -1,7 +1,8 @@
 """What a policy is, and the one road from what it says to trades.
 
 A policy gives logits; the platform checks them and turns them into target weights by
-`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules.
+`brain_assets.portfolio.arithmetic.target_weights`: softmax over what is available and cash, then the trading rules. Of
+the way from what is held to the target it trades the share `Policy.trading_rate` a week.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from brain_assets.configuration import ModelConfig
 from brain_assets.errors import BrainAssetsError, PolicyError
 from brain_assets.market.signals import SIGNALS
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights, trade_toward
 from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
 from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
@@ -49,8 +50,8 @@ class PolicyProgress(NamedTuple):
     total_steps: int
     """Weeks to live through in all."""
     mean_episode_reward: float
-    """Mean sum of rewards (100 * log growth, after costs) over the last episodes that ended, as many as run at once,
-    exploration included; NaN while none has."""
+    """Mean sum of rewards (100 * log growth after costs, less that of equal weight before) over the last episodes that
+    ended, as many as run at once, exploration included; NaN while none has."""
 
 
 OnProgress = Callable[[PolicyProgress], None]
@@ -76,7 +77,7 @@ class Policy(registry.Family):
 
     role: ClassVar[Literal["forecaster", "policy"]] = "policy"
     forecaster: ClassVar[str]
-    """Name of the family whose forecasts it follows: they are ``forecast`` of the weeks that it is given."""
+    """Name of the family whose forecasts it follows, see `follows`: ``forecast`` of the weeks that it is given."""
 
     @abstractmethod
     def fit(
@@ -106,6 +107,15 @@ class Policy(registry.Family):
         """Bound of the logits, on both sides; None: there is none."""
         return None
 
+    def follows(self, config: Any) -> str:
+        """Name the column of the forecasts that it follows: the configuration's ``forecaster``, else the class's."""
+        column: str = getattr(config, "forecaster", self.forecaster)
+        return column
+
+    def trading_rate(self, config: Any) -> float:  # noqa: ARG002
+        """Share of the way to its target that it trades each week, in (0, 1]; default: all of it."""
+        return 1.0
+
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
         """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
@@ -124,7 +134,8 @@ class Policy(registry.Family):
 
     def decide(self, snapshot: ModelSnapshot, bars: WeeklyPanel, forecast: FloatArray) -> FloatArray:
         """Give target weights, (n_weeks, n_assets + 1); see `ModelSnapshot.decide`."""
-        return run_policies([snapshot], np.zeros(len(bars.weeks), dtype=np.int64), market_weeks(bars, forecast)).weights
+        choice = np.zeros(len(bars.weeks), dtype=np.int64)
+        return run_policies([snapshot], choice, [market_weeks(bars, forecast)]).weights
 
     def read_config(self, options: Mapping[str, Any]) -> ModelConfig:
         """Read how a snapshot was trained; see `brain_assets.portfolio.constraints.policy_options`."""
@@ -143,12 +154,16 @@ class PolicyRunner:
         rules: PortfolioConstraints,
     ) -> None:
         self._name, self._weeks, self._rules = policy.name, weeks, rules
-        self._act = policy.act(arrays, config, weeks)
+        self._act, self._rate = policy.act(arrays, config, weeks), policy.trading_rate(config)
+        if not 0.0 < self._rate <= 1.0:
+            raise PolicyError(
+                f"{policy.name}: expected a trading rate in (0, 1], got {self._rate}; correct its trading_rate."
+            )
         self.logits: FloatArray = np.full((len(weeks), weeks.n_assets + 1), np.nan)
         """From which it decided each week; NaN: it has not."""
 
     def choose(self, week: int, held: FloatArray) -> FloatArray:
-        """Give the target weights of a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
+        """Give the weights to trade to in a week, (n_assets + 1,); raises `PolicyError` if it said no logits.
 
         An asset at -inf is as one that is not available, else a cap might fill it up.
         """
@@ -159,7 +174,9 @@ class PolicyRunner:
         if np.isnan(logits).any() or logits.max() == np.inf or logits[-1] == -np.inf:
             raise self._error(week, "logits that are numbers, or -inf for an asset", f"{logits}")
         self.logits[week] = logits
-        return target_weights(logits, self._weeks.available[week] & np.isfinite(logits[:-1]), self._rules)
+        allowed = self._weeks.available[week] & np.isfinite(logits[:-1])
+        target = target_weights(logits, allowed, self._rules)
+        return trade_toward(held, target, allowed, self._rate, self._rules)
 
     def rollout(self) -> StrategyRun:
         """Trade through all weeks, starting in cash."""
@@ -172,19 +189,29 @@ class PolicyRunner:
         )
 
 
+def followed_by(snapshot: ModelSnapshot) -> str:
+    """Name the column of the forecasts that a policy's snapshot follows."""
+    policy: Policy = registry.get(snapshot.family)
+    return policy.follows(policy.read_config(snapshot.config))
+
+
 def run_policies(
-    snapshots: Sequence[ModelSnapshot], choice: np.ndarray, weeks: PolicyDataset, held: FloatArray | None = None
+    snapshots: Sequence[ModelSnapshot],
+    choice: np.ndarray,
+    weeks: Sequence[PolicyDataset],
+    held: FloatArray | None = None,
 ) -> StrategyRun:
     """Trade weeks one after the other, each with the snapshot at its position in `choice`; see `run_strategy`.
 
+    `weeks` are the same for each snapshot, with the forecasts that it follows. There is one at least.
     Raises `LookAheadError` if a week begins on or before the cut-off of its snapshot; `BrainAssetsError` if a snapshot
     was trained for other trading rules; `PolicyError` if a policy's logits are none.
     """
     runners = []
-    for position, snapshot in enumerate(snapshots):
-        snapshot.refuse_known_weeks(weeks.week_start[choice == position])
-        runners.append(_runner(snapshot, weeks))
-    return run_strategy(weeks, CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
+    for position, (snapshot, seen) in enumerate(zip(snapshots, weeks, strict=True)):
+        snapshot.refuse_known_weeks(seen.week_start[choice == position])
+        runners.append(_runner(snapshot, seen))
+    return run_strategy(weeks[0], CONSTRAINTS, lambda week, held: runners[choice[week]].choose(week, held), held)
 
 
 def weights_on(snapshot: ModelSnapshot, weeks: PolicyDataset, n_weeks: int = 52) -> FloatArray:

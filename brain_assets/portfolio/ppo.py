@@ -43,12 +43,12 @@ class PpoConfig(ActorCriticConfig):
 
 @registry.register
 class Ppo(ActorCritic):
-    """PPO policy over weekly weights, trained on LSTM forecasts, signals and weeks up to 31 December."""
+    """PPO policy over weekly weights, trained on a forecaster's forecasts, signals and weeks up to 31 December."""
 
-    name, label, code_version = "ppo", "PPO", "6"
+    name, label, code_version = "ppo", "PPO", "7"
     Config = PpoConfig
     algorithm = "brain_assets.portfolio.sb3_ppo"
-    forecaster = "lstm"
+    forecaster = PpoConfig().forecaster
     quick: ClassVar[Mapping[str, Any]] = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "hidden": 8, "batch_size": 52}
 
     def network(self, config: PpoConfig) -> "PpoNetwork":

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class SacConfig(ActorCriticConfig):
     """How a policy is trained by SAC."""
 
+    forecaster: str = Field(
+        "patchtst", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+    )
     total_steps: int = Field(
         40_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
@@ -59,12 +62,12 @@ class SacConfig(ActorCriticConfig):
 
 @registry.register
 class Sac(ActorCritic):
-    """SAC policy over weekly weights, trained on PatchTST forecasts, signals and weeks up to 31 December."""
+    """SAC policy over weekly weights, trained on a forecaster's forecasts, signals and weeks up to 31 December."""
 
-    name, label, code_version = "sac", "SAC", "4"
+    name, label, code_version = "sac", "SAC", "5"
     Config = SacConfig
     algorithm = "brain_assets.portfolio.sb3_sac"
-    forecaster = "patchtst"
+    forecaster = SacConfig().forecaster
     quick: ClassVar[Mapping[str, Any]] = {
         "total_steps": 200,
         "n_envs": 4,

@@ -63,7 +63,7 @@ def make_model(env: VectorizedPortfolioEnv, config: PpoConfig, rules: PortfolioC
     return PPO(
         SharedPolicy,
         env,
-        learning_rate=lambda remaining: config.learning_rate * remaining,
+        learning_rate=lambda remaining: config.learning_rate * max(remaining, 0.0),  # the last rollout overshoots
         n_steps=config.n_steps,
         batch_size=config.batch_size,
         n_epochs=config.n_epochs,

@@ -23,10 +23,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, project
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, project, trade_toward
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import SacNetwork, by_asset
-from brain_assets.portfolio.observations import AVAILABLE
+from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD
 from brain_assets.portfolio.replay import MarketReplayBuffer
 
 if TYPE_CHECKING:
@@ -64,6 +64,24 @@ def tradable_weights(logits: Tensor, available: Tensor, rules: PortfolioConstrai
     return weights
 
 
+def traded_weights(
+    target: Tensor, observation: Tensor, available: Tensor, rate: float, rules: PortfolioConstraints
+) -> Tensor:
+    """Go toward targets as `brain_assets.portfolio.arithmetic.trade_toward` does; [B, A + 1], [B, A * F], bool [B, A].
+
+    The derivative is `rate`: exact where the way there keeps the rules.
+    """
+    if rate == 1.0:
+        return target
+    seen = by_asset(observation)[:, :, WEIGHT_HELD].cpu().numpy().astype(np.float64)  # [B, A]
+    held = np.tile(all_cash(seen.shape[1]), (len(seen), 1))  # [B, A + 1]
+    held[:, :-1] = seen * rules.max_weight
+    held[:, -1] -= held[:, :-1].sum(axis=1)
+    traded = trade_toward(held, target.detach().cpu().numpy(), available.cpu().numpy(), rate, rules)
+    way = rate * target
+    return way + (torch.from_numpy(traded.astype(np.float32)).to(way) - way).detach()
+
+
 class _Actor(BasePolicy):
     """Shows SB3 the logits of a `SacNetwork` as actions."""
 
@@ -89,16 +107,22 @@ class _Critics(BaseModel):
     """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
 
     def __init__(
-        self, policy: SACPolicy, networks: nn.ModuleList, logit_bound: float, rules: PortfolioConstraints
+        self,
+        policy: SACPolicy,
+        networks: nn.ModuleList,
+        logit_bound: float,
+        trading_rate: float,
+        rules: PortfolioConstraints,
     ) -> None:
         super().__init__(policy.observation_space, policy.action_space)
         self.networks = networks
-        self._logit_bound, self._rules = logit_bound, rules
+        self._logit_bound, self._rate, self._rules = logit_bound, trading_rate, rules
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
-        weights = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
+        target = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
+        weights = traded_weights(target, obs, available, self._rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)
         values = tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
@@ -109,14 +133,22 @@ class _Critics(BaseModel):
 class SharedSacPolicy(SACPolicy):
     """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
 
-    def __init__(self, *args: Any, hidden: int, logit_bound: float, rules: PortfolioConstraints, **kwargs: Any) -> None:
-        self._hidden, self._logit_bound, self._rules = hidden, logit_bound, rules
+    def __init__(
+        self,
+        *args: Any,
+        hidden: int,
+        logit_bound: float,
+        trading_rate: float,
+        rules: PortfolioConstraints,
+        **kwargs: Any,
+    ) -> None:
+        self._hidden, self._logit_bound, self._rate, self._rules = hidden, logit_bound, trading_rate, rules
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.network = SacNetwork(self._hidden, self._logit_bound)
         critics, targets = (
-            _Critics(self, networks, self._logit_bound, self._rules)
+            _Critics(self, networks, self._logit_bound, self._rate, self._rules)
             for networks in (self.network.critics, copy.deepcopy(self.network.critics))
         )
         targets.set_training_mode(False)
@@ -148,6 +180,7 @@ def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: PortfolioC
         policy_kwargs={
             "hidden": config.hidden,
             "logit_bound": config.score_limit,
+            "trading_rate": config.trading_rate,
             "rules": rules,
             "optimizer_kwargs": {"fused": True},
         },

@@ -67,6 +67,7 @@ def learn(
             episode_weeks=config.episode_weeks,
             logit_bound=logit_bound,
             signal_scale=config.signal_scale,
+            trading_rate=config.trading_rate,
         )
         model = make_model(env, config, rules, device)
         model.set_logger(Logger(folder=None, output_formats=[]))

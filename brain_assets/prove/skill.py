@@ -243,7 +243,7 @@ def _advantage(
     usable, cutoff = weeks.available.any(axis=1), np.datetime64(cutoff_date, "D")
     snapshot = train_policy_snapshot(family, weeks.select(usable & (times.end <= cutoff)), cutoff_date, config, note)
     weeks = weeks.select(usable & (times.start > cutoff))
-    run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), weeks)
+    run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), [weeks])
     advantage: FloatArray = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, CONSTRAINTS).net_return)
     return advantage
 

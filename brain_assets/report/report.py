@@ -167,7 +167,7 @@ def read_learning_curves(storages: Mapping[str, SnapshotLocalStorage], years: Se
 
     The first column is ``epoch``, of forecasters, or ``environment steps``, of policies; then ``value``, the validation
     loss over that of predicting zero (below 1 is better than nothing), or the mean reward of an episode, 100 x log
-    growth; and ``year``.
+    growth less equal weight's; and ``year``.
     """
     curves: dict[str, list[pd.DataFrame]] = {}
     for (family, storage), year in itertools.product(storages.items(), years):

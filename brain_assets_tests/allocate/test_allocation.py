@@ -65,12 +65,8 @@ def sources(history: PricePanel, tiny_lstm: LstmConfig, tiny_patchtst: PatchTstC
     }
     forecasts = build_forecast_features(history, range(2016, 2020), made)
     for family, config in (("ppo", PpoConfig(**TINY_PPO)), ("sac", SacConfig(**TINY_SAC))):
-        made[family] = Stored(
-            *(
-                train_policy_snapshot(family, training_weeks(bars, forecasts, family, date), date, config, MADE_UP)
-                for date in cutoffs
-            )
-        )
+        weeks = {date: training_weeks(bars, forecasts, family, date, config) for date in cutoffs}
+        made[family] = Stored(*(train_policy_snapshot(family, weeks[date], date, config, MADE_UP) for date in cutoffs))
     return made
 
 

@@ -87,7 +87,7 @@ def snapshots(panel: PricePanel, forecasts: pd.DataFrame) -> dict[tuple[str, int
     bars, made = WeeklyPanel.from_panel(panel), {}
     for family, year in (("ppo", 2018), ("ppo", 2019), ("sac", 2019)):
         config = PpoConfig(**TINY_PPO) if family == "ppo" else SacConfig(**TINY_SAC)
-        weeks = training_weeks(bars, forecasts, family, cutoff_of_year(year))
+        weeks = training_weeks(bars, forecasts, family, cutoff_of_year(year), config)
         made[family, year] = train_policy_snapshot(family, weeks, cutoff_of_year(year), config, MADE_UP)
     return made
 
@@ -128,7 +128,7 @@ def test_other_seeds_trade_the_same_weeks_under_their_own_names(panel, forecasts
 
     def trained(year: int, options: PpoConfig, first_week: int = 0) -> ModelSnapshot:
         cutoff_date = cutoff_of_year(year)
-        weeks = training_weeks(bars, forecasts, "ppo", cutoff_date)
+        weeks = training_weeks(bars, forecasts, "ppo", cutoff_date, options)
         weeks = weeks.select(slice(first_week, None))
         return train_policy_snapshot("ppo", weeks, cutoff_date, options, MADE_UP)
 

@@ -21,6 +21,13 @@ def make_env(weeks: PolicyDataset, n_envs: int = 1, episode_weeks: int = 52) -> 
     )
 
 
+def equal_weight_growth(weeks: PolicyDataset) -> np.ndarray:
+    """Log growth of equal weight in each week, set right at the close before it, without costs."""
+    equal = arithmetic.equal_weight(weeks.available, CONSTRAINTS)[:, :-1]
+    to_open, of_week = (1.0 + (equal * each).sum(axis=1) for each in (weeks.pre_open_return, weeks.weekly_return))
+    return np.log(to_open) + np.log(of_week)
+
+
 def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
     """400 steps of 12 episodes, with their ends: not a bit differs from one portfolio at a time."""
     weeks = toy_weeks(90, 8, seed=4)
@@ -33,7 +40,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
     for position in range(12):
         np.testing.assert_array_equal(builder.build(int(week[position]), held[position]), seen[position])
     random = np.random.default_rng(1)
-    n_ended, sums = 0, np.zeros(12)
+    n_ended, sums, equal = 0, np.zeros(12), equal_weight_growth(weeks)
     for _ in range(400):
         actions = random.normal(scale=random.choice([0.1, 0.5]), size=(12, 9)).astype(np.float32)
         seen, rewards, done, infos = env.step(actions)
@@ -42,7 +49,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
             target = arithmetic.target_weights(logits, weeks.available[at], CONSTRAINTS)
             found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], CONSTRAINTS)
             held[i], week[i] = found.held_after, at + 1
-            assert rewards[i] == 100.0 * np.log1p(found.net_return)
+            assert rewards[i] == pytest.approx(100.0 * (np.log1p(found.net_return) - equal[at]), rel=1e-12, abs=1e-12)
             sums[i] += rewards[i]
             after = builder.build(min(at + 1, 89), held[i])
             if done[i]:
@@ -91,6 +98,6 @@ def test_sb3_can_wrap_and_evaluate_it_without_a_warning() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        env = VecMonitor(make_env(toy_weeks(60, 3), 2))
-        mean, _ = evaluate_policy(Cash(), env, n_eval_episodes=2)  # type: ignore[arg-type]
-    assert mean == pytest.approx(0.0, abs=1e-3)  # cash earns nothing
+        weeks = toy_weeks(52, 3)
+        mean, _ = evaluate_policy(Cash(), VecMonitor(make_env(weeks, 2)), n_eval_episodes=2)  # type: ignore[arg-type]
+    assert mean == pytest.approx(-100.0 * equal_weight_growth(weeks).sum(), abs=1e-3)  # cash earns nothing

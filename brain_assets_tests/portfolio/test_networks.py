@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from brain_assets import registry
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, target_weights
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints, equal_weight, target_weights
 from brain_assets.portfolio.networks import LogitNetwork, PpoNetwork, SacNetwork
 from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES, N_MARKET_FEATURES
 from brain_assets.portfolio.sac import SacConfig
@@ -80,11 +80,23 @@ def test_what_is_not_available_says_nothing_to_the_others(family: str) -> None:
     np.testing.assert_array_equal(values(network, observation, logits), values(network, other, changed))
 
 
-def test_it_starts_at_nearly_equal_weights(family: str) -> None:
+@pytest.mark.parametrize("n_assets", [1, 3, 6, 20, 347, 1500])
+def test_it_starts_at_equal_weight_of_what_is_available(family: str, n_assets: int) -> None:
+    """With the least cash, or what the caps leave: 3 assets hold 60 %."""
     torch.manual_seed(0)
-    network = untrained(family)
-    weights = target_weights(network.act(random_observation(20).ravel()), np.ones(20, dtype=bool), CONSTRAINTS)
-    np.testing.assert_allclose(weights, 1 / 21, rtol=0.15)
+    network, observation = untrained(family), random_observation(n_assets)
+    observation[1::4, AVAILABLE] = 0.0
+    available = observation[:, AVAILABLE] > 0.5
+    weights = target_weights(network.act(observation.ravel()), available, CONSTRAINTS)
+    np.testing.assert_allclose(weights, equal_weight(available, CONSTRAINTS), atol=1e-6)
+
+
+def test_cash_can_be_learned_from_there(family: str) -> None:
+    """Its logit at the start is where more of it would be held."""
+    network, observation = untrained(family), random_observation(20)
+    torch.nn.init.constant_(network.cash.bias, 0.5)
+    weights = target_weights(network.act(observation.ravel()), np.ones(20, dtype=bool), CONSTRAINTS)
+    assert 0.025 < weights[-1] < 0.1
 
 
 def test_the_weights_have_the_documented_names_and_the_layout_their_shapes(family: str) -> None:

@@ -36,7 +36,7 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def snapshots(bars: WeeklyPanel, forecasts: pd.DataFrame) -> dict[str, ModelSnapshot]:
-    return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF)) for family in CONFIG}
+    return {family: train(family, training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])) for family in CONFIG}
 
 
 def train(family: str, weeks: PolicyDataset) -> ModelSnapshot:
@@ -45,9 +45,9 @@ def train(family: str, weeks: PolicyDataset) -> ModelSnapshot:
 
 def test_forecasts_are_laid_out_by_week_and_symbol(bars: WeeklyPanel, forecasts: pd.DataFrame) -> None:
     shuffled = forecasts.sample(frac=1, random_state=0)
-    np.testing.assert_array_equal(forecast_matrix(bars, shuffled, "momentum"), bars.momentum)
+    np.testing.assert_array_equal(forecast_matrix(bars, shuffled, "lstm"), bars.momentum)
     without = forecasts[forecasts["symbol"] != bars.symbols[1]]
-    assert np.isnan(forecast_matrix(bars, without, "momentum")[:, 1]).all()
+    assert np.isnan(forecast_matrix(bars, without, "lstm")[:, 1]).all()
 
 
 def test_availability_is_decided_by_what_is_known_before_the_week(panel: PricePanel) -> None:
@@ -101,7 +101,7 @@ def test_what_is_not_known_of_an_asset_leaves_it_out_for_the_week(bars: WeeklyPa
 def test_policy_learns_from_weeks_up_to_its_cutoff_only(
     bars: WeeklyPanel, forecasts: pd.DataFrame, family: str
 ) -> None:
-    weeks = training_weeks(bars, forecasts, family, CUTOFF)
+    weeks = training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])
     assert weeks.week_start[0] == np.datetime64("2016-02-08")  # 20 daily returns are known by then, 4 weeks before
     assert weeks.week_start[-1] == np.datetime64("2018-12-24")  # the next one ends in 2019
     after = bars.weeks.end > np.datetime64(CUTOFF)
@@ -111,7 +111,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(
     changed = replace(bars, signals=signals, return_ffill=return_ffill)
     later = forecasts.copy()
     later.loc[later["week_start"] > pd.Timestamp(CUTOFF), registry.get(family).forecaster] = 9.0
-    other = training_weeks(changed, later, family, CUTOFF)
+    other = training_weeks(changed, later, family, CUTOFF, CONFIG[family])
     before = policy_fingerprint(family, weeks, CONFIG[family])
     assert policy_fingerprint(family, other, CONFIG[family]) == before
     assert policy_fingerprint(family, weeks, CONFIG[family], "cuda").value != before.value
@@ -122,7 +122,7 @@ def test_policy_learns_from_weeks_up_to_its_cutoff_only(
 
 @families
 def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, forecasts, family) -> None:
-    weeks = training_weeks(bars, forecasts, family, CUTOFF)
+    weeks = training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])
     values = {name: np.copy(getattr(weeks, name)) for name in BY_WEEK_AND_ASSET if name != "available"}
     for value in values.values():
         value[3, 1] += 0.01
@@ -140,7 +140,7 @@ def test_the_fingerprint_changes_with_all_that_a_policy_learns_from(bars, foreca
 
 def test_no_week_to_learn_from_is_one_sentence(bars: WeeklyPanel, forecasts: pd.DataFrame) -> None:
     with pytest.raises(TrainingError, match="expected weeks with an available symbol to learn from, got none"):
-        training_weeks(bars, forecasts.assign(lstm=np.nan), "ppo", CUTOFF)
+        training_weeks(bars, forecasts.assign(lstm=np.nan), "ppo", CUTOFF, CONFIG["ppo"])
 
 
 @families
@@ -160,7 +160,7 @@ def test_loaded_policy_decides_exactly_as_the_trained_one(snapshots, bars, tmp_p
 @families
 def test_policy_acts_on_signals_as_large_as_those_it_learned_from(bars, forecasts, family) -> None:
     """A policy that learned without signals (scale 0) decides the same whatever they say."""
-    weeks = training_weeks(bars, forecasts, family, CUTOFF)
+    weeks = training_weeks(bars, forecasts, family, CUTOFF, CONFIG[family])
     blind = train_policy_snapshot(family, weeks, CUTOFF, CONFIG[family].replace(signal_scale=0.0), MADE_UP)
     year = bars.select(bars.weeks.start > np.datetime64(CUTOFF))
     assert year.signals is not None
@@ -173,7 +173,7 @@ def test_policy_acts_on_signals_as_large_as_those_it_learned_from(bars, forecast
 @families
 def test_metadata_tell_how_good_the_forecasts_were_that_it_learned_from(bars, forecasts, family) -> None:
     against = forecasts.assign(**{registry.get(family).forecaster: -forecasts["momentum"]})
-    weeks = training_weeks(bars, against, family, CUTOFF)
+    weeks = training_weeks(bars, against, family, CUTOFF, CONFIG[family])
     snapshot = train(family, weeks)
     training = snapshot.metadata["training"]
     momentum = mean_rank_correlation(weeks.momentum, weeks.weekly_return)
@@ -191,7 +191,7 @@ def test_a_signal_that_was_neutral_throughout_is_named_in_metadata_and_card(bars
     signals = bars.signals.copy()
     signals[:, :, 0] = 0.0
     signals[:, :, 4] = np.nan
-    snapshot = train(family, training_weeks(replace(bars, signals=signals), forecasts, family, CUTOFF))
+    snapshot = train(family, training_weeks(replace(bars, signals=signals), forecasts, family, CUTOFF, CONFIG[family]))
     assert snapshot.metadata["uninformative_features"] == ["news_sentiment", "current_ratio"]
     assert "- signals without any information in the training data: news_sentiment, current_ratio\n" in snapshot.card
 

@@ -28,8 +28,11 @@ from brain_assets.portfolio.policy import (
     Policy,
     PolicyProgress,
     PolicyRunner,
+    followed_by,
     weights_on,
 )
+from brain_assets.portfolio.ppo import PpoConfig
+from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_markets import toy_weeks
@@ -41,7 +44,7 @@ CUTOFF = datetime.date(2018, 12, 31)
 
 @pytest.fixture(autouse=True)
 def registered() -> None:
-    for policy in (MomentumRank, Odd):
+    for policy in (MomentumRank, Odd, Follower):
         registry.register(policy)
 
 
@@ -52,7 +55,7 @@ def forecasts(panel: PricePanel) -> pd.DataFrame:
 
 @pytest.fixture
 def weeks(panel: PricePanel, forecasts: pd.DataFrame) -> PolicyDataset:
-    return training_weeks(WeeklyPanel.from_panel(panel), forecasts, "momentum_rank", CUTOFF)
+    return training_weeks(WeeklyPanel.from_panel(panel), forecasts, "momentum_rank", CUTOFF, MomentumRank.Config())
 
 
 def runner(policy: Policy, weeks: PolicyDataset) -> PolicyRunner:
@@ -117,6 +120,29 @@ class Odd(Policy):
         return lambda week, held: self.said  # type: ignore[return-value]
 
 
+class FollowerConfig(ModelConfig):
+    """Whom it follows."""
+
+    forecaster: str = "lstm"
+
+
+class Follower(Odd):
+    """Holds what its forecasts rank highest."""
+
+    name, label = "follower", "Follower"
+    Config = FollowerConfig
+
+    def layout(self, config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
+    def fit(self, *_: object) -> Mapping[str, np.ndarray]:
+        return {}
+
+    def act(self, arrays: Mapping[str, np.ndarray], config: ModelConfig, weeks: PolicyDataset) -> Act:
+        highest = np.nan_to_num(weeks.forecast, nan=-1.0) == np.nanmax(weeks.forecast, axis=1, keepdims=True)
+        return lambda week, held: np.append(5.0 * highest[week], 0.0)
+
+
 SLOPE = np.array([1.0, 2.0], dtype=np.float32)
 
 
@@ -166,12 +192,54 @@ def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_rew
     assert degeneracy(snapshot.metadata["training"]) is not None  # equal weights every week
 
 
-def test_a_forecaster_without_forecasts_is_one_sentence(panel: PricePanel, forecasts: pd.DataFrame) -> None:
+def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkeypatch) -> None:
     without = forecasts.drop(columns=["patchtst", "patchtst_source"])
-    with pytest.raises(TableError, match=r"^walkforward_forecasts: expected a column patchtst, got week_start, symbol"):
-        backtest(panel, without, [2019], {"odd": Stored()})
-    with pytest.raises(TableError, match="expected a column patchtst"):
-        training_weeks(WeeklyPanel.from_panel(panel), without, "odd", CUTOFF)
+    problem = r"^forecaster: expected one of lstm, which walkforward_forecasts has, got patchtst; correct it, or mater"
+    with pytest.raises(TableError, match=problem):
+        training_weeks(WeeklyPanel.from_panel(panel), without, "odd", CUTOFF, Odd.Config())
+    trained = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "odd", CUTOFF, Odd.Config())
+    monkeypatch.setattr(Odd, "learned", {"slope": SLOPE})
+    monkeypatch.setattr(Odd, "said", np.zeros(trained.n_assets + 1))
+    snapshot = train_policy_snapshot("odd", trained, CUTOFF, Odd.Config(), MADE_UP)
+    with pytest.raises(TableError, match=problem):
+        backtest(panel, without, [2019], {"odd": Stored(snapshot)})
+
+
+@pytest.mark.parametrize("column", ["realized", "momentum", "lstm_source", "week_start"])
+def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, forecasts, column: str) -> None:
+    """Least of all what was realized."""
+    config = PpoConfig(forecaster=column)
+    with pytest.raises(TableError, match=rf"^forecaster: expected one of lstm, patchtst, which .*, got {column};"):
+        training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF, config)
+
+
+def test_a_policy_trades_the_forecasts_that_its_configuration_names(panel, forecasts, monkeypatch) -> None:
+    """A column that no family makes, such as a mean of several, can be followed; each snapshot follows its own."""
+    table = forecasts.assign(average=-forecasts["lstm"], average_source="lstm, patchtst")
+    bars = WeeklyPanel.from_panel(panel)
+    snapshots, seen = {}, {}
+    for name, cutoff_date in (("average", CUTOFF), ("patchtst", datetime.date(2019, 12, 31))):
+        config = Follower.Config(forecaster=name)
+        weeks = training_weeks(bars, table, "follower", cutoff_date, config)
+        sign = -1.0 if name == "average" else 1.0
+        np.testing.assert_array_equal(weeks.forecast[weeks.available], sign * weeks.momentum[weeks.available])
+        snapshots[name] = train_policy_snapshot("follower", weeks, cutoff_date, config, MADE_UP)
+        assert snapshots[name].config["training"]["forecaster"] == followed_by(snapshots[name]) == name
+        assert f"of the forecasts that it follows, of {name} " in snapshots[name].card
+    result = backtest(panel, table, [2019, 2020], {"follower": Stored(*snapshots.values())})
+    rows = result.table[result.table["strategy"] == "follower"].set_index("week_start")
+    for week, weights in rows["weights"].items():
+        at = int(np.flatnonzero(bars.weeks.start == np.datetime64(week, "D"))[0])
+        sign = -1.0 if week.year == 2019 else 1.0
+        seen[week.year] = max(json.loads(weights), key=json.loads(weights).get)
+        assert json.loads(weights)[bars.symbols[int(np.argmax(sign * bars.momentum[at]))]] == pytest.approx(0.2)
+    assert set(seen) == {2019, 2020}
+
+
+def test_without_such_an_option_a_policy_follows_whom_its_class_names() -> None:
+    assert Odd().follows(Odd.Config()) == "patchtst"
+    assert registry.get("ppo").follows(PpoConfig()) == registry.get("ppo").forecaster == "lstm"
+    assert registry.get("sac").follows(SacConfig()) == registry.get("sac").forecaster == "patchtst"
 
 
 @pytest.mark.parametrize("forecaster", [None, "", 3])

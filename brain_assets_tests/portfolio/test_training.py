@@ -72,7 +72,7 @@ OTHER = (
     {"total_steps": 52, "n_envs": 2, "n_steps": 26, "batch_size": 13, "learning_rate": 0.01, "gamma": 0.9, "seed": 7}
     | {"signal_scale": 1.0, "hidden": 4, "episode_weeks": 9, "n_epochs": 1, "gae_lambda": 0.1, "ent_coef": 0.3}
     | {"clip": 0.001, "weight_decay": 9.0, "score_std": 1.0, "gradient_steps": 1, "warmup_steps": 13}
-    | {"buffer_steps": 52, "tau": 0.5, "target_entropy": 0.1, "score_limit": 1.0}
+    | {"buffer_steps": 52, "tau": 0.5, "target_entropy": 0.1, "score_limit": 1.0, "trading_rate": 0.2}
 )
 """Another value of every option."""
 

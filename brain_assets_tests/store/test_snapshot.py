@@ -57,7 +57,7 @@ def snapshots(
 ) -> Mapping[str, ModelSnapshot]:
     empty = {"lstm": SnapshotLocalStorage("lstm", tmp_path_factory.mktemp("empty"))}
     forecasts = build_forecast_features(panel, range(2016, 2019), empty)
-    weeks = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF)
+    weeks = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF, PpoConfig())
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
         "patchtst": train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP),

@@ -25,6 +25,7 @@ from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import benchmark_strategies
 from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
 from brain_assets.portfolio.constraints import CONSTRAINTS
+from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.strategy import sharpe_ratio
 from brain_assets.portfolio.trials import record_trial, trial_of
@@ -140,11 +141,14 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
 def _record_trials(
     year: int, result: BacktestResult, forecasts: pd.DataFrame, snapshots: Snapshots, folder: DataPath
 ) -> None:
-    """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on."""
+    """Leave a record of each policy's configuration, and of that of the forecaster whose forecasts it traded on.
+
+    That of a column that no snapshot made, such as a mean of several, is not known.
+    """
     for family, policy in result.latest.items():
-        forecaster = registry.get(family).forecaster
+        forecaster = followed_by(policy)
         cutoff_date = parse_snapshot_name(forecasts[f"{forecaster}_source"].iloc[-1])
-        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date else None
+        metadata = snapshots[forecaster].read_metadata(cutoff_date) if cutoff_date and forecaster in snapshots else None
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = metadata["fingerprint"]["config"] if metadata else None
         trial = trial_of(family, year, net_return, policy.config, forecaster_config)

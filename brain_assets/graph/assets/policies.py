@@ -39,8 +39,8 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=family.asset,
-        description=f"{family.label} policy over weekly weights, trained on {registry.label(family.forecaster)} "
-        "forecasts, signals and weeks up to 31 December.",
+        description=f"{family.label} policy over weekly weights, trained on the forecasts of one forecaster "
+        f"({registry.label(family.forecaster)}, or whom the configuration names), signals and weeks up to 31 December.",
         partitions_def=years.definition,
         ins=inputs((*RAW, "walkforward_forecasts"), years.up_to_year),
         check_specs=check_specs(family.asset, POLICY_CHECKS, years),
@@ -89,7 +89,7 @@ def seed_training(
 ) -> SeedTraining:
     """Put together what a policy is trained on, from the tables that its asset takes."""
     forecasts = tables["walkforward_forecasts"]
-    weeks = training_weeks(WeeklyPanel.from_panel(panel_of(tables)), forecasts, family, cutoff_date)
+    weeks = training_weeks(WeeklyPanel.from_panel(panel_of(tables)), forecasts, family, cutoff_date, config)
     return SeedTraining(family, weeks, cutoff_date, config, MarketNote.of(market), resolve_device(device))
 
 
