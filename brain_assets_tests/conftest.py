@@ -29,7 +29,7 @@ from brain_assets.market.signals import add_signals
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
-FAMILIES = ("lstm", "patchtst", "ppo", "sac")
+FAMILIES = ("lstm", "patchtst", "ppo", "sac", "direct")
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,
@@ -51,12 +51,14 @@ TINY_SAC = {
     "warmup_steps": 104,
     "gradient_steps": 2,
 }
+TINY_DIRECT = {"n_updates": 10, "n_blocks": 4}
 TINY = {
     "ops": {
         "lstm_snapshot": {"config": TINY_LSTM},
         "patchtst_snapshot": {"config": TINY_PATCHTST},
         "ppo_policy": {"config": TINY_PPO},
         "sac_policy": {"config": TINY_SAC},
+        "direct_policy": {"config": TINY_DIRECT},
     }
 }
 """A run configuration: small but real models."""

@@ -173,7 +173,7 @@ def test_nothing_reads_what_can_run_code() -> None:
 HUB = {
     "STORAGE_BACKEND": "hf",
     "HF_TOKEN": "hf_secret",
-    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")},
+    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")},
 }
 PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
 

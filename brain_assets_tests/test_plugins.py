@@ -99,7 +99,7 @@ def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
 
 
 def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: Path) -> None:
-    names = (*("lstm", "patchtst", "ppo", "sac"), *OWN)
+    names = (*("lstm", "patchtst", "ppo", "sac", "direct"), *OWN)
     with WatchedHub() as hub:
         repos = {f"HF_{name.upper()}_MODEL_REPO": f"user/{name}" for name in names}
         variables = {**PLUGINS, "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}

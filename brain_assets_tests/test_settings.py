@@ -60,6 +60,8 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "HF_PATCHTST_MODEL_REPO": "user/patchtst",
         "HF_PPO_MODEL_REPO": "user/ppo",
         "HF_SAC_MODEL_REPO": "user/sac",
+    "HF_DIRECT_MODEL_REPO": "user/direct",
+        "HF_DIRECT_MODEL_REPO": "user/direct",
         "BRAIN_PLUGINS": "brain_assets.portfolio.ppo, brain_assets.forecasting.lstm",
         "BRAIN_ALERT_SLACK_WEBHOOK": "https://hooks.example.org/services/secret",
         "BRAIN_ALERT_SMTP": "smtps://ada:secret@mail.example.org",
@@ -72,7 +74,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     settings = read_settings()
     assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
-        family: f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac")
+        family: f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")
     }
     assert settings.model_dump() == {
         "market": "files",
@@ -300,10 +302,11 @@ HUB = {
     "HF_PATCHTST_MODEL_REPO": "user/patchtst",
     "HF_PPO_MODEL_REPO": "user/ppo",
     "HF_SAC_MODEL_REPO": "user/sac",
+    "HF_DIRECT_MODEL_REPO": "user/direct",
 }
 
 
-@pytest.mark.parametrize("family", ["lstm", "patchtst", "ppo", "sac"])
+@pytest.mark.parametrize("family", ["lstm", "patchtst", "ppo", "sac", "direct"])
 def test_a_missing_repo_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     for name, value in HUB.items():
         monkeypatch.setenv(name, value)

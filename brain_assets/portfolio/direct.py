@@ -17,10 +17,9 @@ import numpy as np
 from pydantic import Field
 
 from brain_assets import registry
-from brain_assets.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from brain_assets.arrays import Float32Array, FloatArray, IntArray
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import repeatable
-from brain_assets.errors import TrainingError
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
@@ -42,6 +41,9 @@ CASH_LOGIT = -50.0
 
 LEAST_HELD = 0.1
 """Of equal weight: what is added to a weight held before its logarithm, so that nothing held is a number too."""
+
+REWARD_SCALE = 100.0
+"""Of what the learning curve shows, as that of `brain_assets.portfolio.environment`."""
 
 LEAST_DEVIATION = 1e-4
 """Log return of a week: an advantage that varies by less is held as uncertain as one that varies by so much."""
@@ -114,17 +116,14 @@ class Direct(Policy):
                 optimizer.param_groups[0]["lr"] = config.learning_rate * (1.0 - update / config.n_updates)
                 optimizer.zero_grad()
                 first = random.integers(market.n_firsts, size=config.n_blocks)
-                log_growth = market.pass_through(first, **learned)  # [B, W]
-                penalty = config.penalty * learned["slopes"].square().sum()
-                (penalty - market.certain_advantage(log_growth, first, config.caution)).backward()
+                advantage = market.pass_through(first, **learned)  # [B, W]
+                error = torch.sqrt((advantage.var(correction=0) + LEAST_DEVIATION**2) / len(weeks))
+                penalty = config.caution * error + config.penalty * learned["slopes"].square().sum()
+                (penalty - advantage.mean()).backward()
                 optimizer.step()
-                reward = 100.0 * float(log_growth.detach().sum(dim=1).mean())
-                steps = log_growth.numel()
+                steps, reward = advantage.numel(), REWARD_SCALE * float(advantage.detach().sum(dim=1).mean())
                 progress(PolicyProgress((update + 1) * steps, config.n_updates * steps, reward))
-        weights = {name: value.detach().numpy().astype(np.float32) for name, value in learned.items()}
-        if not all(np.isfinite(value).all() for value in weights.values()):
-            raise TrainingError("direct: expected finite slopes, got some that are not; set a smaller learning_rate.")
-        return weights
+        return {name: value.detach().numpy().astype(np.float32) for name, value in learned.items()}
 
     def act(self, arrays: Mapping[str, np.ndarray], config: DirectConfig, weeks: PolicyDataset) -> Act:
         """Give the logits that were trained."""
@@ -154,42 +153,35 @@ class Market:
         self._available = torch.from_numpy(weeks.available)  # [T, A]
         self._returns = torch.from_numpy(np.stack([weeks.pre_open_return, weeks.weekly_return]))  # [2, T, A]
         start = arithmetic.equal_weight(weeks.available, rules)
-        self._held = torch.from_numpy(start)  # [T, A + 1], before each week, as it was passed through last
+        self.held = torch.from_numpy(start)  # [T, A + 1]
+        """What was held before each week when a block went through the week before it last; equal weight until then."""
         self._equal = torch.from_numpy(np.log1p(run_equal_weight(weeks, rules, start[0]).net_return))  # [T]
-        self._in_block = torch.arange(min(config.block_weeks, len(weeks)))  # [W]
-        self.n_firsts = len(weeks) - len(self._in_block) + 1
+        self._block_weeks = min(config.block_weeks, len(weeks))
+        self.n_firsts = len(weeks) - self._block_weeks + 1
         """Weeks in which a block may begin: the first so many."""
 
     def pass_through(self, first: IntArray, slopes: Tensor, persistence: Tensor) -> Tensor:
-        """Trade through the blocks that begin in some weeks, [B]; give their log growth after costs, [B, W].
+        """Trade through blocks that begin in some weeks, [B], with what is `held` there, and bring that up to date.
 
-        A block begins with what was held there last, by a block that went through the week before it: as given.
+        Gives log growth after costs, less that of equal weight; [B, W].
         """
         import torch
 
         said = self._seen @ slopes  # [T, A]
         week = torch.from_numpy(first)  # [B]
-        held = self._held[week]  # [B, A + 1]
-        growth = []
-        for _ in self._in_block:
+        held = self.held[week]  # [B, A + 1]
+        advantage = []
+        for _ in range(self._block_weeks):
             available, (pre_open_return, weekly_return) = self._available[week], self._returns[:, week]
             target = target_weights(logits(said[week], persistence, held, available), available, self._rules)
             if self._rate < 1.0:  # as `brain_assets.portfolio.arithmetic.trade_toward`
                 target = project((1.0 - self._rate) * held + self._rate * target, available, self._rules)
             log_growth, held = step(held, pre_open_return, target, weekly_return, self._rules)
-            growth.append(log_growth)
+            advantage.append(log_growth - self._equal[week])
             week = week + 1
-            goes_on = week < len(self._held)
-            self._held[week[goes_on]] = held.detach()[goes_on]
-        return torch.stack(growth, dim=1)  # [B, W]
-
-    def certain_advantage(self, log_growth: Tensor, first: IntArray, caution: float) -> Tensor:
-        """Give the mean advantage over equal weight, less `caution` standard errors of a mean over all weeks; []."""
-        import torch
-
-        advantage = log_growth - self._equal[torch.from_numpy(first)[:, None] + self._in_block]  # [B, W]
-        variance = advantage.var(correction=0) + LEAST_DEVIATION**2
-        return advantage.mean() - caution * torch.sqrt(variance / len(self._equal))
+            goes_on = week < len(self.held)
+            self.held[week[goes_on]] = held.detach()[goes_on]
+        return torch.stack(advantage, dim=1)  # [B, W]
 
 
 def logits(said: Tensor, persistence: Tensor, held: Tensor, available: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault
 
-FAMILIES = ("lstm", "patchtst", "ppo", "sac")
+FAMILIES = ("lstm", "patchtst", "ppo", "sac", "direct")
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
 NAMES = [f"snapshot-{year}-12-31" for year in backfills.YEARS]
 
@@ -135,7 +135,7 @@ def test_pull_adopt_and_backfill_train_nothing(
         (("sync", "status"), {"STORAGE_BACKEND": "local"}, ("STORAGE_BACKEND=local", "HF_LSTM_MODEL_REPO")),
         (("sync", "status"), {"HF_PPO_MODEL_REPO": ""}, ("HF_PPO_MODEL_REPO: expected a model repo each",)),
         (("backfill", "2019"), {"HF_SAC_MODEL_REPO": ""}, ("HF_SAC_MODEL_REPO: expected a model repo each",)),
-        (("sync", "pull", "--family", "gru"), {}, ("--family: expected one of lstm, patchtst, ppo, sac, got gru",)),
+        (("sync", "pull", "--family", "gru"), {}, ("--family: expected one of lstm, patchtst, ppo, sac, direct, got gru",)),
         (("sync", "pull", "--year", "soon"), {}, ("years: expected 2021 or 2019-2022, got soon",)),
     ],
 )

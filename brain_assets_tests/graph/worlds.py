@@ -26,10 +26,10 @@ DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
 EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefinition)]
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
-NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
+NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "direct_policy", "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
-MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac"}
+MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac", "direct_policy": "direct"}
 """Asset -> family."""
 
 

@@ -13,14 +13,15 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
+from brain_assets.portfolio.direct import DirectConfig
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
+from brain_assets_tests.conftest import MADE_UP, TINY_DIRECT, TINY_PPO, TINY_SAC
 from brain_assets_tests.portfolio.toy_results import NO_MODELS
 
 CUTOFF = datetime.date(2018, 12, 31)
-CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC)}
+CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC), "direct": DirectConfig(**TINY_DIRECT)}
 families = pytest.mark.parametrize("family", CONFIG)
 
 

@@ -42,7 +42,7 @@ def test_loaded_snapshot_forecasts_exactly_as_the_trained_one(
 def test_the_environment_names_folder_and_repo(
     backend: str, repo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repos = {f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac")}
+    repos = {f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")}
     for name, value in {"BRAIN_DATA_DIR": str(tmp_path), "STORAGE_BACKEND": backend, **repos}.items():
         monkeypatch.setenv(name, value)
     storage = SnapshotLocalStorage("lstm")
@@ -139,7 +139,7 @@ def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, 
         here.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         here.write_snapshot(replace(trained, family="ppo"))
-    with pytest.raises(SnapshotError, match="expected one of lstm, patchtst, ppo, sac, got gru"):
+    with pytest.raises(SnapshotError, match="expected one of lstm, patchtst, ppo, sac, direct, got gru"):
         SnapshotLocalStorage("gru", here.folder)
 
 
