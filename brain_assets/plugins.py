@@ -67,7 +67,7 @@ class Brought:
 def load_plugins(named: Sequence[str] = ()) -> dict[str, Plugin]:
     """Import the plug-ins of installed packages and those that are named, and give what each brings.
 
-    Modules, such as ``examples.ridge_forecaster``, are found as Python finds them, or in the working directory. Raises
+    Modules, such as ``examples.pls_forecaster``, are found as Python finds them, or in the working directory. Raises
     `PluginError` if one cannot be imported.
     """
     installed = sorted(point.module for point in entry_points(group=ENTRY_POINTS))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 OURS: tuple[str, ...] = (
     "brain_assets.forecasting.lstm",
     "brain_assets.forecasting.patchtst",
+    "brain_assets.forecasting.ridge",
+    "brain_assets.forecasting.boosting",
     "brain_assets.portfolio.ppo",
     "brain_assets.portfolio.sac",
     "brain_assets.portfolio.direct",

@@ -29,7 +29,7 @@ from brain_assets.market.signals import add_signals
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
-FAMILIES = ("lstm", "patchtst", "ppo", "sac", "direct")
+FAMILIES = ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac", "direct")
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,
@@ -41,6 +41,7 @@ TINY_PATCHTST = {
     "max_epochs": 2,
     "batch_size": 64,
 }
+TINY_BOOSTING = {"max_iter": 5, "min_samples_leaf": 20}
 TINY_PPO = {"total_steps": 200, "n_envs": 4, "n_steps": 26, "batch_size": 52, "hidden": 8}
 TINY_SAC = {
     "total_steps": 200,
@@ -56,6 +57,7 @@ TINY = {
     "ops": {
         "lstm_snapshot": {"config": TINY_LSTM},
         "patchtst_snapshot": {"config": TINY_PATCHTST},
+        "boosting_snapshot": {"config": TINY_BOOSTING},
         "ppo_policy": {"config": TINY_PPO},
         "sac_policy": {"config": TINY_SAC},
         "direct_policy": {"config": TINY_DIRECT},

@@ -175,7 +175,7 @@ HUB = {
     "HF_TOKEN": "hf_secret",
     **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")},
 }
-PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
+PLUGINS = {"BRAIN_PLUGINS": "examples.pls_forecaster,examples.momentum_policy"}
 
 
 @pytest.mark.parametrize("environment", [{}, HUB, PLUGINS], ids=["plain", "hub", "plugins"])

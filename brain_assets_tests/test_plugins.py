@@ -36,10 +36,10 @@ from brain_assets_tests.graph.test_ui import browsing, serving, states
 from brain_assets_tests.report.toy_results import unpacked
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 from examples.momentum_policy import MomentumRank
-from examples.ridge_forecaster import Ridge
+from examples.pls_forecaster import Pls
 
-PLUGINS = {"BRAIN_PLUGINS": "examples.ridge_forecaster,examples.momentum_policy"}
-OWN = (Ridge.name, MomentumRank.name)
+PLUGINS = {"BRAIN_PLUGINS": "examples.pls_forecaster,examples.momentum_policy"}
+OWN = (Pls.name, MomentumRank.name)
 YEARS = (2019, 2020)
 
 
@@ -70,7 +70,7 @@ def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(mill: Fin
     said = {tuple(line.split(maxsplit=2)[:2]): line for line in mill.output.splitlines() if line[:4].isdigit()}
     for year in map(str, YEARS):
         assert "done already, skipped" in said[year, "lstm_snapshot"]
-        assert "made in" in said[year, "ridge_snapshot"]
+        assert "made in" in said[year, "pls_snapshot"]
         assert "made in" in said[year, "momentum_rank_policy"]
     assert (
         backfills.contents(backfills.weights(before.data_dir)).items()
@@ -79,12 +79,12 @@ def test_it_is_trained_forecasts_and_trades_and_no_other_model_changes(mill: Fin
     for year in YEARS:
         file = f"forecasts/{year}.parquet"
         forecasts = read_table(mill.data_dir / file)
-        assert [name for name in forecasts if name.startswith("ridge")] == ["ridge", "ridge_source"]
-        assert forecasts.drop(columns=["ridge", "ridge_source"]).equals(read_table(before.data_dir / file))
-    assert set(forecasts["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the week over New Year
-    assert forecasts["ridge"].notna().all()
+        assert [name for name in forecasts if name.startswith("pls")] == ["pls", "pls_source"]
+        assert forecasts.drop(columns=["pls", "pls_source"]).equals(read_table(before.data_dir / file))
+    assert set(forecasts["pls_source"]) == {"momentum", "snapshot-2019-12-31"}  # the week over New Year
+    assert forecasts["pls"].notna().all()
     traded = read_table(mill.data_dir / "backtests/2020.parquet").groupby("strategy")["weights"].first()
-    assert {"ridge_top", "momentum_rank"} < set(traded.index)
+    assert {"pls_top", "momentum_rank"} < set(traded.index)
     weights = json.loads(traded["momentum_rank"])
     assert min(weights.values()) < 0.1 < max(weights.values())  # as steep as its logits
 
@@ -94,7 +94,7 @@ def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
     [page] = (mill.data_dir / "reports").glob("*.html")
     lines = json.loads(unpacked(page.read_text(), "figures"))["equity"]["data"]
     colors = {line["name"]: line["line"]["color"] for line in lines}
-    assert {"Ridge forecasts, top third", "momentum, by rank"} < colors.keys()
+    assert {"PLS forecasts, top third", "momentum, by rank"} < colors.keys()
     assert len(set(colors.values())) == len(colors)
 
 
@@ -106,12 +106,12 @@ def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: P
         pushed = brain_assets(mill.data_dir, "sync", "push", "--family", ",".join(OWN), **variables)
         pulled = brain_assets(tmp_path, "sync", "pull", "--family", ",".join(OWN), **variables)
         assert pushed.returncode == pulled.returncode == 0, pushed.stderr + pulled.stderr
-        lacking = brain_assets(tmp_path, "status", **{**variables, "HF_RIDGE_MODEL_REPO": ""})
+        lacking = brain_assets(tmp_path, "status", **{**variables, "HF_PLS_MODEL_REPO": ""})
     for name in OWN:
         for year in YEARS:
             folder = Path("models") / name / f"snapshot-{year}-12-31"
             assert read_files(tmp_path / folder) == read_files(mill.data_dir / folder)
-    assert lacking.stderr.startswith("error: HF_RIDGE_MODEL_REPO: expected a model repo")
+    assert lacking.stderr.startswith("error: HF_PLS_MODEL_REPO: expected a model repo")
 
 
 def project(tmp_path: Path, plugins: str = "") -> Project:
@@ -174,8 +174,8 @@ def proof(folder: Path, *plugins: str) -> LookaheadResult:
 def test_the_examples_see_nothing_of_the_future(tmp_path: Path) -> None:
     comparison = proof(tmp_path, *PLUGINS["BRAIN_PLUGINS"].split(",")).comparison
     assert comparison is not None
-    assert {"ridge_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(comparison.assets)
-    assert comparison.compared["ridge_snapshot", "models/ridge/snapshot-2019-12-31/model.safetensors"] > 0
+    assert {"pls_snapshot", "walkforward_forecasts", "momentum_rank_policy"} < set(comparison.assets)
+    assert comparison.compared["pls_snapshot", "models/pls/snapshot-2019-12-31/model.safetensors"] > 0
 
 
 def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_a_policy_that_sees_the_week_to_come_is_named(tmp_path: Path) -> None:
 
 # What a broken one is told
 
-RIDGE = (REPOSITORY / "examples" / "ridge_forecaster.py").read_text()
-TWICE = "examples.ridge_forecaster,broken"
+PLS = (REPOSITORY / "examples" / "pls_forecaster.py").read_text()
+TWICE = "examples.pls_forecaster,broken"
 
 
 @pytest.mark.parametrize(
@@ -196,20 +196,20 @@ TWICE = "examples.ridge_forecaster,broken"
         (
             "status",
             TWICE,
-            ('"Ridge"', '"Mine"'),
-            "broken.Ridge: expected a name that no other family has, got ridge, t",
+            ('"PLS"', '"Mine"'),
+            "broken.Pls: expected a name that no other family has, got pls, t",
         ),
         (
             "backfill 2019",
             "broken",
-            ('name, label = "ridge"', 'name, label = "momentum"'),
-            "broken.Ridge: expected a name th",
+            ('name, label = "pls"', 'name, label = "momentum"'),
+            "broken.Pls: expected a name th",
         ),
         (
             "ui",
             "broken",
             ("def predict(", "def predicts("),
-            "broken.Ridge: expected the methods predict, got none; cor",
+            "broken.Pls: expected the methods predict, got none; cor",
         ),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_broken_module_gets_one_sentence(
     change: tuple[str, str],
     sentence: str,
 ) -> None:
-    (tmp_path / "broken.py").write_text(RIDGE.replace(*change))
+    (tmp_path / "broken.py").write_text(PLS.replace(*change))
     monkeypatch.syspath_prepend(tmp_path)
     run = in_own_process if command == "ui" else brain_assets  # whose process Dagster's takes over
     variables = {"BRAIN_PLUGINS": plugins, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
@@ -233,14 +233,14 @@ def test_a_broken_module_gets_one_sentence(
 
 
 def test_dagster_says_the_same_sentence_of_definitions_that_it_cannot_load(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text(RIDGE.replace("channels = RETURNS", 'channels = ("rumours",)'))
+    (tmp_path / "broken.py").write_text(PLS.replace("channels = RETURNS", 'channels = ("rumours",)'))
     variables = environment(tmp_path / "data", BRAIN_PLUGINS="broken")
     validate = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "brain_assets.definitions"]
     done = subprocess.run(
         validate, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 1
-    assert "\nbrain_assets.errors.PluginError: broken.Ridge: expected a tuple of channels among " in done.stdout
+    assert "\nbrain_assets.errors.PluginError: broken.Pls: expected a tuple of channels among " in done.stdout
 
 
 def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
@@ -259,7 +259,7 @@ def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
         ),
     }
     for name, (change, sentence) in wrong.items():
-        (tmp_path / f"{name}.py").write_text(RIDGE.replace(*change).replace('label = "ridge"', f'label = "{name}"'))
+        (tmp_path / f"{name}.py").write_text(PLS.replace(*change).replace('label = "pls"', f'label = "{name}"'))
         done = brain_assets(data_dir, "backfill", "2019", "--assets", f"{name}_snapshot", BRAIN_PLUGINS=name)
         assert done.returncode == 1
         assert f"{name}_snapshot 2019: {name}: expected {sentence}" in done.stderr
@@ -275,15 +275,15 @@ def test_its_assets_are_green_in_a_browser(mill: Finished, tmp_path: Path) -> No
     with serving(mill.copy(tmp_path), "dagster_webserver", **PLUGINS) as server:
         found = states(server)
         for asset, last in (
-            *((own, YEARS[-1]) for own in ("ridge_snapshot", "momentum_rank_policy")),
+            *((own, YEARS[-1]) for own in ("pls_snapshot", "momentum_rank_policy")),
             *((ours, EVERY_YEAR[-1]) for ours in ("walkforward_forecasts", "backtest")),
         ):
             assert found[asset] == (len(EVERY_YEAR), [("MATERIALIZED", str(YEARS[0]), str(last))])
         with browsing() as page:
-            page.goto(f"{server.url}/assets/ridge_snapshot?view=overview")
-            page.get_by_text("Ridge forecaster of weekly returns").first.wait_for()
+            page.goto(f"{server.url}/assets/pls_snapshot?view=overview")
+            page.get_by_text("PLS forecaster of weekly returns").first.wait_for()
             page.get_by_text("Scikit Learn").first.wait_for()
             page.screenshot(path=tmp_path / "asset.png")
             page.goto(f"{server.url}/assets/walkforward_forecasts?view=overview")
-            page.get_by_text("ridge_source").first.wait_for()
+            page.get_by_text("pls_source").first.wait_for()
             page.screenshot(path=tmp_path / "columns.png")

@@ -37,10 +37,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_its_files_register_and_its_commands_exist(folder: Path) -> None:
-    assert list(FILES) == [*("my_ridge.py", "my_momentum.py", "my_extras.py", "my_extras_assets.py", "test_mine.py")]
-    families = families_of(["my_ridge", "my_momentum"])
-    assert families.forecasters["my_ridge"].layout(families.forecasters["my_ridge"].Config(window=20))["coef"] == (100,)
-    assert families.policies["my_momentum"].forecaster == "my_ridge"
+    assert list(FILES) == [*("my_pls.py", "my_momentum.py", "my_extras.py", "my_extras_assets.py", "test_mine.py")]
+    families = families_of(["my_pls", "my_momentum"])
+    assert families.forecasters["my_pls"].layout(families.forecasters["my_pls"].Config(window=20))["coef"] == (100,)
+    assert families.policies["my_momentum"].forecaster == "my_pls"
     lines = [line for block in COMMANDS for line in block.splitlines() if line.startswith("brain-assets ")]
     assert len(lines) == 10
     assert all(parses(line) for line in lines)
@@ -69,7 +69,7 @@ def test_its_commands_run_in_its_order(folder: Path) -> None:
     command.chmod(0o755)
     with WatchedHub() as hub:
         repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in ("LSTM", "PATCHTST", "PPO", "SAC")}
-        repos |= {"HF_MY_RIDGE_MODEL_REPO": "user/my_ridge", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
+        repos |= {"HF_MY_PLS_MODEL_REPO": "user/my_pls", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
         script = ["set -e", COMMANDS[0], "export STORAGE_BACKEND=hf", *COMMANDS[1:]]
         variables = {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos, "COLUMNS": "200"}
         done = subprocess.run(
@@ -86,9 +86,9 @@ def test_its_commands_run_in_its_order(folder: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert set(hub.branches("user/my_ridge")) >= {f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)}
+        assert set(hub.branches("user/my_pls")) >= {f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)}
     [report] = (folder / "data/mine/reports").glob("*.html")
-    assert "My ridge forecasts, top third" in report.read_text()
+    assert "My pls forecasts, top third" in report.read_text()
     assert "after 2019-12-31: passed" in done.stdout
     assert "at least 40% of the best possible" in done.stdout
     assert (folder / "data/mine/models/my_momentum/snapshot-2021-12-31/metadata.json").exists()

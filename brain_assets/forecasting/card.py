@@ -35,8 +35,8 @@ def forecaster_card(
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
-        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from {_seen(family)} of its last "
-        f"{config['window']} sessions.",
+        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from {_seen(family)} "
+        f"{'of its last {window} sessions'.format(**config) if 'window' in config else 'before the week'}.",
         data=[
             f"bars from {data['first_session']} to {data['last_session']}",
             f"trained on {data['n_training_windows']} windows with targets up to {data['last_training_target']}",
@@ -59,7 +59,7 @@ def forecaster_card(
 
 
 def _seen(family: "Forecaster") -> str:
-    """Name what a family looks at of a session."""
+    """Name what a family looks at."""
     words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
     return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"
 

@@ -113,7 +113,9 @@ class Forecaster(Family):
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
     channels: ClassVar[tuple[str, ...]]
-    """What it sees of a session, some of `brain_assets.forecasting.features.CHANNELS`: returns of bars, signals."""
+    """What it sees of a session, some of `known_channels`."""
+    known_channels: ClassVar[tuple[str, ...]] = CHANNELS
+    """All that `inputs` can give: returns of bars and signals, unless it is another's."""
     Config: ClassVar[type[ForecasterConfig]]
 
     @property
@@ -146,6 +148,10 @@ class Forecaster(Family):
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> np.ndarray:
         """Predict a finite number a window, shape (n_windows,), in the units of the targets, from what `fit` gave."""
 
+    def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:  # noqa: ARG002 - a hook
+        """Say what each feature weighs in a model, for its picture; empty, as here: it has no such weights."""
+        return {}
+
     def forecast(self, snapshot: "ModelSnapshot", panel: PricePanel, weeks: Weeks) -> FloatArray:
         """Forecast weekly returns in one batched pass; see `ModelSnapshot.forecast`, which guards it."""
         config = build(self.Config, snapshot.config)
@@ -170,8 +176,8 @@ class Forecaster(Family):
     def problem(cls) -> tuple[str, str] | None:
         """Say what is wrong with the class; see `brain_assets.registry.Family.problem`."""
         channels = getattr(cls, "channels", None)
-        if not (isinstance(channels, tuple) and channels and set(channels) <= set(CHANNELS)):
-            return f"a tuple of channels among {', '.join(CHANNELS)}", repr(channels)
+        if not (isinstance(channels, tuple) and channels and set(channels) <= set(cls.known_channels)):
+            return f"a tuple of channels among {', '.join(cls.known_channels)}", repr(channels)
         if len(set(channels)) < len(channels):
             return "each channel once", repr(channels)
         if not issubclass(cls.Config, ForecasterConfig):

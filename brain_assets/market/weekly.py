@@ -58,7 +58,7 @@ class WeeklyPanel:
         return cls(
             weeks=weeks,
             symbols=panel.symbols,
-            tradable=np.isfinite(close[:, before]).T & member,
+            tradable=tradable(panel, weeks),
             momentum=past_return(panel, weeks, MOMENTUM_WEEKS),
             volatility=_volatility(close, weeks),
             realized=np.where(member, last_close / first_open - 1, np.nan),
@@ -77,6 +77,13 @@ class WeeklyPanel:
     def until(self, cutoff_date: datetime.date) -> "WeeklyPanel":
         """Keep the weeks that end on or before `cutoff_date`."""
         return self.select(self.weeks.end <= np.datetime64(cutoff_date, "D"))
+
+
+def tradable(panel: PricePanel, weeks: Weeks) -> BoolArray:
+    """Tell of each week's symbols which have a bar on the last session before it and are members; see `WeeklyPanel`."""
+    before = weeks.first - 1
+    known: BoolArray = np.isfinite(panel.values[:, before, CLOSE]).T
+    return known if panel.members is None else known & panel.members[:, before].T
 
 
 def _carry_forward(close: FloatArray) -> FloatArray:

@@ -53,7 +53,7 @@ class DirectConfig(ModelConfig):
     """How the policy is trained."""
 
     forecaster: str = Field(
-        "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
+        "boosting", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
     )
     n_updates: int = Field(200, ge=1, le=1_000_000, description="Gradient steps.")
     n_blocks: int = Field(32, ge=1, le=10_000, description="Blocks of consecutive weeks in a gradient step.")

@@ -21,10 +21,18 @@ STRATEGIES: Mapping[str, str] = {
     "momentum_top": "#CC79A7",
     "lstm_top": "#E69F00",
     "patchtst_top": "#8C6D1F",
+    "ridge_top": "#4B4B9F",
+    "boosting_top": "#7FB800",
 }
 """After Okabe & Ito (2008): told apart by the colour-blind too; what they lack is told apart by dashes."""
 
-FORECASTERS: Mapping[str, str] = {"lstm": "#0072B2", "patchtst": "#D55E00", MOMENTUM: GRAY}
+FORECASTERS: Mapping[str, str] = {
+    "lstm": "#0072B2",
+    "patchtst": "#D55E00",
+    "ridge": "#009E73",
+    "boosting": "#CC79A7",
+    MOMENTUM: GRAY,
+}
 
 YEAR_BEFORE, OLDER, NO_MODEL = "snapshot of the year before", "older snapshot", "momentum (no model yet)"
 SOURCES: Mapping[str, str] = {YEAR_BEFORE: "#0072B2", OLDER: "#E69F00", NO_MODEL: "#bbbbbb"}

@@ -14,10 +14,10 @@ import os, resource
 from pathlib import Path
 import torch
 from brain_assets import register
-from examples.ridge_forecaster import Ridge
+from examples.pls_forecaster import Pls
 
 @register
-class Hungry(Ridge):
+class Hungry(Pls):
     name, label = "hungry", "Hungry"
 
     def fit(self, *given):

@@ -12,8 +12,8 @@ from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import brain_assets
 from brain_assets_tests.conftest import FAMILIES
 
-PLUGINS = "examples.ridge_forecaster,examples.momentum_policy"
-MADE = ("ridge_snapshot", "momentum_rank_policy")
+PLUGINS = "examples.pls_forecaster,examples.momentum_policy"
+MADE = ("pls_snapshot", "momentum_rank_policy")
 
 
 @pytest.fixture
@@ -28,29 +28,29 @@ def names(project: Project) -> set[str]:
 
 def test_assets_follow_and_are_of_their_own_settings_only(projects: tuple[Project, Project]) -> None:
     ours, theirs = projects
-    assert names(theirs) - names(ours) == {*MADE, "ridge_model"}
+    assert names(theirs) - names(ours) == {*MADE, "pls_model"}
     graph = theirs.definitions.resolve_asset_graph()
-    ridge, policy = (graph.get(dg.AssetKey(name)) for name in MADE)
-    assert {key.to_user_string() for key in ridge.parent_keys} == {"raw_prices"}  # it sees returns alone
+    pls, policy = (graph.get(dg.AssetKey(name)) for name in MADE)
+    assert {key.to_user_string() for key in pls.parent_keys} == {"raw_prices"}  # it sees returns alone
     assert dg.AssetKey("walkforward_forecasts") in policy.parent_keys
-    assert ridge.code_version == theirs.settings.families.forecasters["ridge"].code_version
-    assert str(ridge.description).startswith("Ridge forecaster of weekly returns")
-    assert {key.name for key in ridge.check_keys} == {
+    assert pls.code_version == theirs.settings.families.forecasters["pls"].code_version
+    assert str(pls.description).startswith("PLS forecaster of weekly returns")
+    assert {key.name for key in pls.check_keys} == {
         key.name for key in graph.get(dg.AssetKey("lstm_snapshot")).check_keys
     }
     for project, has in ((ours, False), (theirs, True)):
         known = project.definitions.resolve_asset_graph()
         schema = known.get(dg.AssetKey("walkforward_forecasts")).metadata["dagster/column_schema"]
         columns = {column.name for column in schema.columns}
-        assert ({"ridge", "ridge_source"} <= columns) is has
+        assert ({"pls", "pls_source"} <= columns) is has
         for name, needed in (("walkforward_forecasts", MADE[0]), ("backtest", MADE[1]), ("target_weights", MADE[0])):
             assert (dg.AssetKey(needed) in known.get(dg.AssetKey(name)).parent_keys) is has
         assert project.definitions.resolve_job_def("walkforward").has_node_named(MADE[0]) is has
-        assert ("ridge" in (project.definitions.resources or {})["snapshot_io"].storages) is has
+        assert ("pls" in (project.definitions.resources or {})["snapshot_io"].storages) is has
 
 
 def test_a_family_of_ones_own_needs_a_repo_of_its_own_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in repos((*FAMILIES, "ridge")).items():
+    for name, value in repos((*FAMILIES, "pls")).items():
         monkeypatch.setenv(name, value)
     assert read_settings(storage_backend="hf").families.by_name.keys() == set(FAMILIES)
     with pytest.raises(SettingsError, match=r"^HF_MOMENTUM_RANK_MODEL_REPO: expected a model repo each"):
@@ -58,7 +58,7 @@ def test_a_family_of_ones_own_needs_a_repo_of_its_own_on_the_hub(monkeypatch: py
     monkeypatch.setenv("HF_MOMENTUM_RANK_MODEL_REPO", "user/momentum_rank")
     settings = read_settings(storage_backend="hf", plugins=PLUGINS)
     assert settings.model_repo("momentum_rank") == "user/momentum_rank"
-    assert settings.differing_variables()["HF_RIDGE_MODEL_REPO"] == "user/ridge"
+    assert settings.differing_variables()["HF_PLS_MODEL_REPO"] == "user/pls"
 
 
 def repos(families: Any) -> dict[str, str]:

@@ -21,15 +21,15 @@ from brain_assets.registry import register
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
-from examples.ridge_forecaster import Ridge, RidgeConfig
+from examples.pls_forecaster import Pls, PlsConfig
 
 CUTOFF = datetime.date(2019, 12, 31)
-CONFIG = RidgeConfig(alpha=10.0)
+CONFIG = PlsConfig(n_components=3)
 
 
 @pytest.fixture(scope="module")
 def snapshot(panel: PricePanel) -> ModelSnapshot:
-    return train_snapshot("ridge", panel, CUTOFF, CONFIG, MADE_UP)
+    return train_snapshot("pls", panel, CUTOFF, CONFIG, MADE_UP)
 
 
 def test_forecasts_are_the_regression_of_its_windows(panel: PricePanel, snapshot: ModelSnapshot) -> None:
@@ -51,7 +51,7 @@ def test_without_epochs_the_losses_are_those_of_its_predictions(panel: PricePane
     assert (training["curve"], training["best_epoch"]) == ([], 0)
     assert 0 < training["train_loss"] < training["zero_train_loss"]  # least squares cannot do worse than zero
     assert training["validation_loss"] > training["train_loss"]
-    assert "ridge" in snapshot.card
+    assert "pls" in snapshot.card
     assert "the open, high, low, close and volume of its last 20 sessions" in snapshot.card
     assert "moved no weight" in snapshot.card
     assert snapshot_verdicts(snapshot)["validation_loss_finite"].passed
@@ -62,14 +62,14 @@ def test_it_is_stored_and_walks_forward_beside_ours(panel: PricePanel, snapshot:
     loaded = ModelSnapshot.load(tmp_path / snapshot.name)
     for name, array in snapshot.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
-    table = build_forecast_features(panel, [2020], {"lstm": Stored(), "ridge": Stored(loaded)})
-    assert list(table.columns[2:6]) == ["lstm", "lstm_source", "ridge", "ridge_source"]
-    assert set(table["ridge_source"]) == {"momentum", "snapshot-2019-12-31"}  # the first week began in 2019
-    assert "ridge 100.0%" in forecast_verdicts(table)["coverage"].words
+    table = build_forecast_features(panel, [2020], {"lstm": Stored(), "pls": Stored(loaded)})
+    assert list(table.columns[2:6]) == ["lstm", "lstm_source", "pls", "pls_source"]
+    assert set(table["pls_source"]) == {"momentum", "snapshot-2019-12-31"}  # the first week began in 2019
+    assert "pls 100.0%" in forecast_verdicts(table)["coverage"].words
     assert all(found.passed for found in forecast_verdicts(table).values())
 
 
-class Broken(Ridge):
+class Broken(Pls):
     """What a test makes worse."""
 
     name = "broken"
@@ -79,7 +79,7 @@ class Broken(Ridge):
     def fit(self, *args: object) -> dict[str, np.ndarray]:
         return {name: array for name, array in {**super().fit(*args), **self.wrong}.items() if array is not None}
 
-    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: PlsConfig) -> np.ndarray:
         right = super().predict(arrays, windows, config)
         return right if self.predicted is None else self.predicted(right)
 
@@ -127,15 +127,15 @@ def test_what_it_predicts_must_be_a_finite_number_a_window(panel: PricePanel, pr
 )
 def test_what_it_says_of_itself_must_make_sense(attributes: dict, problem: str) -> None:
     with pytest.raises(PluginError, match=rf"Mine: {problem}; correct the family\.$"):
-        register(type("Mine", (Ridge,), {"__module__": __name__, "name": "mine", **attributes}))
+        register(type("Mine", (Pls,), {"__module__": __name__, "name": "mine", **attributes}))
 
 
 def test_a_snapshot_of_other_arrays_or_options_is_refused_by_its_file(snapshot: ModelSnapshot) -> None:
     @register
-    class Longer(Ridge):
+    class Longer(Pls):
         name = "longer"
 
-        def layout(self, config: RidgeConfig) -> dict[str, tuple[int, ...]]:
+        def layout(self, config: PlsConfig) -> dict[str, tuple[int, ...]]:
             return {"coef": (7,), "intercept": (1,)}
 
     with pytest.raises(SnapshotError, match=r"coef float32 \(7,\), as config.json says, got float32 \(100,\)"):
@@ -149,4 +149,4 @@ def test_a_half_of_a_forecaster_is_named() -> None:
 
         @register
         class Half(Forecaster):
-            name, label, code_version, Config, channels = "half", "Half", "1", RidgeConfig, ("close_return",)
+            name, label, code_version, Config, channels = "half", "Half", "1", PlsConfig, ("close_return",)

@@ -63,11 +63,11 @@ def test_what_follows_from_settings_is_each_projects_own(projects: dict[str, Pro
 def test_families_of_plug_ins_are_trained_where_their_runs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU that is only said to be there: these two need none."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    plugins = "examples.ridge_forecaster,examples.momentum_policy"
+    plugins = "examples.pls_forecaster,examples.momentum_policy"
     project = open_project(read_settings(market="simulator", last_year="2019", plugins=plugins, data_dir=str(tmp_path)))
-    yearly = [*RAW, "ridge_snapshot", "walkforward_forecasts", "momentum_rank_policy"]
-    for names, year in ((yearly, "2019"), (["ridge_model"], None)):
-        trained = [name for name in names if name.startswith(("ridge", "momentum"))]
+    yearly = [*RAW, "pls_snapshot", "walkforward_forecasts", "momentum_rank_policy"]
+    for names, year in ((yearly, "2019"), (["pls_model"], None)):
+        trained = [name for name in names if name.startswith(("pls", "momentum"))]
         result = dg.materialize(
             project.definitions.assets,
             selection=names,

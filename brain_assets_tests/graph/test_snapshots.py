@@ -9,7 +9,7 @@ from brain_assets.graph.snapshots import snapshot_metadata
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import families_of
 from brain_assets_tests.conftest import MADE_UP
-from examples.ridge_forecaster import RidgeConfig
+from examples.pls_forecaster import PlsConfig
 
 
 def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmConfig) -> None:
@@ -28,7 +28,7 @@ def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmCo
 
 
 def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> None:
-    families_of(["examples.ridge_forecaster"])
-    shown = snapshot_metadata(train_snapshot("ridge", panel, datetime.date(2018, 12, 31), RidgeConfig(), MADE_UP))
+    families_of(["examples.pls_forecaster"])
+    shown = snapshot_metadata(train_snapshot("pls", panel, datetime.date(2018, 12, 31), PlsConfig(), MADE_UP))
     assert {"train/loss", "validation/loss", "validation/rank_correlation"} <= set(shown)
     assert not {"epochs", "best_epoch", "learning_curve"} & set(shown)

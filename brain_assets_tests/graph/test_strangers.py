@@ -18,7 +18,7 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
 from brain_assets_tests.conftest import SYMBOLS
 from brain_assets_tests.graph.worlds import PROJECT, RAW, metadata_of
-from examples.ridge_forecaster import Ridge
+from examples.pls_forecaster import Pls
 
 
 class Steady(Policy):
@@ -26,7 +26,7 @@ class Steady(Policy):
 
     name, label = "steady", "Steady"
     Config = ModelConfig
-    forecaster = Ridge.name
+    forecaster = Pls.name
 
     def fit(
         self, weeks: PolicyDataset, config: ModelConfig, rules: PortfolioConstraints, progress: OnProgress, device: str
@@ -46,7 +46,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         registry.register(Steady)
-        families = Families.of([registry.get(Ridge.name), registry.get(Steady.name)])
+        families = Families.of([registry.get(Pls.name), registry.get(Steady.name)])
         market = SimulatorMarket(SYMBOLS, seed=1, signal=0.9)
         self.assets = build_assets(PROJECT.years, families)
         self.resources = build_resources(market, MemoryTableStore(), folder / "models", families=families)
@@ -74,7 +74,7 @@ def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluati
 
 
 def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(world: World) -> None:
-    assert world.run(2019, "ridge_snapshot").success
+    assert world.run(2019, "pls_snapshot").success
     refused = world.run(2020, "walkforward_forecasts")
     assert not refused.success
     assert not check(refused, "not_too_good").passed
@@ -83,7 +83,7 @@ def test_what_is_too_good_blocks_the_year_unless_more_is_allowed(world: World) -
 
 
 def test_models_of_a_gpu_say_so_and_are_found_again(world: World) -> None:
-    options = {"ridge_snapshot": {"device": "cuda"}, "steady_policy": {"device": "cuda"}}
+    options = {"pls_snapshot": {"device": "cuda"}, "steady_policy": {"device": "cuda"}}
     for reused in (False, True):
         result = world.run(2019, "walkforward_forecasts", *options, **options)
         assert result.success

@@ -26,10 +26,12 @@ DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
 EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefinition)]
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
-NAMES = (*RAW, "lstm_snapshot", "patchtst_snapshot", "walkforward_forecasts", "ppo_policy", "sac_policy", "direct_policy", "backtest")
+FORECASTERS = ("lstm_snapshot", "patchtst_snapshot", "ridge_snapshot", "boosting_snapshot")
+POLICIES = {"ppo_policy": "ppo", "sac_policy": "sac", "direct_policy": "direct"}
+NAMES = (*RAW, *FORECASTERS, "walkforward_forecasts", *POLICIES, "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
-MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", "ppo_policy": "ppo", "sac_policy": "sac", "direct_policy": "direct"}
+MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", **POLICIES}
 """Asset -> family."""
 
 

@@ -22,7 +22,7 @@ from brain_assets.store.names import parse_version_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.forecasting.test_training import changed_after
-from examples.ridge_forecaster import RidgeConfig
+from examples.pls_forecaster import PlsConfig
 
 LATER = datetime.date(2021, 9, 30)
 EARLIER = datetime.date(2021, 6, 15)
@@ -168,5 +168,5 @@ def test_the_name_follows_from_window_symbols_market_and_configuration(
 
 
 def test_a_family_of_ones_own_has_main_versions_too(panel: PricePanel) -> None:
-    registry.families_of(["examples.ridge_forecaster"])
-    assert train_version("ridge", panel.until(LATER), RidgeConfig(), MADE_UP).metadata["scores"]["promoted"]
+    registry.families_of(["examples.pls_forecaster"])
+    assert train_version("pls", panel.until(LATER), PlsConfig(), MADE_UP).metadata["scores"]["promoted"]

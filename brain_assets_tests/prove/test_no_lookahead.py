@@ -50,7 +50,7 @@ from brain_assets.store.manifest import FILES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import SYMBOLS
-from examples.ridge_forecaster import Ridge, RidgeConfig
+from examples.pls_forecaster import Pls, PlsConfig
 
 YEARS = {"first_year": 2018, "bootstrap_years": 2, "last_year": 2020}
 YEAR_END, JULY = default_dates([2019, 2020])
@@ -390,12 +390,12 @@ def test_helper_fails_with_the_message_of_the_result(monkeypatch: pytest.MonkeyP
 # Families of a stranger's
 
 
-class Peeking(Ridge):
+class Peeking(Pls):
     """Adds the returns of the session after each window to what it predicts."""
 
     name = "peeking"
 
-    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: PlsConfig) -> np.ndarray:
         after = np.minimum(windows.index.start + windows.window, windows.features.shape[1] - 1)
         return super().predict(arrays, windows, config) + windows.features[windows.index.asset, after].sum(axis=1)
 
@@ -403,7 +403,7 @@ class Peeking(Ridge):
 def test_a_leak_of_a_stranger_is_caught(tmp_path: Path) -> None:
     registry.register(Peeking)
     with pytest.raises(AssertionError, match=r"LOOK AHEAD.*forecasts/2020.parquet, week of 2020-07-06, AAA, peeking"):
-        assert_no_lookahead(tmp_path, MARKET, **YEARS, dates=[JULY], configs={"peeking": RidgeConfig()})
+        assert_no_lookahead(tmp_path, MARKET, **YEARS, dates=[JULY], configs={"peeking": PlsConfig()})
 
 
 # What gives no verdict

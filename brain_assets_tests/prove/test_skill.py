@@ -83,9 +83,9 @@ def test_a_family_that_nobody_has_measured_is_tested_by_what_it_sees() -> None:
     assert tests(True, role="policy") == [("reversal", 0.0, 5, 1)]
 
 
-def test_a_ridge_regression_finds_a_reversal_and_nothing_where_there_is_none() -> None:
-    families_of(["examples.ridge_forecaster"])
-    results = prove_skill(["ridge"], quick=True)
+def test_partial_least_squares_find_a_reversal_and_nothing_where_there_is_none() -> None:
+    families_of(["examples.pls_forecaster"])
+    results = prove_skill(["pls"], quick=True)
     assert [found.test.signal for found in results] == [0.15, 0.0]
     assert all(found.passed for found in results), [found.message for found in results]
 

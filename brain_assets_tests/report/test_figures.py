@@ -111,13 +111,13 @@ def test_every_line_of_a_figure_can_be_told_from_the_others() -> None:
 
 def test_families_that_are_not_ours_have_colours_of_their_own() -> None:
     """And those of ours stay as they are."""
-    names = [*STRATEGIES, "ridge_top", "zebra", "momentum_rank", "ridge", *(f"family_{number}" for number in range(60))]
+    names = [*STRATEGIES, "pls_top", "zebra", "momentum_rank", "pls", *(f"family_{number}" for number in range(60))]
     found = colors_of(names, STRATEGIES)
     assert found[: len(STRATEGIES)] == list(STRATEGIES.values())
     assert len(set(found)) == len(found)
-    forecasts = forecast_table(60).rename(columns=lambda name: name.replace("patchtst", "ridge"))
+    forecasts = forecast_table(60).rename(columns=lambda name: name.replace("patchtst", "pls"))
     report = build_report(backtest_table({"equal_weight": np.zeros(60)}), forecasts, {}, [], NOTE)
-    ridge = report.forecasts.skill["color"]["ridge"]
-    assert ridge not in report.forecasts.skill["color"].drop("ridge").tolist()
-    assert figures(report)["rank_correlation"].data[1].marker.color == ridge
-    assert figures(report)["calibration_ridge"].data[0].marker.color == ridge
+    pls = report.forecasts.skill["color"]["pls"]
+    assert pls not in report.forecasts.skill["color"].drop("pls").tolist()
+    assert figures(report)["rank_correlation"].data[1].marker.color == pls
+    assert figures(report)["calibration_pls"].data[0].marker.color == pls

@@ -177,8 +177,8 @@ def test_learning_curves_come_from_the_snapshots_that_are_there() -> None:
     losses = [{"epoch": 1, "train": 1.0, "validation": 1.2}, {"epoch": 2, "train": 0.9, "validation": 0.9}]
     lstm = Storage({"curve": losses, "zero_validation_loss": 1.2})
     ppo = Storage({"curve": [{"reward": -1.0, "steps": 100}]})  # in the order in which files have them
-    ridge, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
-    storages = {"lstm": lstm, "ridge": ridge, "ppo": ppo, "fixed": fixed}
+    pls, fixed = Storage({"curve": []}), Storage({})  # nothing of theirs was learned step by step
+    storages = {"lstm": lstm, "pls": pls, "ppo": ppo, "fixed": fixed}
     curves = read_learning_curves(storages, [2019, 2020])
     assert {family: table.columns[0] for family, table in curves.items()} == {
         "lstm": "epoch",

@@ -1,6 +1,6 @@
-"""A forecaster of your own in one file: ridge regression on the returns of a window.
+"""A forecaster of your own in one file: partial least squares on the returns of a window.
 
-    BRAIN_PLUGINS=examples.ridge_forecaster brain-assets backfill 2019-2021
+    BRAIN_PLUGINS=examples.pls_forecaster brain-assets backfill 2019-2021
 
 A family says what it is, which channels it sees, how it is trained (`Config`), what arrays a model of it has
 (`layout`), and how it learns and predicts. The platform does the rest: it cuts the data at the cut-off, finds the
@@ -16,39 +16,37 @@ import pydantic
 from brain_assets import RETURNS, Forecaster, ForecasterConfig, Progress, Windows, register
 
 
-class RidgeConfig(ForecasterConfig):
-    """How the ridge regression is trained."""
+class PlsConfig(ForecasterConfig):
+    """How the regression is trained."""
 
     window: int = pydantic.Field(20, ge=2, le=1_000, description="Sessions of history in a window.")
-    alpha: float = pydantic.Field(1_000.0, gt=0, description="Strength of the L2 penalty.")
+    n_components: int = pydantic.Field(2, ge=1, le=10, description="Directions in the window that are kept.")
 
 
 @register
-class Ridge(Forecaster):
-    """Predicts a number that is linear in the scaled returns of a window (Hoerl & Kennard 1970)."""
+class Pls(Forecaster):
+    """Predicts from the few directions of a window that vary most with the target (Wold 1966)."""
 
-    name, label = "ridge", "Ridge"
-    Config = RidgeConfig
+    name, label = "pls", "PLS"
+    Config = PlsConfig
     channels = RETURNS
     kinds = frozenset({"scikitlearn"})
 
-    def layout(self, config: RidgeConfig) -> Mapping[str, tuple[int, ...]]:
+    def layout(self, config: PlsConfig) -> Mapping[str, tuple[int, ...]]:
         """One coefficient a session and channel, and an intercept."""
         return {"coef": (config.window * len(self.channels),), "intercept": (1,)}
 
     def fit(
-        self, train: Windows, validation: Windows, config: RidgeConfig, progress: Progress, device: str
+        self, train: Windows, validation: Windows, config: PlsConfig, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows; there are no epochs, so neither `validation` nor `progress` is needed."""
-        from sklearn.linear_model import Ridge as Regression  # here, so that naming the plug-in costs nothing
+        from sklearn.cross_decomposition import PLSRegression  # here, so that naming the plug-in costs nothing
 
-        fitted = Regression(alpha=config.alpha).fit(_flat(train), train.target)
-        return {
-            "coef": fitted.coef_.astype(np.float32),
-            "intercept": np.array([fitted.intercept_], dtype=np.float32),
-        }
+        fitted = PLSRegression(config.n_components, scale=False).fit(_flat(train), train.target)
+        at_zero = fitted.predict(np.zeros((1, fitted.coef_.shape[1])))
+        return {"coef": fitted.coef_[0].astype(np.float32), "intercept": at_zero.astype(np.float32)}
 
-    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: RidgeConfig) -> np.ndarray:
+    def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: PlsConfig) -> np.ndarray:
         """Give a number a window, in the units of the targets."""
         predicted: np.ndarray = _flat(windows) @ arrays["coef"] + arrays["intercept"]
         return predicted
