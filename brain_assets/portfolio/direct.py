@@ -28,6 +28,7 @@ from brain_assets.portfolio.observations import (
     SIGNAL_SCALE,
     fit_observation_scaler,
     market_observations,
+    varied_in_training,
 )
 from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress
 from brain_assets.portfolio.strategy import run_equal_weight
@@ -59,14 +60,16 @@ class DirectConfig(ModelConfig):
     n_blocks: int = Field(32, ge=1, le=10_000, description="Blocks of consecutive weeks in a gradient step.")
     block_weeks: int = Field(26, ge=1, le=10_000, description="Weeks in a block; all, where there are fewer.")
     learning_rate: float = Field(0.05, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
-    caution: float = Field(
-        2.0,
+    confidence: float = Field(
+        0.95,
         ge=0,
-        le=100,
-        description="Standard errors that are taken off the mean advantage over equal weight (Garlappi, Uppal & Wang "
-        "2007): where less than so many speak for a tilt, equal weight is best.",
+        lt=1,
+        description="How sure it has to be that a tilt is no luck. By so many standard errors its mean advantage over "
+        "equal weight is marked down as the best of all tilts reaches by luck no more often than 1 less this.",
     )
-    penalty: float = Field(0.0, ge=0, le=1, description="L2 penalty on the slopes, log return of a week.")
+    penalty: float = Field(
+        1e-4, ge=0, le=1, description="Log return of a week that squares of the slopes cost, so that none is large alone."
+    )
     trading_rate: float = Field(
         1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
     )
@@ -110,6 +113,7 @@ class Direct(Policy):
 
         with repeatable(config.seed):
             market, random = Market(weeks, config, rules), np.random.default_rng(config.seed)
+            n_errors = standard_errors(market.n_directions, config.confidence)
             learned = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.layout(config).items()}
             optimizer = torch.optim.Adam([value.requires_grad_() for value in learned.values()])
             for update in range(config.n_updates):
@@ -118,7 +122,7 @@ class Direct(Policy):
                 first = random.integers(market.n_firsts, size=config.n_blocks)
                 advantage = market.pass_through(first, **learned)  # [B, W]
                 error = torch.sqrt((advantage.var(correction=0) + LEAST_DEVIATION**2) / len(weeks))
-                penalty = config.caution * error + config.penalty * learned["slopes"].square().sum()
+                penalty = n_errors * error + config.penalty * learned["slopes"].square().sum()
                 (penalty - advantage.mean()).backward()
                 optimizer.step()
                 steps, reward = advantage.numel(), REWARD_SCALE * float(advantage.detach().sum(dim=1).mean())
@@ -148,8 +152,11 @@ class Market:
         import torch
 
         self._rules, self._rate = rules, config.trading_rate
-        seen = market_observations(weeks, fit_observation_scaler(weeks), config.signal_scale)
+        scaler = fit_observation_scaler(weeks)
+        seen = market_observations(weeks, scaler, config.signal_scale)
         self._seen = torch.from_numpy(seen).double()  # [T, A, F]
+        self.n_directions = int(varied_in_training(scaler).sum()) + 1
+        """Numbers that make a difference: slopes of what varies, and the persistence."""
         self._available = torch.from_numpy(weeks.available)  # [T, A]
         self._returns = torch.from_numpy(np.stack([weeks.pre_open_return, weeks.weekly_return]))  # [2, T, A]
         start = arithmetic.equal_weight(weeks.available, rules)
@@ -182,6 +189,17 @@ class Market:
             goes_on = week < len(self.held)
             self.held[week[goes_on]] = held.detach()[goes_on]
         return torch.stack(advantage, dim=1)  # [B, W]
+
+
+def standard_errors(n_directions: int, confidence: float) -> float:
+    """Give how many standard errors above 0 the best of all tilts is by luck, but for a share 1 - confidence.
+
+    Of all combinations of so many directions the luckiest has the square of a t statistic that is chi-squared (Scheffé
+    1953, doi:10.1093/biomet/40.1-2.87).
+    """
+    from scipy.stats import chi2
+
+    return float(np.sqrt(chi2.ppf(confidence, n_directions)))
 
 
 def logits(said: Tensor, persistence: Tensor, held: Tensor, available: Tensor) -> Tensor:

@@ -125,6 +125,15 @@ def test_blocks_go_on_from_what_was_held_there_last() -> None:
         np.testing.assert_allclose(parts.pass_through(np.array([first]), *learned)[0], whole[first : first + 5])
 
 
+def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
+    assert direct.standard_errors(1, 0.95) == pytest.approx(1.96, abs=0.001)  # a normal's, both sides
+    assert direct.standard_errors(2, 0.95) == pytest.approx((-2.0 * np.log(0.05)) ** 0.5)
+    weeks = toy_weeks(60, 3)
+    assert Market(weeks, TINY, CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
+    weeks.signals[:] = 0.0
+    assert Market(weeks, TINY, CONSTRAINTS).n_directions == 4
+
+
 @pytest.mark.parametrize("market", [always_wins, announced])
 def test_the_asset_that_wins_is_held_at_its_cap(market) -> None:
     weeks = market(120)
@@ -192,9 +201,9 @@ def test_every_option_reaches_the_training(option: str) -> None:
         "n_updates": 5,
         "n_blocks": 2,
         "block_weeks": 9,
-        "caution": 0.0,
+        "confidence": 0.0,
         "trading_rate": 0.5,
-        "penalty": 0.1,
+        "penalty": 0.01,
     }
     weeks = toy_weeks(60, 10, rank_correlation=0.3)  # of fewer, each would be at its cap
     assert sha256(fit(weeks, TINY.replace(**{option: others[option]}))) != sha256(fit(weeks))
