@@ -29,7 +29,9 @@ from brain_assets.market.signals import add_signals
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
-FAMILIES = ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac", "direct")
+FORECASTERS = ("lstm", "patchtst", "ridge", "boosting")
+POLICIES = ("ppo", "sac", "direct")
+FAMILIES = (*FORECASTERS, *POLICIES)
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,

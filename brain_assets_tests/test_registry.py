@@ -177,7 +177,8 @@ def test_two_families_of_one_name_are_refused() -> None:
 def test_a_policy_that_follows_no_known_forecaster_is_refused() -> None:
     write("plug", "name, forecaster = 'lost', 'gbm'")
     with pytest.raises(
-        PluginError, match=r"^lost: expected a forecaster to follow among lstm, patchtst, got gbm; corr"
+        PluginError,
+        match=r"^lost: expected a forecaster to follow among lstm, patchtst, ridge, boosting, got gbm; corr",
     ):
         families_of(["plug"])
 

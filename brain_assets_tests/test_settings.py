@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from brain_assets.errors import SettingsError
 from brain_assets.settings import read_settings
+from brain_assets_tests.conftest import FAMILIES
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +59,10 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "HF_TOKEN": "hf_secret",
         "HF_LSTM_MODEL_REPO": "user/lstm",
         "HF_PATCHTST_MODEL_REPO": "user/patchtst",
+        "HF_RIDGE_MODEL_REPO": "user/ridge",
+        "HF_BOOSTING_MODEL_REPO": "user/boosting",
         "HF_PPO_MODEL_REPO": "user/ppo",
         "HF_SAC_MODEL_REPO": "user/sac",
-    "HF_DIRECT_MODEL_REPO": "user/direct",
         "HF_DIRECT_MODEL_REPO": "user/direct",
         "BRAIN_PLUGINS": "brain_assets.portfolio.ppo, brain_assets.forecasting.lstm",
         "BRAIN_ALERT_SLACK_WEBHOOK": "https://hooks.example.org/services/secret",
@@ -74,7 +76,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     settings = read_settings()
     assert {family: settings.model_repo(family) for family in settings.families.by_name} == {
-        family: f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")
+        family: f"user/{family}" for family in FAMILIES
     }
     assert settings.model_dump() == {
         "market": "files",
@@ -298,15 +300,11 @@ def test_an_override_nobody_knows_is_refused() -> None:
 HUB = {
     "STORAGE_BACKEND": "hf",
     "HF_TOKEN": "hf_secret",
-    "HF_LSTM_MODEL_REPO": "user/lstm",
-    "HF_PATCHTST_MODEL_REPO": "user/patchtst",
-    "HF_PPO_MODEL_REPO": "user/ppo",
-    "HF_SAC_MODEL_REPO": "user/sac",
-    "HF_DIRECT_MODEL_REPO": "user/direct",
+    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES},
 }
 
 
-@pytest.mark.parametrize("family", ["lstm", "patchtst", "ppo", "sac", "direct"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_missing_repo_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
     for name, value in HUB.items():
         monkeypatch.setenv(name, value)

@@ -6,7 +6,7 @@ fill a tree up to the most that there can be.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -16,6 +16,10 @@ from brain_assets.forecasting.forecaster import Progress
 from brain_assets.forecasting.weekly_features import FEATURES, WeeklyConfig, WeeklyForecaster
 from brain_assets.forecasting.windows import Windows
 from brain_assets.registry import register
+from brain_assets.store.manifest import MODEL, refused
+
+if TYPE_CHECKING:
+    from brain_assets.store.snapshot import ModelSnapshot
 
 
 class BoostingConfig(WeeklyConfig):
@@ -36,13 +40,18 @@ class Boosting(WeeklyForecaster):
     quick: ClassVar[Mapping[str, Any]] = {"max_iter": 10, "min_samples_leaf": 20}
 
     def layout(self, config: BoostingConfig) -> Mapping[str, tuple[int, ...]]:
-        """The nodes of all trees, what is predicted before the first, and each feature's share of what splits gain."""
+        """Name the nodes of all trees, what is predicted before the first, and what splits by each feature gain."""
         nodes = (config.max_iter, 2 * config.max_leaf_nodes - 1)
         names = ("feature", "threshold", "left", "right", "value")
         return {**dict.fromkeys(names, nodes), "baseline": (1,), "gain": (len(FEATURES),)}
 
     def fit(
-        self, train: Windows, validation: Windows, config: BoostingConfig, progress: Progress, device: str
+        self,
+        train: Windows,
+        validation: Windows,  # noqa: ARG002 - nothing is chosen by it
+        config: BoostingConfig,
+        progress: Progress,  # noqa: ARG002 - there are no epochs
+        device: str,  # noqa: ARG002 - the CPU's
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows alone; nothing is stopped early."""
         from sklearn.ensemble import HistGradientBoostingRegressor
@@ -57,11 +66,19 @@ class Boosting(WeeklyForecaster):
         ).fit(train.values[:, 0], train.target)
         return _flatten(fitted, self.layout(config))
 
+    def check(self, snapshot: "ModelSnapshot") -> None:
+        """Refuse trees that point to features or nodes that there are not; see `Forecaster.check`."""
+        super().check(snapshot)
+        n_nodes = snapshot.arrays["value"].shape[1]
+        for name, count in (("feature", len(FEATURES)), ("left", n_nodes), ("right", n_nodes)):
+            if not np.isin(snapshot.arrays[name], np.arange(count)).all():
+                raise refused(MODEL, f"whole numbers below {count} in {name}", "others")
+
     def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:
         """Give each feature's share of the gain of all splits."""
         return dict(zip(FEATURES, arrays["gain"].tolist(), strict=True))
 
-    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
+    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
         columns = np.ascontiguousarray(rows.T)
         feature, left, right = (arrays[name].astype(np.int64) for name in ("feature", "left", "right"))

@@ -1,7 +1,6 @@
 """The ridge regression forecaster: one coefficient for each weekly feature."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pydantic
@@ -31,24 +30,29 @@ class Ridge(WeeklyForecaster):
     name, label, code_version = "ridge", "Ridge", "1"
     Config = RidgeConfig
 
-    def layout(self, config: RidgeConfig) -> Mapping[str, tuple[int, ...]]:
-        """One coefficient a feature, and an intercept."""
+    def layout(self, config: RidgeConfig) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002 - always the same
+        """Name a coefficient for each feature, and an intercept."""
         return {"coef": (len(FEATURES),), "intercept": (1,)}
 
     def fit(
-        self, train: Windows, validation: Windows, config: RidgeConfig, progress: Progress, device: str
+        self,
+        train: Windows,
+        validation: Windows,  # noqa: ARG002 - nothing is chosen by it
+        config: RidgeConfig,
+        progress: Progress,  # noqa: ARG002 - there are no epochs
+        device: str,  # noqa: ARG002 - the CPU's
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows alone; there are no epochs."""
         from sklearn.linear_model import Ridge as Regression
 
         fitted = Regression(alpha=config.alpha).fit(train.values[:, 0].astype(np.float64), train.target)
-        return {"coef": np.float32(fitted.coef_), "intercept": np.float32([fitted.intercept_])}
+        return {"coef": fitted.coef_.astype(np.float32), "intercept": np.array([fitted.intercept_], dtype=np.float32)}
 
     def feature_weights(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, float]:
         """Give each feature's coefficient: what the prediction gains with a standard deviation of the feature."""
         return dict(zip(FEATURES, arrays["coef"].tolist(), strict=True))
 
-    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
+    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
         predicted: FloatArray = (rows.astype(np.float64) * arrays["coef"]).sum(axis=1) + arrays["intercept"]
         return predicted

@@ -11,7 +11,7 @@ close and what came before. Lengths are in sessions (a week is 5, a year 252) or
 | return_1d | return of the last session | |
 | volatility_4w, _13w, _52w | standard deviation of daily log returns | Ang et al. 2006 |
 | high_52w | last close over the highest of 252 sessions | George & Hwang 2004 |
-| beta, idiosyncratic | slope on the market over 52 weekly returns, and standard deviation of what it leaves | Ang et al. |
+| beta, idiosyncratic | slope on the market over 52 weekly returns, standard deviation of what it leaves | Ang et al. |
 | residual_1w | what it leaves of the last week, in those standard deviations | Blitz et al. 2013 |
 | largest_day | largest daily log return of 20 sessions | Bali, Cakici & Whitelaw 2011 |
 | skewness | of the daily log returns of 252 sessions | Amaya et al. 2015 |
@@ -183,20 +183,25 @@ class WeeklyForecaster(Forecaster):
     known_channels = FEATURES
     kinds: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
 
-    def inputs(self, panel: PricePanel, weeks: Weeks, config: Any) -> tuple[Float32Array, WindowIndex]:
+    def inputs(
+        self,
+        panel: PricePanel,
+        weeks: Weeks,
+        config: Any,  # noqa: ARG002 - always the same features
+    ) -> tuple[Float32Array, WindowIndex]:
         """Give the features, and a window of one row for every week and tradable symbol; see `Forecaster.inputs`."""
         features = build_weekly_features(panel, weeks, self.name)
         week, asset = np.nonzero(tradable(panel, weeks))
         return features, WindowIndex(asset, week, week)
 
     @abstractmethod
-    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array, config: Any) -> FloatArray:
+    def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
         """Predict a number a row of scaled features, (n_windows, n_features) -> (n_windows,)."""
 
     def predict(self, arrays: Mapping[str, np.ndarray], windows: Windows, config: Any) -> FloatArray:
         """Predict every window; see `Forecaster.predict`."""
         rows = windows.values[:, 0]
-        predicted = self.predict_rows(arrays, rows, config)
+        predicted = self.predict_rows(arrays, rows)
         if not config.volatility_neutral:
             return predicted
         volatility = rows[:, FEATURES.index("volatility_52w")].astype(np.float64)

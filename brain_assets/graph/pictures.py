@@ -57,6 +57,21 @@ def loss_curve(
     return picture(figure, title)
 
 
+def weights_by_year(title: str, weights: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """Draw what each feature, a row, weighs in the model of each year, a column: red above zero, blue below."""
+    figure, axes = new_figure(title, "", "", 0.8 + 0.17 * len(weights))
+    figure.subplots_adjust(left=0.22, right=1.0, top=0.93, bottom=0.06)
+    most = float(weights.abs().max(axis=None)) or 1.0
+    shown = axes.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(weights)), weights.index, fontsize="x-small")
+    axes.set_xticks(
+        range(0, weights.shape[1], 1 + weights.shape[1] // 12), weights.columns[:: 1 + weights.shape[1] // 12]
+    )
+    axes.grid(visible=False)
+    figure.colorbar(shown)
+    return picture(figure, title)
+
+
 def reward_curve(title: str, steps: Sequence[float], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
     """Draw the mean reward of an episode while a policy learns."""
     figure, axes = new_figure(

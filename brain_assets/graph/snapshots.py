@@ -1,16 +1,18 @@
 """What every asset that makes a model does: keep one with the same fingerprint, else train; and what it shows of it."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pandas as pd
 
 from brain_assets import registry
 from brain_assets.device import CPU
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.forecasting.forecaster import EpochLosses
-from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve
+from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve, weights_by_year
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json
 from brain_assets.store.hub import in_place_of
@@ -42,7 +44,10 @@ class SnapshotResult:
     """Where it is kept."""
 
     def materialization(
-        self, checks: Sequence[dg.AssetCheckResult], other_seeds: "Sequence[SnapshotResult]" = ()
+        self,
+        checks: Sequence[dg.AssetCheckResult],
+        other_seeds: "Sequence[SnapshotResult]" = (),
+        more: "Metadata | None" = None,
     ) -> dg.MaterializeResult[Any]:
         """Give what the asset gives back, with what was checked and the same model trained with other seeds, if any.
 
@@ -56,7 +61,7 @@ class SnapshotResult:
         fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
         return dg.MaterializeResult(
             value=self.snapshot,
-            metadata=metadata | snapshot_metadata(self.snapshot),
+            metadata=metadata | snapshot_metadata(self.snapshot) | (more or {}),
             data_version=dg.DataVersion(hash_json({"fingerprints": fingerprints}) if other_seeds else fingerprints[0]),
             check_results=checks,
         )
@@ -133,6 +138,23 @@ def note_refusal(refusals: list[str]) -> Callable[[str], None]:
         refusals.append(sentence)
 
     return note
+
+
+def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSnapshot") -> Metadata:
+    """Draw what the features weigh in a snapshot and in those of the years before it that are there.
+
+    Nothing of a family that has no such weights (`brain_assets.forecasting.forecaster.Forecaster.feature_weights`).
+    """
+    family = registry.get(snapshot.family)
+    if not (newest := family.feature_weights(snapshot.weights)):
+        return {}
+    weights = {}
+    for cutoff_date in storage.list_snapshots():
+        if cutoff_date < snapshot.cutoff_date:
+            with contextlib.suppress(SnapshotError):  # a damaged one is told of where it is used
+                weights[cutoff_date.year] = family.feature_weights(storage.load_snapshot(cutoff_date).weights)
+    table = pd.DataFrame({**weights, snapshot.cutoff_date.year: newest})
+    return {"feature_weights": weights_by_year(f"{snapshot.family}: weights of features", table)}
 
 
 def location_metadata(path: object, hub: Metadata) -> Metadata:

@@ -106,6 +106,12 @@ TESTS = (
     SkillTest("patchtst", "reversal", 0.15, 5, 0.80),
     SkillTest("patchtst", "reversal", 0.08, 5, 0.70),
     SkillTest("patchtst", "news", 0.0, 20, 18),
+    SkillTest("ridge", "reversal", 0.15, 5, 0.85),
+    SkillTest("ridge", "news", 0.15, 5, 0.85),
+    SkillTest("ridge", "reversal", 0.0, 20, 18),
+    SkillTest("boosting", "reversal", 0.15, 5, 0.85),
+    SkillTest("boosting", "news", 0.15, 5, 0.85),
+    SkillTest("boosting", "reversal", 0.0, 20, 18),
     SkillTest("ppo", "reversal", 0.3, 10, 8),
     SkillTest("ppo", "reversal", 0.0, 20, 2),
     SkillTest("sac", "reversal", 0.3, 10, 8),
@@ -118,6 +124,8 @@ TESTS = (
 QUICK_TESTS = (
     SkillTest("lstm", "reversal", 0.15, 1, 0.60),
     SkillTest("patchtst", "news", 0.15, 1, 0.60),
+    SkillTest("ridge", "reversal", 0.15, 1, 0.60),
+    SkillTest("boosting", "reversal", 0.15, 1, 0.60),
     SkillTest("ppo", "reversal", 0.3, 1, 1),
     SkillTest("sac", "reversal", 0.3, 1, 1),
     SkillTest("direct", "reversal", 0.3, 1, 1),
@@ -181,8 +189,9 @@ def prove_skill(
     """Run all tests of some registered families, and give what came of each, passed or not.
 
     `quick`: one seed or a few, and a shorter history each (20 seconds for the LSTM). In full, a seed takes 25 to 45
-    seconds, and there are 130 of them for ours: an hour or more on one core. `on_progress` is called with a line after
-    every seed, and after every test. Raises `PluginError` if there is no such family.
+    seconds (ridge and boosting: some 8), and there are 190 of them for ours: an hour or more on one core.
+    `on_progress` is called with a line after every seed, and after every test. Raises `PluginError` if there is no such
+    family.
     """
     history = QUICK if quick else FULL
     chosen = [registry.get(family) for family in families]

@@ -28,7 +28,7 @@ from brain_assets_tests.backfills import (
     write_config,
 )
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import RAW, PoolHere
+from brain_assets_tests.graph.worlds import RAW, SNAPSHOTS, PoolHere
 
 ALL = {(year, asset) for year in YEARS for asset in ASSETS}
 SKIPPED = "done already, skipped"
@@ -76,12 +76,12 @@ def test_it_ends_with_tables_and_the_way_to_the_ui(finished):
     *lines, last = finished.output.splitlines()
     for year in YEARS:
         rows = [line.split() for line in lines if line.split()[:2] == [str(year), f"snapshot-{year}-12-31"]]
-        assert [row[2] for row in rows] == ["LSTM", "PatchTST"]
+        assert [row[2] for row in rows] == ["LSTM", "PatchTST", "Ridge", "Boosting"]
         assert all(len(row) == 8 and "-" not in row for row in rows)
         [returns] = [row for line in lines if len(row := line.split()) == 4 and row[0] == str(year)]
         expected = ["-"] * 3 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
         assert returns[1:] == expected  # no policy is older than the first year
-    assert "27 made, 0 run without change, 0 done before, 0 not done" in lines
+    assert f"{len(ALL)} made, 0 run without change, 0 done before, 0 not done" in lines
     assert last == (
         f"Look at them in Dagster's UI: BRAIN_MARKET=simulator BRAIN_DATA_DIR={finished.data_dir} "
         f"BRAIN_SYMBOLS={','.join(SYMBOLS)} BRAIN_LAST_YEAR=2021 brain-assets ui"
@@ -96,7 +96,7 @@ def test_a_second_backfill_does_nothing(finished, tmp_path):
         second = brain_assets(data, "backfill", "2019-2021", "--config", str(finished.config))
     assert second.returncode == 0, second.stderr
     assert outcomes(second.stdout) == dict.fromkeys(ALL, SKIPPED)
-    assert "0 made, 0 run without change, 27 done before, 0 not done" in second.stdout
+    assert f"0 made, 0 run without change, {len(ALL)} done before, 0 not done" in second.stdout
     assert identities(files | weights(data)) == before
     assert runs(data) == runs_before
     assert spent[0] < finished.cpu_seconds / 1.5
@@ -193,7 +193,7 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
     assert all(text.startswith("made in ") for text in said.values())
     rows = [words for line in forced.stdout.splitlines() if (words := line.split()) and words[0].startswith("20")]
-    lstm, patchtst, returns = (row for row in rows if row[1] not in ASSETS)
+    lstm, patchtst, *_, returns = (row for row in rows if row[1] not in ASSETS)
     assert lstm[0] == patchtst[0] == returns[0] == "2020"  # figures of the year that was asked for
     assert lstm[-1] == patchtst[-1] != lstm[-2] != patchtst[-2] != patchtst[-1]  # rank correlations, momentum's last
     after = identities(weights(data))
@@ -237,7 +237,7 @@ def test_a_model_that_fails_stops_only_what_needs_it(tmp_path, finished):
     said = outcomes(run.stdout)
     # in the bootstrap window forecasts are momentum: they need no snapshot, though Dagster put both into one run
     made = {(2019, asset) for asset in ASSETS if asset != "lstm_snapshot"}
-    made |= {(2020, asset) for asset in (*RAW, "patchtst_snapshot")}
+    made |= {(2020, asset) for asset in (*RAW, *SNAPSHOTS[1:])}
     assert {place for place, text in said.items() if text.startswith("made in ")} == made
     for year in (2019, 2020):
         assert said[year, "lstm_snapshot"].startswith("failed: ")

@@ -15,12 +15,12 @@ from brain_assets.store.places import read_files
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests import backfills
 from brain_assets_tests.backfills import COMMAND, Finished, outcomes
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.machines import hub_of
 from brain_assets_tests.graph.worlds import MODELS
 from brain_assets_tests.loopback_hub import LoopbackHub
 from brain_assets_tests.store.hubs import KINDS, TOKEN, EchoingHub, WatchedHub, fault
 
-FAMILIES = ("lstm", "patchtst", "ppo", "sac", "direct")
 REPOS = {f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES}
 NAMES = [f"snapshot-{year}-12-31" for year in backfills.YEARS]
 
@@ -43,14 +43,14 @@ def pushed(finished: Finished, hub: WatchedHub, tmp_path_factory: pytest.TempPat
     data_dir = finished.copy(tmp_path_factory.mktemp("pushed"))
     dry = run(data_dir, "sync", "push", "--dry-run", hub=hub)
     assert dry.returncode == 0, dry.stderr
-    assert "would push 12 of 12 snapshots; nothing was done" in dry.stdout
+    assert f"would push {3 * len(FAMILIES)} of {3 * len(FAMILIES)} snapshots; nothing was done" in dry.stdout
     assert hub.repos() == []
     done = run(data_dir, "sync", "push", hub=hub)
     assert done.returncode == 0, done.stderr
     assert sorted(line for line in done.stdout.splitlines() if line.endswith(" pushed")) == [
         f"{family:<8} {name} pushed" for family in FAMILIES for name in NAMES
     ]
-    assert "12 pushed; 0 equal or only on the other side" in done.stdout
+    assert f"{3 * len(FAMILIES)} pushed; 0 equal or only on the other side" in done.stdout
     return data_dir
 
 
@@ -135,7 +135,11 @@ def test_pull_adopt_and_backfill_train_nothing(
         (("sync", "status"), {"STORAGE_BACKEND": "local"}, ("STORAGE_BACKEND=local", "HF_LSTM_MODEL_REPO")),
         (("sync", "status"), {"HF_PPO_MODEL_REPO": ""}, ("HF_PPO_MODEL_REPO: expected a model repo each",)),
         (("backfill", "2019"), {"HF_SAC_MODEL_REPO": ""}, ("HF_SAC_MODEL_REPO: expected a model repo each",)),
-        (("sync", "pull", "--family", "gru"), {}, ("--family: expected one of lstm, patchtst, ppo, sac, direct, got gru",)),
+        (
+            ("sync", "pull", "--family", "gru"),
+            {},
+            ("--family: expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got gru",),
+        ),
         (("sync", "pull", "--year", "soon"), {}, ("years: expected 2021 or 2019-2022, got soon",)),
     ],
 )

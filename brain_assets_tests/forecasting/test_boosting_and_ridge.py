@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from brain_assets import registry
+from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.checks import snapshot_verdicts
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.weekly_features import FEATURES, uniform_ranks
@@ -83,7 +84,9 @@ def test_ridge_coefficients_are_shrunken_and_predict_linearly() -> None:
     # 10,000 rows of unit variance and a penalty of 10,000: half of the coefficient of 1 is left
     assert arrays["coef"][SEEN] == pytest.approx(0.5, abs=0.02)
     assert np.abs(np.delete(arrays["coef"], SEEN)).max() < 0.03
-    np.testing.assert_allclose(predicted, after.values[:, 0] @ arrays["coef"] + arrays["intercept"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        predicted, after.values[:, 0] @ arrays["coef"] + arrays["intercept"], rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -112,6 +115,18 @@ def test_what_volatility_explains_is_taken_out_of_the_ranks(family: str) -> None
 
 
 # On a market
+
+
+@pytest.mark.parametrize(("name", "value"), [("feature", 28.0), ("left", 0.5), ("right", -1.0), ("right", 15.0)])
+def test_trees_that_point_to_nothing_are_refused_by_their_file(panel: PricePanel, name: str, value: float) -> None:
+    snapshot = train_snapshot("boosting", panel, CUTOFF, config_of("boosting"), MADE_UP)
+    snapshot.check()
+    wrong = snapshot.arrays[name].copy()
+    wrong[3, 2] = value
+    with pytest.raises(
+        SnapshotError, match=rf"^model.safetensors: expected whole numbers below \d+ in {name}, got other"
+    ):
+        replace(snapshot, arrays={**snapshot.arrays, name: wrong}).check()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,6 +1,7 @@
 """Weekly features by plain loops, each known at the decision time, of a wide universe in bounded memory."""
 
 import datetime
+import itertools
 import math
 import statistics
 import tracemalloc
@@ -23,7 +24,7 @@ NOT_KNOWN = math.nan
 
 
 def made_up(n_sessions: int = 330, n_assets: int = N_SYMBOLS, first_year: int = 2018) -> PricePanel:
-    """Bars and signals that move; symbol 1 has a hole of two sessions, symbol 2 is listed late, symbol 3 never files."""
+    """Bars and signals that move; symbol 1 has a hole of two sessions, 2 is listed late, 3 never files."""
     random = np.random.default_rng(4)
     sessions = sessions_between(datetime.date(first_year, 1, 2), datetime.date(2025, 1, 1))[:n_sessions]
     moves = random.standard_t(5, (n_assets, n_sessions, 5)) * random.uniform(0.005, 0.02, (n_assets, 1, 1))
@@ -61,13 +62,13 @@ def weekly_closes(panel: PricePanel, asset: int, first: int) -> list[float]:
 
 def weekly_returns(panel: PricePanel, asset: int, first: int) -> list[float]:
     levels = weekly_closes(panel, asset, first)
-    return [later / earlier - 1 for earlier, later in zip(levels, levels[1:], strict=False)]
+    return [later / earlier - 1 for earlier, later in itertools.pairwise(levels)]
 
 
 def plain_features(panel: PricePanel, first: int, asset: int, others: Sequence[int]) -> dict[str, float]:
     """Compute every feature of one symbol by loops over what came before a session; `others`: who is tradable."""
     close = panel.values[asset, :first, CLOSE].tolist()
-    daily = [math.log(later / earlier) for earlier, later in zip(close, close[1:], strict=False)]
+    daily = [math.log(later / earlier) for earlier, later in itertools.pairwise(close)]
     volume = [math.log(1 + each) for each in panel.values[asset, :first, VOLUME].tolist()]
     levels, weekly = weekly_closes(panel, asset, first), weekly_returns(panel, asset, first)
 
@@ -151,7 +152,7 @@ def test_a_member_is_compared_with_members_alone() -> None:
 
 
 def test_a_panel_without_signals_is_refused() -> None:
-    with pytest.raises(TableError, match="^ridge: expected a panel with news and fundamentals, got one with prices"):
+    with pytest.raises(TableError, match=r"^ridge: expected a panel with news and fundamentals, got one with prices"):
         build_weekly_features(replace(PANEL, signals=None), WEEKS, "ridge")
 
 

@@ -26,7 +26,7 @@ from brain_assets.portfolio.trials import read_trials
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import SYMBOLS, TINY_PPO
+from brain_assets_tests.conftest import FORECASTERS, SYMBOLS, TINY_PPO
 from brain_assets_tests.graph.test_checks import Changed
 from brain_assets_tests.graph.worlds import (
     MODELS,
@@ -34,6 +34,7 @@ from brain_assets_tests.graph.worlds import (
     PROJECT,
     RAW,
     RUN_CONFIG,
+    SNAPSHOTS,
     TABLES,
     YEARLY,
     metadata_of,
@@ -43,7 +44,7 @@ from brain_assets_tests.graph.worlds import (
 from brain_assets_tests.store.hubs import dated
 
 YEARS = (2019, 2020, 2021)
-BENCHMARKS = benchmark_strategies(("lstm", "patchtst"))
+BENCHMARKS = benchmark_strategies(FORECASTERS)
 TWICE = {"ops": {"ppo_policy": {"config": {**TINY_PPO, "n_seeds": 2}}}}
 
 
@@ -51,7 +52,7 @@ def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
     """Dagster's own in-memory IO managers hand over what the same run has made; more than one seed they cannot keep."""
     result = dg.materialize_to_memory(YEARLY, partition_key="2019", resources={"market": market}, run_config=RUN_CONFIG)
     forecasts = result.output_for_node("walkforward_forecasts")
-    for family in ("lstm", "patchtst"):
+    for family in FORECASTERS:
         assert set(forecasts[f"{family}_source"]) == {"momentum"}  # the year's own snapshot is never used on it
     assert forecasts["week_start"].min() == pd.Timestamp("2016-01-11")
     assert result.output_for_node("raw_prices")["symbol"].nunique() == len(SYMBOLS)
@@ -114,7 +115,7 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
             signals = metadata_of(results[year], name)
             assert start <= signals[f"first_{column}"] <= signals[f"last_{column}"] <= f"{year}-12-31"
             assert (signals["symbols"], signals["source"]) == (len(SYMBOLS), "made up")
-        for name in ("lstm_snapshot", "patchtst_snapshot"):
+        for name in SNAPSHOTS:
             data = metadata_of(results[year], name)["training_data"]
             assert data["first_session"] == "2016-01-04"
             assert data["last_session"] == f"{year}-12-31"
@@ -128,7 +129,7 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
 
 def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple) -> None:
     results, _, _ = three_years
-    for family in ("lstm", "patchtst"):
+    for family in FORECASTERS:
         key = f"{family}_weeks_by_source"
         sources = {year: metadata_of(results[year], "walkforward_forecasts")[key] for year in YEARS}
         assert set(sources[2019]) == {"momentum"}
@@ -344,13 +345,13 @@ def test_a_raw_year_with_one_flipped_bit_is_fetched_again(market: SimulatorMarke
 def test_changed_news_train_anew_what_sees_them_and_nothing_else(
     three_years: tuple, after_the_first: tuple[Mapping[str, Any], Path]
 ) -> None:
-    first, (resources, _), models = three_years[0][2019], after_the_first, ["lstm_snapshot", "patchtst_snapshot"]
+    first, (resources, _), models = three_years[0][2019], after_the_first, SNAPSHOTS
     tables = resources["table_io"].store
     news = tables.read_year("raw_news_sentiment", 2019)
     news.loc[100, "sentiment_score"] = -news.loc[100, "sentiment_score"]
     tables.write("raw_news_sentiment", 2019, news)
     second = run_year(2019, resources, names=models)
-    assert [metadata_of(second, name)["reused"] for name in models] == [True, False]
+    assert [metadata_of(second, name)["reused"] for name in models] == [True, False, False, False]
     fingerprints = [metadata_of(result, "patchtst_snapshot")["fingerprint"] for result in (first, second)]
     assert fingerprints[0] != fingerprints[1]
 

@@ -27,14 +27,13 @@ from brain_assets.market.schema import RAW
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets_tests.conftest import SYMBOLS
-from brain_assets_tests.graph.worlds import DEFS, EVERY, YEARLY, PoolHere, run_year, world
+from brain_assets_tests.graph.worlds import DEFS, EVERY, SNAPSHOTS, YEARLY, PoolHere, run_year, world
 
 CHECKS = {
     "raw_prices": PRICE_CHECKS,
     "raw_news_sentiment": SIGNAL_CHECKS,
     "raw_fundamentals": SIGNAL_CHECKS,
-    "lstm_snapshot": FORECASTER_CHECKS,
-    "patchtst_snapshot": FORECASTER_CHECKS,
+    **dict.fromkeys(SNAPSHOTS, FORECASTER_CHECKS),
     "walkforward_forecasts": FORECAST_CHECKS,
     "ppo_policy": POLICY_CHECKS,
     "sac_policy": POLICY_CHECKS,

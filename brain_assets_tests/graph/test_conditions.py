@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import (
 )
 
 from brain_assets.automation.definitions import downstream
-from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW
+from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW, SNAPSHOTS
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
@@ -104,15 +104,14 @@ def test_its_tick_asks_for_a_run_a_year_of_all_that_can_be_made_and_of_nothing_w
     history.fill(RAW, YEARS[:2])
     first, second = requests()
     assert (first.partition_key, second.partition_key) == ("2019", "2020")
-    assert {key.to_user_string() for key in second.asset_selection} == {"lstm_snapshot", "patchtst_snapshot"}
+    assert {key.to_user_string() for key in second.asset_selection} == set(SNAPSHOTS)
 
 
 def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_first_too(history: History) -> None:
     history.fill(RAW)
     first, second, third, fourth = history.follow()
-    forecasters = ("lstm_snapshot", "patchtst_snapshot")
     # the first forecasts need no snapshot: none is finished before the bootstrap window
-    assert first == {*everything(forecasters, YEARS), ("walkforward_forecasts", YEARS[0])}
+    assert first == {*everything(SNAPSHOTS, YEARS), ("walkforward_forecasts", YEARS[0])}
     assert second == {
         *everything(("walkforward_forecasts",), YEARS[1:]),
         *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
@@ -135,7 +134,7 @@ def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None
     history.fill(("lstm_snapshot", "walkforward_forecasts"), YEARS[:1])
     assert history.tick() == {
         ("lstm_snapshot", YEARS[1]),
-        *everything(("patchtst_snapshot",), YEARS[:2]),
+        *everything(SNAPSHOTS[1:], YEARS[:2]),
         *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
     }
 

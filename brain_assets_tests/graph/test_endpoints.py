@@ -15,6 +15,7 @@ from graphql import parse, validate
 
 from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import REPOSITORY, Finished, parses, shared_backfill
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.test_ui import Server, serving, wait_until
 from brain_assets_tests.graph.worlds import DEFS, EVERY, MODELS, RAW, YEARLY
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -162,7 +163,7 @@ def test_every_curl_line_of_a_training_makes_what_it_says(tmp_path: Path) -> Non
         runs = server.ask(RUNS)["runsOrError"]["results"]
         assert {entry["status"] for entry in runs} == {"SUCCESS"}
     names = sorted(path.parent.relative_to(data_dir / "models").as_posix() for path in data_dir.rglob("weights.pt"))
-    snapshots = [f"{family}/snapshot-{year}-12-31" for family in ("lstm", "patchtst", "ppo", "sac", "direct") for year in years]
+    snapshots = [f"{family}/snapshot-{year}-12-31" for family in FAMILIES for year in years]
     assert [name for name in names if "/snapshot-" in name] == sorted(snapshots)
     assert [name.split("-")[0] for name in names if "/v" in name] == ["lstm/v2020", "patchtst/v2020"]
     config = json.loads((data_dir / "models" / "sac" / "snapshot-2020-12-31" / "config.json").read_text())

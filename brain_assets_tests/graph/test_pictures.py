@@ -16,6 +16,7 @@ from brain_assets.graph.pictures import (
     price_chart,
     rank_correlation_chart,
     reward_curve,
+    weights_by_year,
 )
 
 WEEKS = np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]")
@@ -54,6 +55,12 @@ def test_news_of_any_span_are_drawn_without_a_complaint_about_the_axis(days: int
         warnings.simplefilter("error")
         picture = news_chart("news", news)
     assert pixels(picture).shape[:2] == (360, 700)
+
+
+def test_weights_are_drawn_in_red_above_zero_and_in_blue_below() -> None:
+    image = pixels(weights_by_year("weights", pd.DataFrame({2019: {"a": 0.5, "b": -0.5}, 2020: {"a": 0.5, "b": 0.5}})))
+    red, _, blue, _ = (image[:, :550].mean(axis=(0, 1))).tolist()
+    assert red > blue + 0.05  # three of four
 
 
 def test_a_figure_that_is_not_known_is_put_in_words() -> None:

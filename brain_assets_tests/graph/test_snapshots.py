@@ -2,12 +2,17 @@
 
 import datetime
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.graph.snapshots import snapshot_metadata
+from brain_assets.graph import snapshots
+from brain_assets.graph.snapshots import feature_weights_metadata, snapshot_metadata
 from brain_assets.market.prices import PricePanel
-from brain_assets.registry import families_of
+from brain_assets.registry import families_of, get
+from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets_tests.conftest import MADE_UP
 from examples.pls_forecaster import PlsConfig
 
@@ -32,3 +37,29 @@ def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> N
     shown = snapshot_metadata(train_snapshot("pls", panel, datetime.date(2018, 12, 31), PlsConfig(), MADE_UP))
     assert {"train/loss", "validation/loss", "validation/rank_correlation"} <= set(shown)
     assert not {"epochs", "best_epoch", "learning_curve"} & set(shown)
+
+
+@pytest.mark.parametrize("family", ["ridge", "boosting"])
+def test_weights_of_features_are_shown_over_the_years_that_are_there(
+    panel: PricePanel, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(snapshots, "weights_by_year", lambda title, weights: drawn.append(weights))
+    storage, made = SnapshotLocalStorage(family, tmp_path), {}
+    for year in (2018, 2019, 2020, 2021):
+        config = get(family).Config(**get(family).quick)
+        made[year] = train_snapshot(family, panel, datetime.date(year, 12, 31), config, MADE_UP)
+        storage.write_snapshot(made[year])
+    (storage.path(datetime.date(2018, 12, 31)) / "model.safetensors").write_bytes(b"damaged")
+    assert set(feature_weights_metadata(storage, made[2020])) == {"feature_weights"}
+    [weights] = drawn
+    assert weights.columns.tolist() == [2019, 2020]  # neither the damaged one nor one that is later
+    assert weights[2019].to_dict() == get(family).feature_weights(made[2019].weights)
+    assert weights.index[:2].tolist() == ["return_1w", "return_2w"]
+
+
+def test_a_family_without_weights_of_features_shows_none(
+    panel: PricePanel, tiny_lstm: LstmConfig, tmp_path: Path
+) -> None:
+    made = train_snapshot("lstm", panel, datetime.date(2018, 12, 31), tiny_lstm, MADE_UP)
+    assert feature_weights_metadata(SnapshotLocalStorage("lstm", tmp_path), made) == {}

@@ -19,19 +19,19 @@ from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import TINY
+from brain_assets_tests.conftest import FORECASTERS, POLICIES, TINY
 
 PROJECT = open_project(read_settings())
 DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
 EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefinition)]
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
-FORECASTERS = ("lstm_snapshot", "patchtst_snapshot", "ridge_snapshot", "boosting_snapshot")
-POLICIES = {"ppo_policy": "ppo", "sac_policy": "sac", "direct_policy": "direct"}
-NAMES = (*RAW, *FORECASTERS, "walkforward_forecasts", *POLICIES, "backtest")
+SNAPSHOTS = tuple(f"{family}_snapshot" for family in FORECASTERS)
+POLICY_ASSETS = tuple(f"{family}_policy" for family in POLICIES)
+NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", *POLICY_ASSETS, "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
-MODELS = {"lstm_snapshot": "lstm", "patchtst_snapshot": "patchtst", **POLICIES}
+MODELS = dict(zip((*SNAPSHOTS, *POLICY_ASSETS), (*FORECASTERS, *POLICIES), strict=True))
 """Asset -> family."""
 
 

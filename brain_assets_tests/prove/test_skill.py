@@ -25,6 +25,7 @@ from brain_assets.prove.skill import (
     skill_tests,
 )
 from brain_assets.registry import families_of
+from brain_assets.simulator import simulated
 
 
 def result(value: float, error: float = 0.01, best: float = 0.15) -> SeedResult:
@@ -91,7 +92,7 @@ def test_partial_least_squares_find_a_reversal_and_nothing_where_there_is_none()
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(PluginError, match=r"family: expected one of lstm, patchtst, ppo, sac.*, got 'mlp'; correct"):
+    with pytest.raises(PluginError, match=r"family: expected one of lstm, patchtst, .*ppo, sac.*, got 'mlp'; correct"):
         prove_skill(["mlp"])
 
 
@@ -107,6 +108,15 @@ def test_an_injected_reversal_is_found_out_of_sample() -> None:
 @pytest.mark.parametrize("family", [test.family for test in QUICK_TESTS[1:]])
 def test_the_other_families_find_it_too(family: str) -> None:
     (found,) = prove_skill([family], quick=True)
+    assert found.passed, found.message
+
+
+@pytest.mark.slow
+@pytest.mark.claim
+@pytest.mark.parametrize("family", ["ridge", "boosting"])
+def test_a_reversal_of_four_weeks_is_found_where_rows_are_weeks(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    monkeypatch.setattr(simulated, "LOOKBACK_SESSIONS", 20)
+    found = prove(SkillTest(family, "reversal", 0.15, 5, 0.85))
     assert found.passed, found.message
 
 

@@ -13,7 +13,7 @@ from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ModelRunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager
 from brain_assets.graph.pools import TRAINING_POOL
-from brain_assets.graph.snapshots import make_snapshot, show_epochs
+from brain_assets.graph.snapshots import feature_weights_metadata, make_snapshot, show_epochs
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
 from brain_assets.market.schema import RAW
@@ -63,6 +63,8 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         fingerprint = forecaster_fingerprint(family.name, panel, options, device)
         kept = SnapshotIOManager.of(snapshot_io, [family.name])
         made = make_snapshot(context, kept, fingerprint, given.force, train)
-        return made.materialization(check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot)))
+        checks = check_results(FORECASTER_CHECKS, snapshot_verdicts(made.snapshot))
+        weights = feature_weights_metadata(kept.storage(family.name), made.snapshot)
+        return made.materialization(checks, more=weights)
 
     return snapshot
