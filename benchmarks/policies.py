@@ -117,7 +117,7 @@ def walk_forward(
 
 
 def summary(runs: list[tuple[StrategyRun, StrategyRun]]) -> dict[str, float]:
-    """Give figures a year, all but turnover and t in percent; `active` after costs, `gross_active` before."""
+    """Give figures a year, all but turnover and t in percent; `distance` is that to equal weight."""
     names = ("net_return", "turnover", "cost")
     own, equal = (
         {name: np.concatenate([getattr(run, name) for run in side]) for name in names}
@@ -133,6 +133,7 @@ def summary(runs: list[tuple[StrategyRun, StrategyRun]]) -> dict[str, float]:
         "cost": percent * own["cost"].mean(),
         "active": percent * active.mean(),
         "gross_active": percent * (active.mean() + costs),
+        "distance": 100 * np.mean([np.abs(a.weights - b.weights).sum(axis=1).mean() / 2 for a, b in runs]),
         "t": active.mean() / active.std(ddof=1) * np.sqrt(len(active)),
     }
 

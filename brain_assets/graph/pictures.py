@@ -74,9 +74,7 @@ def weights_by_year(title: str, weights: pd.DataFrame) -> dg.MarkdownMetadataVal
 
 def reward_curve(title: str, steps: Sequence[float], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
     """Draw the mean reward of an episode while a policy learns."""
-    figure, axes = new_figure(
-        title, "environment steps", "reward of an episode (100 x log growth less equal weight's)"
-    )
+    figure, axes = new_figure(title, "environment steps", "reward of an episode (100 x log growth less equal weight's)")
     axes.plot(steps, rewards, marker=".")
     return picture(figure, title)
 

@@ -34,7 +34,7 @@ class ActorCriticConfig(ModelConfig):
         "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
     )
     total_steps: int = Field(
-        100_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+        25_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_envs: int = Field(64, ge=1, le=10_000, description="Episodes at once.")
     n_steps: int = Field(
@@ -46,10 +46,13 @@ class ActorCriticConfig(ModelConfig):
     batch_size: int = Field(832, ge=2, le=1_000_000, description="Weeks a gradient step.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gamma: float = Field(
-        0.5, ge=0, le=1, description="Discount a week. Weights of a week touch later weeks through trading costs only."
+        0.5,
+        ge=0,
+        le=1,
+        description="Discount a week. Weights of a week touch later weeks through costs, and as far as they are kept.",
     )
     trading_rate: float = Field(
-        1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
+        0.2, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
     )
     signal_scale: float = Field(
         SIGNAL_SCALE,

@@ -137,6 +137,14 @@ def target_weights(logits: npt.NDArray[np.floating], available: BoolArray, rules
     return project(softmax, available, rules)
 
 
+def min_cash_odds(rules: PortfolioConstraints) -> float:
+    """Give the least cash over the rest, 1e-4 at least: times the number of assets, what cash counts in a softmax.
+
+    Where each asset counts 1, that is: logits of 0, and the logarithm of this for cash, are equal weight.
+    """
+    return max(rules.min_cash, 1e-4) / (1.0 - rules.min_cash)
+
+
 def equal_weight(available: BoolArray, rules: PortfolioConstraints) -> FloatArray:
     """Give the same weight to each asset available, (..., n_assets), as far as the rules allow; the rest is cash."""
     weights = np.zeros((*available.shape[:-1], available.shape[-1] + 1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from brain_assets.arrays import FloatArray
 from brain_assets.market.signals import SIGNALS
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, equal_weight, target_weights
 from brain_assets.portfolio.observations import MARKET_FEATURES, varied_in_training
 from brain_assets.store.scaler import Scaler
 
@@ -24,12 +24,12 @@ AT_BOUND = 0.99
 """A logit is at its bound from this share of it on."""
 
 MIN_DISTANCE = 0.05
-"""Share of the value. An untrained network is 0.03 away, most of it in cash; a trained one is 0.4 to 0.5 away."""
+"""Share of the value. The targets of an untrained network of ours are equal weight itself."""
 
 MAX_SATURATION = 0.9
 
 MIN_TURNOVER = 1e-3
-"""Of the value, a week. Fixed weights take several times as much, only to undo the drift."""
+"""Of the value, a week. Fixed targets take several times as much, only to undo the drift."""
 
 
 def policy_diagnostics(
@@ -38,13 +38,14 @@ def policy_diagnostics(
     """Measure what a policy did, from its run and the logits, (n_weeks, n_assets + 1), from which it decided.
 
     ``mean_turnover``: dollars traded over the value at the week's first open, mean over all weeks but the first, which
-    buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute differences between its weights and
-    those of equal weight, cash included; mean over all weeks, in [0, 1]. Where logits have a bound (on both sides) also
-    ``action_spread``: standard deviation of the logits of the available assets, mean over the weeks with two or more (0
-    if there is none); and ``saturation``: share of the logits of available assets that are at a bound.
+    buys what it starts with. ``distance_to_equal_weight``: half the sum of absolute differences between its targets and
+    the weights of equal weight, cash included; mean over all weeks, in [0, 1]. Where logits have a bound (on both
+    sides) also ``action_spread``: standard deviation of the logits of the available assets, mean over the weeks with
+    two or more (0 if there is none); and ``saturation``: share of the logits of available assets that are at a bound.
     """
     available = weeks.available
-    apart = np.abs(run.weights - equal_weight(available, rules)).sum(axis=1) / 2
+    targets = target_weights(logits, available & np.isfinite(logits[:, :-1]), rules)
+    apart = np.abs(targets - equal_weight(available, rules)).sum(axis=1) / 2
     diagnostics = {
         "mean_turnover": float(run.turnover[1:].mean()) if len(weeks) > 1 else 0.0,
         "distance_to_equal_weight": float(apart.mean()),
@@ -65,7 +66,7 @@ def degeneracy(training: Mapping[str, Any]) -> str | None:
     distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
     saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
     problems = {
-        f"The policy is uniform: its weights are {distance:.2%} of the value away from equal weight, less than "
+        f"The policy is uniform: its targets are {distance:.2%} of the value away from equal weight, less than "
         f"{MIN_DISTANCE:.0%}.": distance < MIN_DISTANCE,
         f"The policy never trades: {turnover:.3%} of the value a week, less than {MIN_TURNOVER:.1%}, although what it "
         "sees changes every week.": turnover < MIN_TURNOVER,

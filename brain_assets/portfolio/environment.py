@@ -28,9 +28,10 @@ class VectorizedPortfolioEnv(VecEnv):
     """`n_envs` portfolios in the same market, each in an episode of `episode_weeks` (all, where there are fewer).
 
     Observation: float32, flat, `brain_assets.portfolio.observations.FEATURES` of asset after asset. Action: a logit an
-    asset and one for cash (last), each over their bound `logit_bound`; of the way to the target that they say the share
-    `trading_rate` is traded. Reward: 100 * log(growth of the week after costs, over that of equal weight before costs):
-    no action has a part in the latter, so the best ones are those of the growth alone, and found with less noise.
+    asset and one for cash (last, counted from that of the least cash beside equal weight), each over their bound
+    `logit_bound`; of the way to the target that they say the share `trading_rate` is traded. Reward: 100 * log(growth
+    of the week after costs, over that of equal weight before costs): no action has a part in the latter, so the best
+    ones are those of the growth alone, and found with less noise.
     ``infos`` are empty dicts except where an episode ended: ``terminal_observation``, ``TimeLimit.truncated`` (always
     true) and ``episode`` (``r``: sum of its rewards, ``l``: its weeks), as SB3's `Monitor` would put it.
     """
@@ -55,6 +56,8 @@ class VectorizedPortfolioEnv(VecEnv):
         self._builder = ObservationBuilder(weeks, scaler, rules, signal_scale)
         equal = arithmetic.equal_weight(weeks.available, rules)[:, :-1]
         returns = weeks.pre_open_return, weeks.weekly_return
+        n_available = np.maximum(weeks.available.sum(axis=1), 1)
+        self._least_cash: FloatArray = np.log(arithmetic.min_cash_odds(rules) * n_available)
         self._equal_weight_growth: FloatArray = np.add(*(np.log1p((equal * each).sum(axis=1)) for each in returns))
         limit = np.float32(self._builder.limit)
         super().__init__(
@@ -107,6 +110,7 @@ class VectorizedPortfolioEnv(VecEnv):
         """Trade every portfolio toward what its action says and earn the week; episodes that ended start anew."""
         week, weeks, rules = self._week, self._weeks, self._rules
         logits = self._actions.astype(np.float64) * self._logit_bound
+        logits[:, -1] += self._least_cash.take(week)
         available = weeks.available.take(week, axis=0)
         target = arithmetic.target_weights(logits, available, rules)
         traded = arithmetic.trade_toward(self._held, target, available, self._rate, rules)

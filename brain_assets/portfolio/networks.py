@@ -6,8 +6,8 @@ Names in the state dicts, each a ``weight`` and a ``bias``. Both: ``actor.embed`
 ``actor.others`` (H to H), ``score`` (H to 1, every asset), ``cash`` (H to 1, from the mean over assets). PPO:
 ``critic.embed``, ``critic.own``, ``critic.others``, ``value`` (H to 1, likewise from the mean). SAC, for n of 0 and 1:
 ``critics.<n>.assets.embed`` (F + 1 to H, the weight too), ``.own``, ``.others``, and ``critics.<n>.value`` (2 H to 1).
-The heads ``score`` and ``cash`` start at 0, and what cash says is counted from where it holds the least that the rules
-ask for: untrained, a policy is equal weight, and what it learns are tilts.
+The heads ``score`` and ``cash`` start at 0, and the latter is counted from where cash is the least that the rules ask
+for (`with_least_cash`): untrained, a policy is equal weight, and what it learns are tilts.
 Besides them ``log_std`` (2 numbers): logarithm of the standard deviation while it explores, of assets and of cash; of
 logits for PPO, of what tanh bounds for SAC. Acting uses neither critics nor ``log_std``.
 """
@@ -21,12 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from brain_assets.arrays import Float32Array
-from brain_assets.portfolio.arithmetic import LOGIT_BOUND
+from brain_assets.portfolio.arithmetic import LOGIT_BOUND, min_cash_odds
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.observations import AVAILABLE, N_FEATURES
-
-MIN_CASH_ODDS = max(CONSTRAINTS.min_cash, 1e-4) / (1.0 - CONSTRAINTS.min_cash)
-"""The least cash over the rest; times the number of assets, what cash counts in a softmax where each asset counts 1."""
 
 SAC_STD = 0.5
 """Standard deviation of SAC's exploration at the start, before tanh; it is learned from there."""
@@ -47,6 +44,12 @@ def by_asset(observation: Tensor) -> Tensor:
 def by_kind(of_kinds: Tensor, n_assets: int) -> Tensor:
     """Give each asset the first of two numbers, and cash the second; [2] to [A + 1]."""
     return torch.cat([of_kinds[:1].expand(n_assets), of_kinds[1:]])
+
+
+def with_least_cash(tilts: Tensor, available: Tensor) -> Tensor:
+    """Count the logit of cash from that of the least cash beside equal weight; [B, A + 1] and [B, A] to [B, A + 1]."""
+    least = torch.log(min_cash_odds(CONSTRAINTS) * available.sum(dim=1, keepdim=True).clamp(min=1.0))  # [B, 1]
+    return torch.cat([tilts[:, :-1], tilts[:, -1:] + least], dim=1)
 
 
 class DeepSetsEncoder(nn.Module):
@@ -71,7 +74,7 @@ class DeepSetsEncoder(nn.Module):
 class LogitNetwork(nn.Module):
     """Logits of every asset and of cash: what a network does when it acts.
 
-    They lie within ``logit_bound`` on both sides, or are cut off there by the environment.
+    They are tilts from equal weight, within ``logit_bound`` on both sides, or cut off there by the environment.
     """
 
     def __init__(self, hidden: int, logit_bound: float) -> None:
@@ -83,17 +86,10 @@ class LogitNetwork(nn.Module):
         for head in (self.score, self.cash):
             initialize(head, gain=0.0)
 
-    def logits(self, observation: Tensor) -> Tensor:
-        """Give the logits of assets and cash; [B, A * F] to [B, A + 1], cash last."""
-        assets, cash, least = self._heads(observation)
-        return torch.cat([assets, cash + least], dim=1)  # [B, A + 1]
-
-    def _heads(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give what the heads say, and the logit of the least cash; [B, A * F] to [B, A], [B, 1] and [B, 1]."""
-        seen = by_asset(observation)  # [B, A, F]
-        mixed, pooled = self.actor(seen)  # [B, A, H], [B, H]
-        n_available = seen[:, :, AVAILABLE].sum(dim=1, keepdim=True).clamp(min=1.0)  # [B, 1]
-        return self.score(mixed).squeeze(-1), self.cash(pooled), torch.log(MIN_CASH_ODDS * n_available)
+    def tilts(self, observation: Tensor) -> Tensor:
+        """Give what the heads say of assets and cash; [B, A * F] to [B, A + 1], cash last."""
+        mixed, pooled = self.actor(by_asset(observation))  # [B, A, H], [B, H]
+        return torch.cat([self.score(mixed).squeeze(-1), self.cash(pooled)], dim=1)  # [B, A + 1]
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
         """Take the weights of a snapshot; what it holds besides is not looked at."""
@@ -103,7 +99,8 @@ class LogitNetwork(nn.Module):
     def act(self, observation: Float32Array) -> Float32Array:
         """Give logits, (n_assets + 1,), without exploring: the same observation, the same logits."""
         with torch.no_grad():
-            logits: Float32Array = self.logits(torch.from_numpy(observation).unsqueeze(0))[0].numpy()
+            seen = torch.from_numpy(observation).unsqueeze(0)  # [1, A * F]
+            logits: Float32Array = with_least_cash(self.tilts(seen), by_asset(seen)[:, :, AVAILABLE])[0].numpy()
         return logits
 
 
@@ -158,11 +155,9 @@ class SacNetwork(LogitNetwork):
 
     def gaussian(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Give mean and logarithm of the standard deviation of what tanh bounds; [B, A * F] to [B, A + 1] twice."""
-        assets, cash, least = self._heads(observation)
-        share = (least / self.logit_bound).clamp(-0.95, 0.95)  # less cash than the least is brought up to it
-        means = torch.cat([assets, cash + torch.atanh(share)], dim=1)  # [B, A + 1]
+        means = super().tilts(observation)  # [B, A + 1]
         return means, by_kind(self.log_std, means.shape[1] - 1).expand_as(means)
 
-    def logits(self, observation: Tensor) -> Tensor:
-        """Give the logits of assets and cash within the bounds; [B, A * F] to [B, A + 1], cash last."""
-        return self.logit_bound * torch.tanh(self.gaussian(observation)[0])
+    def tilts(self, observation: Tensor) -> Tensor:
+        """Give what the heads say of assets and cash, within the bounds; [B, A * F] to [B, A + 1], cash last."""
+        return self.logit_bound * torch.tanh(super().tilts(observation))

@@ -24,7 +24,7 @@ class SacConfig(ActorCriticConfig):
         "patchtst", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
     )
     total_steps: int = Field(
-        40_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+        20_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_steps: int = Field(
         13,
@@ -33,10 +33,10 @@ class SacConfig(ActorCriticConfig):
         description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
     )
     batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
-    learning_rate: float = Field(1e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
+    learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
     gradient_steps: int = Field(26, ge=1, le=100_000, description="Gradient steps after each rollout.")
     warmup_steps: int = Field(
-        20_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
+        10_000, ge=1, le=1_000_000_000, description="Weeks lived through at random before the first gradient step."
     )
     buffer_steps: int = Field(
         100_000, ge=1, le=10_000_000, description="Weeks that are remembered, the newest; at least a rollout."
@@ -50,7 +50,7 @@ class SacConfig(ActorCriticConfig):
         lt=math.log(2),
         description="Entropy of an action that exploration is held at, nats a logit; log 2 would be all there is.",
     )
-    ent_coef: float = Field(0.02, gt=0, description="Weight of the entropy at the start; it is learned from there.")
+    ent_coef: float = Field(0.004, gt=0, description="Weight of the entropy at the start; it is learned from there.")
     score_limit: float = Field(3.0, gt=0, le=10, description="Bound of the logits, both sides.")
 
     @model_validator(mode="after")

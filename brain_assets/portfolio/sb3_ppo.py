@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class SharedPolicy(ActorCriticPolicy):
     """Shows SB3 a `PpoNetwork`: what SB3 trains is the very module that is stored.
 
-    Actions are logits over `LOGIT_BOUND`.
+    Actions are tilts over `LOGIT_BOUND`.
     """
 
     def __init__(self, *args: Any, hidden: int, score_std: float, **kwargs: Any) -> None:
@@ -37,10 +37,10 @@ class SharedPolicy(ActorCriticPolicy):
 
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
         """Give the distribution of actions; [B, A * F] to a diagonal Gaussian over [B, A + 1]."""
-        logits = self.network.logits(obs)  # type: ignore[arg-type]  # our observations are one tensor
-        log_std = by_kind(self.network.log_std, logits.shape[1] - 1) - math.log(LOGIT_BOUND)
+        tilts = self.network.tilts(obs)  # type: ignore[arg-type]  # our observations are one tensor
+        log_std = by_kind(self.network.log_std, tilts.shape[1] - 1) - math.log(LOGIT_BOUND)
         distribution: DiagGaussianDistribution = self.action_dist  # type: ignore[assignment]  # actions are a Box
-        return distribution.proba_distribution(logits / LOGIT_BOUND, log_std)
+        return distribution.proba_distribution(tilts / LOGIT_BOUND, log_std)
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Give the critic's values; [B, A * F] to [B, 1]."""

@@ -1,6 +1,6 @@
 """Training of the policy with SAC (Haarnoja et al. 2018, arXiv:1812.05905), as stable-baselines3 does it.
 
-An action is a logit an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights
+An action is a tilt an asset over their bound, within [-1, 1] by tanh. The critics do not see it, but the weights
 that it is traded at: the market's own arithmetic (`brain_assets.portfolio.arithmetic.target_weights`) stands between
 actor and critics, with its exact derivative, so that they need not learn a softmax and a projection from noisy rewards.
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, project, trade_toward
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
-from brain_assets.portfolio.networks import SacNetwork, by_asset
+from brain_assets.portfolio.networks import SacNetwork, by_asset, with_least_cash
 from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD
 from brain_assets.portfolio.replay import MarketReplayBuffer
 
@@ -83,7 +83,7 @@ def traded_weights(
 
 
 class _Actor(BasePolicy):
-    """Shows SB3 the logits of a `SacNetwork` as actions."""
+    """Shows SB3 the tilts of a `SacNetwork` as actions."""
 
     def __init__(self, policy: SACPolicy, network: SacNetwork, n_actions: int) -> None:
         super().__init__(policy.observation_space, policy.action_space, squash_output=True)
@@ -121,7 +121,8 @@ class _Critics(BaseModel):
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
-        target = tradable_weights(actions * self._logit_bound, available, self._rules)  # [B, A + 1]
+        logits = with_least_cash(actions * self._logit_bound, available)  # [B, A + 1]
+        target = tradable_weights(logits, available, self._rules)  # [B, A + 1]
         weights = traded_weights(target, obs, available, self._rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)

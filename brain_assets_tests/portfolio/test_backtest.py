@@ -198,7 +198,8 @@ def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(rag
 def test_after_a_listing_in_mid_year_a_week_is_traded_by_the_newest_policy(ragged, snapshots) -> None:
     older, newer = (snapshots["ppo", year] for year in (2018, 2019))
     arrays = {name: value if name.startswith("scaler.") else value * 0 for name, value in newer.arrays.items()}
-    even_handed = replace(newer, arrays=arrays)  # the same for all, whatever it sees
+    config = {**newer.config, "training": {**newer.config["training"], "trading_rate": 1.0}}
+    even_handed = replace(newer, arrays=arrays, config=config)  # the same for all, whatever it sees or holds
     forecasts = build_forecast_features(ragged, [2019, 2020], NO_MODELS)
     result = backtest(ragged, forecasts, [2019, 2020], {"ppo": Stored(older, even_handed)})
     assert result.latest["ppo"].cutoff_date == cutoff_of_year(2019)

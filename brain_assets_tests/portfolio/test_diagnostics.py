@@ -23,11 +23,11 @@ def test_metadata_by_hand() -> None:
     # Equal weight: 0.2 each, as the cap has it; what is not available goes to cash.
     weights = np.array([[0.2, 0.1, 0.0, 0.7], [0.2, 0.2, 0.0, 0.6], [0.0, 0.0, 0.0, 1.0]])
     run = StrategyRun(weights, np.zeros(3), np.array([0.9, 0.1, 0.3]), np.zeros(3), weights[-1])
-    logits = np.array([[1.0, 2.0, 3.0, 9.0], [0.0, -2.0, 9.0, 0.0], [2.98, 9.0, 9.0, 0.0]])
+    logits = np.array([[1.0, 2.0, 3.0, 99.0], [0.0, -2.0, 9.0, 99.0], [2.98, 9.0, 9.0, -99.0]])
     got = policy_diagnostics(run, logits, 3.0, weeks, CONSTRAINTS)
     assert got["action_spread"] == pytest.approx((np.sqrt(2 / 3) + 1.0) / 2)  # the last week has one asset
     assert got["mean_turnover"] == pytest.approx(0.2)  # not the first week, which buys what it starts with
-    assert got["distance_to_equal_weight"] == pytest.approx((0.3 + 0.0 + 0.2) / 3)
+    assert got["distance_to_equal_weight"] == pytest.approx((0.6 + 0.4 + 0.0) / 3)  # targets: twice all in cash
     assert got["saturation"] == pytest.approx(2 / 6)  # 3.0 and 2.98 of six that count
     unbounded = policy_diagnostics(run, logits, None, weeks, CONSTRAINTS)
     assert unbounded == {name: got[name] for name in ("mean_turnover", "distance_to_equal_weight")}
@@ -46,7 +46,7 @@ def test_one_week_and_one_asset_have_diagnostics_too() -> None:
     ("changed", "expected"),
     [
         ({}, None),
-        ({"distance_to_equal_weight": 0.0499}, "The policy is uniform: its weights are 4.99% .*, less than 5%"),
+        ({"distance_to_equal_weight": 0.0499}, "The policy is uniform: its targets are 4.99% .*, less than 5%"),
         ({"distance_to_equal_weight": 0.05}, None),
         ({"saturation": 0.91}, "The policy is saturated: 91% of its logits are at their bounds, more than 90%"),
         ({"saturation": 0.9}, None),
@@ -92,9 +92,10 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
             fill(acting.score, 0.3, 0.0)
     policy = registry.get(family)
     arrays = {name: value.numpy() for name, value in acting.state_dict().items()} | fit_observation_scaler(weeks).arrays
-    runner = PolicyRunner(policy, arrays, policy.Config(), weeks, CONSTRAINTS)
+    config = policy.Config(trading_rate=1.0)
+    runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
-    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(policy.Config()), weeks, CONSTRAINTS))
+    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS))
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)

@@ -46,6 +46,7 @@ def test_every_episode_is_the_market_arithmetic_step_by_step() -> None:
         seen, rewards, done, infos = env.step(actions)
         for i, at in enumerate(week):
             logits = actions[i].astype(np.float64) * LOGIT_BOUND
+            logits[-1] += np.log(0.02 / 0.98 * max(weeks.available[at].sum(), 1))  # from the least cash
             target = arithmetic.target_weights(logits, weeks.available[at], CONSTRAINTS)
             found = arithmetic.step(held[i], weeks.pre_open_return[at], target, weeks.weekly_return[at], CONSTRAINTS)
             held[i], week[i] = found.held_after, at + 1

@@ -107,6 +107,7 @@ def test_the_environment_trades_as_the_runner_does_step_by_step(rate: float) -> 
     weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
     actions = np.random.default_rng(1).normal(scale=0.1, size=(52, 1, 9)).astype(np.float32)
     said = 10.0 * actions[:, 0].astype(np.float64)
+    said[:, -1] += np.log(0.02 / 0.98 * weeks.available.sum(axis=1))  # counted from the least cash
     run = rollout(said, rate, weeks, CONSTRAINTS)
     scaler = fit_observation_scaler(weeks)
     env = VectorizedPortfolioEnv(weeks, scaler, 1, CONSTRAINTS, trading_rate=rate)

@@ -149,8 +149,8 @@ def announced(n_weeks: int) -> PolicyDataset:
 
 
 SHORT: dict[str, ModelConfig] = {
-    "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208),
-    "sac": SacConfig(total_steps=5_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3),
+    "ppo": PpoConfig(total_steps=20_000, n_envs=32, batch_size=208, trading_rate=1.0),
+    "sac": SacConfig(total_steps=5_000, n_envs=32, warmup_steps=2_500, learning_rate=5e-3, trading_rate=1.0),
 }
 
 
@@ -174,7 +174,7 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
     signals[:, :, NEWS] = 60 * weeks.forecast
     noise = np.random.default_rng(101).normal(0.0, 0.003, weeks.forecast.shape)
     weeks = replace(weeks, signals=signals, forecast=noise)
-    config = registry.get(family).Config()
+    config = registry.get(family).Config(trading_rate=1.0)
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
     assert run.cagr > run_equal_weight(later, CONSTRAINTS).cagr
@@ -183,8 +183,8 @@ def test_a_signal_that_announces_the_winner_is_followed_where_forecasts_say_noth
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "lead"), [("ppo", 0.12), ("sac", 0.10)])
 def test_an_injected_signal_beats_equal_weight_out_of_sample(family: str, lead: float) -> None:
-    """Rank correlation 0.15, default config: at least half of what the five best forecasts a week earn above it."""
-    weeks, config = toy_weeks(700, 20, seed=100, rank_correlation=0.15), registry.get(family).Config()
+    """Rank correlation 0.15, traded at once: at least half of what the five best forecasts a week earn above it."""
+    weeks, config = toy_weeks(700, 20, seed=100, rank_correlation=0.15), registry.get(family).Config(trading_rate=1.0)
     later = weeks.select(slice(300, None))
     run = act(family, config, train(family, weeks.select(slice(0, 300)), config), later)
     assert run.cagr > run_equal_weight(later, CONSTRAINTS).cagr + lead
