@@ -68,7 +68,10 @@ class DirectConfig(ModelConfig):
         "equal weight is marked down as the best of all tilts reaches by luck no more often than 1 less this.",
     )
     penalty: float = Field(
-        1e-4, ge=0, le=1, description="Log return of a week that squares of the slopes cost, so that none is large alone."
+        1e-4,
+        ge=0,
+        le=1,
+        description="Log return of a week that squares of the slopes cost, so that none is large alone.",
     )
     trading_rate: float = Field(
         1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."

@@ -169,7 +169,10 @@ def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, t
     ("config", "sentence"),
     [
         ({"date": "soon"}, "date: expected a day such as 2022-06-01, got soon; correct it."),
-        ({"date": "2018-06-04"}, "got none of ppo, sac, direct; materialize ppo_policy, sac_policy, direct_policy for 2019"),
+        (
+            {"date": "2018-06-04"},
+            "got none of ppo, sac, direct; materialize ppo_policy, sac_policy, direct_policy for 2019",
+        ),
         ({"date": "2021-06-09", "max_model_age_days": 157}, "ppo snapshot-2020-12-31 (158 days)"),
         ({"date": "2020-06-10", "max_model_age_days": 159}, "got lstm snapshot-2019-12-31 (160 days), patchtst"),
         ({"date": "2001-09-10"}, "at least 3 sessions, got that of 2001-09-10 with 1"),

@@ -176,7 +176,9 @@ def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(his
     assert sum(broken in found for found in asked) == 1
     waiting = {
         *everything(("walkforward_forecasts",), YEARS[2:]),  # they need that snapshot
-        *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[2:]),  # and these all earlier forecasts
+        *everything(
+            ("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[2:]
+        ),  # and these all earlier forecasts
     }
     done = everything(DOWNSTREAM, YEARS) - {broken} - waiting
     assert set.union(*asked) == done | {broken}  # the rest is done

@@ -26,6 +26,7 @@ FAMILY = registry.get("direct")
 CONSTRAINTS = PortfolioConstraints()
 DEAR = PortfolioConstraints(cost_bps=80.0, max_weight=0.3)
 TINY = DirectConfig(n_updates=20, n_blocks=4, block_weeks=13)
+SHORT = DirectConfig(n_updates=60, n_blocks=16, block_weeks=13, learning_rate=0.15)
 
 
 def ragged(n_weeks: int, n_assets: int) -> PolicyDataset:
@@ -138,35 +139,34 @@ def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
 def test_the_asset_that_wins_is_held_at_its_cap(market) -> None:
     weeks = market(120)
     learned, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
-    config = DirectConfig(trading_rate=1.0)
-    run = act(fit(learned, config), later, config)
+    run = act(fit(learned, SHORT), later, SHORT)
     wins = later.forecast == later.forecast.max(axis=1, keepdims=True)
     np.testing.assert_allclose(run.weights[:, :-1][wins], 0.2, atol=0.002)
 
 
 def test_it_stays_at_equal_weight_where_nothing_is_certain() -> None:
     weeks = toy_weeks(300, 20, seed=1)
-    run = act(fit(weeks, DirectConfig()), weeks, DirectConfig())
+    run = act(fit(weeks, SHORT), weeks, SHORT)
     apart = np.abs(run.weights - arithmetic.equal_weight(weeks.available, CONSTRAINTS)).sum(axis=1) / 2
     assert apart.mean() < 0.05
 
 
 def test_it_trades_less_where_trading_is_dear() -> None:
     """A forecast that is worth 40 basis points a week is followed at 10 a dollar traded, at 200 it is not."""
-    weeks, config = toy_weeks(300, 20, seed=2, rank_correlation=0.2), DirectConfig(trading_rate=1.0)
+    weeks = toy_weeks(300, 20, seed=2, rank_correlation=0.2)
     turnover = []
     for cost_bps in (10.0, 60.0, 200.0):
         rules = PortfolioConstraints(cost_bps=cost_bps)
-        turnover.append(float(act(fit(weeks, config, rules), weeks, config, rules).turnover[1:].mean()))
+        turnover.append(float(act(fit(weeks, SHORT, rules), weeks, SHORT, rules).turnover[1:].mean()))
     assert turnover[0] > 1.5 * turnover[1] > 3.0 * turnover[2]
 
 
 def test_other_and_more_assets_than_in_training_can_be_traded() -> None:
     weeks = toy_weeks(300, 10, seed=100, rank_correlation=0.3)
-    arrays = fit(weeks, DirectConfig())
+    arrays = fit(weeks, SHORT)
     few, many = (toy_weeks(100, n_assets, seed=101, rank_correlation=0.3) for n_assets in (3, 60))
-    assert act(arrays, few).weights.shape == (100, 4)
-    run = act(arrays, many, DirectConfig())
+    assert act(arrays, few, SHORT).weights.shape == (100, 4)
+    run = act(arrays, many, SHORT)
     assert np.corrcoef(run.weights[:, :-1].ravel(), many.forecast.ravel())[0, 1] > 0.5
 
 

@@ -12,8 +12,8 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
-from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.direct import DirectConfig
+from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot

@@ -27,8 +27,8 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
-from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.direct import DirectConfig
+from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.manifest import CARD, CONFIG, MANIFEST, MODEL, SCALER, WEIGHTS, build, render_json

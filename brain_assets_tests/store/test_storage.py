@@ -42,7 +42,9 @@ def test_loaded_snapshot_forecasts_exactly_as_the_trained_one(
 def test_the_environment_names_folder_and_repo(
     backend: str, repo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repos = {f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")}
+    repos = {
+        f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")
+    }
     for name, value in {"BRAIN_DATA_DIR": str(tmp_path), "STORAGE_BACKEND": backend, **repos}.items():
         monkeypatch.setenv(name, value)
     storage = SnapshotLocalStorage("lstm")
