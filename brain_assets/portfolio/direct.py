@@ -126,7 +126,7 @@ class Direct(Policy):
                 advantage = market.pass_through(first, **learned)  # [B, W]
                 error = torch.sqrt((advantage.var(correction=0) + LEAST_DEVIATION**2) / len(weeks))
                 penalty = n_errors * error + config.penalty * learned["slopes"].square().sum()
-                (penalty - advantage.mean()).backward()
+                (penalty - advantage.mean()).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 steps, reward = advantage.numel(), REWARD_SCALE * float(advantage.detach().sum(dim=1).mean())
                 progress(PolicyProgress((update + 1) * steps, config.n_updates * steps, reward))
