@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,10 @@ def ragged(n_weeks: int, n_assets: int) -> PolicyDataset:
 
 def some_arrays(seed: int = 0) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
-    return {"slopes": random.normal(size=N_MARKET_FEATURES).astype(np.float32), "persistence": np.float32([0.4])}
+    return {
+        "slopes": random.normal(size=N_MARKET_FEATURES).astype(np.float32),
+        "persistence": np.array([0.4], dtype=np.float32),
+    }
 
 
 def fit(
@@ -136,7 +140,7 @@ def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
 
 
 @pytest.mark.parametrize("market", [always_wins, announced])
-def test_the_asset_that_wins_is_held_at_its_cap(market) -> None:
+def test_the_asset_that_wins_is_held_at_its_cap(market: Callable[[int], PolicyDataset]) -> None:
     weeks = market(120)
     learned, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
     run = act(fit(learned, SHORT), later, SHORT)
