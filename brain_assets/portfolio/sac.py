@@ -50,7 +50,7 @@ class SacConfig(ActorCriticConfig):
         lt=math.log(2),
         description="Entropy of an action that exploration is held at, nats a logit; log 2 would be all there is.",
     )
-    ent_coef: float = Field(0.004, gt=0, description="Weight of the entropy at the start; it is learned from there.")
+    ent_coef: float = Field(0.02, gt=0, description="Weight of the entropy at the start; it is learned from there.")
     score_limit: float = Field(3.0, gt=0, le=10, description="Bound of the logits, both sides.")
 
     @model_validator(mode="after")

@@ -107,23 +107,17 @@ class _Critics(BaseModel):
     """Shows SB3 the critics of a `SacNetwork`, to which it gives actions."""
 
     def __init__(
-        self,
-        policy: SACPolicy,
-        networks: nn.ModuleList,
-        logit_bound: float,
-        trading_rate: float,
-        rules: PortfolioConstraints,
+        self, policy: SACPolicy, networks: nn.ModuleList, config: SacConfig, rules: PortfolioConstraints
     ) -> None:
         super().__init__(policy.observation_space, policy.action_space)
-        self.networks = networks
-        self._logit_bound, self._rate, self._rules = logit_bound, trading_rate, rules
+        self.networks, self._config, self._rules = networks, config, rules
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
-        logits = with_least_cash(actions * self._logit_bound, available)  # [B, A + 1]
+        logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
         target = tradable_weights(logits, available, self._rules)  # [B, A + 1]
-        weights = traded_weights(target, obs, available, self._rate, self._rules)  # [B, A + 1]
+        weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)
         values = tuple(network(obs, weights, self._rules.max_weight) for network in self.networks)
@@ -134,22 +128,14 @@ class _Critics(BaseModel):
 class SharedSacPolicy(SACPolicy):
     """Shows SB3 a `SacNetwork`: what SB3 trains is the very module that is stored."""
 
-    def __init__(
-        self,
-        *args: Any,
-        hidden: int,
-        logit_bound: float,
-        trading_rate: float,
-        rules: PortfolioConstraints,
-        **kwargs: Any,
-    ) -> None:
-        self._hidden, self._logit_bound, self._rate, self._rules = hidden, logit_bound, trading_rate, rules
+    def __init__(self, *args: Any, config: SacConfig, rules: PortfolioConstraints, **kwargs: Any) -> None:
+        self._config, self._rules = config, rules
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.network = SacNetwork(self._hidden, self._logit_bound)
+        self.network = SacNetwork(self._config.hidden, self._config.score_limit)
         critics, targets = (
-            _Critics(self, networks, self._logit_bound, self._rate, self._rules)
+            _Critics(self, networks, self._config, self._rules)
             for networks in (self.network.critics, copy.deepcopy(self.network.critics))
         )
         targets.set_training_mode(False)
@@ -178,13 +164,7 @@ def make_model(env: VectorizedPortfolioEnv, config: SacConfig, rules: PortfolioC
         gradient_steps=config.gradient_steps,
         ent_coef=f"auto_{config.ent_coef}",
         target_entropy=config.target_entropy * _n_actions(env),
-        policy_kwargs={
-            "hidden": config.hidden,
-            "logit_bound": config.score_limit,
-            "trading_rate": config.trading_rate,
-            "rules": rules,
-            "optimizer_kwargs": {"fused": True},
-        },
+        policy_kwargs={"config": config, "rules": rules, "optimizer_kwargs": {"fused": True}},
         stats_window_size=config.n_envs,
         seed=config.seed,
         device=device,

@@ -63,7 +63,7 @@ def lstm_card(**training: float | None) -> str:
 
 def ppo_card(**training: float | None) -> str:
     metadata = {**PPO_METADATA, "training": {**PPO_METADATA["training"], **training}}
-    return policy_card("ppo", CUTOFF, policy_options(PpoConfig()), metadata)
+    return policy_card("ppo", CUTOFF, policy_options(PpoConfig()), metadata, "lstm")
 
 
 UNKNOWN = {"forecast_rank_correlation": None, "momentum_rank_correlation": None}
@@ -78,8 +78,8 @@ def test_hub_client_reads_the_held_out_figures_beside_their_baselines_and_writes
             "loss (baseline: predicting 0)": 1.01,
         },
         ppo_card(): {  # the growth on the weeks that a policy learned from is no result
-            "mean weekly rank correlation of the forecasts that it sees": 0.02,
-            "mean weekly rank correlation of the forecasts that it sees (baseline: 4-week momentum)": 0.01,
+            "mean weekly rank correlation of the forecasts that it follows, of lstm": 0.02,
+            "mean weekly rank correlation of the forecasts that it follows, of lstm (baseline: 4-week momentum)": 0.01,
         },
         ppo_card(**UNKNOWN): {},
     }
