@@ -187,7 +187,8 @@ def time_pulls(hub: "LoopbackHub", root: Path) -> tuple[float, float]:
 def time_status(root: Path, hub: "LoopbackHub") -> tuple[float, int]:
     """Give the seconds of one ``sync status`` of one family, and its requests."""
     repos = {
-        f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")
+        f"HF_{family.upper()}_MODEL_REPO": f"user/{family}"
+        for family in ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac", "direct")
     }
     settings = {"BRAIN_DATA_DIR": str(root), "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
     hub.forget()

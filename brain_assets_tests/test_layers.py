@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import brain_assets
+from brain_assets_tests.conftest import FAMILIES
 
 PACKAGE = Path(brain_assets.__file__).parent
 MAX_LINES_IN_ALL, MAX_LINES_OF_CORE, MAX_LINES_OF_A_WING = 23_200, 16_400, 1_300
@@ -173,7 +174,7 @@ def test_nothing_reads_what_can_run_code() -> None:
 HUB = {
     "STORAGE_BACKEND": "hf",
     "HF_TOKEN": "hf_secret",
-    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")},
+    **{f"HF_{family.upper()}_MODEL_REPO": f"user/{family}" for family in FAMILIES},
 }
 PLUGINS = {"BRAIN_PLUGINS": "examples.pls_forecaster,examples.momentum_policy"}
 

@@ -16,6 +16,7 @@ from brain_assets.graph.build import open_project
 from brain_assets.registry import families_of
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import REPOSITORY, parses
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 from brain_assets_tests.test_registry import forget_modules
 
@@ -68,7 +69,7 @@ def test_its_commands_run_in_its_order(folder: Path) -> None:
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m brain_assets.start "$@"\n')
     command.chmod(0o755)
     with WatchedHub() as hub:
-        repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in ("LSTM", "PATCHTST", "PPO", "SAC")}
+        repos = {f"HF_{name}_MODEL_REPO": f"user/{name}" for name in map(str.upper, FAMILIES)}
         repos |= {"HF_MY_PLS_MODEL_REPO": "user/my_pls", "HF_MY_MOMENTUM_MODEL_REPO": "user/my_momentum"}
         script = ["set -e", COMMANDS[0], "export STORAGE_BACKEND=hf", *COMMANDS[1:]]
         variables = {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos, "COLUMNS": "200"}

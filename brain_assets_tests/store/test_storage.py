@@ -14,6 +14,7 @@ from brain_assets.store.manifest import FILES
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.loopback_s3 import LoopbackS3
 from brain_assets_tests.store.hubs import DATE, WatchedHub, bind, dated
 from brain_assets_tests.store.places import memory_place
@@ -42,9 +43,7 @@ def test_loaded_snapshot_forecasts_exactly_as_the_trained_one(
 def test_the_environment_names_folder_and_repo(
     backend: str, repo: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repos = {
-        f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in ("lstm", "patchtst", "ppo", "sac", "direct")
-    }
+    repos = {f"HF_{family.upper()}_MODEL_REPO": f"me/{family}" for family in FAMILIES}
     for name, value in {"BRAIN_DATA_DIR": str(tmp_path), "STORAGE_BACKEND": backend, **repos}.items():
         monkeypatch.setenv(name, value)
     storage = SnapshotLocalStorage("lstm")
