@@ -31,7 +31,7 @@ from brain_assets_tests.backfills import (
     shared_backfill,
 )
 from brain_assets_tests.backfills import YEARS as EVERY_YEAR
-from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS, TINY_LSTM
 from brain_assets_tests.graph.test_ui import browsing, serving, states
 from brain_assets_tests.report.toy_results import unpacked
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -99,7 +99,7 @@ def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
 
 
 def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: Path) -> None:
-    names = (*("lstm", "patchtst", "ppo", "sac", "direct"), *OWN)
+    names = (*FAMILIES, *OWN)
     with WatchedHub() as hub:
         repos = {f"HF_{name.upper()}_MODEL_REPO": f"user/{name}" for name in names}
         variables = {**PLUGINS, "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}
@@ -123,14 +123,16 @@ def test_without_plugins_the_graph_is_ours_even_beside_settings_that_have_them(t
         [key.to_user_string() for key in project(tmp_path, plugins).definitions.resolve_all_asset_keys()]
         for plugins in (PLUGINS["BRAIN_PLUGINS"], "")
     )
-    assert len(theirs) == 14 + 3
+    assert len(theirs) == 19 + 3
     assert sorted(ours) == sorted(
         [
             *("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot", "patchtst_snapshot"),
+            *("ridge_snapshot", "boosting_snapshot", "ridge_model", "boosting_model"),
             *(
                 "walkforward_forecasts",
                 "ppo_policy",
                 "sac_policy",
+                "direct_policy",
                 "backtest",
                 "lstm_model",
                 "patchtst_model",

@@ -23,11 +23,11 @@ from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore
-from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
+from brain_assets_tests.conftest import END, FAMILIES, FIRST_DAY, FORECASTERS, POLICIES, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
-STRATEGIES = strategies_of(("ppo", "sac", "direct"), ("lstm", "patchtst"))
+STRATEGIES = strategies_of(POLICIES, FORECASTERS)
 NEW_YORK = ZoneInfo("America/New_York")
 THIS_YEAR = PROJECT.years.last() + 1
 LAST_YEAR = THIS_YEAR - 1
@@ -129,8 +129,8 @@ def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: Wo
     assert shown["decided_after"] == "the close of 2020-06-05 16:00 in New York"
     assert (shown["data_until"], shown["data_age_sessions"]) == ("2020-06-05", 0)
     source = {"source": "snapshot-2019-12-31", "age_days": 160}
-    assert shown["models"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac", "direct"), source)
-    assert shown["places"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac", "direct"), "this machine")
+    assert shown["models"] == dict.fromkeys(FAMILIES, source)
+    assert shown["places"] == dict.fromkeys(FAMILIES, "this machine")
     assert (shown["ppo_age_days"], shown["forecasts"]) == (160, "walkforward_forecasts[2020]")
     assert (shown["strategies_left_out"], shown["symbols_without_a_bar"]) == ("none", "none")
     table = pd.read_parquet(shown["path"])

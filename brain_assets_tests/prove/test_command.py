@@ -65,6 +65,6 @@ def test_skill_of_an_unknown_family_is_one_sentence(tmp_path: Path) -> None:
     run = brain_assets(tmp_path / "data", "prove", "skill", "arima")
     assert (run.returncode, run.stdout) == (2, "")
     assert (
-        "family: expected one of lstm, patchtst, ppo, sac, direct, got 'arima'; correct it, or set BRAIN_PLUGINS."
+        "family: expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got 'arima'; correct it, or set BRAIN_PLUGINS."
         in run.stderr
     )

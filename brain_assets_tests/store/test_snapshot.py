@@ -318,8 +318,8 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
 @pytest.mark.parametrize(
     ("family", "path", "value", "problem"),
     [
-        ("lstm", "family", "gru", "family to be one of lstm, patchtst, ppo, sac, direct"),
-        ("lstm", "family", ..., "family to be one of lstm, patchtst, ppo, sac, direct"),
+        ("lstm", "family", "gru", "family to be one of lstm, patchtst, ridge, boosting, ppo, sac, direct"),
+        ("lstm", "family", ..., "family to be one of lstm, patchtst, ridge, boosting, ppo, sac, direct"),
         ("lstm", "cutoff_date", "2018-02-31", "cutoff_date to be a date such as 2019-12-31, got '2018-02-31'"),
         ("lstm", "cutoff_date", "9999-12-31", "cutoff_date to be a date"),
         ("lstm", "cutoff_date", ..., "cutoff_date, got nothing"),
