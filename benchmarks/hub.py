@@ -188,7 +188,7 @@ def time_status(root: Path, hub: "LoopbackHub") -> tuple[float, int]:
     """Give the seconds of one ``sync status`` of one family, and its requests."""
     repos = {
         f"HF_{family.upper()}_MODEL_REPO": f"user/{family}"
-        for family in ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac")
+        for family in ("lstm", "patchtst", "ridge", "boosting", "ppo", "sac", "direct")
     }
     settings = {"BRAIN_DATA_DIR": str(root), "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint}
     hub.forget()

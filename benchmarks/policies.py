@@ -63,8 +63,7 @@ def measure() -> Mapping[str, float]:
     """Train each family once; imports are not counted."""
     weeks, seconds = made_up_weeks(), {}
     for name, family in registry.families_of().policies.items():
-        small = family.Config(total_steps=1, n_envs=2, n_steps=2, batch_size=2)
-        family.fit(made_up_weeks(60), small, CONSTRAINTS, lambda _: None, CPU)
+        family.fit(made_up_weeks(60), family.Config(**family.quick), CONSTRAINTS, lambda _: None, CPU)
         started = time.perf_counter()
         family.fit(weeks, family.Config(), CONSTRAINTS, lambda _: None, CPU)
         seconds[name] = time.perf_counter() - started

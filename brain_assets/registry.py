@@ -34,6 +34,7 @@ OURS: tuple[str, ...] = (
     "brain_assets.forecasting.boosting",
     "brain_assets.portfolio.ppo",
     "brain_assets.portfolio.sac",
+    "brain_assets.portfolio.direct",
 )
 """The modules of our own families, in the order in which they are shown."""
 

@@ -30,7 +30,8 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets_tests.loopback_s3 import LoopbackS3, loopback_s3
 
 FORECASTERS = ("lstm", "patchtst", "ridge", "boosting")
-FAMILIES = (*FORECASTERS, "ppo", "sac")
+POLICIES = ("ppo", "sac", "direct")
+FAMILIES = (*FORECASTERS, *POLICIES)
 TINY_LSTM = {"window": 20, "hidden_size": 4, "n_layers": 1, "dropout": 0.0, "epochs": 2, "batch_size": 64}
 TINY_PATCHTST = {
     "window": 20,
@@ -53,6 +54,7 @@ TINY_SAC = {
     "warmup_steps": 104,
     "gradient_steps": 2,
 }
+TINY_DIRECT = {"n_updates": 10, "n_blocks": 4}
 TINY = {
     "ops": {
         "lstm_snapshot": {"config": TINY_LSTM},
@@ -61,6 +63,7 @@ TINY = {
         "boosting_snapshot": {"config": TINY_BOOSTING},
         "ppo_policy": {"config": TINY_PPO},
         "sac_policy": {"config": TINY_SAC},
+        "direct_policy": {"config": TINY_DIRECT},
     }
 }
 """A run configuration: small but real models."""

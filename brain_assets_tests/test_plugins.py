@@ -28,7 +28,7 @@ from brain_assets_tests.backfills import (
     shared_backfill,
 )
 from brain_assets_tests.backfills import YEARS as EVERY_YEAR
-from brain_assets_tests.conftest import SYMBOLS, TINY_LSTM
+from brain_assets_tests.conftest import FAMILIES, SYMBOLS, TINY_LSTM
 from brain_assets_tests.graph.test_ui import browsing, serving, states
 from brain_assets_tests.report.toy_results import unpacked
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
@@ -99,7 +99,7 @@ def test_the_report_shows_it_in_a_colour_of_its_own(mill: Finished) -> None:
 
 
 def test_it_goes_to_the_hub_and_comes_back_as_it_was(mill: Finished, tmp_path: Path) -> None:
-    names = (*("lstm", "patchtst", "ppo", "sac"), *OWN)
+    names = (*FAMILIES, *OWN)
     with WatchedHub() as hub:
         repos = {f"HF_{name.upper()}_MODEL_REPO": f"user/{name}" for name in names}
         variables = {**PLUGINS, "STORAGE_BACKEND": "hf", "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.endpoint, **repos}

@@ -34,7 +34,8 @@ def allocate(
     ] = None,
     cash: Annotated[float, typer.Option(help="Dollars that you hold beside it, or alone.")] = 0.0,
     strategy: Annotated[
-        str, typer.Option(help="Whose weights to trade to: ppo, sac, equal_weight, or another column of the table.")
+        str,
+        typer.Option(help="Whose weights to trade to: ppo, sac, direct, equal_weight, or another column of the table."),
     ] = "ppo",
     whole_shares: Annotated[
         bool, typer.Option("--whole-shares", help="Round targets down to whole shares; else fractions are traded.")

@@ -116,6 +116,8 @@ TESTS = (
     SkillTest("ppo", "reversal", 0.0, 20, 2),
     SkillTest("sac", "reversal", 0.3, 10, 8),
     SkillTest("sac", "reversal", 0.0, 20, 2),
+    SkillTest("direct", "reversal", 0.3, 10, 8),
+    SkillTest("direct", "reversal", 0.0, 20, 2),
 )
 """What is to hold of the families that were measured, on `FULL` histories; of any other, see `skill_tests`."""
 
@@ -126,6 +128,7 @@ QUICK_TESTS = (
     SkillTest("boosting", "reversal", 0.15, 1, 0.60),
     SkillTest("ppo", "reversal", 0.3, 1, 1),
     SkillTest("sac", "reversal", 0.3, 1, 1),
+    SkillTest("direct", "reversal", 0.3, 1, 1),
 )
 """What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
 

@@ -14,6 +14,7 @@ GRAY, BLACK = "#8a8a8a", "#222222"
 STRATEGIES: Mapping[str, str] = {
     "ppo": "#0072B2",
     "sac": "#D55E00",
+    "direct": "#882255",
     EQUAL_WEIGHT: BLACK,
     "buy_and_hold": GRAY,
     "risk_parity": "#009E73",

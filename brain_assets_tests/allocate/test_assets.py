@@ -23,11 +23,11 @@ from brain_assets.portfolio.baselines import BASELINES, is_tenth
 from brain_assets.prove.perturbation import RecordedMarket
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import YEAR_TO_DATE, MemoryTableStore
-from brain_assets_tests.conftest import END, FIRST_DAY, SYMBOLS
+from brain_assets_tests.conftest import END, FAMILIES, FIRST_DAY, FORECASTERS, POLICIES, SYMBOLS
 from brain_assets_tests.graph.worlds import EVERY, PROJECT, metadata_of, run_year
 
 MARKET = SimulatorMarket(SYMBOLS, seed=1)
-STRATEGIES = [name for name in strategies_of(("ppo", "sac"), ("lstm", "patchtst", "average")) if not is_tenth(name)]
+STRATEGIES = [name for name in strategies_of(POLICIES, (*FORECASTERS, "average")) if not is_tenth(name)]
 NEW_YORK = ZoneInfo("America/New_York")
 THIS_YEAR = PROJECT.years.last() + 1
 LAST_YEAR = THIS_YEAR - 1
@@ -129,9 +129,9 @@ def test_a_past_week_is_that_of_the_backtest_as_a_table_and_as_files(history: Wo
     assert shown["decided_after"] == "the close of 2020-06-05 16:00 in New York"
     assert (shown["data_until"], shown["data_age_sessions"]) == ("2020-06-05", 0)
     source = {"source": "snapshot-2019-12-31", "age_days": 160}
-    average = {**source, "source": "lstm snapshot-2019-12-31, patchtst snapshot-2019-12-31"}
-    assert shown["models"] == {"average": average, **dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), source)}
-    assert shown["places"] == dict.fromkeys(("lstm", "patchtst", "ppo", "sac"), "this machine")
+    average = {**source, "source": ", ".join(f"{family} snapshot-2019-12-31" for family in FORECASTERS)}
+    assert shown["models"] == {"average": average, **dict.fromkeys(FAMILIES, source)}
+    assert shown["places"] == dict.fromkeys(FAMILIES, "this machine")
     assert (shown["ppo_age_days"], shown["forecasts"]) == (160, "walkforward_forecasts[2020]")
     assert (shown["strategies_left_out"], shown["symbols_without_a_bar"]) == ("none", "none")
     table = pd.read_parquet(shown["path"])
@@ -170,7 +170,10 @@ def test_bars_news_and_filings_after_the_decision_move_no_byte(history: World, t
     ("config", "sentence"),
     [
         ({"date": "soon"}, "date: expected a day such as 2022-06-01, got soon; correct it."),
-        ({"date": "2018-06-04"}, "got none of ppo, sac; materialize ppo_policy, sac_policy for 2019"),
+        (
+            {"date": "2018-06-04"},
+            "got none of ppo, sac, direct; materialize ppo_policy, sac_policy, direct_policy for 2019",
+        ),
         ({"date": "2021-06-09", "max_model_age_days": 157}, "ppo snapshot-2020-12-31 (158 days)"),
         ({"date": "2020-06-10", "max_model_age_days": 159}, "got lstm snapshot-2019-12-31 (160 days), patchtst"),
         ({"date": "2001-09-10"}, "at least 3 sessions, got that of 2001-09-10 with 1"),

@@ -25,7 +25,7 @@ def refusal(data_dir: Path, *arguments: str) -> str:
     [
         (
             ["--strategy", "luck"],
-            r"--strategy: expected one of ppo, sac, equal_weight, .*, got luck; choose one of them\.",
+            r"--strategy: expected one of ppo, sac, direct, equal_weight, .*, got luck; choose one of them\.",
         ),
         (["--cash", "-5"], r"--cash: expected dollars from 0 up, got -5; correct it\."),
         (["--holdings", "{bad}"], r".*my\.csv, line 3: expected each symbol once, got AAA again; add its rows up\."),

@@ -61,7 +61,7 @@ def test_one_worker_makes_the_bytes_and_the_record_of_several(finished, tmp_path
 def test_a_worker_that_is_killed_is_replaced_once(tmp_path, deaths):
     """As the kernel kills it if memory runs out."""
     config = long_training(tmp_path)
-    data = all_but(["ppo_policy", "sac_policy", "backtest"], tmp_path / "data", config)
+    data = all_but(["ppo_policy", "sac_policy", "direct_policy", "backtest"], tmp_path / "data", config)
     command = ("backfill", "2019", "--config", str(config), "--jobs", "2")
     running, known = Terminal(data, *command), []
     for _ in range(deaths):

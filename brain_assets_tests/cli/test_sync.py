@@ -138,7 +138,7 @@ def test_pull_adopt_and_backfill_train_nothing(
         (
             ("sync", "pull", "--family", "gru"),
             {},
-            ("--family: expected one of lstm, patchtst, ridge, boosting, ppo, sac, got gru",),
+            ("--family: expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got gru",),
         ),
         (("sync", "pull", "--year", "soon"), {}, ("years: expected 2021 or 2019-2022, got soon",)),
     ],

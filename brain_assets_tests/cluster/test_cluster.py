@@ -169,7 +169,7 @@ def test_a_cluster_makes_the_bytes_of_one_machine_and_years_run_side_by_side(
 def test_seeds_are_spread_over_the_nodes_and_are_those_of_one_machine(tmp_path: Path, cluster: Cluster) -> None:
     """Both policies wait with a core each, and still their seeds get trained: nobody waits for a free core."""
     config = write_config(tmp_path / "tiny.yaml")
-    data = all_but(["ppo_policy", "sac_policy", "backtest"], tmp_path / "spread", config)
+    data = all_but(["ppo_policy", "sac_policy", "direct_policy", "backtest"], tmp_path / "spread", config)
     alone = Path(shutil.copytree(data, tmp_path / "alone"))
     options = ("backfill", "2019", "--config", str(config), "--seeds", "4")
     local = in_own_process(alone, *options)

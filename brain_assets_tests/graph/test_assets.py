@@ -63,7 +63,7 @@ def test_one_partition_materializes_to_memory(market: SimulatorMarket) -> None:
     with pytest.raises(ConfigError, match="n_seeds: expected 1, as this IO manager keeps one model, got 2"):
         dg.materialize_to_memory(
             YEARLY,
-            selection=[name for name in NAMES if name not in ("sac_policy", "backtest")],
+            selection=[name for name in NAMES if name not in ("sac_policy", "direct_policy", "backtest")],
             partition_key="2019",
             resources={"market": market},
             run_config=TWICE,
@@ -125,7 +125,7 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
             assert data["last_session"] == f"{year}-12-31"
             assert data["first_validation_week"] <= f"{year}-01-07"
             assert f"{year}-12-24" < data["last_validation_target"] == data["last_training_target"] <= f"{year}-12-31"
-        for name in ("ppo_policy", "sac_policy"):
+        for name in ("ppo_policy", "sac_policy", "direct_policy"):
             policy = metadata_of(results[year], name)["training_data"]
             assert policy["first_week"] == "2016-02-08"
             assert policy["last_week"] <= f"{year}-12-31"
@@ -197,7 +197,7 @@ def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple)
         table = tables.read_year("backtest", year)
         assert list(table.columns) == ["week_start", "strategy", "net_return", "turnover", "weights"]
         n_by_strategy = table.groupby("strategy")["week_start"].nunique().to_dict()
-        assert n_by_strategy == dict.fromkeys(("ppo", "sac", *BENCHMARKS), n_weeks)
+        assert n_by_strategy == dict.fromkeys(("ppo", "sac", "direct", *BENCHMARKS), n_weeks)
         for weights in table["weights"].map(pd.io.json.ujson_loads):
             assert sum(weights.values()) == pytest.approx(1)
             assert weights["cash"] >= 0.02 - 1e-9
@@ -240,12 +240,12 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert lines["lstm_top"]["break-even cost"].endswith(" bp")
     assert "eval/lstm_top_net_return" not in shown
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
-    assert strategies == {"ppo", "sac", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
+    assert strategies == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])
     assert metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")["seeds_left_out"] == "ppo_seed_2"
-    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "ppo_seed_1", *BENCHMARKS}
-    [ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
-    assert (ppo.family, ppo.year, ppo.n_weeks, sac.family) == ("ppo", 2021, 52, "sac")
+    assert set(tables.read_year("backtest", 2021)["strategy"]) == {"ppo", "sac", "direct", "ppo_seed_1", *BENCHMARKS}
+    [direct, ppo, sac] = read_trials(tmp_path / "trials")  # another seed is no other configuration
+    assert (ppo.family, ppo.year, ppo.n_weeks, sac.family, direct.family) == ("ppo", 2021, 52, "sac", "direct")
 
 
 def test_other_seeds_that_a_worker_has_trained_are_found(
@@ -294,7 +294,7 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
     _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     run_year(2020, world(market, tmp_path / "models", tables), names=["backtest"])
-    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst")):
+    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst"), ("direct", "lstm")):
         [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
         metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]

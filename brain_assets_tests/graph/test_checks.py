@@ -37,6 +37,7 @@ CHECKS = {
     "walkforward_forecasts": FORECAST_CHECKS,
     "ppo_policy": POLICY_CHECKS,
     "sac_policy": POLICY_CHECKS,
+    "direct_policy": POLICY_CHECKS,
     "backtest": BACKTEST_CHECKS,
 }
 

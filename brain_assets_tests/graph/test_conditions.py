@@ -114,9 +114,9 @@ def test_raw_tables_of_all_years_are_followed_stage_by_stage_old_years_and_the_f
     assert first == {*everything(SNAPSHOTS, YEARS), ("walkforward_forecasts", YEARS[0])}
     assert second == {
         *everything(("walkforward_forecasts",), YEARS[1:]),
-        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[:1]),
+        *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
     }
-    assert third == {*everything(("ppo_policy", "sac_policy"), YEARS[1:]), ("backtest", YEARS[1])}
+    assert third == {*everything(("ppo_policy", "sac_policy", "direct_policy"), YEARS[1:]), ("backtest", YEARS[1])}
     assert fourth == everything(("backtest",), YEARS[2:])
 
 
@@ -135,7 +135,7 @@ def test_holes_are_filled_where_their_inputs_are_there(history: History) -> None
     assert history.tick() == {
         ("lstm_snapshot", YEARS[1]),
         *everything(SNAPSHOTS[1:], YEARS[:2]),
-        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[:1]),
+        *everything(("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[:1]),
     }
 
 
@@ -176,7 +176,9 @@ def test_failed_year_is_asked_for_once_and_again_when_an_input_was_made_anew(his
     assert sum(broken in found for found in asked) == 1
     waiting = {
         *everything(("walkforward_forecasts",), YEARS[2:]),  # they need that snapshot
-        *everything(("ppo_policy", "sac_policy", "backtest"), YEARS[2:]),  # and these all earlier forecasts
+        *everything(
+            ("ppo_policy", "sac_policy", "direct_policy", "backtest"), YEARS[2:]
+        ),  # and these all earlier forecasts
     }
     done = everything(DOWNSTREAM, YEARS) - {broken} - waiting
     assert set.union(*asked) == done | {broken}  # the rest is done

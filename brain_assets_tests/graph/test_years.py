@@ -62,6 +62,7 @@ def test_a_week_that_straddles_new_year_declares_the_older_snapshot_it_needs() -
         ("walkforward_forecasts", "patchtst_snapshot"),
         ("backtest", "ppo_policy"),
         ("backtest", "sac_policy"),
+        ("backtest", "direct_policy"),
     ):
         with partition_loading_context():
             needs = graph.get_parents_partitions(dg.AssetKey(child), "2025").parent_partitions

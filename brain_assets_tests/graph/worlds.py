@@ -19,7 +19,7 @@ from brain_assets.plugins import Plugin
 from brain_assets.settings import read_settings
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore, TableStore
-from brain_assets_tests.conftest import FORECASTERS, TINY
+from brain_assets_tests.conftest import FORECASTERS, POLICIES, TINY
 
 PROJECT = open_project(read_settings())
 DEFS, YEARLY = PROJECT.definitions, PROJECT.yearly
@@ -27,10 +27,11 @@ EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefi
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 SNAPSHOTS = tuple(f"{family}_snapshot" for family in FORECASTERS)
-NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
+POLICY_ASSETS = tuple(f"{family}_policy" for family in POLICIES)
+NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", *POLICY_ASSETS, "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
-MODELS = {**dict(zip(SNAPSHOTS, FORECASTERS, strict=True)), "ppo_policy": "ppo", "sac_policy": "sac"}
+MODELS = dict(zip((*SNAPSHOTS, *POLICY_ASSETS), (*FORECASTERS, *POLICIES), strict=True))
 """Asset -> family."""
 
 

@@ -12,15 +12,16 @@ from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.dataset import BY_WEEK_AND_ASSET, PolicyDataset, forecast_matrix, market_weeks
+from brain_assets.portfolio.direct import DirectConfig
 from brain_assets.portfolio.policies import policy_fingerprint, train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot
-from brain_assets_tests.conftest import MADE_UP, TINY_PPO, TINY_SAC
-from brain_assets_tests.portfolio.toy_results import NO_MODELS
+from brain_assets_tests.conftest import MADE_UP, TINY_DIRECT, TINY_PPO, TINY_SAC
+from brain_assets_tests.portfolio.toy_results import NO_MODELS, Stored
 
 CUTOFF = datetime.date(2018, 12, 31)
-CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC)}
+CONFIG = {"ppo": PpoConfig(**TINY_PPO), "sac": SacConfig(**TINY_SAC), "direct": DirectConfig(**TINY_DIRECT)}
 families = pytest.mark.parametrize("family", CONFIG)
 
 
@@ -31,7 +32,7 @@ def bars(panel: PricePanel) -> WeeklyPanel:
 
 @pytest.fixture(scope="module")
 def forecasts(panel: PricePanel) -> pd.DataFrame:
-    return build_forecast_features(panel, range(2016, 2022), NO_MODELS)
+    return build_forecast_features(panel, range(2016, 2022), {**NO_MODELS, "boosting": Stored()})
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
+from brain_assets.portfolio.direct import DirectConfig
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
@@ -38,7 +39,7 @@ from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.weights import write_arrays
-from brain_assets_tests.conftest import FAMILIES, MADE_UP, TINY_BOOSTING, TINY_PPO, TINY_SAC
+from brain_assets_tests.conftest import FAMILIES, MADE_UP, TINY_BOOSTING, TINY_DIRECT, TINY_PPO, TINY_SAC
 
 CUTOFF = cutoff_of_year(2018)
 NAN, INF = float("nan"), float("inf")
@@ -67,6 +68,7 @@ def snapshots(
         "boosting": train_snapshot("boosting", panel, CUTOFF, BoostingConfig(**TINY_BOOSTING), MADE_UP),
         "ppo": train_policy_snapshot("ppo", weeks, CUTOFF, PpoConfig(**TINY_PPO), MADE_UP),
         "sac": train_policy_snapshot("sac", weeks, CUTOFF, SacConfig(**TINY_SAC), MADE_UP),
+        "direct": train_policy_snapshot("direct", weeks, CUTOFF, DirectConfig(**TINY_DIRECT), MADE_UP),
     }
 
 
@@ -320,8 +322,8 @@ def put(path: str | Sequence[str], value: Any) -> Callable[[dict], object]:
 @pytest.mark.parametrize(
     ("family", "path", "value", "problem"),
     [
-        ("lstm", "family", "gru", "family to be one of lstm, patchtst, ridge, boosting, ppo, sac"),
-        ("lstm", "family", ..., "family to be one of lstm, patchtst, ridge, boosting, ppo, sac"),
+        ("lstm", "family", "gru", "family to be one of lstm, patchtst, ridge, boosting, ppo, sac, direct"),
+        ("lstm", "family", ..., "family to be one of lstm, patchtst, ridge, boosting, ppo, sac, direct"),
         ("lstm", "cutoff_date", "2018-02-31", "cutoff_date to be a date such as 2019-12-31, got '2018-02-31'"),
         ("lstm", "cutoff_date", "9999-12-31", "cutoff_date to be a date"),
         ("lstm", "cutoff_date", ..., "cutoff_date, got nothing"),

@@ -140,7 +140,9 @@ def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, 
         here.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         here.write_snapshot(replace(trained, family="ppo"))
-    with pytest.raises(SnapshotError, match="expected one of lstm, patchtst, ridge, boosting, ppo, sac, got gru"):
+    with pytest.raises(
+        SnapshotError, match="expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got gru"
+    ):
         SnapshotLocalStorage("gru", here.folder)
 
 

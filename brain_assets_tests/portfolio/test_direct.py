@@ -1,0 +1,242 @@
+"""The gradient of `direct` is that of the market's arithmetic, and where it leads to is known on toy markets."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from brain_assets import registry
+from brain_assets.errors import BrainAssetsError, ConfigError
+from brain_assets.portfolio import arithmetic, direct
+from brain_assets.portfolio.arithmetic import PortfolioConstraints
+from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.direct import DirectConfig, Market
+from brain_assets.portfolio.environment import REWARD_SCALE, VectorizedPortfolioEnv
+from brain_assets.portfolio.observations import N_MARKET_FEATURES, fit_observation_scaler
+from brain_assets.portfolio.policy import PolicyProgress, PolicyRunner
+from brain_assets.portfolio.strategy import StrategyRun, run_equal_weight, run_strategy
+from brain_assets_tests.portfolio.test_training import OTHER, always_wins, announced
+from brain_assets_tests.portfolio.toy_markets import toy_weeks
+
+FAMILY = registry.get("direct")
+CONSTRAINTS = PortfolioConstraints()
+DEAR = PortfolioConstraints(cost_bps=80.0, max_weight=0.3)
+TINY = DirectConfig(n_updates=20, n_blocks=4, block_weeks=13)
+SHORT = DirectConfig(n_updates=60, n_blocks=16, block_weeks=13, learning_rate=0.15)
+
+
+def ragged(n_weeks: int, n_assets: int) -> PolicyDataset:
+    weeks = toy_weeks(n_weeks, n_assets, seed=4)
+    weeks.available[:] = np.random.default_rng(5).random(weeks.available.shape) > 0.2
+    return weeks
+
+
+def some_arrays(seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "slopes": random.normal(size=N_MARKET_FEATURES).astype(np.float32),
+        "persistence": np.array([0.4], dtype=np.float32),
+    }
+
+
+def fit(
+    weeks: PolicyDataset, config: DirectConfig = TINY, rules: PortfolioConstraints = CONSTRAINTS
+) -> dict[str, np.ndarray]:
+    return {
+        **FAMILY.fit(weeks, config, rules, lambda _: None, "cpu"),
+        **fit_observation_scaler(weeks).arrays,
+    }
+
+
+def act(
+    arrays: dict[str, np.ndarray],
+    weeks: PolicyDataset,
+    config: DirectConfig = TINY,
+    rules: PortfolioConstraints = CONSTRAINTS,
+) -> StrategyRun:
+    return PolicyRunner(FAMILY, arrays, config, weeks, rules).rollout()
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_the_gradient_is_that_of_finite_differences(rate: float) -> None:
+    """With costs that hurt, weights at the cap and at zero, and assets that come and go."""
+    weeks, config = ragged(12, 6), DirectConfig(trading_rate=rate)
+    learned = [torch.tensor(value, dtype=torch.float64) for value in some_arrays().values()]
+
+    def value(slopes: torch.Tensor, persistence: torch.Tensor) -> torch.Tensor:
+        market, first = Market(weeks, config, DEAR), np.zeros(1, dtype=np.int64)
+        return market.pass_through(first, slopes, persistence).mean()
+
+    exact = torch.autograd.grad(value(*(each.requires_grad_() for each in learned)), learned)
+    with torch.no_grad():
+        for each, gradient in zip(learned, exact, strict=True):
+            for i in range(len(each)):
+                step = torch.zeros_like(each)
+                step[i] = 1e-6
+                up, down = (value(*(x + s if x is each else x for x in learned)) for s in (step, -step))
+                assert float(gradient[i]) == pytest.approx(float(up - down) / 2e-6, rel=1e-5, abs=1e-9)
+    assert min(float(gradient.abs().max()) for gradient in exact) > 1e-5
+
+
+def test_the_projection_is_exact_and_its_gradient_too() -> None:
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.full(9, 0.4), size=50)
+    available = random.random((50, 8)) > 0.2
+    given = torch.tensor(weights, requires_grad=True)
+    found = direct.project(given, torch.from_numpy(available), DEAR)
+    np.testing.assert_array_equal(found.detach().numpy(), arithmetic.project(weights, available, DEAR))
+    assert {0.0, 0.3} <= set(found.detach().numpy().ravel())
+    slope, way = random.normal(size=weights.shape), random.normal(size=weights.shape)
+    (gradient,) = torch.autograd.grad((found * torch.from_numpy(slope)).sum(), given)
+    up, down = ((arithmetic.project(weights + s * way, available, DEAR) * slope).sum(1) for s in (1e-7, -1e-7))
+    np.testing.assert_allclose((gradient.numpy() * way).sum(1), (up - down) / 2e-7, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_what_it_trains_on_is_the_arithmetic_and_the_environment_step_by_step(rate: float) -> None:
+    weeks, config, arrays = ragged(60, 7), DirectConfig(trading_rate=rate, block_weeks=60), some_arrays()
+    market, first = Market(weeks, config, DEAR), np.zeros(1, dtype=np.int64)
+    found = market.pass_through(first, *(torch.tensor(value, dtype=torch.float64) for value in arrays.values()))
+
+    start = arithmetic.equal_weight(weeks.available, DEAR)[0]
+    runner = PolicyRunner(FAMILY, {**arrays, **fit_observation_scaler(weeks).arrays}, config, weeks, DEAR)
+    run = run_strategy(weeks, DEAR, runner.choose, start)
+    advantage = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, DEAR, start).net_return)
+    np.testing.assert_allclose(found[0], advantage, rtol=0, atol=1e-12)
+    assert run.weights[:, :-1].max() == pytest.approx(0.3)
+
+    env = VectorizedPortfolioEnv(
+        weeks, fit_observation_scaler(weeks), 1, DEAR, episode_weeks=60, logit_bound=1.0, trading_rate=rate
+    )
+    env.reset()
+    env._held[0] = start
+    for week in range(60):
+        np.testing.assert_allclose(market.held[week], env._held[0], rtol=0, atol=1e-12)
+        reward = env.step(runner.logits[week][None])[1][0] / REWARD_SCALE + env._equal_weight_growth[week]
+        assert reward == pytest.approx(np.log1p(run.net_return[week]), abs=1e-12)
+
+
+def test_blocks_go_on_from_what_was_held_there_last() -> None:
+    weeks = ragged(20, 5)
+    learned = [torch.tensor(value, dtype=torch.float64) for value in some_arrays().values()]
+    whole = Market(weeks, DirectConfig(block_weeks=20), DEAR).pass_through(np.array([0]), *learned)[0]
+    parts = Market(weeks, DirectConfig(block_weeks=5), DEAR)
+    for first in range(0, 20, 5):
+        np.testing.assert_allclose(parts.pass_through(np.array([first]), *learned)[0], whole[first : first + 5])
+
+
+def test_luck_is_measured_against_as_many_directions_as_there_are() -> None:
+    assert direct.standard_errors(1, 0.95) == pytest.approx(1.96, abs=0.001)  # a normal's, both sides
+    assert direct.standard_errors(2, 0.95) == pytest.approx((-2.0 * np.log(0.05)) ** 0.5)
+    weeks = toy_weeks(60, 3)
+    assert Market(weeks, TINY, CONSTRAINTS).n_directions == N_MARKET_FEATURES + 1
+    weeks.signals[:] = 0.0
+    assert Market(weeks, TINY, CONSTRAINTS).n_directions == 4
+
+
+@pytest.mark.parametrize("market", [always_wins, announced])
+def test_the_asset_that_wins_is_held_at_its_cap(market: Callable[[int], PolicyDataset]) -> None:
+    weeks = market(120)
+    learned, later = weeks.select(slice(0, 80)), weeks.select(slice(80, None))
+    run = act(fit(learned, SHORT), later, SHORT)
+    wins = later.forecast == later.forecast.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(run.weights[:, :-1][wins], 0.2, atol=0.002)
+
+
+def test_it_stays_at_equal_weight_where_nothing_is_certain() -> None:
+    weeks = toy_weeks(300, 20, seed=1)
+    run = act(fit(weeks, SHORT), weeks, SHORT)
+    apart = np.abs(run.weights - arithmetic.equal_weight(weeks.available, CONSTRAINTS)).sum(axis=1) / 2
+    assert apart.mean() < 0.05
+
+
+def test_it_trades_less_where_trading_is_dear() -> None:
+    """A forecast that is worth 40 basis points a week is followed at 10 a dollar traded, at 200 it is not."""
+    weeks = toy_weeks(300, 20, seed=2, rank_correlation=0.2)
+    turnover = []
+    for cost_bps in (10.0, 60.0, 200.0):
+        rules = PortfolioConstraints(cost_bps=cost_bps)
+        turnover.append(float(act(fit(weeks, SHORT, rules), weeks, SHORT, rules).turnover[1:].mean()))
+    assert turnover[0] > 1.5 * turnover[1] > 3.0 * turnover[2]
+
+
+def test_other_and_more_assets_than_in_training_can_be_traded() -> None:
+    weeks = toy_weeks(300, 10, seed=100, rank_correlation=0.3)
+    arrays = fit(weeks, SHORT)
+    few, many = (toy_weeks(100, n_assets, seed=101, rank_correlation=0.3) for n_assets in (3, 60))
+    assert act(arrays, few, SHORT).weights.shape == (100, 4)
+    run = act(arrays, many, SHORT)
+    assert np.corrcoef(run.weights[:, :-1].ravel(), many.forecast.ravel())[0, 1] > 0.5
+
+
+def test_weeks_and_values_that_are_not_known_yet_change_nothing() -> None:
+    weeks = ragged(60, 5)
+    arrays = fit(weeks)
+    before = act(arrays, weeks).weights
+    changed = {name: getattr(weeks, name).copy() for name in ("forecast", "momentum", "volatility", "signals")}
+    for value in changed.values():
+        value[41:] *= 3.0
+    later = {name: getattr(weeks, name).copy() for name in ("pre_open_return", "weekly_return")}
+    for value in later.values():
+        value[40:] += 0.5
+    after = act(arrays, replace(weeks, **changed, **later)).weights
+    np.testing.assert_array_equal(after[:41], before[:41])
+    assert (after[41:] != before[41:]).any()
+
+
+def sha256(arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(value.tobytes() for value in arrays.values())).hexdigest()
+
+
+def test_same_seed_same_bits_in_a_second_process() -> None:
+    code = "from brain_assets_tests.portfolio import test_direct as t; print(t.sha256(t.fit(t.ragged(60, 3))))"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert second.stdout.strip() == sha256(fit(ragged(60, 3)))
+
+
+@pytest.mark.parametrize("option", [name for name in TINY.model_dump() if name != "forecaster"])
+def test_every_option_reaches_the_training(option: str) -> None:
+    others = OTHER | {
+        "n_updates": 5,
+        "n_blocks": 2,
+        "block_weeks": 9,
+        "confidence": 0.0,
+        "trading_rate": 0.5,
+        "penalty": 0.01,
+    }
+    weeks = toy_weeks(60, 10, rank_correlation=0.3)  # of fewer, each would be at its cap
+    assert sha256(fit(weeks, TINY.replace(**{option: others[option]}))) != sha256(fit(weeks))
+
+
+def test_progress_is_the_learning_curve_and_rises() -> None:
+    seen: list[PolicyProgress] = []
+    weeks = toy_weeks(100, 6, rank_correlation=0.5)
+    FAMILY.fit(weeks, TINY, CONSTRAINTS, seen.append, "cpu")
+    assert [point.steps for point in seen] == [4 * 13 * update for update in range(1, 21)]
+    assert {point.total_steps for point in seen} == {20 * 4 * 13}
+    assert seen[-1].mean_episode_reward > 1.0 > 0.01 > abs(seen[0].mean_episode_reward)
+
+
+def test_weeks_without_some_assets_can_be_learned_from() -> None:
+    weeks = toy_weeks(60, 3)
+    weeks.available[:30, 1] = False
+    weeks.available[5] = False
+    weeks.forecast[~weeks.available] = np.nan
+    weeks.signals[~weeks.available] = np.nan
+    run = act(fit(weeks), weeks)
+    assert np.all(run.weights[:, :-1][~weeks.available] == 0.0)
+    np.testing.assert_allclose(run.weights[5], [0.0, 0.0, 0.0, 1.0])
+
+
+def test_returns_that_are_no_numbers_and_impossible_options_are_one_sentence() -> None:
+    weeks = toy_weeks(60, 3)
+    weeks.weekly_return[3] = np.nan
+    with pytest.raises(BrainAssetsError, match=r"expected finite weights to project, .* smaller learning rate"):
+        fit(weeks)
+    with pytest.raises(ConfigError, match=r"trading_rate: expected .*more than 0.*, got 0.0"):
+        DirectConfig(trading_rate=0.0)
