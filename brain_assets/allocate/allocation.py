@@ -14,8 +14,8 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import AllocationError, SettingsError
-from brain_assets.forecasting.average import entries_in, newest_cutoff
-from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features, families_in
+from brain_assets.forecasting.average import entries_in, families_in, newest_cutoff
+from brain_assets.forecasting.walkforward import SnapshotSource, build_forecast_features
 from brain_assets.forecasting.yardsticks import MOMENTUM
 from brain_assets.market.calendar import MIN_WEEK_SESSIONS, NEW_YORK, CalendarWeek, Clock, sessions_between, week_from
 from brain_assets.market.prices import CLOSE, PricePanel

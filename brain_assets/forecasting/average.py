@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from brain_assets.arrays import FloatArray
 from brain_assets.errors import ConfigError
@@ -121,3 +122,8 @@ def _mean_known(values: Sequence[FloatArray]) -> FloatArray:
     total = np.where(known, stacked, 0.0).sum(axis=0)
     mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
+
+
+def families_in(forecasts: pd.DataFrame) -> list[str]:
+    """Name the forecasters of a forecasts table, in the order of its columns: those with a column of sources."""
+    return [name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source")]

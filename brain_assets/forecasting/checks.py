@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from brain_assets.check_result import CheckResult, listed
-from brain_assets.forecasting.average import newest_cutoff
+from brain_assets.forecasting.average import families_in, newest_cutoff
 from brain_assets.forecasting.metrics import weekly_rank_correlation
-from brain_assets.forecasting.walkforward import families_in, forecast_matrices
+from brain_assets.forecasting.walkforward import forecast_matrices
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 
 if TYPE_CHECKING:

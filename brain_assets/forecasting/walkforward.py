@@ -9,7 +9,7 @@ import pandas as pd
 
 from brain_assets.arrays import DateArray, FloatArray, IntArray
 from brain_assets.errors import RefusedSnapshotError
-from brain_assets.forecasting.average import SnapshotForecasts, average_entries, average_ranks
+from brain_assets.forecasting.average import SnapshotForecasts, average_entries, average_ranks, families_in
 from brain_assets.forecasting.metrics import weekly_rank_correlation
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.market.calendar import Weeks, years_of
@@ -160,11 +160,6 @@ def forecast_matrices(forecasts: pd.DataFrame, column: str) -> tuple[DateArray, 
     """Give weeks (n_weeks,), a column, and what was realized, both (n_weeks, n_assets); NaN: there is no row."""
     wide = forecasts.pivot(index="week_start", columns="symbol", values=[column, "realized"])
     return wide.index.to_numpy(), wide[column].to_numpy(), wide["realized"].to_numpy()
-
-
-def families_in(forecasts: pd.DataFrame) -> list[str]:
-    """Name the forecasters of a forecasts table, in the order of its columns: those with a column of sources."""
-    return [name.removesuffix("_source") for name in forecasts.columns if name.endswith("_source")]
 
 
 def forecast_weeks(forecasts: pd.DataFrame, family: str) -> np.ndarray:

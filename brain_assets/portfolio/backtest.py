@@ -12,7 +12,8 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import SnapshotSource, families_in, fetch_snapshots, forecast_weeks
+from brain_assets.forecasting.average import families_in
+from brain_assets.forecasting.walkforward import SnapshotSource, fetch_snapshots, forecast_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel, past_weekly_returns
 from brain_assets.portfolio.baselines import (

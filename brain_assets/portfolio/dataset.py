@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets.arrays import BoolArray, DateArray, FloatArray, IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import families_in
+from brain_assets.forecasting.average import families_in
 from brain_assets.market.weekly import WeeklyPanel
 
 BY_WEEK_AND_ASSET = ("forecast", "momentum", "volatility", "signals", "available", "pre_open_return", "weekly_return")

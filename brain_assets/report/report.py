@@ -17,7 +17,7 @@ import pandas as pd
 from brain_assets import registry
 from brain_assets.arrays import IntArray
 from brain_assets.errors import TableError
-from brain_assets.forecasting.walkforward import families_in
+from brain_assets.forecasting.average import families_in
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import years_of_weeks
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth

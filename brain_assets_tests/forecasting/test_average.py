@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+from examples.ridge_forecaster import Ridge, RidgeConfig
 
 from brain_assets import registry
 from brain_assets.errors import ConfigError
@@ -13,12 +14,13 @@ from brain_assets.forecasting.average import (
     average_entries,
     average_ranks,
     entries_in,
+    families_in,
     newest_cutoff,
     snapshots_in,
 )
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.forecasting.walkforward import build_forecast_features, families_in, weekly_correlations
+from brain_assets.forecasting.walkforward import build_forecast_features, weekly_correlations
 from brain_assets.market.calendar import complete_weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.weekly import WeeklyPanel
@@ -30,7 +32,6 @@ from brain_assets.registry import AVERAGE, gather
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
 from examples.momentum_policy import MomentumRank
-from examples.ridge_forecaster import Ridge, RidgeConfig
 
 NAN = np.nan
 OF_YEAR = {year: datetime.date(year, 12, 31) for year in range(2016, 2022)}

@@ -9,8 +9,7 @@ import pandas as pd
 
 from brain_assets import registry
 from brain_assets.errors import SnapshotError
-from brain_assets.forecasting.average import snapshots_in
-from brain_assets.forecasting.walkforward import families_in
+from brain_assets.forecasting.average import families_in, snapshots_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS

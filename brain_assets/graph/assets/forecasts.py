@@ -5,11 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import hit_rate, mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
-    families_in,
     forecast_matrices,
     weeks_by_source,
 )
