@@ -88,7 +88,7 @@ def test_forecasters_and_words() -> None:
     assert cells(table, "LSTM")["t statistic"] == f"{lstm['t_statistic']:.2f}"
     assert cells(table, "LSTM")["smallest detectable"] == f"{lstm['smallest_detectable']:.3f}"
     assert trials_sentence(toy_report()).endswith(
-        "99 configurations were tried: 2 recorded in these years, 97 to choose the defaults of these families, which "
+        "185 configurations were tried: 2 recorded in these years, 183 to choose the defaults of these families, which "
         "benchmarks/README.md lists."
     )
     assert trials_sentence(replace(toy_report(), n_trials=0)).endswith("is not recorded, so nothing is deflated.")
