@@ -34,7 +34,7 @@ class ActorCriticConfig(ModelConfig):
         "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
     )
     total_steps: int = Field(
-        25_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
+        50_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_envs: int = Field(64, ge=1, le=10_000, description="Episodes at once.")
     n_steps: int = Field(
