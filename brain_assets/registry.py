@@ -149,7 +149,7 @@ def register(cls: F) -> F:
 def get(name: str) -> Any:
     """Give a family by its name; raises `PluginError` if there is none."""
     if name not in names():
-        known = ", ".join(_REGISTERED)
+        known = ", ".join(names())
         raise PluginError(f"family: expected one of {known}, got {name!r}; correct it, or set BRAIN_PLUGINS.")
     return _REGISTERED[name]
 
@@ -165,9 +165,9 @@ def load(module: str) -> Any:
 
 
 def names() -> tuple[str, ...]:
-    """Name all families that are known so far: ours and those of the modules that were asked for."""
+    """Name all families that are known so far: ours, whichever was imported first, and those that were asked for."""
     _load_ours()
-    return tuple(_REGISTERED)
+    return tuple(dict.fromkeys([*(name for module in OURS for name in _registered_by(module)), *_REGISTERED]))
 
 
 def families_of(named: Sequence[str] = ()) -> Families:

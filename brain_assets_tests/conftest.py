@@ -59,6 +59,7 @@ TINY = {
     "ops": {
         "lstm_snapshot": {"config": TINY_LSTM},
         "patchtst_snapshot": {"config": TINY_PATCHTST},
+        "ridge_snapshot": {"config": {"alpha": 100.0}},
         "boosting_snapshot": {"config": TINY_BOOSTING},
         "ppo_policy": {"config": TINY_PPO},
         "sac_policy": {"config": TINY_SAC},

@@ -283,7 +283,7 @@ def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None
         ("raw_prices", "prices"),
         ("raw_news_sentiment", "news"),
         ("raw_fundamentals", "ratios"),
-        *((name, "learning_curve") for name in MODELS),
+        *((name, "feature_weights" if name in SNAPSHOTS[2:] else "learning_curve") for name in MODELS),
         ("walkforward_forecasts", "rank_correlation"),
         ("backtest", "equity"),
     ):

@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from brain_assets.errors import LookAheadError, SnapshotError
+from brain_assets.forecasting.boosting import BoostingConfig
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.patchtst import PatchTstConfig
+from brain_assets.forecasting.ridge import RidgeConfig
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import build_forecast_features
 from brain_assets.market.prices import PricePanel
@@ -37,7 +39,7 @@ from brain_assets.store.scaler import NAMES as SCALER_NAMES
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.weights import write_arrays
-from brain_assets_tests.conftest import FAMILIES, MADE_UP, TINY_DIRECT, TINY_PPO, TINY_SAC
+from brain_assets_tests.conftest import FAMILIES, MADE_UP, TINY_BOOSTING, TINY_DIRECT, TINY_PPO, TINY_SAC
 
 CUTOFF = cutoff_of_year(2018)
 NAN, INF = float("nan"), float("inf")
@@ -62,6 +64,8 @@ def snapshots(
     return {
         "lstm": train_snapshot("lstm", panel, CUTOFF, tiny_lstm, MADE_UP),
         "patchtst": train_snapshot("patchtst", panel, CUTOFF, tiny_patchtst, MADE_UP),
+        "ridge": train_snapshot("ridge", panel, CUTOFF, RidgeConfig(), MADE_UP),
+        "boosting": train_snapshot("boosting", panel, CUTOFF, BoostingConfig(**TINY_BOOSTING), MADE_UP),
         "ppo": train_policy_snapshot("ppo", weeks, CUTOFF, PpoConfig(**TINY_PPO), MADE_UP),
         "sac": train_policy_snapshot("sac", weeks, CUTOFF, SacConfig(**TINY_SAC), MADE_UP),
         "direct": train_policy_snapshot("direct", weeks, CUTOFF, DirectConfig(**TINY_DIRECT), MADE_UP),
