@@ -27,7 +27,7 @@ EVERY = [asset for asset in DEFS.assets or () if isinstance(asset, dg.AssetsDefi
 RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 SNAPSHOTS = tuple(f"{family}_snapshot" for family in FORECASTERS)
-NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
+NAMES = (*RAW, *sorted(SNAPSHOTS), "walkforward_forecasts", "ppo_policy", "sac_policy", "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
 MODELS = {**dict(zip(SNAPSHOTS, FORECASTERS, strict=True)), "ppo_policy": "ppo", "sac_policy": "sac"}
