@@ -20,7 +20,7 @@ from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
 from brain_assets.progress import overheard
 
-MIN_WIDTH = 100
+MIN_WIDTH = 130
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
 console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)

@@ -47,9 +47,9 @@ def pushed(finished: Finished, hub: WatchedHub, tmp_path_factory: pytest.TempPat
     assert hub.repos() == []
     done = run(data_dir, "sync", "push", hub=hub)
     assert done.returncode == 0, done.stderr
-    assert sorted(line for line in done.stdout.splitlines() if line.endswith(" pushed")) == [
+    assert sorted(line for line in done.stdout.splitlines() if line.endswith(" pushed")) == sorted(
         f"{family:<8} {name} pushed" for family in FAMILIES for name in NAMES
-    ]
+    )
     assert f"{3 * len(FAMILIES)} pushed; 0 equal or only on the other side" in done.stdout
     return data_dir
 

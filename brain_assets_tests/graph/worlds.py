@@ -28,7 +28,7 @@ RUN_CONFIG = TINY
 RAW = ("raw_fundamentals", "raw_news_sentiment", "raw_prices")
 SNAPSHOTS = tuple(f"{family}_snapshot" for family in FORECASTERS)
 POLICY_ASSETS = tuple(f"{family}_policy" for family in POLICIES)
-NAMES = (*RAW, *SNAPSHOTS, "walkforward_forecasts", *POLICY_ASSETS, "backtest")
+NAMES = (*RAW, *sorted(SNAPSHOTS), "walkforward_forecasts", *sorted(POLICY_ASSETS), "backtest")
 """The yearly assets, each after what it depends on."""
 TABLES = (*RAW, "walkforward_forecasts", "backtest")
 MODELS = dict(zip((*SNAPSHOTS, *POLICY_ASSETS), (*FORECASTERS, *POLICIES), strict=True))
