@@ -17,6 +17,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
@@ -203,6 +204,11 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
         for parameter, value in zip((alpha, held, factors, own), numbers, strict=True):
             parameter.value = value
         program.solve(solver=cp.CLARABEL, warm_start=False)
+        if program.status != cp.OPTIMAL:
+            raise TableError(
+                f"cost-aware tilt: expected weights of {n_assets} symbols that are optimal, got {program.status}; look "
+                "for broken prices in the 52 weeks before."
+            )
         weights: FloatArray = even + active.value
         return weights
 

@@ -1,11 +1,14 @@
 """Rules without learning, by hand."""
 
 from dataclasses import replace
+from functools import partialmethod
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash
 from brain_assets.portfolio.baselines import (
@@ -236,6 +239,13 @@ def test_a_tilt_does_not_depend_on_what_was_solved_before(weeks: PolicyDataset) 
     first = choose(3, all_cash(6))
     choose(7, first)
     np.testing.assert_array_equal(choose(3, all_cash(6)), first)
+
+
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
+def test_a_tilt_whose_solver_gives_up_is_one_sentence(weeks: PolicyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cp.Problem, "solve", partialmethod(cp.Problem.solve, max_iter=1))
+    with pytest.raises(TableError, match="^cost-aware tilt: expected weights of 6 .*, got user_limit; look for .*[.]$"):
+        chosen("lstm_tilt", known(weeks))
 
 
 def test_a_tilt_gains_from_forecasts_that_know_something_and_loses_little_where_they_do_not() -> None:
