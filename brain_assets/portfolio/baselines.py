@@ -8,6 +8,7 @@ the same trading rules.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -131,7 +132,8 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: PortfolioConstraints)
     )
 
     def weigh(past: FloatArray, *_: object) -> FloatArray:
-        weights: FloatArray = model.fit(past).weights_
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of more assets than weeks, every week
+            weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)

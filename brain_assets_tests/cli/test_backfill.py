@@ -67,7 +67,8 @@ def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
     for year in YEARS:
         for asset in ("lstm_snapshot", "patchtst_snapshot"):
             assert "2 epochs, validation loss" in said[year, asset]
-        assert "rank correlation" in said[year, "walkforward_forecasts"]
+        # in the first year there is no model yet: what momentum stands in for is no figure of any
+        assert ("rank correlation" in said[year, "walkforward_forecasts"]) == (year > YEARS[0])
     each = sorted((str(year), "SUCCESS") for year, _ in ALL)
     assert sorted(runs(finished.data_dir).values()) == each
 
