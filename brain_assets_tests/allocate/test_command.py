@@ -45,7 +45,7 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, arguments: l
 
 def test_the_table_of_weights_fits_a_terminal() -> None:
     names = strategies_of(["ppo", "sac", "direct"], ["lstm", "patchtst", "ridge", "boosting", "average"])
-    table = pd.DataFrame({"symbol": ["AAA", "cash"], **dict.fromkeys(names, [0.98, 0.02])})
+    table = pd.DataFrame({"symbol": ["AAA", "cash"], **{name: [0.98, 0.02] for name in names}})
     metadata = defaultdict(lambda: "none", models={})
     with console.capture() as printed:
         _print_weights(table, metadata, "ridge_top")
