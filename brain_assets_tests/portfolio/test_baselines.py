@@ -247,9 +247,7 @@ def test_a_tilt_does_not_depend_on_what_was_solved_before(weeks: PolicyDataset) 
 @pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 def test_a_tilt_whose_solver_gives_up_is_one_sentence(weeks: PolicyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cp.Problem, "solve", partialmethod(cp.Problem.solve, max_iter=1))
-    with pytest.raises(
-        TableError, match=r"^cost-aware tilt: expected weights of 6 .*, got user_limit; look for .*"
-    ):
+    with pytest.raises(TableError, match=r"^cost-aware tilt: expected weights of 6 .*, got user_limit; look for .*"):
         chosen("lstm_tilt", known(weeks))
 
 
