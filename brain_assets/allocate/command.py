@@ -17,7 +17,7 @@ from brain_assets.graph.options import read_options
 from brain_assets.graph.tasks import Task
 from brain_assets.parquet import read_table
 from brain_assets.paths import parse_place
-from brain_assets.portfolio.baselines import BASELINES, EQUAL_WEIGHT, is_benchmark
+from brain_assets.portfolio.baselines import BASELINES
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
@@ -76,17 +76,14 @@ def allocate(
             )
         target = dict(zip(table["symbol"], table[strategy].astype(float), strict=True))
         trades = plan_trades(target, made.metadata["closes"], held, cash, CONSTRAINTS, whole_shares)
-    _print_weights(table, made.metadata, strategy)
+    _print_weights(table, made.metadata)
     if trades is not None:
         _print_trades(trades, strategy)
     console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}", soft_wrap=True)
 
 
-def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any], strategy: str) -> None:
-    """Print the week, how old what it rests on is, and the weights in percent; none is a dot.
-
-    Of some 20 strategies a terminal has room for the policies, equal weight and the one that is asked for.
-    """
+def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+    """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
     models = [
         f"{label(family)} {model['source']}, {model['age_days']} days old"
         for family, model in metadata["models"].items()
@@ -97,14 +94,11 @@ def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any], strategy: s
     for words, key in (("Left out", "strategies_left_out"), ("Without a bar", "symbols_without_a_bar")):
         if metadata[key] != "none":
             console.print(f"{words}: {escape(metadata[key])}.")
-    columns = [name for name in table if not is_benchmark(name) or name in (EQUAL_WEIGHT, strategy)]
-    heads = [label(name).replace("_", "\n") for name in columns]
+    heads = [label(name).replace("_", "\n") for name in table.columns]
     drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
-    caption = (
-        f"The files below have every strategy. {drifting} trades nothing: what it holds is there as of the decision."
-    )
+    caption = f"{drifting} trades nothing: what it holds is shown as of the decision."
     shown = new_table(*heads, title="Weights, %", caption=caption)
-    for symbol, *weights in table[columns].itertuples(index=False):
+    for symbol, *weights in table.itertuples(index=False):
         if any(weights):
             shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
     console.print(shown)

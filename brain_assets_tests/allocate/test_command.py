@@ -1,16 +1,12 @@
 """`brain-assets allocate`, as its users run it."""
 
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.allocate.allocation import strategies_of
-from brain_assets.allocate.command import _print_weights
-from brain_assets.terminal import console
 from brain_assets_tests.backfills import Finished, brain_assets, write_config
 from brain_assets_tests.conftest import SYMBOLS
 
@@ -41,17 +37,6 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path, arguments: l
     given = [argument.format(bad=bad) for argument in arguments]
     assert re.fullmatch(sentence, refusal(tmp_path / "data", *given))
     assert not (tmp_path / "data").exists()
-
-
-def test_the_table_of_weights_fits_a_terminal() -> None:
-    names = strategies_of(["ppo", "sac", "direct"], ["lstm", "patchtst", "ridge", "boosting", "average"])
-    table = pd.DataFrame({"symbol": ["AAA", "cash"], **{name: [0.98, 0.02] for name in names}})
-    metadata = defaultdict(lambda: "none", models={})
-    with console.capture() as printed:
-        _print_weights(table, metadata, "ridge_top")
-    lines = [line.split() for line in printed.get().splitlines()]
-    assert ["AAA", *["98.00"] * 5] in lines  # three policies, equal weight, and the one that is asked for
-    assert max(map(len, printed.get().splitlines())) <= 80
 
 
 @pytest.mark.slow
