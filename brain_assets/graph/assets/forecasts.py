@@ -84,6 +84,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             metadata[f"{column}_weeks_by_source"] = dg.MetadataValue.json(used)
             if column in sources:
                 metadata[f"{column}_places"] = dg.MetadataValue.json(sources[column].locations(used))
+        if config.average is not None:
+            metadata["averaged"] = dg.MetadataValue.json(config.average)  # `StatusReader` compares it
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
         metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weekly)
