@@ -23,6 +23,9 @@ from brain_assets.registry import AVERAGE, label
 from brain_assets.settings import read_settings
 from brain_assets.terminal import ConfigOption, MarketOption, console, new_table, read_config, warnings_shown
 
+N_COLUMNS = 7
+"""Strategies beside each other: more have no room for their figures in a terminal of 80 columns."""
+
 
 def allocate(
     date: Annotated[
@@ -94,14 +97,16 @@ def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
     for words, key in (("Left out", "strategies_left_out"), ("Without a bar", "symbols_without_a_bar")):
         if metadata[key] != "none":
             console.print(f"{words}: {escape(metadata[key])}.")
-    heads = [label(name).replace("_", "\n") for name in table.columns]
+    symbols = table[table.columns[:1]]
+    for first in range(1, len(table.columns), N_COLUMNS):
+        part = symbols.join(table[table.columns[first : first + N_COLUMNS]])
+        shown = new_table(*(label(name).replace("_", "\n") for name in part.columns), title="Weights, %")
+        for symbol, *weights in part.itertuples(index=False):
+            if any(weights):
+                shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
+        console.print(shown)
     drifting = ", ".join(name for name, rule in BASELINES.items() if rule.drifts)
-    caption = f"{drifting} trades nothing: what it holds is shown as of the decision."
-    shown = new_table(*heads, title="Weights, %", caption=caption)
-    for symbol, *weights in table.itertuples(index=False):
-        if any(weights):
-            shown.add_row(escape(symbol), *(f"{100 * weight:.2f}" if weight else "·" for weight in weights))
-    console.print(shown)
+    console.print(f"{drifting} trades nothing: what it holds is shown as of the decision.")
     console.print(f"Caveat: {escape(metadata['caveat'])}")
 
 

@@ -90,12 +90,11 @@ def price_chart(title: str, prices: pd.DataFrame) -> dg.MarkdownMetadataValue:
     return picture(figure, title)
 
 
-def rank_correlation_chart(title: str, weeks: np.ndarray, lines: dict[str, np.ndarray]) -> dg.MarkdownMetadataValue:
-    """Draw cumulative sums of weekly rank correlations: a steady skill is a straight line upward."""
+def rank_correlation_chart(title: str, weekly: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """Draw cumulative sums of weekly rank correlations, a column a line: a steady skill is a straight line upward."""
     figure, axes = new_figure(title, "", "sum of weekly rank correlations")
-    for name, weekly in lines.items():
-        mean = np.mean(weekly[np.isfinite(weekly)]) if np.isfinite(weekly).any() else np.nan
-        axes.plot(weeks, np.nancumsum(weekly), label=f"{name} (mean {mean:+.3f})")
+    for name, correlations in weekly.items():
+        axes.plot(weekly.index, np.nancumsum(correlations), label=f"{name} (mean {correlations.mean():+.3f})")
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.legend()
     return picture(figure, title)

@@ -2,8 +2,8 @@
 
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
 upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
-is not as it was written, a raw table is stale if its market has other rows, and a model if it was trained with another
-configuration than the one asked for, or not on the device asked for.
+is not as it was written, a raw table is stale if its market has other rows, a model if it was trained with another
+configuration than the one asked for, or not on the device asked for, and forecasts if another average is asked for.
 """
 
 import datetime
@@ -114,6 +114,8 @@ class StatusReader:
             return Status(State.MISSING, gone)
         if self._other_configuration(name, year):
             return Status(State.STALE, "trained with another configuration")
+        if self._other_average(name, year):
+            return Status(State.STALE, "made with another average")
         if self._other_device(name, year):
             return Status(State.STALE, "trained on another device")
         if changed := self._changed(name, year):
@@ -135,8 +137,8 @@ class StatusReader:
 
     def _made_without(self, key: AssetKey, partition: str) -> list[str]:
         """Name what it needs that was absent when it was made and is there now; Dagster does not call that stale."""
-        record = self._resolver._get_latest_data_version_record(key=AssetKeyPartitionKey(key, partition))
-        provenance = extract_data_provenance_from_entry(record.event_log_entry) if record else None
+        entry = self._entry(key, partition)
+        provenance = extract_data_provenance_from_entry(entry) if entry else None
         if provenance is None:
             return []
         return [
@@ -145,6 +147,10 @@ class StatusReader:
             if provenance.input_storage_ids.get(AssetKey(parent)) is None
             and self._resolver.get_status(AssetKey(parent), str(year)) != StaleStatus.MISSING
         ]
+
+    def _entry(self, key: AssetKey, partition: str) -> Any:
+        record = self._resolver._get_latest_data_version_record(key=AssetKeyPartitionKey(key, partition))
+        return record.event_log_entry if record else None
 
     @cached_property
     def _source(self) -> Observation:
@@ -206,6 +212,12 @@ class StatusReader:
             return False
         metadata = self._metadata(name, year)
         return metadata is not None and metadata["fingerprint"]["config"] != self._config_hashes[name]
+
+    def _other_average(self, name: str, year: int) -> bool:
+        if name != "walkforward_forecasts" or not self._config_hashes:
+            return False
+        made = self._entry(AssetKey(name), str(year)).asset_materialization.metadata.get("averaged")
+        return (made and made.value) != self._options.get(name, {}).get("average")
 
     def _other_device(self, name: str, year: int) -> bool:
         asked = self._options.get(name, {}).get("device", "auto")

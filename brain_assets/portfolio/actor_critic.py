@@ -107,8 +107,3 @@ class ActorCritic(Policy):
     def logit_bound(self, config: Any) -> float:  # noqa: ARG002
         """Bound of the logits; those that explore are cut off there by the environment."""
         return LOGIT_BOUND
-
-    def trading_rate(self, config: Any) -> float:
-        """Give the configured one."""
-        rate: float = config.trading_rate
-        return rate

@@ -8,6 +8,7 @@ the same trading rules.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ import numpy as np
 
 from brain_assets import registry
 from brain_assets.arrays import BoolArray, FloatArray
+from brain_assets.errors import TableError
 from brain_assets.market.weekly import PAST_WEEKS
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import BASIS_POINT, WEEKS_PER_YEAR, PortfolioConstraints
@@ -130,7 +132,8 @@ def hierarchical_risk_parity(known: BaselineInputs, rules: PortfolioConstraints)
     )
 
     def weigh(past: FloatArray, *_: object) -> FloatArray:
-        weights: FloatArray = model.fit(past).weights_
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of more assets than weeks, every week
+            weights: FloatArray = model.fit(past).weights_
         return weights * (1.0 - rules.min_cash)
 
     return _by_past_returns(known, rules, weigh)
@@ -203,6 +206,11 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
         for parameter, value in zip((alpha, held, factors, own), numbers, strict=True):
             parameter.value = value
         program.solve(solver=cp.CLARABEL, warm_start=False)
+        if program.status != cp.OPTIMAL:
+            raise TableError(
+                f"cost-aware tilt: expected weights of {n_assets} symbols that are optimal, got {program.status}; look "
+                "for broken prices in the 52 weeks before."
+            )
         weights: FloatArray = even + active.value
         return weights
 

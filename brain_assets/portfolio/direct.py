@@ -99,10 +99,6 @@ class Direct(Policy):
         """Name what it learns: a slope for each market feature, and one for the weight held."""
         return {"slopes": (N_MARKET_FEATURES,), "persistence": (1,)}
 
-    def trading_rate(self, config: DirectConfig) -> float:
-        """Give the configured one."""
-        return config.trading_rate
-
     def fit(
         self,
         weeks: PolicyDataset,

@@ -112,9 +112,10 @@ class Policy(registry.Family):
         column: str = getattr(config, "forecaster", self.forecaster)
         return column
 
-    def trading_rate(self, config: Any) -> float:  # noqa: ARG002
-        """Share of the way to its target that it trades each week, in (0, 1]; default: all of it."""
-        return 1.0
+    def trading_rate(self, config: Any) -> float:
+        """Share of the way to its target that it trades each week, in (0, 1]: the configuration's, else all of it."""
+        rate: float = getattr(config, "trading_rate", 1.0)
+        return rate
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:

@@ -5,7 +5,6 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
-from examples.ridge_forecaster import Ridge, RidgeConfig
 
 from brain_assets import registry
 from brain_assets.errors import ConfigError
@@ -32,6 +31,7 @@ from brain_assets.registry import AVERAGE, gather
 from brain_assets_tests.conftest import MADE_UP
 from brain_assets_tests.portfolio.toy_results import Stored
 from examples.momentum_policy import MomentumRank
+from examples.pls_forecaster import Pls, PlsConfig
 
 NAN = np.nan
 OF_YEAR = {year: datetime.date(year, 12, 31) for year in range(2016, 2022)}
@@ -125,45 +125,45 @@ def test_a_cell_names_all_snapshots_or_none() -> None:
 
 
 @pytest.fixture(scope="module")
-def ridges(panel: PricePanel) -> Stored:
+def fitted(panel: PricePanel) -> Stored:
     years = (2017, 2018, 2019)
-    return Stored(*(train_snapshot(Ridge.name, panel, OF_YEAR[year], RidgeConfig(), MADE_UP) for year in years))
+    return Stored(*(train_snapshot(Pls.name, panel, OF_YEAR[year], PlsConfig(), MADE_UP) for year in years))
 
 
-def test_it_stands_beside_the_forecasters_with_all_its_sources(panel: PricePanel, ridges: Stored) -> None:
-    table = build_forecast_features(panel, [2018, 2019, 2020], {"ridge": ridges, "lstm": Stored()}, average=["ridge:3"])
-    assert families_in(table) == ["ridge", "lstm", "average"]
+def test_it_stands_beside_the_forecasters_with_all_its_sources(panel: PricePanel, fitted: Stored) -> None:
+    table = build_forecast_features(panel, [2018, 2019, 2020], {"pls": fitted, "lstm": Stored()}, average=["pls:3"])
+    assert families_in(table) == ["pls", "lstm", "average"]
     by_week = table.groupby("week_start")["average_source"].unique()
     assert {tuple(cell) for cell in by_week} == {
-        ("ridge snapshot-2017-12-31",),
-        ("ridge snapshot-2018-12-31, ridge snapshot-2017-12-31",),
-        ("ridge snapshot-2019-12-31, ridge snapshot-2018-12-31, ridge snapshot-2017-12-31",),
+        ("pls snapshot-2017-12-31",),
+        ("pls snapshot-2018-12-31, pls snapshot-2017-12-31",),
+        ("pls snapshot-2019-12-31, pls snapshot-2018-12-31, pls snapshot-2017-12-31",),
     }
     last = table[table["week_start"] == table["week_start"].max()]
     weeks = complete_weeks(panel.sessions)
     row = np.flatnonzero(weeks.start == last["week_start"].to_numpy().astype("datetime64[D]")[0])
-    alone = [ridges.fetch_snapshot(OF_YEAR[year]).forecast(panel, weeks.select(row)) for year in (2019, 2018, 2017)]
-    expected = average_ranks({"ridge": [forecasts(*each.tolist()) for each in alone]}).values[0]
+    alone = [fitted.fetch_snapshot(OF_YEAR[year]).forecast(panel, weeks.select(row)) for year in (2019, 2018, 2017)]
+    expected = average_ranks({"pls": [forecasts(*each.tolist()) for each in alone]}).values[0]
     np.testing.assert_allclose(last["average"], expected, rtol=1e-4, atol=1e-9)  # batches round their last digits
     assert all(found.passed for found in forecast_verdicts(table).values())
     assert "average" in weekly_correlations(table)
 
 
-def test_what_is_averaged_is_what_was_chosen(panel: PricePanel, ridges: Stored) -> None:
-    sources = {"ridge": ridges, "lstm": Stored()}
+def test_what_is_averaged_is_what_was_chosen(panel: PricePanel, fitted: Stored) -> None:
+    sources = {"pls": fitted, "lstm": Stored()}
     both = build_forecast_features(panel, [2020], sources)
-    assert both["average_source"].iloc[-1] == "ridge snapshot-2019-12-31"  # the other has no model, only momentum
-    rank = both.groupby("week_start")[["ridge", "average"]].rank()
-    np.testing.assert_array_equal(rank["ridge"], rank["average"])
+    assert both["average_source"].iloc[-1] == "pls snapshot-2019-12-31"  # the other has no model, only momentum
+    rank = both.groupby("week_start")[["pls", "average"]].rank()
+    np.testing.assert_array_equal(rank["pls"], rank["average"])
     bootstrap = build_forecast_features(panel, [2017], sources)
     assert set(bootstrap["average_source"]) == {"momentum"}
     pd.testing.assert_series_equal(bootstrap["average"], bootstrap["momentum"], check_names=False)
     none = build_forecast_features(panel, [2020], sources, average=[])
-    assert families_in(none) == ["ridge", "lstm"]
+    assert families_in(none) == ["pls", "lstm"]
     pd.testing.assert_frame_equal(none, both.drop(columns=["average", "average_source"]))
 
 
-def test_nothing_later_moves_it_not_even_by_a_digit(panel: PricePanel, ridges: Stored) -> None:
+def test_nothing_later_moves_it_not_even_by_a_digit(panel: PricePanel, fitted: Stored) -> None:
     weeks = complete_weeks(panel.sessions)
     week = int(np.flatnonzero(weeks.year == 2020)[30])
     values = panel.values.copy()
@@ -171,7 +171,7 @@ def test_nothing_later_moves_it_not_even_by_a_digit(panel: PricePanel, ridges: S
     values[2, weeks.first[week] :] = NAN  # and one is gone
     changed = PricePanel(panel.sessions, panel.symbols, values)
     one, other = (
-        build_forecast_features(each, [2020], {"ridge": ridges}, average=["ridge:3"]) for each in (panel, changed)
+        build_forecast_features(each, [2020], {"pls": fitted}, average=["pls:3"]) for each in (panel, changed)
     )
     past = [
         each[each["week_start"] <= pd.Timestamp(weeks.start[week])].drop(columns="realized") for each in (one, other)
@@ -181,10 +181,10 @@ def test_nothing_later_moves_it_not_even_by_a_digit(panel: PricePanel, ridges: S
     assert not one["average"].equals(other["average"].reindex(one.index))
 
 
-def test_a_source_that_is_not_older_than_its_week_is_found_among_several(panel: PricePanel, ridges: Stored) -> None:
-    table = build_forecast_features(panel, [2020], {"ridge": ridges}, average=["ridge:2"])
+def test_a_source_that_is_not_older_than_its_week_is_found_among_several(panel: PricePanel, fitted: Stored) -> None:
+    table = build_forecast_features(panel, [2020], {"pls": fitted}, average=["pls:2"])
     week = table["week_start"] == table["week_start"].iloc[-1]
-    for cell in ("ridge snapshot-2019-12-31, ridge snapshot-2020-12-31", "ridge snapshot-2019-12-31, ridge"):
+    for cell in ("pls snapshot-2019-12-31, pls snapshot-2020-12-31", "pls snapshot-2019-12-31, pls"):
         table.loc[week, "average_source"] = cell
         found = forecast_verdicts(table)["sources_before_weeks"]
         assert not found.passed
@@ -200,15 +200,15 @@ class Follower(MomentumRank):
     name, label, forecaster = "follower", "follower", AVERAGE
 
 
-def test_a_policy_may_follow_it_and_a_benchmark_strategy_does(panel: PricePanel, ridges: Stored) -> None:
+def test_a_policy_may_follow_it_and_a_benchmark_strategy_does(panel: PricePanel, fitted: Stored) -> None:
     registry.register(Follower)
     assert gather({__name__: Plugin()}).policies["follower"].forecaster == AVERAGE
-    table = build_forecast_features(panel, range(2016, 2021), {"ridge": ridges})
+    table = build_forecast_features(panel, range(2016, 2021), {"pls": fitted})
     bars = WeeklyPanel.from_panel(panel)
-    weeks = training_weeks(bars, table, "follower", OF_YEAR[2019])
+    weeks = training_weeks(bars, table, "follower", OF_YEAR[2019], Follower.Config())
     np.testing.assert_array_equal(weeks.forecast[-1], table.loc[table["week_start"] == weeks.week_start[-1], "average"])
     snapshot = train_policy_snapshot("follower", weeks, OF_YEAR[2019], Follower.Config(), MADE_UP)
     traded = backtest(panel, table, [2020], {"follower": Stored(snapshot)}).table.groupby("strategy")["weights"].last()
-    assert {"follower", "average_top", "ridge_top", "past_year_top", "reversal_top"} < set(traded.index)
-    assert traded["average_top"] == traded["ridge_top"]  # the same ranks
+    assert {"follower", "average_top", "pls_top", "past_year_top", "reversal_top"} < set(traded.index)
+    assert traded["average_top"] == traded["pls_top"]  # the same ranks
     assert benchmark_strategies(["average"])["average_top"].label == "average of forecasts, top third"

@@ -139,6 +139,15 @@ def test_ranks_are_spread_evenly_ties_share_theirs_and_what_is_unknown_is_in_the
     assert ranks[2] == [0, 0, 0, 0]
 
 
+def test_a_volume_that_never_changes_ranks_nobody_however_long_it_is_known() -> None:
+    values = PANEL.values.copy()
+    values[:, :, VOLUME] = np.where(np.isfinite(values[:, :, CLOSE]), 1e6, np.nan)
+    values[4, 100:230, VOLUME] = np.nan
+    features = build_weekly_features(replace(PANEL, values=values), WEEKS, "ridge")
+    columns = [FEATURES.index(name) for name in ("volume_1w", "volume_4w")]
+    assert not np.nan_to_num(features[:, :, columns]).any()
+
+
 def test_a_member_is_compared_with_members_alone() -> None:
     members = np.ones(PANEL.values.shape[:2], dtype=bool)
     members[5, 200:] = False

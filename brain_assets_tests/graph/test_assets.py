@@ -141,10 +141,13 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
     shown = metadata_of(results[2021], "walkforward_forecasts")
     assert shown["average_weeks_by_source"] == {"lstm snapshot-2020-12-31, patchtst snapshot-2020-12-31": 52}
-    for name in ("lstm", "patchtst", "average", *YARDSTICKS):
-        weekly = weekly_correlations(tables.read_year("walkforward_forecasts", 2021))[name].to_numpy()
+    for year, name in itertools.product((2020, 2021), ("lstm", "patchtst", "average", *YARDSTICKS)):
+        shown = metadata_of(results[year], "walkforward_forecasts")
+        weekly = weekly_correlations(tables.read_year("walkforward_forecasts", year))[name].to_numpy()
         figures = [shown[f"eval/{name}_{figure}"] for figure in ("rank_correlation", "t_statistic", "detectable")]
-        assert figures == pytest.approx(mean_skill(weekly)[:3])
+        assert figures == pytest.approx(mean_skill(weekly)[:3])  # those of the tables that a command prints
+    shown = metadata_of(results[2019], "walkforward_forecasts")
+    assert [key for key in shown if key.endswith("_t_statistic")] == [f"eval/{name}_t_statistic" for name in YARDSTICKS]
 
 
 def test_what_is_averaged_is_configured(three_years: tuple, market: SimulatorMarket) -> None:

@@ -31,7 +31,7 @@ def pixels(picture: dg.MarkdownMetadataValue) -> np.ndarray:
     [
         loss_curve("losses", [1.0, 0.9], [1.1, 1.0], 1.0),
         reward_curve("rewards", [100, 200], [1.0, 2.0]),
-        rank_correlation_chart("ranks", WEEKS, {"lstm": np.array([0.1, np.nan]), "none": np.full(2, np.nan)}),
+        rank_correlation_chart("ranks", pd.DataFrame({"lstm": [0.1, np.nan], "none": np.nan}, index=WEEKS)),
         equity_chart("equity", {"ppo": pd.Series([0.01, -0.02], index=WEEKS)}),
         price_chart(
             "prices", pd.DataFrame({"date": [*WEEKS, *WEEKS], "symbol": list("AABB"), "close": [1.0, 2, 3, 4]})

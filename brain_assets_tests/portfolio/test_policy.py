@@ -194,7 +194,7 @@ def test_points_of_a_learning_curve_are_passed_on_and_kept_where_they_have_a_rew
 
 def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkeypatch) -> None:
     without = forecasts.drop(columns=["patchtst", "patchtst_source"])
-    problem = r"^forecaster: expected one of lstm, which walkforward_forecasts has, got patchtst; correct it, or mater"
+    problem = r"^forecaster: expected one of lstm, average, which walkforward_forecasts has, got patchtst; corr"
     with pytest.raises(TableError, match=problem):
         training_weeks(WeeklyPanel.from_panel(panel), without, "odd", CUTOFF, Odd.Config())
     trained = training_weeks(WeeklyPanel.from_panel(panel), forecasts, "odd", CUTOFF, Odd.Config())
@@ -209,7 +209,7 @@ def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkey
 def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, forecasts, column: str) -> None:
     """Least of all what was realized."""
     config = PpoConfig(forecaster=column)
-    with pytest.raises(TableError, match=rf"^forecaster: expected one of lstm, patchtst, which .*, got {column};"):
+    with pytest.raises(TableError, match=rf"^forecaster: expected one of lstm, patchtst, average, which .*, got {column};"):
         training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF, config)
 
 

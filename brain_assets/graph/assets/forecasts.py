@@ -7,13 +7,14 @@ import dagster as dg
 
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.checks import forecast_verdicts
-from brain_assets.forecasting.metrics import hit_rate, mean_skill, weekly_rank_correlation
+from brain_assets.forecasting.metrics import hit_rate, mean_skill
 from brain_assets.forecasting.walkforward import (
     build_forecast_features,
     forecast_matrices,
+    weekly_correlations,
     weeks_by_source,
 )
-from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
+from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
@@ -70,26 +71,24 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             config.average,
         )
         metadata: Metadata = {"weeks": forecasts["week_start"].nunique()}
-        lines = {}
-        columns = families_in(forecasts)
-        for column in (*columns, *YARDSTICKS):
-            weeks, forecast, realized = forecast_matrices(forecasts, column)
-            lines[column] = weekly_rank_correlation(forecast, realized)
-            skill = mean_skill(lines[column])
+        weekly = weekly_correlations(forecasts)
+        for column in weekly:
+            _, forecast, realized = forecast_matrices(forecasts, column)
+            skill, known = mean_skill(weekly[column].to_numpy()), weekly[column].notna()
             metadata[f"eval/{column}_rank_correlation"] = known_or_words(skill.rank_correlation)
             metadata[f"eval/{column}_t_statistic"] = known_or_words(skill.t_statistic)
             metadata[f"eval/{column}_detectable"] = known_or_words(skill.smallest_detectable)
-            metadata[f"eval/{column}_hit_rate"] = known_or_words(hit_rate(forecast, realized))
-        for column in columns:
+            metadata[f"eval/{column}_hit_rate"] = known_or_words(hit_rate(forecast[known], realized[known]))
+        for column in families_in(forecasts):
             used = weeks_by_source(forecasts, column)
             metadata[f"{column}_weeks_by_source"] = dg.MetadataValue.json(used)
             if column in sources:
                 metadata[f"{column}_places"] = dg.MetadataValue.json(sources[column].locations(used))
-            if set(used) == {MOMENTUM}:
-                del lines[column]  # the line of momentum is its own
+        if config.average is not None:
+            metadata["averaged"] = dg.MetadataValue.json(config.average)  # `StatusReader` compares it
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
-        metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weeks, lines)
+        metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weekly)
         return dg.MaterializeResult(
             value=forecasts,
             metadata=metadata,
