@@ -8,11 +8,7 @@ import dagster as dg
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import hit_rate, mean_skill, weekly_rank_correlation
-from brain_assets.forecasting.walkforward import (
-    build_forecast_features,
-    forecast_matrices,
-    weeks_by_source,
-)
+from brain_assets.forecasting.walkforward import build_forecast_features, forecast_matrices, weeks_by_source
 from brain_assets.forecasting.yardsticks import MOMENTUM, YARDSTICKS
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
@@ -47,9 +43,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         group_name="forecasting",
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
-        context: dg.AssetExecutionContext,
-        config: ForecastsConfig,
-        **given: Any,
+        context: dg.AssetExecutionContext, config: ForecastsConfig, **given: Any
     ):
         """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
