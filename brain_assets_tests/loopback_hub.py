@@ -296,6 +296,10 @@ class Call:
         branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in heads]
         return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
 
+    @route(f"GET {API}/tree/{REVISION}")
+    def tree(self) -> Any:
+        return [self.entry(path) for path in sorted(self.commit.files)]  # flat, and within one page
+
     @route(f"POST {API}/branch/(?P<branch>[^/]+)", write=True)
     def create_branch(self) -> Any:
         branch, start = self.parts["branch"], json.loads(self.body).get("startingPoint", "main")

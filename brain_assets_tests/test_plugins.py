@@ -180,7 +180,7 @@ def test_a_fit_or_a_prediction_of_another_shape_fails_its_year_in_one_sentence(
     monkeypatch.syspath_prepend(tmp_path)
     wrong: dict[str, tuple[Any, str]] = {
         "shape": (
-            ("(np.float32),\n", "(np.float32)[1:],\n"),
+            ("fitted.coef_[0].astype", "fitted.coef_[0][1:].astype"),
             "fit to give coef as float32 (100,), got float32 (99,); c",
         ),
         "nan": (

@@ -72,7 +72,7 @@ def test_pulled_snapshots_become_materializations_that_are_done(
                 assert event.tags[DATA_VERSION_TAG] == fingerprint["value"]
                 shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
                 assert shown["adopted_from"] == "this machine"
-                assert shown["learning_curve"].startswith("![")
+                assert ("learning_curve" in shown) is (family not in ("ridge", "boosting"))  # they have no epochs
         assert list(find_external(instance, GRAPH, storages_of(resources))) == []  # each once
 
 

@@ -93,17 +93,17 @@ def test_years_are_those_that_have_days(text):
         pytest.param(
             {"ops": {"lstm_snapshot": {"config": {"hidden": 3}}}},
             r"run configuration: ops\.lstm_snapshot\.config: expected keys among batch_size, clip, device, "
-            r"dropout, force, hidden_size, .*, window, got hidden; correct it\.",
+            r"dropout, epochs, force, hidden_size, .*, window, got hidden; correct it\.",
             id="unknown key",
         ),
         pytest.param(
             {"ops": {"lstm": {"config": TINY_LSTM}}},
-            r"run configuration: ops: expected keys among backtest, lstm_snapshot, .*, got lstm; correct it\.",
+            r"run configuration: ops: expected keys among backtest, boosting_snapshot, .*, got lstm; correct it\.",
             id="unknown asset",
         ),
         pytest.param(
             {"ops": {2019: {}}},
-            r"run configuration: ops: expected keys among backtest, lstm_snapshot, .*, got 2019; correct it\.",
+            r"run configuration: ops: expected keys among backtest, boosting_snapshot, .*, got 2019; correct it\.",
             id="number for an asset",
         ),
         pytest.param(

@@ -76,7 +76,7 @@ def content(place: DataPath) -> object:
 
 def assert_same_bytes(on_disk: Path, s3: LoopbackS3) -> None:
     names = artifacts_on_disk(on_disk)
-    assert sum("snapshot-" in name for name in names) == 2 * 4
+    assert sum("snapshot-" in name for name in names) == 2 * len(FAMILIES)
     assert sum(name.endswith(".parquet") for name in names) == 2 * 5
     differing = [name for name in names if content(on_disk / name) != content(s3.place() / name)]
     assert differing == []

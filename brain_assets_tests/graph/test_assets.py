@@ -140,7 +140,7 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
     shown = metadata_of(results[2021], "walkforward_forecasts")
-    assert shown["average_weeks_by_source"] == {"lstm snapshot-2020-12-31, patchtst snapshot-2020-12-31": 52}
+    assert shown["average_weeks_by_source"] == {", ".join(f"{name} snapshot-2020-12-31" for name in FORECASTERS): 52}
     for year, name in itertools.product((2020, 2021), ("lstm", "patchtst", "average", *YARDSTICKS)):
         shown = metadata_of(results[year], "walkforward_forecasts")
         weekly = weekly_correlations(tables.read_year("walkforward_forecasts", year))[name].to_numpy()
@@ -297,7 +297,7 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
     _, folder, tables = three_years
     shutil.copytree(folder, tmp_path / "models")
     run_year(2020, world(market, tmp_path / "models", tables), names=["backtest"])
-    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst"), ("direct", "lstm")):
+    for family, forecaster in (("ppo", "lstm"), ("sac", "patchtst"), ("direct", "boosting")):
         [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
         metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]

@@ -97,9 +97,9 @@ def test_the_command_deletes_what_it_said_it_would(tmp_path_factory: pytest.Temp
     with sqlite3.connect(data / "dagster" / "history" / "runs.db") as runs:
         runs.execute("UPDATE runs SET update_timestamp = datetime('now', '-50 days')")
     for arguments, said, left in (
-        (["--days", "40", "--dry-run"], "1 runs would be deleted", 28),
-        ([], "0 runs deleted", 28),
-        (["--days", "40"], "1 runs deleted", 27),  # all others made what is there
+        (["--days", "40", "--dry-run"], "1 runs would be deleted", 37),
+        ([], "0 runs deleted", 37),
+        (["--days", "40"], "1 runs deleted", 36),  # all others made what is there
     ):
         done = brain_assets(data, "prune", *arguments)
         assert done.returncode == 0, done.stderr
