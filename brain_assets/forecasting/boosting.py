@@ -46,14 +46,10 @@ class Boosting(WeeklyForecaster):
         return {**dict.fromkeys(names, nodes), "baseline": (1,), "gain": (len(FEATURES),)}
 
     def fit(
-        self,
-        train: Windows,
-        validation: Windows,  # noqa: ARG002 - nothing is chosen by it
-        config: BoostingConfig,
-        progress: Progress,  # noqa: ARG002 - there are no epochs
-        device: str,  # noqa: ARG002 - the CPU's
+        self, train: Windows, validation: Windows, config: BoostingConfig, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows alone; nothing is stopped early."""
+        del validation, progress, device  # nothing is chosen, there are no epochs, the CPU is enough
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         fitted = HistGradientBoostingRegressor(

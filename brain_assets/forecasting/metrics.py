@@ -79,16 +79,10 @@ def rank_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     return ranks
 
 
-def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float:
-    """Average the weekly rank correlations over the weeks that have one; NaN if none has."""
-    weekly = weekly_rank_correlation(forecast, realized)
-    return float(np.mean(weekly[np.isfinite(weekly)])) if np.isfinite(weekly).any() else float("nan")
-
-
-def known_mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float | None:
-    """Give the mean rank correlation as JSON takes it: None if no week has one."""
-    mean = mean_rank_correlation(forecast, realized)
-    return mean if np.isfinite(mean) else None
+def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float | None:
+    """Average the weekly rank correlations over the weeks that have one; None, as JSON takes it, if none has."""
+    mean = mean_skill(weekly_rank_correlation(forecast, realized)).rank_correlation
+    return None if math.isnan(mean) else mean
 
 
 def hit_rate(forecast: FloatArray, realized: FloatArray) -> float:

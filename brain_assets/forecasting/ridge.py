@@ -35,14 +35,10 @@ class Ridge(WeeklyForecaster):
         return {"coef": (len(FEATURES),), "intercept": (1,)}
 
     def fit(
-        self,
-        train: Windows,
-        validation: Windows,  # noqa: ARG002 - nothing is chosen by it
-        config: RidgeConfig,
-        progress: Progress,  # noqa: ARG002 - there are no epochs
-        device: str,  # noqa: ARG002 - the CPU's
+        self, train: Windows, validation: Windows, config: RidgeConfig, progress: Progress, device: str
     ) -> dict[str, np.ndarray]:
         """Learn from the training windows alone; there are no epochs."""
+        del validation, progress, device  # nothing is chosen, there are no epochs, the CPU is enough
         from sklearn.linear_model import Ridge as Regression
 
         fitted = Regression(alpha=config.alpha).fit(train.values[:, 0].astype(np.float64), train.target)

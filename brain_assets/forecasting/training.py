@@ -24,7 +24,7 @@ from brain_assets.forecasting.features import (
 )
 from brain_assets.forecasting.features import split_weeks as split_weeks
 from brain_assets.forecasting.forecaster import EpochLosses, Forecaster, ForecasterConfig, Progress
-from brain_assets.forecasting.metrics import known_mean_rank_correlation
+from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.base import MarketNote
 from brain_assets.market.calendar import Weeks
@@ -234,8 +234,8 @@ def _rank_correlations(forecasts: FloatArray, bars: WeeklyPanel) -> dict[str, fl
     both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
     realized = np.where(both, bars.realized, np.nan)
     return {
-        "validation_rank_correlation": known_mean_rank_correlation(forecasts, realized),
-        "validation_momentum_rank_correlation": known_mean_rank_correlation(bars.momentum, realized),
+        "validation_rank_correlation": mean_rank_correlation(forecasts, realized),
+        "validation_momentum_rank_correlation": mean_rank_correlation(bars.momentum, realized),
     }
 
 

@@ -108,9 +108,7 @@ def _daily_features(panel: PricePanel, log_return: FloatArray, who: np.ndarray, 
     returns = log_return[who, start:first]
     close, volume = (panel.values[who, start:first, channel] for channel in (CLOSE, VOLUME))
     log_volume = np.log1p(volume)
-    log_volume -= np.fmax.reduce(log_volume, axis=1)[
-        :, None
-    ]  # what never changes is 0 then, and gets no rank by rounding
+    log_volume -= np.fmax.reduce(log_volume, axis=1)[:, None]  # what never changes is 0: no rank by rounding
     month = returns[:, -MONTH:]
     volatility = [_deviation(returns[:, -length:], length) for length in (MONTH, QUARTER, YEAR)]
     centered = returns - _mean(returns, YEAR)[:, None]

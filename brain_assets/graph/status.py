@@ -217,7 +217,7 @@ class StatusReader:
         if name != "walkforward_forecasts" or not self._config_hashes:
             return False
         made = self._entry(AssetKey(name), str(year)).asset_materialization.metadata.get("averaged")
-        return (made and made.value) != self._options.get(name, {}).get("average")
+        return bool((made and made.value) != self._options.get(name, {}).get("average"))
 
     def _other_device(self, name: str, year: int) -> bool:
         asked = self._options.get(name, {}).get("device", "auto")

@@ -136,4 +136,4 @@ def _level_factors(history: Sequence[pd.DataFrame], frame: pd.DataFrame) -> pd.D
     price = bars["close_known"] / bars["close"]
     has_volumes = (bars["volume"] > 0) & (bars["volume_known"] > 0)
     volume = (bars["volume_known"] / bars["volume"]).where(has_volumes, 1 / price)
-    return pd.DataFrame({"price": price, "volume": volume})
+    return pd.DataFrame({"price": price, "volume": volume}, dtype=np.float64)  # also where it remembers none

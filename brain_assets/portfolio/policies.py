@@ -9,7 +9,7 @@ from brain_assets import registry
 from brain_assets.configuration import ModelConfig
 from brain_assets.device import CPU, N_THREADS
 from brain_assets.errors import TrainingError
-from brain_assets.forecasting.metrics import known_mean_rank_correlation
+from brain_assets.forecasting.metrics import mean_rank_correlation
 from brain_assets.market.base import MarketNote
 from brain_assets.market.weekly import WeeklyPanel
 from brain_assets.portfolio.card import policy_card
@@ -110,6 +110,6 @@ def _forecast_figures(weeks: PolicyDataset) -> dict[str, float | None]:
     """Tell how good what the policy learned from was: its forecasts are of weeks that their models had not seen."""
     realized = np.where(weeks.available, weeks.weekly_return, np.nan)
     return {
-        "forecast_rank_correlation": known_mean_rank_correlation(weeks.forecast, realized),
-        "momentum_rank_correlation": known_mean_rank_correlation(weeks.momentum, realized),
+        "forecast_rank_correlation": mean_rank_correlation(weeks.forecast, realized),
+        "momentum_rank_correlation": mean_rank_correlation(weeks.momentum, realized),
     }

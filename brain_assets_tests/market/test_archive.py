@@ -236,6 +236,12 @@ def test_the_earlier_file_and_the_inputs_are_never_touched() -> None:
     assert chained.attrs == {PREVIOUS_BARS: {}}
 
 
+def test_a_file_that_remembers_no_bar_keeps_its_numbers() -> None:
+    later = typed_bars(("2020-01-02", "DDD", 101.0), volume=900.0, previous={})
+    chained = chain_prices([prices_2019(), later])
+    pd.testing.assert_frame_equal(chained.iloc[4:].reset_index(drop=True), later, check_exact=True)
+
+
 def test_a_third_file_stands_on_the_level_of_the_chain() -> None:
     # AAA closed at 28 in the file of 2020, 112 on the chain; after another split, 2:1, it is 14: a factor of 8
     third = typed_bars(("2021-01-04", "AAA", 15.0), volume=800.0, previous={"AAA": ["2020-01-03", 14.0, 8000.0]})

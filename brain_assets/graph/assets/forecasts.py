@@ -48,9 +48,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         group_name="forecasting",
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
-        context: dg.AssetExecutionContext,
-        config: ForecastsConfig,
-        **given: Any,
+        context: dg.AssetExecutionContext, config: ForecastsConfig, **given: Any
     ):
         """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
