@@ -81,7 +81,7 @@ def test_it_ends_with_tables_and_the_way_to_the_ui(finished):
         assert [row[1] for row in rows] == list(labels)
         unknown = 3 if year == YEARS[0] else 0  # rank correlation, its t statistic and what can be detected
         assert all(len(row) == 8 and row[8 - unknown :] == ["-"] * unknown == ["-"] * row.count("-") for row in rows)
-        [returns] = [row for line in lines if len(row := line.split()) == 5 and row[0] == str(year)]
+        [*_, returns] = [row for line in lines if len(row := line.split()) == 5 and row[0] == str(year)]
         expected = ["-"] * 4 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
         assert returns[1:] == expected  # no policy is older than the first year
     assert f"{len(ALL)} made, 0 run without change, 0 done before, 0 not done" in lines

@@ -209,9 +209,7 @@ def test_a_forecaster_without_forecasts_is_one_sentence(panel, forecasts, monkey
 def test_what_is_no_forecaster_of_the_table_cannot_be_followed(panel, forecasts, column: str) -> None:
     """Least of all what was realized."""
     config = PpoConfig(forecaster=column)
-    with pytest.raises(
-        TableError, match=rf"^forecaster: expected one of lstm, patchtst, average, which .*, got {column};"
-    ):
+    with pytest.raises(TableError, match=rf"^forecaster: expected one of lstm, patchtst, average, .*, got {column};"):
         training_weeks(WeeklyPanel.from_panel(panel), forecasts, "ppo", CUTOFF, config)
 
 
