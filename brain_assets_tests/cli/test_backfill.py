@@ -76,12 +76,12 @@ def test_every_year_of_every_asset_has_its_line_and_its_run(finished):
 def test_it_ends_with_tables_and_the_way_to_the_ui(finished):
     *lines, last = finished.output.splitlines()
     for year in YEARS:
-        of_year = [row for line in lines if (row := line.split())[:1] == [str(year)] and row[1] not in ASSETS]
-        figures = {row[1]: row[2:] for row in of_year if len(row) == 8}
-        assert list(figures) == ["LSTM", "PatchTST", "Ridge", "Boosting"]
-        unknown = ["-"] * 3 if year == YEARS[0] else []  # no forecast is by a model in the first year
-        assert all([figure for figure in row if figure == "-"] == unknown for row in figures.values())
-        [returns] = [row for row in of_year if len(row) == 5 and row[1][-1] in "-%"]
+        labels = ("LSTM", "PatchTST", "Ridge", "Boosting")
+        rows = [words for line in lines if (words := line.split())[:1] == [str(year)] and words[1] in labels]
+        assert [row[1] for row in rows] == list(labels)
+        unknown = 3 if year == YEARS[0] else 0  # rank correlation, its t statistic and what can be detected
+        assert all(len(row) == 8 and row[8 - unknown :] == ["-"] * unknown == ["-"] * row.count("-") for row in rows)
+        [*_, returns] = [row for line in lines if len(row := line.split()) == 5 and row[0] == str(year)]
         expected = ["-"] * 4 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
         assert returns[1:] == expected  # no policy is older than the first year
     assert f"{len(ALL)} made, 0 run without change, 0 done before, 0 not done" in lines
@@ -199,9 +199,11 @@ def test_force_trains_again_and_gives_the_same_bytes(finished, tmp_path):
     assert set(said) == {(2020, "lstm_snapshot"), (2020, "ppo_policy")}
     assert all(text.startswith("made in ") for text in said.values())
     rows = [words for line in forced.stdout.splitlines() if (words := line.split()) and words[0].startswith("20")]
-    lstm, patchtst, *_, returns = (row for row in rows if row[1] not in ASSETS)
-    assert lstm[0] == patchtst[0] == returns[0] == "2020"  # figures of the year that was asked for
-    assert lstm[1:6] != patchtst[1:6]
+    shown = [row for row in rows if row[1] not in ASSETS]
+    lstm, patchtst, _, _, _, momentum, *_, returns = shown
+    assert {row[0] for row in shown} == {"2020"}  # figures of the year that was asked for
+    assert (lstm[1], patchtst[1], momentum[1], len(returns)) == ("LSTM", "PatchTST", "4-week", 5)
+    assert len({lstm[-3], patchtst[-3], momentum[-3]}) == 3  # rank correlations
     after = identities(weights(data))
     written = {"lstm/snapshot-2020-12-31", "ppo/snapshot-2020-12-31"}
     assert {name for name in after if after[name] != before[name]} == written

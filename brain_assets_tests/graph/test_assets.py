@@ -140,7 +140,8 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
     shown = metadata_of(results[2021], "walkforward_forecasts")
-    assert shown["average_weeks_by_source"] == {", ".join(f"{name} snapshot-2020-12-31" for name in FORECASTERS): 52}
+    newest = ", ".join(f"{family} snapshot-2020-12-31" for family in FORECASTERS)
+    assert shown["average_weeks_by_source"] == {newest: 52}
     for year, name in itertools.product((2020, 2021), ("lstm", "patchtst", "average", *YARDSTICKS)):
         shown = metadata_of(results[year], "walkforward_forecasts")
         weekly = weekly_correlations(tables.read_year("walkforward_forecasts", year))[name].to_numpy()
