@@ -18,18 +18,12 @@ def forecaster_card(
     family: "Forecaster", cutoff_date: datetime.date, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> str:
     """Write a forecaster's card; see `brain_assets.store.card.write_card`."""
-    data, training = metadata["data"], metadata["training"]
+    data, told = metadata["data"], metadata["training"]
     validation = "validation weeks" if "version" in metadata else f"validation year {cutoff_date.year}"
     neutral = ", ".join(metadata["uninformative_features"])
     panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
-    correlations, validation_losses, training_losses = (
-        (training[own], training[baseline])
-        for own, baseline in (
-            ("validation_rank_correlation", "validation_momentum_rank_correlation"),
-            ("validation_loss", "zero_validation_loss"),
-            ("train_loss", "zero_train_loss"),
-        )
-    )
+    ranks = told["validation_rank_correlation"], told["validation_momentum_rank_correlation"]
+    decided = f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""  # of a main version
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
@@ -44,11 +38,13 @@ def forecaster_card(
             f"channels without any information in the training data: {neutral or 'none'}",
         ],
         figures=[
-            Figure(RANK_CORRELATION, "spearmanr", validation, *correlations, MOMENTUM, "yes"),
-            Figure("loss", "mse", validation, *validation_losses, "predicting 0", "yes"),
-            Figure("loss", "mse", "training weeks", *training_losses, "predicting 0"),
+            Figure(RANK_CORRELATION, "spearmanr", validation, *ranks, MOMENTUM, "yes"),
+            Figure(
+                "loss", "mse", validation, told["validation_loss"], told["zero_validation_loss"], "predicting 0", "yes"
+            ),
+            Figure("loss", "mse", "training weeks", told["train_loss"], told["zero_train_loss"], "predicting 0"),
         ],
-        figures_note=f"{_scores_note(metadata)}Losses are mean squared errors in units of the training targets' "
+        figures_note=f"{decided}Losses are mean squared errors in units of the training targets' "
         f"variance. The model was trained twice with the same settings: without the {validation}, which gave these "
         "figures, and on all weeks up to the cut-off, which gave the weights.",
         limits=["Weekly returns are mostly noise: a good forecast of them has a rank correlation of a few hundredths."],
@@ -61,8 +57,3 @@ def _seen(family: "Forecaster") -> str:
     """Name what a family looks at."""
     words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
     return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"
-
-
-def _scores_note(metadata: Mapping[str, Any]) -> str:
-    """Say what a main version's figures decided."""
-    return f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""

@@ -113,6 +113,8 @@ class Forecaster(Family):
     """A family of forecasters: one class in one file, registered by `brain_assets.registry.register`."""
 
     role: ClassVar[Literal["forecaster", "policy"]] = "forecaster"
+    code_version: ClassVar[str] = "2"
+    """Of how all are trained (2: on every week); it is in the hash of a family that does not set its own."""
     channels: ClassVar[tuple[str, ...]]
     """What it sees of a session, some of `known_channels`."""
     known_channels: ClassVar[tuple[str, ...]] = CHANNELS

@@ -46,6 +46,16 @@ def test_forecasts_are_the_regression_of_its_windows(panel: PricePanel, snapshot
     assert forecasts[0, 2] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_family_without_a_version_trains_anew_when_all_are_trained_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version() -> str:
+        return registry._file_hash(type("Mine", (Forecaster,), {"__module__": Pls.__module__}))
+
+    before = version()
+    assert before == Pls.code_version
+    monkeypatch.setattr(Forecaster, "code_version", "another")
+    assert version() != before
+
+
 def test_without_epochs_the_losses_are_those_of_its_predictions(panel: PricePanel, snapshot: ModelSnapshot) -> None:
     training = snapshot.metadata["training"]
     assert training["curve"] == []
