@@ -306,7 +306,7 @@ def _prepare() -> dict[str, int]:
     bars = WeeklyPanel.from_panel(panel)
     known = tables.read("walkforward_forecasts", years.existing())
     for family, policy in families.policies.items():
-        config = policy.Config(**HARDLY)
+        config = policy.Config(**{name: value for name, value in HARDLY.items() if name in policy.Config.model_fields})
         weeks = training_weeks(bars, known, family, cutoff_date, config)
         snapshots[family].write_snapshot(train_policy_snapshot(family, weeks, cutoff_date, config, note))
     return {}

@@ -233,12 +233,12 @@ def test_a_disk_that_is_read_only(disk):
     ("size", "place"),
     [
         pytest.param("100k", "dagster", id="no room for the database"),
-        pytest.param("1300k", "dagster", id="the database fills up in a run", marks=pytest.mark.slow),
+        pytest.param("1500k", "dagster", id="the database fills up in a run", marks=pytest.mark.slow),
     ],
 )
 def test_a_disk_that_is_full(disk, finished, size, place):
     data = disk(size) / "data"
-    message = refusal(data, "backfill", "2019", "--config", str(finished.config), record_fails=size == "1300k")
+    message = refusal(data, "backfill", "2019", "--config", str(finished.config), record_fails=size == "1500k")
     assets = r"((\w+ 2019; )*\w+ 2019: )?"
     assert re.fullmatch(rf"{assets}{data}/{place}: expected a folder with room to write to, got: .*; {ROOM}\.", message)
     assert_nothing_half(data)

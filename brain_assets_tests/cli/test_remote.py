@@ -15,6 +15,7 @@ from brain_assets.store.places import read_files
 from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, in_own_process, outcomes, write_config
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
+from brain_assets_tests.graph.worlds import NAMES as ASSETS
 from brain_assets_tests.loopback_s3 import BUCKET, LoopbackS3
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
@@ -89,7 +90,7 @@ def assert_all_done(driver: Driver) -> None:
     assert seen.returncode == 0, seen.stderr
     rows = [line.split() for line in seen.stdout.splitlines() if re.match(r"\s*20\d\d ", line)]
     assert [row[0] for row in rows] == ["2019", "2020"]
-    assert all(row[1:] == ["done"] * 9 for row in rows)
+    assert all(row[1:] == ["done"] * len(ASSETS) for row in rows)
 
 
 def test_a_bucket_holds_what_a_disk_holds_byte_for_byte(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:

@@ -66,6 +66,22 @@ def test_running_again_makes_no_commit(world: World) -> None:
     assert {family: world.hub.branches(f"user/{family}") for family in MODELS.values()} == before
 
 
+@pytest.mark.slow
+def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
+    market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
+) -> None:
+    second = machine(market, tmp_path, copied_hub)
+    for year in YEARS:
+        result = run_year(year, second, names=TABLES)
+        for name in TABLES:
+            pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
+    commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
+    places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
+    assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
+    again = run_year(2021, second, names=("walkforward_forecasts",))
+    assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
+
+
 def test_each_policy_is_said_to_be_where_it_was(
     market: SimulatorMarket, world: World, copied_hub: WatchedHub, tmp_path: Path
 ) -> None:
