@@ -183,6 +183,7 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
     driver = Driver(tmp_path / "driver", URL)
     shutil.copytree(on_disk.parent / "home", tmp_path / "driver" / "home")
     assert_all_done(driver)
+    count = 2 * len(FAMILIES)
     with WatchedHub() as hub:
         variables = {
             **driver.variables,
@@ -192,14 +193,14 @@ def test_a_folder_copied_up_from_a_disk_is_gone_on_with_and_goes_to_the_hub(
             **REPOS,
         }
         pushed = in_own_process(URL, "sync", "push", **variables)  # type: ignore[arg-type]
-        assert "8 pushed" in pushed.stdout, pushed.stdout + pushed.stderr
-        assert "nothing to push; 8 equal" in in_own_process(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
+        assert f"{count} pushed" in pushed.stdout, pushed.stdout + pushed.stderr
+        assert f"nothing to push; {count} equal" in in_own_process(URL, "sync", "push", **variables).stdout  # type: ignore[arg-type]
         variables["DAGSTER_HOME"] = str(tmp_path / "other-home")
         other = f"{URL}-of-another"
         pulled = in_own_process(other, "sync", "pull", **variables)  # type: ignore[arg-type]
-        assert "8 pulled" in pulled.stdout, pulled.stdout + pulled.stderr
+        assert f"{count} pulled" in pulled.stdout, pulled.stdout + pulled.stderr
         adopted = in_own_process(other, "adopt", **variables)  # type: ignore[arg-type]
-        assert "8 adopted" in adopted.stdout, adopted.stdout + adopted.stderr
+        assert f"{count} adopted" in adopted.stdout, adopted.stdout + adopted.stderr
     for family in FAMILIES:
         for year in (2019, 2020):
             name = f"models/{family}/snapshot-{year}-12-31"
