@@ -89,7 +89,7 @@ def test_its_commands_run_in_its_order(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert set(hub.branches("user/my_pls")) >= {f"snapshot-{year}-12-31" for year in (2019, 2020, 2021)}
     [report] = (folder / "data/mine/reports").glob("*.html")
-    assert "My pls forecasts, top third" in report.read_text()
+    assert "My PLS forecasts, top third" in report.read_text()
     assert "after 2019-12-31: passed" in done.stdout
     assert "at least 40% of the best possible" in done.stdout
     assert (folder / "data/mine/models/my_momentum/snapshot-2021-12-31/metadata.json").exists()
