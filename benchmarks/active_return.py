@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.policies import summary
-from benchmarks.wide import mean_and_t, walkforward, weeks_of
+from benchmarks.wide import walkforward, weeks_of
 from brain_assets import registry
 from brain_assets.arrays import DateArray, FloatArray
 from brain_assets.device import CPU
+from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.signals import add_signals
 from brain_assets.portfolio.constraints import CONSTRAINTS
@@ -107,7 +108,7 @@ def figures(weeks: PolicyDataset, year: np.ndarray, trained: Sequence[Any]) -> d
         seeds[seed] = summary([(run, equal)])
         weekly.append(np.log1p(run.net_return) - np.log1p(equal.net_return))
     active, gross = (float(np.mean([each[name] for each in seeds.values()])) for name in ("active", "gross_active"))
-    mean, t = mean_and_t(np.mean(weekly, axis=0))
+    mean, t, *_ = mean_skill(np.mean(weekly, axis=0))
     return {
         "active": active,
         "t": t,

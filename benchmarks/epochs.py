@@ -26,7 +26,7 @@ from brain_assets import registry
 from brain_assets.device import repeatable
 from brain_assets.forecasting import forecaster
 from brain_assets.forecasting.features import fit_scaler, scale_features, split_weeks, training_target
-from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.network import Batches, NetworkConfig, NetworkForecaster
 from brain_assets.forecasting.windows import WindowIndex, Windows
 from brain_assets.market.calendar import years_of
@@ -40,7 +40,6 @@ PARTS = 4
 PATIENCE = 5
 DECAY = 0.998
 """Of the running average of weights (Polyak and Juditsky 1992), a second reading of the same training."""
-N_LAGS = 4
 START, COST = 1995, {"patchtst": 2}
 """Of `wide`, and what a window takes, roughly: they decide on the order of trainings only."""
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -295,16 +294,7 @@ def _summary(parts: list[np.ndarray]) -> str:
     weekly = np.concatenate(parts)
     known = weekly[np.isfinite(weekly)]
     thirds = ", ".join(f"{third.mean():+.3f}" for third in np.array_split(known, 3))
-    return f"{known.mean():+.4f} (t {_t(known):4.1f}; {thirds})"
-
-
-def _t(weekly: np.ndarray) -> float:
-    """Give the t statistic of a mean (Newey and West 1987)."""
-    error = weekly - weekly.mean()
-    variance = float(error @ error)
-    for lag in range(1, N_LAGS + 1):
-        variance += 2 * (1 - lag / (N_LAGS + 1)) * float(error[lag:] @ error[:-lag])
-    return float(weekly.mean() / np.sqrt(variance) * len(weekly))
+    return f"{known.mean():+.4f} (t {mean_skill(known).t_statistic:4.1f}; {thirds})"
 
 
 if __name__ == "__main__":

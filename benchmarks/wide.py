@@ -19,7 +19,7 @@ import yaml
 from brain_assets import registry
 from brain_assets.arrays import FloatArray
 from brain_assets.configuration import build
-from brain_assets.forecasting.metrics import weekly_rank_correlation
+from brain_assets.forecasting.metrics import mean_skill, weekly_rank_correlation
 from brain_assets.forecasting.training import train_snapshot
 from brain_assets.forecasting.walkforward import choose_snapshots
 from brain_assets.market.base import MarketNote
@@ -31,7 +31,6 @@ from brain_assets.store.names import cutoff_of_year
 WIDE = Path(__file__).parents[2] / "shared" / "data" / "wide" / "prices.parquet"
 LAST_YEAR = {"wide": 2012, "sample": 2003}
 """Market -> the last year that may be looked at."""
-LAGS = 4
 NOTE = MarketNote("files", "Development data.")
 
 
@@ -78,16 +77,6 @@ def walkforward(
     return forecasts
 
 
-def mean_and_t(weekly: FloatArray) -> tuple[float, float]:
-    """Give the mean of the known weeks, and its t statistic after Newey & West (1987)."""
-    known = weekly[np.isfinite(weekly)]
-    errors, n = known - known.mean(), len(known)
-    variance = errors @ errors / n
-    for lag in range(1, LAGS + 1):
-        variance += 2 * (1 - lag / (LAGS + 1)) * (errors[lag:] @ errors[:-lag]) / n
-    return float(known.mean()), float(known.mean() / np.sqrt(variance / n))
-
-
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,11 +96,11 @@ def main() -> None:
     )
     bars = weeks_of(panel, years)
     correlation = weekly_rank_correlation(forecasts, bars.realized)
-    mean, t = mean_and_t(correlation)
+    mean, t, *_ = mean_skill(correlation)
     later = bars.weeks.year > (first + last) // 2
     print(
         f"{asked.family} {asked.market} {asked.years} {' '.join(asked.options)}: {mean:.4f} (t {t:.1f}), later half "
-        "{:.4f} (t {:.1f}); ".format(*mean_and_t(correlation[later]))
+        "{:.4f} (t {:.1f}); ".format(*mean_skill(correlation[later])[:2])
         + f"{len(bars.weeks)} weeks, processor seconds a year: median {np.median(seconds):.1f}, most {max(seconds):.1f}"
     )
 
