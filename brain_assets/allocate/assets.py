@@ -17,6 +17,7 @@ from brain_assets.allocate.allocation import (
     until_decision,
 )
 from brain_assets.errors import AllocationError, EmptyResponseError
+from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
@@ -151,7 +152,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             "raw_year_to_date",
             *(
                 dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
-                for name in (*RAW, *models, "walkforward_forecasts")
+                for name in (*RAW, *models, "walkforward_forecasts", "backtest")
             ),
         ],
         code_version=CODE_VERSIONS["target_weights"],
@@ -170,9 +171,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         """Weights that each strategy would hold in a week, decided after the last close before it.
 
         They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
-        same model portfolio, which began the year in cash. Older data or models than the configuration allows are
-        refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
-        and it says why.
+        same model portfolio, which began the year with what it held at the end of the one before. Older data or models
+        than the configuration allows are refused: the run fails if it was asked for a date, as the schedule and the
+        command do; else nothing is written, and it says why.
         """
         week = chosen_week(config.date, clock)
         partition = max(week.year, years.first)  # whether it exists yet or not
@@ -191,6 +192,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 table_io.store.read_year("walkforward_forecasts", year) if is_stored else None,
                 cutoff_of_year(years.first),
                 note_refusal(refusals),
+                read_year_before(table_io.store, years, partition),
             )
             refuse_old_models(targets, config.max_model_age_days)
         except AllocationError as error:

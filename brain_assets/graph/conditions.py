@@ -18,15 +18,16 @@ itself. Main versions are not requested: they fetch data up to yesterday, which 
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cache, partial, reduce
-from operator import and_
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
+from dagster._core.asset_graph_view.entity_subset import EntitySubset, _ValidatedEntitySubsetValue
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import DataProvenance, extract_data_provenance_from_entry
+from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from brain_assets.graph.checks import failed_blocking_checks
@@ -123,6 +124,26 @@ class Refused(_OurCondition):
         return (candidate.asset_key.to_user_string(), candidate.partition_key) in record.refused()
 
 
+class _OwnYears(EntitySubset[dg.AssetKey]):
+    """Years that are requested of an asset, itself in no other years.
+
+    What has checks is requested with all that its run makes, itself among them; of one that is made from its own year
+    before, Dagster 1.13.27 takes the years for those of an input, and would request each year before as well.
+    """
+
+    def compute_mapped_subset(self, to_key: Any, direction: Any) -> EntitySubset[Any]:
+        """Give these years for the asset itself; see `EntitySubset`."""
+        return self if to_key == self.key else super().compute_mapped_subset(to_key, direction)
+
+
+class _All(AndAutomationCondition[dg.AssetKey]):
+    async def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        found = await super().evaluate(context)
+        value = _ValidatedEntitySubsetValue(found.true_subset.get_internal_value())
+        years = _OwnYears(context.asset_graph_view, context.key, value)
+        return dg.AutomationResult(context, years, child_results=found.child_results)
+
+
 _Condition = dg.AutomationCondition
 _NEEDED = (_Condition.missing() | InputsChanged()).with_label("missing, or an input changed")
 _UNSETTLED = (_NEEDED | _Condition.in_progress() | Refused()).with_label("not settled")
@@ -133,7 +154,7 @@ def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCo
     new = _NEEDED.newly_true().since(_Condition.newly_requested())
     again = _Condition.any_deps_match(_Condition.newly_updated()).since(_Condition.newly_requested())
     not_before = (new | again).with_label("not requested for this reason before")
-    return reduce(and_, waits, _NEEDED & not_before & ~_Condition.in_progress()).with_label(label)
+    return _All(operands=[_NEEDED, not_before, ~_Condition.in_progress(), *waits], label=label)
 
 
 FOLLOWS_INPUTS = _follows(~_Condition.any_deps_match(_UNSETTLED), label="follows its inputs")

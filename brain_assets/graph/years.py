@@ -35,6 +35,8 @@ class Years:
     """From a year to itself and all years before."""
     previous: dg.TimeWindowPartitionMapping
     """From a year to the two before: a week that straddles New Year goes to the older of these snapshots."""
+    before: dg.TimeWindowPartitionMapping
+    """From a year to the one before, at whose end something is held."""
 
     @classmethod
     def of(cls, settings: Settings, market: Market) -> "Years":
@@ -61,9 +63,8 @@ class Years:
         )
         # more than there can be before any partition, but few: Dagster walks through every one of them, often
         all_before = (ends[0] if ends else utc_now().year) - first + SPARE_YEARS
-        return cls(
-            settings.first_year, first, settings.last_year, definition, _mapping(-all_before, 0), _mapping(-2, -1)
-        )
+        mappings = _mapping(-all_before, 0), _mapping(-2, -1), _mapping(-1, -1)
+        return cls(settings.first_year, first, settings.last_year, definition, *mappings)
 
     def existing(self) -> list[int]:
         """Give the years that are partitions now, the first holding the whole bootstrap window."""

@@ -61,7 +61,7 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     start = arithmetic.equal_weight(known.weeks.available, rules)
 
     def choose(week: int, held: FloatArray) -> FloatArray:
-        if held[-1] == 1.0:  # nothing is held yet
+        if not held[:-1].any():  # cash of weeks without any asset available is 1 but for its last digits
             bought: FloatArray = start[week]
             return bought
         drifted = held.copy()
@@ -75,13 +75,14 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the same of each asset in the upper one of `parts` by score, (n_weeks, n_assets).
 
-    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held.
+    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held. Their
+    weights have no cap, which a few could not be invested under: two of six symbols would leave 60 % in cash at 20 %.
     """
     available = known.weeks.available & np.isfinite(scores)
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / parts)
-    return follow(arithmetic.equal_weight(chosen & available, rules))
+    return follow(arithmetic.equal_weight(chosen & available, rules.replace(max_weight=1.0)))
 
 
 def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
@@ -296,6 +297,11 @@ def _forecasts_label(family: str) -> str:
 def follows_forecasts(strategy: str) -> bool:
     """Tell whether a strategy is one of `benchmark_strategies` that follows a forecaster; no family is called so."""
     return strategy.endswith(("_top", "_tilt", _TENTH)) and strategy not in BASELINES
+
+
+def is_top(strategy: str) -> bool:
+    """Tell whether a strategy holds the same of each symbol that leads by something; few may exceed the cap on one."""
+    return strategy.endswith(("_top", _TENTH))
 
 
 def is_benchmark(strategy: str) -> bool:
