@@ -31,6 +31,7 @@ def report_page(report: Report) -> str:
         detectable=DETECTABLE,
         label=registry.label,
         conclusion=conclude(report),
+        constraints=CONSTRAINTS,
         cost=f"{CONSTRAINTS.cost_bps:g} basis points",
         banded=any(seeds.shape[1] > 1 for seeds in report.seeds.values()),
         figures=figures,

@@ -1,7 +1,7 @@
 """What a report says of strategies, forecasts, and how models learned: tables, put together once.
 
-Strategies are compared on the weeks that all of them traded. A backtest begins every year in cash, for all strategies
-alike, so years are chained: each January has the cost of buying in. A policy that was also trained from other seeds
+Strategies are compared on the weeks that all of them traded. Each year goes on from the end of the year before, so the
+returns of years in a row are those of one portfolio. A policy that was also trained from other seeds
 (``ppo_seed_1``, …) is one strategy; the seeds show how far it depends on luck in training.
 """
 
