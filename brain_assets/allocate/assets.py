@@ -17,6 +17,7 @@ from brain_assets.allocate.allocation import (
     until_decision,
 )
 from brain_assets.errors import AllocationError, EmptyResponseError
+from brain_assets.escaping import in_csv
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
@@ -227,7 +228,8 @@ def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
     stem = folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
     replace_file(parquet, encode_table(targets.table))
-    replace_file(text, targets.table.to_csv(index=False))
+    shown = targets.table.assign(symbol=targets.table["symbol"].map(in_csv))
+    replace_file(text, shown.to_csv(index=False))
     return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
 
 

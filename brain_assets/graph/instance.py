@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+HEARTBEAT_SECONDS = 60
+"""How old the last sign of a daemon may be that still runs: it gives one every half minute."""
+
 MAX_AWAY_SECONDS = 600
 """How long Dagster's database may be away before work is given up."""
 
@@ -56,10 +59,16 @@ def prepare_ui(settings: Settings) -> Path:
     Raises
     ------
     StorageError
-        As `open_instance`.
+        As `open_instance`; and if a daemon, of this machine or another, works on the instance already.
     """
     home = dagster_home(settings)
     with open_instance(home) as instance:
+        beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+        if beats and (age := time.time() - max(beats)) < HEARTBEAT_SECONDS:
+            raise StorageError(
+                f"{home}: expected no other daemon of Dagster, as two would start each run twice, got one that was "
+                f"there {max(age, 0):.0f} s ago by its heartbeat; use its UI, or stop it and wait a minute."
+            )
         let_training_use_all_cores(instance)
     return home
 

@@ -80,7 +80,7 @@ class StatusReader:
         self._graph = defs.resolve_asset_graph() if isinstance(defs, dg.Definitions) else defs
         self._record, self._in_passing = Record(instance, self._graph), in_passing
         resources: Mapping[str, Any] = _resources(self._graph)
-        self._market: Market = resources["market"]
+        self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage.no_retry()
@@ -133,18 +133,19 @@ class StatusReader:
         return other_libraries(metadata["fingerprint"]) if metadata else ""
 
     @cached_property
-    def _source(self) -> Observation:
+    def source(self) -> Observation:
+        """What the market has of the raw years."""
         definition = self._graph.get(AssetKey(RAW[0])).partitions_def
         years = [int(key) for key in definition.get_partition_keys()] if definition else []
-        found = look(self._market, years, self._in_passing)
-        for sentence in found.sentences[1:]:
+        found = look(self.market, years, self._in_passing)
+        for sentence in () if self._in_passing else found.sentences[1:]:
             warn(sentence)
         return found
 
     def _changed(self, name: str, year: int) -> str:
-        words = change(self._source, self._instance, name, year) if name in RAW else ""
+        words = change(self.source, self._instance, name, year) if name in RAW else ""
         if words.endswith(CHANGED) and not self._in_passing:
-            words += changed_rows(self._market, name, year, self._tables.read_year(name, year))
+            words += changed_rows(self.market, name, year, self._tables.read_year(name, year))
         return words
 
     def _gone(self, name: str, year: int) -> str:

@@ -293,8 +293,7 @@ def test_every_road_gives_the_same_answer(world: World, question: str, monkeypat
         assert (end.detail, end.warnings) == (found.reason, found.warnings)
 
     sensor = defs.get_repository_def().get_sensor_def("new_data" if name in RAW else "downstream")
-    market = {"market": (defs.resources or {})["market"]} if name in RAW else {}
-    ticked = sensor.evaluate_tick(dg.build_sensor_context(world.instance, definitions=defs, resources=market))
+    ticked = sensor.evaluate_tick(dg.build_sensor_context(world.instance, definitions=defs))
     asked = {
         (key.to_user_string(), int(request.partition_key or 0))
         for request in ticked.run_requests or ()

@@ -51,7 +51,9 @@ def test_broken_snapshot_is_not_sent(storage: Storage, hub: WatchedHub) -> None:
     (storage.path(DATE) / "weights.pt").write_bytes(b"half")
     with pytest.raises(SnapshotError, match=r"weights\.pt: expected the SHA-256 .*, got another; it is damaged"):
         storage.upload_snapshot_to_hf(DATE)
-    with pytest.raises(SnapshotError, match="expected a snapshot, but there is none; train it, or pull it"):
+    with pytest.raises(
+        SnapshotError, match=r"expected a snapshot, but there is none; train it \(brain-assets backfill\), or"
+    ):
         storage.upload_snapshot_to_hf(ABSENT)
     assert hub.lines == []
 
