@@ -174,7 +174,8 @@ def adopted_before_its_data(world: World) -> None:
     world.instance.wipe_assets([dg.AssetKey(name) for name in (*RAW, "ridge_snapshot", "walkforward_forecasts")])
     world.adopt()
     for year in YEARS:
-        world.run("raw_prices", year)
+        for name in RAW:
+            world.run(name, year)
 
 
 def adopted_then_edited(world: World) -> None:
@@ -239,7 +240,7 @@ QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], tuple[Sta
     "adopted before its data": (
         adopted_before_its_data,
         SNAPSHOT,
-        (State.STALE, "adopted or reported before raw_prices[2019], raw_prices[2020]"),
+        (State.STALE, "adopted or reported before raw_fundamentals[2019], raw_fundamentals[2020], raw_news"),
         KEPT,
     ),
     "adopted, then edited": (
