@@ -136,7 +136,7 @@ def backfill(
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
-        _print_ui_hint(ui_command, project.settings)
+        print_ui_hint(ui_command, project.settings)
     refused = strict and refuse_warnings(outcomes)
     if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
@@ -238,7 +238,7 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _print_ui_hint(command: str | None, settings: Settings) -> None:
+def print_ui_hint(command: str | None, settings: Settings) -> None:
     """Say how to open the UI on these very results."""
     if command is None:
         variables = settings.differing_variables()

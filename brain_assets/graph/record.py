@@ -27,11 +27,7 @@ class Record:
         self.refused = cache(partial(failed_blocking_checks, instance, graph))
 
     def _made(self, name: str) -> Mapping[int, dg.EventLogRecord]:
-        """Give the newest materialization of each year of an asset."""
-        key, kind = AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
-        ids = sorted(self._instance.event_log_storage.get_latest_storage_id_by_partition(key, kind).values())
-        wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids) if ids else key
-        records = self._instance.fetch_materializations(wanted, limit=len(ids) or 1).records
+        records = newest_materializations(self._instance, AssetKey(name))
         return {int(record.partition_key or 0): record for record in records}
 
     def outdated(self, name: str, year: int) -> str:
@@ -70,6 +66,14 @@ class Record:
         for parent, when in parents_of(self._graph, name, year):
             found.setdefault(parent, []).append(when)
         return found
+
+
+def newest_materializations(instance: dg.DagsterInstance, key: AssetKey) -> Sequence[dg.EventLogRecord]:
+    """Give the newest materialization of each partition of an asset, or of an asset without."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    ids = sorted(instance.event_log_storage.get_latest_storage_id_by_partition(key, kind).values())
+    wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids) if ids else key
+    return instance.fetch_materializations(wanted, limit=len(ids) or 1).records
 
 
 @lru_cache(maxsize=4096)  # asked again and again, and slow
