@@ -1,9 +1,12 @@
 """The command `brain-assets`."""
 
 import datetime
-import os
+import shlex
 import signal
+import socket
+import subprocess
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -21,10 +24,10 @@ from brain_assets.cli_run import (
     run_years,
     skill_lines,
 )
-from brain_assets.errors import BrainAssetsError, StorageError
+from brain_assets.errors import BrainAssetsError, SettingsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
-from brain_assets.graph.instance import prepare_ui
+from brain_assets.graph.instance import open_instance, prepare_ui
 from brain_assets.graph.options import last_tasks, read_options
 from brain_assets.graph.runs import prunable
 from brain_assets.graph.runs import prune as prune_run
@@ -133,7 +136,7 @@ def backfill(
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
-        _print_ui_hint(ui_command, project.settings)
+        print_ui_hint(ui_command, project.settings)
     refused = strict and refuse_warnings(outcomes)
     if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
@@ -177,11 +180,28 @@ def ui(
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
     settings = read_settings(market=market)
+    home = prepare_ui(settings)
+    if _is_open(port):
+        raise SettingsError(f"--port: expected a free one, got {port}, where somebody listens; choose another.")
     # several runs side by side: a core each
-    environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(prepare_ui(settings))}
+    environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(home)}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
-    console.print(f"Dagster's UI: http://127.0.0.1:{port}")
-    os.execve(sys.executable, command, environment)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
+    server = subprocess.Popen([*command, "--log-level", "warning"], env=environment, start_new_session=True)  # noqa: S603 - ours
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda given, _: server.send_signal(given))
+    while server.poll() is None and not _is_open(port):
+        time.sleep(0.2)
+    if server.poll() is None:
+        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C", soft_wrap=True)
+    code = server.wait()
+    with open_instance(home) as instance:
+        instance.wipe_daemon_heartbeats()  # another may begin at once
+    raise typer.Exit(code)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def prune(
@@ -218,9 +238,10 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _print_ui_hint(command: str | None, settings: Settings) -> None:
+def print_ui_hint(command: str | None, settings: Settings) -> None:
     """Say how to open the UI on these very results."""
     if command is None:
         variables = settings.differing_variables()
-        command = " ".join([*(f"{name}={value}" for name, value in variables.items()), "brain-assets ui"])
+        given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
+        command = " ".join([*given, "brain-assets ui"])
     console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)

@@ -113,7 +113,7 @@ def event_line(outcome: Event) -> str:
     head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     metadata = outcome.metadata
-    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
+    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged", "made with")):
         took += f" ({outcome.detail})"
     elif kept := metadata.get("replaced_prices") or metadata.get("replaced"):
         took += f" (other rows than before, which are kept: {kept})"

@@ -118,7 +118,8 @@ class Settings(BaseSettings):
         for name, repo in self._model_repos.items():
             if not is_repo_name(repo):
                 raise ValueError(
-                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got {repo!r}; correct it."
+                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another "
+                    "text (not shown: it may be a token); correct it."
                 )
         return self
 
@@ -208,13 +209,14 @@ class Settings(BaseSettings):
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
 
-        Secrets are not among them, nor who is told of failures: half of that is secret, and no result depends on it.
+        Secrets are not among them, nor mail addresses: of who is told of failures, on which no result depends, and of
+        who asks SEC EDGAR, which what was fetched does not depend on.
         """
         given = {
             str(field.alias): ",".join(value) if isinstance(value, tuple) else str(value)
             for name, field in Settings.model_fields.items()
             if (value := getattr(self, name)) != field.default
-            and not (isinstance(value, SecretStr) or name == "alert_email")
+            and not (isinstance(value, SecretStr) or name in ("alert_email", "edgar_identity"))
         }
         return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
 

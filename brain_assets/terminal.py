@@ -14,8 +14,10 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.escaping import visible
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
 from brain_assets.progress import overheard
@@ -23,7 +25,21 @@ from brain_assets.progress import overheard
 MIN_WIDTH = 130
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
-console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+
+class _Console(Console):
+    """Shows what cannot be seen: a name from outside moves no cursor."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Give a text as it is shown; Rich asks here for every one that it is given."""
+        return super().render_str(visible(text), **options)
+
+
+def new_console(**options: Any) -> Console:
+    """Give a console that takes what it prints as it stands, but for markup."""
+    return _Console(highlight=False, emoji=False, **options)
+
+
+console = new_console(width=None if sys.stdout.isatty() else MIN_WIDTH)
 
 
 MarketOption = Annotated[
@@ -55,7 +71,7 @@ def new_table(*heads: Any, title: str | None = None, caption: str | None = None)
 
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, highlight=False, emoji=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    new_console(stderr=True).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
 
 
 def read_years(text: str) -> range:
@@ -77,9 +93,7 @@ def warnings_shown() -> Iterator[None]:
     def show(message: str, _level: int) -> None:
         if message not in shown:
             shown.add(message)
-            Console(stderr=True, highlight=False, emoji=False).print(
-                f"[yellow]warning:[/] {escape(message)}", soft_wrap=True
-            )
+            new_console(stderr=True).print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
     with overheard(show, logging.WARNING):
         yield
@@ -121,7 +135,7 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
 @contextmanager
 def progress_shown() -> Iterator[Any]:
     """Show the newest progress message in a live status line, which is given."""
-    with console.status("") as live, overheard(lambda line, _: live.update(escape(line))):
+    with console.status("") as live, overheard(lambda line, _: live.update(escape(visible(line)))):
         yield live
 
 
@@ -135,4 +149,4 @@ def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:
             yield event
         elif event.kind != "waiting":
             under_way[place] = event.detail if event.kind == "progress" else f"{event.asset} {event.year or ''}"
-        live.update(escape(" | ".join(under_way.values())))
+        live.update(escape(visible(" | ".join(under_way.values()))))

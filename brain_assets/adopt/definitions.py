@@ -96,7 +96,7 @@ def _materialization(
     if code != node.code_version:
         raise SnapshotError(
             f"{asset}[{year}]: expected one made by code version {node.code_version}, got one by {code!r} on {place}; "
-            "run the year."
+            f"run brain-assets backfill {year} --assets {asset}."
         )
     tags = {DATA_VERSION_TAG: str(fingerprint["value"]), CODE_VERSION_TAG: str(code)}
     for key in node.parent_keys:  # not seen either; without these tags Dagster calls it stale, whatever there is

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import dagster as dg
 import pandas as pd
@@ -17,6 +18,7 @@ from brain_assets.allocate.allocation import (
     until_decision,
 )
 from brain_assets.errors import AllocationError, EmptyResponseError
+from brain_assets.escaping import in_csv
 from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
@@ -130,12 +132,15 @@ def read_raw_tables(
     """Read the raw tables of every year up to that of a day, and the year to date if the day lies in it.
 
     Some rows may lie after the day. Also gives the newest of the price tables that were joined on its own level, that
-    of the day it was fetched. Raises `TableError` if one of the years is not there.
+    of the day it was fetched. Ends before the first year of prices that is not there; raises `TableError` if there is
+    none, or one of another table is not there.
     """
-    year = min(max(until.year, years.first), years.last())
-    found = {name: tables.read(name, years.up_to(year)) for name in RAW}
-    newest = tables.read_year("raw_prices", year)
-    for name in RAW if until.year > year else ():
+    wanted = years.up_to(min(max(until.year, years.first), years.last()))
+    # without the newest years the week is refused, and it is said which one could be decided
+    there = list(takewhile(lambda year: tables.exists("raw_prices", year), wanted)) or wanted
+    found = {name: tables.read(name, there) for name in RAW}
+    newest = tables.read_year("raw_prices", there[-1])
+    for name in RAW if until.year > years.last() == there[-1] else ():
         rows = read_year_to_date(years, tables, name)
         if rows is not None:
             found[name] = join(name, found[name], rows)
@@ -229,7 +234,8 @@ def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
     stem = folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
     replace_file(parquet, encode_table(targets.table))
-    replace_file(text, targets.table.to_csv(index=False))
+    shown = targets.table.assign(symbol=targets.table["symbol"].map(in_csv))
+    replace_file(text, shown.to_csv(index=False))
     return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
 
 

@@ -228,6 +228,7 @@ def _runner(snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
     config, rules = read_policy_options(policy.Config, snapshot.config)
     if rules != CONSTRAINTS:
         raise BrainAssetsError(
-            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; retrain it."
+            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; train it again "
+            "with brain-assets backfill."
         )
     return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)

@@ -57,7 +57,7 @@ class SeedTraining:
         """Train with another seed and store what comes of it, unless it is there already and not forced."""
         storage = of_family.of_seed(number)
         found = storage.read_metadata(self.cutoff_date)
-        if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
+        if force or found is None or not self.fingerprint(number).keeps(found["fingerprint"]):
             storage.write_snapshot(self.train(number, n_seeds))
 
     def _show(self, number: int, n_seeds: int) -> OnProgress:

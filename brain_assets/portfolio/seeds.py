@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from brain_assets.forecasting.walkforward import SnapshotSource
     from brain_assets.store.snapshot import ModelSnapshot
 
-COMPARED = ("code", "config", "data", "libraries")
+COMPARED = ("code", "config", "data")
 """Parts of a fingerprint that say whether a training with another seed stands beside a policy."""
 
 _NAME = re.compile(r"(.+)_seed_(\d+)")

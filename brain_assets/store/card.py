@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import SnapshotError
+from brain_assets.escaping import in_markdown
 from brain_assets.store.manifest import CARD
 from brain_assets.store.names import snapshot_name
 
@@ -74,6 +75,7 @@ def write_card(
     )
     values: Any = {"family": family, "name": name, "cutoff_date": cutoff_date, "metadata": metadata, "text": text}
     values |= {"config": json.dumps(dict(config), indent=2, sort_keys=True), "shown": _shown}
+    values["symbols"] = [in_markdown(symbol) for symbol in metadata["data"]["symbols"]]
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
     card = str(ModelCard.from_template(data, template_str=template, **values))
     validate_card(card)

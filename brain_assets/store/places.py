@@ -91,7 +91,9 @@ class FolderStore(Store):
             if file not in found:
                 if found or list_names(folder):
                     raise damaged(file, "a file", "none")
-                raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
+                raise MissingSnapshotError(
+                    f"{folder}: expected a snapshot, but there is none; train it (brain-assets backfill), or pull it."
+                )
         return found
 
 

@@ -9,7 +9,7 @@ lost or broken, the Hub is asked again.
 """
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -223,10 +223,13 @@ class SnapshotLocalStorage:
         self._remember(name, HubRecord.of(self.repo.repo, commit, files))
         return self.path(cutoff_date)
 
-    def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
-        """Pull a snapshot if the Hub has it with this fingerprint; tells whether it did. Raises what pulling raises."""
+    def download_if(self, cutoff_date: datetime.date, is_wanted: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Pull a snapshot if the Hub has it and its fingerprint is wanted; tells whether it did.
+
+        Raises what pulling raises.
+        """
         commit = self.hf_commits().get(cutoff_date)
-        if commit is None or self.read_hf_manifest(cutoff_date, commit)["fingerprint"]["value"] != fingerprint:
+        if commit is None or not is_wanted(self.read_hf_manifest(cutoff_date, commit)["fingerprint"]):
             return False
         self.download_snapshot_from_hf(cutoff_date, commit)
         return True
