@@ -189,11 +189,6 @@ def first_unfinished_day(now: datetime.datetime) -> datetime.date:
     return local.date() + datetime.timedelta(days=int(local.timetz() >= SETTLED))
 
 
-def sessions_after_year(year: int, now: datetime.datetime) -> int:
-    """Count the sessions that have finished since a year was over, at a moment with its time zone."""
-    return len(sessions_between(datetime.date(year + 1, 1, 1), first_unfinished_day(now)))
-
-
 def finished_after_year(year: int, n_sessions: int) -> datetime.datetime:
     """Give the moment from which on so many sessions have finished since a year was over."""
     days = sessions_between(datetime.date(year + 1, 1, 1), datetime.date(year + 2, 1, 1))
