@@ -38,10 +38,7 @@ class ActorCriticConfig(ModelConfig):
     )
     n_envs: int = Field(64, ge=1, le=10_000, description="Episodes at once.")
     n_steps: int = Field(
-        26,
-        ge=1,
-        le=10_000,
-        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+        26, ge=1, le=10_000, description="Weeks of each episode between two updates: a rollout has n_envs * n_steps."
     )
     batch_size: int = Field(832, ge=2, le=1_000_000, description="Weeks a gradient step.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")

@@ -27,10 +27,7 @@ class SacConfig(ActorCriticConfig):
         20_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_steps: int = Field(
-        13,
-        ge=1,
-        le=10_000,
-        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+        13, ge=1, le=10_000, description="Weeks of each episode between two updates: a rollout has n_envs * n_steps."
     )
     batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")

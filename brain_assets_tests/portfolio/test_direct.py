@@ -47,10 +47,7 @@ def some_arrays(seed: int = 0) -> dict[str, np.ndarray]:
 def fit(
     weeks: PolicyDataset, config: DirectConfig = TINY, rules: PortfolioConstraints = CONSTRAINTS
 ) -> dict[str, np.ndarray]:
-    return {
-        **FAMILY.fit(weeks, config, rules, lambda _: None, "cpu"),
-        **fit_observation_scaler(weeks).arrays,
-    }
+    return {**FAMILY.fit(weeks, config, rules, lambda _: None, "cpu"), **fit_observation_scaler(weeks).arrays}
 
 
 def act(
