@@ -76,9 +76,10 @@ def price_verdicts(
 
 def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
     empty = np.setdiff1d(scheduled, spans.sessions)
-    share = _counted_by_year(spans.missing, spans.sessions) / np.maximum(
-        _counted_by_year(spans.missing | spans.present, spans.sessions), 1
+    missing, lasting = (
+        _counted_by_year(each, spans.sessions) for each in (spans.missing, spans.missing | spans.present)
     )
+    share = missing / np.maximum(lasting, 1)
     holes = spans.missing.sum(axis=1)
     wide = (share > MAX_MISSING).any(axis=1) & (holes >= MIN_MISSING)
     said = []
@@ -89,10 +90,10 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
         )
     if wide.any():
         first = spans.sessions[spans.missing.argmax(axis=1)]
-        places = [
-            f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in np.flatnonzero(wide)
-        ]
-        said.append(f"{listed(places)}.")
+        many = "sessions without a bar from"
+        said.append(
+            f"{listed([f'{spans.symbols[i]}: {holes[i]} {many} {first[i]} on' for i in np.flatnonzero(wide)])}."
+        )
     if said:
         return CheckResult(False, " ".join(said))
     narrow = f", but for {holes.sum()} of {np.count_nonzero(holes)} symbols" if holes.any() else ""
@@ -102,8 +103,7 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
 def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
     """Count over the sessions of each calendar year; (n_assets, n_years)."""
     starts = np.unique(years_of(sessions), return_index=True)[1]
-    counts: IntArray = np.add.reduceat(flags.astype(np.int64), starts, axis=1)
-    return counts
+    return np.add.reduceat(flags.astype(np.int64), starts, axis=1)
 
 
 def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:
