@@ -31,8 +31,7 @@ def weights_verdict(weights: FloatArray, rules: PortfolioConstraints) -> CheckRe
 
 def table_weights(table: pd.DataFrame) -> FloatArray:
     """Give the weights of a backtest as an array, a row a week and strategy, cash last; 0 where none is held."""
-    weights: FloatArray = weights_table(table["weights"]).to_numpy()
-    return weights
+    return weights_table(table["weights"]).to_numpy()
 
 
 def beats_equal_weight(table: pd.DataFrame) -> CheckResult:
