@@ -30,7 +30,7 @@ from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
 from brain_assets.store import checks
-from brain_assets.store.checks import COUNT, DATE, NUMBER, NUMBER_OR_NULL, TEXT, check_metadata
+from brain_assets.store.checks import COUNT, DATE, NUMBER, NUMBER_OR_NULL, TEXT, check_dates, check_metadata
 from brain_assets.store.manifest import MANIFEST, refused
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.scaler import check_scaler
@@ -163,7 +163,7 @@ class Forecaster(Family):
             check_metadata(metadata, VERSION)
             if parse_version_name(metadata["version"]) != cutoff_date:
                 raise refused(MANIFEST, f"the name of a version of {cutoff_date}", metadata["version"])
-        checks.check_dates(metadata["data"], ("last_session", *LEARNED), cutoff_date)
+        check_dates(metadata["data"], ("last_session", *LEARNED), cutoff_date)
         check_scaler(snapshot.arrays, len(self.channels))
 
     @classmethod

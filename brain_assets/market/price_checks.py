@@ -76,10 +76,8 @@ def price_verdicts(
 
 def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
     empty = np.setdiff1d(scheduled, spans.sessions)
-    missing, lasting = (
-        _counted_by_year(each, spans.sessions) for each in (spans.missing, spans.missing | spans.present)
-    )
-    share = missing / np.maximum(lasting, 1)
+    lasting = _counted_by_year(spans.missing | spans.present, spans.sessions)
+    share = _counted_by_year(spans.missing, spans.sessions) / np.maximum(lasting, 1)
     holes = spans.missing.sum(axis=1)
     wide = (share > MAX_MISSING).any(axis=1) & (holes >= MIN_MISSING)
     said = []
@@ -90,10 +88,9 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
         )
     if wide.any():
         first = spans.sessions[spans.missing.argmax(axis=1)]
-        many = "sessions without a bar from"
-        said.append(
-            f"{listed([f'{spans.symbols[i]}: {holes[i]} {many} {first[i]} on' for i in np.flatnonzero(wide)])}."
-        )
+        which = np.flatnonzero(wide)
+        places = [f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in which]
+        said.append(f"{listed(places)}.")
     if said:
         return CheckResult(False, " ".join(said))
     narrow = f", but for {holes.sum()} of {np.count_nonzero(holes)} symbols" if holes.any() else ""

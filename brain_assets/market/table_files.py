@@ -122,11 +122,9 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
     columns["row"] = np.tile(np.arange(n_rows, dtype=np.int32), len(blocks))
     wrong = {name: np.concatenate([parsed[place].wrong for place in at]) for name, at in others.items()}
     bad = np.logical_or.reduce(list(wrong.values()))
-    blank = (
-        np.logical_and.reduce([file_values.is_blank(column) for column in cells.values()])
-        if bad.any()
-        else np.zeros(n_rows, bool)
-    )
+    blank = np.zeros(n_rows, bool)
+    if bad.any():
+        blank = np.logical_and.reduce([file_values.is_blank(column) for column in cells.values()])
     faults = []
     for name, at in others.items():
         chosen = np.flatnonzero(wrong[name] & ~np.tile(blank, len(blocks)))

@@ -46,10 +46,8 @@ class WeeklyPanel:
         opening, close = panel.values[:, :, OPEN], panel.values[:, :, CLOSE]
         before = weeks.first - 1
         first_open, last_close = opening[:, weeks.first].T, close[:, weeks.last].T
-        positions = np.where(
-            np.isfinite(close), np.arange(close.shape[1]), 0
-        )  # of the last known; NaN before the first
-        carried = np.take_along_axis(close, np.maximum.accumulate(positions, axis=1), axis=1)
+        last_known = np.where(np.isfinite(close), np.arange(close.shape[1]), 0)  # 0 is NaN before the first
+        carried = np.take_along_axis(close, np.maximum.accumulate(last_known, axis=1), axis=1)
         base, end = carried[:, before].T, carried[:, weeks.last].T
         entry = np.where(np.isfinite(first_open), first_open, base)
         member = np.ones(base.shape, dtype=bool) if panel.members is None else panel.members[:, before].T
