@@ -123,15 +123,6 @@ class ProofError(BrainAssetsError):
     """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
 
 
-class AlertError(BrainAssetsError):
-    """An alert could not be delivered."""
-
-    @classmethod
-    def undelivered(cls, place: str, reason: str, variable: str) -> "AlertError":
-        """Say where it got stuck; secrets stay out of it."""
-        return cls(f"{place}: expected it to take the alert, got {reason}; check {variable}, and whether it is up.")
-
-
 class StorageError(BrainAssetsError):
     """The data folder cannot be used: read-only, full, of another market, or in a store that fails or refuses."""
 

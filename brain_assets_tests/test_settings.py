@@ -47,8 +47,6 @@ GIVEN: dict[str, tuple[str, str, object]] = {
     "hf_token": ("HF_TOKEN", "hf_secret", SecretStr("hf_secret")),
     "plugins": ("BRAIN_PLUGINS", f"{PPO}, {LSTM}", (PPO, LSTM)),
     "alert_slack_webhook": ("BRAIN_ALERT_SLACK_WEBHOOK", "https://a.org/secret", SecretStr("https://a.org/secret")),
-    "alert_smtp": ("BRAIN_ALERT_SMTP", "smtps://ada:secret@a.org", SecretStr("smtps://ada:secret@a.org")),
-    "alert_email": ("BRAIN_ALERT_EMAIL", "ada@a.org, bob@a.org", ("ada@a.org", "bob@a.org")),
     "ui_url": ("BRAIN_UI_URL", "https://dagster.example.org/", "https://dagster.example.org"),
     "engine": ("BRAIN_ENGINE", "ray", "ray"),
     "cluster_config": ("BRAIN_CLUSTER_CONFIG", "/tmp/cluster.yaml", Path("/tmp/cluster.yaml")),

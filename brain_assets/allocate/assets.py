@@ -8,15 +8,8 @@ import dagster as dg
 import pandas as pd
 import pydantic
 
-from brain_assets.allocate.allocation import (
-    MAX_DATA_AGE_SESSIONS,
-    MAX_MODEL_AGE_DAYS,
-    WeekTargets,
-    chosen_week,
-    decide_week,
-    refuse_old_models,
-    until_decision,
-)
+from brain_assets.allocate import allocation
+from brain_assets.allocate.allocation import WeekTargets, chosen_week
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.escaping import in_csv
 from brain_assets.graph.assets.backtests import read_year_before
@@ -49,13 +42,13 @@ class WeightsRunConfig(dg.Config):
         "York.",
     )
     max_data_age_sessions: int = pydantic.Field(
-        MAX_DATA_AGE_SESSIONS,
+        allocation.MAX_DATA_AGE_SESSIONS,
         description="Sessions before the week of which no bar may be known; they are passed over.",
         ge=0,
         le=260,
     )
     max_model_age_days: int = pydantic.Field(
-        MAX_MODEL_AGE_DAYS,
+        allocation.MAX_MODEL_AGE_DAYS,
         description="Days from the cut-off of a forecaster or policy to the week's first session, at most.",
         ge=1,
     )
@@ -189,8 +182,8 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         is_stored = table_io.store.exists("walkforward_forecasts", year)
         is_forecast = is_stored and year == partition
         try:
-            targets = decide_week(
-                until_decision(panel_of(tables), week, config.max_data_age_sessions),
+            targets = allocation.decide_week(
+                allocation.until_decision(panel_of(tables), week, config.max_data_age_sessions),
                 week,
                 years.calendar_years(partition),
                 sources,
@@ -199,7 +192,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 note_refusal(refusals),
                 read_year_before(table_io.store, years, partition),
             )
-            refuse_old_models(targets, config.max_model_age_days)
+            allocation.refuse_old_models(targets, config.max_model_age_days)
         except AllocationError as error:
             if config.date is not None:
                 raise
@@ -212,6 +205,8 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             for family, name in targets.sources.items()
             if family in sources  # the average is of those that are
         }
+        shares = targets.table
+        shown = shares.assign(**{name: shares[name].map("{:.1%}".format) for name in shares.columns[1:]})
         return dg.MaterializeResult(
             metadata={
                 **_ages(targets),
@@ -219,7 +214,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 "caveat": market.caveat,
                 **_write(targets, table_io.folder("weights")),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-                "weights": _in_percent(targets.table),
+                "weights": dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dict("records")]),
                 "places": dg.MetadataValue.json(places),
                 "closes": dg.MetadataValue.json(closes),
             },
@@ -242,9 +237,8 @@ def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
 def _ages(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
-    models = {
-        family: {"source": name, "age_days": ages.get(family)} for family, name in sorted(targets.sources.items())
-    }
+    sources = sorted(targets.sources.items())
+    models = {family: {"source": name, "age_days": ages.get(family)} for family, name in sources}
     return {
         "week": f"{week.start}, {len(week.sessions)} sessions",
         "decided_after": f"the close of {week.decision_time:%Y-%m-%d %H:%M} in New York",
@@ -255,11 +249,6 @@ def _ages(targets: WeekTargets) -> Metadata:
         "strategies_left_out": ", ".join(targets.left_out) or "none",
         "symbols_without_a_bar": ", ".join(targets.missing_symbols) or "none",
     }
-
-
-def _in_percent(table: pd.DataFrame) -> dg.TableMetadataValue:
-    text = table.assign(**{name: table[name].map("{:.1%}".format) for name in table.columns[1:]})
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in text.to_dict("records")])
 
 
 @dg.schedule(

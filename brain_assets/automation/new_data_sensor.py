@@ -44,8 +44,11 @@ def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.Sens
         reader = StatusReader(graph, context.instance, {}, in_passing=True)
         if not isinstance(reader.market, ObservableMarket):
             return dg.SkipReason(f"market {reader.market.name}: nothing new to come, its data is always the same")
-        cursor, begun_anew = read_cursor(context.cursor)
-        existing = years.existing()
+        existing, begun_anew, cursor = years.existing(), [], Cursor()
+        try:
+            cursor = Cursor.model_validate_json(context.cursor or "{}")
+        except pydantic.ValidationError as error:  # damaged, or of another version
+            begun_anew = [f"the cursor cannot be read ({error.errors()[0]['msg']}): it is begun anew"]
         try:
             found = reader.source
         except MarketError as error:  # no folder: what is remembered stays
@@ -58,14 +61,6 @@ def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.Sens
         return dg.SensorResult(requests, skip_reason=said, cursor=cursor.model_dump_json())
 
     return new_data
-
-
-def read_cursor(text: str | None) -> tuple[Cursor, list[str]]:
-    """Read a cursor; one that is damaged, or of another version, is begun anew, and a sentence says so."""
-    try:
-        return Cursor.model_validate_json(text or "{}"), []
-    except pydantic.ValidationError as error:
-        return Cursor(), [f"the cursor cannot be read ({error.errors()[0]['msg']}): it is begun anew"]
 
 
 def _later_years(years: Years, existing: Sequence[int], found: Observation) -> list[str]:

@@ -1,7 +1,6 @@
 """The commands `brain-assets train`, `models` and `promote`."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -112,17 +111,13 @@ def train(
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
         options = read_options(defs, read_config(config))
         job = Backfill(defs, instance, [*inputs, *snapshots], options)
-        last = [_main_version(family, options, force) for family in families]
+        # without options of its own it takes those of the yearly snapshots
+        own = {name: options.get(f"{name}_model") or options.get(f"{name}_snapshot", {}) for name in families}
+        last = [Task(f"{name}_model", 0, {**given, "force": force}) for name, given in own.items()]
         outcomes = run_years(job, parse_years(None, project.years), open_pool(project, instance, jobs), last, _line)
         print_summary([outcome for outcome in outcomes if outcome.year])
     if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _main_version(family: str, options: Mapping[str, Mapping[str, Any]], force: bool) -> Task:
-    """Give the training of a main version; without options of its own it takes those of the yearly snapshots."""
-    own = options.get(f"{family}_model") or options.get(f"{family}_snapshot", {})
-    return Task(f"{family}_model", 0, {**own, "force": force})
 
 
 def _line(made: Event) -> str:

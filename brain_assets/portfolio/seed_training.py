@@ -22,25 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeedTraining:
-    """What a policy is trained on, and with which configuration; seed 0 is the policy itself.
-
-    Attributes
-    ----------
-    family : str
-    weeks : PolicyDataset
-        Up to the cut-off.
-    cutoff_date : datetime.date
-    config : ModelConfig
-        Of the policy; others have its seed plus their number.
-    market : MarketNote
-    device : str
-        ``cpu`` or ``cuda``.
-    """
+    """What a policy is trained on, and with which configuration; seed 0 is the policy itself."""
 
     family: str
     weeks: PolicyDataset
     cutoff_date: datetime.date
-    config: ModelConfig
+    config: ModelConfig  # of the policy; others have its seed plus their number
     market: MarketNote
     device: str
 

@@ -157,11 +157,10 @@ class SnapshotLocalStorage:
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
-        try:
+        with suppress(SnapshotError):
             check_identity(manifest or {})
-        except SnapshotError:
-            return None
-        return manifest
+            return manifest
+        return None
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
         """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
@@ -300,12 +299,9 @@ class SnapshotLocalStorage:
         mains = [*self.list_versions(), *([MAIN_BRANCH] if self.current() else [])] if versions else []
 
         def row(name: str) -> Comparison:
-            commit = commits.get(name, "")
-            if not commit:
-                relation = Relation.LOCAL_ONLY
-            elif name not in (*here, *mains):
-                relation = Relation.HUB_ONLY
-            else:
+            commit, is_here = commits.get(name, ""), name in (*here, *mains)
+            relation = Relation.HUB_ONLY if commit else Relation.LOCAL_ONLY
+            if commit and is_here:
                 relation = Relation.EQUAL if self._is_copied(name, commit) else Relation.DIFFERENT
             return Comparison(self.family, name, relation, commit, self.record(name))
 
@@ -357,13 +353,12 @@ class SnapshotLocalStorage:
         return self._transfer_all("pull", force)
 
     def _transfer_all(self, verb: str, force: bool = False) -> list[datetime.date]:
-        rows, done = {row.name: row for row in self.compare()}, []
-        for transfer in self.transfer(verb, rows.values(), force):
-            if transfer.done:
-                done.append(rows[transfer.name].cutoff_date)
-            else:
-                warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
-        return done
+        rows = {row.name: row for row in self.compare()}
+        transfers = list(self.transfer(verb, rows.values(), force))
+        for each in transfers:
+            if not each.done:
+                warn(f"{each.family} {each.name}: {each.result}: {each.detail}")
+        return [rows[each.name].cutoff_date for each in transfers if each.done]
 
     # What is known of copies
 

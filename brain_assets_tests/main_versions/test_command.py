@@ -99,10 +99,7 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
     ("arguments", "sentence"),
     [
         (("train", "gru"), f"family: expected {ANY}, got gru; correct it."),
-        (
-            ("promote", "ppo", "v2021-12-31-0123456789ab"),
-            f"family: expected {ANY}, got ppo; correct it.",
-        ),
+        (("promote", "ppo", "v2021-12-31-0123456789ab"), f"family: expected {ANY}, got ppo; correct it."),
         *(
             (
                 ("promote", "lstm", name),
