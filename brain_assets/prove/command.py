@@ -77,7 +77,7 @@ def no_lookahead(
 
             def on_step(words: str, seconds: float) -> None:
                 console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
-                live.update("")
+                live.say("")
 
             runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
             source = RecordedMarket(project.market, *runs.span)
@@ -159,7 +159,7 @@ def skill(
     with progress_shown() as live, warnings_shown():
 
         def say(line: str) -> None:
-            live.update(escape(line))
+            live.say(line)
             console.print(escape(line), soft_wrap=True)
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)
