@@ -39,7 +39,8 @@ class _Console(Console):
         super().print(*objects, soft_wrap=soft_wrap, **style)
 
     def _wrap(self, text: Text) -> Text:
-        ends, begun = [], 0
+        ends: list[int] = []
+        begun = 0
         for word in re.finditer(r"\S+", text.plain):
             if word.start() > begun and word.end() - begun > self.width - len(INDENT) * bool(ends):
                 ends.append(begun := word.start())
@@ -203,9 +204,11 @@ class Live:
         if not means or not unfinished:
             return ""
         usual = sum(means.values()) / len(means)
-        begun = sum(line.elapsed or 0 for line in self._shown.tasks[1:])
-        left = sum(means.get(asset, usual) for asset, _ in unfinished) - begun
-        done = sum(map(sum, self._took.values())) + begun
+        elapsed = {line.id: line.elapsed or 0.0 for line in self._shown.tasks}
+        begun = {unit: elapsed[line] for unit, line in self._lines.values()}
+        expected = {unit: means.get(unit[0], usual) for unit in unfinished}
+        left = sum(max(took - begun.get(unit, 0), took / 4) for unit, took in expected.items())  # late: soon done
+        done = sum(map(sum, self._took.values())) + sum(begun.values())
         seconds = (time.monotonic() - self._started) * left / done
         return f"about {duration(seconds) if seconds >= 90 else f'{max(5 * round(seconds / 5), 5)} s'} left"
 
