@@ -14,6 +14,7 @@ import typer
 import yaml
 from rich import box
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, TaskID, TextColumn
 from rich.progress import Task as Line
@@ -32,6 +33,9 @@ MIN_WIDTH = 130
 class _Console(Console):
     """Wraps between words where somebody looks; elsewhere a line is as long as it is."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(highlight=False, emoji=False, force_jupyter=False, **given)  # plain lines in a notebook
+
     def print(self, *objects: Any, soft_wrap: bool | None = None, **style: Any) -> None:
         """Print; a word that is longer than the terminal is wide, such as a path, stays whole."""
         if soft_wrap and self.is_terminal:
@@ -41,8 +45,10 @@ class _Console(Console):
     def _wrap(self, text: Text) -> Text:
         ends: list[int] = []
         begun = 0
-        for word in re.finditer(r"\S+", text.plain):
-            if word.start() > begun and word.end() - begun > self.width - len(INDENT) * bool(ends):
+        for word in re.finditer(r"\S+|\n", text.plain):
+            if word[0] == "\n":
+                begun = word.end()
+            elif word.start() > begun and word.end() - begun > self.width - len(INDENT) * bool(ends):
                 ends.append(begun := word.start())
         lines = text.divide(ends)
         for line in lines:
@@ -53,7 +59,7 @@ class _Console(Console):
 INDENT = "  "
 """Of the second line of what is wrapped, and of all after it."""
 
-console = _Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+console = _Console(width=None if sys.stdout.isatty() else MIN_WIDTH)
 
 
 MarketOption = Annotated[
@@ -91,7 +97,7 @@ def print_error(message: str) -> None:
 def _print_aside(text: str) -> None:
     """Print to standard error; on a terminal above what is shown live."""
     together = console.is_terminal and sys.stderr.isatty()
-    aside = console if together else _Console(stderr=True, highlight=False, emoji=False)
+    aside = console if together else _Console(stderr=True)
     aside.print(text, soft_wrap=True)
 
 
@@ -159,6 +165,12 @@ class _Elapsed(ProgressColumn):
         return Text(duration(task.elapsed or 0), "dim", justify="right")
 
 
+class _Lines(Progress):
+    def get_renderables(self) -> Iterator[Constrain]:
+        """Give the lines, with room for the ^C that a terminal adds: it would begin one that nobody counts."""
+        yield Constrain(self.make_tasks_table(self.tasks), self.console.width - len("^C "))
+
+
 class Live:
     """What is under way, at the foot of a terminal: a line for all, then one a worker; nothing where there is none."""
 
@@ -223,7 +235,7 @@ def progress_shown() -> Iterator[Live]:
     """Show live what is under way; what is printed meanwhile goes above it."""
     said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(ratio=1))  # wraps between words
     columns = TextColumn("{task.description}", markup=False), said, _Elapsed()
-    with Progress(*columns, console=console, transient=True, expand=True) as shown:
+    with _Lines(*columns, console=console, transient=True, expand=True) as shown:
         live = Live(shown)
         with overheard(lambda line, _: live.say(line)):
             yield live

@@ -107,6 +107,7 @@ class Backfill:
                 while self._ready or self._running:
                     yield from self._hand_out(pool)
                     for message in pool.wait():
+                        self._stop_if_asked()  # Ctrl-C may have killed a worker as well
                         yield from self._heard(message, pool)
                         if not isinstance(message, Said):
                             yield from self._decide_all()
