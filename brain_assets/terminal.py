@@ -168,7 +168,7 @@ class _Elapsed(ProgressColumn):
 class _Lines(Progress):
     def get_renderables(self) -> Iterator[Constrain]:
         """Give the lines, with room for the ^C that a terminal adds: it would begin one that nobody counts."""
-        yield Constrain(self.make_tasks_table(self.tasks), self.console.width - len("^C "))
+        yield Constrain(self.make_tasks_table(self.tasks), console.width - len("^C "))
 
 
 class Live:
