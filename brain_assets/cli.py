@@ -185,7 +185,9 @@ def prune(
             if not dry_run:
                 prune_run(instance, record)
             said = "would delete" if dry_run else "deleted"
-            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
+            console.print(
+                f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}", soft_wrap=True
+            )
         console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 

@@ -125,7 +125,7 @@ def _print_compared(results: Sequence[LookaheadResult]) -> None:
     compared = [result.comparison for result in results if result.comparison]
     if not compared:
         return
-    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter it")]
+    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter")]
     table = new_table(
         "made",
         *heads,
