@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
@@ -81,8 +80,9 @@ def folder(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def shown_at(width: int, folder: Path, command: list[str]) -> tuple[int, list[str]]:
     """Give the exit code of a command, and the lines that it leaves on a terminal of such a width."""
-    with patch.object(console, "width", width):
-        run = brain_assets(folder, *command, COLUMNS=str(width), TTY_COMPATIBLE="1")
+    before, console.width = console.width, width
+    run = brain_assets(folder, *command, COLUMNS=str(width), TTY_COMPATIBLE="1")
+    console.width = before
     return run.returncode, [*screen(run.stdout, width), *screen(run.stderr, width)]
 
 
