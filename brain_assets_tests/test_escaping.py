@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from brain_assets.escaping import in_csv, in_markdown, visible
-from brain_assets.terminal import new_console
+from brain_assets.terminal import OurConsole
 
 TEXTS = st.text() | st.text("\x1b[]|<>*_`\\&;#=+-@'\"\n\r\tAa1 ")
 
@@ -21,7 +21,7 @@ def test_a_terminal_shows_what_cannot_be_seen_and_does_nothing(text: str) -> Non
     assert visible(shown) == shown
     assert (shown == text) is text.replace("\n", "").replace("\t", "").isprintable()
     screen = io.StringIO()
-    new_console(file=screen, force_terminal=True, color_system=None, width=10_000).print(text, markup=False)
+    OurConsole(file=screen, force_terminal=True, color_system=None, width=10_000).print(text, markup=False)
     assert not set(screen.getvalue()) & {"\x1b", "\x07", "\x9b"}
 
 

@@ -53,8 +53,8 @@ class EpochLosses:
     def words(self, epochs: int | None = None) -> str:
         """Say where the training stands."""
         of = f" of {epochs}" if epochs else ""
-        validation = "all weeks" if np.isnan(self.validation) else f"validation loss {self.validation:.4f}"
-        return f"epoch {self.epoch}{of}, training loss {self.train:.4f}, {validation}"
+        validation = "all weeks" if np.isnan(self.validation) else f"validation {self.validation:.4f}"
+        return f"epoch {self.epoch}{of}, loss {self.train:.4f}, {validation}"
 
 
 class ForecasterConfig(ModelConfig):

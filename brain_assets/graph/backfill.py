@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -80,9 +80,9 @@ class Backfill:
         self._stop_if_asked: Callable[[], None] = lambda: None
 
     @property
-    def unfinished(self) -> int:
-        """Count the years of assets, of those asked for, that have not come to an end."""
-        return len(self._open)
+    def unfinished(self) -> Collection[Unit]:
+        """The years of assets, of those asked for, that have not come to an end."""
+        return self._open
 
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
@@ -108,6 +108,7 @@ class Backfill:
                 while self._ready or self._running:
                     yield from self._hand_out(pool)
                     for message in pool.wait():
+                        self._stop_if_asked()  # Ctrl-C may have killed a worker as well
                         yield from self._heard(message, pool)
                         if not isinstance(message, Said):
                             yield from self._decide_all()

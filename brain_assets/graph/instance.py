@@ -35,8 +35,8 @@ MAX_AWAY_SECONDS = 600
 """How long Dagster's database may be away before work is given up."""
 
 
-def dagster_home(settings: Settings) -> Path:
-    """Give the DAGSTER_HOME, made if need be: the one set, else a persistent one in the data folder.
+def home_of(settings: Settings) -> Path:
+    """Give the DAGSTER_HOME, which may not be there yet: the one set, else a persistent one in the data folder.
 
     If the data folder is elsewhere, Dagster's own records still lie on this machine, in a folder named after the URL:
     for ``s3://bucket/prefix`` in ``data/dagster-s3-bucket-prefix``. Several machines that are to share them set
@@ -44,7 +44,12 @@ def dagster_home(settings: Settings) -> Path:
     """
     data = settings.data_dir
     elsewhere = Path("data") / f"dagster-{re.sub(r'[^A-Za-z0-9.]+', '-', str(data)).strip('-')}"
-    home = (settings.dagster_home or (elsewhere if is_remote(data) else data / "dagster")).resolve()
+    return (settings.dagster_home or (elsewhere if is_remote(data) else data / "dagster")).resolve()
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Give the DAGSTER_HOME (`home_of`), made if need be; raises `StorageError`."""
+    home = home_of(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():

@@ -29,13 +29,13 @@ from brain_assets.terminal import (
     warnings_shown,
 )
 
-HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of the one\nbefore", "weeks,\nthe last")
+HEADS = (Column("version", no_wrap=True), "loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
 
 
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
     title = "Main versions, scored by trainings without the last year"
-    table = new_table(*HEADS, "when made", title=title)
+    table = new_table(*HEADS, title=title)
     problems = []
     for family in read_settings().families.forecasters:
         storage, current = SnapshotLocalStorage(family), None
@@ -47,13 +47,11 @@ def models() -> None:
             scores = storage.store.read_manifest(name)["scores"]
             before = scores["previous_loss"]
             table.add_row(
-                family,
-                name,
-                "[green]current[/]" if name == current else "",
+                f"{family}{', [green]current[/]' if name == current else ''}\n{name}",
                 f"{scores['loss']:.4f}",
                 f"{scores['zero_loss']:.4f}",
                 "-" if before is None else f"{before:.4f}",
-                f"{scores['n_weeks']}, {scores['last_week']}",
+                f"{scores['n_weeks']},\n{scores['last_week']}",
                 "promoted" if scores["promoted"] else "not promoted",
             )
     console.print(table if table.row_count else "no main version yet: brain-assets train lstm")

@@ -51,10 +51,7 @@ class SeedTraining:
         head = f"{self.family} {self.cutoff_date.year}" + (f", seed {number + 1} of {n_seeds}" if n_seeds > 1 else "")
 
         def show(point: PolicyProgress) -> None:
-            report(
-                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
-                f"{point.mean_episode_reward:.2f}"
-            )
+            report(f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward {point.mean_episode_reward:.2f}")
 
         return show
 
