@@ -233,4 +233,5 @@ def print_ui_hint(command: str | None, settings: Settings) -> None:
         variables = settings.differing_variables()
         given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
         command = " ".join([*given, "brain-assets ui"])
-    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)
+    unbroken: dict[str, Any] = {"no_wrap": True, "overflow": "ignore", "crop": False}  # it is pasted
+    console.print(f"Look at them in Dagster's UI: {escape(command)}", **unbroken)

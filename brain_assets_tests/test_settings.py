@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from brain_assets.cli import print_ui_hint
 from brain_assets.errors import SettingsError
 from brain_assets.settings import read_settings
+from brain_assets.terminal import OurConsole
 from brain_assets_tests.conftest import FAMILIES
 
 
@@ -221,6 +222,7 @@ def test_differing_variables_reproduce_the_settings(monkeypatch: pytest.MonkeyPa
 def test_what_a_backfill_ends_with_can_be_pasted_and_names_nobody(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("brain_assets.cli.console", OurConsole(force_terminal=True, color_system=None, width=40))
     monkeypatch.setenv("BRAIN_EDGAR_IDENTITY", "Ada Lovelace ada@example.org")
     folder = "my data; $(touch x)"
     print_ui_hint(None, read_settings(market="live", data_dir=folder))
