@@ -71,7 +71,7 @@ def test_doubts_of_the_data_are_named_by_year_and_table_and_none_is_said_too(pag
     doubted = report_page(replace(toy_report(), doubts=doubts))
     assert "<dt>2019 raw_prices, no_jumps</dt><dd>A 4:1</dd>" in doubted
     assert "<dt>2020 raw_fundamentals, rows_taken</dt><dd>&lt;b&gt;2&lt;/b&gt;</dd>" in doubted
-    assert doubted.index('id="data"') < doubted.index("How to read this")
+    assert doubted.index('id="data"') < doubted.index('id="to-how-to-read-this"')
 
 
 # In a browser
