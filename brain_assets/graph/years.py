@@ -93,14 +93,3 @@ class Years:
 def _mapping(start_offset: int, end_offset: int) -> dg.TimeWindowPartitionMapping:
     with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the last argument is still called beta
         return dg.TimeWindowPartitionMapping(start_offset, end_offset, allow_nonexistent_upstream_partitions=True)
-
-
-def is_needed(mapping: dg.PartitionMapping, year: str | None, candidate: str) -> bool:
-    """Tell whether a year of something, None if it has no years, is mapped to a year of an input.
-
-    Dagster tells it too, but finds its years by walking through a calendar: milliseconds each, where a tick asks for
-    hundreds.
-    """
-    if year is None or not isinstance(mapping, dg.TimeWindowPartitionMapping):
-        return True
-    return int(year) + mapping.start_offset <= int(candidate) <= int(year) + mapping.end_offset

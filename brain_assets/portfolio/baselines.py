@@ -62,8 +62,7 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 
     def choose(week: int, held: FloatArray) -> FloatArray:
         if not held[:-1].any():  # cash of weeks without any asset available is 1 but for its last digits
-            bought: FloatArray = start[week]
-            return bought
+            return start[week]
         drifted = held.copy()
         drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.pre_open_return[week])
         drifted[-1] /= growth
@@ -83,11 +82,6 @@ def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioC
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / parts)
     return follow(arithmetic.equal_weight(chosen & available, rules.replace(max_weight=1.0)))
-
-
-def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-    """Hold the third of the assets with the highest 4-week momentum."""
-    return top(known.weeks.momentum, 3, known, rules)
 
 
 def past_top_third(score: Callable[[FloatArray], FloatArray]) -> Rule:
@@ -112,8 +106,7 @@ def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choo
             max_weights=rules.max_weight,
             budget=min(1.0 - rules.min_cash, rules.max_weight * past.shape[1]),
         )
-        weights: FloatArray = model.fit(past).weights_
-        return weights
+        return model.fit(past).weights_
 
     return _by_past_returns(known, rules, weigh)
 
@@ -212,8 +205,7 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
                 f"cost-aware tilt: expected weights of {n_assets} symbols that are optimal, got {program.status}; look "
                 "for broken prices in the 52 weeks before."
             )
-        weights: FloatArray = even + active.value
-        return weights
+        return even + active.value
 
     return solve
 
@@ -259,7 +251,7 @@ BASELINES: Mapping[str, Baseline] = {
     "buy_and_hold": Baseline(buy_and_hold, "buy and hold", drifts=True),
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
-    "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
+    "momentum_top": Baseline(lambda known, rules: top(known.weeks.momentum, 3, known, rules), "momentum, top third"),
     "past_year_top": Baseline(
         past_top_third(lambda past: (1.0 + past[:, :-4]).prod(axis=1)), "12-1 momentum, top third"
     ),
@@ -282,16 +274,13 @@ def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
         _TENTH: ("top tenth", lambda family: forecast_top(family, 10)),
     }
     families = list(forecasters)
+    labels = {family: f"{registry.label(family)} forecasts" for family in families} | {AVERAGE: "average of forecasts"}
     following = {
-        f"{family}{kind}": Baseline(make(family), f"{_forecasts_label(family)}, {words}", forecaster=family)
+        f"{family}{kind}": Baseline(make(family), f"{labels[family]}, {words}", forecaster=family)
         for kind, (words, make) in kinds.items()
         for family in families
     }
     return {**BASELINES, **following}
-
-
-def _forecasts_label(family: str) -> str:
-    return "average of forecasts" if family == AVERAGE else f"{registry.label(family)} forecasts"
 
 
 def follows_forecasts(strategy: str) -> bool:

@@ -37,7 +37,7 @@ def weights_verdict(
 
 def backtest_weights_verdict(table: pd.DataFrame, rules: PortfolioConstraints) -> CheckResult:
     """Check the weights of a backtest; `is_top` may hold the same of so few that each exceeds the cap on one asset."""
-    weights: FloatArray = weights_table(table["weights"]).to_numpy()
+    weights = weights_table(table["weights"]).to_numpy()
     alike = table["strategy"].map(is_top).to_numpy() / np.maximum((weights[:, :-1] > 0.0).sum(axis=1), 1)
     return weights_verdict(weights, rules, np.maximum(rules.max_weight, alike))
 

@@ -107,10 +107,7 @@ def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
 
 
 def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, snapshots) -> None:
-    sources = {
-        "ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]),
-        "sac": Stored(snapshots["sac", 2019]),
-    }
+    sources = {"ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table, used, *_ = backtest(panel, forecasts, [2019, 2020], sources)
     weeks = {name: rows["week_start"].tolist() for name, rows in table.groupby("strategy")}
     assert set(weeks) == {"ppo", "sac", *WITHOUT_FORECASTS}
