@@ -19,7 +19,7 @@ from brain_assets.allocate.allocation import (
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
-from brain_assets.graph.pictures import price_chart
+from brain_assets.graph.pictures import as_table, price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, note_refusal
@@ -207,12 +207,12 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         }
         return dg.MaterializeResult(
             metadata={
+                "weights": _in_percent(targets.table),
                 **_ages(targets),
                 "forecasts": f"walkforward_forecasts[{partition}]" if is_forecast else "made now",
                 "caveat": market.caveat,
                 **_write(targets, table_io.folder("weights")),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-                "weights": _in_percent(targets.table),
                 "places": dg.MetadataValue.json(places),
                 "closes": dg.MetadataValue.json(closes),
             },
@@ -249,9 +249,8 @@ def _ages(targets: WeekTargets) -> Metadata:
     }
 
 
-def _in_percent(table: pd.DataFrame) -> dg.TableMetadataValue:
-    text = table.assign(**{name: table[name].map("{:.1%}".format) for name in table.columns[1:]})
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in text.to_dict("records")])
+def _in_percent(weights: pd.DataFrame) -> dg.TableMetadataValue:
+    return as_table(weights.assign(**{name: weights[name].map("{:.1%}".format) for name in weights.columns[1:]}))
 
 
 @dg.schedule(

@@ -13,13 +13,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, REPOSITORY_LABEL_TAG
 
 from brain_assets import errors
 from brain_assets.files import is_running
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""
+
+SHOWN_TAG = {REPOSITORY_LABEL_TAG: "__repository__@brain_assets.definitions"}
+"""Without it the UI shows a run neither on its front page nor on the page of its job; Dagster's own launcher adds it.
+
+The second part names the code location, as `workspace.yaml`, `pyproject.toml` and `brain-assets ui` do."""
 
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

@@ -10,7 +10,7 @@ import pydantic
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pictures import picture
+from brain_assets.graph.pictures import as_table, picture, plotted
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
@@ -79,20 +79,20 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         conclusion = conclude(built)
         return dg.MaterializeResult(
             metadata={
-                "path": dg.MetadataValue.path(str(path)),
+                "figures": _table(strategy_table(built)),
+                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
                 "can_be_concluded": conclusion.can,
                 "cannot_be_concluded": conclusion.cannot,
-                "caveat": built.market.caveat,
-                "years": ", ".join(map(str, backtested)),
-                "weeks": len(built.returns),
-                "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
-                "configurations_tried": built.n_trials or "not recorded",
-                "bytes": len(page.encode()),
-                "figures": _table(strategy_table(built)),
+                "path": dg.MetadataValue.path(str(path)),
                 **({"policies": _table(policy_table(built))} if len(built.policies) else {}),
+                "caveat": built.market.caveat,
+                "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
+                "years": ", ".join(map(str, backtested)),
+                "weeks": str(len(built.returns)),
+                "configurations_tried": str(built.n_trials or "not recorded"),
+                "bytes": len(page.encode()),
                 **_figures(built, "annual_return"),
                 **_figures(built, "sharpe", "sharpe_ratio"),
-                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
             }
         )
 
@@ -137,12 +137,11 @@ def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> li
 
 
 def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
-    """Give a figure of each strategy; JSON does not know NaN."""
-    found = built.strategies[column].map(lambda estimate: estimate.value).dropna()
-    return {f"eval/{strategy}_{name or column}": value for strategy, value in found.items()}
+    """Give a figure of each policy, to be plotted."""
+    found = built.strategies[column].map(lambda estimate: estimate.value)
+    return plotted({f"eval/{strategy}_{name or column}": found[strategy] for strategy in built.policies.index})
 
 
-def _table(table: pd.DataFrame) -> dg.TableMetadataValue:
+def _table(found: pd.DataFrame) -> dg.TableMetadataValue:
     """Give a table of the page as the UI shows it, a figure and its interval in one cell."""
-    lines = table.map(lambda cell: cell.replace("\n", " ")).to_dict("records")
-    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines])
+    return as_table(found.map(lambda cell: cell.replace("\n", " ")))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from brain_assets.check_result import format_figure
 from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.report import Report
@@ -98,4 +99,4 @@ def _before_costs(active: Estimate, cost: Estimate) -> str:
 
 def signed(value: float, digits: int) -> str:
     """Write a number with its sign; a minus is as wide as a plus."""
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return format_figure(value, f"+.{digits}f").replace("-", "\N{MINUS SIGN}")
