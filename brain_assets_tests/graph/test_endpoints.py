@@ -1,4 +1,4 @@
-"""The README's new calls for old endpoints: each line of curl and Python, as it stands, against a running Dagster."""
+"""`docs/old-endpoints.md`: each line of curl and Python, as it stands, against a running Dagster."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
 pytestmark = pytest.mark.wings
 
-SECTION = (REPOSITORY / "README.md").read_text().split("## Old endpoints, new calls\n")[1].split("\n## ")[0]
-[CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL) for language in ("bash", "python"))
+PAGE = (REPOSITORY / "docs" / "old-endpoints.md").read_text()
+[CURL], [PYTHON] = (re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("bash", "python"))
 COMMANDS = {int(number): text for number, text in re.findall(r"^# (\d+):.*\n((?:(?!#).*\n)+)", CURL, re.MULTILINE)}
 PREAMBLE = "\n".join(line for line in PYTHON.splitlines() if not re.search(r"  # \d+$", line))
 CALLS = {int(number): text for text, number in re.findall(r"^(\S.*)  # (\d+)$", PYTHON, re.MULTILINE)}
@@ -45,13 +45,13 @@ def queries(command: str) -> list[str]:
 
 
 def test_the_table_names_every_line() -> None:
-    numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", SECTION, re.MULTILINE)]
+    numbers = [int(number) for number in re.findall(r"\| (\d+) \|$", PAGE, re.MULTILINE)]
     assert numbers == list(range(1, 13)) == sorted(COMMANDS)
     assert sorted(CALLS) == [number for number in numbers if number != 7]
 
 
 def test_the_table_names_commands_that_there_are() -> None:
-    commands = re.findall(r"`(brain-assets .*?)`", SECTION)
+    commands = re.findall(r"`(brain-assets .*?)`", PAGE)
     assert len(commands) > 9
     assert [command for command in commands if not parses(command)] == []
     assert not parses("brain-assets train lstm --skip-snapshot")
@@ -88,14 +88,14 @@ def test_the_configurations_are_those_of_the_jobs() -> None:
 
 
 def run(server: Server, command: str) -> str:
-    """Run a line of the README with another host and port; gives what the server answered."""
+    """Run a line of the page with another host and port; gives what the server answered."""
     text = command.replace("http://127.0.0.1:3000", server.url)
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=1800, check=True)
     return done.stdout + done.stderr
 
 
 def call(server: Server, text: str, known: dict[str, Any]) -> list[str]:
-    """Run a line of the README's Python; gives the runs that it launched."""
+    """Run a line of the page's Python; gives the runs that it launched."""
     before = len(known.setdefault("_runs", []))
     if "client" not in known:
         exec(PREAMBLE.replace("port_number=3000", f"port_number={server.url.rsplit(':', 1)[1]}"), known)

@@ -52,8 +52,9 @@ def test_a_model_of_other_data_than_it_was_to_be_of_is_not_kept(
     assert not list(tmp_path.rglob("snapshot-*"))
 
 
-def test_the_readmes_example_runs_in_memory() -> None:
-    [example] = re.findall("```python\n([^`]*MemoryTableStore[^`]*)```", (REPOSITORY / "README.md").read_text())
+def test_the_example_of_the_page_runs_in_memory() -> None:
+    page = (REPOSITORY / "docs" / "notebook.md").read_text()
+    [example] = re.findall("```python\n([^`]*MemoryTableStore[^`]*)```", page)
     done: dict[str, Any] = {}
     exec(example, done)
     sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])

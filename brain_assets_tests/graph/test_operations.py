@@ -306,7 +306,7 @@ def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: P
 
 
 @pytest.mark.slow
-def test_the_proxy_lets_the_calls_of_the_readme_through_with_a_password(
+def test_the_proxy_lets_the_calls_of_the_page_through_with_a_password(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = shlex.split(f"curl -s --cacert {proxy.certificate} -u ada:secret {proxy.url}/graphql")
