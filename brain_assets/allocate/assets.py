@@ -18,6 +18,7 @@ from brain_assets.allocate.allocation import (
 )
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.graph.assets.inputs import panel_of
+from brain_assets.graph.configs import CheckedConfig
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import as_table, price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
@@ -74,7 +75,8 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
         """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
 
         Headlines are scored by the default model of `raw_news_sentiment`. These rows never become a year: that is
-        fetched once it is complete. That the market has none of them is no failure, unless it had some before.
+        fetched once it is complete. That the market has none of them is no failure, unless it had some before. More:
+        docs/weights.md.
         """
         window = recent_window(years, clock)
         if window is None:
@@ -145,6 +147,7 @@ def read_raw_tables(
 
 def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``target_weights``, made by the models of some yearly assets."""
+    run_config = CheckedConfig(WeightsRunConfig)
 
     @dg.asset(
         deps=[
@@ -154,6 +157,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 for name in (*RAW, *models, "walkforward_forecasts")
             ),
         ],
+        config_schema=run_config,
         code_version=CODE_VERSIONS["target_weights"],
         pool=TRAINING_POOL,
         group_name="portfolio",
@@ -161,7 +165,6 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
     )
     def target_weights(
         context: dg.AssetExecutionContext,
-        config: WeightsRunConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
         snapshot_io: dg.ResourceParam[SnapshotIOManager],
@@ -172,8 +175,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
         same model portfolio, which began the year in cash. Older data or models than the configuration allows are
         refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
-        and it says why.
+        and it says why. More: docs/weights.md.
         """
+        config = run_config.read(context.op_execution_context.op_config)
         week = chosen_week(config.date, clock)
         partition = max(week.year, years.first)  # whether it exists yet or not
         sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}

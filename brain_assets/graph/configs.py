@@ -69,19 +69,43 @@ class ForecastsConfig(dg.Config):
     )
 
 
-class ModelRunConfig(dg.Shape):
-    """What the launchpad knows of the run configuration of an asset that trains a family; `base`: what else it is told.
+class CheckedConfig(dg.Shape):
+    """What the launchpad knows of the run configuration of an asset.
 
-    A value that a family's configuration refuses, alone or beside the others, is refused before a run begins: by the
+    A value that the configuration refuses, alone or beside the others, is refused before a run begins: by the
     launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
     with bounds is checked in the run only.)
     """
 
-    def __new__(cls, *_: Any) -> "ModelRunConfig":
+    def __new__(cls, *_: Any) -> "CheckedConfig":
         """Make one of its own: Dagster shares shapes with equal fields."""
         self = object.__new__(cls)
         self._initialized = False
         return self
+
+    def __init__(self, config_class: type[dg.Config], description: str | None = None) -> None:
+        self._run_config: type[Any] = config_class
+        schema: Any = config_class.to_config_schema().config_type
+        super().__init__(schema.fields, description=description or config_class.__doc__)  # type: ignore[no-untyped-call]
+
+    def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
+        try:
+            self.read(value)
+        except ConfigError as error:
+            raise PostProcessingError(str(error)) from error
+        except pydantic.ValidationError as error:
+            said = "; ".join(f"{each['loc'][0]}: {each['msg']}, got {each['input']!r}" for each in error.errors())
+            raise PostProcessingError(f"{said}; correct the run configuration.") from error
+        return value
+
+    def read(self, values: Mapping[str, Any]) -> Any:
+        """Give all that the asset is told."""
+        return self._run_config(**values)
+
+
+class ModelRunConfig(CheckedConfig):
+    """The run configuration of an asset that trains a family; `base`: what it is told beside."""
 
     def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
         self._config_class = family.Config
@@ -91,19 +115,9 @@ class ModelRunConfig(dg.Shape):
                 f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
                 "rename the field."
             )
-        self._run_config: type[Any] = type(family.Config.__name__, (family.Config, base), {})
-        schema: Any = self._run_config.to_config_schema().config_type
-        super().__init__(schema.fields, description=family.Config.__doc__)  # type: ignore[no-untyped-call]
-
-    def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
-        try:
-            self.read(value)
-        except ConfigError as error:
-            raise PostProcessingError(str(error)) from error
-        return value
+        super().__init__(type(family.Config.__name__, (family.Config, base), {}), family.Config.__doc__)
 
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Give the family's configuration, and all that the asset is told; raises `ConfigError`."""
-        given = self._run_config(**values)
+        given = super().read(values)
         return self._config_class.of(given), given

@@ -66,7 +66,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
         It is one HTML file that opens offline; its main pictures are here as well. Years without a backtest are left
-        out.
+        out. More: docs/report.md.
         """
         require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)

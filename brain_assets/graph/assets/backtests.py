@@ -69,7 +69,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         and by the forecasts of each forecaster, for which there are a cost-aware tilt and, among 50 symbols or more, a
         top tenth as well; where no policy trades, equal weight alone. Left out, and named: a rule whose forecaster has
         no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in which a
-        model that others have is not there.
+        model that others have is not there. More: docs/assets.md.
         """
         year = int(context.partition_key)
         sources = {family.name: stored(given.pop(family.asset)) for family in policies}

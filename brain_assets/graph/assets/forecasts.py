@@ -21,7 +21,7 @@ from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
-from brain_assets.graph.configs import ForecastsConfig
+from brain_assets.graph.configs import CheckedConfig, ForecastsConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.pools import TRAINING_POOL
@@ -36,6 +36,7 @@ from brain_assets.versions import CODE_VERSIONS
 
 def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
+    run_config = CheckedConfig(ForecastsConfig)
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
 
@@ -46,21 +47,22 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         FORECAST_CHECKS,
         ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
+        config_schema=run_config,
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
-        context: dg.AssetExecutionContext, config: ForecastsConfig, **given: Any
+        context: dg.AssetExecutionContext, **given: Any
     ):
         """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
         That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
         source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week
         momentum. Beside them stand the average of the forecasters' ranks, and what all of them have to beat: momentum
-        over 4 weeks and over 12 months less the last, and one-week reversal.
+        over 4 weeks and over 12 months less the last, and one-week reversal. More: docs/assets.md.
         """
-        year = int(context.partition_key)
+        year, config = int(context.partition_key), run_config.read(context.op_execution_context.op_config)
         sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(

@@ -40,7 +40,8 @@ def policy_asset(family: Policy, years: Years) -> dg.AssetsDefinition:
     @dg.asset(
         name=family.asset,
         description=f"{family.label} policy over weekly weights, trained on the forecasts of one forecaster "
-        f"({registry.label(family.forecaster)}, or whom the configuration names), signals and weeks up to 31 December.",
+        f"({registry.label(family.forecaster)}, or whom the configuration names), signals and weeks up to 31 December."
+        "\n\nMore: docs/assets.md.",
         partitions_def=years.definition,
         ins=inputs((*RAW, "walkforward_forecasts"), years.up_to_year),
         check_specs=check_specs(family.asset, POLICY_CHECKS, years),

@@ -39,7 +39,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         A year is fetched once. With `force`, or if its market has other rows, it is fetched again: if no bar changed
         but for its level, the stored bars stay; else the daily returns that changed are listed, the new bars are
         stored, and the old ones kept beside them. Bars that do not pass the checks that block are replaced in any case,
-        and kept too.
+        and kept too. More: docs/assets.md.
         """
         year = int(context.partition_key)
         start, end = years.window(year)
