@@ -31,7 +31,7 @@ MAX_CHARACTERS = 999
 
 def plotted(figures: Mapping[str, float | None]) -> dict[str, float]:
     """Give figures as numbers, which the UI plots over the years; NaN, which JSON does not know, is left out."""
-    return {name: round(float(value), 4) for name, value in figures.items() if value is not None and np.isfinite(value)}
+    return {name: round(float(value), 6) for name, value in figures.items() if value is not None and np.isfinite(value)}
 
 
 def as_table(frame: pd.DataFrame) -> dg.TableMetadataValue:

@@ -153,7 +153,7 @@ def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple)
         line = next(each.data for each in shown["skill"].records if each.data["forecast"] == column_label(name))
         assert (line["rank correlation"], line["t"]) == (f"{mean:+.3f}", f"{t_statistic:+.1f}")
         assert line["detectable"] == f"{detectable:.3f}"
-        assert shown.get(f"eval/{name}_rank_correlation", round(mean, 4)) == round(mean, 4)
+        assert shown.get(f"eval/{name}_rank_correlation", round(mean, 6)) == round(mean, 6)
     shown = metadata_of(results[2019], "walkforward_forecasts")
     assert [each.data["forecast"] for each in shown["skill"].records] == [each.label for each in YARDSTICKS.values()]
     assert not [key for key in shown if key.startswith("eval/")]
@@ -340,7 +340,7 @@ def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None
         assert len(shown[key]) < 1000  # else the UI shows a link in place of the picture
         assert list(shown).index(key) < 2
         plots = {name: value for name, value in shown.items() if isinstance(value, float)}
-        assert plots == {name: round(value, 4) for name, value in plots.items()}
+        assert plots == {name: round(value, 6) for name, value in plots.items()}
     model = metadata_of(results[2020], "lstm_snapshot")
     assert model["snapshot"] == str(folder / "lstm" / "snapshot-2020-12-31")
     assert 0.5 < model["validation/loss"] < 2

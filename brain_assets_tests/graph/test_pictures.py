@@ -43,7 +43,7 @@ def test_prices_are_those_of_the_highest_the_median_and_the_lowest_symbol() -> N
 
 def test_nothing_known_is_said() -> None:
     assert chart("ranks", {"a": [np.nan]}).value == "ranks: nothing is known yet"
-    assert plotted({"a": 0.123456, "b": float("nan"), "c": None}) == {"a": 0.1235}
+    assert plotted({"a": 0.12345678, "b": float("nan"), "c": None}) == {"a": 0.123457}
 
 
 def test_a_table_keeps_the_order_of_its_columns() -> None:
