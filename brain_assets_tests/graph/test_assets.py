@@ -246,13 +246,13 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     assert shown["seeds_left_out"] == "none"
     lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
     assert list(shown)[:2] == ["strategies", "equity"]
-    columns = ["strategy", "return", "active return", "Sharpe ratio", "turnover a week", "break-even cost"]
+    columns = ["strategy", "return", "active return", "Sharpe ratio", "turnover a week", "break-even"]
     assert [column.name for column in shown["strategies"].schema.columns] == columns
     assert float(lines["ppo"]["Sharpe ratio"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
     assert float(lines["ppo"]["active return"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
     assert "ppo_seed_1" in lines
-    assert lines["equal_weight"]["break-even cost"] == "–"
-    assert lines["lstm_top"]["break-even cost"].endswith(" bp")
+    assert lines["equal_weight"]["break-even"] == "–"
+    assert lines["lstm_top"]["break-even"].endswith(" bp")
     assert [key for key in shown if key.startswith("eval/")] == [
         f"eval/{name}_active_return" for name in ("ppo", "sac", "direct")
     ]

@@ -138,7 +138,7 @@ def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
         "active return": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
         "Sharpe ratio": compared["sharpe_ratio"].map(format_figure),
         "turnover a week": [format_figure(value, ".1%") for value in compared["mean_turnover"]],
-        "break-even cost": [format_figure(value, ".1f", " bp") for value in compared["break_even"]],
+        "break-even": [format_figure(value, ".1f", " bp") for value in compared["break_even"]],
     }
     order = compared["net_return"].argsort()[::-1]
     return as_table(pd.DataFrame(columns, index=compared.index).iloc[order].reset_index())
