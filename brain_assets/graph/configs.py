@@ -1,14 +1,16 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import dagster as dg
 import pydantic
 from dagster._config.errors import PostProcessingError
 
+from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.errors import ConfigError, PluginError
+from brain_assets.forecasting.average import average_entries
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.registry import Family
@@ -44,7 +46,7 @@ class SeedsConfig(TrainingConfig):
     )
 
 
-class NewsRunConfig(ForceConfig):
+class NewsRunConfig(ModelConfig, ForceConfig):
     """How headlines are scored; of no effect where the files hold scores."""
 
     model: str = pydantic.Field(
@@ -53,7 +55,7 @@ class NewsRunConfig(ForceConfig):
     batch_size: int = pydantic.Field(32, description="Headlines in a batch.", ge=1, le=4096)
 
 
-class ForecastsConfig(dg.Config):
+class ForecastsConfig(ModelConfig, dg.Config):
     """Run configuration of the walk-forward forecasts."""
 
     max_rank_correlation: float = pydantic.Field(
@@ -69,24 +71,24 @@ class ForecastsConfig(dg.Config):
     )
 
 
-class CheckedConfig(dg.Shape):
+class RunConfig(dg.Shape):
     """What the launchpad knows of the run configuration of an asset.
 
-    A value that the configuration refuses, alone or beside the others, is refused before a run begins: by the
-    launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
-    with bounds is checked in the run only.)
+    A value that it refuses, alone or beside the others, is refused before a run begins: by the launchpad's button, by a
+    backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config` with bounds is checked in
+    the run only.)
     """
 
-    def __new__(cls, *_: Any) -> "CheckedConfig":
+    def __new__(cls, *_: Any) -> Self:
         """Make one of its own: Dagster shares shapes with equal fields."""
         self = object.__new__(cls)
         self._initialized = False
         return self
 
-    def __init__(self, config_class: type[dg.Config], description: str | None = None) -> None:
-        self._run_config: type[Any] = config_class
-        schema: Any = config_class.to_config_schema().config_type
-        super().__init__(schema.fields, description=description or config_class.__doc__)  # type: ignore[no-untyped-call]
+    def __init__(self, run_config: type[Any], description: str | None) -> None:
+        self._run_config = run_config
+        schema: Any = run_config.to_config_schema().config_type
+        super().__init__(schema.fields, description=description)  # type: ignore[no-untyped-call]
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
@@ -94,18 +96,29 @@ class CheckedConfig(dg.Shape):
             self.read(value)
         except ConfigError as error:
             raise PostProcessingError(str(error)) from error
-        except pydantic.ValidationError as error:
-            said = "; ".join(f"{each['loc'][0]}: {each['msg']}, got {each['input']!r}" for each in error.errors())
-            raise PostProcessingError(f"{said}; correct the run configuration.") from error
         return value
 
     def read(self, values: Mapping[str, Any]) -> Any:
-        """Give all that the asset is told."""
+        """Give all that the asset is told; raises `ConfigError`."""
         return self._run_config(**values)
 
 
-class ModelRunConfig(CheckedConfig):
-    """The run configuration of an asset that trains a family; `base`: what it is told beside."""
+class ForecastsRunConfig(RunConfig):
+    """That of the walk-forward forecasts of some forecasters, which are all that can be averaged."""
+
+    def __init__(self, forecasters: Sequence[str]) -> None:
+        self._forecasters = forecasters
+        super().__init__(ForecastsConfig, ForecastsConfig.__doc__)
+
+    def read(self, values: Mapping[str, Any]) -> ForecastsConfig:
+        """Give all that the asset is told; raises `ConfigError`."""
+        given = ForecastsConfig(**values)
+        average_entries(given.average, self._forecasters)
+        return given
+
+
+class ModelRunConfig(RunConfig):
+    """That of an asset that trains a family; `base`: what else it is told."""
 
     def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
         self._config_class = family.Config

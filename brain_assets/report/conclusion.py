@@ -5,7 +5,8 @@ from math import isfinite
 from typing import NamedTuple
 
 from brain_assets.check_result import format_figure
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.registry import AVERAGE
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.report import Report
 
@@ -44,12 +45,12 @@ def conclude(report: Report) -> Conclusion:
     models = report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
     for label, found in models[["label", "rank_correlation"]].to_numpy():
         interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
-        asked.append(f"{label}'s forecasts from chance")
+        asked.append(f"{forecasts_of(label)} from chance")
         if found.side:
             mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
-            findings.append(f"{label}'s forecasts ranked the symbols {side} than chance ({mean})")
+            findings.append(f"{forecasts_of(label)} ranked the symbols {side} than chance ({mean})")
         else:
-            doubts.append(f"that {label}'s forecasts rank better than chance ({interval})")
+            doubts.append(f"that {forecasts_of(label)} rank better than chance ({interval})")
     said = "only benchmark strategies traded, so there is nothing to say about any model"
     if asked:
         said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
@@ -81,6 +82,11 @@ def _list(parts: Sequence[str], word: str = "and") -> str:
     return f"{', '.join(parts[:-1])}, {word} {parts[-1]}"
 
 
+def forecasts_of(label: str) -> str:
+    """Name the forecasts of a forecaster, or the average of all, in a sentence."""
+    return "the averaged forecasts" if label == column_label(AVERAGE) else f"{label}'s forecasts"
+
+
 def _points(share: float) -> str:
     points = f"{100 * share:.1f}"
     return f"{points} percentage point{'' if points == '1.0' else 's'}"
@@ -98,5 +104,5 @@ def _before_costs(active: Estimate, cost: Estimate) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """Write a number with its sign; a minus is as wide as a plus."""
+    """Write a number with its sign, which what rounds to zero has none of; a minus is as wide as a plus."""
     return format_figure(value, f"+.{digits}f").replace("-", "\N{MINUS SIGN}")

@@ -21,7 +21,7 @@ from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
-from brain_assets.graph.configs import CheckedConfig, ForecastsConfig
+from brain_assets.graph.configs import ForecastsRunConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.pools import TRAINING_POOL
@@ -36,9 +36,10 @@ from brain_assets.versions import CODE_VERSIONS
 
 def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``walkforward_forecasts`` with a column for each of some forecasters."""
-    run_config = CheckedConfig(ForecastsConfig)
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
+
+    run_config = ForecastsRunConfig(families)
 
     @yearly_table(
         "walkforward_forecasts",
@@ -62,7 +63,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         momentum. Beside them stand the average of the forecasters' ranks, and what all of them have to beat: momentum
         over 4 weeks and over 12 months less the last, and one-week reversal. More: docs/assets.md.
         """
-        year, config = int(context.partition_key), run_config.read(context.op_execution_context.op_config)
+        year = int(context.partition_key)
+        config = run_config.read(context.op_execution_context.op_config)
         sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
-from brain_assets.graph.configs import CheckedConfig, ForceConfig, NewsRunConfig
+from brain_assets.graph.configs import ForceConfig, NewsRunConfig, RunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.sources import change, look, recorded
@@ -20,7 +20,7 @@ from brain_assets.store.tables import TableStore, content_hash
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
-    run_config = CheckedConfig(NewsRunConfig)
+    run_config = RunConfig(NewsRunConfig, NewsRunConfig.__doc__)
 
     @yearly_table(
         "raw_news_sentiment",
