@@ -1,11 +1,8 @@
-"""Tables and pictures for Dagster's metadata; a table, and a chart of lines, its UI shows without a click."""
+"""Tables and charts for Dagster's metadata, which its UI shows without a click."""
 
-import base64
 import html
-import io
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import dagster as dg
@@ -14,10 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from brain_assets.arrays import FloatArray
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 120, 60
 """Of a chart without its legend; small, as every digit counts."""
@@ -100,24 +93,3 @@ def price_chart(title: str, prices: pd.DataFrame) -> dg.MarkdownMetadataValue:
     highest, lowest = str(relative.iloc[-1].idxmax()), str(relative.iloc[-1].idxmin())
     lines = {highest: relative[highest], "median": relative.median(axis=1), lowest: relative[lowest]}
     return chart(title, lines, 1.0, "Close over the first close, of the highest, the median and the lowest.", log=True)
-
-
-def new_figure(title: str, xlabel: str, ylabel: str, height: float = 3.6) -> "tuple[Figure, Axes]":
-    """Begin a picture with one pair of axes; a height is in inches."""
-    from matplotlib.figure import Figure  # without pyplot: no global state, no display
-
-    figure = Figure(figsize=(7, height), dpi=100)
-    axes = figure.subplots()
-    # to have a layout found would take half the time of a picture
-    figure.subplots_adjust(left=0.12, right=0.97, top=0.91, bottom=0.15 if xlabel else 0.09)
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
-    """Give a figure as the UI shows it, and what to read where it cannot."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")

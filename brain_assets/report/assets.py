@@ -12,7 +12,7 @@ from brain_assets import __version__
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pictures import as_table, picture, plotted
+from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
@@ -27,8 +27,8 @@ from brain_assets.portfolio.weights_table import CASH
 from brain_assets.registry import label
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.data import Doubt, read_doubts
+from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
-from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import Report, build_report, read_learning_curves
 from brain_assets.report.tables import policy_table, strategy_table
 from brain_assets.store.names import cutoff_of_year
@@ -89,7 +89,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "figures": _table(strategy_table(built)),
-                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
+                **_charts(built),
                 "can_be_concluded": conclusion.can,
                 "cannot_be_concluded": conclusion.cannot,
                 "path": dg.MetadataValue.path(str(path)),
@@ -166,6 +166,20 @@ def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
     """Give a figure of each policy, to be plotted."""
     found = built.strategies[column].map(lambda estimate: estimate.value)
     return plotted({f"eval/{strategy}_{name or column}": found[strategy] for strategy in built.policies.index})
+
+
+def _charts(built: Report) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw what a dollar became with policies and equal weight, and how well forecasts ranked symbols, if there are any."""
+    front = built.strategies[built.strategies["front"]]
+    values = wealth(built.returns)
+    lines = {label: values[name] for name, label in front["label"].items()}
+    charts = {"equity": chart("equity", lines, 1.0, "What one dollar became, after costs, on a log scale.", log=True)}
+    if built.forecasts.by_year:
+        ranks = {
+            each.label: built.forecasts.by_year[each.Index]["value"] for each in built.forecasts.skill.itertuples()
+        }
+        charts["rank_correlation"] = chart("rank_correlation", ranks, 0.0, "Mean rank correlation, by year.")
+    return charts
 
 
 def _table(found: pd.DataFrame) -> dg.TableMetadataValue:

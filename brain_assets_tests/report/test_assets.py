@@ -1,6 +1,5 @@
 """The report in the graph: whatever years there are, one page, the same pictures in metadata."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.pictures import report_pictures
 from brain_assets.errors import SettingsError, TableError
-from brain_assets.graph.pictures import picture
 from brain_assets.graph.resources import build_resources
 from brain_assets.market.findings import Finding, attach
 from brain_assets.market.schema import NEWS_TABLE, PRICE_TABLE
 from brain_assets.portfolio.trials import TUNING_TRIALS, Trial, record_trial
-from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import build_report
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import MemoryTableStore
@@ -74,11 +72,7 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
         assert f'id="{name}"' in html
 
 
-def test_years_can_be_chosen_and_holes_are_left_out(
-    tables: MemoryTableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undrawn = dg.MetadataValue.text("not drawn: another test looks at pictures")
-    monkeypatch.setattr("brain_assets.report.assets.picture", lambda figure, name: undrawn)
+def test_years_can_be_chosen_and_holes_are_left_out(tables: MemoryTableStore, tmp_path: Path) -> None:
     for n_tried, year in ((1, 2019), (2, 2020), (4, 2021)):
         for number in range(n_tried):
             figures = {"year": year, "n_weeks": 52, "mean": 0.001, "std": 0.02}
@@ -100,15 +94,11 @@ def test_without_a_backtest_it_says_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "reports").exists()
 
 
-def pixels(picture: dg.MarkdownMetadataValue) -> np.ndarray:
-    head, encoded = str(picture.value).removesuffix(")").split("base64,")
-    assert head.startswith("![")
-    return matplotlib.image.imread(io.BytesIO(base64.b64decode(encoded)), format="png")
-
-
 @pytest.mark.parametrize("name", ["equity", "rank_correlation"])
 def test_pictures_have_something_of_every_strategy_and_forecaster(name: str) -> None:
-    image = pixels(picture(report_pictures(toy_report())[name], name))[:, :, :3]
+    report_pictures(toy_report())[name].savefig(drawn := io.BytesIO(), format="png")
+    drawn.seek(0)
+    image = matplotlib.image.imread(drawn, format="png")[:, :, :3]
     table = toy_report().strategies if name == "equity" else toy_report().forecasts.skill
     for label, color in table[["label", "color"]].itertuples(index=False):
         wanted = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
