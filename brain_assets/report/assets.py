@@ -169,7 +169,7 @@ def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
 
 
 def _charts(built: Report) -> dict[str, dg.MarkdownMetadataValue]:
-    """Draw what a dollar became with policies and equal weight, and how well forecasts ranked symbols, if there are any."""
+    """Draw what a dollar became, and how well forecasts ranked the symbols, if there are any."""
     front = built.strategies[built.strategies["front"]]
     values = wealth(built.returns)
     lines = {label: values[name] for name, label in front["label"].items()}
