@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 import pydantic
 
 from brain_assets.arrays import Float32Array, FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.device import N_THREADS
-from brain_assets.errors import ForecastError
+from brain_assets.errors import ForecastError, LookAheadError
 from brain_assets.forecasting.features import (
     CHANNELS,
     Target,
@@ -25,9 +26,12 @@ from brain_assets.forecasting.features import (
     sees_signals,
 )
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
-from brain_assets.market.calendar import Weeks
+from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import RAW, SCHEMAS
+from brain_assets.market.signals import SIGNALS, add_signals
+from brain_assets.market.weekly import tradable
+from brain_assets.progress import warn
 from brain_assets.registry import Family
 from brain_assets.store.checks import (
     COUNT,
@@ -163,6 +167,35 @@ class Forecaster(Family):
         windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
+
+    def forecast_table(
+        self,
+        snapshot: "ModelSnapshot",
+        prices: pd.DataFrame,
+        news: pd.DataFrame | None = None,
+        fundamentals: pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """Forecast every complete week of a table of prices after the cut-off; see `ModelSnapshot.forecast`."""
+        given = {
+            name: None if table is None else SCHEMAS[name].validate(table, name.removeprefix("raw_"))
+            for name, table in zip(RAW, (prices, news, fundamentals), strict=True)
+        }
+        lacks = [*(SIGNALS[:1] if news is None else ()), *(SIGNALS[1:] if fundamentals is None else ())]
+        lacks = [name for name in lacks if name in self.channels]
+        if missing := [name for name in lacks if name not in snapshot.metadata["uninformative_features"]]:
+            warn(f"{self.name} {snapshot.name} learned from {', '.join(missing)}, too: here they count as not known")
+        raw_prices, *signals = given.values()
+        panel = add_signals(PricePanel.from_frame(raw_prices), *signals)
+        weeks = complete_weeks(panel.sessions)
+        weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date, "D"))
+        if len(weeks) == 0:
+            raise LookAheadError(
+                f"{self.name} {snapshot.name}: expected prices of a complete week that begins after its cut-off, got "
+                f"prices until {panel.sessions[-1]}; give later ones, or use an earlier snapshot."
+            )
+        values = np.where(tradable(panel, weeks), self.forecast(snapshot, panel, weeks), np.nan)
+        starts = pd.Index(weeks.start.astype("datetime64[us]"), name="week_start")
+        return pd.DataFrame(values, starts, pd.Index(panel.symbols, name="symbol"))
 
     def check(self, snapshot: "ModelSnapshot") -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""
