@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from brain_assets.cli_results import print_results
 from brain_assets.cli_run import places_of, print_summary, run_years
-from brain_assets.errors import RunError, StorageError, TableError
+from brain_assets.errors import RunError, SettingsError, StorageError, TableError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import open_session
 from brain_assets.graph.options import read_options
@@ -66,13 +66,11 @@ def open(  # noqa: A001 - called as `brain_assets.open`
     if str(place).startswith(HUB):
         return HubStudy(str(place).removeprefix(HUB).strip("/"))
     folder = as_place(place)
-    identity = read_identity(folder)
-    if identity is None and not list_names(folder):
+    if not list_names(folder):
         raise StorageError(
             f"{folder}: expected a data folder, got nothing there; correct it, or make one with brain_assets.run."
         )
-    told = {**(identity or {}), **({"market": market} if market else {})}
-    return Study(read_settings(data_dir=folder, files_dir=files, **told))
+    return Study(_settings(folder, market, files))
 
 
 def run(
@@ -93,9 +91,7 @@ def run(
     first, last : int
         Partition years, both included; `last` defaults to `first`.
     market : str, optional
-        ``sample``, ``live``, ``files`` or ``simulator``; default: ``files`` if `files` is given, else ``BRAIN_MARKET``.
-    files : str or Path, optional
-        Folder of price files.
+        Default: ``files`` if `files`, a folder of price files, is given; else as in `open`.
     folder : str, Path or UPath, optional
         Where all is stored; default: ``BRAIN_DATA_DIR``.
     jobs : int, optional
@@ -110,8 +106,9 @@ def run(
     RunError
         If a year of an asset could not be made; what could be stays.
     """
-    market = market or ("files" if files else None)
-    chosen = read_settings(market=market, files_dir=files, data_dir=folder, **settings)
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"jobs: expected 1 or more, got {jobs}; correct it.")
+    chosen = _settings(folder, market, files, **settings)
     with open_session(chosen) as (project, instance), warnings_shown():
         years = parse_years(f"{first}-{last or first}", project.years)
         options = read_options(project.definitions, config or {})
@@ -149,18 +146,18 @@ class Study:
         return f"Study of market {self.settings.market} in {self.settings.data_dir}: {span}"
 
     def status(self) -> pd.DataFrame:
-        """Tell what is done, missing, damaged or stale, and why; a row a partition year, a column an asset."""
+        """Tell what is done, missing, damaged or stale, and why; a row an asset, a column a partition year."""
         with open_session(self.settings) as (project, instance):
             defs = project.definitions
             reader, names = StatusReader(defs, instance, read_options(defs, self.config)), asset_names(defs)
             years = project.years.existing()
-            found = [[reader.read(name, year) for name in names] for year in years]
+            found = [[reader.read(name, year) for year in years] for name in names]
         cells = [[each.state.value + (f": {each.reason}" if each.reason else "") for each in row] for row in found]
-        return pd.DataFrame(cells, pd.Index(years, name="year"), pd.Index(names, name="asset"))
+        return pd.DataFrame(cells, pd.Index(names, name="asset"), pd.Index(years, name="year"))
 
-    def prices(self, years: Years = None) -> pd.DataFrame:
-        """Give daily bars, one a session and symbol, known at the session's close; the bootstrap window included."""
-        return self._read("raw_prices", years, bootstrap=True)
+    def table(self, asset: str, years: Years = None) -> pd.DataFrame:
+        """Give the table of an asset as it is stored, such as ``raw_prices``; the bootstrap window included."""
+        return self._read(asset, years, bootstrap=True)
 
     def forecasts(self, years: Years = None, *, bootstrap: bool = False) -> pd.DataFrame:
         """Give out-of-sample forecasts of weekly returns, indexed by ``week_start`` and ``symbol``.
@@ -200,13 +197,13 @@ class Study:
 
     def plot_equity(self, years: Years = None) -> Figure:
         """Draw what one dollar became with each strategy, on the weeks that all traded: the report's own chart."""
-        return self._draw("equity", "What one dollar became, after costs", years)
+        return self._draw("equity", "What one dollar became, after costs", years, legend_traceorder="reversed")
 
     def plot_rank_correlation(self, years: Years = None) -> Figure:
         """Draw each year's mean weekly rank correlation by forecaster with 95 % intervals: the report's own chart."""
         return self._draw("rank_correlation", "Rank correlation of forecasts, mean over a year's weeks", years)
 
-    def _draw(self, name: str, title: str, years: Years) -> Figure:
+    def _draw(self, name: str, title: str, years: Years, **look: str) -> Figure:
         require_extra("report", f"plot_{name}", "arch", "plotly")
         tables = [self._read(table, years, False) for table in ("backtest", "walkforward_forecasts")]
         built = resolve("brain_assets.report.report:build_report")(
@@ -215,7 +212,7 @@ class Study:
         figures = resolve("brain_assets.report.figures:report_figures")(built)
         if name not in figures:
             raise TableError(f"plot_{name}: expected forecasts by models, got none; train them for the year before.")
-        return figures[name].update_layout(template="plotly_white", title=title)
+        return figures[name].update_layout(template="plotly_white", title=title, **look)
 
     def _read(self, name: str, years: Years, bootstrap: bool) -> pd.DataFrame:
         first = self.settings.first_partition_year
@@ -238,9 +235,12 @@ class HubStudy(NamedTuple):
         """Read the model of a family that saw nothing after 31 December of a year; see `ModelSnapshot.from_hub`."""
         return ModelSnapshot.from_hub(self.repo, revision=snapshot_name(cutoff_of_year(year)), family=family)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say what is not there."""
-        raise AttributeError(f"{HUB}{self.repo}: expected snapshot, all that a repo has, got {name}; open a folder.")
+
+def _settings(folder: str | DataPath | None, market: str | None, files: str | Path | None, **others: Any) -> Settings:
+    """Read the environment; what a folder says of itself wins over it, and what the caller says over both."""
+    told = {} if folder is None else read_identity(as_place(folder)) or {}
+    market = market or ("files" if files else told.get("market"))
+    return read_settings(data_dir=folder, files_dir=files, **{**told, "market": market, **others})
 
 
 def _listed(years: int | str | Iterable[int]) -> Iterable[int]:

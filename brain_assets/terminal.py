@@ -23,7 +23,10 @@ from brain_assets.progress import overheard
 MIN_WIDTH = 130
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
-console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+IN_NOTEBOOK: Any = {"force_jupyter": False, "force_terminal": False} if "ipykernel" in sys.modules else {}
+"""Plain lines: a notebook says that it is a terminal, but shows each picture of a live line below the one before."""
+
+console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH, **IN_NOTEBOOK)
 
 
 MarketOption = Annotated[
@@ -55,7 +58,9 @@ def new_table(*heads: Any, title: str | None = None, caption: str | None = None)
 
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, highlight=False, emoji=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False, **IN_NOTEBOOK).print(
+        f"[red]error:[/] {escape(message)}", soft_wrap=True
+    )
 
 
 def read_years(text: str) -> range:
@@ -77,7 +82,7 @@ def warnings_shown() -> Iterator[None]:
     def show(message: str, _level: int) -> None:
         if message not in shown:
             shown.add(message)
-            Console(stderr=True, highlight=False, emoji=False).print(
+            Console(stderr=True, highlight=False, emoji=False, **IN_NOTEBOOK).print(
                 f"[yellow]warning:[/] {escape(message)}", soft_wrap=True
             )
 

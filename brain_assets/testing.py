@@ -13,6 +13,7 @@ from brain_assets.graph.build import build_assets, open_project
 from brain_assets.graph.resources import build_resources, table_store
 from brain_assets.graph.tasks import QUIET
 from brain_assets.market.base import Market
+from brain_assets.paths import DataPath
 from brain_assets.registry import Families, families_of
 from brain_assets.settings import read_settings
 
@@ -31,7 +32,7 @@ class World(NamedTuple):
     """For `materialize`: a year finds what those before it have left in memory, as it would on disk."""
     run_config: Mapping[str, Any]
     """Trains each model for a moment, and keeps Dagster's log short."""
-    folder: UPath
+    folder: DataPath
     """In the memory of this process: what `brain_assets.open` takes to read the results of `materialize`."""
 
 

@@ -5,7 +5,7 @@ turns that into weekly returns.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -168,24 +168,17 @@ class Forecaster(Family):
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
 
-    def forecast_table(
-        self,
-        snapshot: "ModelSnapshot",
-        prices: pd.DataFrame,
-        news: pd.DataFrame | None = None,
-        fundamentals: pd.DataFrame | None = None,
-    ) -> pd.DataFrame:
-        """Forecast every complete week of a table of prices after the cut-off; see `ModelSnapshot.forecast`."""
-        given = {
-            name: None if table is None else SCHEMAS[name].validate(table, name.removeprefix("raw_"))
-            for name, table in zip(RAW, (prices, news, fundamentals), strict=True)
-        }
-        lacks = [*(SIGNALS[:1] if news is None else ()), *(SIGNALS[1:] if fundamentals is None else ())]
-        lacks = [name for name in lacks if name in self.channels]
-        if missing := [name for name in lacks if name not in snapshot.metadata["uninformative_features"]]:
-            warn(f"{self.name} {snapshot.name} learned from {', '.join(missing)}, too: here they count as not known")
-        raw_prices, *signals = given.values()
-        panel = add_signals(PricePanel.from_frame(raw_prices), *signals)
+    def forecast_tables(self, snapshot: "ModelSnapshot", tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
+        """Forecast the weeks after the cut-off from tables in the order of `RAW`; see `ModelSnapshot.forecast`."""
+        given = zip(RAW, tables, strict=True)
+        prices, news, filings = (
+            SCHEMAS[name].empty() if table is None else SCHEMAS[name].validate(table, name) for name, table in given
+        )
+        panel = add_signals(PricePanel.from_frame(prices), news, filings)
+        absent = [*(SIGNALS[:1] if news.empty else ()), *(SIGNALS[1:] if filings.empty else ())]
+        learned = set(self.channels) - set(snapshot.metadata["uninformative_features"])
+        if lacks := [name for name in absent if name in learned]:
+            warn(f"{self.name} {snapshot.name} learned from {', '.join(lacks)}, too: here they count as not known")
         weeks = complete_weeks(panel.sessions)
         weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date, "D"))
         if len(weeks) == 0:

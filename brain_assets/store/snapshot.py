@@ -86,47 +86,41 @@ class ModelSnapshot:
         self, prices: pd.DataFrame, *, news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
     ) -> pd.DataFrame: ...
 
-    def forecast(self, prices: Any, weeks: Any = None, **signals: Any) -> Any:
-        """Forecast weekly returns; each is known at its week's decision time, the last close before the week.
-
-        Bars after a week's decision time are not looked at for it.
+    def forecast(
+        self, prices: Any, weeks: Any = None, *, news: Any = None, fundamentals: Any = None
+    ) -> "FloatArray | pd.DataFrame":
+        """Forecast weekly returns, last close / first open - 1; each is known at the last close before its week.
 
         Parameters
         ----------
         prices : DataFrame or PricePanel
-            Daily bars as `brain_assets.market.schema.PRICE_TABLE`, a window of sessions before the first week included;
-            or the same as a panel, for some weeks.
+            Daily bars as `brain_assets.market.schema.PRICE_TABLE`, with a window of sessions before the first week; or
+            the same as a panel, of which `weeks` are forecast. Bars after a week's decision time are not looked at.
         weeks : Weeks, optional
-            Of a panel: which to forecast.
         news, fundamentals : DataFrame, optional
-            Beside a table of prices: those of the same symbols, as `NEWS_TABLE` and `FUNDAMENTAL_TABLE`. Without them
-            nothing is known of news and filings, which a model that learned from them warns of.
+            Of the same symbols, as `NEWS_TABLE` and `FUNDAMENTAL_TABLE`. Without them, which is said where the model
+            learned from such, nothing is known of news and filings; a panel has its own.
 
         Returns
         -------
         DataFrame or ndarray
-            Of a table, every complete week in it that begins after the cut-off: indexed by ``week_start``, a column a
-            symbol; of a panel, (n_weeks, n_assets). A weekly return is last close / first open - 1; NaN where a
-            symbol's last sessions before the week are not all known.
+            Of a table, all its complete weeks that begin after the cut-off: indexed by ``week_start``, a column a
+            symbol; of a panel, (n_weeks, n_assets). NaN where a symbol's sessions before the week are not all known.
 
         Raises
         ------
         LookAheadError
-            If a week begins on or before the cut-off; of a table, if none begins after it.
+            If one of `weeks` begins on or before the cut-off, or no week of the table after it.
         TableError
-            If a table is not as its schema asks.
-        SnapshotError
-            If it is a policy's.
+            If a table breaks its schema.
         """
         family = registry.get(self.family)
-        if family.role != "forecaster":
-            raise SnapshotError(
-                f"{self.family}: expected the snapshot of a forecaster, got a policy's; ask it to decide."
-            )
         if isinstance(prices, pd.DataFrame):
-            return family.forecast_table(self, prices, **signals)
+            table: pd.DataFrame = family.forecast_tables(self, (prices, news, fundamentals))
+            return table
         self.refuse_known_weeks(weeks.start)
-        return family.forecast(self, prices, weeks)
+        forecasts: FloatArray = family.forecast(self, prices, weeks)
+        return forecasts
 
     def decide(self, bars: "WeeklyPanel", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights of the symbols and, last, cash, week after week; known at each week's decision time.
