@@ -190,10 +190,10 @@ def test_every_snippet_of_the_page_runs(finished: Finished, tmp_path: Path, monk
     finished.copy(tmp_path).rename(tmp_path / "demo")
     (tmp_path / "data").mkdir()
     (tmp_path / "demo").rename(tmp_path / "data/demo")
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"given": GIVEN}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         small = block.replace('2022, market="sample"', "2021, **given")  # what the folder of the test is of
-        exec(small, names | {"given": GIVEN}, names)
+        exec(small, names)
     assert names["wealth"].index.min().year == 2020
     assert names["rank_correlation"].between(-1, 1).all()
     for name in ("test_one_year", "test_years_that_follow_each_other"):
