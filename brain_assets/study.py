@@ -147,10 +147,9 @@ class Study:
 
     def status(self) -> pd.DataFrame:
         """Tell what is done, missing, damaged or stale, and why; a row an asset, a column a partition year."""
-        with open_session(self.settings) as (project, instance):
-            defs = project.definitions
+        with open_session(self.settings, looking=True) as (project, instance):
+            defs, years = project.definitions, project.years.existing()
             reader, names = StatusReader(defs, instance, read_options(defs, self.config)), asset_names(defs)
-            years = project.years.existing()
             found = [[reader.read(name, year) for year in years] for name in names]
         cells = [[each.state.value + (f": {each.reason}" if each.reason else "") for each in row] for row in found]
         return pd.DataFrame(cells, pd.Index(names, name="asset"), pd.Index(years, name="year"))
