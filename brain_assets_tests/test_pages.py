@@ -119,7 +119,8 @@ def test_own_prices_and_the_own_model_go_through_the_mill(tmp_path: Path) -> Non
         pd.DataFrame(bars, index=days).to_csv(tmp_path / "my-data" / f"{symbol}.csv", index_label="Date")
     (tmp_path / "my_ridge.py").write_text(MODEL)
     (tmp_path / "quick.yaml").write_text(yaml.safe_dump(TINY))
-    script = "set -e\n" + re.sub(r"(backfill [\d-]+)", r"\1 --config quick.yaml", OWN_PRICES)
+    assert "backfill 2019-2022 " in OWN_PRICES
+    script = "set -e\n" + OWN_PRICES.replace("backfill 2019-2022 ", "backfill 2019-2020 --config quick.yaml ")
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
@@ -130,9 +131,9 @@ def test_own_prices_and_the_own_model_go_through_the_mill(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "AAA.csv: Yahoo, 1 symbol (AAA), 1762 bars, adjusted by Adj Close" in done.stdout
-    forecasts = pd.read_parquet(tmp_path / "data/mine/forecasts/2022.parquet")
-    assert set(forecasts["my_ridge_source"]) == {"snapshot-2021-12-31"}
-    assert "my_ridge_top" in set(pd.read_parquet(tmp_path / "data/mine/backtests/2022.parquet")["strategy"])
+    forecasts = pd.read_parquet(tmp_path / "data/mine/forecasts/2020.parquet")
+    assert "snapshot-2019-12-31" in set(forecasts["my_ridge_source"])
+    assert "my_ridge_top" in set(pd.read_parquet(tmp_path / "data/mine/backtests/2020.parquet")["strategy"])
 
 
 @pytest.mark.slow

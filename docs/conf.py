@@ -10,7 +10,9 @@ import brain_assets
 project, release = "brain_assets", brain_assets.__version__
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = project
+html_theme_options = {"show_prev_next": False, "navbar_center": [], "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 default_role = "code"
 myst_heading_anchors = 3
