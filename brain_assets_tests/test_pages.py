@@ -20,7 +20,7 @@ from brain_assets.graph.build import open_project
 from brain_assets.market.calendar import sessions_between
 from brain_assets.settings import Settings, read_settings
 from brain_assets_tests.backfills import REPOSITORY, parses
-from brain_assets_tests.conftest import TINY
+from brain_assets_tests.conftest import FAMILIES, TINY
 
 pytestmark = pytest.mark.wings
 
@@ -85,6 +85,11 @@ def test_the_configuration_of_the_page_is_one_of_the_job() -> None:
     assert dg.validate_run_config(job, yaml.safe_load(config))
 
 
+def test_every_family_has_its_repo_on_the_page() -> None:
+    repos = re.findall(r"\bHF_([A-Z_]+)_MODEL_REPO=", PAGES["docs/stores.md"])
+    assert [name.lower() for name in repos] == list(FAMILIES)
+
+
 def test_the_front_page_is_short_and_keeps_old_links() -> None:
     assert README.count("\n") <= 200
     old = """a-model-of-your-own from-what-you-want-to-the-command how-fast how-we-know-that-it-is-true in-python
@@ -130,7 +135,7 @@ def test_own_prices_and_the_own_model_go_through_the_mill(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "AAA.csv: Yahoo, 1 symbol (AAA), 1762 bars, adjusted by Adj Close" in done.stdout
+    assert "AAA.csv: Yahoo, 1 symbol (AAA), 1,762 bars, adjusted by Adj Close" in done.stdout
     forecasts = pd.read_parquet(tmp_path / "data/mine/forecasts/2020.parquet")
     assert "snapshot-2019-12-31" in set(forecasts["my_ridge_source"])
     assert "my_ridge_top" in set(pd.read_parquet(tmp_path / "data/mine/backtests/2020.parquet")["strategy"])
