@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -19,7 +20,7 @@ import brain_assets
 from brain_assets.graph.build import open_project
 from brain_assets.market.calendar import sessions_between
 from brain_assets.settings import Settings, read_settings
-from brain_assets_tests.backfills import REPOSITORY, parses
+from brain_assets_tests.backfills import REPOSITORY, parses, shared_backfill
 from brain_assets_tests.conftest import FAMILIES, TINY
 
 pytestmark = pytest.mark.wings
@@ -36,6 +37,7 @@ PAGES = {
 README = PAGES["README.md"]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 [MODEL] = [code for language, code in BLOCKS if language == "python" and code.startswith("# my_ridge.py")]
+[NOTEBOOK] = [code for language, code in BLOCKS if code.startswith("import brain_assets as ba")]
 [OWN_PRICES] = [code for language, code in BLOCKS if "check-files" in code]
 
 
@@ -101,6 +103,17 @@ def test_the_front_page_is_short_and_keeps_old_links() -> None:
 def test_the_reference_lists_the_front_door() -> None:
     named = set(re.findall(r"^   ([A-Za-z]\w+)$", PAGES["docs/api.md"], re.MULTILINE))
     assert named == set(brain_assets._HOMES)
+
+
+def test_five_lines_open_a_notebook(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = shared_backfill(tmp_path_factory).data_dir
+    known: dict[str, Any] = {}
+    *lines, last = (
+        NOTEBOOK.replace("data/demo", str(folder)).replace("2021", "2020").replace("2022", "2021").splitlines()
+    )
+    exec("\n".join(lines), known)
+    assert set(known["study"].forecasts(2021).index.names) == {"week_start", "symbol"}
+    assert "PPO" in {line.name for line in eval(last, known).data}
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
