@@ -1,34 +1,28 @@
 """The command `brain-assets`."""
 
 import datetime
-import os
+import shlex
 import signal
+import socket
+import subprocess
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Column
 from typer.core import TyperGroup
 
+from brain_assets import __version__
 from brain_assets.cli_results import print_results
-from brain_assets.cli_run import (
-    counted,
-    data_warnings,
-    first_sentence,
-    print_summary,
-    refuse_warnings,
-    run_years,
-    skill_lines,
-)
-from brain_assets.errors import BrainAssetsError, StorageError
+from brain_assets.cli_run import print_summary, refuse_warnings, run_years
+from brain_assets.errors import BrainAssetsError, SettingsError, StorageError
 from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.build import session
-from brain_assets.graph.instance import prepare_ui
+from brain_assets.graph.instance import open_instance, prepare_ui
 from brain_assets.graph.options import last_tasks, read_options
 from brain_assets.graph.runs import prunable
 from brain_assets.graph.runs import prune as prune_run
-from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD
 from brain_assets.graph.workers import open_pool
 from brain_assets.market.base import DescribedMarket
@@ -41,17 +35,25 @@ from brain_assets.terminal import (
     EngineOption,
     JobsOption,
     MarketOption,
-    YearsArgument,
     console,
-    new_table,
     parse_years,
     print_error,
     read_config,
     warnings_shown,
 )
 
+ORDER = (
+    *("backfill", "status", "report", "ui", "allocate", "train", "models", "promote"),
+    *("sync", "check-files", "prove", "adopt", "prune"),
+)
+"""In which commands are listed: as they are used; any other comes last."""
+
 
 class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands in the order of use."""
+        return sorted(super().list_commands(ctx), key=lambda name: (*ORDER, name).index(name))
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; Ctrl-C ends each in a line."""
         signal.signal(signal.SIGINT, _interrupt)
@@ -80,6 +82,7 @@ def command_line() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_options)
     for name, text in brought_commands().items():
         command, alone = resolve(text), typer.Typer()
         with blamed(text, "a function that typer makes a command of, or a Typer"):
@@ -91,6 +94,20 @@ def command_line() -> typer.Typer:
         app.registered_groups += alone.registered_groups
         app.registered_commands += alone.registered_commands
     return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.print(f"brain-assets {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 def backfill(
@@ -133,7 +150,7 @@ def backfill(
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
         print_results(project.settings.data_dir, chosen, project.settings.families)
         print_summary(outcomes)
-        _print_ui_hint(ui_command, project.settings)
+        print_ui_hint(ui_command, project.settings)
     refused = strict and refuse_warnings(outcomes)
     if refused or any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
@@ -143,45 +160,34 @@ def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def status(years: YearsArgument = None, market: MarketOption = None, config: ConfigOption = None) -> None:
-    """Show years by asset: done, missing, damaged, or stale with the reason; and what checks warn of."""
-    with session(market) as (project, instance), warnings_shown():
-        defs, chosen = project.definitions, parse_years(years, project.years)
-        options = read_options(defs, read_config(config))
-        reader = StatusReader(defs, instance, options)
-        heads = [Column(name.replace("_", "\n"), overflow="fold") for name in asset_names(defs)]
-        title = f"{project.settings.data_dir}"
-        table = new_table("year", *heads, title=title)
-        reasons, warned = [], []
-        colors = {State.DONE: "green", State.MISSING: "dim", State.DAMAGED: "red", State.STALE: "yellow"}
-        for year in chosen:
-            cells = []
-            for name in asset_names(defs):
-                found = reader.read(name, year)
-                cells.append(f"[{colors[found.state]}]{found.state.value}[/]")
-                if found.reason and found.reason != "not materialized":
-                    reasons.append(f"{year} {name}: {found.state.value}: {found.reason}")
-                warned.append((name, year, found.warnings))
-                if doubts := data_warnings(found.warnings):
-                    number = counted(len(doubts), "warning")
-                    reasons.append(f"{year} {name}: done, {number}: {first_sentence(doubts[0])}")
-            table.add_row(str(year), *cells)
-        console.print(table)
-        for reason in reasons + skill_lines(warned):
-            console.print(escape(reason), soft_wrap=True)
-
-
 def ui(
     market: MarketOption = None,
     port: Annotated[int, typer.Option(help="Port of the web server on this machine.")] = 3000,
 ) -> None:
     """Open Dagster's UI (`dagster dev`) on the same results; stop it with Ctrl-C."""
     settings = read_settings(market=market)
+    home = prepare_ui(settings)
+    if _is_open(port):
+        raise SettingsError(f"--port: expected a free one, got {port}, where somebody listens; choose another.")
     # several runs side by side: a core each
-    environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(prepare_ui(settings))}
+    environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(home)}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
-    console.print(f"Dagster's UI: http://127.0.0.1:{port}")
-    os.execve(sys.executable, command, environment)  # noqa: S606 - takes over this process, so that Ctrl-C and signals reach it
+    server = subprocess.Popen([*command, "--log-level", "warning"], env=environment, start_new_session=True)  # noqa: S603 - ours
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda given, _: server.send_signal(given))
+    while server.poll() is None and not _is_open(port):
+        time.sleep(0.2)
+    if server.poll() is None:
+        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C", soft_wrap=True)
+    code = server.wait()
+    with open_instance(home) as instance:
+        instance.wipe_daemon_heartbeats()  # another may begin at once
+    raise typer.Exit(code)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def prune(
@@ -199,7 +205,9 @@ def prune(
             if not dry_run:
                 prune_run(instance, record)
             said = "would delete" if dry_run else "deleted"
-            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
+            console.print(
+                f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}", soft_wrap=True
+            )
         console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 
@@ -218,9 +226,10 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _print_ui_hint(command: str | None, settings: Settings) -> None:
+def print_ui_hint(command: str | None, settings: Settings) -> None:
     """Say how to open the UI on these very results."""
     if command is None:
         variables = settings.differing_variables()
-        command = " ".join([*(f"{name}={value}" for name, value in variables.items()), "brain-assets ui"])
+        given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
+        command = " ".join([*given, "brain-assets ui"])
     console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
+from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
@@ -14,10 +15,10 @@ from brain_assets.graph.backfill import Backfill
 from brain_assets.graph.checks import SKILL
 from brain_assets.graph.project import Project
 from brain_assets.graph.status import State, Status, rests_on
-from brain_assets.graph.tasks import BAD, Event, Pool, Task
+from brain_assets.graph.tasks import BAD, ENDS, Event, Pool, Task
 from brain_assets.graph.workers import local_pool
 from brain_assets.registry import label
-from brain_assets.terminal import console, print_error, progress_shown, shown_live
+from brain_assets.terminal import console, print_error, progress_shown
 
 N_DOUBTS = 3
 """Years that are named in a line."""
@@ -41,23 +42,32 @@ def run_years(
     line : callable, optional
         Gives the line of an event, empty for none; None: `event_line`.
     """
-    outcomes: list[Event] = []
-    try:
-        console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
-        with progress_shown() as live, closing(backfill.run(years, pool, last)) as events:
-            for event in shown_live(events, live):
-                outcomes.append(event)
-                if text := (line or event_line)(event):
-                    # why it failed is cut short here: the summary says it in full, once for all years
-                    cut = event.kind == "failed"
-                    console.print(text, soft_wrap=not cut, no_wrap=cut or None, overflow="ellipsis" if cut else None)
-                for warning in data_warnings(event.warnings):
-                    said = escape(f"{event.year} {event.asset}, {warning}")
-                    console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
-    except KeyboardInterrupt:
-        left = [f"{backfill.unfinished} unfinished"] if backfill.unfinished else []
-        raise KeyboardInterrupt(*left, "run again to go on") from None
+    outcomes = []
+    console.print(f"[dim]{pool.words}[/]", soft_wrap=True)
+    with closing(_ends(backfill, years, pool, last)) as ends:
+        for event in ends:
+            outcomes.append(event)
+            if text := (line or event_line)(event):
+                console.print(text, soft_wrap=True)
+            for warning in data_warnings(event.warnings):
+                said = escape(f"{event.year} {event.asset}, {warning}")
+                console.print(f"  [yellow]warning:[/] {said}", soft_wrap=True)
     return outcomes
+
+
+def _ends(backfill: Backfill, years: Sequence[int], pool: Pool, last: Sequence[Task]) -> Generator[Event]:
+    """Run years, then what comes last, and show what is under way; gives what ends."""
+    try:
+        with progress_shown() as live, closing(backfill.run(years, pool, last)) as events:
+            for event in events:
+                live.show(event, backfill.unfinished)
+                if event.kind in ENDS:
+                    yield event
+    except KeyboardInterrupt:
+        found = sorted({year for _, year in backfill.unfinished if year})
+        left = [_spans(found), *(asset for asset, year in backfill.unfinished if not year)]
+        named = ", ".join(filter(None, left))
+        raise KeyboardInterrupt(*([f"{named} unfinished"] if named else []), "run again to go on") from None
 
 
 def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task) -> Event:
@@ -76,8 +86,7 @@ def run_alone(session: tuple[Project, Any], years: Collection[int], *tasks: Task
     if said := doubts_of(rests_on(project.definitions, instance, tasks[-1].asset, years)):
         console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
     backfill, pool = Backfill(project.definitions, instance), local_pool(project, instance, 1)
-    with progress_shown() as live, closing(backfill.run([], pool, tasks)) as events:
-        ended = list(shown_live(events, live))
+    ended = list(_ends(backfill, [], pool, tasks))
     return next((event for event in ended if event.kind == "failed"), ended[-1])
 
 
@@ -113,12 +122,13 @@ def event_line(outcome: Event) -> str:
     head = f"{outcome.year or '':<4} {outcome.asset:<22} [{color}]{said.get(outcome.kind, outcome.kind)}[/]"
     took = f" in {outcome.seconds:.1f} s" if outcome.seconds else ""
     metadata = outcome.metadata
-    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged")):
+    if outcome.kind not in BAD and outcome.detail.startswith(("stale", "damaged", "made with")):
         took += f" ({outcome.detail})"
     elif kept := metadata.get("replaced_prices") or metadata.get("replaced"):
         took += f" (other rows than before, which are kept: {kept})"
     if outcome.kind == "failed":
-        detail = f": {outcome.detail}"
+        width = console.width - len("2020 ") - max(len(outcome.asset), 22) - len(" failed: ")
+        detail = f": {shorten(outcome.detail, width, placeholder='…')}"  # the summary says it in full, once for all
     elif "verdict" in metadata:
         detail = f", {metadata['verdict']}"
     elif "validation/loss" in metadata:

@@ -63,7 +63,7 @@ class SnapshotFileError(SnapshotError):
         Where the snapshot is.
     """
 
-    advice = "do not use this snapshot"
+    advice = "do not use this snapshot: train one with brain-assets backfill"
 
     def __init__(self, file: str, problem: str, place: str = "") -> None:
         super().__init__(file, problem, place)
@@ -76,7 +76,7 @@ class SnapshotFileError(SnapshotError):
 class DamagedSnapshotError(SnapshotFileError):
     """A snapshot is there, but a file of it is absent, or not what the manifest says."""
 
-    advice = "it is damaged: train it again, or pull it"
+    advice = "it is damaged: train it again with brain-assets backfill, or pull it"
 
 
 class RefusedSnapshotError(SnapshotFileError):
@@ -121,15 +121,6 @@ class AllocationError(BrainAssetsError):
 
 class ProofError(BrainAssetsError):
     """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
-
-
-class AlertError(BrainAssetsError):
-    """An alert could not be delivered."""
-
-    @classmethod
-    def undelivered(cls, place: str, reason: str, variable: str) -> "AlertError":
-        """Say where it got stuck; secrets stay out of it."""
-        return cls(f"{place}: expected it to take the alert, got {reason}; check {variable}, and whether it is up.")
 
 
 class StorageError(BrainAssetsError):

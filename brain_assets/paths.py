@@ -9,6 +9,7 @@ here. Listings are not cached, as other machines write too.
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -43,15 +44,16 @@ def parse_place(text: str) -> DataPath:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return Path(text)
-    scheme, parts = scheme.lower(), urlsplit(text)
-    if scheme in _LOCAL:
-        if parts.netloc not in ("", "localhost") or not parts.path:
-            raise ValueError(f"expected an absolute path in a URL of this machine, file:///folder, got {text!r}")
-        return Path(unquote(parts.path))
-    if parts.password is not None:
+    scheme, place = scheme.lower(), rest.partition("/")[0]
+    if re.search(r":.*@", rest):  # wherever: a key may hold a slash
         raise ValueError("expected a URL without a password, got one with it (not shown here)")
-    if scheme in _BUCKETS and not parts.netloc:
-        raise ValueError(f"expected a bucket, {scheme}://bucket/prefix, got {text!r}")
+    if scheme in _LOCAL:
+        path = urlsplit(f"file://{rest}").path
+        if place not in ("", "localhost") or not path:
+            raise ValueError("expected an absolute path in a URL of this machine, file:///folder, got another")
+        return Path(unquote(path))
+    if scheme in _BUCKETS and not place:
+        raise ValueError(f"expected a bucket, {scheme}://bucket/prefix, got none")
     try:
         fsspec.get_filesystem_class(scheme)
     except (ImportError, ValueError) as error:

@@ -45,7 +45,7 @@ CORE = Plugin(
     engines={"local": "brain_assets.graph.workers:local_pool"},
     commands={
         "backfill": "brain_assets.cli:backfill",
-        "status": "brain_assets.cli:status",
+        "status": "brain_assets.cli_status:status",
         "ui": "brain_assets.cli:ui",
         "sync": "brain_assets.cli_sync:sync",
         "prune": "brain_assets.cli:prune",

@@ -1,7 +1,6 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,10 +67,6 @@ class Settings(BaseSettings):
 
     alert_slack_webhook: SecretStr | None = Field(None, alias="BRAIN_ALERT_SLACK_WEBHOOK")
     """Incoming webhook of Slack that is told of failed runs; its address is a secret, never printed."""
-    alert_smtp: SecretStr | None = Field(None, alias="BRAIN_ALERT_SMTP")
-    """Mail server, ``smtp://user:password@host:587`` or ``smtps://…:465``, that sends the same. Never printed."""
-    alert_email: Annotated[tuple[str, ...], NoDecode] = Field((), alias="BRAIN_ALERT_EMAIL")
-    """Who gets that mail, separated by commas."""
     ui_url: str = Field("http://127.0.0.1:3000", alias="BRAIN_UI_URL")
     """Where Dagster's UI is reached: the links in alerts begin with it."""
 
@@ -82,7 +77,7 @@ class Settings(BaseSettings):
     _families: Families = PrivateAttr()
     _model_repos: Mapping[str, str] = PrivateAttr()
 
-    @field_validator("symbols", "plugins", "alert_email", mode="before")
+    @field_validator("symbols", "plugins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -118,7 +113,8 @@ class Settings(BaseSettings):
         for name, repo in self._model_repos.items():
             if not is_repo_name(repo):
                 raise ValueError(
-                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got {repo!r}; correct it."
+                    f"{_repo_variable(name)}: expected a model repo of the Hub, user/name, got another "
+                    "text (not shown: it may be a token); correct it."
                 )
         return self
 
@@ -144,13 +140,6 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("alert_email")
-    @classmethod
-    def _names_people(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", address) for address in value):
-            raise ValueError("expected mail addresses, separated by commas")
-        return value
-
     @field_validator("ui_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
@@ -158,21 +147,19 @@ class Settings(BaseSettings):
             raise ValueError("expected an address that begins with http:// or https://")
         return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _can_alert(self) -> "Settings":
-        for name, schemes in (("alert_slack_webhook", ("https", "http")), ("alert_smtp", ("smtp", "smtps"))):
-            secret = getattr(self, name)
-            if secret is not None and not _is_address(secret.get_secret_value(), schemes):
-                raise ValueError(
-                    f"BRAIN_{name.upper()}: expected an address that begins with {schemes[0]}:// and names a host, got "
-                    "something else (not shown here); correct it"
-                )
-        if (self.alert_smtp is None) != (not self.alert_email):
+    @field_validator("alert_slack_webhook")
+    @classmethod
+    def _is_address(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            parts = urlsplit(value.get_secret_value() if value else "https://none")
+            is_address = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of the port, or of an IPv6 address
+            is_address = False
+        if not is_address:
             raise ValueError(
-                "BRAIN_ALERT_SMTP, BRAIN_ALERT_EMAIL: expected both the mail server and who gets the mail, or neither, "
-                "got one of them; set the other"
+                "expected an address that begins with https:// and names a host, got something else (not shown here)"
             )
-        return self
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
@@ -208,13 +195,13 @@ class Settings(BaseSettings):
     def differing_variables(self) -> dict[str, str]:
         """Give the environment variables that reproduce these settings: those that differ from their defaults.
 
-        Secrets are not among them, nor who is told of failures: half of that is secret, and no result depends on it.
+        Secrets are not among them, nor the mail address of who asks SEC EDGAR, on which no result depends.
         """
         given = {
             str(field.alias): ",".join(value) if isinstance(value, tuple) else str(value)
             for name, field in Settings.model_fields.items()
             if (value := getattr(self, name)) != field.default
-            and not (isinstance(value, SecretStr) or name == "alert_email")
+            and not (isinstance(value, SecretStr) or name == "edgar_identity")
         }
         return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
 
@@ -265,14 +252,6 @@ def _joined(plugins: Mapping[str, Plugin]) -> Brought:
 
 def _repo_variable(family: str) -> str:
     return f"HF_{family.upper()}_MODEL_REPO"
-
-
-def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of the port, or of an IPv6 address
-        return False
 
 
 def _sentence(detail: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Where the command `brain-assets` begins: before the long imports, so that Ctrl-C ends it in a line even in those.
+"""Where the command `brain-assets` begins: before long imports, which it tells of at once, and in which Ctrl-C works.
 
 What is imported stays, and is hidden from Python's collector of unreachable objects, which would go through all of it
 while it grows and once more at the end: that takes as long as the rest of both.
@@ -15,10 +15,31 @@ from typing import Any
 INTERRUPTED = 130
 """Exit code of what Ctrl-C has ended, as shells count it: 128 and the number of the signal."""
 
+LOADING = "brain-assets loads its libraries ..."
+ERASE_LINE = "\r\x1b[K"
+
+
+class _FirstWords:
+    """Stands for a stream of a terminal until something is written to it, which takes the place of the first words."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, in place of the first words if they are still shown."""
+        _erase()
+        return int(self._stream.write(text))
+
 
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, _stop_at_once)
+    if sys.stderr.isatty():
+        os.write(2, LOADING.encode())
+        sys.stdout, sys.stderr = _FirstWords(sys.stdout), _FirstWords(sys.stderr)
     try:
         import_to_stay("brain_assets.cli").main()
     except SystemExit as ended:
@@ -29,6 +50,7 @@ def main() -> None:
         raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
+        _erase()
 
 
 def import_to_stay(module: str) -> Any:
@@ -40,8 +62,16 @@ def import_to_stay(module: str) -> Any:
     return imported
 
 
+def _erase() -> None:
+    """Take the first words away, if they are shown."""
+    if isinstance(sys.stderr, _FirstWords):
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        os.write(2, ERASE_LINE.encode())
+
+
 def _stop_at_once(*_: object) -> None:
     """End the process: raised in an import, `KeyboardInterrupt` may come out as something else, or get lost."""
+    _erase()
     os.write(1, b"stopped\n")
     os._exit(INTERRUPTED)
 

@@ -3,7 +3,9 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +14,15 @@ import typer
 import yaml
 from rich import box
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.markup import escape
-from rich.table import Table
+from rich.progress import Progress, ProgressColumn, TaskID, TextColumn
+from rich.progress import Task as Line
+from rich.table import Column, Table
+from rich.text import Text
 
 from brain_assets.errors import ConfigError, SettingsError
+from brain_assets.escaping import visible
 from brain_assets.graph.tasks import ENDS, Event
 from brain_assets.graph.years import Years
 from brain_assets.progress import overheard
@@ -23,7 +30,44 @@ from brain_assets.progress import overheard
 MIN_WIDTH = 130
 """Columns; tables are read in log files too, where there is no terminal to ask for its width."""
 
-console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else MIN_WIDTH)
+
+class OurConsole(Console):
+    """Shows what cannot be seen: a name from outside moves no cursor.
+
+    It wraps between words where somebody looks; elsewhere a line is as long as it is.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(highlight=False, emoji=False, force_jupyter=False, **given)  # plain lines in a notebook
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Give a text as it is shown; Rich asks here for every one that it is given."""
+        return super().render_str(visible(text), **options)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **style: Any) -> None:
+        """Print; a word that is longer than the terminal is wide, such as a path, stays whole."""
+        if soft_wrap and self.is_terminal:
+            objects = tuple(self._wrap(self.render_str(text)) for text in objects)
+        super().print(*objects, soft_wrap=soft_wrap, **style)
+
+    def _wrap(self, text: Text) -> Text:
+        ends: list[int] = []
+        begun = 0
+        for word in re.finditer(r"\S+|\n", text.plain):
+            if word[0] == "\n":
+                begun = word.end()
+            elif word.start() > begun and word.end() - begun > self.width - len(INDENT) * bool(ends):
+                ends.append(begun := word.start())
+        lines = text.divide(ends)
+        for line in lines:
+            line.rstrip()
+        return Text(f"\n{INDENT}").join(lines)
+
+
+INDENT = "  "
+"""Of the second line of what is wrapped, and of all after it."""
+
+console = OurConsole(width=None if sys.stdout.isatty() else MIN_WIDTH)
 
 
 MarketOption = Annotated[
@@ -55,7 +99,14 @@ def new_table(*heads: Any, title: str | None = None, caption: str | None = None)
 
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, highlight=False, emoji=False).print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    _print_aside(f"[red]error:[/] {escape(message)}")
+
+
+def _print_aside(text: str) -> None:
+    """Print to standard error; on a terminal above what is shown live."""
+    together = console.is_terminal and sys.stderr.isatty()
+    aside = console if together else OurConsole(stderr=True)
+    aside.print(text, soft_wrap=True)
 
 
 def read_years(text: str) -> range:
@@ -77,9 +128,7 @@ def warnings_shown() -> Iterator[None]:
     def show(message: str, _level: int) -> None:
         if message not in shown:
             shown.add(message)
-            Console(stderr=True, highlight=False, emoji=False).print(
-                f"[yellow]warning:[/] {escape(message)}", soft_wrap=True
-            )
+            _print_aside(f"[yellow]warning:[/] {escape(message)}")
 
     with overheard(show, logging.WARNING):
         yield
@@ -118,21 +167,83 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     return content
 
 
-@contextmanager
-def progress_shown() -> Iterator[Any]:
-    """Show the newest progress message in a live status line, which is given."""
-    with console.status("") as live, overheard(lambda line, _: live.update(escape(line))):
-        yield live
+class _Elapsed(ProgressColumn):
+    def render(self, task: Line) -> Text:
+        """Say for how long it has been under way."""
+        return Text(duration(task.elapsed or 0), "dim", justify="right")
 
 
-def shown_live(events: Iterable[Event], live: Any) -> Iterator[Event]:
-    """Show in a live status line what is under way, and give what has ended."""
-    under_way: dict[tuple[str, int], str] = {}
-    for event in events:
-        place = (event.asset, event.year)
+class _Lines(Progress):
+    def get_renderables(self) -> Iterator[Constrain]:
+        """Give the lines, with room for the ^C that a terminal adds: it would begin one that nobody counts."""
+        yield Constrain(self.make_tasks_table(self.tasks), console.width - len("^C "))
+
+
+class Live:
+    """What is under way, at the foot of a terminal: a line for all, then one a worker; nothing where there is none."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown, self._all = shown, shown.add_task("", said="")
+        self._lines: dict[str, tuple[tuple[str, int], TaskID]] = {}  # of a worker: what it does
+        self._started, self._ended = time.monotonic(), 0
+        self._took: defaultdict[str, list[float]] = defaultdict(list)
+
+    def say(self, said: str) -> None:
+        """Say in the line for all how far the work is."""
+        self._shown.update(self._all, said=visible(said))
+
+    def show(self, event: Event, unfinished: Collection[tuple[str, int]]) -> None:
+        """Show what has happened to a year of an asset, and how much is left."""
+        unit = (event.asset, event.year)
         if event.kind in ENDS:
-            under_way.pop(place, None)
-            yield event
+            self._ended += 1
+            if event.seconds:
+                self._took[event.asset].append(event.seconds)
+            for worker in [worker for worker, (doing, _) in self._lines.items() if doing == unit]:
+                self._shown.remove_task(self._lines.pop(worker)[1])
         elif event.kind != "waiting":
-            under_way[place] = event.detail if event.kind == "progress" else f"{event.asset} {event.year or ''}"
-        live.update(escape(" | ".join(under_way.values())))
+            self._show_worker(event)
+        total = self._ended + len(unfinished)
+        self._shown.update(self._all, description=f"{self._ended} of {total}", visible=total > 1)
+        self.say(self._left(unfinished))
+
+    def _show_worker(self, event: Event) -> None:
+        doing, line = self._lines.get(event.worker, (None, None))
+        if doing != (event.asset, event.year):
+            if line is not None:
+                self._shown.remove_task(line)
+            line = self._shown.add_task(f"{event.year or ''} {event.asset}".strip(), said="")
+            self._lines[event.worker] = ((event.asset, event.year), line)
+        if event.kind == "progress" and line is not None:
+            # family and year stand before it
+            self._shown.update(line, said=re.sub(r"^\S+ (19|20)[0-9]{2}[:,] ", "", visible(event.detail)))
+
+    def _left(self, unfinished: Collection[tuple[str, int]]) -> str:
+        """Estimate what is left by how long others of the same asset took, and how many were done at a time."""
+        means = {asset: sum(took) / len(took) for asset, took in self._took.items()}
+        if not means or not unfinished:
+            return ""
+        usual = sum(means.values()) / len(means)
+        elapsed = {line.id: line.elapsed or 0.0 for line in self._shown.tasks}
+        begun = {unit: elapsed[line] for unit, line in self._lines.values()}
+        expected = {unit: means.get(unit[0], usual) for unit in unfinished}
+        left = sum(max(took - begun.get(unit, 0), took / 4) for unit, took in expected.items())  # late: soon done
+        done = sum(map(sum, self._took.values())) + sum(begun.values())
+        seconds = (time.monotonic() - self._started) * left / done
+        return f"about {duration(seconds) if seconds >= 90 else f'{max(5 * round(seconds / 5), 5)} s'} left"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people do."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+@contextmanager
+def progress_shown() -> Iterator[Live]:
+    """Show live what is under way; what is printed meanwhile goes above it."""
+    said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(ratio=1))  # wraps between words
+    columns = TextColumn("{task.description}", markup=False), said, _Elapsed()
+    with _Lines(*columns, console=console, transient=True, expand=True) as shown:
+        live = Live(shown)
+        with overheard(lambda line, _: live.say(line)):
+            yield live

@@ -8,8 +8,8 @@ CODE_VERSIONS = {
     "raw_news_sentiment": "1",
     "raw_fundamentals": "1",
     "walkforward_forecasts": "3",
-    "backtest": "8",
-    "report": "2",
+    "backtest": "9",
+    "report": "3",
     "raw_year_to_date": "1",
-    "target_weights": "4",
+    "target_weights": "5",
 }

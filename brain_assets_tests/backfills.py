@@ -5,11 +5,13 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -35,6 +37,9 @@ from brain_assets_tests.graph.worlds import NAMES as ASSETS
 REPOSITORY = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "brain_assets.start")
 YEARS = (2019, 2020, 2021)
+COLUMNS = 80
+"""Of a terminal."""
+STATES = {"✓": "done", "!": "warned", "~": "stale", "✗": "damaged", "·": "missing"}
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Terminal:
         settings = environment(data_dir, **variables)
         self.process_id, self._keys = pty.fork()
         if self.process_id == 0:
+            termios.tcsetwinsize(0, (40, COLUMNS))
             os.chdir(REPOSITORY)
             os.execve(sys.executable, [*COMMAND, *arguments], settings)
         self._screen = bytearray()
@@ -155,10 +161,14 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._keys, b"\x03")
 
-    def await_output(self) -> None:
-        """Wait until something is shown."""
-        while not self._screen and self.is_running():
+    def await_output(self, pattern: str) -> None:
+        """Wait until something like it is shown."""
+        while not re.search(pattern, self._screen.decode(errors="replace")) and self.is_running():
             time.sleep(0.005)
+
+    def lines(self) -> list[str]:
+        """Give what is on the screen."""
+        return screen(self._screen.decode(errors="replace"))
 
     def is_running(self) -> bool:
         return self._reader.is_alive()
@@ -174,6 +184,37 @@ class Terminal:
         with contextlib.suppress(OSError):  # so says a terminal whose last process has ended
             while read := os.read(self._keys, 4096):
                 self._screen += read
+
+
+def screen(shown: str, columns: int = COLUMNS) -> list[str]:
+    """Give the lines that a terminal ends with after all that was written to it."""
+    lines, row, column = [""], 0, 0
+    for number, code, key, text in re.findall(r"\x1b\[([?0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)", shown):
+        for letter in text:
+            if column == columns:
+                row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row][:column].ljust(column) + letter + lines[row][column + 1 :]
+            column += 1
+        if key:
+            row, column = (row + 1, column) if key == "\n" else (row, 0)
+            lines += [""] * (row + 1 - len(lines))
+        elif code == "A":
+            row -= int(number)
+        elif code == "K":
+            lines[row] = "" if number == "2" else lines[row][:column]
+    return [line.rstrip() for line in lines]
+
+
+def states(output: str) -> dict[tuple[int, str], str]:
+    """Read the tables of `status`: (year, asset) -> state."""
+    years, found = [], {}
+    for words in map(str.split, output.splitlines()):
+        if words and all(re.fullmatch(r"(19|20)\d\d", word) for word in words):
+            years = [int(word) for word in words]
+        elif words and words[0] in ASSETS and set(words[1:]) <= set(STATES):
+            found |= {(year, words[0]): STATES[mark] for year, mark in zip(years, words[1:], strict=True)}
+    return found
 
 
 def paths_in(data: Path) -> int:

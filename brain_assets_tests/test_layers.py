@@ -21,7 +21,7 @@ LOADER = "registry"
 """The one module that imports own modules when they are asked for."""
 
 LAYERS = (
-    "arrays configuration device errors files memory parquet paths plugins progress retry start "
+    "arrays configuration device errors escaping files memory parquet paths plugins progress retry start "
     "store.names check_result versions",
     "market",
     "registry",

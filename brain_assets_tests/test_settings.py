@@ -1,12 +1,14 @@
 """What the environment may say, and in which words it is refused."""
 
 import os
+import shlex
 import traceback
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from brain_assets.cli import print_ui_hint
 from brain_assets.errors import SettingsError
 from brain_assets.settings import read_settings
 from brain_assets_tests.conftest import FAMILIES
@@ -45,8 +47,6 @@ GIVEN: dict[str, tuple[str, str, object]] = {
     "hf_token": ("HF_TOKEN", "hf_secret", SecretStr("hf_secret")),
     "plugins": ("BRAIN_PLUGINS", f"{PPO}, {LSTM}", (PPO, LSTM)),
     "alert_slack_webhook": ("BRAIN_ALERT_SLACK_WEBHOOK", "https://a.org/secret", SecretStr("https://a.org/secret")),
-    "alert_smtp": ("BRAIN_ALERT_SMTP", "smtps://ada:secret@a.org", SecretStr("smtps://ada:secret@a.org")),
-    "alert_email": ("BRAIN_ALERT_EMAIL", "ada@a.org, bob@a.org", ("ada@a.org", "bob@a.org")),
     "ui_url": ("BRAIN_UI_URL", "https://dagster.example.org/", "https://dagster.example.org"),
     "engine": ("BRAIN_ENGINE", "ray", "ray"),
     "cluster_config": ("BRAIN_CLUSTER_CONFIG", "/tmp/cluster.yaml", Path("/tmp/cluster.yaml")),
@@ -216,6 +216,23 @@ def test_differing_variables_reproduce_the_settings(monkeypatch: pytest.MonkeyPa
     for name, value in settings.differing_variables().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == settings
+
+
+def test_what_a_backfill_ends_with_can_be_pasted_and_names_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BRAIN_EDGAR_IDENTITY", "Ada Lovelace ada@example.org")
+    folder = "my data; $(touch x)"
+    print_ui_hint(None, read_settings(market="live", data_dir=folder))
+    words = shlex.split(capsys.readouterr().out.partition(": ")[2])
+    assert words == [f"BRAIN_DATA_DIR={folder}", "brain-assets", "ui"]
+
+
+def test_a_token_in_place_of_a_repo_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_LSTM_MODEL_REPO", "https://ada:hf_secret@huggingface.co/ada/lstm")
+    with pytest.raises(SettingsError, match=r"^HF_LSTM_MODEL_REPO: expected a model repo .* \(not shown") as caught:
+        read_settings()
+    assert "hf_secret" not in str(caught.value)
 
 
 def test_an_override_nobody_knows_is_refused() -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets_tests.backfills import Finished, Terminal, assert_nothing_half, in_own_process, shared_backfill
+from brain_assets_tests.backfills import (
+    Finished,
+    Terminal,
+    assert_nothing_half,
+    in_own_process,
+    screen,
+    shared_backfill,
+)
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.store.hubs import TOKEN, WatchedHub
 
@@ -65,6 +72,9 @@ def test_ctrl_c_ends_each_command_at_any_moment(
             assert time.monotonic() - pressed < 5  # 0.5 s on a machine that does nothing else
             if code:  # else it had just ended
                 assert (code, shown.count("stopped"), "Traceback" in shown) == (130, 1, False), shown
+                *_, last = filter(None, screen(shown))
+                assert last.startswith("stopped")
+                assert shown.rfind("\x1b[?25h") >= shown.rfind("\x1b[?25l")  # the cursor is back
             assert_nothing_half(data)
         assert codes.count(130) >= N_MOMENTS / 2
         if "prove" not in command:  # which begins from nothing, in a folder of its own

@@ -36,7 +36,9 @@ def find_external(
     One on this machine is new to it if its fingerprint is another than that of the last materialization; one that is
     on the Hub alone, if there is no materialization. A Hub that fails is said so, and passed over.
     """
-    under_way = _years_under_way(instance)  # they report for themselves
+    close_dead_runs(instance)
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    under_way = {run.tags.get(PARTITION_NAME_TAG) for run in runs}  # they report for themselves
     for family, storage in snapshots.items():
         commits, node = _commits(storage), graph.get(dg.AssetKey(registry.get(family).asset))
         keys = node.partitions_def.get_partition_keys() if node.partitions_def else ()
@@ -47,13 +49,6 @@ def find_external(
                 yield from _find(node, year, storage, commits, version.value if version else None)
             except (HubError, SnapshotError) as error:
                 warn(f"not adopted: {error}")
-
-
-def _years_under_way(instance: dg.DagsterInstance) -> set[str]:
-    """Give the partitions of runs that have begun and not ended."""
-    close_dead_runs(instance)
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    return {run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags}
 
 
 def _commits(storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
@@ -96,7 +91,7 @@ def _materialization(
     if code != node.code_version:
         raise SnapshotError(
             f"{asset}[{year}]: expected one made by code version {node.code_version}, got one by {code!r} on {place}; "
-            "run the year."
+            f"run brain-assets backfill {year} --assets {asset}."
         )
     tags = {DATA_VERSION_TAG: str(fingerprint["value"]), CODE_VERSION_TAG: str(code)}
     for key in node.parent_keys:  # not seen either; without these tags Dagster calls it stale, whatever there is

@@ -147,6 +147,7 @@ def decide_week(
     stored: pd.DataFrame | None = None,
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
+    before: pd.DataFrame | None = None,
 ) -> WeekTargets:
     """Give what each strategy would hold in a week.
 
@@ -157,7 +158,7 @@ def decide_week(
     known : PricePanel
         Bars and signals, from `until_decision`.
     years : sequence of int
-        Those that a backtest of the week covers: the model portfolios start them in cash.
+        Those that a backtest of the week covers.
     sources : mapping of str to SnapshotSource
         Family -> its snapshots, of forecasters and policies. The newest whose cut-off lies before the week decides.
     stored : DataFrame, optional
@@ -166,6 +167,8 @@ def decide_week(
         If there are none at all, they are made, with an average of all forecasters.
     first_cutoff, on_refusal
         See `brain_assets.forecasting.walkforward.build_forecast_features`.
+    before : DataFrame, optional
+        Backtest of the year before, from whose end the model portfolios go on; default: they begin in cash.
     """
     forecasters, policies = (
         {family: source for family, source in sources.items() if registry.get(family).role == role}
@@ -177,7 +180,7 @@ def decide_week(
     else:
         average = None if stored is None else _average_entries(stored)
         forecasts = build_forecast_features(panel, years, forecasters, first_cutoff, on_refusal, average)
-    result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal)
+    result = backtest(panel, forecasts, years, policies, first_cutoff, on_refusal, before=before)
     rows = result.table[result.table["week_start"] == start].set_index("strategy")
     missing = [family for family in policies if family not in rows.index]
     if missing:

@@ -2,21 +2,17 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import dagster as dg
 import pandas as pd
 import pydantic
 
-from brain_assets.allocate.allocation import (
-    MAX_DATA_AGE_SESSIONS,
-    MAX_MODEL_AGE_DAYS,
-    WeekTargets,
-    chosen_week,
-    decide_week,
-    refuse_old_models,
-    until_decision,
-)
+from brain_assets.allocate import allocation
+from brain_assets.allocate.allocation import WeekTargets, chosen_week
 from brain_assets.errors import AllocationError, EmptyResponseError
+from brain_assets.escaping import in_csv
+from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
 from brain_assets.graph.pictures import price_chart
@@ -46,13 +42,13 @@ class WeightsRunConfig(dg.Config):
         "York.",
     )
     max_data_age_sessions: int = pydantic.Field(
-        MAX_DATA_AGE_SESSIONS,
+        allocation.MAX_DATA_AGE_SESSIONS,
         description="Sessions before the week of which no bar may be known; they are passed over.",
         ge=0,
         le=260,
     )
     max_model_age_days: int = pydantic.Field(
-        MAX_MODEL_AGE_DAYS,
+        allocation.MAX_MODEL_AGE_DAYS,
         description="Days from the cut-off of a forecaster or policy to the week's first session, at most.",
         ge=1,
     )
@@ -129,12 +125,15 @@ def read_raw_tables(
     """Read the raw tables of every year up to that of a day, and the year to date if the day lies in it.
 
     Some rows may lie after the day. Also gives the newest of the price tables that were joined on its own level, that
-    of the day it was fetched. Raises `TableError` if one of the years is not there.
+    of the day it was fetched. Ends before the first year of prices that is not there; raises `TableError` if there is
+    none, or one of another table is not there.
     """
-    year = min(max(until.year, years.first), years.last())
-    found = {name: tables.read(name, years.up_to(year)) for name in RAW}
-    newest = tables.read_year("raw_prices", year)
-    for name in RAW if until.year > year else ():
+    wanted = years.up_to(min(max(until.year, years.first), years.last()))
+    # without the newest years the week is refused, and it is said which one could be decided
+    there = list(takewhile(lambda year: tables.exists("raw_prices", year), wanted)) or wanted
+    found = {name: tables.read(name, there) for name in RAW}
+    newest = tables.read_year("raw_prices", there[-1])
+    for name in RAW if until.year > years.last() == there[-1] else ():
         rows = read_year_to_date(years, tables, name)
         if rows is not None:
             found[name] = join(name, found[name], rows)
@@ -151,7 +150,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             "raw_year_to_date",
             *(
                 dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
-                for name in (*RAW, *models, "walkforward_forecasts")
+                for name in (*RAW, *models, "walkforward_forecasts", "backtest")
             ),
         ],
         code_version=CODE_VERSIONS["target_weights"],
@@ -170,9 +169,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         """Weights that each strategy would hold in a week, decided after the last close before it.
 
         They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
-        same model portfolio, which began the year in cash. Older data or models than the configuration allows are
-        refused: the run fails if it was asked for a date, as the schedule and the command do; else nothing is written,
-        and it says why.
+        same model portfolio, which began the year with what it held at the end of the one before. Older data or models
+        than the configuration allows are refused: the run fails if it was asked for a date, as the schedule and the
+        command do; else nothing is written, and it says why.
         """
         week = chosen_week(config.date, clock)
         partition = max(week.year, years.first)  # whether it exists yet or not
@@ -183,16 +182,17 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         is_stored = table_io.store.exists("walkforward_forecasts", year)
         is_forecast = is_stored and year == partition
         try:
-            targets = decide_week(
-                until_decision(panel_of(tables), week, config.max_data_age_sessions),
+            targets = allocation.decide_week(
+                allocation.until_decision(panel_of(tables), week, config.max_data_age_sessions),
                 week,
                 years.calendar_years(partition),
                 sources,
                 table_io.store.read_year("walkforward_forecasts", year) if is_stored else None,
                 cutoff_of_year(years.first),
                 note_refusal(refusals),
+                read_year_before(table_io.store, years, partition),
             )
-            refuse_old_models(targets, config.max_model_age_days)
+            allocation.refuse_old_models(targets, config.max_model_age_days)
         except AllocationError as error:
             if config.date is not None:
                 raise
@@ -205,6 +205,8 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
             for family, name in targets.sources.items()
             if family in sources  # the average is of those that are
         }
+        shares = targets.table
+        shown = shares.assign(**{name: shares[name].map("{:.1%}".format) for name in shares.columns[1:]})
         return dg.MaterializeResult(
             metadata={
                 **_ages(targets),
@@ -212,7 +214,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 "caveat": market.caveat,
                 **_write(targets, table_io.folder("weights")),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-                "weights": _in_percent(targets.table),
+                "weights": dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dict("records")]),
                 "places": dg.MetadataValue.json(places),
                 "closes": dg.MetadataValue.json(closes),
             },
@@ -227,16 +229,16 @@ def _write(targets: WeekTargets, folder: DataPath) -> Metadata:
     stem = folder / targets.week.start.isoformat()
     parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
     replace_file(parquet, encode_table(targets.table))
-    replace_file(text, targets.table.to_csv(index=False))
+    shown = targets.table.assign(symbol=targets.table["symbol"].map(in_csv))
+    replace_file(text, shown.to_csv(index=False))
     return {"path": dg.MetadataValue.path(str(parquet)), "csv": dg.MetadataValue.path(str(text))}
 
 
 def _ages(targets: WeekTargets) -> Metadata:
     """Give the week, what was known of it, and from when the data and the models are."""
     week, ages = targets.week, targets.model_ages
-    models = {
-        family: {"source": name, "age_days": ages.get(family)} for family, name in sorted(targets.sources.items())
-    }
+    sources = sorted(targets.sources.items())
+    models = {family: {"source": name, "age_days": ages.get(family)} for family, name in sources}
     return {
         "week": f"{week.start}, {len(week.sessions)} sessions",
         "decided_after": f"the close of {week.decision_time:%Y-%m-%d %H:%M} in New York",
@@ -247,11 +249,6 @@ def _ages(targets: WeekTargets) -> Metadata:
         "strategies_left_out": ", ".join(targets.left_out) or "none",
         "symbols_without_a_bar": ", ".join(targets.missing_symbols) or "none",
     }
-
-
-def _in_percent(table: pd.DataFrame) -> dg.TableMetadataValue:
-    text = table.assign(**{name: table[name].map("{:.1%}".format) for name in table.columns[1:]})
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in text.to_dict("records")])
 
 
 @dg.schedule(

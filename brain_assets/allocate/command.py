@@ -87,10 +87,8 @@ def allocate(
 
 def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
     """Print the week, how old what it rests on is, and the weights in percent; none is a dot."""
-    models = [
-        f"{label(family)} {model['source']}, {model['age_days']} days old"
-        for family, model in metadata["models"].items()
-    ]
+    sources = metadata["models"].items()
+    models = [f"{label(family)} {each['source']}, {each['age_days']} days old" for family, each in sources]
     console.print(f"Week of {metadata['week']}, decided after {metadata['decided_after']}.")
     console.print(f"Data: bars until {metadata['data_until']}, {metadata['data_age_sessions']} sessions old.")
     console.print(f"Models: {'; '.join(models)}.")

@@ -66,7 +66,7 @@ def read_holdings(path: Path) -> dict[str, float]:
     head, *rows = lines or [[]]
     if head != HOLDINGS_COLUMNS:
         raise AllocationError(
-            f"{path}: expected a first line with the columns symbol, shares, got {', '.join(head) or 'nothing'}; "
+            f"{path}: expected a first line with the columns symbol, shares, got {'another' if head else 'nothing'}; "
             "correct the file."
         )
     holdings: dict[str, float] = {}

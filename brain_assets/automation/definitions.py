@@ -1,11 +1,10 @@
-"""The four switches under *Automation*."""
+"""The three switches under *Automation*."""
 
 import warnings
 
 import dagster as dg
 
 from brain_assets.automation.failure_sensor import failure_sensor
-from brain_assets.automation.freshness_check import freshness_check, freshness_schedule
 from brain_assets.automation.new_data_sensor import new_data_sensor
 from brain_assets.graph.project import Project
 from brain_assets.market.schema import RAW
@@ -26,11 +25,6 @@ with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the l
 
 
 def definitions(project: Project) -> dg.Definitions:
-    """Define the sensors, the check and its schedule."""
-    check = freshness_check(project.years)
+    """Define the sensors."""
     raw = [asset for asset in project.yearly if asset.key.to_user_string() in RAW]
-    return dg.Definitions(
-        asset_checks=[check],
-        schedules=[freshness_schedule(check)],
-        sensors=[new_data_sensor(project.years, raw), downstream, failure_sensor(project.settings)],
-    )
+    return dg.Definitions(sensors=[new_data_sensor(project.years, raw), downstream, failure_sensor(project.settings)])

@@ -1,8 +1,7 @@
 """The sensor on new data: asks for the years of the raw tables that are new or have changed; all else follows them.
 
-What a tick asks for is a run a year, of those raw tables alone that are not there, or not made from what the market has
-now; see `brain_assets.graph.sources`. Nothing is downloaded in a tick. What was asked for is not asked for again until
-the market has other rows once more.
+What a tick asks for is a run a year, of those raw tables alone that are not done, as ``brain-assets status`` says.
+Nothing is downloaded in a tick. What was asked for is not asked for again until the market has other rows once more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,9 @@ import pydantic
 
 from brain_assets.errors import MarketError
 from brain_assets.graph.checks import with_own_checks
-from brain_assets.graph.sources import change, look
+from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.years import Years
-from brain_assets.market.base import Market, ObservableMarket, Observation
+from brain_assets.market.base import ObservableMarket, Observation
 from brain_assets.market.schema import RAW
 
 
@@ -38,33 +37,30 @@ def new_data_sensor(years: Years, raw: Sequence[dg.AssetsDefinition]) -> dg.Sens
         minimum_interval_seconds=60,
     )
     def new_data(
-        context: dg.SensorEvaluationContext, market: dg.ResourceParam[Market]
+        context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
         """Compare what there is with what was asked for."""
-        if not isinstance(market, ObservableMarket):
-            return dg.SkipReason(f"market {market.name}: nothing new to come, its data is always the same")
-        cursor, begun_anew = read_cursor(context.cursor)
-        existing = years.existing()
+        graph = context.repository_def.asset_graph  # type: ignore[union-attr]  # there is one in every tick
+        reader = StatusReader(graph, context.instance, {}, in_passing=True)
+        if not isinstance(reader.market, ObservableMarket):
+            return dg.SkipReason(f"market {reader.market.name}: nothing new to come, its data is always the same")
+        existing, begun_anew, cursor = years.existing(), [], Cursor()
         try:
-            found = look(market, existing, in_passing=True)
+            cursor = Cursor.model_validate_json(context.cursor or "{}")
+        except pydantic.ValidationError as error:  # damaged, or of another version
+            begun_anew = [f"the cursor cannot be read ({error.errors()[0]['msg']}): it is begun anew"]
+        try:
+            found = reader.source
         except MarketError as error:  # no folder: what is remembered stays
             return dg.SkipReason(str(error))
         first, *warnings = [*found.sentences, *begun_anew, *_later_years(years, existing, found)]
         for sentence in warnings:
             context.log.warning(sentence)
-        requests = _requests(_wanted(context.instance, cursor.asked, found))
+        requests = _requests(_wanted(reader, cursor.asked, found))
         said = None if requests else " ".join([first, *warnings])
         return dg.SensorResult(requests, skip_reason=said, cursor=cursor.model_dump_json())
 
     return new_data
-
-
-def read_cursor(text: str | None) -> tuple[Cursor, list[str]]:
-    """Read a cursor; one that is damaged, or of another version, is begun anew, and a sentence says so."""
-    try:
-        return Cursor.model_validate_json(text or "{}"), []
-    except pydantic.ValidationError as error:
-        return Cursor(), [f"the cursor cannot be read ({error.errors()[0]['msg']}): it is begun anew"]
 
 
 def _later_years(years: Years, existing: Sequence[int], found: Observation) -> list[str]:
@@ -78,18 +74,13 @@ def _later_years(years: Years, existing: Sequence[int], found: Observation) -> l
     ]
 
 
-def _wanted(
-    instance: dg.DagsterInstance, asked: dict[str, dict[int, str]], found: Observation
-) -> dict[int, dict[str, str]]:
+def _wanted(reader: StatusReader, asked: dict[str, dict[int, str]], found: Observation) -> dict[int, dict[str, str]]:
     """Tell which raw tables of which years shall be fetched, and why; it is remembered as asked for."""
     wanted: dict[int, dict[str, str]] = {}
     for table, versions in found.versions.items():
-        before, stored = asked.get(table, {}), instance.get_materialized_partitions(dg.AssetKey(table))
-        reasons = {
-            year: change(found, instance, table, year) if str(year) in stored else "not fetched yet"
-            for year in versions
-        }
-        asked[table] = {year: version for year, version in versions.items() if reasons[year]}
+        before, statuses = asked.get(table, {}), {year: reader.read(table, year) for year in versions}
+        reasons = {year: status.reason for year, status in statuses.items() if status.state is not State.DONE}
+        asked[table] = {year: versions[year] for year in reasons}
         for year, version in asked[table].items():
             if before.get(year) != version:
                 wanted.setdefault(year, {})[table] = reasons[year]

@@ -47,25 +47,13 @@ class ClusterConfig(pydantic.BaseModel):
 
     def resources_of(self, asset: str, pool: str | None) -> WorkerResources:
         """Give what a worker asks for that makes an asset, which is in a pool or in none."""
-        for name in (asset, pool):
-            if name in self.resources:
-                return self.resources[name]
-        return WorkerResources()
+        return self.resources.get(asset) or self.resources.get(pool or "") or WorkerResources()
 
 
 def read_cluster_config(path: Path | None, assets: Collection[str]) -> ClusterConfig:
-    """Read the file; None: everything as by default.
+    """Read the file; None: everything as by default. `assets` may stand in it, beside names of pools.
 
-    Parameters
-    ----------
-    path : Path or None
-    assets : collection of str
-        Names that may stand in it, beside those of pools.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, is not YAML, or says what is not known.
+    Raises `ConfigError` if it cannot be read, is not YAML, or says what is not known.
     """
     if path is None:
         return ClusterConfig()

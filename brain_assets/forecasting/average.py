@@ -120,8 +120,7 @@ def _mean_known(values: Sequence[FloatArray]) -> FloatArray:
     known = np.isfinite(stacked)
     count = known.sum(axis=0)
     total = np.where(known, stacked, 0.0).sum(axis=0)
-    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def families_in(forecasts: pd.DataFrame) -> list[str]:

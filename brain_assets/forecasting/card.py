@@ -23,11 +23,13 @@ def forecaster_card(
     neutral = ", ".join(metadata["uninformative_features"])
     panel = "add_signals(panel, news, fundamentals)" if sees_signals(family.channels) else "panel"
     ranks = told["validation_rank_correlation"], told["validation_momentum_rank_correlation"]
+    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
+    seen = " and ".join((", ".join(words[:-1]), words[-1]) if words[1:] else words)
     decided = f"It was {metadata['scores']['verdict']}.\n\n" if "scores" in metadata else ""  # of a main version
     text = CardText(
         kind="forecaster",
         task="time-series-forecasting",
-        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from {_seen(family)} "
+        summary=f"Predicts the weekly return (last close / first open - 1) of a stock from the {seen} "
         f"{'of its last {window} sessions'.format(**config) if 'window' in config else 'before the week'}.",
         data=[
             f"bars from {data['first_session']} to {data['last_session']}",
@@ -51,9 +53,3 @@ def forecaster_card(
         use=f"forecasts = snapshot.forecast({panel}, weeks)",
     )
     return write_card(family.name, cutoff_date, config, metadata, text)
-
-
-def _seen(family: "Forecaster") -> str:
-    """Name what a family looks at."""
-    words = [name.removesuffix("_return").replace("_", " ") for name in family.channels]
-    return f"the {' and '.join((', '.join(words[:-1]), words[-1]) if words[1:] else words)}"

@@ -105,8 +105,7 @@ def training_target(realized: FloatArray, kind: Target) -> FloatArray:
     count = known.sum(axis=1, keepdims=True)
     if kind == "demeaned":
         total = np.where(known, realized, 0.0).sum(axis=1, keepdims=True)
-        demeaned: FloatArray = realized - total / np.maximum(count, 1)
-        return demeaned
+        return realized - total / np.maximum(count, 1)
     rank = np.argsort(np.argsort(np.where(known, realized, np.inf), axis=1, kind="stable"), axis=1)
     uniform = (rank + 0.5) / np.maximum(count, 1) - 0.5
     return np.where(known, uniform * np.sqrt(12), np.nan)

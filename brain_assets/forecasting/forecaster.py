@@ -29,17 +29,8 @@ from brain_assets.market.calendar import Weeks
 from brain_assets.market.prices import PricePanel
 from brain_assets.market.schema import RAW
 from brain_assets.registry import Family
-from brain_assets.store.checks import (
-    COUNT,
-    DATE,
-    NAMES,
-    NUMBER,
-    NUMBER_OR_NULL,
-    RETURN_SCALE,
-    TEXT,
-    check_dates,
-    check_metadata,
-)
+from brain_assets.store import checks
+from brain_assets.store.checks import COUNT, DATE, NUMBER, NUMBER_OR_NULL, TEXT, check_dates, check_metadata
 from brain_assets.store.manifest import MANIFEST, refused
 from brain_assets.store.names import parse_version_name
 from brain_assets.store.scaler import check_scaler
@@ -62,8 +53,8 @@ class EpochLosses:
     def words(self, epochs: int | None = None) -> str:
         """Say where the training stands."""
         of = f" of {epochs}" if epochs else ""
-        validation = "all weeks" if np.isnan(self.validation) else f"validation loss {self.validation:.4f}"
-        return f"epoch {self.epoch}{of}, training loss {self.train:.4f}, {validation}"
+        validation = "all weeks" if np.isnan(self.validation) else f"validation {self.validation:.4f}"
+        return f"epoch {self.epoch}{of}, loss {self.train:.4f}, {validation}"
 
 
 class ForecasterConfig(ModelConfig):
@@ -84,14 +75,14 @@ DATA = {
     **dict.fromkeys(("first_session", "last_session", "last_training_target"), DATE),
     **dict.fromkeys(("first_validation_week", "last_validation_target"), DATE),
     **dict.fromkeys(("n_training_windows", "n_validation_windows"), COUNT),
-    "symbols": NAMES,
+    "symbols": checks.NAMES,
 }
 TRAINING = {
     **dict.fromkeys(("train_loss", "validation_loss", "zero_train_loss", "zero_validation_loss"), NUMBER),
     **dict.fromkeys(("validation_rank_correlation", "validation_momentum_rank_correlation"), NUMBER_OR_NULL),
     "curve": [{"epoch": COUNT, "train": NUMBER, "validation": NUMBER}],
 }
-OWN = {"data": DATA, "training": TRAINING, "forecast_scale": RETURN_SCALE, "uninformative_features": [TEXT]}
+OWN = {"data": DATA, "training": TRAINING, "forecast_scale": checks.RETURN_SCALE, "uninformative_features": [TEXT]}
 """Besides what every family's says. `training` is of a training that never saw the validation weeks; the model learned
 from them too. Of a family without epochs, the curve is empty."""
 

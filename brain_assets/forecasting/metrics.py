@@ -75,8 +75,7 @@ def weekly_rank_correlation(forecast: FloatArray, realized: FloatArray) -> Float
 
 def rank_by_week(values: FloatArray, known: BoolArray) -> FloatArray:
     """Rank the known values of each week from 1, ties by their mean; 0 where not known."""
-    ranks: FloatArray = pd.DataFrame(np.where(known, values, np.nan)).rank(axis=1).fillna(0.0).to_numpy()
-    return ranks
+    return pd.DataFrame(np.where(known, values, np.nan)).rank(axis=1).fillna(0.0).to_numpy()
 
 
 def mean_rank_correlation(forecast: FloatArray, realized: FloatArray) -> float | None:

@@ -144,7 +144,6 @@ class Batches:
         self._steps = torch.arange(windows.window, device=device).unsqueeze(1)
 
     def __len__(self) -> int:
-        """Count the windows."""
         return len(self._first_row)
 
     def gather(self, which: "torch.Tensor") -> "torch.Tensor":

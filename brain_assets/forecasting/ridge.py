@@ -50,5 +50,4 @@ class Ridge(WeeklyForecaster):
 
     def predict_rows(self, arrays: Mapping[str, np.ndarray], rows: Float32Array) -> FloatArray:
         """Predict a number a row; see `WeeklyForecaster.predict_rows`."""
-        predicted: FloatArray = (rows.astype(np.float64) * arrays["coef"]).sum(axis=1) + arrays["intercept"]
-        return predicted
+        return (rows.astype(np.float64) * arrays["coef"]).sum(axis=1) + arrays["intercept"]

@@ -69,7 +69,7 @@ def train_snapshot(
     past = _Past.of(family, panel, cutoff_date, config, split_by)
     figures = _validate(past, on_epoch, device)
     every = np.concatenate(past.split)
-    model = _train(past, TrainingSplit(every, every[:0]), on_epoch or _ignore, device)
+    model = _train(past, TrainingSplit(every, every[:0]), on_epoch or (lambda _: None), device)
     metadata = {
         "fingerprint": forecaster_fingerprint(family, past.panel, config, device).metadata,
         "data": _data_metadata(past, len(model.train)),
@@ -174,29 +174,26 @@ def _validate(past: _Past, on_epoch: Progress | None, device: str) -> dict[str, 
 
     def note(losses: EpochLosses) -> None:
         curve.append(losses)
-        (on_epoch or _ignore)(losses)
+        if on_epoch is not None:
+            on_epoch(losses)
 
     made = _train(past, past.split, note, device)
     predicted = forecaster.predict(past.family, made.weights, made.validation, past.config)
-    if curve:
-        train_loss = curve[-1].train
-    else:
-        train_loss = _mean_square(
-            forecaster.predict(past.family, made.weights, made.train, past.config) - made.train.target
-        )
+    if not curve:
+        learned = forecaster.predict(past.family, made.weights, made.train, past.config)
+    train_loss = curve[-1].train if curve else _mean_square(learned - made.train.target)
     forecasts = forecaster.by_week(predicted, made.validation.index, past.bars.realized.shape)
+    momentum = past.bars.momentum
+    realized = np.where(np.isfinite(forecasts) & np.isfinite(momentum), past.bars.realized, np.nan)
     return {
         "train_loss": train_loss,
         "validation_loss": _mean_square(predicted - made.validation.target),
         "zero_train_loss": _mean_square(made.train.target),
         "zero_validation_loss": _mean_square(made.validation.target),
         "curve": [asdict(losses) for losses in curve],
-        **_rank_correlations(forecasts, past.bars),
+        "validation_rank_correlation": mean_rank_correlation(forecasts, realized),
+        "validation_momentum_rank_correlation": mean_rank_correlation(momentum, realized),
     }
-
-
-def _ignore(losses: EpochLosses) -> None:
-    """Nobody asked to be told."""
 
 
 def _forecast_scale(bars: WeeklyPanel, rows: IntArray, config: ForecasterConfig, target_scale: float) -> float:
@@ -226,16 +223,6 @@ def _data_metadata(past: _Past, n_training_windows: int) -> dict[str, Any]:
         "symbols": list(past.panel.symbols),
         "n_training_windows": n_training_windows,
         "n_validation_windows": len(past.windows_of(validation)),
-    }
-
-
-def _rank_correlations(forecasts: FloatArray, bars: WeeklyPanel) -> dict[str, float | None]:
-    """Compare forecasts of the validation weeks (the rest is NaN) with momentum, on the same weeks and symbols."""
-    both = np.isfinite(forecasts) & np.isfinite(bars.momentum)
-    realized = np.where(both, bars.realized, np.nan)
-    return {
-        "validation_rank_correlation": mean_rank_correlation(forecasts, realized),
-        "validation_momentum_rank_correlation": mean_rank_correlation(bars.momentum, realized),
     }
 
 

@@ -141,7 +141,7 @@ def _market_features(returns: FloatArray) -> FloatArray:
 
 def _enough(values: FloatArray, length: int) -> BoolArray:
     """Tell where at least half of `length` values along the last axis are known."""
-    return 2 * np.isfinite(values).sum(axis=-1) >= length  # type: ignore[no-any-return]
+    return 2 * np.isfinite(values).sum(axis=-1) >= length
 
 
 def _mean(values: FloatArray, length: int) -> FloatArray:
@@ -153,8 +153,7 @@ def _mean(values: FloatArray, length: int) -> FloatArray:
 
 def _deviation(values: FloatArray, length: int) -> FloatArray:
     """Give the standard deviation of the known values along the last axis; NaN as `_mean`."""
-    deviation: FloatArray = np.sqrt(_mean((values - _mean(values, length)[..., None]) ** 2, length))
-    return deviation
+    return np.sqrt(_mean((values - _mean(values, length)[..., None]) ** 2, length))
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
@@ -219,4 +218,4 @@ def _neutral(predicted: FloatArray, volatility: FloatArray) -> FloatArray:
     own, other = ranks - ranks.mean(), volatility - volatility.mean()
     left = own - other * (other @ own / max(other @ other, 1e-12))
     spread = left.std()
-    return predicted.mean() + left * (predicted.std() / spread if spread > 1e-9 else 0.0)  # type: ignore[no-any-return]
+    return predicted.mean() + left * (predicted.std() / spread if spread > 1e-9 else 0.0)

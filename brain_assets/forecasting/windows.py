@@ -19,7 +19,6 @@ class WindowIndex:
     """Row of the week to predict."""
 
     def __len__(self) -> int:
-        """Count the windows."""
         return len(self.asset)
 
 
@@ -51,12 +50,10 @@ class Windows:
     """(n_windows,), in standard deviations of the training targets; NaN where it is what is asked for."""
 
     def __len__(self) -> int:
-        """Count the windows."""
         return len(self.index)
 
     @cached_property
     def values(self) -> Float32Array:
         """All windows, (n_windows, window, n_channels), oldest session first; a copy, made once."""
         sessions = self.index.start[:, None] + np.arange(self.window)
-        values: Float32Array = self.features[self.index.asset[:, None], sessions]
-        return values
+        return self.features[self.index.asset[:, None], sessions]

@@ -11,10 +11,10 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -25,8 +25,9 @@ from brain_assets.graph.instance import patiently
 from brain_assets.graph.jobs import WALKFORWARD
 from brain_assets.graph.options import takes_force
 from brain_assets.graph.pools import MARKET_POOL, pool_of
+from brain_assets.graph.record import parents_of
 from brain_assets.graph.runs import close_dead_runs, end_runs_of
-from brain_assets.graph.status import State, StatusReader, asset_names, parents_of
+from brain_assets.graph.status import State, StatusReader, asset_names
 from brain_assets.graph.tasks import BAD, SEEDS_TRAINED_TAG, Event, Lost, Message, Pool, Said, Task
 from brain_assets.progress import warn
 
@@ -66,7 +67,7 @@ class Backfill:
             )
         self._assets = [name for name in known if not assets or name in assets]
         self._job = defs.resolve_job_def(WALKFORWARD)
-        self._parents = cache(partial(parents_of, defs.resolve_asset_graph()))  # asked again and again, and slow
+        self._parents = partial(parents_of, defs.resolve_asset_graph())
         self._options = options or {}
         self._waiting: dict[Unit, Task | None] = {}  # the task, where there is nothing to decide
         self._ready: list[Task] = []
@@ -79,9 +80,9 @@ class Backfill:
         self._stop_if_asked: Callable[[], None] = lambda: None
 
     @property
-    def unfinished(self) -> int:
-        """Count the years of assets, of those asked for, that have not come to an end."""
-        return len(self._open)
+    def unfinished(self) -> Collection[Unit]:
+        """The years of assets, of those asked for, that have not come to an end."""
+        return self._open
 
     def run(self, years: Sequence[int], pool: Pool, last: Sequence[Task] = ()) -> Generator[Event]:
         """Run the years, and tell what happens as it happens; close the iterator to stop.
@@ -107,6 +108,7 @@ class Backfill:
                 while self._ready or self._running:
                     yield from self._hand_out(pool)
                     for message in pool.wait():
+                        self._stop_if_asked()  # Ctrl-C may have killed a worker as well
                         yield from self._heard(message, pool)
                         if not isinstance(message, Said):
                             yield from self._decide_all()
@@ -152,7 +154,7 @@ class Backfill:
         self._reader = self._reader or StatusReader(self._defs, self._instance, self._options)
         status = self._reader.read(name, year)
         if status.state is State.DONE:
-            return Event("done", name, year, warnings=status.warnings)
+            return Event("done", name, year, detail=status.reason, warnings=status.warnings)
         return self._tasks(name, year, f"{status.state.value}: {status.reason}")
 
     def _tasks(self, name: str, year: int, reason: str) -> list[Task]:

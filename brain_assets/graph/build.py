@@ -13,7 +13,7 @@ from brain_assets.graph.assets.forecasts import forecasts_asset
 from brain_assets.graph.assets.policies import policy_asset
 from brain_assets.graph.assets.prices import raw_prices_asset
 from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
-from brain_assets.graph.instance import dagster_home, open_instance
+from brain_assets.graph.instance import dagster_home, home_of, open_instance
 from brain_assets.graph.jobs import walkforward_job
 from brain_assets.graph.project import Project
 from brain_assets.graph.resources import resources_from
@@ -78,8 +78,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 @contextmanager
-def open_session(settings: Settings) -> Iterator[Session]:
-    """Open what the settings stand for, and the instance.
+def open_session(settings: Settings, looking: bool = False) -> Iterator[Session]:
+    """Open what the settings stand for, and the instance; of one that only looks none is made.
 
     Raises
     ------
@@ -88,10 +88,13 @@ def open_session(settings: Settings) -> Iterator[Session]:
     """
     project = open_project(settings)
     (project.definitions.resources or {})["table_io"].store.check_identity()
-    with open_instance(dagster_home(settings)) as instance:
+    there = not looking or (home_of(settings) / "dagster.yaml").exists()
+    with open_instance(dagster_home(settings)) if there else dg.DagsterInstance.ephemeral() as instance:
         yield project, instance
 
 
-def session(market: str | None, engine: str | None = None, **others: Any) -> AbstractContextManager[Session]:
+def session(
+    market: str | None, engine: str | None = None, looking: bool = False, **others: Any
+) -> AbstractContextManager[Session]:
     """Open what the settings stand for, where the command line wins over the environment, and the user's instance."""
-    return open_session(read_settings(market=market, engine=engine, **others))
+    return open_session(read_settings(market=market, engine=engine, **others), looking)

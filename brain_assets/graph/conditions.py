@@ -16,58 +16,22 @@ Not covered: runs have the default configuration of each asset, since Dagster pa
 itself. Main versions are not requested: they fetch data up to yesterday, which is for a command or a schedule to ask.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from functools import cache, partial, reduce
-from operator import and_
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import DataProvenance, extract_data_provenance_from_entry
-from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.asset_graph_view.entity_subset import EntitySubset, _ValidatedEntitySubsetValue
+from dagster._core.definitions.declarative_automation.operators import AndAutomationCondition
 
-from brain_assets.graph.checks import failed_blocking_checks
-from brain_assets.graph.years import is_needed
+from brain_assets.graph.status import State, StatusReader
 
-
-class _Record:
-    """What a Dagster instance has on record of an asset graph, read once a tick."""
-
-    def __init__(self, instance: dg.DagsterInstance, graph: BaseAssetGraph[Any]) -> None:
-        self._instance = instance
-        self.latest = cache(self._latest)
-        self.made_from = cache(self._made_from)
-        self.refused = cache(partial(failed_blocking_checks, instance, graph))
-
-    def _latest(self, key: dg.AssetKey) -> Mapping[str, int]:
-        """Give the number of the newest materialization of each partition of an asset; numbers grow with time."""
-        event_type = dg.DagsterEventType.ASSET_MATERIALIZATION
-        return self._instance.event_log_storage.get_latest_storage_id_by_partition(key, event_type)
-
-    def _made_from(self, key: dg.AssetKey) -> Mapping[str | None, DataProvenance]:
-        """Tell from what each partition of an asset was made when it was last made; None: it has no partitions."""
-        ids = sorted(self.latest(key).values())
-        wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids) if ids else key
-        records = self._instance.fetch_materializations(wanted, limit=len(ids) or 1).records
-        known = ((record, extract_data_provenance_from_entry(record.event_log_entry)) for record in records)
-        return {record.partition_key: provenance for record, provenance in known if provenance is not None}
-
-    def changed_since(self, key: dg.AssetKey, since: int, needed: Callable[[str], bool]) -> bool:
-        """Tell whether one of the partitions that are needed has another data version than it had at a moment."""
-        newer = [partition for partition, number in self.latest(key).items() if number > since and needed(partition)]
-        storage = self._instance.event_log_storage
-        return bool(newer and storage.get_updated_data_version_partitions(key, newer, since))
-
-
-_RECORDS: "WeakKeyDictionary[AssetGraphView, _Record]" = WeakKeyDictionary()
+_READERS: "WeakKeyDictionary[AssetGraphView, StatusReader]" = WeakKeyDictionary()
 """One for each tick that is under way."""
 
 
-class _OurCondition(dg.AutomationCondition[dg.AssetKey]):
-    """A condition that remembers nothing and looks at one partition at a time."""
+class NotDone(dg.AutomationCondition[dg.AssetKey]):
+    """True for what is not done: missing, damaged or stale by the rule of ``brain-assets status``."""
 
     @property
     def requires_cursor(self) -> bool:
@@ -77,55 +41,45 @@ class _OurCondition(dg.AutomationCondition[dg.AssetKey]):
     @property
     def description(self) -> str:
         """What the UI shows."""
-        return (type(self).__doc__ or "").partition("\n")[0]
+        return type(self).__doc__ or ""
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Tell for which of the candidates it is true."""
         view = context.asset_graph_view
-        record = _RECORDS.setdefault(view, _Record(view.instance, view.asset_graph))
-        candidates = context.candidate_subset.expensively_compute_asset_partitions()
-        true = {candidate for candidate in candidates if self.is_true(candidate, record, view)}
+        if view not in _READERS:
+            _READERS[view] = StatusReader(view.asset_graph, view.instance, {}, in_passing=True)
+        candidates, name = context.candidate_subset.expensively_compute_asset_partitions(), context.key.to_user_string()
+        true = {
+            candidate
+            for candidate in candidates
+            if _READERS[view].read(name, int(candidate.partition_key or 0)).state is not State.DONE
+        }
         return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, true))
 
-    @abstractmethod
-    def is_true(self, candidate: AssetKeyPartitionKey, record: _Record, view: AssetGraphView) -> bool:
-        """Tell whether it is true for one year of an asset."""
 
+class _OwnYears(EntitySubset[dg.AssetKey]):
+    """Years that are requested of an asset, itself in no other years.
 
-class InputsChanged(_OurCondition):
-    """True for what was made from another data version of an input than there is now.
-
-    Dagster's own `data_version_changed` tells of changes since the last tick: one that came while a training was under
-    way would be forgotten when that training ends. This one compares what a materialization says that it was made from
-    with what there is, so it holds until the year was made again. Of what came from elsewhere nobody knows.
+    What has checks is requested with all that its run makes, itself among them; of one that is made from its own year
+    before, Dagster 1.13.27 takes the years for those of an input, and would request each year before as well.
     """
 
-    def is_true(self, candidate: AssetKeyPartitionKey, record: _Record, view: AssetGraphView) -> bool:
-        """Compare with what it was made from."""
-        key, year = candidate.asset_key, candidate.partition_key
-        parents = view.asset_graph.get(key).parent_keys
-        provenance = record.made_from(key).get(year) if parents else None
-        if provenance is None:
-            return False
-        for parent in parents:
-            since = provenance.input_storage_ids.get(parent)
-            needed = partial(is_needed, view.asset_graph.get_partition_mapping(key, parent), year)
-            if since is not None and record.changed_since(parent, since, needed):
-                return True
-        return False
+    def compute_mapped_subset(self, to_key: Any, direction: Any) -> EntitySubset[Any]:
+        """Give these years for the asset itself; see `EntitySubset`."""
+        return self if to_key == self.key else super().compute_mapped_subset(to_key, direction)
 
 
-class Refused(_OurCondition):
-    """True for what did not pass a check that blocks when it was last asked: the rule of ``brain-assets status``."""
-
-    def is_true(self, candidate: AssetKeyPartitionKey, record: _Record, view: AssetGraphView) -> bool:  # noqa: ARG002
-        """Look up the checks."""
-        return (candidate.asset_key.to_user_string(), candidate.partition_key) in record.refused()
+class _All(AndAutomationCondition[dg.AssetKey]):
+    async def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        found = await super().evaluate(context)
+        value = _ValidatedEntitySubsetValue(found.true_subset.get_internal_value())
+        years = _OwnYears(context.asset_graph_view, context.key, value)
+        return dg.AutomationResult(context, years, child_results=found.child_results)
 
 
 _Condition = dg.AutomationCondition
-_NEEDED = (_Condition.missing() | InputsChanged()).with_label("missing, or an input changed")
-_UNSETTLED = (_NEEDED | _Condition.in_progress() | Refused()).with_label("not settled")
+_NEEDED = NotDone()
+_UNSETTLED = (_NEEDED | _Condition.in_progress()).with_label("not settled")
 
 
 def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCondition[dg.AssetKey]:
@@ -133,7 +87,7 @@ def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCo
     new = _NEEDED.newly_true().since(_Condition.newly_requested())
     again = _Condition.any_deps_match(_Condition.newly_updated()).since(_Condition.newly_requested())
     not_before = (new | again).with_label("not requested for this reason before")
-    return reduce(and_, waits, _NEEDED & not_before & ~_Condition.in_progress()).with_label(label)
+    return _All(operands=[_NEEDED, not_before, ~_Condition.in_progress(), *waits], label=label)
 
 
 FOLLOWS_INPUTS = _follows(~_Condition.any_deps_match(_UNSETTLED), label="follows its inputs")

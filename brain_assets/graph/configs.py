@@ -1,14 +1,16 @@
 """Run configurations of assets, made from the configurations of the plain packages: one home for every default."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import dagster as dg
 import pydantic
 from dagster._config.errors import PostProcessingError
 
+from brain_assets.configuration import ModelConfig
 from brain_assets.device import Device
 from brain_assets.errors import ConfigError, PluginError
+from brain_assets.forecasting.average import average_entries
 from brain_assets.forecasting.checks import MAX_RANK_CORRELATION
 from brain_assets.market.finbert import DEFAULT_MODEL
 from brain_assets.registry import Family
@@ -53,7 +55,7 @@ class NewsRunConfig(ForceConfig):
     batch_size: int = pydantic.Field(32, description="Headlines in a batch.", ge=1, le=4096)
 
 
-class ForecastsConfig(dg.Config):
+class ForecastsConfig(ModelConfig, dg.Config):
     """Run configuration of the walk-forward forecasts."""
 
     max_rank_correlation: float = pydantic.Field(
@@ -69,31 +71,24 @@ class ForecastsConfig(dg.Config):
     )
 
 
-class ModelRunConfig(dg.Shape):
-    """What the launchpad knows of the run configuration of an asset that trains a family; `base`: what else it is told.
+class RunConfig(dg.Shape):
+    """What the launchpad knows of the run configuration of an asset.
 
-    A value that a family's configuration refuses, alone or beside the others, is refused before a run begins: by the
-    launchpad's button, by a backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config`
-    with bounds is checked in the run only.)
+    A value that it refuses, alone or beside the others, is refused before a run begins: by the launchpad's button, by a
+    backfill's, and by `dg.validate_run_config`. (As a parameter of an asset, a `dg.Config` with bounds is checked in
+    the run only.)
     """
 
-    def __new__(cls, *_: Any) -> "ModelRunConfig":
+    def __new__(cls, *_: Any) -> Self:
         """Make one of its own: Dagster shares shapes with equal fields."""
         self = object.__new__(cls)
         self._initialized = False
         return self
 
-    def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
-        self._config_class = family.Config
-        taken = sorted(set(base.model_fields) & set(family.Config.model_fields))
-        if taken:
-            raise PluginError(
-                f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
-                "rename the field."
-            )
-        self._run_config: type[Any] = type(family.Config.__name__, (family.Config, base), {})
-        schema: Any = self._run_config.to_config_schema().config_type
-        super().__init__(schema.fields, description=family.Config.__doc__)  # type: ignore[no-untyped-call]
+    def __init__(self, run_config: type[Any], description: str | None) -> None:
+        self._run_config = run_config
+        schema: Any = run_config.to_config_schema().config_type
+        super().__init__(schema.fields, description=description)  # type: ignore[no-untyped-call]
 
     def post_process(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse what is impossible; Dagster asks once it knows that names and types are right."""
@@ -103,7 +98,39 @@ class ModelRunConfig(dg.Shape):
             raise PostProcessingError(str(error)) from error
         return value
 
+    def read(self, values: Mapping[str, Any]) -> Any:
+        """Give all that the asset is told; raises `ConfigError`."""
+        return self._run_config(**values)
+
+
+class ForecastsRunConfig(RunConfig):
+    """That of the walk-forward forecasts of some forecasters, which are all that can be averaged."""
+
+    def __init__(self, forecasters: Sequence[str]) -> None:
+        self._forecasters = forecasters
+        super().__init__(ForecastsConfig, ForecastsConfig.__doc__)
+
+    def read(self, values: Mapping[str, Any]) -> ForecastsConfig:
+        """Give all that the asset is told; raises `ConfigError`."""
+        given = ForecastsConfig(**values)
+        average_entries(given.average, self._forecasters)
+        return given
+
+
+class ModelRunConfig(RunConfig):
+    """That of an asset that trains a family; `base`: what else it is told."""
+
+    def __init__(self, family: Family, base: type[TrainingConfig] = TrainingConfig) -> None:
+        self._config_class = family.Config
+        taken = sorted(set(base.model_fields) & set(family.Config.model_fields))
+        if taken:
+            raise PluginError(
+                f"{family.name}: expected a Config without {', '.join(taken)}, which its asset has, got one with; "
+                "rename the field."
+            )
+        super().__init__(type(family.Config.__name__, (family.Config, base), {}), family.Config.__doc__)
+
     def read(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Give the family's configuration, and all that the asset is told; raises `ConfigError`."""
-        given = self._run_config(**values)
+        given = super().read(values)
         return self._config_class.of(given), given

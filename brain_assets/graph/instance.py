@@ -1,6 +1,7 @@
 """The user's Dagster instance, for the command line."""
 
 import fcntl
+import logging
 import re
 import sqlite3
 import time
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 import tenacity
 from dagster._check import CheckError
+from dagster_shared.serdes.errors import DeserializationError
 
 from brain_assets.errors import StorageError
 from brain_assets.graph.pools import let_training_use_all_cores
 from brain_assets.graph.tasks import WAIT_SECONDS
 from brain_assets.paths import is_remote
-from brain_assets.progress import LOGGER
+from brain_assets.progress import LOGGER, warn
 from brain_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+HEARTBEAT_SECONDS = 60
+"""How old the last sign of a daemon may be that still runs: it gives one every half minute."""
+
 MAX_AWAY_SECONDS = 600
 """How long Dagster's database may be away before work is given up."""
 
 
-def dagster_home(settings: Settings) -> Path:
-    """Give the DAGSTER_HOME, made if need be: the one set, else a persistent one in the data folder.
+def home_of(settings: Settings) -> Path:
+    """Give the DAGSTER_HOME, which may not be there yet: the one set, else a persistent one in the data folder.
 
     If the data folder is elsewhere, Dagster's own records still lie on this machine, in a folder named after the URL:
     for ``s3://bucket/prefix`` in ``data/dagster-s3-bucket-prefix``. Several machines that are to share them set
@@ -39,7 +44,12 @@ def dagster_home(settings: Settings) -> Path:
     """
     data = settings.data_dir
     elsewhere = Path("data") / f"dagster-{re.sub(r'[^A-Za-z0-9.]+', '-', str(data)).strip('-')}"
-    home = (settings.dagster_home or (elsewhere if is_remote(data) else data / "dagster")).resolve()
+    return (settings.dagster_home or (elsewhere if is_remote(data) else data / "dagster")).resolve()
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Give the DAGSTER_HOME (`home_of`), made if need be; raises `StorageError`."""
+    home = home_of(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
@@ -56,10 +66,16 @@ def prepare_ui(settings: Settings) -> Path:
     Raises
     ------
     StorageError
-        As `open_instance`.
+        As `open_instance`; and if a daemon, of this machine or another, works on the instance already.
     """
     home = dagster_home(settings)
     with open_instance(home) as instance:
+        beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+        if beats and (age := time.time() - max(beats)) < HEARTBEAT_SECONDS:
+            raise StorageError(
+                f"{home}: expected no other daemon of Dagster, as two would start each run twice, got one that was "
+                f"there {max(age, 0):.0f} s ago by its heartbeat; use its UI, or stop it and wait a minute."
+            )
         let_training_use_all_cores(instance)
     return home
 
@@ -69,13 +85,24 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a DAGSTER_HOME; raises `StorageError` if it cannot be opened, or not be written to."""
     import sqlalchemy.exc
 
+    def say_once(record: logging.LogRecord) -> bool:
+        """Put Dagster's line for each event that it cannot read into one sentence."""
+        if is_unreadable := str(record.msg).startswith("Could not parse event record"):
+            warn(f"{home}: some events of Dagster's record are damaged: what they tell of counts as missing.")
+        return not is_unreadable
+
     try:
+        logging.getLogger().addFilter(say_once)
         with _open(home) as instance:
             yield instance
     except sqlalchemy.exc.DatabaseError as error:
         if not (isinstance(error, sqlalchemy.exc.OperationalError) or _is_broken(error)):
             raise
         raise _unreachable(home, error) from error
+    except DeserializationError as error:
+        raise _broken(home, str(error).partition("\n")[0]) from error
+    finally:
+        logging.getLogger().removeFilter(say_once)
 
 
 def patiently(operation: Callable[[], T], stop_if_asked: Callable[[], None]) -> T:
@@ -116,7 +143,7 @@ def _is_of_files(error: "sqlalchemy.exc.DBAPIError") -> bool:
 
 def _is_broken(error: "sqlalchemy.exc.DBAPIError") -> bool:
     """Tell whether a file of SQLite is none any more: its other errors are of kinds of their own."""
-    return type(error.orig) is sqlite3.DatabaseError
+    return type(error.orig) is sqlite3.DatabaseError or "Could not decode" in str(error.orig)
 
 
 @contextmanager
@@ -153,14 +180,18 @@ def _open(home: Path) -> dg.DagsterInstance:
 def _unreachable(home: Path, error: "sqlalchemy.exc.DBAPIError") -> StorageError:
     """Say that the instance's database does not answer: its files cannot be written, or its server not be reached."""
     if _is_broken(error):
-        return StorageError(
-            f"{home}: expected Dagster's record, got: {error.orig}; restore it, or move it away: what is stored stays, "
-            "and a backfill finds it."
-        )
+        return _broken(home, str(error.orig).partition(" with text ")[0])
     if _is_of_files(error):
         return StorageError.unwritable(home, error.orig)
     said = " ".join(str(error.orig).split())
     return StorageError(
         f"{home / 'dagster.yaml'}: expected a database server that answers, got: {said}; start it, or correct its "
         "address."
+    )
+
+
+def _broken(home: Path, found: str) -> StorageError:
+    return StorageError(
+        f"{home}: expected Dagster's record, got: {found}; restore it, or move it away: what is stored stays, and a "
+        "backfill finds it."
     )

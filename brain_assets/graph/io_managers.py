@@ -15,6 +15,7 @@ from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.paths import DataPath
 from brain_assets.progress import warn
+from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -134,13 +135,12 @@ class SnapshotIOManager(dg.IOManager):
             )
         return self.storages[family].of_seed(seed) if seed else self.storages[family]
 
-    def find(
-        self, family: str, cutoff_date: datetime.date, fingerprint: str, seed: int
-    ) -> tuple[ModelSnapshot | None, str]:
-        """Give the snapshot of a date if it has a fingerprint; one on the Hub is pulled, or it is said why not."""
+    def find(self, fingerprint: Fingerprint, cutoff_date: datetime.date, seed: int) -> tuple[ModelSnapshot | None, str]:
+        """Give the snapshot of a date if its fingerprint keeps it; one on the Hub is pulled, or it is said why not."""
+        family = fingerprint.family
         storage = self.storage(family, seed)
         found = storage.read_metadata(cutoff_date)
-        if found is not None and found["fingerprint"]["value"] == fingerprint:
+        if found is not None and fingerprint.keeps(found["fingerprint"]):
             try:
                 return storage.load_snapshot(cutoff_date), ""
             except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
@@ -148,7 +148,7 @@ class SnapshotIOManager(dg.IOManager):
         if storage.hub is None:
             return None, ""
         try:
-            there = storage.download_if(cutoff_date, fingerprint)
+            there = storage.download_if(cutoff_date, fingerprint.keeps)
             return (storage.load_snapshot(cutoff_date) if there else None), ""
         except (HubError, SnapshotError) as error:
             self._in_trouble.add(family)

@@ -9,7 +9,7 @@ missing. So a run stays as long as it holds the newest materialization of any as
 import datetime
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -17,14 +17,13 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from brain_assets import errors
 from brain_assets.files import is_running
+from brain_assets.graph.record import newest_materializations
 
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""
 
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-N_AT_ONCE = 500
-"""Materializations in a query."""
 
 
 def this_process() -> str:
@@ -105,7 +104,7 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def prunable(instance: dg.DagsterInstance, before: datetime.datetime) -> list[dg.RunRecord]:
     """Give the runs that ended before a moment (with a time zone) and hold no newest materialization, oldest first."""
-    needed = set(_newest(instance))
+    needed = {made.run_id for key in instance.all_asset_keys() for made in newest_materializations(instance, key)}
     finished = dg.RunsFilter(statuses=FINISHED, updated_before=before)
     records = instance.get_run_records(filters=finished, ascending=True)
     return [record for record in records if record.dagster_run.run_id not in needed]
@@ -116,19 +115,6 @@ def prune(instance: dg.DagsterInstance, record: dg.RunRecord) -> None:
     run_id = record.dagster_run.run_id
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-
-
-def _newest(instance: dg.DagsterInstance) -> Iterator[str]:
-    """Give the run of the newest materialization of every asset and year, and of every asset without years."""
-    storage, kind = instance.event_log_storage, dg.DagsterEventType.ASSET_MATERIALIZATION
-    for key in instance.all_asset_keys():
-        newest = instance.get_latest_materialization_event(key)
-        if newest is not None:
-            yield newest.run_id
-        ids = list(storage.get_latest_storage_id_by_partition(key, kind).values())
-        for start in range(0, len(ids), N_AT_ONCE):
-            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + N_AT_ONCE])
-            yield from (record.run_id for record in instance.fetch_materializations(chosen, limit=N_AT_ONCE).records)
 
 
 def cause_of(error: Any, instance: dg.DagsterInstance) -> str:

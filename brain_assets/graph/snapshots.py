@@ -14,7 +14,7 @@ from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.forecasting.forecaster import EpochLosses
 from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve, weights_by_year
 from brain_assets.progress import report, warn
-from brain_assets.store.fingerprint import Fingerprint, hash_json
+from brain_assets.store.fingerprint import Fingerprint, hash_json, other_libraries
 from brain_assets.store.hub import in_place_of
 from brain_assets.store.names import cutoff_of_year
 
@@ -83,11 +83,11 @@ def make_snapshot(
     storage, problem = snapshot_io.storage(family, seed), ""
     place = str(storage.path(cutoff_date))
     if not force:
-        found, problem = snapshot_io.find(family, cutoff_date, fingerprint.value, seed)
+        found, problem = snapshot_io.find(fingerprint, cutoff_date, seed)
         if found is not None:
-            context.log.info(
-                f"{family} {cutoff_date} has fingerprint {fingerprint.value[:12]} already: not trained again"
-            )
+            context.log.info(f"{family} {cutoff_date} has fingerprint {found.fingerprint[:12]}: not trained again")
+            if words := other_libraries(found.metadata["fingerprint"]):
+                warn(f"{family} {cutoff_date}: {words}")
             return SnapshotResult(found, True, "", place)
     if problem:
         warn(f"{family} {cutoff_date}: trained here, not taken from the Hub: {problem}")

@@ -1,9 +1,11 @@
-"""What is done, what is missing, what is stale and why: Dagster's record, checked against the disk.
+"""What is done, what is missing, what is stale and why: Dagster's record, checked against what is stored.
 
+One answer for all: `backfill`, `status`, and the automation of Dagster's daemon (`brain_assets.graph.conditions`).
 Dagster records a data version for every materialization (the content of a table, the fingerprint of a model) and which
 upstream versions it was made from. On top of that a partition is missing if its file or folder is gone, damaged if it
 is not as it was written, a raw table is stale if its market has other rows, a model if it was trained with another
 configuration than the one asked for, or not on the device asked for, and forecasts if another average is asked for.
+A model that was made with other versions of libraries is done, as a run keeps it, too; it is said.
 """
 
 import datetime
@@ -15,27 +17,20 @@ from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
-from dagster._core.definitions.data_version import (
-    CachingStaleStatusResolver,
-    StaleStatus,
-    extract_data_provenance_from_entry,
-)
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.definitions.partitions.context import partition_loading_context
 
 from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
 from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
-from brain_assets.graph.checks import failed_blocking_checks, latest_warnings
+from brain_assets.graph.checks import latest_warnings
+from brain_assets.graph.record import Record, parents_of
 from brain_assets.graph.sources import CHANGED, change, changed_rows, look
 from brain_assets.market.base import Market, Observation
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.constraints import policy_options
 from brain_assets.portfolio.seeds import COMPARED, with_seed
 from brain_assets.progress import warn
-from brain_assets.store.fingerprint import hash_json
+from brain_assets.store.fingerprint import hash_json, other_libraries
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.storage import SnapshotLocalStorage
 from brain_assets.store.tables import FOLDERS, TableStore
@@ -52,10 +47,11 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """Where one year of one asset stands, and why it is not done."""
+    """Where one year of one asset stands."""
 
     state: State
     reason: str = ""
+    """Why it is not done, or of one that is done what there is to say."""
     warnings: Mapping[str, str] = field(default_factory=dict)
     """Of one that is done: what the checks that warn found, by their name."""
 
@@ -65,22 +61,26 @@ class StatusReader:
 
     Parameters
     ----------
-    defs : Definitions
+    defs : Definitions, or their asset graph
     instance : DagsterInstance
     options : mapping of str to mapping
         Asset -> configuration values asked for; an asset without an entry is asked for with its defaults. None: no
         configuration is asked for, whatever a model was trained with is right.
+    in_passing : bool
+        Look at the market as a tick of the daemon does, which reads no file that is still being written.
     """
 
     def __init__(
-        self, defs: dg.Definitions, instance: dg.DagsterInstance, options: Mapping[str, Mapping[str, Any]] | None
+        self,
+        defs: Any,
+        instance: dg.DagsterInstance,
+        options: Mapping[str, Mapping[str, Any]] | None,
+        in_passing: bool = False,
     ) -> None:
-        self._graph = defs.resolve_asset_graph()
-        self._resolver = CachingStaleStatusResolver(
-            instance, self._graph, AssetGraphView.for_test(defs, instance=instance)
-        )
-        resources: Mapping[str, Any] = defs.resources or {}
-        self._market: Market = resources["market"]
+        self._graph = defs.resolve_asset_graph() if isinstance(defs, dg.Definitions) else defs
+        self._record, self._in_passing = Record(instance, self._graph), in_passing
+        resources: Mapping[str, Any] = _resources(self._graph)
+        self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
             registry.get(family).asset: storage.no_retry()
@@ -96,15 +96,9 @@ class StatusReader:
             for name, storage in (self._storages.items() if options is not None else ())
         }
 
-    @cached_property
-    def _refused(self) -> Mapping[tuple[str, str], Sequence[str]]:
-        return failed_blocking_checks(self._instance, self._graph)
-
     def read(self, name: str, year: int) -> Status:
-        """Tell the state of one year of one asset."""
-        key, partition = AssetKey(name), str(year)
-        found = self._resolver.get_status(key, partition)
-        if found == StaleStatus.MISSING:
+        """Tell the state of one year of one asset; 0: of an asset without years."""
+        if year not in self._record.made(name):
             return Status(State.MISSING, "not materialized")
         try:
             gone = self._gone(name, year)
@@ -112,68 +106,57 @@ class StatusReader:
             return Status(State.DAMAGED, str(error))
         if gone:
             return Status(State.MISSING, gone)
-        if self._other_configuration(name, year):
-            return Status(State.STALE, "trained with another configuration")
-        if self._other_average(name, year):
-            return Status(State.STALE, "made with another average")
-        if self._other_device(name, year):
-            return Status(State.STALE, "trained on another device")
-        if changed := self._changed(name, year):
-            return Status(State.STALE, changed)
-        refused = self._refused.get((name, partition))
-        if refused:
-            return Status(State.STALE, f"did not pass its checks: {', '.join(refused)}")
-        if self._lacks_seeds(name, year):
-            return Status(State.STALE, "trained with fewer seeds than asked for")
-        if found == StaleStatus.STALE:
-            causes = self._resolver.get_stale_causes(key, partition)
-            return Status(State.STALE, "; ".join(dict.fromkeys(_sentence(cause) for cause in causes)))
-        late = self._made_without(key, partition)
-        if late:
-            return Status(State.STALE, f"made before {', '.join(late)}")
+        if stale := self._stale(name, year):
+            return Status(State.STALE, stale)
         if year not in self._warnings:
             self._warnings[year] = latest_warnings(self._instance, self._graph, year)
-        return Status(State.DONE, warnings=self._warnings[year].get(name, {}))
+        return Status(State.DONE, self._made_elsewhere(name, year), self._warnings[year].get(name, {}))
 
-    def _made_without(self, key: AssetKey, partition: str) -> list[str]:
-        """Name what it needs that was absent when it was made and is there now; Dagster does not call that stale."""
-        entry = self._entry(key, partition)
-        provenance = extract_data_provenance_from_entry(entry) if entry else None
-        if provenance is None:
-            return []
-        return [
-            f"{parent}[{year}]"
-            for parent, year in parents_of(self._graph, key.to_user_string(), int(partition))
-            if provenance.input_storage_ids.get(AssetKey(parent)) is None
-            and self._resolver.get_status(AssetKey(parent), str(year)) != StaleStatus.MISSING
-        ]
+    def _stale(self, name: str, year: int) -> str:
+        """Say why a year that is there is to be made again; empty: it is not."""
+        if self._other_configuration(name, year):
+            return "trained with another configuration"
+        if self._other_average(name, year):
+            return "made with another average"
+        if self._other_device(name, year):
+            return "trained on another device"
+        if changed := self._changed(name, year):
+            return changed
+        if refused := self._record.refused().get((name, str(year))):
+            return f"did not pass its checks: {', '.join(refused)}"
+        if self._lacks_seeds(name, year):
+            return "trained with fewer seeds than asked for"
+        return self._record.outdated(name, year)
 
-    def _entry(self, key: AssetKey, partition: str) -> Any:
-        record = self._resolver._get_latest_data_version_record(key=AssetKeyPartitionKey(key, partition))
-        return record.event_log_entry if record else None
+    def _made_elsewhere(self, name: str, year: int) -> str:
+        metadata = self._metadata(name, year)
+        return other_libraries(metadata["fingerprint"]) if metadata else ""
 
     @cached_property
-    def _source(self) -> Observation:
+    def source(self) -> Observation:
+        """What the market has of the raw years."""
         definition = self._graph.get(AssetKey(RAW[0])).partitions_def
         years = [int(key) for key in definition.get_partition_keys()] if definition else []
-        found = look(self._market, years)
-        for sentence in found.sentences[1:]:
+        found = look(self.market, years, self._in_passing)
+        for sentence in () if self._in_passing else found.sentences[1:]:
             warn(sentence)
         return found
 
     def _changed(self, name: str, year: int) -> str:
-        words = change(self._source, self._instance, name, year) if name in RAW else ""
-        if words.endswith(CHANGED):
-            words += changed_rows(self._market, name, year, self._tables.read_year(name, year))
+        words = change(self.source, self._instance, name, year) if name in RAW else ""
+        if words.endswith(CHANGED) and not self._in_passing:
+            words += changed_rows(self.market, name, year, self._tables.read_year(name, year))
         return words
 
     def _gone(self, name: str, year: int) -> str:
         if name in FOLDERS:
             return self._gone_table(name, year)
-        return "" if self._metadata(name, year) is not None else "its folder is gone"
+        return "" if name not in self._storages or self._metadata(name, year) else "its folder is gone"
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
         """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
+        if name not in self._storages:
+            return None
         if (name, year) not in self._found:
             self._found[name, year] = self._read_metadata(name, year)
         return self._found[name, year]
@@ -216,8 +199,9 @@ class StatusReader:
     def _other_average(self, name: str, year: int) -> bool:
         if name != "walkforward_forecasts" or not self._config_hashes:
             return False
-        made = self._entry(AssetKey(name), str(year)).asset_materialization.metadata.get("averaged")
-        return bool((made and made.value) != self._options.get(name, {}).get("average"))
+        made = self._record.made(name)[year].asset_materialization
+        averaged = made.metadata.get("averaged") if made else None
+        return bool((averaged and averaged.value) != self._options.get(name, {}).get("average"))
 
     def _other_device(self, name: str, year: int) -> bool:
         asked = self._options.get(name, {}).get("device", "auto")
@@ -245,19 +229,11 @@ def _recorded_options(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]
     return config.model_dump() if family.role == "forecaster" else policy_options(config)
 
 
-def _sentence(cause: Any) -> str:
-    dependency = cause.dependency
-    if dependency is None:
-        return str(cause.reason)
-    year = f"[{dependency.partition_key}]" if dependency.partition_key else ""
-    return f"{dependency.asset_key.to_user_string()}{year} changed"
-
-
-def parents_of(graph: Any, name: str, year: int) -> list[tuple[str, int]]:
-    """Give the assets and years that one year of an asset is mapped to, in order; 0: of an asset without years."""
-    with partition_loading_context():
-        found = graph.get_parents_partitions(AssetKey(name), str(year) if year else None).parent_partitions
-    return sorted((parent.asset_key.to_user_string(), int(parent.partition_key or 0)) for parent in found)
+def _resources(graph: Any) -> dict[str, Any]:
+    """Give the resources that the assets of a graph are bound to: a tick of the daemon knows no other way to them."""
+    bound = {name: found for node in graph.asset_nodes for name, found in node.assets_def.resource_defs.items()}
+    with dg.build_resources({name: bound[name] for name in ("market", "table_io", "snapshot_io")}) as resources:
+        return dict(resources._asdict())
 
 
 def rests_on(

@@ -35,6 +35,8 @@ class Years:
     """From a year to itself and all years before."""
     previous: dg.TimeWindowPartitionMapping
     """From a year to the two before: a week that straddles New Year goes to the older of these snapshots."""
+    before: dg.TimeWindowPartitionMapping
+    """From a year to the one before, at whose end something is held."""
 
     @classmethod
     def of(cls, settings: Settings, market: Market) -> "Years":
@@ -61,9 +63,8 @@ class Years:
         )
         # more than there can be before any partition, but few: Dagster walks through every one of them, often
         all_before = (ends[0] if ends else utc_now().year) - first + SPARE_YEARS
-        return cls(
-            settings.first_year, first, settings.last_year, definition, _mapping(-all_before, 0), _mapping(-2, -1)
-        )
+        mappings = _mapping(-all_before, 0), _mapping(-2, -1), _mapping(-1, -1)
+        return cls(settings.first_year, first, settings.last_year, definition, *mappings)
 
     def existing(self) -> list[int]:
         """Give the years that are partitions now, the first holding the whole bootstrap window."""
@@ -92,14 +93,3 @@ class Years:
 def _mapping(start_offset: int, end_offset: int) -> dg.TimeWindowPartitionMapping:
     with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):  # the last argument is still called beta
         return dg.TimeWindowPartitionMapping(start_offset, end_offset, allow_nonexistent_upstream_partitions=True)
-
-
-def is_needed(mapping: dg.PartitionMapping, year: str | None, candidate: str) -> bool:
-    """Tell whether a year of something, None if it has no years, is mapped to a year of an input.
-
-    Dagster tells it too, but finds its years by walking through a calendar: milliseconds each, where a tick asks for
-    hundreds.
-    """
-    if year is None or not isinstance(mapping, dg.TimeWindowPartitionMapping):
-        return True
-    return int(year) + mapping.start_offset <= int(candidate) <= int(year) + mapping.end_offset

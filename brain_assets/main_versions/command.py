@@ -1,7 +1,6 @@
 """The commands `brain-assets train`, `models` and `promote`."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -30,13 +29,13 @@ from brain_assets.terminal import (
     warnings_shown,
 )
 
-HEADS = ("family", Column("version", no_wrap=True), "", "loss", "of zero", "of the one\nbefore", "weeks,\nthe last")
+HEADS = (Column("version", no_wrap=True), "loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
 
 
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
     title = "Main versions, scored by trainings without the last year"
-    table = new_table(*HEADS, "when made", title=title)
+    table = new_table(*HEADS, title=title)
     problems = []
     for family in read_settings().families.forecasters:
         storage, current = SnapshotLocalStorage(family), None
@@ -48,13 +47,11 @@ def models() -> None:
             scores = storage.store.read_manifest(name)["scores"]
             before = scores["previous_loss"]
             table.add_row(
-                family,
-                name,
-                "[green]current[/]" if name == current else "",
+                f"{family}{', [green]current[/]' if name == current else ''}\n{name}",
                 f"{scores['loss']:.4f}",
                 f"{scores['zero_loss']:.4f}",
                 "-" if before is None else f"{before:.4f}",
-                f"{scores['n_weeks']}, {scores['last_week']}",
+                f"{scores['n_weeks']},\n{scores['last_week']}",
                 "promoted" if scores["promoted"] else "not promoted",
             )
     console.print(table if table.row_count else "no main version yet: brain-assets train lstm")
@@ -112,17 +109,13 @@ def train(
         snapshots = [] if skip_snapshots else [f"{family}_snapshot" for family in families]
         options = read_options(defs, read_config(config))
         job = Backfill(defs, instance, [*inputs, *snapshots], options)
-        last = [_main_version(family, options, force) for family in families]
+        # without options of its own it takes those of the yearly snapshots
+        own = {name: options.get(f"{name}_model") or options.get(f"{name}_snapshot", {}) for name in families}
+        last = [Task(f"{name}_model", 0, {**given, "force": force}) for name, given in own.items()]
         outcomes = run_years(job, parse_years(None, project.years), open_pool(project, instance, jobs), last, _line)
         print_summary([outcome for outcome in outcomes if outcome.year])
     if any(outcome.kind in BAD for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _main_version(family: str, options: Mapping[str, Mapping[str, Any]], force: bool) -> Task:
-    """Give the training of a main version; without options of its own it takes those of the yearly snapshots."""
-    own = options.get(f"{family}_model") or options.get(f"{family}_snapshot", {})
-    return Task(f"{family}_model", 0, {**own, "force": force})
 
 
 def _line(made: Event) -> str:

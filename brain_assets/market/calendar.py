@@ -57,8 +57,7 @@ def closes_between(start: datetime.date, end: datetime.date) -> MomentArray:
 
 def years_of(dates: DateArray) -> IntArray:
     """Give the calendar years of dates; of the same shape."""
-    years: IntArray = dates.astype("datetime64[Y]").astype(np.int64) + 1970
-    return years
+    return dates.astype("datetime64[Y]").astype(np.int64) + 1970
 
 
 def iso_week_numbers(dates: DateArray) -> IntArray:
@@ -106,8 +105,7 @@ class CalendarWeek:
     def decision_time(self) -> datetime.datetime:
         """The moment of the close after which it is decided, with the time zone of New York."""
         [close] = closes_between(self.decided, self.decided + datetime.timedelta(days=1))
-        moment: datetime.datetime = close.item()
-        return moment.replace(tzinfo=datetime.UTC).astimezone(NEW_YORK)
+        return close.item().replace(tzinfo=datetime.UTC).astimezone(NEW_YORK)
 
 
 def week_from(day: datetime.date) -> CalendarWeek:
@@ -129,8 +127,7 @@ def week_from(day: datetime.date) -> CalendarWeek:
 
 
 def _date(session: np.datetime64) -> datetime.date:
-    date: datetime.date = session.astype("datetime64[D]").item()
-    return date
+    return session.astype("datetime64[D]").item()
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,6 @@ class Weeks:
     end: DateArray  # the dates of the same sessions
 
     def __len__(self) -> int:
-        """Count the weeks."""
         return len(self.first)
 
     @property
@@ -187,11 +183,6 @@ def first_unfinished_day(now: datetime.datetime) -> datetime.date:
     """Give the first day, in New York, whose session may still change at a moment with its time zone."""
     local = now.astimezone(NEW_YORK)
     return local.date() + datetime.timedelta(days=int(local.timetz() >= SETTLED))
-
-
-def sessions_after_year(year: int, now: datetime.datetime) -> int:
-    """Count the sessions that have finished since a year was over, at a moment with its time zone."""
-    return len(sessions_between(datetime.date(year + 1, 1, 1), first_unfinished_day(now)))
 
 
 def finished_after_year(year: int, n_sessions: int) -> datetime.datetime:

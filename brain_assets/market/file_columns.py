@@ -88,13 +88,10 @@ def read_names(names: Sequence[str]) -> Header:
 def _two_levels(first: Sequence[str], second: Sequence[str], n_lines: int) -> Header | None:
     """Take one of two lines for prices and the other for symbols; None: they are neither."""
     for names, tickers in ((first, second), (second, first)):
-        if {"close"} <= {canonical(name) for name in names[1:]} <= _OF_PRICES and all(map(_may_be_symbol, tickers[1:])):
+        are_symbols = all(re.fullmatch(r"[A-Za-z^][\w.^=&/-]*|\d+\.[A-Za-z]+", text) for text in tickers[1:])
+        if {"close"} <= {canonical(name) for name in names[1:]} <= _OF_PRICES and are_symbols:
             return Header(("date", *names[1:]), ("", *tickers[1:]), n_lines)
     return None
-
-
-def _may_be_symbol(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z^][\w.^=&/-]*|\d+\.[A-Za-z]+", text) is not None
 
 
 def find_roles(names: Sequence[str], wanted: Sequence[str]) -> Roles:

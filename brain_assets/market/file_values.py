@@ -6,6 +6,7 @@ where that fails its texts are looked at one by one.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -87,8 +88,9 @@ def parse_texts(column: pa.ChunkedArray) -> tuple[IntArray, list[str]]:
 def parse_days(column: pa.ChunkedArray) -> Parsed:
     """Read days: the day that is written counts, whatever its zone; a time other than midnight is none."""
     if is_text(column.type):
-        if (at_once := _iso_days(column)) is not None:
-            return at_once
+        with suppress(pa.ArrowInvalid):  # all written as ISO has it
+            days = texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+            return Parsed(days, np.isnat(days), A_DAY)
         codes, names = parse_texts(column)
         distinct = pd.Series([*names, None], dtype="str")  # the last is what -1 stands for
         values, expected = _written_days(distinct)
@@ -112,14 +114,6 @@ def _four_digits(column: pa.ChunkedArray) -> pa.Array:
     years = column.to_numpy().astype("datetime64[Y]")
     far = (years < np.datetime64("0002")) | (years > np.datetime64("9998"))
     return pc.if_else(pa.array(far), pa.scalar(None, column.type), column.combine_chunks())
-
-
-def _iso_days(column: pa.ChunkedArray) -> Parsed | None:
-    try:
-        days = texts(column).cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-    except pa.ArrowInvalid:
-        return None
-    return Parsed(days, np.isnat(days), A_DAY)
 
 
 def _written_days(written: pd.Series) -> tuple[MomentArray, str]:
@@ -176,8 +170,11 @@ def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -
     read: dict[int, Parsed] = {}
     written: dict[int, pa.Array] = {}
     for key, column in columns.items():
-        if not is_text(column.type):
-            read[key] = _numbers_of(column)
+        if not is_text(kind := column.type):
+            if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
+                read[key] = _all_right(column.cast(pa.float64(), safe=False))
+            else:
+                read[key] = Parsed(np.full(len(column), np.nan), np.ones(len(column), dtype=bool), "a number")
             continue
         try:
             read[key] = _all_right(column.cast(pa.float64()))
@@ -197,13 +194,6 @@ def parse_numbers(columns: Mapping[int, pa.ChunkedArray], decimal_comma: bool) -
 def _all_right(numbers: pa.Array) -> Parsed:
     values: FloatArray = numbers.to_numpy(zero_copy_only=False) if isinstance(numbers, pa.Array) else numbers.to_numpy()
     return Parsed(values, np.zeros(len(values), dtype=bool), "a number")
-
-
-def _numbers_of(column: pa.ChunkedArray) -> Parsed:
-    kind = column.type
-    if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_null(kind):
-        return _all_right(column.cast(pa.float64(), safe=False))
-    return Parsed(np.full(len(column), np.nan), np.ones(len(column), dtype=bool), "a number")
 
 
 def _is_comma(written: Mapping[int, pa.Array], decimal_comma: bool) -> bool:
@@ -233,8 +223,7 @@ def _remember(
 def _matches(column: pa.Array, pattern: str) -> BoolArray:
     fits = pc.match_substring_regex(column, rf"^(?:{pattern})$")
     digits = pc.match_substring_regex(column, r"\d")
-    both: BoolArray = pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
-    return both
+    return pc.fill_null(pc.and_(fits, digits), False).to_numpy(zero_copy_only=False)
 
 
 def _one_by_one(column: pa.Array, comma: bool) -> Parsed:
@@ -260,5 +249,4 @@ def text_at(column: pa.ChunkedArray, row: int) -> str:
 def is_blank(column: pa.ChunkedArray) -> BoolArray:
     """Say of which rows nothing is written, (n_rows,)."""
     nothing = pc.equal(texts(column), "") if is_text(column.type) else column.is_null()
-    blank: BoolArray = pc.fill_null(nothing, True).to_numpy(zero_copy_only=False)
-    return blank
+    return pc.fill_null(nothing, True).to_numpy(zero_copy_only=False)

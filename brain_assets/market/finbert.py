@@ -82,7 +82,8 @@ class FinBertScorer:
                 for chunk, chunk_scores in chunks:
                     scores |= dict(zip((keys[title] for title in chunk), chunk_scores.tolist(), strict=True))
                     if self._cache_path is not None:
-                        _write_scores(self._cache_path, scores)
+                        columns = {"title_sha256": list(scores), "score": list(scores.values())}
+                        replace_file(self._cache_path, encode_table(pd.DataFrame(columns).astype(_COLUMNS)))
                     n_done += len(chunk)
                     report(f"news: {n_done:,} of {len(keys):,} headlines scored")
         return np.array([scores[keys[title]] for title in titles])
@@ -113,11 +114,6 @@ def _read_scores(path: DataPath | None) -> dict[str, float]:
         warn(f"{path}: expected a cache of scores, got a damaged file; its headlines are scored again.")
         return {}
     return dict(zip(frame["title_sha256"], frame["score"], strict=True))
-
-
-def _write_scores(path: DataPath, scores: dict[str, float]) -> None:
-    frame = pd.DataFrame({"title_sha256": list(scores), "score": list(scores.values())}).astype(_COLUMNS)
-    replace_file(path, encode_table(frame))
 
 
 class _Classifier(NamedTuple):

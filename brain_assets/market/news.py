@@ -104,8 +104,7 @@ def day_sessions(days: pd.Series) -> MomentArray:
 def _sessions_from(moments: pd.Series, ends: MomentArray) -> MomentArray:
     """Give the session of the first of `ends`, one for each session, at or after each moment inside the calendar."""
     position = np.searchsorted(ends.astype("datetime64[us]"), moments.to_numpy())
-    sessions: MomentArray = sessions_between(FIRST_DATE, datetime.date.max)[position].astype("datetime64[us]")
-    return sessions
+    return sessions_between(FIRST_DATE, datetime.date.max)[position].astype("datetime64[us]")
 
 
 def _inside_calendar(column: str) -> Rule:
@@ -156,5 +155,4 @@ def _score_titles(titles: pd.Series, score: ScoreHeadlines) -> FloatArray:
             f"{scores.shape} with values from {scores.min(initial=np.inf)} to {scores.max(initial=-np.inf)}; correct "
             "the scorer."
         )
-    each: FloatArray = scores[codes]
-    return each
+    return scores[codes]

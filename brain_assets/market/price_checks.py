@@ -76,9 +76,8 @@ def price_verdicts(
 
 def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
     empty = np.setdiff1d(scheduled, spans.sessions)
-    share = _counted_by_year(spans.missing, spans.sessions) / np.maximum(
-        _counted_by_year(spans.missing | spans.present, spans.sessions), 1
-    )
+    lasting = _counted_by_year(spans.missing | spans.present, spans.sessions)
+    share = _counted_by_year(spans.missing, spans.sessions) / np.maximum(lasting, 1)
     holes = spans.missing.sum(axis=1)
     wide = (share > MAX_MISSING).any(axis=1) & (holes >= MIN_MISSING)
     said = []
@@ -89,9 +88,8 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
         )
     if wide.any():
         first = spans.sessions[spans.missing.argmax(axis=1)]
-        places = [
-            f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in np.flatnonzero(wide)
-        ]
+        which = np.flatnonzero(wide)
+        places = [f"{spans.symbols[i]}: {holes[i]} sessions without a bar from {first[i]} on" for i in which]
         said.append(f"{listed(places)}.")
     if said:
         return CheckResult(False, " ".join(said))
@@ -102,8 +100,7 @@ def _calendar_complete(spans: SymbolSpans, scheduled: DateArray) -> CheckResult:
 def _counted_by_year(flags: BoolArray, sessions: DateArray) -> IntArray:
     """Count over the sessions of each calendar year; (n_assets, n_years)."""
     starts = np.unique(years_of(sessions), return_index=True)[1]
-    counts: IntArray = np.add.reduceat(flags.astype(np.int64), starts, axis=1)
-    return counts
+    return np.add.reduceat(flags.astype(np.int64), starts, axis=1)
 
 
 def _no_jumps(prices: pd.DataFrame, previous_closes: Mapping[str, float]) -> CheckResult:

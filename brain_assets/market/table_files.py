@@ -16,19 +16,11 @@ from pandas.api.types import union_categoricals
 
 from brain_assets.arrays import FloatArray, IntArray, MomentArray
 from brain_assets.errors import MarketError, TableError
+from brain_assets.market import file_values
 from brain_assets.market.base import SourcedTable
 from brain_assets.market.file_columns import Roles, find_roles, shape, symbol_of_name
 from brain_assets.market.file_table import Fault, FileTable, TableFile
-from brain_assets.market.file_values import (
-    Parsed,
-    TwoWays,
-    is_blank,
-    parse_days,
-    parse_moments,
-    parse_numbers,
-    parse_texts,
-    text_at,
-)
+from brain_assets.market.file_values import Parsed, TwoWays, text_at
 from brain_assets.market.findings import attach
 from brain_assets.market.schema import COUNT, DAY, NUMBER, TEXT, TableSchema
 from brain_assets.market.text_files import Sheet, find_files, open_sheet
@@ -121,15 +113,18 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
     file = TableFile(sheet.path, sheet.name, shape(sheet.header), titles, n_rows)
     texts = {name: _texts(sheet, name, blocks, cells) for name, kind in asked.items() if kind == TEXT}
     others = {name: [block.roles[name][0] for block in blocks] for name in asked if name in roles and name not in texts}
-    parsed = _parse(sheet, {place: asked[name] for name, at in others.items() for place in at}, cells)
+    kinds = {place: asked[name] for name, at in others.items() for place in at}
+    parsed = {place: file_values.parse_days(cells[place]) for place, kind in kinds.items() if kind == DAY}
+    parsed |= {place: file_values.parse_moments(cells[place]) for place, kind in kinds.items() if kind == MOMENT}
+    parsed |= _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
     columns = {name: np.concatenate([parsed[place].values for place in at]) for name, at in others.items()}
     columns |= {name: codes for name, (codes, _) in texts.items()}
     columns["row"] = np.tile(np.arange(n_rows, dtype=np.int32), len(blocks))
     wrong = {name: np.concatenate([parsed[place].wrong for place in at]) for name, at in others.items()}
     bad = np.logical_or.reduce(list(wrong.values()))
-    blank = (
-        np.logical_and.reduce([is_blank(column) for column in cells.values()]) if bad.any() else np.zeros(n_rows, bool)
-    )
+    blank = np.zeros(n_rows, bool)
+    if bad.any():
+        blank = np.logical_and.reduce([file_values.is_blank(column) for column in cells.values()])
     faults = []
     for name, at in others.items():
         chosen = np.flatnonzero(wrong[name] & ~np.tile(blank, len(blocks)))
@@ -139,12 +134,6 @@ def _read(sheet: Sheet, layout: Layout, wanted: Layout) -> _Part:
             faults.append(Fault(file, columns["row"][chosen], days, titles[name], parsed[at[0]].expected, got))
     kept = {name: column[~bad] for name, column in columns.items()} if bad.any() else columns
     return _Part(file, kept, {name: found for name, (_, found) in texts.items()}, faults)
-
-
-def _parse(sheet: Sheet, kinds: Mapping[int, str], cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
-    parsed = {place: parse_days(cells[place]) for place, kind in kinds.items() if kind == DAY}
-    parsed |= {place: parse_moments(cells[place]) for place, kind in kinds.items() if kind == MOMENT}
-    return parsed | _numbers(sheet, {place: cells[place] for place, kind in kinds.items() if kind in _NUMBERS})
 
 
 def _blocks(sheet: Sheet, layout: Layout) -> list[_Block]:
@@ -192,7 +181,7 @@ def _refuse_twins(sheet: Sheet, block: _Block, cells: Mapping[int, pa.ChunkedArr
 
 def _numbers(sheet: Sheet, cells: Mapping[int, pa.ChunkedArray]) -> dict[int, Parsed]:
     try:
-        return parse_numbers(cells, decimal_comma=sheet.separator in (";", "\t"))
+        return file_values.parse_numbers(cells, decimal_comma=sheet.separator in (";", "\t"))
     except TwoWays as error:
         places = sheet.places([row for row, _ in error.found])
         both = " and ".join(f"{text} ({place})" for (_, text), place in zip(error.found, places, strict=True))
@@ -210,7 +199,7 @@ def _texts(
         return np.repeat(np.arange(len(blocks)), n_rows), [block.symbol for block in blocks]
     place = blocks[0].roles[name][0]
     try:
-        return parse_texts(cells[place])
+        return file_values.parse_texts(cells[place])
     except pa.ArrowException as error:
         title, kind = sheet.header.names[place], cells[place].type
         raise TableError(f"{sheet.name}, column {title}: expected texts, got {kind}; write it as text.") from error

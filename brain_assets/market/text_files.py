@@ -33,11 +33,7 @@ MOST = 10  # so many rows, files or symbols are named, and the rest is counted
 
 _KINDS = (
     (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0"), "an Excel workbook", "save it as CSV"),
-    (
-        re.compile(rb"\s*<(!doctype\s+)?(html|head|body|\?xml|!--)", re.IGNORECASE),
-        "a web page (HTML)",
-        "download it again",
-    ),
+    (re.compile(rb"(?i)\s*<(!doctype\s+)?(html|head|body|\?xml|!--)"), "a web page (HTML)", "download it again"),
     (re.compile(rb"\s*[{\[]"), "JSON", "save it as CSV"),
     (re.compile(rb"PAR1"), "a Parquet file", "let its name end in .parquet"),
 )
@@ -113,9 +109,8 @@ class Sheet:
                 raise TableError(f"{self.name}: expected quotes around whole values, got others; correct them.")
             return
         line, n_cells = wrong[0]
-        many = (
-            f"; {len(wrong)} lines are so ({listed([str(line) for line, _ in wrong], MOST)})" if len(wrong) > 1 else ""
-        )
+        lines = listed([str(line) for line, _ in wrong], MOST)
+        many = f"; {len(wrong)} lines are so ({lines})" if len(wrong) > 1 else ""
         raise TableError(
             f"{self.name}, line {line}: expected {n_columns} values as in line {self.first_line - 1}, got {n_cells}"
             f"{many}; correct the line{'s' if many else ''}."

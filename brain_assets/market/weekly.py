@@ -46,7 +46,8 @@ class WeeklyPanel:
         opening, close = panel.values[:, :, OPEN], panel.values[:, :, CLOSE]
         before = weeks.first - 1
         first_open, last_close = opening[:, weeks.first].T, close[:, weeks.last].T
-        carried = _carry_forward(close)
+        last_known = np.where(np.isfinite(close), np.arange(close.shape[1]), 0)  # 0 is NaN before the first
+        carried = np.take_along_axis(close, np.maximum.accumulate(last_known, axis=1), axis=1)
         base, end = carried[:, before].T, carried[:, weeks.last].T
         entry = np.where(np.isfinite(first_open), first_open, base)
         member = np.ones(base.shape, dtype=bool) if panel.members is None else panel.members[:, before].T
@@ -81,12 +82,6 @@ def tradable(panel: PricePanel, weeks: Weeks) -> BoolArray:
     return known if panel.members is None else known & panel.members[:, before].T
 
 
-def _carry_forward(close: FloatArray) -> FloatArray:
-    """Fill each symbol's unknown closes with its last known one; NaN before the first; (n_assets, n_sessions)."""
-    positions = np.where(np.isfinite(close), np.arange(close.shape[1]), 0)
-    return np.take_along_axis(close, np.maximum.accumulate(positions, axis=1), axis=1)
-
-
 def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
     """Give the returns of the `PAST_WEEKS` ISO weeks before each week of a panel, from weekly close to weekly close.
 
@@ -96,8 +91,7 @@ def past_weekly_returns(panel: PricePanel, weeks: Weeks) -> FloatArray:
     weekly_close, newest = _weekly_closes(panel, weeks)
     returns = np.full((PAST_WEEKS + len(weekly_close), len(panel.symbols)), np.nan)  # row i: until close i - PAST_WEEKS
     returns[PAST_WEEKS + 1 :] = weekly_close[1:] / weekly_close[:-1] - 1
-    past: FloatArray = returns[np.arange(1, PAST_WEEKS + 1) + newest[:, None]]
-    return past
+    return returns[np.arange(1, PAST_WEEKS + 1) + newest[:, None]]
 
 
 def _weekly_closes(panel: PricePanel, weeks: Weeks) -> tuple[FloatArray, np.ndarray]:

@@ -18,7 +18,7 @@ from brain_assets.portfolio.arithmetic import LOGIT_BOUND, PortfolioConstraints
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.observations import SIGNAL_SCALE, ObservationBuilder
-from brain_assets.portfolio.policy import Act, OnProgress, Policy
+from brain_assets.portfolio.policy import Act, ForecasterName, OnProgress, Policy, SignalScale, TradingRate
 from brain_assets.store.scaler import Scaler
 
 if TYPE_CHECKING:
@@ -30,18 +30,13 @@ NETWORKS, TRAINING = "brain_assets.portfolio.networks", "brain_assets.portfolio.
 class ActorCriticConfig(ModelConfig):
     """What the training of both is told."""
 
-    forecaster: str = Field(
-        "lstm", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
-    )
+    forecaster: ForecasterName = "lstm"
     total_steps: int = Field(
         50_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_envs: int = Field(64, ge=1, le=10_000, description="Episodes at once.")
     n_steps: int = Field(
-        26,
-        ge=1,
-        le=10_000,
-        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+        26, ge=1, le=10_000, description="Weeks of each episode between two updates: a rollout has n_envs * n_steps."
     )
     batch_size: int = Field(832, ge=2, le=1_000_000, description="Weeks a gradient step.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
@@ -51,15 +46,8 @@ class ActorCriticConfig(ModelConfig):
         le=1,
         description="Discount a week. Weights of a week touch later weeks through costs, and as far as they are kept.",
     )
-    trading_rate: float = Field(
-        0.2, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
-    )
-    signal_scale: float = Field(
-        SIGNAL_SCALE,
-        ge=0,
-        le=10,
-        description="Standard deviation of news and ratios in what it sees; that of forecasts is 1.",
-    )
+    trading_rate: TradingRate = 0.2
+    signal_scale: SignalScale = SIGNAL_SCALE
     hidden: int = Field(32, ge=1, le=1_024, description="Width of the network's layers.")
     episode_weeks: int = Field(52, ge=1, le=10_000, description="Weeks in an episode; all, where there are fewer.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of all random numbers.")
@@ -99,8 +87,7 @@ class ActorCritic(Policy):
         builder = ObservationBuilder(weeks, Scaler.from_arrays(arrays), CONSTRAINTS, config.signal_scale)
 
         def act(week: int, held: FloatArray) -> Float32Array:
-            logits: Float32Array = network.act(builder.build(week, held))
-            return logits
+            return network.act(builder.build(week, held))
 
         return act
 

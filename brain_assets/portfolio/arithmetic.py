@@ -39,16 +39,10 @@ class PortfolioConstraints(ModelConfig):
         description="Least share of the value that stays in cash at a trade. The week may drift it below.",
     )
     max_weight: float = Field(
-        0.20,
-        gt=0,
-        le=1,
-        description="Largest share of the value in one asset at a trade. Cash has no upper bound.",
+        0.20, gt=0, le=1, description="Largest share of the value in one asset at a trade. Cash has no upper bound."
     )
     cost_bps: float = Field(
-        10.0,
-        ge=0,
-        le=1000,
-        description="Cost of every dollar traded, bought or sold, in basis points (1/10,000).",
+        10.0, ge=0, le=1000, description="Cost of every dollar traded, bought or sold, in basis points (1/10,000)."
     )
 
 

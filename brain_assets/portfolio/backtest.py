@@ -28,7 +28,7 @@ from brain_assets.portfolio.dataset import PolicyDataset, forecast_matrix, marke
 from brain_assets.portfolio.policy import followed_by, run_policies
 from brain_assets.portfolio.seeds import seed_snapshots, seed_strategy
 from brain_assets.portfolio.strategy import StrategyRun, break_even_cost, gross_return, run_strategy, sharpe_ratio
-from brain_assets.portfolio.weights_table import write_weights
+from brain_assets.portfolio.weights_table import CASH, weights_table, write_weights
 from brain_assets.store.names import snapshot_name
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def backtest(
     first_cutoff: datetime.date | None = None,
     on_refusal: Callable[[str], None] | None = None,
     other_seeds: Mapping[str, Mapping[int, SnapshotSource]] | None = None,
+    before: pd.DataFrame | None = None,
 ) -> BacktestResult:
-    """Trade some years with the policies that were finished before, beside rules without learning; all start in cash.
+    """Trade some years with the policies that were finished before, beside rules without learning.
 
     All trade the same weeks, and the same symbols in each: those with a bar, momentum, volatility and a forecast of
     every forecaster at decision time. Weeks in which a family that has snapshots does not have one yet are left out for
@@ -73,10 +74,13 @@ def backtest(
     there.
 
     Arguments are as in `build_forecast_features`; `sources` and `other_seeds` are of policies, the latter by the number
-    of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. Raises
-    `TableError` if the years have no complete week, or the forecasts lack a forecaster that a policy follows.
+    of a seed, each a strategy of its own, left out unless it has a training beside each snapshot that trades. `before`
+    is the table of the weeks before: a strategy goes on with what it held at their end, one that is not in there starts
+    in cash. Raises `TableError` if the years have no complete week, the forecasts lack a forecaster that a policy
+    follows, or the panel lacks what was held.
     """
     bars = WeeklyPanel.from_panel(panel)
+    held = {} if before is None else _held_after(before, bars)
     bars = bars.select(np.isin(bars.weeks.year, list(years)))
     traders = {
         family: _Traders(*fetch_snapshots(bars.weeks, source, first_cutoff, on_refusal))
@@ -107,8 +111,7 @@ def backtest(
         )
     }
     tables: list[pd.DataFrame] = []
-    held: dict[str, FloatArray] = {}
-    for rows, assets in _universes(available):
+    for rows, assets in _universes(available, np.any([each[:-1] > 0.0 for each in held.values()], axis=0)):
         part = {family: each.select(rows).select_assets(assets) for family, each in weeks.items()}
         known = BaselineInputs(
             next(iter(part.values())),
@@ -116,14 +119,14 @@ def backtest(
             past_returns[rows][:, :, assets],
         )
         columns = [*assets, -1]  # in the arrays of all assets, cash last
-        before = {name: each[columns] for name, each in held.items()}
+        start = {name: each[columns] for name, each in held.items()}
         runs = {
-            name: run_strategy(known.weeks, CONSTRAINTS, baseline.rule(known, CONSTRAINTS), before.get(name))
+            name: run_strategy(known.weeks, CONSTRAINTS, baseline.rule(known, CONSTRAINTS), start.get(name))
             for name, baseline in rules.items()
         }
         for name, (choice, snapshots) in policies.items():
             followed = [part[followed_by(snapshot)] for snapshot in snapshots]
-            runs[name] = run_policies(snapshots, choice[rows], followed, before.get(name))
+            runs[name] = run_policies(snapshots, choice[rows], followed, start.get(name))
         tables += [_table(name, run, known.weeks) for name, run in runs.items()]
         for name, run in runs.items():
             held[name] = np.zeros(len(bars.symbols) + 1)
@@ -152,13 +155,34 @@ def _policies(
     return policies
 
 
-def _universes(available: BoolArray) -> list[tuple[slice, IntArray]]:
+def _held_after(before: pd.DataFrame, bars: WeeklyPanel) -> dict[str, FloatArray]:
+    """Give what strategies held at the close of the last week of a backtest, (n_assets + 1,); grown as in `step`."""
+    last = before[before["week_start"] == before["week_start"].max()]
+    day = last["week_start"].iloc[0]
+    traded = weights_table(last["weights"])
+    at = np.flatnonzero(bars.weeks.start == np.datetime64(day, "D"))
+    known = [*bars.symbols, CASH] if len(at) else [CASH]
+    if unknown := [name for name in traded if name not in known]:
+        raise TableError(
+            f"backtest: expected prices of what was held after the week of {day:%Y-%m-%d}, got none of "
+            f"{', '.join(unknown)}; make the year before again."
+        )
+    growth = pd.Series([*np.append(1.0 + bars.return_ffill[at[0]], 1.0)], known)
+    # only what was held is summed up: the last digits must not tell of symbols that are listed later
+    grown = traded * growth[traded.columns]
+    held = grown.div(grown.sum(axis=1), axis=0).reindex(columns=known, fill_value=0.0)
+    return dict(zip(last["strategy"], held.to_numpy(), strict=True))
+
+
+def _universes(available: BoolArray, held: BoolArray) -> list[tuple[slice, IntArray]]:
     """Cut weeks where an asset is available for the first time, and give the positions of assets that were by then.
+
+    Those that are `held` at the start, (n_assets,), are there from the first week on, to be sold if need be.
 
     One that is listed later is not in the arrays: sums over longer rows round otherwise, and the last digits of a week
     would tell how many symbols are listed after it. One that never is available, where there is no other.
     """
-    seen = np.logical_or.accumulate(available, axis=0)
+    seen = np.logical_or.accumulate(np.vstack([available[:1] | held, available[1:]]), axis=0)
     starts = np.flatnonzero(np.append(True, (seen[1:] != seen[:-1]).any(axis=1)))
     ends = [*starts[1:], len(seen)]
     universes = []

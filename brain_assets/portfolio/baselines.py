@@ -61,9 +61,8 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     start = arithmetic.equal_weight(known.weeks.available, rules)
 
     def choose(week: int, held: FloatArray) -> FloatArray:
-        if held[-1] == 1.0:  # nothing is held yet
-            bought: FloatArray = start[week]
-            return bought
+        if not held[:-1].any():  # cash of weeks without any asset available is 1 but for its last digits
+            return start[week]
         drifted = held.copy()
         drifted[:-1], growth = arithmetic.drift(held[:-1], known.weeks.pre_open_return[week])
         drifted[-1] /= growth
@@ -75,18 +74,14 @@ def buy_and_hold(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
 def top(scores: FloatArray, parts: int, known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
     """Hold the same of each asset in the upper one of `parts` by score, (n_weeks, n_assets).
 
-    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held.
+    Their number is rounded up; ties go to the earlier column; an asset whose score is NaN is not held. Their
+    weights have no cap, which a few could not be invested under: two of six symbols would leave 60 % in cash at 20 %.
     """
     available = known.weeks.available & np.isfinite(scores)
     ranked = np.argsort(-np.where(available, scores, -math.inf), axis=1, kind="stable")
     place = np.argsort(ranked, axis=1, kind="stable")
     chosen = place < np.ceil(available.sum(axis=1, keepdims=True) / parts)
-    return follow(arithmetic.equal_weight(chosen & available, rules))
-
-
-def momentum_top_third(known: BaselineInputs, rules: PortfolioConstraints) -> Choose:
-    """Hold the third of the assets with the highest 4-week momentum."""
-    return top(known.weeks.momentum, 3, known, rules)
+    return follow(arithmetic.equal_weight(chosen & available, rules.replace(max_weight=1.0)))
 
 
 def past_top_third(score: Callable[[FloatArray], FloatArray]) -> Rule:
@@ -111,8 +106,7 @@ def minimum_variance(known: BaselineInputs, rules: PortfolioConstraints) -> Choo
             max_weights=rules.max_weight,
             budget=min(1.0 - rules.min_cash, rules.max_weight * past.shape[1]),
         )
-        weights: FloatArray = model.fit(past).weights_
-        return weights
+        return model.fit(past).weights_
 
     return _by_past_returns(known, rules, weigh)
 
@@ -211,8 +205,7 @@ def _tilt_program(n_assets: int, rules: PortfolioConstraints) -> Callable[..., F
                 f"cost-aware tilt: expected weights of {n_assets} symbols that are optimal, got {program.status}; look "
                 "for broken prices in the 52 weeks before."
             )
-        weights: FloatArray = even + active.value
-        return weights
+        return even + active.value
 
     return solve
 
@@ -258,7 +251,7 @@ BASELINES: Mapping[str, Baseline] = {
     "buy_and_hold": Baseline(buy_and_hold, "buy and hold", drifts=True),
     "risk_parity": Baseline(hierarchical_risk_parity, "hierarchical risk parity"),
     "min_variance": Baseline(minimum_variance, "minimum variance"),
-    "momentum_top": Baseline(momentum_top_third, "momentum, top third"),
+    "momentum_top": Baseline(lambda known, rules: top(known.weeks.momentum, 3, known, rules), "momentum, top third"),
     "past_year_top": Baseline(
         past_top_third(lambda past: (1.0 + past[:, :-4]).prod(axis=1)), "12-1 momentum, top third"
     ),
@@ -281,21 +274,23 @@ def benchmark_strategies(forecasters: Iterable[str]) -> dict[str, Baseline]:
         _TENTH: ("top tenth", lambda family: forecast_top(family, 10)),
     }
     families = list(forecasters)
+    labels = {family: f"{registry.label(family)} forecasts" for family in families} | {AVERAGE: "average of forecasts"}
     following = {
-        f"{family}{kind}": Baseline(make(family), f"{_forecasts_label(family)}, {words}", forecaster=family)
+        f"{family}{kind}": Baseline(make(family), f"{labels[family]}, {words}", forecaster=family)
         for kind, (words, make) in kinds.items()
         for family in families
     }
     return {**BASELINES, **following}
 
 
-def _forecasts_label(family: str) -> str:
-    return "average of forecasts" if family == AVERAGE else f"{registry.label(family)} forecasts"
-
-
 def follows_forecasts(strategy: str) -> bool:
     """Tell whether a strategy is one of `benchmark_strategies` that follows a forecaster; no family is called so."""
     return strategy.endswith(("_top", "_tilt", _TENTH)) and strategy not in BASELINES
+
+
+def is_top(strategy: str) -> bool:
+    """Tell whether a strategy holds the same of each symbol that leads by something; few may exceed the cap on one."""
+    return strategy.endswith(("_top", _TENTH))
 
 
 def is_benchmark(strategy: str) -> bool:

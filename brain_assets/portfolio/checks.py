@@ -7,21 +7,27 @@ from brain_assets.arrays import FloatArray
 from brain_assets.check_result import CheckResult, listed
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.backtest import growth
-from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, is_benchmark, is_top
 from brain_assets.portfolio.seeds import family_of_seed
 from brain_assets.portfolio.weights_table import weights_table
 
 ROUNDING = 1e-9
 
 
-def weights_verdict(weights: FloatArray, rules: PortfolioConstraints) -> CheckResult:
-    """Check weights traded to, (n, n_assets + 1), cash last, against the trading rules."""
+def weights_verdict(
+    weights: FloatArray, rules: PortfolioConstraints, max_weight: FloatArray | None = None
+) -> CheckResult:
+    """Check weights traded to, (n, n_assets + 1), cash last, against the trading rules; `max_weight`: (n,), if others.
+
+    A weight may exceed its bound by rounding.
+    """
     assets, cash = weights[:, :-1], weights[:, -1]
+    bound = rules.max_weight if max_weight is None else max_weight
     broken = {
         "are not finite": ~np.isfinite(weights).all(axis=1),
         "do not add up to 1": np.abs(weights.sum(axis=1) - 1) > ROUNDING,
         "are short": (weights < -ROUNDING).any(axis=1),
-        f"hold more than {rules.max_weight:.0%} of one symbol": (assets > rules.max_weight + ROUNDING).any(axis=1),
+        f"hold more than {rules.max_weight:.0%} of one symbol": assets.max(axis=1, initial=0.0) > bound + ROUNDING,
         f"hold less than {rules.min_cash:.0%} of cash": cash < rules.min_cash - ROUNDING,
     }
     named = [f"{int(rows.sum())} {rule}" for rule, rows in broken.items() if rows.any()]
@@ -29,10 +35,11 @@ def weights_verdict(weights: FloatArray, rules: PortfolioConstraints) -> CheckRe
     return CheckResult(not named, expected if named else f"{len(weights):,} sets of weights keep the trading rules")
 
 
-def table_weights(table: pd.DataFrame) -> FloatArray:
-    """Give the weights of a backtest as an array, a row a week and strategy, cash last; 0 where none is held."""
-    weights: FloatArray = weights_table(table["weights"]).to_numpy()
-    return weights
+def backtest_weights_verdict(table: pd.DataFrame, rules: PortfolioConstraints) -> CheckResult:
+    """Check the weights of a backtest; `is_top` may hold the same of so few that each exceeds the cap on one asset."""
+    weights = weights_table(table["weights"]).to_numpy()
+    alike = table["strategy"].map(is_top).to_numpy() / np.maximum((weights[:, :-1] > 0.0).sum(axis=1), 1)
+    return weights_verdict(weights, rules, np.maximum(rules.max_weight, alike))
 
 
 def beats_equal_weight(table: pd.DataFrame) -> CheckResult:

@@ -39,7 +39,6 @@ class PolicyDataset:
     """Last close over first open, minus 1; known at the last close. Always finite, as `pre_open_return`."""
 
     def __len__(self) -> int:
-        """Count the weeks."""
         return len(self.week_start)
 
     @property
@@ -103,5 +102,4 @@ def forecast_matrix(bars: WeeklyPanel, forecasts: pd.DataFrame, forecaster: str)
     require_forecaster(forecasts, forecaster)
     wide = forecasts.pivot(index="week_start", columns="symbol", values=forecaster)
     wide = wide.reindex(index=pd.DatetimeIndex(bars.weeks.start.astype("datetime64[us]")), columns=list(bars.symbols))
-    matrix: FloatArray = wide.to_numpy(dtype=np.float64)
-    return matrix
+    return wide.to_numpy(dtype=np.float64)

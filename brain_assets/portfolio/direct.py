@@ -23,6 +23,7 @@ from brain_assets.device import repeatable
 from brain_assets.portfolio import arithmetic
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
 from brain_assets.portfolio.dataset import PolicyDataset
+from brain_assets.portfolio.differentiable import project, target_weights
 from brain_assets.portfolio.observations import (
     N_MARKET_FEATURES,
     SIGNAL_SCALE,
@@ -30,7 +31,15 @@ from brain_assets.portfolio.observations import (
     market_observations,
     varied_in_training,
 )
-from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress
+from brain_assets.portfolio.policy import (
+    Act,
+    ForecasterName,
+    OnProgress,
+    Policy,
+    PolicyProgress,
+    SignalScale,
+    TradingRate,
+)
 from brain_assets.portfolio.strategy import run_equal_weight
 from brain_assets.store.scaler import Scaler
 
@@ -53,9 +62,7 @@ LEAST_DEVIATION = 1e-4
 class DirectConfig(ModelConfig):
     """How the policy is trained."""
 
-    forecaster: str = Field(
-        "boosting", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
-    )
+    forecaster: ForecasterName = "boosting"
     n_updates: int = Field(200, ge=1, le=1_000_000, description="Gradient steps.")
     n_blocks: int = Field(32, ge=1, le=10_000, description="Blocks of consecutive weeks in a gradient step.")
     block_weeks: int = Field(26, ge=1, le=10_000, description="Weeks in a block; all, where there are fewer.")
@@ -73,15 +80,8 @@ class DirectConfig(ModelConfig):
         le=1,
         description="Log return of a week that squares of the slopes cost, so that none is large alone.",
     )
-    trading_rate: float = Field(
-        1.0, gt=0, le=1, description="Share of the way from what is held to its target that is traded each week."
-    )
-    signal_scale: float = Field(
-        SIGNAL_SCALE,
-        ge=0,
-        le=10,
-        description="Standard deviation of news and ratios in what it sees; that of forecasts is 1.",
-    )
+    trading_rate: TradingRate = 1.0
+    signal_scale: SignalScale = SIGNAL_SCALE
     seed: int = Field(0, ge=0, lt=2**32, description="Of the weeks in which blocks begin.")
 
 
@@ -138,8 +138,7 @@ class Direct(Policy):
 
         def act(week: int, held: FloatArray) -> FloatArray:
             available = torch.from_numpy(weeks.available[week])
-            given: FloatArray = logits(said[week], persistence, torch.from_numpy(held), available).numpy()
-            return given
+            return logits(said[week], persistence, torch.from_numpy(held), available).numpy()
 
         return act
 
@@ -211,32 +210,6 @@ def logits(said: Tensor, persistence: Tensor, held: Tensor, available: Tensor) -
     equal = 1.0 / available.sum(dim=-1, keepdim=True).clamp(min=1)  # [..., 1]
     of_assets = said + persistence * torch.log(held[..., :-1] / equal + LEAST_HELD)  # [..., A]
     return torch.cat([of_assets, torch.full_like(held[..., :1], CASH_LOGIT)], dim=-1)
-
-
-def target_weights(logits: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
-    """Turn logits into weights, [B, A + 1], as `brain_assets.portfolio.arithmetic.target_weights`."""
-    import torch
-
-    of_assets = logits[:, :-1].masked_fill(~available, -torch.inf)
-    return project(torch.softmax(torch.cat([of_assets, logits[:, -1:]], dim=1), dim=1), available, rules)
-
-
-def project(weights: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
-    """Project weights, [B, A + 1], as `brain_assets.portfolio.arithmetic.project`, with the derivative of the result.
-
-    A weight is v - tau between its bounds, and constant at them; tau keeps the sum at 1, so that its derivative is the
-    mean of those between.
-    """
-    import torch
-
-    exact = arithmetic.project(weights.detach().numpy(), available.numpy(), rules)
-    between = exact > 0.0
-    between[:, :-1] &= exact[:, :-1] < rules.max_weight
-    between[:, -1] = exact[:, -1] > rules.min_cash
-    moves = torch.from_numpy(between)
-    change = (weights - weights.detach()) * moves  # 0, but its derivative is not
-    shift = change.sum(dim=1, keepdim=True) / moves.sum(dim=1, keepdim=True).clamp(min=1)
-    return torch.from_numpy(exact) + change - moves * shift
 
 
 def step(

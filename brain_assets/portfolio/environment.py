@@ -80,10 +80,7 @@ class VectorizedPortfolioEnv(VecEnv):
         return self._builder.rebuild(np.minimum(week, len(self._weeks) - 1), weight_held)
 
     def _observe(self, week: IntArray, held: FloatArray) -> Float32Array:
-        """Give what is seen at the decision time of weeks.
-
-        After the last week nothing is known of the next: its market features stand in for those to come.
-        """
+        # after the last week nothing is known of the next: its market features stand in for those to come
         return self._builder.build(np.minimum(week, len(self._weeks) - 1), held)
 
     def _start_episodes(self, which: BoolArray) -> None:
@@ -115,8 +112,7 @@ class VectorizedPortfolioEnv(VecEnv):
         target = arithmetic.target_weights(logits, available, rules)
         traded = arithmetic.trade_toward(self._held, target, available, self._rate, rules)
         pre_open_return, weekly_return = (
-            weeks.pre_open_return.take(week, axis=0),
-            weeks.weekly_return.take(week, axis=0),
+            each.take(week, axis=0) for each in (weeks.pre_open_return, weeks.weekly_return)
         )
         result = arithmetic.step(self._held, pre_open_return, traded, weekly_return, rules)
         reward = REWARD_SCALE * (np.log1p(result.net_return) - self._equal_weight_growth.take(week))

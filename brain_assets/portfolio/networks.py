@@ -100,8 +100,7 @@ class LogitNetwork(nn.Module):
         """Give logits, (n_assets + 1,), without exploring: the same observation, the same logits."""
         with torch.no_grad():
             seen = torch.from_numpy(observation).unsqueeze(0)  # [1, A * F]
-            logits: Float32Array = with_least_cash(self.tilts(seen), by_asset(seen)[:, :, AVAILABLE])[0].numpy()
-        return logits
+            return with_least_cash(self.tilts(seen), by_asset(seen)[:, :, AVAILABLE])[0].numpy()
 
 
 class PpoNetwork(LogitNetwork):
@@ -116,8 +115,7 @@ class PpoNetwork(LogitNetwork):
     def values(self, observation: Tensor) -> Tensor:
         """Estimate the sum of discounted rewards to come; [B, A * F] to [B, 1]."""
         _, pooled = self.critic(by_asset(observation))  # [B, H]
-        value: Tensor = self.value(pooled)  # [B, 1]
-        return value
+        return self.value(pooled)  # [B, 1]
 
 
 class ActionValueNetwork(nn.Module):
@@ -141,8 +139,7 @@ class ActionValueNetwork(nn.Module):
         seen = torch.cat([by_asset(observation), of_assets.transpose(1, 2) / max_weight], dim=2)  # [B, A, F + 1]
         mixed, pooled = self.assets(seen)  # [B, A, H], [B, H]
         earning = (of_assets @ mixed).squeeze(1)  # [B, H]
-        value: Tensor = self.value(torch.cat([earning, pooled], dim=1))  # [B, 1]
-        return value
+        return self.value(torch.cat([earning, pooled], dim=1))  # [B, 1]
 
 
 class SacNetwork(LogitNetwork):

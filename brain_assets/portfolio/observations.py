@@ -80,8 +80,7 @@ def fit_observation_scaler(weeks: PolicyDataset) -> Scaler:
 
 def varied_in_training(scaler: Scaler) -> BoolArray:
     """Tell which of `MARKET_FEATURES` varied in training; the others are 0 in every observation."""
-    varied: BoolArray = scaler.var >= MIN_VARIANCE
-    return varied
+    return scaler.var >= MIN_VARIANCE
 
 
 def market_observations(weeks: PolicyDataset, scaler: Scaler, signal_scale: float) -> Float32Array:
@@ -93,8 +92,7 @@ def market_observations(weeks: PolicyDataset, scaler: Scaler, signal_scale: floa
     scaled[..., ~varied_in_training(scaler)] = 0.0
     clipped = np.nan_to_num(scaled.clip(-CLIP, CLIP))
     clipped[..., -len(SIGNALS) :] *= signal_scale
-    observations: Float32Array = clipped.astype(np.float32)
-    return observations
+    return clipped.astype(np.float32)
 
 
 class ObservationBuilder:

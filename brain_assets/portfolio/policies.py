@@ -76,6 +76,7 @@ def train_policy_snapshot(
     arrays = {**fitted, **scaler.arrays}
     runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
+    realized = np.where(weeks.available, weeks.weekly_return, np.nan)  # which the models had not seen
     metadata = {
         "fingerprint": policy_fingerprint(family, weeks, config, device).metadata,
         "data": {
@@ -87,7 +88,8 @@ def train_policy_snapshot(
         "training": {
             "cagr": run.cagr,
             "cagr_equal_weight": run_equal_weight(weeks, CONSTRAINTS).cagr,
-            **_forecast_figures(weeks),
+            "forecast_rank_correlation": mean_rank_correlation(weeks.forecast, realized),
+            "momentum_rank_correlation": mean_rank_correlation(weeks.momentum, realized),
             **policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS),
             "curve": [
                 {"steps": point.steps, "reward": point.mean_episode_reward}
@@ -104,12 +106,3 @@ def train_policy_snapshot(
     options = policy_options(config)
     card = policy_card(family, cutoff_date, options, metadata, policy.follows(config))
     return ModelSnapshot(family, cutoff_date, options, metadata, arrays, card)
-
-
-def _forecast_figures(weeks: PolicyDataset) -> dict[str, float | None]:
-    """Tell how good what the policy learned from was: its forecasts are of weeks that their models had not seen."""
-    realized = np.where(weeks.available, weeks.weekly_return, np.nan)
-    return {
-        "forecast_rank_correlation": mean_rank_correlation(weeks.forecast, realized),
-        "momentum_rank_correlation": mean_rank_correlation(weeks.momentum, realized),
-    }

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from brain_assets import registry
 from brain_assets.arrays import Float32Array, FloatArray
@@ -25,17 +26,8 @@ from brain_assets.portfolio.constraints import CONSTRAINTS, read_policy_options
 from brain_assets.portfolio.dataset import PolicyDataset, market_weeks
 from brain_assets.portfolio.observations import N_MARKET_FEATURES
 from brain_assets.portfolio.strategy import StrategyRun, run_strategy
-from brain_assets.store.checks import (
-    COUNT,
-    DATE,
-    NAMES,
-    NUMBER,
-    NUMBER_OR_NULL,
-    SCALE,
-    Kind,
-    check_dates,
-    check_metadata,
-)
+from brain_assets.store import checks
+from brain_assets.store.checks import COUNT, DATE, NUMBER, SCALE, Kind
 from brain_assets.store.scaler import check_scaler
 
 if TYPE_CHECKING:
@@ -60,12 +52,23 @@ Act = Callable[[int, FloatArray], npt.NDArray[np.floating]]
 """From the position of a week, and the weights held at the close before it, (n_assets + 1,), to logits of that shape,
 cash last."""
 
+ForecasterName = Annotated[
+    str, Field(min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts.")
+]
+SignalScale = Annotated[
+    float, Field(ge=0, le=10, description="Standard deviation of news and ratios in what it sees; of forecasts: 1.")
+]
+TradingRate = Annotated[
+    float, Field(gt=0, le=1, description="Share of the way from what is held to its target that is traded each week.")
+]
+"""Options of more than one family."""
+
 SIGNAL = Kind(f"one of {', '.join(SIGNALS)}", lambda value: value in SIGNALS)
-DATA = {"first_week": DATE, "last_week": DATE, "symbols": NAMES, "n_weeks": COUNT}
+DATA = {"first_week": DATE, "last_week": DATE, "symbols": checks.NAMES, "n_weeks": COUNT}
 TRAINING = {
     **dict.fromkeys(("cagr", "cagr_equal_weight"), NUMBER),
     **dict.fromkeys(("mean_turnover", "distance_to_equal_weight"), SCALE),
-    **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), NUMBER_OR_NULL),
+    **dict.fromkeys(("forecast_rank_correlation", "momentum_rank_correlation"), checks.NUMBER_OR_NULL),
     "curve": [{"steps": COUNT, "reward": NUMBER}],
 }
 BOUNDED = dict.fromkeys(("action_spread", "saturation"), SCALE)
@@ -109,13 +112,11 @@ class Policy(registry.Family):
 
     def follows(self, config: Any) -> str:
         """Name the column of the forecasts that it follows: the configuration's ``forecaster``, else the class's."""
-        column: str = getattr(config, "forecaster", self.forecaster)
-        return column
+        return getattr(config, "forecaster", self.forecaster)
 
     def trading_rate(self, config: Any) -> float:
         """Share of the way to its target that it trades each week, in (0, 1]: the configuration's, else all of it."""
-        rate: float = getattr(config, "trading_rate", 1.0)
-        return rate
+        return getattr(config, "trading_rate", 1.0)
 
     @classmethod
     def problem(cls) -> tuple[str, str] | None:
@@ -129,8 +130,10 @@ class Policy(registry.Family):
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one policy of the family."""
         config = self.read_config(snapshot.config)
         training = {**TRAINING, **({} if self.logit_bound(config) is None else BOUNDED)}
-        check_metadata(snapshot.metadata, {"data": DATA, "training": training, "uninformative_features": [SIGNAL]})
-        check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
+        checks.check_metadata(
+            snapshot.metadata, {"data": DATA, "training": training, "uninformative_features": [SIGNAL]}
+        )
+        checks.check_dates(snapshot.metadata["data"], ("last_week",), snapshot.cutoff_date)
         check_scaler(snapshot.arrays, N_MARKET_FEATURES)
 
     def decide(self, snapshot: ModelSnapshot, bars: WeeklyPanel, forecast: FloatArray) -> FloatArray:
@@ -228,6 +231,7 @@ def _runner(snapshot: ModelSnapshot, weeks: PolicyDataset) -> PolicyRunner:
     config, rules = read_policy_options(policy.Config, snapshot.config)
     if rules != CONSTRAINTS:
         raise BrainAssetsError(
-            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; retrain it."
+            f"{snapshot.family} {snapshot.cutoff_date}: expected {CONSTRAINTS!r}, got {rules!r}; train it again "
+            "with brain-assets backfill."
         )
     return PolicyRunner(policy, snapshot.arrays, config, weeks, rules)

@@ -53,5 +53,4 @@ class Ppo(ActorCritic):
 
     def network(self, config: PpoConfig) -> "PpoNetwork":
         """Build the network, untrained."""
-        network: PpoNetwork = registry.load(NETWORKS).PpoNetwork(config.hidden, config.score_std)
-        return network
+        return registry.load(NETWORKS).PpoNetwork(config.hidden, config.score_std)

@@ -87,5 +87,4 @@ class MarketReplayBuffer(ReplayBuffer):
 
 def _weights_held(observation: Float32Array) -> Float32Array:
     """Give the weights in observations as they stand there; (n_envs, n_assets * N_FEATURES) to (n_envs, n_assets)."""
-    held: Float32Array = observation.reshape(len(observation), -1, N_FEATURES)[:, :, WEIGHT_HELD]
-    return held
+    return observation.reshape(len(observation), -1, N_FEATURES)[:, :, WEIGHT_HELD]

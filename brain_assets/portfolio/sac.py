@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from brain_assets import registry
 from brain_assets.configuration import require
 from brain_assets.portfolio.actor_critic import NETWORKS, ActorCritic, ActorCriticConfig
+from brain_assets.portfolio.policy import ForecasterName
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.networks import SacNetwork
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
 class SacConfig(ActorCriticConfig):
     """How a policy is trained by SAC."""
 
-    forecaster: str = Field(
-        "patchtst", min_length=1, description="Whose forecasts it follows: a column of walkforward_forecasts."
-    )
+    forecaster: ForecasterName = "patchtst"
     total_steps: int = Field(
         20_000, ge=1, le=1_000_000_000, description="Weeks lived through, over all episodes; rounded up to rollouts."
     )
     n_steps: int = Field(
-        13,
-        ge=1,
-        le=10_000,
-        description="Weeks of each episode between two updates: a rollout has n_envs * n_steps.",
+        13, ge=1, le=10_000, description="Weeks of each episode between two updates: a rollout has n_envs * n_steps."
     )
     batch_size: int = Field(256, ge=2, le=1_000_000, description="Weeks a gradient step, drawn from all in the buffer.")
     learning_rate: float = Field(2e-3, gt=0, lt=1, description="Of Adam, falling linearly to 0 over the training.")
@@ -80,8 +76,7 @@ class Sac(ActorCritic):
 
     def network(self, config: SacConfig) -> "SacNetwork":
         """Build the network, untrained."""
-        network: SacNetwork = registry.load(NETWORKS).SacNetwork(config.hidden, config.score_limit)
-        return network
+        return registry.load(NETWORKS).SacNetwork(config.hidden, config.score_limit)
 
     def logit_bound(self, config: SacConfig) -> float:
         """Bound of the logits, by tanh."""

@@ -23,7 +23,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, project, trade_toward
+from brain_assets.portfolio.arithmetic import PortfolioConstraints, all_cash, trade_toward
+from brain_assets.portfolio.differentiable import target_weights
 from brain_assets.portfolio.environment import VectorizedPortfolioEnv
 from brain_assets.portfolio.networks import SacNetwork, by_asset, with_least_cash
 from brain_assets.portfolio.observations import AVAILABLE, WEIGHT_HELD
@@ -31,37 +32,6 @@ from brain_assets.portfolio.replay import MarketReplayBuffer
 
 if TYPE_CHECKING:
     from brain_assets.portfolio.sac import SacConfig
-
-
-class _Project(torch.autograd.Function):
-    """`brain_assets.portfolio.arithmetic.project` with its derivative; [B, A + 1] and [B, A] to [B, A + 1]."""
-
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
-        exact = project(weights.cpu().numpy().astype(np.float64), available.cpu().numpy(), rules)
-        between = exact > 0.0
-        between[:, :-1] &= exact[:, :-1] < rules.max_weight
-        between[:, -1] = exact[:, -1] > rules.min_cash
-        ctx.save_for_backward(torch.from_numpy(between.astype(np.float32)).to(weights))
-        return torch.from_numpy(exact.astype(np.float32)).to(weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        # w_i = v_i - tau where it is between its bounds, constant elsewhere, and the sum of all w stays 1
-        (between,) = ctx.saved_tensors
-        gradient = gradients[0] * between
-        share = gradient.sum(dim=1, keepdim=True) / between.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return between * (gradient - share), None, None
-
-
-def tradable_weights(logits: Tensor, available: Tensor, rules: PortfolioConstraints) -> Tensor:
-    """Turn logits into target weights as `brain_assets.portfolio.arithmetic.target_weights` does, with derivatives.
-
-    [B, A + 1] and bool [B, A] to [B, A + 1].
-    """
-    blocked = torch.cat([logits[:, :-1].masked_fill(~available, -torch.inf), logits[:, -1:]], dim=1)  # [B, A + 1]
-    weights: Tensor = _Project.apply(torch.softmax(blocked, dim=1), available, rules)  # type: ignore[no-untyped-call]
-    return weights
 
 
 def traded_weights(
@@ -99,8 +69,7 @@ class _Actor(BasePolicy):
         return self._distribution.log_prob_from_params(*self.network.gaussian(obs))
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        actions: Tensor = self(observation, deterministic)
-        return actions
+        return self(observation, deterministic)
 
 
 class _Critics(BaseModel):
@@ -116,7 +85,7 @@ class _Critics(BaseModel):
         """Estimate what actions are worth, once a critic; [B, A * F] and [B, A + 1] to [B, 1] each."""
         available = by_asset(obs)[:, :, AVAILABLE] > 0.5  # [B, A]
         logits = with_least_cash(actions * self._config.score_limit, available)  # [B, A + 1]
-        target = tradable_weights(logits, available, self._rules)  # [B, A + 1]
+        target = target_weights(logits, available, self._rules)  # [B, A + 1]
         weights = traded_weights(target, obs, available, self._config.trading_rate, self._rules)  # [B, A + 1]
         # where it is the actor that learns, SB3 throws away what the critics would learn: it need not be worked out
         self.networks.requires_grad_(not actions.requires_grad)

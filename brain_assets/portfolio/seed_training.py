@@ -22,25 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeedTraining:
-    """What a policy is trained on, and with which configuration; seed 0 is the policy itself.
-
-    Attributes
-    ----------
-    family : str
-    weeks : PolicyDataset
-        Up to the cut-off.
-    cutoff_date : datetime.date
-    config : ModelConfig
-        Of the policy; others have its seed plus their number.
-    market : MarketNote
-    device : str
-        ``cpu`` or ``cuda``.
-    """
+    """What a policy is trained on, and with which configuration; seed 0 is the policy itself."""
 
     family: str
     weeks: PolicyDataset
     cutoff_date: datetime.date
-    config: ModelConfig
+    config: ModelConfig  # of the policy; others have its seed plus their number
     market: MarketNote
     device: str
 
@@ -57,17 +44,14 @@ class SeedTraining:
         """Train with another seed and store what comes of it, unless it is there already and not forced."""
         storage = of_family.of_seed(number)
         found = storage.read_metadata(self.cutoff_date)
-        if force or found is None or found["fingerprint"]["value"] != self.fingerprint(number).value:
+        if force or found is None or not self.fingerprint(number).keeps(found["fingerprint"]):
             storage.write_snapshot(self.train(number, n_seeds))
 
     def _show(self, number: int, n_seeds: int) -> OnProgress:
         head = f"{self.family} {self.cutoff_date.year}" + (f", seed {number + 1} of {n_seeds}" if n_seeds > 1 else "")
 
         def show(point: PolicyProgress) -> None:
-            report(
-                f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward of an episode "
-                f"{point.mean_episode_reward:.2f}"
-            )
+            report(f"{head}: {point.steps:,} of {point.total_steps:,} steps, reward {point.mean_episode_reward:.2f}")
 
         return show
 

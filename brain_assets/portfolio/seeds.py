@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from brain_assets.forecasting.walkforward import SnapshotSource
     from brain_assets.store.snapshot import ModelSnapshot
 
-COMPARED = ("code", "config", "data", "libraries")
+COMPARED = ("code", "config", "data")
 """Parts of a fingerprint that say whether a training with another seed stands beside a policy."""
 
 _NAME = re.compile(r"(.+)_seed_(\d+)")
@@ -57,15 +57,11 @@ def seed_snapshots(
             other = source.fetch_snapshot(snapshot.cutoff_date)
         except SnapshotError:  # `here` had it: another process has replaced it since, or it is damaged
             return None
-        if not _belongs(snapshot, other, number):
+        expected = {**snapshot.metadata["fingerprint"], "config": hash_json(with_seed(snapshot.config, number))}
+        if any(other.metadata["fingerprint"][part] != expected[part] for part in COMPARED):
             return None
         found.append(other)
     return found
-
-
-def _belongs(main: ModelSnapshot, other: ModelSnapshot, number: int) -> bool:
-    expected = {**main.metadata["fingerprint"], "config": hash_json(with_seed(main.config, number))}
-    return all(other.metadata["fingerprint"][part] == expected[part] for part in COMPARED)
 
 
 def with_seed(options: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -70,8 +70,7 @@ def run_equal_weight(weeks: PolicyDataset, rules: PortfolioConstraints, held: Fl
 
 def annual_return(net_returns: FloatArray) -> FloatArray:
     """Give the geometric mean return a year of weekly returns above -1, (n_weeks, ...); shape (...)."""
-    growth: FloatArray = np.expm1(np.log1p(net_returns).mean(axis=0) * WEEKS_PER_YEAR)
-    return growth
+    return np.expm1(np.log1p(net_returns).mean(axis=0) * WEEKS_PER_YEAR)
 
 
 def gross_return(net_return: FloatArray, turnover: FloatArray, rules: PortfolioConstraints) -> FloatArray:
@@ -89,8 +88,7 @@ def break_even_cost(gross_return: FloatArray, turnover: FloatArray, place: int) 
     """
     lead, traded = np.log1p(gross_return).mean(axis=0), turnover.mean(axis=0)
     more = traded - traded[place]
-    cost: FloatArray = (lead - lead[place]) / np.where(more > 1e-12, more, np.nan) / BASIS_POINT
-    return cost
+    return (lead - lead[place]) / np.where(more > 1e-12, more, np.nan) / BASIS_POINT
 
 
 def sharpe_ratio(net_returns: FloatArray) -> FloatArray:

@@ -77,7 +77,7 @@ def no_lookahead(
 
             def on_step(words: str, seconds: float) -> None:
                 console.print(f"  {words} [green]made[/] in {seconds:.1f} s")
-                live.update("")
+                live.say("")
 
             runs = GraphRuns(project.yearly, Years.of(settings, project.market), families, options, on_step)
             source = RecordedMarket(project.market, *runs.span)
@@ -125,7 +125,7 @@ def _print_compared(results: Sequence[LookaheadResult]) -> None:
     compared = [result.comparison for result in results if result.comparison]
     if not compared:
         return
-    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter it")]
+    heads = [head for each in compared for head in (f"known by\n{each.after}", "that\ndiffer", "changed\nafter")]
     table = new_table(
         "made",
         *heads,
@@ -159,7 +159,7 @@ def skill(
     with progress_shown() as live, warnings_shown():
 
         def say(line: str) -> None:
-            live.update(escape(line))
+            live.say(line)
             console.print(escape(line), soft_wrap=True)
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)

@@ -44,17 +44,8 @@ class LookaheadResult:
         """The first difference in time; of several, that of what was made first."""
         return next(iter(self.comparison.in_order), None) if self.comparison else None
 
-    @property
-    def equal_upstream(self) -> tuple[str, ...]:
-        """What the asset of the first difference is made from, directly or not, and is the same up to the date."""
-        return self._upstream(differs=False)
-
-    @property
-    def unlike_upstream(self) -> tuple[str, ...]:
-        """The same of what is not the same up to the date."""
-        return self._upstream(differs=True)
-
-    def _upstream(self, differs: bool) -> tuple[str, ...]:
+    def upstream(self, differs: bool) -> tuple[str, ...]:
+        """Name what the asset of the first difference is made from, directly or not, and that differs, or does not."""
         if self.comparison is None or self.first is None:
             return ()
         wanted, todo = set[str](), [self.first.asset]
@@ -76,14 +67,14 @@ class LookaheadResult:
         if self.comparison is None or self.first is None:
             return f"{start}no verdict: {self.detail}"
         said = [f"{start}LOOK AHEAD. The first artifact that differs: {self.first.message}."]
-        if self.equal_upstream:
-            said.append(f"What it is made from is the same up to the date: {', '.join(self.equal_upstream)}.")
-        if self.unlike_upstream:
-            said.append(f"Upstream of it these differ as well, on a later day: {', '.join(self.unlike_upstream)}.")
+        if equal := self.upstream(differs=False):
+            said.append(f"What it is made from is the same up to the date: {', '.join(equal)}.")
+        if unlike := self.upstream(differs=True):
+            said.append(f"Upstream of it these differ as well, on a later day: {', '.join(unlike)}.")
         else:
             said.append(f"So look at what makes {self.first.asset}.")
         assets = dict.fromkeys(found.asset for found in self.comparison.in_order)
-        if rest := [name for name in assets if name not in (self.first.asset, *self.unlike_upstream)]:
+        if rest := [name for name in assets if name not in (self.first.asset, *unlike)]:
             said.append(f"It goes on in {', '.join(rest)}.")
         return " ".join(said)
 
@@ -134,8 +125,13 @@ def prove_no_lookahead(
         If a date leaves nothing before or after it, or a run with another future fails.
     """
     chosen = dates or default_dates(runs.years.existing())
+    first, last = runs.span[0] + 32 * DAY, runs.span[1] - 2 * DAY
     for after in chosen:
-        _check_date(*runs.span, after)
+        if not first <= after <= last:
+            raise ProofError(
+                f"--after: expected a date from {first} to {last}, so that there is something before and after it in "
+                f"the years that are run, got {after}; choose one."
+            )
     on_run("the market as it is")
     try:
         base = runs(market, folder / "as it was")
@@ -174,15 +170,6 @@ def is_guard(error: BaseException | None) -> bool:
     return error is not None and (isinstance(error, LookAheadError) or is_guard(error.__cause__))
 
 
-def _check_date(start: datetime.date, end: datetime.date, after: datetime.date) -> None:
-    first, last = start + 32 * DAY, end - 2 * DAY
-    if not first <= after <= last:
-        raise ProofError(
-            f"--after: expected a date from {first} to {last}, so that there is something before and after it in the "
-            f"years that are run, got {after}; choose one."
-        )
-
-
 def _why_void(comparison: Comparison) -> str:
     """Say why a comparison without differences proves nothing; empty: it does."""
     if "raw_prices" not in comparison.assets or set(comparison.assets) <= set(RAW):
@@ -190,6 +177,5 @@ def _why_void(comparison: Comparison) -> str:
     if not comparison.later["raw_prices"]:
         return "the market has no bar after the date, so nothing was changed"
     idle = [asset for asset, count in comparison.later.items() if count and not comparison.later_changed[asset]]
-    return (
-        f"everything after the date was changed, and yet nothing differs after it in {', '.join(idle)}" if idle else ""
-    )
+    said = "everything after the date was changed, and yet nothing differs after it in"
+    return f"{said} {', '.join(idle)}" if idle else ""

@@ -106,29 +106,24 @@ TESTS = (
     SkillTest("patchtst", "reversal", 0.15, 5, 0.80),
     SkillTest("patchtst", "reversal", 0.08, 5, 0.70),
     SkillTest("patchtst", "news", 0.0, 20, 18),
-    SkillTest("ridge", "reversal", 0.15, 5, 0.85),
-    SkillTest("ridge", "news", 0.15, 5, 0.85),
-    SkillTest("ridge", "reversal", 0.0, 20, 18),
-    SkillTest("boosting", "reversal", 0.15, 5, 0.85),
-    SkillTest("boosting", "news", 0.15, 5, 0.85),
-    SkillTest("boosting", "reversal", 0.0, 20, 18),
-    SkillTest("ppo", "reversal", 0.3, 10, 8),
-    SkillTest("ppo", "reversal", 0.0, 20, 2),
-    SkillTest("sac", "reversal", 0.3, 10, 8),
-    SkillTest("sac", "reversal", 0.0, 20, 2),
-    SkillTest("direct", "reversal", 0.3, 10, 8),
-    SkillTest("direct", "reversal", 0.0, 20, 2),
+    *(
+        SkillTest(family, *asked)
+        for family in ("ridge", "boosting")
+        for asked in (("reversal", 0.15, 5, 0.85), ("news", 0.15, 5, 0.85), ("reversal", 0.0, 20, 18))
+    ),
+    *(
+        SkillTest(family, "reversal", *asked)
+        for family in ("ppo", "sac", "direct")
+        for asked in ((0.3, 10, 8), (0.0, 20, 2))
+    ),
 )
 """What is to hold of the families that were measured, on `FULL` histories; of any other, see `skill_tests`."""
 
 QUICK_TESTS = (
     SkillTest("lstm", "reversal", 0.15, 1, 0.60),
     SkillTest("patchtst", "news", 0.15, 1, 0.60),
-    SkillTest("ridge", "reversal", 0.15, 1, 0.60),
-    SkillTest("boosting", "reversal", 0.15, 1, 0.60),
-    SkillTest("ppo", "reversal", 0.3, 1, 1),
-    SkillTest("sac", "reversal", 0.3, 1, 1),
-    SkillTest("direct", "reversal", 0.3, 1, 1),
+    *(SkillTest(family, "reversal", 0.15, 1, 0.60) for family in ("ridge", "boosting")),
+    *(SkillTest(family, "reversal", 0.3, 1, 1) for family in ("ppo", "sac", "direct")),
 )
 """What holds on one `QUICK` history: ten years teach less, and one seed is uncertain by a tenth."""
 
@@ -256,8 +251,7 @@ def _advantage(
     snapshot = train_policy_snapshot(family, weeks.select(usable & (times.end <= cutoff)), cutoff_date, config, note)
     weeks = weeks.select(usable & (times.start > cutoff))
     run = run_policies([snapshot], np.zeros(len(weeks), dtype=np.int64), [weeks])
-    advantage: FloatArray = np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, CONSTRAINTS).net_return)
-    return advantage
+    return np.log1p(run.net_return) - np.log1p(run_equal_weight(weeks, CONSTRAINTS).net_return)
 
 
 def blurred(expectation: FloatArray, seed: int) -> FloatArray:
@@ -269,8 +263,7 @@ def blurred(expectation: FloatArray, seed: int) -> FloatArray:
     spread = np.nanstd(expectation, axis=1, keepdims=True)
     known = (expectation - np.nanmean(expectation, axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     mixed = FORECAST_SKILL * known + np.sqrt(1 - FORECAST_SKILL**2) * noise
-    forecasts: FloatArray = FORECAST_SPREAD * np.where(spread > 0, mixed, noise)
-    return forecasts
+    return FORECAST_SPREAD * np.where(spread > 0, mixed, noise)
 
 
 def _mean(weekly: FloatArray) -> tuple[float, float]:

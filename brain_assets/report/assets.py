@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 import pandas as pd
 import pydantic
 
+from brain_assets import __version__
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
@@ -15,9 +17,14 @@ from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
 from brain_assets.market.base import Market, MarketNote
+from brain_assets.market.calendar import Clock
 from brain_assets.paths import DataPath, replace_file
 from brain_assets.plugins import require_extra
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
+from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.trials import read_trials
+from brain_assets.portfolio.weights_table import CASH
+from brain_assets.registry import label
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.data import Doubt, read_doubts
 from brain_assets.report.page import report_page
@@ -62,6 +69,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
         snapshot_io: dg.ResourceParam[SnapshotIOManager],
+        clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
@@ -72,7 +80,8 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         backtested = _backtested(config, years, table_io.store)
         doubts = read_doubts(table_io.store, years, backtested[-1])
         built = report_of(backtested, market, table_io.store, snapshot_io.storages, table_io.folder("trials"), doubts)
-        page = report_page(built)
+        made_from = {"made on": f"{clock():%Y-%m-%d}", **_provenance(built, backtested, snapshot_io.storages)}
+        page = report_page(replace(built, provenance=made_from))
         path = table_io.folder("reports") / f"{market.name}-{backtested[0]}-{backtested[-1]}.html"
         replace_file(path, page)
         context.log.info(f"report of {len(backtested)} years: {path}")
@@ -119,6 +128,23 @@ def report_of(
         MarketNote.of(market),
         doubts,
     )
+
+
+def _provenance(built: Report, years: Sequence[int], snapshots: Snapshots) -> dict[str, str]:
+    """Say what a report was made from, and how to make it again."""
+    symbols = sorted(built.weights[EQUAL_WEIGHT].columns.drop(CASH))
+    newest = {family: storage.read_metadata(cutoff_of_year(years[-1])) for family, storage in snapshots.items()}
+    hashes = [f"{label(family)} {each['fingerprint']['config'][:12]}" for family, each in newest.items() if each]
+    versions = [f"{name} {CODE_VERSIONS[name]}" for name in ("walkforward_forecasts", "backtest", "report")]
+    return {
+        "version": f"brain_assets {__version__}; code of {', '.join(versions)}",
+        "market": built.market.name,
+        "symbols": f"{len(symbols)}: {', '.join(symbols)}",
+        "window": f"{built.returns.index[0]:%Y-%m-%d} to {built.ends[-1]:%Y-%m-%d}, {len(built.returns):,} weeks",
+        "constraints": ", ".join(f"{name} {value:g}" for name, value in CONSTRAINTS.model_dump().items()),
+        "configuration": f"hashes of the models of {years[-1]}: {', '.join(hashes) or 'none is on this machine'}",
+        "command": f"BRAIN_MARKET={built.market.name} brain-assets report --years {years[0]}-{years[-1]}",
+    }
 
 
 def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> list[int]:

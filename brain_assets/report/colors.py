@@ -1,6 +1,7 @@
 """The colours of a report: each strategy and forecaster has its own, those of plug-ins too."""
 
 import colorsys
+import zlib
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -20,6 +21,8 @@ STRATEGIES: Mapping[str, str] = {
     "risk_parity": "#009E73",
     "min_variance": "#56B4E9",
     "momentum_top": "#CC79A7",
+    "past_year_top": "#AA4499",
+    "reversal_top": "#C9A227",
     "lstm_top": "#E69F00",
     "patchtst_top": "#8C6D1F",
     "ridge_top": "#4B4B9F",
@@ -48,14 +51,14 @@ AREAS = (
 
 
 def colors_of(names: Collection[str], ours: Mapping[str, str]) -> list[str]:
-    """Give each name a colour: its own, or the next further one, in the order of names."""
-    further = {name: _further_color(number) for number, name in enumerate(sorted(set(names) - set(ours)))}
-    return [ours.get(name) or further[name] for name in names]
+    """Give each name its colour, the same whatever others there are."""
+    return [ours.get(name) or _further_color(name) for name in names]
 
 
-def _further_color(number: int) -> str:
-    """Give the colours of families that are not ours, one after the other: steps of the golden ratio round all hues."""
-    parts = colorsys.hls_to_rgb((0.3 + number * 0.618034) % 1.0, 0.3 + 0.15 * (number % 3), 0.6)
+def _further_color(name: str) -> str:
+    """Give a colour that follows from the name alone."""
+    number = zlib.crc32(name.encode())
+    parts = colorsys.hls_to_rgb(number % 65_536 / 65_536, 0.3 + 0.15 * (number % 3), 0.6)
     return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 

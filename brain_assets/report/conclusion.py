@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.registry import AVERAGE
 from brain_assets.report.metrics import Estimate
 from brain_assets.report.report import Report
 
@@ -43,12 +44,12 @@ def conclude(report: Report) -> Conclusion:
     models = report.forecasts.skill.drop(list(YARDSTICKS), errors="ignore")
     for label, found in models[["label", "rank_correlation"]].to_numpy():
         interval, side = _interval(found, 1, 3), "better" if found.side > 0 else "worse"
-        asked.append(f"{label}'s forecasts from chance")
+        asked.append(f"{forecasts_of(label)} from chance")
         if found.side:
             mean = f"mean rank correlation {signed(found.value, 3)}, {interval}"
-            findings.append(f"{label}'s forecasts ranked the symbols {side} than chance ({mean})")
+            findings.append(f"{forecasts_of(label)} ranked the symbols {side} than chance ({mean})")
         else:
-            doubts.append(f"that {label}'s forecasts rank better than chance ({interval})")
+            doubts.append(f"that {forecasts_of(label)} rank better than chance ({interval})")
     said = "only benchmark strategies traded, so there is nothing to say about any model"
     if asked:
         said = _list(findings) or f"nothing was found that tells {_list(asked, 'or')}"
@@ -80,6 +81,11 @@ def _list(parts: Sequence[str], word: str = "and") -> str:
     return f"{', '.join(parts[:-1])}, {word} {parts[-1]}"
 
 
+def forecasts_of(label: str) -> str:
+    """Name the forecasts of a forecaster, or the average of all, in a sentence."""
+    return "the averaged forecasts" if label == column_label(AVERAGE) else f"{label}'s forecasts"
+
+
 def _points(share: float) -> str:
     points = f"{100 * share:.1f}"
     return f"{points} percentage point{'' if points == '1.0' else 's'}"
@@ -97,5 +103,6 @@ def _before_costs(active: Estimate, cost: Estimate) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """Write a number with its sign; a minus is as wide as a plus."""
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """Write a number with its sign, which what rounds to zero has none of; a minus is as wide as a plus."""
+    text = f"{value:+.{digits}f}"
+    return (text if float(text) else text[1:]).replace("-", "\N{MINUS SIGN}")

@@ -11,8 +11,8 @@ import pandas as pd
 
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.report import colors
-from brain_assets.report.metrics import drawdowns, wealth
-from brain_assets.report.report import Report
+from brain_assets.report.metrics import drawdowns, rolling, wealth
+from brain_assets.report.report import MAX_LINES, Report
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,6 +21,9 @@ Options = dict[str, Any]
 
 MAX_SYMBOLS = 10
 """Symbols with an area of their own; a legend of fifty is read by nobody."""
+
+MAX_WEIGHTS = 8
+"""Strategies whose weights are drawn."""
 
 NUMBER, PERCENT = ".4~g", ".1%"
 """How a value is shown under the pointer."""
@@ -36,7 +39,8 @@ def report_figures(report: Report) -> dict[str, Figure]:
     return {
         "equity": _equity(report),
         "drawdowns": _figure(_strategy_lines(report, drawdowns(report.returns), PERCENT), DATES, SHARE),
-        **{f"weights_{name}": _weights(report.weights[name]) for name in strategies.index[strategies["shown"]]},
+        **_rolling(report),
+        **{f"weights_{name}": _weights(report.weights[name]) for name in strategies.index[:MAX_WEIGHTS]},
         "turnover": _flat_bars(report, "turnover", NUMBER),
         "costs": _flat_bars(report, "cost_drag", PERCENT, **SHARE),
         **({"rank_correlation": _rank_correlations(report)} if forecasts.by_year else {}),
@@ -60,6 +64,11 @@ def _trace(name: str, x: Iterable[Any], y: Any, digits: int, shown: str = NUMBER
     return {"type": "scatter", "name": name, "x": list(x), "y": values, "hovertemplate": hover, **look}
 
 
+def _waits(does: bool) -> bool | str:
+    """Say whether a trace waits for a click on its name."""
+    return "legendonly" if does else True
+
+
 def _line(color: str, width: float = 1.4, **more: Any) -> Options:
     return {"mode": "lines", "line": {"color": color, "width": width, **more}}
 
@@ -81,7 +90,7 @@ def _strategy_lines(report: Report, values: pd.DataFrame, shown: str) -> list[Op
     traces = []
     for name, each in report.on_top.iterrows():
         line = _line(each["color"], 2.4) if each["front"] else _line(each["color"], dash="5px,2px")
-        line["visible"] = True if each["shown"] else "legendonly"
+        line["visible"] = _waits(not each["shown"])
         traces.append(_trace(each["label"], _dates(values), values[name], 4, shown, **line))
     return traces
 
@@ -99,6 +108,16 @@ def _equity(report: Report) -> Figure:
     ticks = "D2" if wide else "D1"  # at 1, 2 and 5, or at every digit
     scale = {"type": "log", "dtick": ticks, "tickformat": ",~g", "nticks": None}
     return _figure([*bands, *_strategy_lines(report, values, NUMBER)], DATES, scale)
+
+
+def _rolling(report: Report) -> dict[str, Figure]:
+    found = rolling(report.returns, EQUAL_WEIGHT)
+    axes = {"sharpe": (NUMBER, {}), "volatility": (PERCENT, SHARE), "beta": (NUMBER, {})}
+    return {
+        f"rolling_{name}": _figure(_strategy_lines(report, found[name], shown), DATES, axis)
+        for name, (shown, axis) in axes.items()
+        if len(found[name]) > 1
+    }
 
 
 def _weights(held: pd.DataFrame) -> Figure:
@@ -125,9 +144,9 @@ def _flat_bars(report: Report, column: str, shown: str, **axis: Any) -> Figure:
 
 def _rank_correlations(report: Report) -> Figure:
     markers = []
-    for each in report.forecasts.skill.itertuples():
+    for number, each in enumerate(report.forecasts.skill.itertuples()):
         found = report.forecasts.by_year[each.Index]
-        look = {**_dots(each.color), "error_y": _interval(found, 4)}
+        look = {**_dots(each.color), "error_y": _interval(found, 4), "visible": _waits(number >= MAX_LINES)}
         markers.append(_trace(each.label, (found.index + each.offset).to_numpy().round(2), found["value"], 4, **look))
     years = _whole_numbers([year for found in report.forecasts.by_year.values() for year in found.index])
     return _figure(markers, years, {}, shapes=[_level(0.0)])
@@ -149,9 +168,9 @@ def _sources(shares: pd.DataFrame) -> Figure:
 
 
 def _learning(curve: pd.DataFrame) -> Figure:
-    step, lines = curve.columns[0], []
+    step, lines, oldest = curve.columns[0], [], sorted(set(curve["year"]))[-MAX_LINES:][0]
     for (year, points), color in zip(curve.groupby("year"), colors.shades(curve["year"].nunique()), strict=True):
-        look = _line(color) if len(points) > 1 else _dots(color)
+        look = {**(_line(color) if len(points) > 1 else _dots(color)), "visible": _waits(year < oldest)}
         lines.append(_trace(str(year), points[step], points["value"], 5, **look))
     levels = [_level(1.0)] if step == "epoch" else []
     return _figure(lines, _whole_numbers(curve[step], step), {}, shapes=levels)

@@ -59,6 +59,31 @@ def drawdowns(returns: pd.DataFrame) -> pd.DataFrame:
     return values / values.cummax().clip(lower=1.0) - 1.0
 
 
+def worst_drawdowns(returns: pd.Series, count: int = 5) -> pd.DataFrame:
+    """Find the deepest falls below the highest value so far, (n_weeks,), the deepest first.
+
+    A row each: ``depth``, negative; ``start``, ``lowest`` and ``recovered``, the weeks that it began, was deepest and
+    was made good in, the last NaT if it is not yet; ``weeks`` that it lasted, or lasts.
+    """
+    below = drawdowns(returns.to_frame()).iloc[:, 0]
+    falls = below[below < 0.0].groupby((below == 0.0).cumsum())
+    found = pd.DataFrame({"depth": falls.min(), "lowest": falls.idxmin(), "weeks": falls.size()})
+    places = below.index.get_indexer(falls.apply(lambda weeks: weeks.index[0])) if len(found) else []
+    found["start"] = below.index[places]
+    after = pd.Series(below.index).reindex(np.asarray(places) + found["weeks"].to_numpy())
+    return found.assign(recovered=after.to_numpy()).nsmallest(count, "depth")
+
+
+def rolling(returns: pd.DataFrame, yardstick: str) -> dict[str, pd.DataFrame]:
+    """Give Sharpe ratio, volatility, both a year, and beta to a strategy, each over the 52 weeks until every fourth."""
+    window = returns.rolling(WEEKS_PER_YEAR)
+    deviation = window.std().where(lambda each: each > 1e-12)
+    beta = window.cov(returns[yardstick]).div(deviation[yardstick] ** 2, axis=0)
+    year = math.sqrt(WEEKS_PER_YEAR)
+    found = {"sharpe": window.mean() / deviation * year, "volatility": deviation * year, "beta": beta}
+    return {name: each.iloc[WEEKS_PER_YEAR - 1 :: 4] for name, each in found.items()}
+
+
 def measure(
     returns: pd.DataFrame,
     turnover: pd.DataFrame,

@@ -11,7 +11,7 @@ from brain_assets.forecasting.metrics import DETECTABLE, N_LAGS
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.report import metrics, tables
 from brain_assets.report.colors import BLACK
-from brain_assets.report.conclusion import conclude
+from brain_assets.report.conclusion import conclude, forecasts_of
 from brain_assets.report.figures import report_figures
 from brain_assets.report.report import Report
 
@@ -30,7 +30,10 @@ def report_page(report: Report) -> str:
         n_lags=N_LAGS,
         detectable=DETECTABLE,
         label=registry.label,
+        forecasts_of=forecasts_of,
+        heads=[],
         conclusion=conclude(report),
+        constraints=CONSTRAINTS,
         cost=f"{CONSTRAINTS.cost_bps:g} basis points",
         banded=any(seeds.shape[1] > 1 for seeds in report.seeds.values()),
         figures=figures,

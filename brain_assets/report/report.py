@@ -1,7 +1,7 @@
 """What a report says of strategies, forecasts, and how models learned: tables, put together once.
 
-Strategies are compared on the weeks that all of them traded. A backtest begins every year in cash, for all strategies
-alike, so years are chained: each January has the cost of buying in. A policy that was also trained from other seeds
+Strategies are compared on the weeks that all of them traded. Each year goes on from the end of the year before, so the
+returns of years in a row are those of one portfolio. A policy that was also trained from other seeds
 (``ppo_seed_1``, …) is one strategy; the seeds show how far it depends on luck in training.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,7 +19,7 @@ from brain_assets.arrays import IntArray
 from brain_assets.errors import TableError
 from brain_assets.forecasting.average import families_in
 from brain_assets.market.base import MarketNote
-from brain_assets.market.calendar import years_of_weeks
+from brain_assets.market.calendar import week_times
 from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.seeds import family_of_seed
@@ -34,8 +34,8 @@ from brain_assets.store.names import cutoff_of_year
 if TYPE_CHECKING:
     from brain_assets.store.storage import SnapshotLocalStorage
 
-MAX_LINES = 9
-"""Strategies that charts of lines and of weights show at first: more are read by nobody."""
+MAX_LINES = 5
+"""Lines that a chart shows at first: more are read by nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,18 @@ class Report:
     """Mean length, in weeks, of the blocks that strategies were resampled in."""
     doubts: Sequence[Doubt] | None = None
     """What checks of the raw tables warn of, by year; None: nobody asked."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Where it comes from: name -> words."""
+
+    @property
+    def ends(self) -> pd.DatetimeIndex:
+        """The last session of each week, whose month and year it belongs to, (n_weeks,)."""
+        return pd.DatetimeIndex(week_times(self.returns.index.to_numpy().astype("datetime64[D]"))[2])
 
     @property
     def years(self) -> IntArray:
         """The year that each week belongs to, (n_weeks,)."""
-        return years_of_weeks(self.returns.index.to_numpy().astype("datetime64[D]"))
+        return self.ends.year.to_numpy()
 
     @property
     def policies(self) -> pd.DataFrame:

@@ -1,15 +1,19 @@
 """The tables and sentences of a report, as text; a cell's second line is its interval or spread."""
 
+import calendar
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from brain_assets.arrays import FloatArray
+from brain_assets.portfolio.arithmetic import WEEKS_PER_YEAR
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT
 from brain_assets.portfolio.strategy import annual_return, sharpe_ratio
+from brain_assets.portfolio.weights_table import CASH
 from brain_assets.report.conclusion import signed
-from brain_assets.report.metrics import Estimate
+from brain_assets.report.metrics import Estimate, worst_drawdowns
 from brain_assets.report.report import Report
 
 NOTHING = "–"
@@ -20,7 +24,7 @@ ENOUGH_SEEDS = 3
 
 def number(value: float, digits: int = 2, unit: str = "") -> str:
     """Write a number."""
-    return f"{value:.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
+    return f"{value:z.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else NOTHING
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -60,8 +64,8 @@ def strategy_table(report: Report) -> pd.DataFrame:
         "active return": found["active_return"].map(points),
         "gross active return": found["gross_active_return"].map(points),
         "break-even cost": found["break_even"].map(basis_points),
-        "Sharpe ratio": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
-        "volatility": found["volatility"].map(percent),
+        "Sharpe ratio a year": [number(each.value) + _between(each, 1, 2) for each in found["sharpe"]],
+        "volatility a year": found["volatility"].map(percent),
         "maximum drawdown": found["max_drawdown"].map(percent),
         "Calmar ratio": found["calmar"].map(number),
         "turnover a year": [f"{each:.1f} ×" for each in found["turnover"]],
@@ -91,19 +95,76 @@ def _spread(values: FloatArray, write: Callable[[float], str]) -> str:
     return write(float(values.mean())) + ends
 
 
+def risk_table(report: Report) -> pd.DataFrame:
+    """Give figures of the distribution of weekly returns, beside equal weight's, and how concentrated weights are."""
+    from skfolio import measures
+
+    def downside(net: FloatArray) -> float:
+        return float(np.sqrt((np.minimum(net, 0.0) ** 2).mean()) * math.sqrt(WEEKS_PER_YEAR))
+
+    figures: Sequence[tuple[str, Callable[[FloatArray], float], Callable[[float], str]]] = (
+        ("Sortino ratio a year", lambda net: net.mean() * WEEKS_PER_YEAR / (downside(net) or math.nan), number),
+        ("best week", np.max, percent),
+        ("worst week", np.min, percent),
+        ("hit rate", lambda net: (net > 0.0).mean(), percent),
+        ("skew", measures.skew, number),
+        ("VaR 95 %, a week", measures.value_at_risk, percent),
+        ("CVaR 95 %, a week", measures.cvar, percent),
+    )
+    net = report.returns
+    active = net.sub(net[EQUAL_WEIGHT], axis=0).to_numpy()
+    moves = active.std(axis=0) > 0.0
+    held = [weights.drop(columns=CASH).to_numpy() for weights in report.weights.values()]
+    columns = {
+        "strategy": report.strategies["label"],
+        **{head: [write(float(measure(each))) for each in net.to_numpy().T] for head, measure, write in figures},
+        "tracking error a year": [percent(each) for each in active.std(axis=0, ddof=1) * math.sqrt(WEEKS_PER_YEAR)],
+        "information ratio a year": map(number, np.where(moves, sharpe_ratio(active), np.nan)),
+        "symbols held, effective": [number(float(np.nanmean(_effective_number(each))), 1) for each in held],
+    }
+    return pd.DataFrame(columns)
+
+
+def _effective_number(weights: FloatArray) -> FloatArray:
+    """Give one over the sum of squared shares (Herfindahl) of what is invested, (n_weeks,); NaN: nothing is."""
+    squares = (weights**2).sum(axis=1)
+    return weights.sum(axis=1) ** 2 / np.where(squares > 0.0, squares, np.nan)
+
+
+def drawdown_table(report: Report) -> pd.DataFrame:
+    """Give the five deepest drawdowns of the policies and equal weight, by the first sessions of their weeks."""
+    front, lines = report.strategies["label"][report.strategies["front"]], []
+    for name, label in front.items():
+        for each in worst_drawdowns(report.returns[str(name)]).itertuples():
+            ends = "not yet" if pd.isna(each.recovered) else f"{each.recovered:%Y-%m-%d}"
+            days = f"{each.start:%Y-%m-%d}", f"{each.lowest:%Y-%m-%d}", ends
+            lines.append((label, percent(each.depth), *days, str(each.weeks)))
+    return pd.DataFrame(lines, columns=["strategy", "depth", "first week", "lowest", "recovered", "weeks"])
+
+
 def yearly_returns(report: Report) -> pd.DataFrame:
-    """Give the return of each strategy in each year, by year and label."""
+    """Give the return of each strategy in each year, by label and year."""
     yearly = (1.0 + report.returns).groupby(report.years).prod() - 1.0
-    return yearly.set_axis(report.strategies["label"], axis=1)
+    return yearly.set_axis(report.strategies["label"], axis=1).T
 
 
 def yearly_table(report: Report) -> pd.DataFrame:
-    """Give the same as text, a line a year, with the number of its weeks."""
+    """Give the same as text, a line a strategy; with each year the number of its weeks."""
     years, counts = np.unique(report.years, return_counts=True)
-    lines = yearly_returns(report).map(percent)
-    lines.insert(0, "weeks", counts.astype(str))
-    lines.insert(0, "year", years.astype(str))
-    return lines
+    heads = [f"{year}\n{count} weeks" for year, count in zip(years, counts, strict=True)]
+    return yearly_returns(report).map(percent).set_axis(heads, axis=1).rename_axis("strategy").reset_index()
+
+
+def monthly_returns(report: Report, strategy: str) -> pd.DataFrame:
+    """Give the return of a strategy in each month, by year and month; of weeks, by their last sessions."""
+    monthly = (1.0 + report.returns[strategy]).groupby([report.ends.year, report.ends.month]).prod() - 1.0
+    return monthly.unstack().reindex(columns=range(1, 13)).set_axis(list(calendar.month_abbr[1:]), axis=1)
+
+
+def monthly_table(report: Report, strategy: str) -> pd.DataFrame:
+    """Give the same as text, a line a year."""
+    lines = monthly_returns(report, strategy).map(percent).rename_axis("year").reset_index()
+    return lines.astype({"year": "str"})
 
 
 def forecaster_table(report: Report) -> pd.DataFrame:

@@ -124,8 +124,7 @@ def listed_sessions(recipe: Recipe, sessions: DateArray) -> BoolArray:
     days = np.sort(rng.integers((last_day - first_day).astype(np.int64), size=(2, recipe.n_assets)), axis=0)
     late, early = draws[0] < recipe.listed_share, draws[1] < recipe.delisted_share
     after_start = ~late | (sessions[:, None] >= first_day + days[0])
-    listed: BoolArray = after_start & (~early | (sessions[:, None] < first_day + days[1]))
-    return listed
+    return after_start & (~early | (sessions[:, None] < first_day + days[1]))
 
 
 def _draw(seed: int, sessions: DateArray, stream: int, n_columns: int) -> FloatArray:

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.errors import SnapshotError
+from brain_assets.escaping import in_markdown
 from brain_assets.store.manifest import CARD
 from brain_assets.store.names import snapshot_name
 
@@ -73,7 +74,8 @@ def write_card(
         eval_results=_eval_results(text, metadata["market"]) or None,
     )
     values: Any = {"family": family, "name": name, "cutoff_date": cutoff_date, "metadata": metadata, "text": text}
-    values |= {"config": json.dumps(dict(config), indent=2, sort_keys=True), "shown": _shown}
+    values["config"] = json.dumps(dict(config), indent=2, sort_keys=True)
+    values["symbols"] = [in_markdown(symbol) for symbol in metadata["data"]["symbols"]]
     template = (resources.files("brain_assets.store") / "card.md.jinja").read_text(encoding="utf-8")
     card = str(ModelCard.from_template(data, template_str=template, **values))
     validate_card(card)
@@ -100,10 +102,6 @@ def _eval_results(text: CardText, market: str) -> "list[EvalResult]":
             if figure.held_out and value is not None
         ]
     return results
-
-
-def _shown(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.4f}"
 
 
 def validate_card(text: str) -> None:

@@ -43,6 +43,23 @@ class Fingerprint:
         """What a model's metadata says of it: the parts and the hash."""
         return {**self.parts, "value": self.value}
 
+    def keeps(self, recorded: Mapping[str, Any]) -> bool:
+        """Tell whether a model with a recorded fingerprint stays: it differs in the libraries' versions at most."""
+        return _without_libraries(recorded) == _without_libraries(self.parts)
+
+
+def _without_libraries(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in parts.items() if name not in ("libraries", "value")}
+
+
+def other_libraries(recorded: Mapping[str, Any]) -> str:
+    """Say with which other versions of libraries than those here a model was made; empty: with none."""
+    made, here = recorded["libraries"].split(", "), library_versions().split(", ")
+    if made == here:
+        return ""
+    before, now = sorted({*made} - {*here}), sorted({*here} - {*made})
+    return f"made with {', '.join(before)}, here is {', '.join(now)}: --force to make it again"
+
 
 def library_versions() -> str:
     """Name the libraries that turn data into weights, with their versions."""

@@ -88,9 +88,8 @@ class HubAddress:
     endpoint: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be asked."""
         if not is_repo_name(self.repo):
-            raise HubError(f"repo: expected a model repo of the Hub, user/name, got {self.repo!r}; correct it.")
+            raise HubError("repo: expected a model repo of the Hub, user/name, got another text; correct it.")
         if self.token is not None and not is_token(self.token.get_secret_value()):
             raise HubError(
                 f"{self.repo}: expected a token of printable ASCII characters without blanks, got others (not shown "

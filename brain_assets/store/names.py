@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from contextlib import suppress
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]+")
@@ -38,12 +39,9 @@ def parse_version_name(name: str) -> datetime.date | None:
 
 def _date_in(pattern: re.Pattern[str], name: str) -> datetime.date | None:
     match = pattern.fullmatch(name)
-    if match is None:
-        return None
-    try:
-        return datetime.date.fromisoformat(match[1])
-    except ValueError:  # such as 2020-02-31
-        return None
+    with suppress(ValueError):  # such as of 2020-02-31
+        return datetime.date.fromisoformat(match[1]) if match else None
+    return None
 
 
 def is_repo_name(text: str) -> bool:

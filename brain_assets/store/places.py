@@ -75,10 +75,9 @@ class FolderStore(Store):
 
         A disk reads all files; elsewhere it is the manifest alone, and damage of the others is told once they are read.
         """
-        try:
+        with suppress(SnapshotError):
             return self.read_manifest(name) if is_remote(self.folder) else parse(self.read(name)[MANIFEST])
-        except SnapshotError:
-            return None
+        return None
 
     def _fetch(self, name: str, *files: str) -> dict[str, bytes]:
         folder = self.folder / name
@@ -91,7 +90,9 @@ class FolderStore(Store):
             if file not in found:
                 if found or list_names(folder):
                     raise damaged(file, "a file", "none")
-                raise MissingSnapshotError(f"{folder}: expected a snapshot, but there is none; train it, or pull it.")
+                raise MissingSnapshotError(
+                    f"{folder}: expected a snapshot, but there is none; train it (brain-assets backfill), or pull it."
+                )
         return found
 
 

@@ -36,26 +36,16 @@ _OF_THE_FOLDER = ("family", "cutoff_date", "files", "sizes", "manifest")
 
 @dataclass(frozen=True, eq=False)
 class ModelSnapshot:
-    """One model: no feature and no target of its training lies after its cut-off.
-
-    Attributes
-    ----------
-    family, cutoff_date
-    config, metadata : mapping
-        JSON values: the training configuration; fingerprint, data window, symbols, losses or rewards.
-    arrays : mapping of str to ndarray
-        The weights by their names in the network, and the scaler: ``scaler.mean``, ``scaler.scale``, ``scaler.var``,
-        ``scaler.n_samples_seen``.
-    card : str
-        Markdown.
-    """
+    """One model: no feature and no target of its training lies after its cut-off."""
 
     family: str
     cutoff_date: datetime.date
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    """JSON values: the training configuration; fingerprint, data window, symbols, losses or rewards."""
     arrays: Mapping[str, np.ndarray]
-    card: str
+    """The weights by their names in the network, and those of `brain_assets.store.scaler.NAMES`."""
+    card: str  # Markdown
 
     @property
     def name(self) -> str:
@@ -84,8 +74,7 @@ class ModelSnapshot:
         are not all known. Raises as `refuse_known_weeks`.
         """
         self.refuse_known_weeks(weeks.start)
-        forecasts: FloatArray = registry.get(self.family).forecast(self, panel, weeks)
-        return forecasts
+        return registry.get(self.family).forecast(self, panel, weeks)
 
     def decide(self, bars: "WeeklyPanel", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights of the symbols and, last, cash, week after week; known at each week's decision time.
@@ -93,8 +82,7 @@ class ModelSnapshot:
         Forecasts are weekly returns, (n_weeks, n_assets), NaN where there is none. Raises as `refuse_known_weeks`.
         """
         self.refuse_known_weeks(bars.weeks.start)
-        weights: FloatArray = registry.get(self.family).decide(self, bars, forecasts)
-        return weights
+        return registry.get(self.family).decide(self, bars, forecasts)
 
     def refuse_known_weeks(self, week_starts: "DateArray") -> None:
         """Raise `LookAheadError` if a week begins on or before the cut-off."""

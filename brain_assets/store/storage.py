@@ -9,7 +9,7 @@ lost or broken, the Hub is asked again.
 """
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -157,11 +157,10 @@ class SnapshotLocalStorage:
     def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any] | None:
         """Read the metadata of a snapshot, without its weights; None: it does not exist, or says too little."""
         manifest = self.store.find(snapshot_name(cutoff_date))
-        try:
+        with suppress(SnapshotError):
             check_identity(manifest or {})
-        except SnapshotError:
-            return None
-        return manifest
+            return manifest
+        return None
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
         """Tell whether there is a snapshot of that date, and, on a disk, whether all of it verifies."""
@@ -223,10 +222,13 @@ class SnapshotLocalStorage:
         self._remember(name, HubRecord.of(self.repo.repo, commit, files))
         return self.path(cutoff_date)
 
-    def download_if(self, cutoff_date: datetime.date, fingerprint: str) -> bool:
-        """Pull a snapshot if the Hub has it with this fingerprint; tells whether it did. Raises what pulling raises."""
+    def download_if(self, cutoff_date: datetime.date, is_wanted: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Pull a snapshot if the Hub has it and its fingerprint is wanted; tells whether it did.
+
+        Raises what pulling raises.
+        """
         commit = self.hf_commits().get(cutoff_date)
-        if commit is None or self.read_hf_manifest(cutoff_date, commit)["fingerprint"]["value"] != fingerprint:
+        if commit is None or not is_wanted(self.read_hf_manifest(cutoff_date, commit)["fingerprint"]):
             return False
         self.download_snapshot_from_hf(cutoff_date, commit)
         return True
@@ -297,12 +299,9 @@ class SnapshotLocalStorage:
         mains = [*self.list_versions(), *([MAIN_BRANCH] if self.current() else [])] if versions else []
 
         def row(name: str) -> Comparison:
-            commit = commits.get(name, "")
-            if not commit:
-                relation = Relation.LOCAL_ONLY
-            elif name not in (*here, *mains):
-                relation = Relation.HUB_ONLY
-            else:
+            commit, is_here = commits.get(name, ""), name in (*here, *mains)
+            relation = Relation.HUB_ONLY if commit else Relation.LOCAL_ONLY
+            if commit and is_here:
                 relation = Relation.EQUAL if self._is_copied(name, commit) else Relation.DIFFERENT
             return Comparison(self.family, name, relation, commit, self.record(name))
 
@@ -354,13 +353,12 @@ class SnapshotLocalStorage:
         return self._transfer_all("pull", force)
 
     def _transfer_all(self, verb: str, force: bool = False) -> list[datetime.date]:
-        rows, done = {row.name: row for row in self.compare()}, []
-        for transfer in self.transfer(verb, rows.values(), force):
-            if transfer.done:
-                done.append(rows[transfer.name].cutoff_date)
-            else:
-                warn(f"{transfer.family} {transfer.name}: {transfer.result}: {transfer.detail}")
-        return done
+        rows = {row.name: row for row in self.compare()}
+        transfers = list(self.transfer(verb, rows.values(), force))
+        for each in transfers:
+            if not each.done:
+                warn(f"{each.family} {each.name}: {each.result}: {each.detail}")
+        return [rows[each.name].cutoff_date for each in transfers if each.done]
 
     # What is known of copies
 

@@ -125,13 +125,13 @@ class Plan:
 
     def preview(self) -> list[Transfer]:
         """Say what would be done."""
-        return [self._preview(row, self.storages[row.family]) for row in self.chosen]
-
-    def _preview(self, row: Comparison, storage: "SnapshotLocalStorage") -> Transfer:
-        if self.verb == "pull" and not self.force and storage.keeps(row):
-            return Transfer(row.family, row.name, "would keep", "it was made here and never pushed")
-        detail = (row.replaces if self.verb == "push" else "") or row.relation.value
-        return Transfer(row.family, row.name, f"would {self.verb}", detail)
+        previews = []
+        for row in self.chosen:
+            result, detail = f"would {self.verb}", (self.verb == "push" and row.replaces) or row.relation.value
+            if self.verb == "pull" and not self.force and self.storages[row.family].keeps(row):
+                result, detail = "would keep", "it was made here and never pushed"
+            previews.append(Transfer(row.family, row.name, result, detail))
+        return previews
 
     def run(self) -> Iterator[Transfer]:
         """Transfer all of it; gives what became of each, once it is through."""

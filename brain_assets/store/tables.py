@@ -144,18 +144,15 @@ class TableStore:
                 return False
             except (ValueError, TypeError) as error:  # what cannot be decoded, or is no object
                 raise StorageError(f"{path}: expected a JSON object, got {error}; remove the file.") from error
-            self._refuse_another(found)
+            known = self._identity
+            if differing := [key for key, value in known.items() if _any_order(found.get(key)) != _any_order(value)]:
+                was, now = ({key: side.get(key) for key in differing} for side in (found, known))
+                raise StorageError(
+                    f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); "
+                    "set BRAIN_DATA_DIR to another folder, or the market back."
+                )
             self._is_claimed = is_remote(self.data_dir)  # there, every look is a request
         return True
-
-    def _refuse_another(self, found: Mapping[str, Any]) -> None:
-        differing = [key for key, value in self._identity.items() if _any_order(found.get(key)) != _any_order(value)]
-        if differing:
-            was, now = ({key: side.get(key) for key in differing} for side in (found, self._identity))
-            raise StorageError(
-                f"{self.data_dir}: expected results of the market asked for ({now}), got those of another ({was}); set "
-                "BRAIN_DATA_DIR to another folder, or the market back."
-            )
 
 
 class MemoryTableStore(TableStore):

@@ -16,7 +16,6 @@ from brain_assets.market.schema import DAY, ONE_SYMBOL, TEXT, Rule
 from brain_assets.market.table_files import read_files
 
 LAYOUT = {"from": DAY, "symbol": TEXT, "to": TEXT}
-ONE_DAY = datetime.timedelta(days=1)
 
 _RULES = (
     *ONE_SYMBOL,
@@ -43,7 +42,7 @@ def read_universe(paths: Sequence[Path], names: Sequence[str]) -> FileTable:
 
 def members_of(universe: FileTable, start: datetime.date, end: datetime.date) -> Members:
     """Give the memberships from `start` up to but not including `end`: what came later is cut off."""
-    first, last = pd.Timestamp(start), pd.Timestamp(end - ONE_DAY)
+    first, last = pd.Timestamp(start), pd.Timestamp(end - datetime.timedelta(days=1))
     rows = universe.frame[["symbol", "from", "last"]].astype({"symbol": "str"})
     rows = rows.assign(**{"from": rows["from"].clip(lower=first), "last": rows["last"].fillna(last).clip(upper=last)})
     rows = rows[rows["from"] <= rows["last"]].sort_values(["symbol", "from"])

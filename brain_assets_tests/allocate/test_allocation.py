@@ -77,8 +77,14 @@ def stored(history: PricePanel, sources: Sources) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def backtested(history: PricePanel, sources: Sources, stored: pd.DataFrame) -> pd.DataFrame:
-    return backtest(history, stored, [2020], {family: sources[family] for family in POLICIES}).table
+def before(history: PricePanel, sources: Sources) -> pd.DataFrame:
+    forecasts = build_forecast_features(history, [2019], {family: sources[family] for family in FORECASTERS})
+    return backtest(history, forecasts, [2019], {family: sources[family] for family in POLICIES}).table
+
+
+@pytest.fixture(scope="module")
+def backtested(history: PricePanel, sources: Sources, stored: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    return backtest(history, stored, [2020], {family: sources[family] for family in POLICIES}, before=before).table
 
 
 def decided(
@@ -103,7 +109,7 @@ def bytes_of(table: pd.DataFrame) -> bytes:
 @pytest.mark.parametrize(
     ("date", "cutoff"),
     [
-        ("2019-12-30", "2018-12-31"),  # the first week of 2020: everything is bought from cash
+        ("2019-12-30", "2018-12-31"),  # the first week of 2020: what was held at the end of 2019 is traded
         ("2020-01-06", "2019-12-31"),  # the first by the newer models
         ("2020-06-10", "2019-12-31"),
         ("2020-09-07", "2019-12-31"),  # Labor Day: the week begins on Tuesday, and a sixth symbol is there
@@ -111,10 +117,10 @@ def bytes_of(table: pd.DataFrame) -> bytes:
     ],
 )
 def test_target_of_a_past_week_is_what_the_backtest_traded_in_it(
-    history, sources, stored, backtested, date, cutoff
+    history, sources, stored, before, backtested, date, cutoff
 ) -> None:
     week = week_of(date)
-    targets = decided(history, week, sources, stored)
+    targets = decide_week(until_decision(history, week), week, [2020], sources, stored, before=before)
     assert list(targets.table.columns) == ["symbol", *STRATEGIES]
     assert targets.left_out == ()
     average = {"average": f"lstm snapshot-{cutoff}, patchtst snapshot-{cutoff}"}

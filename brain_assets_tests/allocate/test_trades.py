@@ -97,7 +97,7 @@ def test_holdings_are_read_as_a_spreadsheet_writes_them(tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         ("", ": expected a first line with the columns symbol, shares, got nothing; correct the file."),
-        ("AAA,3\n", ": expected a first line with the columns symbol, shares, got AAA, 3; correct the file."),
+        ("AAA,3\n", ": expected a first line with the columns symbol, shares, got another; correct the file."),
         ("symbol,shares\nAAA,1,2\n", ", line 2: expected a symbol and its shares, got 3 cells; correct it."),
         ("symbol,shares\n,3\n", ", line 2: expected a symbol, got none; cash is what --cash says."),
         ("symbol,shares\ncash,3\n", ", line 2: expected a symbol, got cash; cash is what --cash says."),

@@ -1,17 +1,62 @@
 """What the failure sensor tells of real runs that failed, and that a message which gets stuck stops nothing."""
 
+import contextlib
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pytest
+from pydantic import SecretStr
 
-from brain_assets.automation.failure_sensor import alert_of, failure_sensor
-from brain_assets.settings import Settings
+from brain_assets.automation import failure_sensor as module
+from brain_assets.automation.failure_sensor import alert_of, failure_sensor, send_to_slack
+from brain_assets.errors import SettingsError
+from brain_assets.settings import Settings, read_settings
 from brain_assets.simulator.market import SimulatorMarket
-from brain_assets_tests.automation.test_alerts import Slack, closed_port, serving, settings
 from brain_assets_tests.graph.test_checks import Changed, swap
 from brain_assets_tests.graph.worlds import DEFS, PROJECT, run_year, sensor, world
 
 URL = "http://127.0.0.1:3000"
+STUCK = (
+    "Slack (127.0.0.1): expected it to take the alert, got {}; check BRAIN_ALERT_SLACK_WEBHOOK, and whether it is up."
+)
+
+
+@contextlib.contextmanager
+def slack(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """Serve a webhook on this machine; gives its address, and the texts that were posted to it. 0: it never answers."""
+    texts: list[str] = []
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            if not status:
+                over.wait(10)
+            self.send_response(status or 200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/services/secret", texts
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+def settings(**overrides: Any) -> Settings:
+    return read_settings(market="simulator", **overrides)
 
 
 def tick(
@@ -35,16 +80,15 @@ def fail(instance: dg.DagsterInstance, market: SimulatorMarket, folder: Path) ->
 def test_slack_is_told_once_of_asset_year_cause_and_link(
     instance: dg.DagsterInstance, market: SimulatorMarket, tmp_path: Path
 ) -> None:
-    slack = Slack()
     cursor, _ = tick(instance, None)  # what failed before it began is not told
     result = fail(instance, market, tmp_path)
-    with serving(slack.handler) as port:
-        chosen = settings(alert_slack_webhook=f"http://127.0.0.1:{port}/secret", ui_url="https://dagster.example.org")
+    with slack() as (webhook, texts):
+        chosen = settings(alert_slack_webhook=webhook, ui_url="https://dagster.example.org")
         cursor, said = tick(instance, cursor, chosen)
         assert said is None
         tick(instance, cursor, chosen)
-    [(_, body)] = slack.posts
-    assert body["text"].splitlines() == [
+    [text] = texts
+    assert text.splitlines() == [
         "lstm_snapshot[2020]: raw_prices[2019] is not materialized: expected every year up to the one asked for, got "
         "none for 2019; materialize raw_prices for 2019 first.",
         f"https://dagster.example.org/runs/{result.run_id}",
@@ -60,16 +104,15 @@ def test_check_that_blocks_is_told_with_what_it_found(
         "failure_alert", result.get_run_failure_event(), instance, result.dagster_run, partition_key="2019"
     ).for_run_failure()
     alert = alert_of(context, URL)
-    assert alert.subject == "brain_assets: failed: raw_prices[2019]"
-    assert alert.text.startswith("raw_prices[2019]: ohlc_in_order: ")
-    assert "2019-03-05" in alert.text
+    assert alert.startswith("raw_prices[2019]: ohlc_in_order: ")
+    assert "2019-03-05" in alert
 
 
 def test_run_that_died_without_a_failed_step_is_told_by_its_job(instance: dg.DagsterInstance) -> None:
     run = instance.create_run_for_job(DEFS.resolve_job_def("walkforward"), tags={"dagster/partition": "2020"})
     event = instance.report_run_failed(run, "process 7 died")
     context = dg.build_run_status_sensor_context("failure_alert", event, instance, run, partition_key="2020")
-    assert alert_of(context.for_run_failure(), URL).text.startswith("walkforward[2020]: ")
+    assert alert_of(context.for_run_failure(), URL).startswith("walkforward[2020]: ")
 
 
 def test_message_that_is_stuck_is_said_in_the_tick_and_the_next_run_is_told(
@@ -77,20 +120,50 @@ def test_message_that_is_stuck_is_said_in_the_tick_and_the_next_run_is_told(
 ) -> None:
     cursor, _ = tick(instance, None)
     fail(instance, market, tmp_path)
-    webhook = f"http://127.0.0.1:{closed_port()}/secret"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        webhook = f"http://127.0.0.1:{free.getsockname()[1]}/secret"
     cursor, said = tick(instance, cursor, settings(alert_slack_webhook=webhook))
-    assert said == (
-        "Slack (127.0.0.1): expected it to take the alert, got ConnectError; check BRAIN_ALERT_SLACK_WEBHOOK, and "
-        "whether it is up."
-    )
-    slack = Slack()
+    assert said == STUCK.format("ConnectError")
     fail(instance, market, tmp_path)
-    with serving(slack.handler) as port:
-        tick(instance, cursor, settings(alert_slack_webhook=f"http://127.0.0.1:{port}/secret"))
-    assert len(slack.posts) == 1
+    with slack() as (webhook, texts):
+        tick(instance, cursor, settings(alert_slack_webhook=webhook))
+    assert len(texts) == 1
 
 
 def test_it_runs_by_itself_only_where_there_is_somebody_to_tell() -> None:
     assert sensor("failure_alert").default_status is dg.DefaultSensorStatus.STOPPED
     told = settings(alert_slack_webhook="http://127.0.0.1:1/secret")
     assert failure_sensor(told).default_status is dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize(("status", "got"), [(403, "status 403"), (0, "ReadTimeout")])
+def test_slack_that_refuses_or_is_silent_is_one_sentence(
+    status: int, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.3)
+    with slack(status) as (webhook, texts):
+        assert send_to_slack("told", SecretStr(webhook)) == STUCK.format(got)
+    assert texts == ["told"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"alert_slack_webhook": "secret"}, "BRAIN_ALERT_SLACK_WEBHOOK: expected an address that begins with https"),
+        ({"alert_slack_webhook": "https://host:port/secret"}, "BRAIN_ALERT_SLACK_WEBHOOK: expected an address"),
+        ({"ui_url": "dagster.example.org"}, "BRAIN_UI_URL: expected an address that begins with http://"),
+    ],
+)
+def test_wrong_settings_are_one_sentence_without_secrets(given: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(**given)
+    assert str(caught.value).startswith(words)
+    assert "secret" not in str(caught.value)
+
+
+def test_secrets_are_not_shown() -> None:
+    chosen = settings(alert_slack_webhook="https://hooks.slack.com/secret")
+    assert isinstance(chosen.alert_slack_webhook, SecretStr)
+    assert "secret" not in repr(chosen)
+    assert chosen.differing_variables() == {"BRAIN_MARKET": "simulator"}  # they are enough to start again with

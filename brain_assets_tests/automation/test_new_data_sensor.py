@@ -3,7 +3,7 @@
 import datetime
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from brain_assets.automation.new_data_sensor import new_data_sensor
+from brain_assets.graph.build import build_assets
 from brain_assets.graph.years import Years
 from brain_assets.live.market import GRACE_SESSIONS, LiveMarket
 from brain_assets.market.sample import SampleMarket
@@ -21,8 +22,8 @@ from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.tables import TableStore
 from brain_assets.user_files.market import FilesMarket
 from brain_assets_tests.conftest import END
-from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, everything
-from brain_assets_tests.graph.worlds import DEFS, PROJECT, YEARLY, metadata_of, run_year, sensor, world
+from brain_assets_tests.graph.test_conditions import DOWNSTREAM, NOW, YEARS, History, Tables, everything
+from brain_assets_tests.graph.worlds import DEFS, EVERY, PROJECT, metadata_of, run_year, sensor, world
 
 COUNTER = itertools.count()
 NEW_DATA = sensor("new_data")
@@ -57,9 +58,11 @@ class Files:
     def market(self) -> FilesMarket:
         return FilesMarket(self.folder, (), self.tables.data_dir / "cache" / "files.json", clock=lambda: NOW)
 
-    def tick(self, asked: dg.SensorDefinition = NEW_DATA) -> list[dg.RunRequest] | str:
+    def tick(
+        self, asked: dg.SensorDefinition = NEW_DATA, assets: Sequence[dg.AssetsDefinition] = EVERY
+    ) -> list[dg.RunRequest] | str:
         """Give the requests, or the words of the tick that has none."""
-        result, self.cursor = ask(self.instance, self.market, self.cursor, asked)
+        result, self.cursor = ask(self.instance, self.market, self.cursor, asked, self.tables, assets)
         return result
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -69,10 +72,16 @@ class Files:
 
 
 def ask(
-    instance: dg.DagsterInstance, market: Any, cursor: str | None = None, asked: dg.SensorDefinition = NEW_DATA
+    instance: dg.DagsterInstance,
+    market: Any,
+    cursor: str | None = None,
+    asked: dg.SensorDefinition = NEW_DATA,
+    tables: TableStore | None = None,
+    assets: Sequence[dg.AssetsDefinition] = EVERY,
 ) -> tuple[list[dg.RunRequest] | str, str | None]:
     """Evaluate a tick; gives the requests, or the words of one that has none, and the cursor after it."""
-    result = asked(dg.build_sensor_context(instance, cursor, resources={"market": market}, definitions=DEFS))
+    defs = dg.Definitions(assets, resources=world(market, Path("nowhere"), tables or Tables()))
+    result = asked(dg.build_sensor_context(instance, cursor, definitions=defs))
     if isinstance(result, dg.SkipReason):
         return str(result.skip_message), cursor
     assert isinstance(result, dg.SensorResult)
@@ -117,7 +126,7 @@ def test_it_is_off_until_somebody_turns_it_on_and_asks_for_raw_tables_only() -> 
 def test_backlog_gives_a_request_a_year_of_all_raw_tables_the_oldest_first(files: Files) -> None:
     requests = files.tick()
     assert wanted(requests) == [(year, set(RAW)) for year in YEARS]
-    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not fetched yet; ")
+    assert requests[0].tags["brain_assets/new_data"].startswith("raw_prices: not materialized; ")
     assert "none read" in files.tick()  # asked for once, though nothing ran: Dagster and the failure alert know
     files.change(2020)
     assert wanted(files.tick()) == [(2020, {"raw_prices"})]
@@ -200,11 +209,13 @@ class UntilThen(SimulatorMarket):
 
 
 def test_year_that_the_files_complete_after_the_start_needs_a_reload(files: Files) -> None:
-    loaded = new_data_sensor(Years.of(PROJECT.settings, UntilThen()), YEARLY[:3])
-    assert wanted(files.tick(loaded)) == [(2019, set(RAW)), (2020, set(RAW))]
+    years = Years.of(PROJECT.settings, UntilThen())
+    assets = build_assets(years, PROJECT.settings.families)
+    loaded = new_data_sensor(years, assets[:3])
+    assert wanted(files.tick(loaded, assets)) == [(2019, set(RAW)), (2020, set(RAW))]
     assert (
         "the data are complete until 2021, but this code location was loaded when they were until 2020: reload it"
-        in files.tick(loaded)
+        in files.tick(loaded, assets)
     )
 
 

@@ -1,6 +1,7 @@
 """Several worker processes: what one makes, and what becomes of it if they are stopped, killed, or not alone."""
 
 import os
+import re
 import signal
 import time
 
@@ -21,6 +22,7 @@ from brain_assets_tests.backfills import (
     long_training,
     outcomes,
     paths_in,
+    screen,
     start,
     statuses,
 )
@@ -91,7 +93,7 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
     command = (*COMMAND, "--config", str(finished.config), "--jobs", "2")
     for moment in range(N_MOMENTS):
         running = Terminal(data, *command)
-        running.await_output()
+        running.await_output(" of 36 ")  # the line for all, at the foot
         while running.is_running() and paths_in(data) < (moment + 0.5) / (N_MOMENTS + 1) * whole:
             time.sleep(0.005)
         pressed = time.monotonic()
@@ -99,7 +101,9 @@ def test_ctrl_c_at_any_moment_stops_all_at_once_and_leaves_nothing_half(finished
         code, shown = running.ended(30)
         took = time.monotonic() - pressed
         assert (code, "Traceback" in shown) == (130, False), shown
-        assert "run again to go on" in shown
+        *_, last = filter(None, screen(shown))
+        assert re.fullmatch("stopped; 20[0-9, -]+ unfinished; run again to go on", last)
+        assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
         assert took < 5  # 0.5 s on a machine that does nothing else
         assert_nothing_half(data)
         with dg.DagsterInstance.from_config(str(data / "dagster")) as instance:

@@ -60,7 +60,7 @@ def test_what_is_blocked_by_one_cause_is_one_line_however_many_years_failed_of_i
 class Ended:
     """A backfill whose years have ended in such a way."""
 
-    unfinished = 0
+    unfinished = ()
 
     def __init__(self, *events: Event) -> None:
         self._events = events
@@ -133,4 +133,4 @@ def test_a_split_in_files_is_said_by_backfill_and_status_and_fails_the_command_o
     assert strict.stderr.startswith("error: --strict: expected no check to warn, got 1: no_jumps 1; ")
     status = brain_assets(tmp_path / "data", "status", **market)
     assert status.returncode == 0
-    assert f"2020 raw_prices: done, 1 warning: {words}" in status.stdout
+    assert f"raw_prices 2020: done, 1 warning: {words}" in status.stdout

@@ -12,7 +12,15 @@ import pytest
 from brain_assets.paths import DataPath, filesystem, read_bytes, replace_file
 from brain_assets.store.manifest import MANIFEST, PAYLOAD
 from brain_assets.store.places import read_files
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, in_own_process, outcomes, write_config
+from brain_assets_tests.backfills import (
+    COMMAND,
+    REPOSITORY,
+    environment,
+    in_own_process,
+    outcomes,
+    states,
+    write_config,
+)
 from brain_assets_tests.cli.test_sync import REPOS
 from brain_assets_tests.conftest import FAMILIES
 from brain_assets_tests.graph.worlds import NAMES as ASSETS
@@ -88,9 +96,7 @@ def assert_same_bytes(on_disk: Path, s3: LoopbackS3) -> None:
 def assert_all_done(driver: Driver) -> None:
     seen = driver.run("status", "--config", driver.config)
     assert seen.returncode == 0, seen.stderr
-    rows = [line.split() for line in seen.stdout.splitlines() if re.match(r"\s*20\d\d ", line)]
-    assert [row[0] for row in rows] == ["2019", "2020"]
-    assert all(row[1:] == ["done"] * len(ASSETS) for row in rows)
+    assert states(seen.stdout) == {(year, asset): "done" for year in (2019, 2020) for asset in ASSETS}
 
 
 def test_a_bucket_holds_what_a_disk_holds_byte_for_byte(s3: LoopbackS3, on_disk: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_validation_windows_are_measured_and_move_nothing() -> None:
     assert float(np.mean((predicted - validation.target) ** 2)) == curve[-1].validation
     assert [losses.train for losses in unmeasured] == [losses.train for losses in curve]
     assert np.isnan([losses.validation for losses in unmeasured]).all()
-    assert unmeasured[-1].words(20) == f"epoch 20 of 20, training loss {curve[-1].train:.4f}, all weeks"
+    assert unmeasured[-1].words(20) == f"epoch 20 of 20, loss {curve[-1].train:.4f}, all weeks"
 
 
 def test_training_that_diverges_says_so() -> None:

@@ -45,7 +45,7 @@ def run(pool: Pretending, names: Collection[str] = NAMES, **options: int) -> lis
     with dg.DagsterInstance.ephemeral() as instance:
         backfill = Backfill(DEFS, instance, list(names), {"ppo_policy": options} if options else None)
         events = list(backfill.run([2019, 2020], pool))
-        assert backfill.unfinished == 0
+        assert not backfill.unfinished
     assert pool.stopped
     return events
 

@@ -2,8 +2,11 @@
 
 import datetime
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
@@ -12,12 +15,47 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
+from brain_assets import registry
 from brain_assets.automation.definitions import downstream
-from brain_assets_tests.graph.worlds import DEFS, NAMES, RAW, SNAPSHOTS
+from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
+from brain_assets.market.calendar import utc_now
+from brain_assets.portfolio.constraints import policy_options
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.fingerprint import hash_json, library_versions
+from brain_assets.store.storage import SnapshotLocalStorage
+from brain_assets.store.tables import MemoryTableStore
+from brain_assets_tests.conftest import SYMBOLS
+from brain_assets_tests.graph.worlds import DEFS as WITHOUT_STORES
+from brain_assets_tests.graph.worlds import EVERY, NAMES, RAW, SNAPSHOTS
 
 NOW = datetime.datetime(2022, 6, 1, tzinfo=datetime.UTC)
 YEARS = (2019, 2020, 2021)
 """All that there are at that moment."""
+
+
+class Tables(MemoryTableStore):
+    """Holds every year."""
+
+    def read_year(self, name: str, year: int) -> pd.DataFrame:
+        return pd.DataFrame()
+
+
+class Models(SnapshotLocalStorage):
+    """Holds a model of every year, trained with the default configuration."""
+
+    def no_retry(self) -> "Models":
+        return self
+
+    def read_metadata(self, cutoff_date: datetime.date) -> dict[str, Any]:
+        family = registry.get(self.family)
+        config = family.Config()
+        options = config.model_dump() if family.role == "forecaster" else policy_options(config)
+        return {"fingerprint": {"config": hash_json(options), "libraries": library_versions()}}
+
+
+MODELS = {name: Models(name, Path("nowhere")) for name in registry.names()}
+STORES = {"table_io": TableIOManager(Tables(), Path("nowhere")), "snapshot_io": SnapshotIOManager(MODELS)}
+DEFS = dg.Definitions(EVERY, resources={"market": SimulatorMarket(SYMBOLS), "clock": utc_now, **STORES})
 GRAPH = DEFS.resolve_asset_graph()
 DOWNSTREAM = tuple(name for name in NAMES if name not in RAW)
 
@@ -86,7 +124,7 @@ def everything(names: Sequence[str], years: Sequence[int]) -> set[tuple[str, int
 
 def test_switch_is_off_until_somebody_turns_it_on_and_nothing_else_asks() -> None:
     assert downstream.default_status is dg.DefaultSensorStatus.STOPPED
-    sensors = DEFS.get_repository_def().sensor_defs
+    sensors = WITHOUT_STORES.get_repository_def().sensor_defs
     assert [sensor.name for sensor in sensors if isinstance(sensor, dg.AutomationConditionSensorDefinition)] == [
         "downstream"
     ]

@@ -23,6 +23,13 @@ from brain_assets_tests.graph.worlds import DEFS, YEARLY, run_year, world
         (WALKFORWARD, "lstm_snapshot", {"hidden_size": -5}, "hidden_size: expected an integer: at least 1, "),
         (WALKFORWARD, "patchtst_snapshot", {"d_model": 6, "n_heads": 4}, "n_heads: expected a divisor of d_model = 6"),
         (WALKFORWARD, "sac_policy", {"total_steps": 0}, "total_steps: expected an integer: at least 1, "),
+        (WALKFORWARD, "walkforward_forecasts", {"average": ["lstn"]}, "average: expected forecasters among lstm, "),
+        (
+            WALKFORWARD,
+            "walkforward_forecasts",
+            {"max_rank_correlation": 0.0},
+            "max_rank_correlation: expected a finite",
+        ),
         (WALKFORWARD, "ppo_policy", {"n_seeds": 0}, "n_seeds: expected an integer: at least 1, at most 100, got 0"),
         (WALKFORWARD, "lstm_snapshot", {"target": "foo"}, "Literal['raw', 'demeaned', 'ranked'] got foo"),
         (WALKFORWARD, "ppo_policy", {"device": "gpu"}, "Value at path root:ops:ppo_policy:config:device"),

@@ -1,7 +1,10 @@
+import sqlite3
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlalchemy.exc
 
@@ -40,6 +43,31 @@ def test_a_record_that_is_broken_is_one_sentence(file: str, tmp_path: Path) -> N
     sentence = f"^{home}: expected Dagster's record, got: file is not a database; restore it, or move it away: "
     with pytest.raises(StorageError, match=sentence), open_instance(home) as instance:
         instance.all_asset_keys()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (("'{'", "'['"), None),
+        (('\'{"__class__": "EventLogEntry"\'', '\'{"__class__": "EventLogEntrz"\''), "which is not in the whitelist."),
+        (("'EventLogEntry'", "cast(x'ff' as text)"), "Could not decode to UTF-8 column 'event'"),
+    ],
+)
+def test_an_event_that_is_damaged_is_one_sentence(
+    damage: tuple[str, str], said: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home, key = dagster_home(read_settings(data_dir=str(tmp_path))), dg.AssetKey("x")
+    with open_instance(home) as instance:
+        for _ in range(3):
+            instance.report_runless_asset_event(dg.AssetMaterialization("x"))
+    with sqlite3.connect(home / "history/runs/index.db") as database:
+        database.execute(f"UPDATE event_logs SET event = replace(event, {damage[0]}, {damage[1]})")
+    words = f"^{home}: expected Dagster's record, got: .*{said}; restore it, or move it away: "
+    with pytest.raises(StorageError, match=words) if said else nullcontext(), open_instance(home) as instance:
+        assert not instance.fetch_materializations(key, limit=3).records
+    if not said:
+        sentence = f"{home}: some events of Dagster's record are damaged: what they tell of counts as missing."
+        assert {record.getMessage() for record in caplog.records} == {sentence}
 
 
 def test_waiting_for_a_database_that_is_away_ends_when_it_is_asked_to() -> None:

@@ -25,10 +25,11 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from requests.auth import HTTPBasicAuth
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from brain_assets.settings import Settings
-from brain_assets_tests.backfills import COMMAND, REPOSITORY, environment, parses
+from brain_assets_tests.backfills import COMMAND, REPOSITORY, brain_assets, environment, parses
 from brain_assets_tests.graph.test_ui import Server, end, serving, wait_until
 from brain_assets_tests.postgres import free_port, home_on_postgres, postgres_url
 
@@ -204,11 +205,20 @@ def test_the_ui_of_the_command_line_listens_on_this_machine_only(tmp_path: Path)
             start_new_session=True,
         )
     try:
-        wait_until(Server(port).is_up, 120)
+        address = f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C"
+        wait_until(lambda: (tmp_path / "log").read_text().endswith(f"{address}\n"), 240)
+        assert Server(port).is_up()
+        assert len((tmp_path / "log").read_text().splitlines()) < 4
+        wait_until(lambda: "by its heartbeat" in brain_assets(tmp_path / "data", "ui").stderr, 60)
+        busy = brain_assets(tmp_path / "data", "ui", "--port", str(port))
+        assert (busy.returncode, len(busy.stderr.splitlines())) == (2, 1)
         with socket.socket() as other, pytest.raises(ConnectionRefusedError):
             other.connect(("127.0.0.2", port))  # of this machine too: open, if every address was
-    finally:
         process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
+            assert not instance.get_daemon_heartbeats()  # another may begin at once
+    finally:
         end(process)
 
 
@@ -301,8 +311,10 @@ def test_the_proxy_asks_for_a_password_and_refuses_pages_of_other_sites(proxy: P
     assert code_of(page) == 401
     assert code_of(page, **wrong) == 401
     assert code_of(page, **PASSWORD) == 200
-    assert code_of(page, **PASSWORD, Sec_Fetch_Site="same-origin") == 200
-    assert code_of(page, **PASSWORD, Sec_Fetch_Site="cross-site") == 403
+    origins = {"same-origin": 200, "none": 200, "same-site": 403, "cross-site": 403, "anything": 403}
+    assert {said: code_of(page, **PASSWORD, Sec_Fetch_Site=said) for said in origins} == origins
+    assert code_of(page, **PASSWORD, Origin=proxy.url) == 200
+    assert code_of(page, **PASSWORD, Origin="https://127.0.0.1") == 403  # another port is another origin
 
 
 @pytest.mark.slow
@@ -325,6 +337,11 @@ def test_the_proxy_lets_the_calls_of_the_page_through_with_a_password(
 @pytest.mark.slow
 def test_the_proxy_lets_subscriptions_through(proxy: Proxy) -> None:
     address = proxy.url.replace("https", "wss") + "/graphql"
-    with connect(address, ssl=TRUSTING, subprotocols=["graphql-ws"], additional_headers=PASSWORD) as socket_:
-        socket_.send('{"type": "connection_init"}')
-        assert "connection_ack" in str(socket_.recv(timeout=30))
+    for origin in (None, proxy.url):
+        with connect(
+            address, ssl=TRUSTING, subprotocols=["graphql-ws"], additional_headers=PASSWORD, origin=origin
+        ) as socket_:
+            socket_.send('{"type": "connection_init"}')
+            assert "connection_ack" in str(socket_.recv(timeout=30))
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(address, ssl=TRUSTING, additional_headers=PASSWORD, origin="https://elsewhere.example")

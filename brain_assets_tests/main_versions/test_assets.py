@@ -40,11 +40,7 @@ def train(resources: dict[str, Any], family: str, instance: dg.DagsterInstance |
     config = {**(TINY_LSTM if family == "lstm" else TINY_PATCHTST), **options}
     name = f"{family}_model"
     result = dg.materialize(
-        EVERY,
-        selection=[name],
-        resources=resources,
-        run_config={"ops": {name: {"config": config}}},
-        instance=instance,
+        EVERY, selection=[name], resources=resources, run_config={"ops": {name: {"config": config}}}, instance=instance
     )
     assert result.success
     return metadata_of(result, name)

@@ -81,28 +81,23 @@ def test_models_lists_versions_with_scores_and_promote_moves_current(
     other.write_text(finished.config.read_text().replace("hidden_size: 4", "hidden_size: 5"))
     assert brain_assets(data, "train", "lstm", "--skip-snapshots", "--config", str(other)).returncode == 0
     shown = brain_assets(data, "models").stdout
-    rows = [line.split() for line in shown.splitlines() if line.split()[:1] in (["lstm"], ["patchtst"])]
-    assert [row[0] for row in rows] == ["lstm", "lstm", "patchtst"]
-    assert all(re.fullmatch(VERSION, row[1]) for row in rows)
-    assert [row[2] for row in rows].count("current") == 2
-    [second] = [row[1] for row in rows if row[0] == "lstm" and row[1] != first]
+    rows = re.findall(rf"(lstm|patchtst)(, current)? .*\n +({VERSION}) ", shown)
+    assert [family for family, *_ in rows] == ["lstm", "lstm", "patchtst"]
+    assert [current for _, current, _ in rows].count(", current") == 2
+    [second] = [version for family, _, version in rows if family == "lstm" and version != first]
     for version in (second, first):
         moved = brain_assets(data, "promote", "lstm", version)
         assert moved.returncode == 0, moved.stderr
         assert f"lstm: current is {version}" in moved.stdout
         assert (data / "models" / "lstm" / "current").read_text() == f"{version}\n"
-        [row] = [line for line in brain_assets(data, "models").stdout.splitlines() if version in line]
-        assert "current" in row
+        assert re.search(rf"lstm, current .*\n +{version} ", brain_assets(data, "models").stdout)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("train", "gru"), f"family: expected {ANY}, got gru; correct it."),
-        (
-            ("promote", "ppo", "v2021-12-31-0123456789ab"),
-            f"family: expected {ANY}, got ppo; correct it.",
-        ),
+        (("promote", "ppo", "v2021-12-31-0123456789ab"), f"family: expected {ANY}, got ppo; correct it."),
         *(
             (
                 ("promote", "lstm", name),

@@ -107,10 +107,7 @@ def held(table: pd.DataFrame, strategy: str) -> pd.DataFrame:
 
 
 def test_all_trade_the_same_weeks_from_the_first_that_all_can(panel, forecasts, snapshots) -> None:
-    sources = {
-        "ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]),
-        "sac": Stored(snapshots["sac", 2019]),
-    }
+    sources = {"ppo": Stored(snapshots["ppo", 2018], snapshots["ppo", 2019]), "sac": Stored(snapshots["sac", 2019])}
     table, used, *_ = backtest(panel, forecasts, [2019, 2020], sources)
     weeks = {name: rows["week_start"].tolist() for name, rows in table.groupby("strategy")}
     assert set(weeks) == {"ppo", "sac", *WITHOUT_FORECASTS}
@@ -176,6 +173,68 @@ def test_a_listing_in_mid_year_makes_nobody_begin_anew_in_cash(ragged, snapshots
         turnover = table.loc[table["strategy"] == strategy, "turnover"].to_numpy()
         np.testing.assert_allclose(turnover[1:], traded, rtol=0, atol=1e-12, err_msg=strategy)
         assert turnover[0] == pytest.approx(weights[0, :-1].sum())
+
+
+def six_flat_symbols() -> PricePanel:
+    """Six symbols at 100, of which the first rises by 10 % after the open of the last week of 2020."""
+    sessions = sessions_between(datetime.date(2020, 11, 2), datetime.date(2021, 2, 1))
+    values = np.full((6, len(sessions), 5), 100.0)
+    values[:, ::2, 1:4] *= 1 + 1e-9  # a hair of movement, so that volatility is not 0 and nothing else changes
+    monday = int(np.searchsorted(sessions, np.datetime64("2020-12-28")))
+    values[0, monday:, 1:4] = 110.0
+    values[0, monday + 1 :, 0] = 110.0
+    return add_signals(PricePanel(sessions, tuple("ABCDEF"), values))
+
+
+def test_holdings_go_over_new_year_by_hand(snapshots) -> None:
+    """0.98 / 6 of each is bought, of the first 1.1 times as much is left at New Year, of all 1 + 0.098 / 6."""
+    panel, sources = six_flat_symbols(), {"ppo": Stored(snapshots["ppo", 2019])}
+    forecasts = build_forecast_features(panel, [2020, 2021], NO_MODELS)
+    first = backtest(panel, forecasts, [2020], sources).table
+    after = backtest(panel, forecasts, [2021], sources, before=first).table
+    january = after[after["week_start"] == "2021-01-04"].set_index("strategy")
+    even = 0.98 / 6
+    risen, others, cash = even * 1.1 / (1 + even * 0.1), even / (1 + even * 0.1), 0.02 / (1 + even * 0.1)
+    refill = 0.02 - cash  # to the least cash that a trade may leave: sold of all alike, and the only trade
+    expected = {"A": risen - refill / 6, **dict.fromkeys("BCDEF", others - refill / 6), "cash": 0.02}
+    assert json.loads(january.loc["buy_and_hold", "weights"]) == pytest.approx(expected, abs=1e-8)
+    traded = january.loc["buy_and_hold", ["turnover", "net_return"]].tolist()
+    assert traded == pytest.approx([refill, -0.001 * refill], abs=1e-8)
+    back_to_even = (risen - even) + 5 * (even - others)
+    assert january.loc["equal_weight", "turnover"] == pytest.approx(back_to_even, abs=1e-8)
+    assert january.loc["equal_weight", "net_return"] == pytest.approx(-0.001 * back_to_even, abs=1e-8)
+    # of a strategy that was not there nothing is held
+    unknown = first[first["strategy"] != "buy_and_hold"]
+    after = backtest(panel, forecasts, [2021], sources, before=unknown).table.set_index(["week_start", "strategy"])
+    assert after.loc[("2021-01-04", "buy_and_hold"), "turnover"] == pytest.approx(0.98)
+    assert after.loc[("2021-01-04", "equal_weight"), "turnover"] == pytest.approx(back_to_even, abs=1e-8)
+
+
+def test_year_after_year_is_as_all_years_at_once(ragged, snapshots) -> None:
+    """Though one symbol is listed in the first year, and another ends with it: it is sold in the first week after."""
+    values = ragged.values.copy()
+    values[1, ragged.sessions >= np.datetime64("2020-12-28")] = np.nan
+    panel, sources = replace(ragged, values=values), {"ppo": Stored(snapshots["ppo", 2019])}
+    forecasts = build_forecast_features(panel, [2020, 2021], NO_MODELS)
+    at_once = backtest(panel, forecasts, [2020, 2021], sources).table
+    first = backtest(panel, forecasts, [2020], sources).table
+    after = backtest(panel, forecasts, [2021], sources, before=first).table
+    assert panel.symbols[1] in held(first, "buy_and_hold")
+    assert panel.symbols[1] not in held(after, "buy_and_hold")
+    chained = pd.concat([first, after], ignore_index=True)
+    for column in ("net_return", "turnover"):
+        np.testing.assert_allclose(chained[column], at_once[column], rtol=0, atol=1e-12)
+    for strategy in ("ppo", *WITHOUT_FORECASTS):
+        pd.testing.assert_frame_equal(held(chained, strategy), held(at_once, strategy), check_like=True, atol=1e-12)
+
+
+def test_what_was_held_and_has_no_price_is_one_sentence(panel, forecasts, snapshots) -> None:
+    sources = {"ppo": Stored(snapshots["ppo", 2019])}
+    first = backtest(panel, forecasts, [2020], sources).table
+    gone = first.assign(weights=[text.replace(panel.symbols[0], "GONE") for text in first["weights"]])
+    words = r"backtest: expected prices of what was held after the week of 2020-12-28, got none of GONE; make the year"
+    with pytest.raises(TableError, match=words):
+        backtest(panel, forecasts, [2021], sources, before=gone)
 
 
 def test_after_a_listing_in_mid_year_rules_see_the_returns_of_their_own_past(ragged, snapshots, monkeypatch) -> None:

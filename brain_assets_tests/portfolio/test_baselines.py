@@ -18,10 +18,12 @@ from brain_assets.portfolio.baselines import (
     TRACKING_ERROR,
     BaselineInputs,
     benchmark_strategies,
+    equal_weight,
     follows_forecasts,
     forecast_top,
     is_benchmark,
     is_tenth,
+    is_top,
 )
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.strategy import run_strategy
@@ -56,12 +58,23 @@ def test_every_rule_keeps_the_trading_rules_in_every_week(name: str, weeks: Poli
     run = run_strategy(seen.weeks, CONSTRAINTS, STRATEGIES[name].rule(seen, CONSTRAINTS))
     np.testing.assert_allclose(run.weights.sum(axis=1), 1.0, atol=1e-12)
     assert (run.weights[:, -1] >= CONSTRAINTS.min_cash - 1e-12).all()
-    assert (run.weights[:, :-1] <= CONSTRAINTS.max_weight + 1e-12).all()
+    n_held = (run.weights[:, :-1] > 0).sum(axis=1)
+    cap = np.maximum(CONSTRAINTS.max_weight, is_top(name) / np.maximum(n_held, 1))  # a third of two is one asset
+    assert (run.weights[:, :-1].max(axis=1) <= cap + 1e-12).all()
     assert (run.weights >= 0).all()
     assert not run.weights[:, :-1][~available].any()
     np.testing.assert_allclose(run.weights[25:, -1], 1.0)
-    least = 0.5 - 1e-9 * is_tenth(name)  # a tenth of six is one asset, at its cap
-    assert (run.weights[:20, :-1].sum(axis=1) > least).all()
+    assert (run.weights[:20, :-1].sum(axis=1) > 0.5).all()
+
+
+def test_a_third_of_few_symbols_is_as_fully_invested_as_that_of_many(weeks: PolicyDataset) -> None:
+    """Two of six symbols, 20 % of each at most, would leave 60 % in cash."""
+    rules = PortfolioConstraints()
+    for name in ("momentum_top", "lstm_top", "lstm_decile"):
+        weights = STRATEGIES[name].rule(known(weeks), rules)(0, all_cash(6))
+        assert weights[-1] == pytest.approx(0.02)
+        assert np.count_nonzero(weights[:-1]) == (1 if is_tenth(name) else 2)
+    assert equal_weight(known(toy_weeks(30, 2)), rules)(0, all_cash(2)) == pytest.approx([0.2, 0.2, 0.6])
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.portfolio.arithmetic import PortfolioConstraints
-from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
+from brain_assets.portfolio.checks import backtest_weights_verdict, beats_equal_weight, weights_verdict
 
 CONSTRAINTS = PortfolioConstraints(max_weight=0.5, min_cash=0.02)
 
@@ -30,10 +30,18 @@ def test_weights_by_hand(weights: list[float], problem: str | None) -> None:
         assert "of 2" in found.words
 
 
-def test_weights_come_out_of_a_backtest_with_cash_last() -> None:
-    texts = [json.dumps({"A": 0.4, "cash": 0.6}), json.dumps({"cash": 0.5, "B": 0.5}), json.dumps({"A": 0.5, "B": 0.5})]
-    expected = [[0.4, 0.0, 0.6], [0.0, 0.5, 0.5], [0.5, 0.5, 0.0]]
-    np.testing.assert_array_equal(table_weights(pd.DataFrame({"weights": texts})), expected)
+def test_weights_of_a_backtest_have_cash_last_and_a_third_of_few_symbols_may_exceed_the_cap() -> None:
+    weights = {
+        "ppo": {"A": 0.4, "cash": 0.6},
+        "ppo_seed_1": {"cash": 0.5, "B": 0.5},
+        "lstm_top": {"A": 0.98, "cash": 0.02},
+    }
+    table = pd.DataFrame({"strategy": list(weights), "weights": [json.dumps(each) for each in weights.values()]})
+    assert backtest_weights_verdict(table, CONSTRAINTS).words == "3 sets of weights keep the trading rules"
+    for concentrated, name in ((0, "ppo"), (2, "lstm_top")):
+        table.loc[concentrated, "weights"] = '{"A": 0.6, "B": 0.38, "cash": 0.02}'
+        found = backtest_weights_verdict(table, CONSTRAINTS).words
+        assert f"got {1 if name == 'ppo' else 2} hold more than 50% of one symbol of 3" in found
 
 
 def test_each_policy_has_to_beat_equal_weight() -> None:

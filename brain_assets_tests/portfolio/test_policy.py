@@ -22,15 +22,7 @@ from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.dataset import PolicyDataset
 from brain_assets.portfolio.diagnostics import degeneracy
 from brain_assets.portfolio.policies import train_policy_snapshot, training_weeks
-from brain_assets.portfolio.policy import (
-    Act,
-    OnProgress,
-    Policy,
-    PolicyProgress,
-    PolicyRunner,
-    followed_by,
-    weights_on,
-)
+from brain_assets.portfolio.policy import Act, OnProgress, Policy, PolicyProgress, PolicyRunner, followed_by, weights_on
 from brain_assets.portfolio.ppo import PpoConfig
 from brain_assets.portfolio.sac import SacConfig
 from brain_assets.store.snapshot import ModelSnapshot

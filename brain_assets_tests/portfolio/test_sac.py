@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from brain_assets.portfolio import differentiable
 from brain_assets.portfolio.arithmetic import PortfolioConstraints, target_weights
-from brain_assets.portfolio.sb3_sac import tradable_weights
 
 CONSTRAINTS = PortfolioConstraints()
 
@@ -19,7 +19,9 @@ def random_scores(n_rows: int, n_assets: int, std: float) -> tuple[torch.Tensor,
 def test_critics_see_the_weights_that_the_market_trades_to(n_assets: int, std: float) -> None:
     scores, available = random_scores(200, n_assets, std)
     expected = target_weights(scores.numpy(), available.numpy(), CONSTRAINTS)
-    np.testing.assert_allclose(tradable_weights(scores, available, CONSTRAINTS).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        differentiable.target_weights(scores, available, CONSTRAINTS).numpy(), expected, atol=1e-6
+    )
 
 
 def test_weights_have_the_derivatives_of_finite_differences() -> None:
@@ -27,7 +29,7 @@ def test_weights_have_the_derivatives_of_finite_differences() -> None:
     scores, available = random_scores(40, 6, 1.5)
     worth = torch.from_numpy(np.random.default_rng(1).normal(size=7).astype(np.float32))
     scores.requires_grad_()
-    (tradable_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
+    (differentiable.target_weights(scores, available, CONSTRAINTS) @ worth).sum().backward()
     base = scores.detach().numpy().astype(np.float64)
     n_capped = (target_weights(base, available.numpy(), CONSTRAINTS)[:, :-1] == CONSTRAINTS.max_weight).sum()
     assert 20 < n_capped < 200

@@ -255,8 +255,8 @@ def test_leak_is_caught_and_its_first_artifact_named(
     assert f"So look at what makes {first.asset}." in result.message
     # forecasts that leak are told from models that do
     of_forecasts = ("raw_prices", "raw_news_sentiment", "raw_fundamentals", "lstm_snapshot")
-    assert result.equal_upstream == (of_forecasts if artifact == FORECASTS else ("raw_prices",))
-    assert result.unlike_upstream == ()
+    assert result.upstream(differs=False) == (of_forecasts if artifact == FORECASTS else ("raw_prices",))
+    assert result.upstream(differs=True) == ()
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def test_fiscal_date_for_filing_date(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert result.result == LEAK
     assert result.first is not None
     assert result.first.artifact == FORECASTS
-    assert "raw_fundamentals" in result.equal_upstream
+    assert "raw_fundamentals" in result.upstream(differs=False)
 
 
 LATE = r"lstm_snapshot\[2019\]: expected its checks to pass, got targets_before_cutoff failed"
@@ -357,7 +357,7 @@ def test_leak_into_weights(monkeypatch, few_rules, tmp_path, leak, strategy) -> 
     assert result.first is not None
     assert (result.first.artifact, result.first.column) == ("backtests/2020.parquet", "weights")
     assert result.first.place.endswith(strategy)
-    assert result.equal_upstream[-2:] == ("walkforward_forecasts", "ppo_policy")
+    assert result.upstream(differs=False)[-2:] == ("walkforward_forecasts", "ppo_policy")
 
 
 # The code as it is

@@ -60,6 +60,11 @@ def test_it_covers_the_years_that_were_backtested(tables: MemoryTableStore, tmp_
     assert metadata["weeks"] == 104
     equal = np.concatenate([np.random.default_rng(year).normal(0.001, 0.02, 52) for year in FIRST])
     assert metadata["eval/ppo_annual_return"] == pytest.approx(np.prod(1.001 + equal) ** 0.5 - 1)
+    symbols = "<dt>symbols</dt><dd>2: AAA, BBB</dd>"
+    command = "<dt>command</dt><dd>BRAIN_MARKET=simulator brain-assets report --years 2020-2021</dd>"
+    assert all(
+        line in html for line in (symbols, command, "<dt>window</dt><dd>2019-12-30 to 2021-12-31, 104 weeks</dd>")
+    )
     assert metadata["figures"].records[0].data["strategy"] == "PPO"
     assert metadata["policies"].records[0].data["training seeds"] == "1"
     for name in ("equity", "rank_correlation"):

@@ -57,6 +57,14 @@ def test_both_sentences_as_they_read() -> None:
     assert cannot == f"It cannot be concluded that anybody would have earned these returns, since {SURVIVORS}."
 
 
+def test_the_average_of_forecasts_is_named_as_one_reads_it() -> None:
+    found = report(OVER, OVER)
+    skill = found.forecasts.skill.rename(index={"lstm": "average"}).replace("LSTM", "average")
+    can, cannot = conclude(replace(found, forecasts=found.forecasts._replace(skill=skill)))
+    assert "or the averaged forecasts from chance" in can
+    assert "that the averaged forecasts rank better than chance" in cannot
+
+
 @pytest.mark.parametrize(
     ("ppo", "lstm", "can", "cannot"),
     [

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from brain_assets.report.colors import AREAS, STRATEGIES, colors_of
-from brain_assets.report.figures import MAX_SYMBOLS, report_figures
+from brain_assets.report.figures import MAX_SYMBOLS, MAX_WEIGHTS, report_figures
 from brain_assets.report.report import MAX_LINES, Report, build_report
 from brain_assets_tests.report.toy_results import NOTE, backtest_table, forecast_table, toy_report
 
@@ -24,7 +24,18 @@ def values(figure: Any) -> dict[str, np.ndarray]:
 
 def test_everything_that_the_report_knows_has_a_figure() -> None:
     assert list(figures()) == [
-        *("equity", "drawdowns", "weights_ppo", "weights_sac", "weights_<b>my rule</b>", "turnover", "costs"),
+        *(
+            "equity",
+            "drawdowns",
+            "rolling_sharpe",
+            "rolling_volatility",
+            "rolling_beta",
+            "weights_ppo",
+            "weights_sac",
+            "weights_<b>my rule</b>",
+            "turnover",
+            "costs",
+        ),
         *("rank_correlation", "calibration_lstm", "calibration_patchtst", "sources_lstm", "sources_patchtst"),
         *("learning_lstm", "learning_patchtst", "learning_ppo", "learning_sac"),
     ]
@@ -112,8 +123,19 @@ def test_more_strategies_than_can_be_read_wait_for_a_click_and_have_room_for_the
             *(f"rule {number:02d}" for number in range(MAX_LINES - 1)),
             "equal weight",
         ]
-    assert sum(name.startswith("weights_") for name in drawn) == MAX_LINES - 1
+    assert sum(name.startswith("weights_") for name in drawn) == MAX_WEIGHTS
     assert drawn["costs"].layout.height >= 21 * 20
+
+
+def test_at_most_five_snapshots_and_forecasters_are_shown_at_first() -> None:
+    years = pd.DataFrame({"epoch": [1, 2] * 7, "value": 1.0, "year": np.repeat(range(2013, 2020), 2)})
+    skill = pd.concat([toy_report().forecasts.skill] * 2)
+    drawn = figures(
+        replace(toy_report(), curves={"lstm": years}, forecasts=toy_report().forecasts._replace(skill=skill))
+    )
+    waiting = [trace.name for trace in drawn["learning_lstm"].data if trace.visible == "legendonly"]
+    assert waiting == ["2013", "2014"]
+    assert [trace.visible for trace in drawn["rank_correlation"].data] == [True] * MAX_LINES + ["legendonly"]
 
 
 def test_every_line_of_a_figure_can_be_told_from_the_others() -> None:
@@ -124,11 +146,12 @@ def test_every_line_of_a_figure_can_be_told_from_the_others() -> None:
 
 
 def test_families_that_are_not_ours_have_colours_of_their_own() -> None:
-    """And those of ours stay as they are."""
+    """And those of ours stay as they are; a name has the same colour, whatever others there are."""
     names = [*STRATEGIES, "pls_top", "zebra", "momentum_rank", "pls", *(f"family_{number}" for number in range(60))]
     found = colors_of(names, STRATEGIES)
     assert found[: len(STRATEGIES)] == list(STRATEGIES.values())
     assert len(set(found)) == len(found)
+    assert colors_of(["zebra"], STRATEGIES) == [found[names.index("zebra")]]
     forecasts = forecast_table(60).rename(columns=lambda name: name.replace("patchtst", "pls"))
     report = build_report(backtest_table({"equal_weight": np.zeros(60)}), forecasts, {}, [], NOTE)
     pls = report.forecasts.skill["color"]["pls"]

@@ -50,7 +50,9 @@ def test_it_carries_plotly_and_every_figure(page: str) -> None:
 
 
 def test_policies_stand_in_bold_and_names_are_text_not_markup(page: str) -> None:
-    assert re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 2
+    assert (
+        re.findall(r'<tr class="policy"><th scope="row">([^<]+)<', page) == ["PPO", "SAC"] * 4
+    )  # strategies, risk, policies, years
     assert "<b>my rule</b>" not in page
     assert '<td style="background: rgba(var(--down), 0.17)">−15.1 %</td>' in page
     assert "&lt;b&gt;my rule&lt;/b&gt;" in page
@@ -63,7 +65,7 @@ def test_weeks_that_are_left_out_and_the_market_are_named(page: str) -> None:
 
 
 def test_doubts_of_the_data_are_named_by_year_and_table_and_none_is_said_too(page: str) -> None:
-    assert "<h2>Data</h2>" not in page  # nobody asked
+    assert "Data</h2>" not in page  # nobody asked
     assert "No check of the stored tables warns of anything." in report_page(replace(toy_report(), doubts=[]))
     doubts = [Doubt(2019, "raw_prices", "no_jumps", "A 4:1"), Doubt(2020, "raw_fundamentals", "rows_taken", "<b>2</b>")]
     doubted = report_page(replace(toy_report(), doubts=doubts))
@@ -106,10 +108,12 @@ def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, widt
         box = view.locator(f"#{part}").bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= height
-    view.locator("summary").click()
+    view.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     charts = view.locator(".plot")
-    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 16")
-    assert charts.count() == 16
+    view.wait_for_function("document.querySelectorAll('.plot:has(svg.main-svg)').length === 19")
+    assert charts.count() == 19
+    wide = view.locator(".scroll.wide").evaluate_all("each => each.map(one => one.id)")  # says that it scrolls
+    assert {"strategies", "risk", "monthly_ppo"} <= set(wide) if phone else "yearly" not in wide
     assert view.evaluate("document.documentElement.scrollWidth") <= width
     cut = "[...document.querySelectorAll('.plot svg.main-svg')].filter(svg => svg.clientWidth > innerWidth).length"
     assert view.evaluate(cut) == 0
@@ -122,6 +126,26 @@ def test_it_opens_offline_on_a_phone_and_on_a_desk(browser: Any, page: str, widt
     legend.nth(1).click()
     view.wait_for_function(f"{lines} < {before}")
     context.close()
+
+
+def test_it_prints_all_of_its_tables_and_charts(browser: Any, page: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    view = browser.new_page()
+    view.goto((tmp_path / "report.html").as_uri())
+    view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
+    view.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    view.emulate_media(media="print")
+    view.set_viewport_size({"width": 1032, "height": 700})  # A4 across, less its margins
+    cut = "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > innerWidth).map(each => each.id)"
+    assert view.evaluate(cut) == []
+    assert 5 < (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n") < 40
+    view.close()
+
+
+def test_its_contents_lead_to_every_heading(page: str) -> None:
+    heads = re.findall('<h2 id="([^"]+)">', page)
+    assert re.findall('<a href="#([^"]+)">', page) == heads
+    assert {"to-risk", "to-worst-drawdowns", "to-returns-by-month"} < set(heads)
 
 
 def test_lines_that_wait_for_a_click_come_with_it(browser: Any, tmp_path: Path) -> None:

@@ -4,20 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from brain_assets.portfolio.strategy import annual_return
 from brain_assets.portfolio.trials import TUNING_TRIALS
-from brain_assets.report.metrics import Estimate
+from brain_assets.report.metrics import Estimate, worst_drawdowns
 from brain_assets.report.tables import (
     basis_points,
     forecaster_table,
+    monthly_returns,
+    monthly_table,
     percent,
     points,
     policy_table,
     probability,
+    risk_table,
     seeds_sentence,
     strategy_table,
     trials_sentence,
+    yearly_returns,
     yearly_table,
 )
 from brain_assets_tests.report.toy_results import toy_report
@@ -33,6 +38,8 @@ def cells(table: pd.DataFrame, name: str) -> dict[str, str]:
 def test_numbers_in_words() -> None:
     assert [percent(0.1234), percent(-0.05), percent(NAN)] == ["12.3 %", "−5.0 %", "–"]
     assert [points(Estimate(value, NAN, NAN)) for value in (0.012, -0.012, NAN)] == ["+1.2 pp", "−1.2 pp", "–"]
+    assert points(Estimate(-0.0004, -0.01, 0.0004)) == "0.0 pp\n[−1.0, 0.0]"
+    assert percent(-0.0004) == "0.0 %"
     assert points(Estimate(0.012, -0.01, 0.03)) == "+1.2 pp\n[−1.0, +3.0]"
     assert [probability(value) for value in (0.5, 0.9999, 0.0001, NAN)] == ["50.0 %", "> 99.9 %", "< 0.1 %", "–"]
 
@@ -42,7 +49,7 @@ def test_headline_figures() -> None:
     found = cells(table, "PPO")
     assert found["CAGR"].startswith(percent(policy["annual_return"].value) + "\n[")
     value, low, high = policy["sharpe"]
-    assert found["Sharpe ratio"] == f"{value:.2f}\n[{low:+.2f}, {high:+.2f}]".replace("-", "−")
+    assert found["Sharpe ratio a year"] == f"{value:.2f}\n[{low:+.2f}, {high:+.2f}]".replace("-", "−")
     assert found["turnover a year"] == "5.2 ×"
     assert found["active return"] == points(policy["active_return"])
     assert found["gross active return"] == points(policy["gross_active_return"])
@@ -75,11 +82,50 @@ def test_too_few_seeds_are_said_and_what_to_do() -> None:
 
 
 def test_years_with_their_weeks() -> None:
-    table = yearly_table(toy_report())
-    assert table["year"].tolist() == ["2020", "2021"]
-    found = cells(table, "2021")
-    assert found["weeks"] == "7"
-    assert found["PPO"] == percent(np.prod(1 + toy_report().returns["ppo"][53:]) - 1)
+    found = cells(yearly_table(toy_report()), "PPO")
+    assert list(found) == ["strategy", "2020\n53 weeks", "2021\n7 weeks"]
+    assert found["2021\n7 weeks"] == percent(np.prod(1 + toy_report().returns["ppo"][53:]) - 1)
+
+
+def test_months_multiply_to_the_year_and_hold_the_weeks_that_end_in_them() -> None:
+    monthly, yearly = monthly_returns(toy_report(), "ppo"), yearly_returns(toy_report()).loc["PPO"]
+    np.testing.assert_allclose((1 + monthly).prod(axis=1), 1 + yearly)
+    assert monthly["Jan"][2020] == pytest.approx(np.prod(1 + toy_report().returns["ppo"][:5]) - 1)  # from 2019-12-30
+    assert cells(monthly_table(toy_report(), "ppo"), "2021")["Dec"] == "–"
+
+
+def test_risk_by_hand() -> None:
+    net = pd.DataFrame({"equal_weight": [0.01, -0.01, 0.02, 0.0], "ppo": [0.02, -0.03, 0.02, 0.01]})
+    index = toy_report().returns.index[:4]
+    weights = pd.DataFrame([[0.4, 0.4, 0.2]] * 4, index, ["AAA", "BBB", "cash"])
+    few = replace(toy_report(), returns=net.set_index(index), weights={"ppo": weights, "equal_weight": weights})
+    found = cells(risk_table(replace(few, strategies=few.strategies.loc[["equal_weight", "ppo"]])), "PPO")
+    active = np.array([0.01, -0.02, 0.0, 0.01])
+    assert found == {
+        "strategy": "PPO",
+        "Sortino ratio a year": f"{0.005 / np.sqrt(0.03**2 / 4) * 52**0.5:.2f}",
+        "best week": "2.0 %",
+        "worst week": "−3.0 %",
+        "hit rate": "75.0 %",
+        "skew": found["skew"],
+        "VaR 95 %, a week": "3.0 %",
+        "CVaR 95 %, a week": "3.0 %",
+        "tracking error a year": percent(active.std(ddof=1) * 52**0.5),
+        "information ratio a year": "0.00",
+        "symbols held, effective": "2.0",
+    }
+
+
+def test_worst_drawdowns_by_hand() -> None:
+    weeks = pd.date_range("2020-01-06", periods=8, freq="7D")
+    found = worst_drawdowns(pd.Series([0.1, -0.1, 0.2, -0.2, -0.1, 0.5, -0.05, 0.01], weeks), count=2)
+    assert found["depth"].tolist() == pytest.approx([0.8 * 0.9 - 1, -0.1])
+    days = found[["start", "lowest", "recovered"]].apply(lambda days: days.dt.strftime("%m-%d")).to_numpy().tolist()
+    assert days == [["01-27", "02-03", "02-10"], ["01-13", "01-13", "01-20"]]
+    assert found["weeks"].tolist() == [2, 1]
+    last = worst_drawdowns(pd.Series([0.1, -0.1, 0.01], weeks[:3]))
+    assert last["recovered"].isna().all()
+    assert worst_drawdowns(pd.Series([0.1], weeks[:1])).empty
 
 
 def test_forecasters_and_words() -> None:

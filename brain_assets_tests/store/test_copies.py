@@ -51,7 +51,9 @@ def test_broken_snapshot_is_not_sent(storage: Storage, hub: WatchedHub) -> None:
     (storage.path(DATE) / "weights.pt").write_bytes(b"half")
     with pytest.raises(SnapshotError, match=r"weights\.pt: expected the SHA-256 .*, got another; it is damaged"):
         storage.upload_snapshot_to_hf(DATE)
-    with pytest.raises(SnapshotError, match="expected a snapshot, but there is none; train it, or pull it"):
+    with pytest.raises(
+        SnapshotError, match=r"expected a snapshot, but there is none; train it \(brain-assets backfill\), or"
+    ):
         storage.upload_snapshot_to_hf(ABSENT)
     assert hub.lines == []
 
@@ -137,12 +139,12 @@ def test_candidates_are_asked_for_only_if_a_wanted_one_is_not_here(
 def test_snapshot_of_another_fingerprint_is_not_pulled(empty: Storage, hub: WatchedHub, files: Files) -> None:
     publish(hub, {DATE: files})
     fingerprint = json.loads(files["metadata.json"])["fingerprint"]["value"]
-    assert not empty.download_if(ABSENT, fingerprint)
+    assert not empty.download_if(ABSENT, lambda found: found["value"] == fingerprint)
     hub.forget()
-    assert not empty.download_if(DATE, "0" * 64)
+    assert not empty.download_if(DATE, lambda found: found["value"] == "0" * 64)
     assert len(hub.requests) == 3  # its branches, a listing, the manifest
     assert empty.list_snapshots() == []
-    assert empty.download_if(DATE, fingerprint)
+    assert empty.download_if(DATE, lambda found: found["value"] == fingerprint)
     assert local_files(empty) == files
 
 
@@ -311,7 +313,7 @@ def test_what_is_known_of_another_repo_or_cannot_be_read_is_not_known(
 ASKS_THE_HUB: Mapping[str, Callable[[Storage], object]] = {
     "upload": lambda storage: storage.upload_snapshot_to_hf(DATE),
     "download": lambda storage: storage.download_snapshot_from_hf(DATE),
-    "download_if": lambda storage: storage.download_if(DATE, ""),
+    "download_if": lambda storage: storage.download_if(DATE, bool),
     "list": lambda storage: storage.list_hf_snapshots(),
     "sync_to": lambda storage: storage.sync_all_local_to_hf(),
     "sync_from": lambda storage: storage.sync_all_hf_to_local(),

@@ -282,7 +282,7 @@ def refusal(hub: WatchedHub, files: Files) -> str:
     with pytest.raises(RefusedSnapshotError) as caught:
         open_store(hub).read(BRANCH)
     assert str(caught.value).startswith(f"{REPO}@{BRANCH}/")
-    assert str(caught.value).endswith("; do not use this snapshot.")
+    assert str(caught.value).endswith("; do not use this snapshot: train one with brain-assets backfill.")
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

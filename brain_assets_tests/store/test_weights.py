@@ -32,7 +32,7 @@ def refusal(data: bytes, layout: Any = LAYOUT) -> str:
         read_arrays(data, layout)
     sentence = str(raised.value)
     assert sentence.startswith("model.safetensors: expected ")
-    assert sentence.endswith("; do not use this snapshot.")
+    assert sentence.endswith("; do not use this snapshot: train one with brain-assets backfill.")
     assert "\n" not in sentence
     assert len(sentence) < 500
     return sentence
@@ -43,7 +43,9 @@ def shapes(data: bytes) -> dict[str, tuple[int, ...]] | None:
     try:
         return {name: array.shape for name, array in read_arrays(data, LAYOUT).items()}
     except SnapshotError as error:
-        return None if re.fullmatch(r"model\.safetensors: expected .*; do not use this snapshot\.", str(error)) else {}
+        return (
+            None if re.fullmatch(r"model\.safetensors: expected .*; do not use this snapshot: .*\.", str(error)) else {}
+        )
 
 
 def file_of(header: bytes | dict[str, Any], content: bytes = b"", length: int | None = None) -> bytes:

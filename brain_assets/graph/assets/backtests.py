@@ -23,15 +23,16 @@ from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, compare
 from brain_assets.portfolio.backtest import backtest as run_backtest
 from brain_assets.portfolio.baselines import benchmark_strategies, follows_forecasts, is_tenth
-from brain_assets.portfolio.checks import beats_equal_weight, table_weights, weights_verdict
+from brain_assets.portfolio.checks import backtest_weights_verdict, beats_equal_weight
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
 from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
 from brain_assets.portfolio.trials import record_trial, trial_of
+from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
 from brain_assets.store.fingerprint import hash_json
 from brain_assets.store.names import cutoff_of_year
-from brain_assets.store.tables import content_hash
+from brain_assets.store.tables import TableStore, content_hash
 
 COLUMNS: Columns = (
     WEEK,
@@ -52,6 +53,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         COLUMNS,
         BACKTEST_CHECKS,
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
+        deps=[dg.AssetDep("backtest", partition_mapping=years.before)],
         pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="portfolio",
@@ -67,8 +69,9 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
 
         The rules: equal weight, buy and hold, hierarchical risk parity, minimum variance, and the top third by momentum
         and by the forecasts of each forecaster, for which there are a cost-aware tilt and, among 50 symbols or more, a
-        top tenth as well; where no policy trades, equal weight alone. Left out, and named: a rule whose forecaster has
-        no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in which a
+        top tenth as well; where no policy trades, equal weight alone. Each begins with what it held at the end of the
+        year before; in cash if it is new, or that year has no backtest. Left out, and named: a rule whose forecaster
+        has no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in which a
         model that others have is not there.
         """
         year = int(context.partition_key)
@@ -77,6 +80,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             for source in sources.values():
                 source.require(cutoff_of_year(year - 1))
         other_seeds = {family: source.other_seeds() for family, source in sources.items()}
+        before = read_year_before(TableIOManager.of(table_io).store, years, year)
         refusals: list[str] = []
         result = run_backtest(
             panel_of(given),
@@ -86,6 +90,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             cutoff_of_year(years.first),
             note_refusal(refusals),
             other_seeds,
+            before,
         )
         missing = [family for family in families if not result.used.get(family)]
         if year > years.first and missing:
@@ -110,6 +115,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             metadata={
                 "strategies": _figures(compared),
                 "weeks": n_weeks,
+                "begins_in": "cash" if before is None else f"what was held at the end of {year - 1}",
                 "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
                 "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
                 "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
@@ -131,13 +137,26 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             check_results=check_results(
                 BACKTEST_CHECKS,
                 {
-                    "weights_keep_rules": weights_verdict(table_weights(table), CONSTRAINTS),
+                    "weights_keep_rules": backtest_weights_verdict(table, CONSTRAINTS),
                     "beats_equal_weight": beats_equal_weight(table),
                 },
             ),
         )
 
     return backtest
+
+
+def read_year_before(tables: TableStore, years: Years, year: int) -> pd.DataFrame | None:
+    """Read the backtest from whose end a year goes on; None: it begins in cash, which is said unless it must.
+
+    It must after the first partition, in which equal weight traded alone: the others have yet to pay for buying in.
+    """
+    if year - 1 <= years.first:
+        return None
+    found = tables.find("backtest", year - 1)
+    if found is None:
+        warn(f"backtest[{year}]: every strategy begins in cash, since there is no backtest[{year - 1}]")
+    return found
 
 
 def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
@@ -163,7 +182,8 @@ def _record_trials(
         forecaster = followed_by(policy)
         used = snapshots_in(forecasts[f"{forecaster}_source"].iloc[-1], forecaster)
         read = [(name, snapshots[name].read_metadata(cutoff_date)) for name, cutoff_date in used if name in snapshots]
-        configs = [[name, metadata["fingerprint"]["config"]] for name, metadata in read if metadata]
+        # snapshots of several years that were trained alike are one configuration, however many there are yet
+        configs = list(dict.fromkeys((name, metadata["fingerprint"]["config"]) for name, metadata in read if metadata))
         net_return = result.table.loc[result.table["strategy"] == family, "net_return"].to_numpy()
         forecaster_config = configs[0][1] if configs else None
         if forecaster == AVERAGE and configs:

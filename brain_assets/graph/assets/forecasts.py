@@ -18,7 +18,7 @@ from brain_assets.forecasting.yardsticks import YARDSTICKS
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
-from brain_assets.graph.configs import ForecastsConfig
+from brain_assets.graph.configs import ForecastsRunConfig
 from brain_assets.graph.io_managers import stored
 from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
 from brain_assets.graph.pools import TRAINING_POOL
@@ -36,6 +36,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
     families, models = [family.name for family in forecasters], [family.asset for family in forecasters]
     added = [family.name for family in forecasters if type(family).__module__ not in OURS]  # a column more everywhere
 
+    run_config = ForecastsRunConfig(families)
+
     @yearly_table(
         "walkforward_forecasts",
         years,
@@ -44,11 +46,12 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
         pool=TRAINING_POOL,
+        config_schema=run_config,
         automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
     )
     def walkforward_forecasts(  # type: ignore[no-untyped-def]  # with checks there are several outputs: Dagster takes no single type
-        context: dg.AssetExecutionContext, config: ForecastsConfig, **given: Any
+        context: dg.AssetExecutionContext, **given: Any
     ):
         """Forecasts of every week of the year, by the newest snapshot whose cut-off lies before the week begins.
 
@@ -58,6 +61,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         over 4 weeks and over 12 months less the last, and one-week reversal.
         """
         year = int(context.partition_key)
+        config = run_config.read(context.op_execution_context.op_config)
         sources = {family.name: stored(given.pop(family.asset)) for family in forecasters}
         refusals: list[str] = []
         forecasts = build_forecast_features(

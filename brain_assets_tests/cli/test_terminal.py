@@ -1,0 +1,133 @@
+"""What a terminal of 80 columns shows: first words, what is under way, the end, and no line that is cut."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from brain_assets import __version__
+from brain_assets.cli import ORDER
+from brain_assets.start import LOADING
+from brain_assets.terminal import console
+from brain_assets_tests.backfills import (
+    Finished,
+    Terminal,
+    all_but,
+    brain_assets,
+    long_training,
+    screen,
+    states,
+)
+
+CURSOR_HIDDEN, CURSOR_SHOWN = "\x1b[?25l", "\x1b[?25h"
+COMMANDS = (
+    "backfill 2019-2021 --config {config}",
+    "status",
+    "status --config {config}",
+    "report",
+    "allocate --date 2021-06-01",
+    "models",
+    "sync push",
+    "adopt",
+    "prune --dry-run",
+    "check-files {config}",
+    "prove no-lookahead --after July",
+    *(f"{name} --help".strip() for name in ("", *ORDER)),
+)
+
+
+def test_while_it_runs_each_worker_has_a_line_and_what_has_ended_stands_above(tmp_path: Path) -> None:
+    assets = ("raw_news_sentiment", "raw_prices")
+    running = Terminal(tmp_path / "data", "backfill", "2019", "--assets", ",".join(assets), "--jobs", "1")
+    running.await_output(f"1 of 2 (.|\n)*2019 {assets[1]}")
+    live = running.lines()
+    code, shown = running.ended(300)
+    assert code == 0
+    assert shown.startswith(LOADING)
+    pool, made, overall, worker = live[:4]
+    assert pool.startswith("years of assets at a time: 1")
+    assert re.fullmatch(rf"2019 {assets[0]:<22} made in [\d.]+ s", made)
+    assert re.fullmatch(r"1 of 2 +about .* left +\d+ s", overall)
+    assert re.fullmatch(rf"2019 {assets[1]} +\d+ s", worker)
+    end = screen(shown)
+    assert end[:2] == [pool, made]
+    assert re.fullmatch(rf"2019 {assets[1]:<22} made in [\d.]+ s", end[2])
+    assert not any(re.search(r"\d of 2|loads its", line) for line in end)  # nothing is left of what was live
+    assert shown.rindex(CURSOR_SHOWN) > shown.rindex(CURSOR_HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "moment", ["0 of 2 ", pytest.param(r"ppo_policy +[\d,]+ of 60,000 steps, reward -?\d", marks=pytest.mark.slow)]
+)
+def test_ctrl_c_says_what_is_left_and_leaves_the_terminal_as_it_was(tmp_path: Path, moment: str) -> None:
+    config, data, assets = long_training(tmp_path), tmp_path / "data", "raw_prices,raw_news_sentiment"
+    if "ppo" in moment:
+        assets = "ppo_policy,backtest"
+        all_but(["ppo_policy", "sac_policy", "direct_policy", "backtest"], data, config)
+    running = Terminal(data, "backfill", "2019", "--assets", assets, "--config", str(config))
+    running.await_output(moment)
+    running.press_ctrl_c()
+    code, shown = running.ended(60)
+    assert code == 130
+    assert [line for line in screen(shown)[1:] if line] == ["stopped; 2019 unfinished; run again to go on"]
+    assert shown.rindex(CURSOR_SHOWN) > shown.rindex(CURSOR_HIDDEN)
+
+
+@pytest.fixture(scope="module")
+def folder(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished.copy(tmp_path_factory.mktemp("d"))
+
+
+def shown_at(width: int, folder: Path, command: list[str]) -> tuple[int, list[str]]:
+    """Give the exit code of a command, and the lines that it leaves on a terminal of such a width."""
+    before, console.width = console.width, width
+    run = brain_assets(folder, *command, COLUMNS=str(width), TTY_COMPATIBLE="1")
+    console.width = before
+    return run.returncode, [*screen(run.stdout, width), *screen(run.stderr, width)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_is_longer_than_a_terminal_and_no_word_is_cut(finished: Finished, folder: Path, command: str) -> None:
+    given = command.format(config=finished.config).split()
+    code, lines = shown_at(80, folder, given)
+    code_of_wide, wide = shown_at(250, folder, given)
+    assert code == code_of_wide
+    assert [line for line in lines if len(line) > 80] == []
+    assert "…" not in "".join(lines)
+    assert words_in(lines) - words_in(wide) == set()
+
+
+def words_in(lines: list[str]) -> set[str]:
+    """Give the words without digits, which times and figures have."""
+    found = re.split(r"[\s│╭╮╰╯─]+", "\n".join(lines))
+    return {word for word in found if not re.search(r"\d", word)}
+
+
+def test_status_writes_nothing_and_says_what_to_do_where_nothing_is(folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert brain_assets(folder, "status").returncode == 0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    run = brain_assets(tmp_path / "none", "status")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert set(states(run.stdout).values()) == {"missing"}
+    assert run.stdout.splitlines()[0] == f"Market simulator, {tmp_path / 'none'}"
+    assert run.stdout.splitlines()[-1] == "Nothing is here yet; to make it: brain-assets backfill 2019-2021"
+    assert not (tmp_path / "none").exists()
+
+
+def test_thirty_years_fit_in_blocks_in_the_order_of_the_graph(tmp_path: Path) -> None:
+    code, shown = Terminal(tmp_path, "status", BRAIN_FIRST_YEAR="1991").ended(120)
+    lines = screen(shown)
+    found = states("\n".join(lines))
+    assert code == 0
+    assert {year for year, _ in found} == set(range(1994, 2022))
+    names = [line.split()[0] for line in lines if "·" in line]
+    assert names[:3] == ["raw_prices", "raw_news_sentiment", "raw_fundamentals"]
+    assert names.index("lstm_snapshot") < names.index("walkforward_forecasts") < names.index("ppo_policy")
+    assert {"report", "lstm_model", "target_weights"} < set(names[names.index("backtest") :])
+
+
+def test_the_version_and_commands_in_the_order_of_use(tmp_path: Path) -> None:
+    assert brain_assets(tmp_path, "--version").stdout == f"brain-assets {__version__}\n"
+    shown = brain_assets(tmp_path, "--help").stdout
+    assert re.findall(r"^│ ([a-z][a-z-]+) ", shown, re.MULTILINE) == list(ORDER)

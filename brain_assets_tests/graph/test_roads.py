@@ -1,0 +1,309 @@
+"""Four roads are asked the same questions: `status`, `backfill`, the automation of Dagster's daemon, and a run."""
+
+import datetime
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from brain_assets import registry
+from brain_assets.adopt.definitions import find_external
+from brain_assets.automation.definitions import downstream
+from brain_assets.automation.new_data_sensor import new_data_sensor
+from brain_assets.graph.assets.forecasters import forecaster_asset
+from brain_assets.graph.assets.forecasts import forecasts_asset
+from brain_assets.graph.assets.prices import raw_prices_asset
+from brain_assets.graph.assets.signals import fundamentals_asset, news_asset
+from brain_assets.graph.backfill import Backfill
+from brain_assets.graph.jobs import walkforward_job
+from brain_assets.graph.resources import build_resources
+from brain_assets.graph.status import State, StatusReader
+from brain_assets.graph.tasks import ENDS, QUIET
+from brain_assets.simulator.market import SimulatorMarket
+from brain_assets.store.tables import TableStore
+from brain_assets.user_files.market import FilesMarket
+from brain_assets_tests.graph.test_backfill import Pretending
+from brain_assets_tests.graph.worlds import PROJECT, RAW
+
+SNAPSHOT, FORECASTS, PRICES = ("ridge_snapshot", 2020), ("walkforward_forecasts", 2020), ("raw_prices", 2020)
+YEARS = (2019, 2020)
+AN_HOUR_AGO = datetime.datetime.now().timestamp() - 3600
+
+
+@dataclass
+class World:
+    """Files, what was made of them, and Dagster's record of it."""
+
+    root: Path
+    instance: dg.DagsterInstance
+    assets: list[dg.AssetsDefinition] = field(default_factory=list)
+
+    def copy(self, root: Path) -> "World":
+        shutil.copytree(self.root, root)
+        return replace(self, root=root, instance=dg.DagsterInstance.local_temp(str(root / "home")))
+
+    def forget(self) -> None:
+        """Begin another record, of the raw tables alone, where no year was made before."""
+        self.instance.wipe_assets([dg.AssetKey("ridge_snapshot"), dg.AssetKey("walkforward_forecasts")])
+
+    @property
+    def defs(self) -> dg.Definitions:
+        """Of a process that has just begun."""
+        years, ridge = PROJECT.years, registry.get("ridge")
+        raw = [raw_prices_asset(years), news_asset(years), fundamentals_asset(years)]
+        assets = [*raw, forecaster_asset(ridge, years), forecasts_asset([ridge], years)]
+        market = FilesMarket(self.root / "files", (), self.root / "data" / "cache" / "files.json")
+        tables = TableStore(self.root / "data", {"market": "files"})
+        families = registry.Families.of([ridge])
+        return dg.Definitions(
+            assets,
+            jobs=[walkforward_job(assets)],
+            sensors=[downstream, new_data_sensor(years, raw)],
+            resources=dict(build_resources(market, tables, self.root / "data" / "models", families=families)),
+        )
+
+    def run(self, name: str, year: int, **config: Any) -> dict[str, Any]:
+        """Run a year of an asset in the job; gives what its materialization says."""
+        result = self.defs.resolve_job_def("walkforward").execute_in_process(
+            {"ops": {name: {"config": config}} if config else {}, "loggers": QUIET},
+            self.instance,
+            str(year),
+            asset_selection=[dg.AssetKey(name)],
+        )
+        [event] = result.get_asset_materialization_events()
+        return {key: value.value for key, value in event.materialization.metadata.items()}
+
+    def edit(self) -> None:
+        path = self.root / "files" / "prices.csv"
+        rows = pd.read_csv(path)
+        rows.loc[(rows["date"] == "2020-07-01") & (rows["symbol"] == "CCC"), ["close", "high"]] *= 1.01
+        write(path, rows)
+
+    def report(self, name: str, year: int) -> None:
+        """What the button "Report materialization" of the UI does."""
+        self.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=str(year)))
+
+    def report_check(self, name: str, check: str, blocking: bool) -> None:
+        severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+        found = dg.AssetCheckEvaluation(
+            dg.AssetKey(name), check, False, {}, severity=severity, blocking=blocking, partition="2020"
+        )
+        self.instance.report_runless_asset_event(found)
+
+    def adopt(self) -> None:
+        resources = self.defs.resources or {}
+        graph, storages = self.defs.resolve_asset_graph(), resources["snapshot_io"].storages
+        for found in list(find_external(self.instance, graph, storages)):
+            self.instance.report_runless_asset_event(found)
+
+    @property
+    def snapshot(self) -> Path:
+        return self.root / "data" / "models" / "ridge" / "snapshot-2020-12-31"
+
+
+def write(path: Path, rows: pd.DataFrame) -> None:
+    rows.to_csv(path, index=False)
+    os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))  # a tick leaves alone what may still be written
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def made(market: SimulatorMarket, prices: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """All of two years is done; nobody changes this, tests take a copy."""
+    root = tmp_path_factory.mktemp("roads") / "made"
+    for name in ("files", "home"):
+        (root / name).mkdir(parents=True)
+    write(root / "files" / "prices.csv", prices[prices["date"] < "2021"])
+    with dg.DagsterInstance.local_temp(str(root / "home")) as instance:
+        world = World(root, instance)
+        for year in YEARS:
+            for name in (*RAW, "ridge_snapshot", "walkforward_forecasts"):
+                world.run(name, year)
+    return world
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> Iterator[World]:
+    copied = made.copy(tmp_path / "world")
+    with copied.instance:
+        yield copied
+
+
+def nothing(_: World) -> None: ...
+
+
+def forget(world: World) -> None:
+    world.forget()
+    shutil.rmtree(world.snapshot)
+
+
+def made_anew(world: World) -> None:
+    world.run("raw_prices", 2020, force=True)
+
+
+def edited_and_fetched(world: World) -> None:
+    world.edit()
+    world.run("raw_prices", 2020)
+
+
+def without_its_model(world: World) -> None:
+    world.instance.wipe_assets([dg.AssetKey("walkforward_forecasts"), dg.AssetKey("ridge_snapshot")])
+    shutil.rmtree(world.snapshot.with_name("snapshot-2019-12-31"))
+    world.run("walkforward_forecasts", 2020)
+    world.run("ridge_snapshot", 2019)
+
+
+def adopted(world: World) -> None:
+    world.forget()
+    world.adopt()
+
+
+def adopted_before_its_data(world: World) -> None:
+    world.instance.wipe_assets([dg.AssetKey(name) for name in (*RAW, "ridge_snapshot", "walkforward_forecasts")])
+    world.adopt()
+    for year in YEARS:
+        for name in RAW:
+            world.run(name, year)
+
+
+def adopted_then_edited(world: World) -> None:
+    adopted(world)
+    edited_and_fetched(world)
+
+
+def another_universe(world: World) -> None:
+    universe = world.root / "files" / "universe.csv"
+    universe.write_text("symbol,from,to\nAAA,2015-01-01,2020-06-30\nBBB,2015-01-01,\n")
+    os.utime(universe, (AN_HOUR_AGO, AN_HOUR_AGO))
+
+
+KEPT, MADE = True, False
+DONE = (State.DONE, "")
+QUESTIONS: dict[str, tuple[Callable[[World], object], tuple[str, int], tuple[State, str], bool]] = {
+    "nothing happened": (nothing, SNAPSHOT, DONE, KEPT),
+    "nothing happened to data": (nothing, PRICES, DONE, KEPT),
+    "missing": (forget, SNAPSHOT, (State.MISSING, "not materialized"), MADE),
+    "folder gone": (lambda w: shutil.rmtree(w.snapshot), SNAPSHOT, (State.MISSING, "its folder is gone"), MADE),
+    "file gone": (
+        lambda w: (w.root / "data/raw/prices/2020.parquet").unlink(),
+        PRICES,
+        (State.MISSING, "its file is gone"),
+        MADE,
+    ),
+    "damaged model": (
+        lambda w: flip(w.snapshot / "model.safetensors"),
+        SNAPSHOT,
+        (State.DAMAGED, "model.safetensors"),
+        MADE,
+    ),
+    "damaged table": (
+        lambda w: flip(w.root / "data/forecasts/2020.parquet"),
+        FORECASTS,
+        (State.DAMAGED, "2020.parquet"),
+        MADE,
+    ),
+    "stale by data": (edited_and_fetched, SNAPSHOT, (State.STALE, "raw_prices[2020] changed"), MADE),
+    "same data again": (made_anew, SNAPSHOT, DONE, KEPT),
+    "stale by configuration": (
+        lambda w: w.run(*SNAPSHOT, alpha=1.0),
+        SNAPSHOT,
+        (State.STALE, "trained with another configuration"),
+        MADE,
+    ),
+    "stale by average": (
+        lambda w: w.run(*FORECASTS, average=[]),
+        FORECASTS,
+        (State.STALE, "made with another average"),
+        MADE,
+    ),
+    "stale by code": (nothing, SNAPSHOT, (State.STALE, "has a new code version"), MADE),
+    "other libraries": (
+        nothing,
+        SNAPSHOT,
+        (State.DONE, f"made with torch {version('torch')}, here is torch 99: --force to make it again"),
+        KEPT,
+    ),
+    "made before its model": (without_its_model, FORECASTS, (State.STALE, "made before ridge_snapshot[2019]"), MADE),
+    "adopted": (adopted, SNAPSHOT, DONE, KEPT),
+    "adopted before its data": (
+        adopted_before_its_data,
+        SNAPSHOT,
+        (State.STALE, "adopted or reported before raw_fundamentals[2019], raw_fundamentals[2020], raw_news"),
+        KEPT,
+    ),
+    "adopted, then edited": (
+        adopted_then_edited,
+        SNAPSHOT,
+        (State.STALE, "adopted or reported before raw_prices[2020]"),
+        MADE,
+    ),
+    "reported": (lambda w: w.report(*SNAPSHOT), SNAPSHOT, DONE, KEPT),
+    "its data reported": (lambda w: w.report(*PRICES), SNAPSHOT, DONE, KEPT),
+    "data reported": (
+        lambda w: w.report(*PRICES),
+        PRICES,
+        (State.STALE, "it is not recorded what it was made from"),
+        KEPT,
+    ),
+    "forecasts reported": (lambda w: w.report(*FORECASTS), FORECASTS, DONE, MADE),
+    "warned": (lambda w: w.report_check("ridge_snapshot", "beats_zero", False), SNAPSHOT, DONE, KEPT),
+    "refused": (
+        lambda w: w.report_check("ridge_snapshot", "validation_loss_finite", True),
+        SNAPSHOT,
+        (State.STALE, "did not pass its checks: validation_loss_finite"),
+        KEPT,
+    ),
+    "edited file": (World.edit, PRICES, (State.STALE, "prices.csv changed"), MADE),
+    "universe changed": (another_universe, PRICES, (State.STALE, "universe.csv changed"), MADE),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_road_gives_the_same_answer(world: World, question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    happen, (name, year), (state, reason), kept = QUESTIONS[question]
+    happen(world)
+    if question == "stale by code":
+        monkeypatch.setattr(type(registry.get("ridge")), "code_version", "another")
+    if question == "other libraries":
+        of = {"torch": "99"}
+        monkeypatch.setattr(
+            "brain_assets.store.fingerprint.version", lambda library: of.get(library) or version(library)
+        )
+    defs = world.defs
+    found = StatusReader(defs, world.instance, {}).read(name, year)
+    assert (found.state, reason in found.reason) == (state, True), found
+    assert bool(found.reason) is bool(reason)
+    assert ("beats_zero" in found.warnings) >= (question == "warned")
+
+    pool = Pretending({})
+    [end] = [event for event in Backfill(defs, world.instance, [name]).run([year], pool) if event.kind in ENDS]
+    assert (end.kind == "done") is (pool.handed == []) is (state is State.DONE)
+    if end.kind == "done":
+        assert (end.detail, end.warnings) == (found.reason, found.warnings)
+
+    sensor = defs.get_repository_def().get_sensor_def("new_data" if name in RAW else "downstream")
+    ticked = sensor.evaluate_tick(dg.build_sensor_context(world.instance, definitions=defs))
+    asked = {
+        (key.to_user_string(), int(request.partition_key or 0))
+        for request in ticked.run_requests or ()
+        for key in request.asset_selection or ()
+    }
+    assert ((name, year) in asked) is (state is not State.DONE)
+
+    made = world.run(name, year)
+    if name != "walkforward_forecasts":  # what takes seconds is computed by every run
+        assert made["reused"] is kept
+    after = StatusReader(world.defs, world.instance, {}).read(name, year)
+    assert (after.state, after.reason) == (State.DONE, reason if state is State.DONE else "")
