@@ -119,8 +119,12 @@ def test_the_first_partition_is_named_by_the_last_bootstrap_year(
 def test_a_process_that_is_started_sees_what_the_command_line_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAIN_MARKET", "sample")
     monkeypatch.setenv("BRAIN_FIRST_YEAR", "2001")
-    told = read_settings(market="live", engine="ray").environment()  # live is the default, but said
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    said = read_settings(market="live", engine="ray", symbols=("AAA", "BBB"), data_dir="elsewhere")
+    told = said.environment()  # live is the default, but said
     assert (told["BRAIN_MARKET"], told["BRAIN_ENGINE"], told["BRAIN_FIRST_YEAR"]) == ("live", "ray", "2001")
+    assert (told["BRAIN_SYMBOLS"], told["BRAIN_DATA_DIR"], told["HF_TOKEN"]) == ("AAA,BBB", "elsewhere", "hf_secret")
+    assert "BRAIN_LAST_YEAR" not in told
     assert os.environ["BRAIN_MARKET"] == "sample"
 
 
