@@ -1,5 +1,7 @@
-"""What a check found."""
+"""What a check found, and how figures are written."""
 
+import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -26,3 +28,11 @@ def listed(items: list[str], limit: int = 5) -> str:
     """Name the first few of many."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def format_figure(value: float | None, form: str = ".2f", unit: str = "") -> str:
+    """Write a figure, zero without a sign; a dash stands for none, and for NaN."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = format(value, form)
+    return (text if re.search("[1-9]", text) else text.lstrip("+-")) + unit

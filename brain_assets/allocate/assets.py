@@ -10,12 +10,14 @@ import pydantic
 
 from brain_assets.allocate import allocation
 from brain_assets.allocate.allocation import WeekTargets, chosen_week
+from brain_assets.configuration import ModelConfig
 from brain_assets.errors import AllocationError, EmptyResponseError
 from brain_assets.escaping import in_csv
 from brain_assets.graph.assets.backtests import read_year_before
 from brain_assets.graph.assets.inputs import panel_of
+from brain_assets.graph.configs import RunConfig
 from brain_assets.graph.io_managers import SnapshotIOManager, StoredSnapshots, TableIOManager
-from brain_assets.graph.pictures import price_chart
+from brain_assets.graph.pictures import as_table, price_chart
 from brain_assets.graph.pools import MARKET_POOL, TRAINING_POOL
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Metadata, note_refusal
@@ -33,7 +35,7 @@ from brain_assets.versions import CODE_VERSIONS
 WEEKLY_WEIGHTS = "weekly_weights"
 
 
-class WeightsRunConfig(dg.Config):
+class WeightsRunConfig(ModelConfig, dg.Config):
     """Which week the weights are for, and how old what they rest on may be."""
 
     date: str | None = pydantic.Field(
@@ -70,7 +72,8 @@ def year_to_date_asset(years: Years) -> dg.AssetsDefinition:
         """Bars, news and filings since the last complete year, until the last finished session, fetched every time.
 
         Headlines are scored by the default model of `raw_news_sentiment`. These rows never become a year: that is
-        fetched once it is complete. That the market has none of them is no failure, unless it had some before.
+        fetched once it is complete. That the market has none of them is no failure, unless it had some before. More:
+        docs/weights.md.
         """
         window = recent_window(years, clock)
         if window is None:
@@ -144,6 +147,7 @@ def read_raw_tables(
 
 def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefinition:
     """Define the asset ``target_weights``, made by the models of some yearly assets."""
+    run_config = RunConfig(WeightsRunConfig, WeightsRunConfig.__doc__)
 
     @dg.asset(
         deps=[
@@ -153,6 +157,7 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
                 for name in (*RAW, *models, "walkforward_forecasts", "backtest")
             ),
         ],
+        config_schema=run_config,
         code_version=CODE_VERSIONS["target_weights"],
         pool=TRAINING_POOL,
         group_name="portfolio",
@@ -160,7 +165,6 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
     )
     def target_weights(
         context: dg.AssetExecutionContext,
-        config: WeightsRunConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
         snapshot_io: dg.ResourceParam[SnapshotIOManager],
@@ -171,8 +175,9 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         They are those that a backtest trades in that week: the same snapshots, the same forecasts, and before it the
         same model portfolio, which began the year with what it held at the end of the one before. Older data or models
         than the configuration allows are refused: the run fails if it was asked for a date, as the schedule and the
-        command do; else nothing is written, and it says why.
+        command do; else nothing is written, and it says why. More: docs/weights.md.
         """
+        config = run_config.read(context.op_execution_context.op_config)
         week = chosen_week(config.date, clock)
         partition = max(week.year, years.first)  # whether it exists yet or not
         sources = {family: StoredSnapshots(storage) for family, storage in snapshot_io.storages.items()}
@@ -209,12 +214,12 @@ def target_weights_asset(models: Sequence[str], years: Years) -> dg.AssetsDefini
         shown = shares.assign(**{name: shares[name].map("{:.1%}".format) for name in shares.columns[1:]})
         return dg.MaterializeResult(
             metadata={
+                "weights": as_table(shown),
                 **_ages(targets),
                 "forecasts": f"walkforward_forecasts[{partition}]" if is_forecast else "made now",
                 "caveat": market.caveat,
                 **_write(targets, table_io.folder("weights")),
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-                "weights": dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dict("records")]),
                 "places": dg.MetadataValue.json(places),
                 "closes": dg.MetadataValue.json(closes),
             },

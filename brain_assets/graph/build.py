@@ -1,6 +1,7 @@
 """From settings to everything that Dagster is told: nothing is opened before somebody asks for it."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -67,9 +68,15 @@ def open_project(settings: Settings) -> Project:
     )
     added = [use(text, dg.Definitions, project) for text in settings.brought.definitions]
     with blamed("plug-ins", "definitions that go together with ours"):
-        definitions = dg.Definitions.merge(core, *added)
+        definitions = _tagged(dg.Definitions.merge(core, *added), {"market": settings.market})
         definitions.get_repository_def()  # all are put together
     return replace(project, definitions=definitions)
+
+
+def _tagged(definitions: dg.Definitions, tags: Mapping[str, str]) -> dg.Definitions:
+    """Tag every asset, so that the UI says whose results these are, and finds them by it."""
+    with warnings.catch_warnings(category=dg.PreviewWarning, action="ignore"):  # the method is still called so
+        return definitions.map_asset_specs(func=lambda spec: spec.replace_attributes(tags={**spec.tags, **tags}))
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

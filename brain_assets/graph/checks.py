@@ -42,7 +42,7 @@ FORECASTER_CHECKS: Checks = {
 }
 POLICY_CHECKS: Checks = {
     "weights_keep_rules": _WEIGHTS,
-    "not_degenerate": Check(False, "It does not hold equal weights whatever it sees, and acts within its bounds."),
+    "not_degenerate": Check(False, "It trades within its bounds, and tilts if its forecasts are worth following."),
 }
 SIGNAL_CHECKS: Checks = {
     "rows_taken": Check(False, "No row was left out, joined with another, changed or doubted."),

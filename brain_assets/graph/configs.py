@@ -46,7 +46,7 @@ class SeedsConfig(TrainingConfig):
     )
 
 
-class NewsRunConfig(ForceConfig):
+class NewsRunConfig(ModelConfig, ForceConfig):
     """How headlines are scored; of no effect where the files hold scores."""
 
     model: str = pydantic.Field(

@@ -106,7 +106,7 @@ class TableIOManager(dg.IOManager):
                 f"{'' if context.has_asset_partitions else ' of an asset without partitions'}; correct the asset."
             )
         place = self.store.write(name, int(context.asset_partition_key), obj)
-        context.add_output_metadata({"path": place, "rows": len(obj)})
+        context.add_output_metadata({"path": dg.MetadataValue.path(place), "dagster/row_count": len(obj)})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """Read the years that the mapping asks for; one that is absent is an error that names it."""

@@ -35,6 +35,7 @@ def walkforward_job(yearly: Assets) -> UnresolvedAssetJobDefinition:
         selection=with_own_checks(yearly),
         tags={RUN_ORDER_TAG: "years", RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true", MAX_RETRIES_TAG: "1"},
         hooks={no_second_try},
-        description="Every asset of a year in one run. A backfill of this job runs its years one after the other. (One "
-        "of chosen assets takes those between them too, or Dagster runs the first alone, and says that all went well.)",
+        description="Every asset of one year in one run: choose the year as its partition. A backfill of this job runs "
+        "its years one after the other. (One of chosen assets takes those between them too, or Dagster runs the first "
+        "alone, and says that all went well.)",
     )

@@ -1,109 +1,95 @@
-"""Pictures for Dagster's metadata: PNG inside Markdown, which the UI shows."""
+"""Tables and charts for Dagster's metadata, which its UI shows without a click."""
 
-import base64
-import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import html
+from collections.abc import Mapping
+from itertools import islice
+from urllib.parse import quote
 
 import dagster as dg
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from brain_assets.arrays import FloatArray
 
-
-def known_or_words(value: float | None) -> float | str:
-    """Give a figure for metadata; none, or NaN, which JSON does not know, in words."""
-    return value if value is not None and np.isfinite(value) else "not known: fewer than three symbols"
-
-
-def new_figure(title: str, xlabel: str, ylabel: str, height: float = 3.6) -> "tuple[Figure, Axes]":
-    """Begin a picture with one pair of axes; a height is in inches."""
-    from matplotlib.figure import Figure  # without pyplot: no global state, no display
-
-    figure = Figure(figsize=(7, height), dpi=100)
-    axes = figure.subplots()
-    # to have a layout found would take half the time of a picture
-    figure.subplots_adjust(left=0.12, right=0.97, top=0.91, bottom=0.15 if xlabel else 0.09)
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.grid(alpha=0.3)
-    return figure, axes
+WIDTH, HEIGHT = 120, 60
+"""Of a chart without its legend; small, as every digit counts."""
+COLORS = ("teal", "red", "orchid", "orange", "gray")
+"""Of the lines of a chart, in their order."""
+PLAIN = " '=/:;,"
+"""Characters of an SVG that stand for themselves in a URL."""
+MAX_CHARACTERS = 999
+"""Markdown that is longer is hidden by Dagster's UI behind a link."""
 
 
-def picture(figure: "Figure", alternative: str) -> dg.MarkdownMetadataValue:
-    """Give a figure as the UI shows it, and what to read where it cannot."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")
+def plotted(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Give figures as numbers, which the UI plots over the years; NaN, which JSON does not know, is left out."""
+    return {name: round(float(value), 6) for name, value in figures.items() if value is not None and np.isfinite(value)}
 
 
-def loss_curve(
-    title: str, train: Sequence[float], validation: Sequence[float], zero: float
+def as_table(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    """Give a table of texts."""
+    named = frame.rename(columns=str)
+    records = [dg.TableRecord(row) for row in named.to_dict("records")]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in named]))
+
+
+def chart(
+    title: str, lines: Mapping[str, ArrayLike], level: float | None = None, caption: str = "", log: bool = False
 ) -> dg.MarkdownMetadataValue:
-    """Draw training and validation loss by epoch beside the loss of predicting zero."""
-    from matplotlib.ticker import MaxNLocator
+    """Draw the first five lines as an SVG inside Markdown, each beside its name and last value.
 
-    figure, axes = new_figure(title, "epoch", "mean squared error / target variance")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    epochs = np.arange(1, len(train) + 1)
-    axes.plot(epochs, train, label="training", marker=".")
-    axes.plot(epochs, validation, label="validation", marker=".")
-    axes.axhline(zero, color="gray", linestyle="--", label="validation, predicting zero")
-    axes.legend()
-    return picture(figure, title)
+    Of each line as many points are drawn as there is room for.
+
+    Parameters
+    ----------
+    title : str
+        To read where no picture is shown.
+    lines : mapping of str to array-like
+        Each evenly spaced from left to right; NaN is left out.
+    level : float, optional
+        Where a dashed line goes from left to right.
+    caption : str
+        Below the picture.
+    log : bool
+        Whether the vertical axis is logarithmic.
+    """
+    known = {name: np.asarray(values, dtype=float) for name, values in lines.items()}
+    drawn = {name: values[np.isfinite(values)] for name, values in islice(known.items(), len(COLORS))}
+    drawn = {name: values for name, values in drawn.items() if len(values)}
+    if not drawn:
+        return dg.MetadataValue.md(f"{title}: nothing is known yet")
+    scale = np.log if log else np.asarray
+    every = scale(np.concatenate([*drawn.values(), [] if level is None else [level]]))
+    low, span = every.min(), float(np.ptp(every)) or 1.0
+    heights = {name: HEIGHT * (1 - (scale(values) - low) / span) for name, values in drawn.items()}
+    dashed = [] if level is None else [HEIGHT * (1 - (float(scale(level)) - low) / span)] * 2
+    for n_points in range(60, 1, -1):
+        parts = [f"<path d='{_path(np.array(dashed), 2)}' stroke='gray' stroke-dasharray='2'/>"] if dashed else []
+        for row, ((name, values), color) in enumerate(zip(heights.items(), COLORS, strict=False)):
+            parts.append(f"<path d='{_path(values, n_points)}' stroke='{color}'/>")
+            label = f"{html.escape(name)} {drawn[name][-1]:.3g}"
+            parts.append(f"<text x='{WIDTH + 3}' y='{4 + 7 * row}' fill='{color}'>{label}</text>")
+        style = f"width='540' viewBox='0 -1 180 {HEIGHT + 2}' fill='none' style='font:5px sans-serif;stroke-width:.5'"
+        svg = f"<svg xmlns='http://www.w3.org/2000/svg' {style}>{''.join(parts)}</svg>"
+        text = f"![{title}](<data:image/svg+xml,{quote(svg, safe=PLAIN)}>)\n\n{caption}"
+        if len(text) <= MAX_CHARACTERS:
+            break
+    return dg.MetadataValue.md(text)
 
 
-def weights_by_year(title: str, weights: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw what each feature, a row, weighs in the model of each year, a column: red above zero, blue below."""
-    figure, axes = new_figure(title, "", "", 0.8 + 0.17 * len(weights))
-    figure.subplots_adjust(left=0.22, right=1.0, top=0.93, bottom=0.06)
-    most = float(weights.abs().max(axis=None)) or 1.0
-    shown = axes.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
-    axes.set_yticks(range(len(weights)), weights.index, fontsize="x-small")
-    axes.set_xticks(
-        range(0, weights.shape[1], 1 + weights.shape[1] // 12), weights.columns[:: 1 + weights.shape[1] // 12]
-    )
-    axes.grid(visible=False)
-    figure.colorbar(shown)
-    return picture(figure, title)
-
-
-def reward_curve(title: str, steps: Sequence[float], rewards: Sequence[float]) -> dg.MarkdownMetadataValue:
-    """Draw the mean reward of an episode while a policy learns."""
-    figure, axes = new_figure(title, "environment steps", "reward of an episode (100 x log growth less equal weight's)")
-    axes.plot(steps, rewards, marker=".")
-    return picture(figure, title)
+def _path(heights: FloatArray, n_points: int) -> str:
+    """Draw a line through some of its points, evenly spaced, from left to right."""
+    chosen = np.unique(np.linspace(0, len(heights) - 1, n_points).round().astype(int))
+    points = np.column_stack([chosen * WIDTH / max(len(heights) - 1, 1), heights[chosen]]).round().astype(int)
+    steps = " ".join(f"{right} {down}" for right, down in np.diff(points, axis=0))
+    return f"M{points[0, 0]} {points[0, 1]}l{steps}".replace(" -", "-")
 
 
 def price_chart(title: str, prices: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw every symbol's close relative to its first, on a log scale, and their median in black."""
-    figure, axes = new_figure(title, "", "close / first close")
-    closes = prices.pivot_table(index="date", columns="symbol", values="close")
+    """Draw what the closes of the median symbol became, of the one that rose most and of the one that rose least."""
+    closes = prices.pivot_table(index="date", columns="symbol", values="close").ffill()
     relative = closes / closes.bfill().iloc[0]  # each symbol's own first close; for the eye only
-    axes.plot(relative.index, relative, linewidth=0.6, alpha=0.6)
-    axes.plot(relative.index, relative.median(axis=1), color="black", linewidth=1.6, label="median")
-    axes.set_yscale("log")
-    axes.legend()
-    return picture(figure, title)
-
-
-def rank_correlation_chart(title: str, weekly: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw cumulative sums of weekly rank correlations, a column a line: a steady skill is a straight line upward."""
-    figure, axes = new_figure(title, "", "sum of weekly rank correlations")
-    for name, correlations in weekly.items():
-        axes.plot(weekly.index, np.nancumsum(correlations), label=f"{name} (mean {correlations.mean():+.3f})")
-    axes.axhline(0, color="gray", linewidth=0.8)
-    axes.legend()
-    return picture(figure, title)
-
-
-def equity_chart(title: str, lines: "dict[str, pd.Series]") -> dg.MarkdownMetadataValue:
-    """Draw what one dollar became, after costs; each series is net weekly returns by week."""
-    figure, axes = new_figure(title, "", "value of one dollar")
-    for name, returns in lines.items():
-        axes.plot(returns.index, (1 + returns).cumprod(), label=name)
-    axes.legend()
-    return picture(figure, title)
+    highest, lowest = str(relative.iloc[-1].idxmax()), str(relative.iloc[-1].idxmin())
+    lines = {highest: relative[highest], "median": relative.median(axis=1), lowest: relative[lowest]}
+    return chart(title, lines, 1.0, "Close over the first close, of the highest, the median and the lowest.", log=True)

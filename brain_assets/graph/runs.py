@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.tags import GRPC_INFO_TAG, REPOSITORY_LABEL_TAG
+from dagster._core.workspace.load import location_origin_from_module_name
 
 from brain_assets import errors
 from brain_assets.files import is_running
@@ -22,8 +24,27 @@ from brain_assets.graph.record import newest_materializations
 PROCESS_TAG = "brain_assets/process"
 """Which process does a run that a command started: its id and machine, as `this_process` gives them."""
 
+ORIGIN = RemoteRepositoryOrigin(
+    location_origin_from_module_name("brain_assets.definitions", None, None), "__repository__"
+)
+"""Where runs come from that the UI shows on its front page and on that of their job; of others it knows no job.
+
+`workspace.yaml`, `pyproject.toml` and `brain-assets ui` name the code location by its module, too."""
+SHOWN_TAG = {REPOSITORY_LABEL_TAG: ORIGIN.get_label()}
+"""Lets the page of its job show a run while it goes on."""
+
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def show(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Let the UI show a run of this process on its front page, once it went well.
+
+    One that failed would be tried again by Dagster's daemon, beside the command that ran it.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None:
+        instance.run_storage.replace_job_origin(run, ORIGIN.get_job_origin(run.job_name))
 
 
 def this_process() -> str:

@@ -9,10 +9,11 @@ import dagster as dg
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.check_result import format_figure
 from brain_assets.device import CPU
 from brain_assets.errors import BrainAssetsError, HubError, SnapshotError
 from brain_assets.forecasting.forecaster import EpochLosses
-from brain_assets.graph.pictures import known_or_words, loss_curve, reward_curve, weights_by_year
+from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.progress import report, warn
 from brain_assets.store.fingerprint import Fingerprint, hash_json, other_libraries
 from brain_assets.store.hub import in_place_of
@@ -26,11 +27,8 @@ if TYPE_CHECKING:
 
 Snapshots = Mapping[str, "SnapshotLocalStorage"]
 """Family -> its storage."""
-Metadata = dict[str, dg.MetadataValue | float | int | str | bool]
+Metadata = dict[str, dg.MetadataValue | dict[Any, Any] | float | str | bool]
 """Of a materialization."""
-
-POLICY_DIAGNOSTICS = ("action_spread", "mean_turnover", "distance_to_equal_weight", "saturation")
-"""What tells a policy that acts from one that does not; see `brain_assets.portfolio.diagnostics`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ class SnapshotResult:
 
         Its data version is the fingerprint: equal fingerprint, equal bytes; with other seeds, that of all fingerprints.
         """
-        metadata: Metadata = {"reused": all(each.reused for each in (self, *other_seeds))}
+        metadata = snapshot_metadata(self.snapshot) | (more or {})
+        metadata["reused"] = all(each.reused for each in (self, *other_seeds))
         if self.not_from_hub:
             metadata["not_from_hub"] = self.not_from_hub
         if other_seeds:
@@ -61,7 +60,7 @@ class SnapshotResult:
         fingerprints = [each.snapshot.fingerprint for each in (self, *other_seeds)]
         return dg.MaterializeResult(
             value=self.snapshot,
-            metadata=metadata | snapshot_metadata(self.snapshot) | (more or {}),
+            metadata=metadata,
             data_version=dg.DataVersion(hash_json({"fingerprints": fingerprints}) if other_seeds else fingerprints[0]),
             check_results=checks,
         )
@@ -141,7 +140,7 @@ def note_refusal(refusals: list[str]) -> Callable[[str], None]:
 
 
 def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSnapshot") -> Metadata:
-    """Draw what the features weigh in a snapshot and in those of the years before it that are there.
+    """Give what the features weigh in a snapshot and in those of the years before it that are there, heaviest first.
 
     Nothing of a family that has no such weights (`brain_assets.forecasting.forecaster.Forecaster.feature_weights`).
     """
@@ -153,8 +152,9 @@ def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSn
         if cutoff_date < snapshot.cutoff_date:
             with contextlib.suppress(SnapshotError):  # a damaged one is told of where it is used
                 weights[cutoff_date.year] = family.feature_weights(storage.load_snapshot(cutoff_date).weights)
-    table = pd.DataFrame({**weights, snapshot.cutoff_date.year: newest})
-    return {"feature_weights": weights_by_year(f"{snapshot.family}: weights of features", table)}
+    heaviest = sorted(newest, key=lambda name: -abs(newest[name]))
+    by_year = pd.DataFrame({**weights, snapshot.cutoff_date.year: newest}).loc[heaviest]
+    return {"feature_weights": as_table(by_year.map(format_figure, form="+.3f").reset_index(names="feature"))}
 
 
 def location_metadata(path: object, hub: Metadata) -> Metadata:
@@ -163,53 +163,60 @@ def location_metadata(path: object, hub: Metadata) -> Metadata:
 
 
 def snapshot_metadata(snapshot: "ModelSnapshot") -> Metadata:
-    """Give what a materialization shows of a snapshot, whether a run trained it or not; what is long comes last."""
+    """Give what a materialization shows of a snapshot, whether a run trained it or not: first what one looks for."""
     of_role = _forecaster_metadata if registry.get(snapshot.family).role == "forecaster" else _policy_metadata
     return {
-        "cutoff_date": snapshot.cutoff_date.isoformat(),
-        "fingerprint": snapshot.fingerprint,
-        "device": snapshot.metadata.get("device", CPU),  # from when there was no other, it says nothing
         **of_role(snapshot),
-        "training_data": dg.MetadataValue.json(dict(snapshot.metadata["data"])),
-        "model_card": dg.MetadataValue.md(snapshot.card),
-        "configuration": dg.MetadataValue.json(dict(snapshot.config)),
+        "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
+        "cutoff_date": snapshot.cutoff_date.isoformat(),
+        "device": snapshot.metadata.get("device", CPU),  # from when there was no other, it says nothing
+        "fingerprint": snapshot.fingerprint,
+        "configuration": dict(snapshot.config),
+        "training_data": dict(snapshot.metadata["data"]),
     }
 
 
 def _forecaster_metadata(snapshot: "ModelSnapshot") -> Metadata:
     """Give losses beside those of zero, the rank correlation beside momentum's, and of epochs the learning curve."""
     training = snapshot.metadata["training"]
-    metadata: Metadata = {
-        "train/loss": training["train_loss"],
-        "train/loss_of_zero": training["zero_train_loss"],
-        "validation/loss": training["validation_loss"],
-        "validation/loss_of_zero": training["zero_validation_loss"],
-        "validation/rank_correlation": known_or_words(training["validation_rank_correlation"]),
-        "validation/momentum_correlation": known_or_words(training["validation_momentum_rank_correlation"]),
-        "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
+    losses = {
+        "weeks": ["validation", "training"],
+        "loss": [format_figure(training[name], ".4f") for name in ("validation_loss", "train_loss")],
+        "loss of zero": [format_figure(training[name], ".4f") for name in ("zero_validation_loss", "zero_train_loss")],
+        "rank correlation": [format_figure(training["validation_rank_correlation"], "+.3f"), ""],
+        "momentum's": [format_figure(training["validation_momentum_rank_correlation"], "+.3f"), ""],
     }
+    metadata: Metadata = {"losses": as_table(pd.DataFrame(losses))}
     if curve := training["curve"]:
-        metadata["epochs"] = len(curve)
-        metadata["learning_curve"] = loss_curve(
+        metadata["learning_curve"] = chart(
             f"{snapshot.family} snapshot {snapshot.cutoff_date}",
-            [losses["train"] for losses in curve],
-            [losses["validation"] for losses in curve],
+            {name: [point[name] for point in curve] for name in ("validation", "train")},
             training["zero_validation_loss"],
+            "Loss by epoch: mean squared error over the variance of targets; dashed: validation, predicting zero.",
         )
-    return metadata
+        metadata["epochs"] = str(len(curve))
+    plots = {"loss": "validation_loss", "loss_of_zero": "zero_validation_loss"}
+    plots["rank_correlation"] = "validation_rank_correlation"
+    return metadata | plotted({f"validation/{name}": training[key] for name, key in plots.items()})
 
 
 def _policy_metadata(snapshot: "ModelSnapshot") -> Metadata:
-    """Give the growth on the weeks that it learned from beside equal weight's, and the learning curve."""
+    """Give the growth on the weeks that it learned from beside equal weight's, what it did, and the learning curve."""
     training = snapshot.metadata["training"]
-    metadata: Metadata = {
-        "train/cagr": training["cagr"],
-        "train/cagr_equal_weight": training["cagr_equal_weight"],
-        **{f"train/{name}": training[name] for name in POLICY_DIAGNOSTICS if name in training},
-        "uninformative_features": ", ".join(snapshot.metadata["uninformative_features"]) or "none",
+    figures = {
+        "growth a year": format_figure(training["cagr"], "+.1%"),
+        "growth a year of equal weight": format_figure(training["cagr_equal_weight"], "+.1%"),
+        "distance to equal weight": format_figure(training["distance_to_equal_weight"], ".1%"),
+        "turnover a week": format_figure(training["mean_turnover"], ".1%"),
+        "spread of logits": format_figure(training.get("action_spread"), ".3f"),
+        "logits at a bound": format_figure(training.get("saturation"), ".1%"),
     }
+    metadata: Metadata = {"training_weeks": as_table(pd.DataFrame(figures.items(), columns=["figure", "value"]))}
     if curve := training["curve"]:
-        steps, rewards = ([point[key] for point in curve] for key in ("steps", "reward"))
-        title = f"{snapshot.family} policy {snapshot.cutoff_date}"
-        metadata["learning_curve"] = reward_curve(title, steps, rewards)
-    return metadata
+        metadata["learning_curve"] = chart(
+            f"{snapshot.family} policy {snapshot.cutoff_date}",
+            {"reward": [point["reward"] for point in curve]},
+            caption=f"Reward of an episode, 100 x log growth less equal weight's, over {curve[-1]['steps']:,} steps.",
+        )
+    plots = {f"train/{name}": training[name] for name in ("distance_to_equal_weight", "mean_turnover")}
+    return metadata | plotted(plots)

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import astuple
 
 import dagster as dg
+import pandas as pd
 import pydantic
 
 from brain_assets.graph.io_managers import SnapshotIOManager
+from brain_assets.graph.pictures import as_table
 from brain_assets.store import sync
 from brain_assets.store.sync import Transfer
 
@@ -71,17 +73,16 @@ def _chosen(config: SyncConfig, snapshot_io: SnapshotIOManager) -> sync.Storages
 
 def _show(context: dg.OpExecutionContext, transfers: Iterable[Transfer]) -> None:
     """Show what became of each; one that failed or was refused fails the run, once all are through."""
-    rows, columns = [], ("family", "branch", "result", "detail")
+    rows = []
     for row in transfers:
         rows.append(row)
         context.log.info(f"{row.family} {row.name}: {row.result}{row.detail and f': {row.detail}'}")
-    records = [dg.TableRecord(dict(zip(columns, astuple(row), strict=True))) for row in rows]
-    table = dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+    shown = as_table(pd.DataFrame(map(astuple, rows), columns=["family", "branch", "result", "detail"]))
     bad = [f"{row.family} {row.name}: {row.detail}" for row in rows if row.result in ("failed", "refused")]
     if bad:
         raise dg.Failure(
             f"{context.job_name}: expected {len(rows)} to get through, got {len(bad)} that did not: {'; '.join(bad)}",
-            metadata={"snapshots": table},
+            metadata={"snapshots": shown},
             allow_retries=False,
         )
-    context.add_output_metadata({"snapshots": table})
+    context.add_output_metadata({"snapshots": shown})

@@ -12,7 +12,7 @@ from brain_assets.graph.checks import warnings_in
 from brain_assets.graph.configs import ModelRunConfig, SeedsConfig
 from brain_assets.graph.options import job_of
 from brain_assets.graph.project import Project
-from brain_assets.graph.runs import PROCESS_TAG, failed_steps, this_process
+from brain_assets.graph.runs import PROCESS_TAG, SHOWN_TAG, failed_steps, show, this_process
 from brain_assets.graph.tasks import QUIET, Event, Task
 from brain_assets.market.schema import RAW
 from brain_assets.portfolio.seed_training import SeedTraining
@@ -76,7 +76,7 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
         instance=instance,
         partition_key=str(task.year) if task.year else None,
         asset_selection=[AssetKey(task.asset)],
-        tags={PROCESS_TAG: this_process(), **task.tags},
+        tags={**SHOWN_TAG, PROCESS_TAG: this_process(), **task.tags},
         raise_on_error=False,
     )
     events = result.all_events
@@ -84,6 +84,7 @@ def execute(defs: dg.Definitions, instance: dg.DagsterInstance, task: Task) -> E
         raise KeyboardInterrupt  # Dagster makes an error of its own of it
     failures = failed_steps(events, instance)
     if result.success:
+        show(instance, result.run_id)
         return _made(events, task)
     cause = failures.get(task.asset) or _run_failure(events)
     return Event("failed", task.asset, task.year, this_process(), cause)

@@ -48,6 +48,7 @@ def main_model_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
         f"{family.label} main version: trained on all data until the last finished session; current if its "
         "configuration is no worse than the last one's."
     )
+    description += "\n\nMore: docs/main-versions.md."
     if family.tables == RAW:
         description += "\n\nHeadlines of the current year are scored by the default model of `raw_news_sentiment`."
 

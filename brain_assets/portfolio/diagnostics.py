@@ -26,6 +26,9 @@ AT_BOUND = 0.99
 MIN_DISTANCE = 0.05
 """Share of the value. The targets of an untrained network of ours are equal weight itself."""
 
+WORTH_FOLLOWING = 0.05
+"""Mean weekly rank correlation of forecasts from which on whoever stays at equal weight has missed something."""
+
 MAX_SATURATION = 0.9
 
 MIN_TURNOVER = 1e-3
@@ -62,12 +65,18 @@ def policy_diagnostics(
 
 
 def degeneracy(training: Mapping[str, Any]) -> str | None:
-    """Say why a policy is degenerate, from ``metadata["training"]`` of its snapshot; None: it is not."""
+    """Say why a policy is degenerate, from ``metadata["training"]`` of its snapshot; None: it is not.
+
+    To stay at equal weight is what policies are made to do where nothing speaks for a tilt.
+    """
     distance, turnover = float(training["distance_to_equal_weight"]), float(training["mean_turnover"])
     saturation = float(training.get("saturation", 0.0))  # none where logits have no bound
+    skill = float(training["forecast_rank_correlation"] or 0.0)  # none where it is not known
     problems = {
         f"The policy is uniform: its targets are {distance:.2%} of the value away from equal weight, less than "
-        f"{MIN_DISTANCE:.0%}.": distance < MIN_DISTANCE,
+        f"{MIN_DISTANCE:.0%}, although the forecasts that it follows have a rank correlation of {skill:.3f}.": (
+            distance < MIN_DISTANCE and skill >= WORTH_FOLLOWING
+        ),
         f"The policy never trades: {turnover:.3%} of the value a week, less than {MIN_TURNOVER:.1%}, although what it "
         "sees changes every week.": turnover < MIN_TURNOVER,
         f"The policy is saturated: {saturation:.0%} of its logits are at their bounds, more than {MAX_SATURATION:.0%}, "

@@ -12,7 +12,7 @@ from brain_assets import __version__
 from brain_assets.errors import SettingsError, TableError
 from brain_assets.graph.conditions import FOLLOWS_YEARS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager
-from brain_assets.graph.pictures import picture
+from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.project import Project
 from brain_assets.graph.snapshots import Snapshots
 from brain_assets.graph.years import Years
@@ -27,8 +27,8 @@ from brain_assets.portfolio.weights_table import CASH
 from brain_assets.registry import label
 from brain_assets.report.conclusion import conclude
 from brain_assets.report.data import Doubt, read_doubts
+from brain_assets.report.metrics import wealth
 from brain_assets.report.page import report_page
-from brain_assets.report.pictures import report_pictures
 from brain_assets.report.report import Report, build_report, read_learning_curves
 from brain_assets.report.tables import policy_table, strategy_table
 from brain_assets.store.names import cutoff_of_year
@@ -74,7 +74,7 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         """Tear sheet of the years that were backtested: figures with intervals, and what can be concluded from them.
 
         It is one HTML file that opens offline; its main pictures are here as well. Years without a backtest are left
-        out.
+        out. More: docs/report.md.
         """
         require_extra("report", "report", "arch", "plotly")
         backtested = _backtested(config, years, table_io.store)
@@ -88,20 +88,20 @@ def report_asset(years: Years) -> dg.AssetsDefinition:
         conclusion = conclude(built)
         return dg.MaterializeResult(
             metadata={
-                "path": dg.MetadataValue.path(str(path)),
+                "figures": _table(strategy_table(built)),
+                **_charts(built),
                 "can_be_concluded": conclusion.can,
                 "cannot_be_concluded": conclusion.cannot,
-                "caveat": built.market.caveat,
-                "years": ", ".join(map(str, backtested)),
-                "weeks": len(built.returns),
-                "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
-                "configurations_tried": built.n_trials or "not recorded",
-                "bytes": len(page.encode()),
-                "figures": _table(strategy_table(built)),
+                "path": dg.MetadataValue.path(str(path)),
                 **({"policies": _table(policy_table(built))} if len(built.policies) else {}),
+                "caveat": built.market.caveat,
+                "doubts_of_the_data": " ".join(f"{each.year} {each.table}: {each.words}" for each in doubts) or "none",
+                "years": ", ".join(map(str, backtested)),
+                "weeks": str(len(built.returns)),
+                "configurations_tried": str(built.n_trials or "not recorded"),
+                "bytes": len(page.encode()),
                 **_figures(built, "annual_return"),
                 **_figures(built, "sharpe", "sharpe_ratio"),
-                **{name: picture(drawn, name) for name, drawn in report_pictures(built).items()},
             }
         )
 
@@ -163,12 +163,25 @@ def _backtested(config: ReportRunConfig, years: Years, tables: TableStore) -> li
 
 
 def _figures(built: Report, column: str, name: str = "") -> dict[str, float]:
-    """Give a figure of each strategy; JSON does not know NaN."""
-    found = built.strategies[column].map(lambda estimate: estimate.value).dropna()
-    return {f"eval/{strategy}_{name or column}": value for strategy, value in found.items()}
+    """Give a figure of each policy, to be plotted."""
+    found = built.strategies[column].map(lambda estimate: estimate.value)
+    return plotted({f"eval/{strategy}_{name or column}": found[strategy] for strategy in built.policies.index})
 
 
-def _table(table: pd.DataFrame) -> dg.TableMetadataValue:
+def _charts(built: Report) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw what a dollar became, and how well forecasts ranked the symbols, if there are any."""
+    front = built.strategies[built.strategies["front"]]
+    values = wealth(built.returns)
+    lines = {label: values[name] for name, label in front["label"].items()}
+    charts = {"equity": chart("equity", lines, 1.0, "What one dollar became, after costs, on a log scale.", log=True)}
+    if built.forecasts.by_year:
+        ranks = {
+            each.label: built.forecasts.by_year[each.Index]["value"] for each in built.forecasts.skill.itertuples()
+        }
+        charts["rank_correlation"] = chart("rank_correlation", ranks, 0.0, "Mean rank correlation, by year.")
+    return charts
+
+
+def _table(found: pd.DataFrame) -> dg.TableMetadataValue:
     """Give a table of the page as the UI shows it, a figure and its interval in one cell."""
-    lines = table.map(lambda cell: cell.replace("\n", " ")).to_dict("records")
-    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines])
+    return as_table(found.map(lambda cell: cell.replace("\n", " ")))

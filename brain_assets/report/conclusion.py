@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from brain_assets.check_result import format_figure
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.registry import AVERAGE
 from brain_assets.report.metrics import Estimate
@@ -104,5 +105,4 @@ def _before_costs(active: Estimate, cost: Estimate) -> str:
 
 def signed(value: float, digits: int) -> str:
     """Write a number with its sign, which what rounds to zero has none of; a minus is as wide as a plus."""
-    text = f"{value:+.{digits}f}"
-    return (text if float(text) else text[1:]).replace("-", "\N{MINUS SIGN}")
+    return format_figure(value, f"+.{digits}f").replace("-", "\N{MINUS SIGN}")

@@ -1,6 +1,7 @@
 """Every asset really runs: real Dagster, small but real models, prices that move, several years."""
 
 import copy
+import datetime
 import hashlib
 import itertools
 import json
@@ -20,12 +21,15 @@ from upath import UPath
 from brain_assets.errors import ConfigError, SnapshotError
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import weekly_correlations
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.graph.assets.backtests import _record_trials
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
+from brain_assets.market.calendar import sessions_between
+from brain_assets.portfolio.backtest import BacktestResult
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.progress import overheard
@@ -103,7 +107,7 @@ def test_years_follow_each_other_in_memory_as_on_disk(market: SimulatorMarket, t
             if name == "backtest":
                 made = made[made["strategy"] != "ppo_seed_1"].reset_index(drop=True)
             pd.testing.assert_frame_equal(made, three_years[2].read_year(name, year), check_exact=True)
-    assert metadata_of(result, "walkforward_forecasts")["lstm_places"] == {"snapshot-2019-12-31": "this machine"}
+    assert metadata_of(result, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2019-12-31": "this machine"}
     assert "ppo_seed_1" in set(tables.read_year("backtest", 2020)["strategy"])
     again = run_year(2020, resources, run_config=twice)
     assert all(metadata_of(again, name)["reused"] for name in MODELS)
@@ -115,7 +119,8 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
         prices = metadata_of(results[year], "raw_prices")
         assert prices["first_date"] == first
         assert prices["last_date"] == f"{year}-12-31"
-        assert prices["sessions"] == prices["sessions_of_the_exchange"]
+        scheduled = len(sessions_between(datetime.date.fromisoformat(first), datetime.date(year + 1, 1, 1)))
+        assert prices["sessions"] == f"{scheduled} of {scheduled}"
         filed_from = "2015-01-01" if year == 2019 else first  # the first week knows the last filing before it
         for name, column, start in (("raw_news_sentiment", "date", first), ("raw_fundamentals", "filed", filed_from)):
             signals = metadata_of(results[year], name)
@@ -136,21 +141,26 @@ def test_every_year_gets_the_right_window(three_years: tuple) -> None:
 def test_forecasts_come_from_the_snapshot_of_the_year_before(three_years: tuple) -> None:
     results, _, tables = three_years
     for family in FORECASTERS:
-        key = f"{family}_weeks_by_source"
-        sources = {year: metadata_of(results[year], "walkforward_forecasts")[key] for year in YEARS}
+        sources = {
+            year: metadata_of(results[year], "walkforward_forecasts")["weeks_by_source"][family] for year in YEARS
+        }
         assert set(sources[2019]) == {"momentum"}
         assert sources[2020] == {"momentum": 1, "snapshot-2019-12-31": 52}  # the week of 2019-12-30 straddles New Year
         assert sources[2021] == {"snapshot-2020-12-31": 52}  # the last week of 2020 ended on New Year's Eve
     shown = metadata_of(results[2021], "walkforward_forecasts")
     newest = ", ".join(f"{family} snapshot-2020-12-31" for family in FORECASTERS)
-    assert shown["average_weeks_by_source"] == {newest: 52}
+    assert shown["weeks_by_source"]["average"] == {newest: 52}
     for year, name in itertools.product((2020, 2021), ("lstm", "patchtst", "average", *YARDSTICKS)):
         shown = metadata_of(results[year], "walkforward_forecasts")
         weekly = weekly_correlations(tables.read_year("walkforward_forecasts", year))[name].to_numpy()
-        figures = [shown[f"eval/{name}_{figure}"] for figure in ("rank_correlation", "t_statistic", "detectable")]
-        assert figures == pytest.approx(mean_skill(weekly)[:3])  # those of the tables that a command prints
+        mean, t_statistic, detectable, _ = mean_skill(weekly)  # those of the tables that a command prints
+        line = next(each.data for each in shown["skill"].records if each.data["forecast"] == column_label(name))
+        assert (line["rank correlation"], line["t"]) == (f"{mean:+.3f}", f"{t_statistic:+.1f}")
+        assert line["detectable"] == f"{detectable:.3f}"
+        assert shown.get(f"eval/{name}_rank_correlation", round(mean, 6)) == round(mean, 6)
     shown = metadata_of(results[2019], "walkforward_forecasts")
-    assert [key for key in shown if key.endswith("_t_statistic")] == [f"eval/{name}_t_statistic" for name in YARDSTICKS]
+    assert [each.data["forecast"] for each in shown["skill"].records] == [each.label for each in YARDSTICKS.values()]
+    assert not [key for key in shown if key.startswith("eval/")]
 
 
 def test_what_is_averaged_is_configured(three_years: tuple, market: SimulatorMarket) -> None:
@@ -197,7 +207,7 @@ def test_policies_trade_the_year_after_beside_every_baseline(three_years: tuple)
     assert shown[2019]["rules_left_out"] == ", ".join(name for name in BENCHMARKS if name != "equal_weight")
     assert shown[2020]["rules_left_out"] == shown[2021]["rules_left_out"] == "none"
     # the first week of 2020 begins before New Year, when no model was finished
-    assert [shown[year]["weeks_left_out"] for year in YEARS] == [0, 1, 0]
+    assert [shown[year]["weeks_left_out"] for year in YEARS] == ["0", "1", "0"]
     assert set(tables.read_year("backtest", 2019)["strategy"]) == {"equal_weight"}  # no policy was finished before it
     for year, n_weeks in ((2020, 52), (2021, 52)):
         table = tables.read_year("backtest", year)
@@ -274,16 +284,21 @@ def test_other_seeds_are_trained_beside_the_policy_and_trade_beside_it(
     )
     assert all((folder / "weights.pt").stat().st_mtime_ns > old for folder, old in zip(folders, stamps, strict=True))
     shown = metadata_of(run_year(2021, resources, names=["backtest"]), "backtest")
-    assert isinstance(shown["eval/ppo_seed_1_net_return"], float)
     traded = tables.read_year("backtest", 2021)
     weekly = traded.loc[traded["strategy"] == "ppo", "net_return"]
-    assert shown["eval/ppo_sharpe_ratio"] == pytest.approx(weekly.mean() / weekly.std() * 52**0.5)
     assert shown["seeds_left_out"] == "none"
     lines = {record.data["strategy"]: record.data for record in shown["strategies"].records}
-    assert float(lines["ppo"]["Sharpe ratio"]) == round(shown["eval/ppo_sharpe_ratio"], 2)
-    assert lines["equal_weight"]["break-even cost"] == "–"
-    assert lines["lstm_top"]["break-even cost"].endswith(" bp")
-    assert "eval/lstm_top_net_return" not in shown
+    assert list(shown)[:2] == ["strategies", "equity"]
+    columns = ["strategy", "return", "active return", "Sharpe ratio", "turnover a week", "break-even"]
+    assert [column.name for column in shown["strategies"].schema.columns] == columns
+    assert float(lines["ppo"]["Sharpe ratio"]) == round(weekly.mean() / weekly.std() * 52**0.5, 2)
+    assert float(lines["ppo"]["active return"].removesuffix(" pp")) == round(100 * shown["eval/ppo_active_return"], 1)
+    assert "ppo_seed_1" in lines
+    assert lines["equal_weight"]["break-even"] == "–"
+    assert lines["lstm_top"]["break-even"].endswith(" bp")
+    assert [key for key in shown if key.startswith("eval/")] == [
+        f"eval/{name}_active_return" for name in ("ppo", "sac", "direct")
+    ]
     strategies = set(tables.read_year("backtest", 2021)["strategy"])
     assert strategies == {"ppo", "sac", "direct", "ppo_seed_1", "ppo_seed_2", *BENCHMARKS}
     shutil.rmtree(folders[1])
@@ -345,6 +360,22 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
 
 
+def test_a_trial_on_an_average_over_several_years_is_one_however_many_there_are_yet(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    _, folder, tables = three_years
+    storages = world(market, folder, tables)["snapshot_io"].storages
+    policy = storages["ppo"].load_snapshot(cutoff_of_year(2020))
+    config = {**policy.config, "training": {**policy.config["training"], "forecaster": "average"}}
+    result = BacktestResult(tables.read_year("backtest", 2021), {}, {"ppo": replace(policy, config=config)})
+    for year, cutoffs in ((2020, (2019,)), (2021, (2020, 2019))):
+        source = ", ".join(f"lstm snapshot-{each}-12-31" for each in cutoffs)
+        _record_trials(year, result, pd.DataFrame({"average_source": [source]}), storages, UPath(tmp_path))
+    first, second = read_trials(UPath(tmp_path))
+    assert (first.year, second.year) == (2020, 2021)
+    assert first.configuration == second.configuration
+
+
 def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trades(
     market: SimulatorMarket, three_years: tuple, tmp_path: Path
 ) -> None:
@@ -359,17 +390,22 @@ def test_materializations_carry_figures_and_pictures(three_years: tuple) -> None
     results, folder, _ = three_years
     for name, key in (
         ("raw_prices", "prices"),
-        *((name, "feature_weights" if name in SNAPSHOTS[2:] else "learning_curve") for name in MODELS),
+        *((name, "learning_curve") for name in MODELS if name not in SNAPSHOTS[2:]),
         ("walkforward_forecasts", "rank_correlation"),
         ("backtest", "equity"),
     ):
-        assert metadata_of(results[2020], name)[key].startswith("![")
-        assert "data:image/png;base64," in metadata_of(results[2020], name)[key]
+        shown = metadata_of(results[2020], name)
+        assert shown[key].startswith("![")
+        assert len(shown[key]) < 1000  # else the UI shows a link in place of the picture
+        assert list(shown).index(key) < 2
+        plots = {name: value for name, value in shown.items() if isinstance(value, float)}
+        assert plots == {name: round(value, 6) for name, value in plots.items()}
     model = metadata_of(results[2020], "lstm_snapshot")
     assert model["snapshot"] == str(folder / "lstm" / "snapshot-2020-12-31")
     assert 0.5 < model["validation/loss"] < 2
     assert 0.5 < model["validation/loss_of_zero"] < 2
     assert model["reused"] is False
+    assert metadata_of(results[2021], "ridge_snapshot")["feature_weights"].schema.columns[-1].name == "2021"
 
 
 def test_same_fingerprint_is_not_trained_again_unless_forced(

@@ -76,10 +76,10 @@ def test_machine_without_snapshots_forecasts_and_trades_with_those_of_the_hub(
         for name in TABLES:
             pd.testing.assert_frame_equal(second["table_io"].store.read_year(name, year), world.table(name, year))
     commit = copied_hub.branches("user/lstm")["snapshot-2020-12-31"][:8]
-    places = metadata_of(result, "walkforward_forecasts")["lstm_places"]
+    places = metadata_of(result, "walkforward_forecasts")["places"]["lstm"]
     assert places == {"snapshot-2020-12-31": f"Hub user/lstm, commit {commit}"}
     again = run_year(2021, second, names=("walkforward_forecasts",))
-    assert metadata_of(again, "walkforward_forecasts")["lstm_places"] == {"snapshot-2020-12-31": "this machine"}
+    assert metadata_of(again, "walkforward_forecasts")["places"]["lstm"] == {"snapshot-2020-12-31": "this machine"}
 
 
 def test_each_policy_is_said_to_be_where_it_was(
@@ -90,8 +90,8 @@ def test_each_policy_is_said_to_be_where_it_was(
     before = world.table("backtest", 2021)
     shown = metadata_of(run_year(2021, second, names=("backtest",)), "backtest")
     commit = copied_hub.branches("user/sac")["snapshot-2020-12-31"][:8]
-    assert shown["ppo_places"] == {"snapshot-2020-12-31": "this machine"}
-    assert shown["sac_places"] == {"snapshot-2020-12-31": f"Hub user/sac, commit {commit}"}
+    assert shown["places"]["ppo"] == {"snapshot-2020-12-31": "this machine"}
+    assert shown["places"]["sac"] == {"snapshot-2020-12-31": f"Hub user/sac, commit {commit}"}
     pd.testing.assert_frame_equal(world.table("backtest", 2021), before)
 
 
@@ -104,7 +104,7 @@ def test_absent_branch_gives_way_to_the_closest_earlier_one(
     sources = second["table_io"].store.read_year("walkforward_forecasts", 2021)["lstm_source"]
     assert set(sources) == {"snapshot-2019-12-31"}
     commit = copied_hub.branches("user/lstm")["snapshot-2019-12-31"][:8]
-    none, pulled, here = [metadata_of(result, "walkforward_forecasts")["lstm_places"] for result in results]
+    none, pulled, here = [metadata_of(result, "walkforward_forecasts")["places"]["lstm"] for result in results]
     assert none == {}
     assert pulled == {"snapshot-2019-12-31": f"Hub user/lstm, commit {commit}"}
     assert here == {"snapshot-2019-12-31": "this machine"}

@@ -1,56 +1,59 @@
-import base64
-import io
+import re
+from urllib.parse import unquote
 
 import dagster as dg
-import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 
-from brain_assets.graph.pictures import (
-    equity_chart,
-    known_or_words,
-    loss_curve,
-    price_chart,
-    rank_correlation_chart,
-    reward_curve,
-    weights_by_year,
-)
-
-WEEKS = np.array(["2020-01-06", "2020-01-13"], dtype="datetime64[D]")
+from brain_assets.check_result import format_figure
+from brain_assets.graph.pictures import COLORS, MAX_CHARACTERS, as_table, chart, plotted, price_chart
 
 
-def pixels(picture: dg.MarkdownMetadataValue) -> np.ndarray:
-    head, encoded = str(picture.value).removesuffix(")").split("base64,")
-    assert head.startswith("![")
-    return matplotlib.image.imread(io.BytesIO(base64.b64decode(encoded)), format="png")
+def svg(picture: dg.MarkdownMetadataValue) -> str:
+    return unquote(str(picture.value).partition("(<data:image/svg+xml,")[2].partition(">)")[0])
+
+
+def test_a_line_goes_through_its_points() -> None:
+    drawn = svg(chart("ranks", {"a": [0.0, np.nan, 1.0, 0.5], "none": [np.nan, np.nan]}, 0.0))
+    level, line = re.findall("<path d='(.*?)'", drawn)
+    assert level == "M0 60l120 0"  # the lowest value is at the bottom
+    assert line == "M0 60l60-60 60 30"  # to the top in the middle, and half of the way back; NaN is left out
+    assert re.findall(">([^<>]+)</text>", drawn) == ["a 0.5"]
+
+
+def test_a_logarithmic_axis_shows_growth_as_a_straight_line() -> None:
+    assert "d='M0 60l60-30 60-30'" in svg(chart("growth", {"a": [1.0, 10.0, 100.0]}, log=True))
+
+
+@pytest.mark.parametrize("n_lines", [1, 4, 30])
+def test_a_chart_is_short_enough_to_be_shown_without_a_click(n_lines: int) -> None:
+    walks = np.random.default_rng(0).normal(size=(n_lines, 5_000)).cumsum(axis=1)
+    picture = chart("walks", {f"<family> {number}": walk for number, walk in enumerate(walks)}, 0.0, "A caption.")
+    assert len(str(picture.value)) <= MAX_CHARACTERS
+    assert svg(picture).count("&lt;family&gt;") == min(n_lines, len(COLORS))
+    assert len(re.findall("[- ]", svg(picture).split("stroke='teal'")[0].split("d='")[-1])) > 12  # several points each
+
+
+def test_prices_are_those_of_the_highest_the_median_and_the_lowest_symbol() -> None:
+    days = np.repeat(pd.date_range("2020-01-06", periods=2), 3)
+    prices = pd.DataFrame({"date": days, "symbol": list("ABCABC"), "close": [1.0, 2, 3, 4, 2, 2]})
+    assert re.findall(">([^<>]+)</text>", svg(price_chart("prices", prices))) == ["A 4", "median 1", "C 0.667"]
+
+
+def test_nothing_known_is_said() -> None:
+    assert chart("ranks", {"a": [np.nan]}).value == "ranks: nothing is known yet"
+    assert plotted({"a": 0.12345678, "b": float("nan"), "c": None}) == {"a": 0.123457}
+
+
+def test_a_table_keeps_the_order_of_its_columns() -> None:
+    table = as_table(pd.DataFrame({"z": ["1"], 2019: ["2"], "a": ["3"]}))
+    assert [column.name for column in table.schema.columns] == ["z", "2019", "a"]
+    assert table.records[0].data == {"z": "1", "2019": "2", "a": "3"}
 
 
 @pytest.mark.parametrize(
-    "picture",
-    [
-        loss_curve("losses", [1.0, 0.9], [1.1, 1.0], 1.0),
-        reward_curve("rewards", [100, 200], [1.0, 2.0]),
-        rank_correlation_chart("ranks", pd.DataFrame({"lstm": [0.1, np.nan], "none": np.nan}, index=WEEKS)),
-        equity_chart("equity", {"ppo": pd.Series([0.01, -0.02], index=WEEKS)}),
-        price_chart(
-            "prices", pd.DataFrame({"date": [*WEEKS, *WEEKS], "symbol": list("AABB"), "close": [1.0, 2, 3, 4]})
-        ),
-    ],
-    ids=["losses", "rewards", "ranks", "equity", "prices"],
+    ("value", "text"), [(-0.04, "0.0 pp"), (0.0, "0.0 pp"), (0.05001, "+0.1 pp"), (-0.06, "-0.1 pp"), (np.nan, "–")]
 )
-def test_every_picture_is_a_png_with_something_drawn(picture: dg.MarkdownMetadataValue) -> None:
-    image = pixels(picture)
-    assert image.shape[:2] == (360, 700)
-    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 10  # colours: axes, lines and text
-
-
-def test_weights_are_drawn_in_red_above_zero_and_in_blue_below() -> None:
-    image = pixels(weights_by_year("weights", pd.DataFrame({2019: {"a": 0.5, "b": -0.5}, 2020: {"a": 0.5, "b": 0.5}})))
-    red, _, blue, _ = (image[:, :550].mean(axis=(0, 1))).tolist()
-    assert red > blue + 0.05  # three of four
-
-
-def test_a_figure_that_is_not_known_is_put_in_words() -> None:
-    assert known_or_words(0.25) == 0.25
-    assert known_or_words(float("nan")) == "not known: fewer than three symbols"
+def test_a_hair_below_zero_is_zero(value: float, text: str) -> None:
+    assert format_figure(value, "+.1f", " pp") == text

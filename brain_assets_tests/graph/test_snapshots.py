@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from brain_assets.check_result import format_figure
 from brain_assets.forecasting.lstm import LstmConfig
 from brain_assets.forecasting.training import train_snapshot
-from brain_assets.graph import snapshots
 from brain_assets.graph.snapshots import feature_weights_metadata, snapshot_metadata
 from brain_assets.market.prices import PricePanel
 from brain_assets.registry import families_of, get
@@ -23,10 +23,11 @@ def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmCo
     assert snapshot_metadata(made)["device"] == "cpu"
     assert {"epochs", "learning_curve"} <= set(snapshot_metadata(made))
     training = made.metadata["training"]
-    losses = {f"{name}/loss": training[f"{name}_loss"] for name in ("train", "validation")}
-    losses |= {f"{name}/loss_of_zero": training[f"zero_{name}_loss"] for name in ("train", "validation")}
-    assert len(set(losses.values())) == 4
-    assert {name: snapshot_metadata(made)[name] for name in losses} == losses
+    keys = [("validation_loss", "zero_validation_loss"), ("train_loss", "zero_train_loss")]
+    losses = [tuple(f"{training[key]:.4f}" for key in pair) for pair in keys]
+    assert len(set(losses[0] + losses[1])) == 4
+    lines = [record.data for record in snapshot_metadata(made)["losses"].records]
+    assert [(line["loss"], line["loss of zero"]) for line in lines] == losses
     before_there_were_devices = {name: value for name, value in made.metadata.items() if name != "device"}
     assert snapshot_metadata(replace(made, metadata=before_there_were_devices)) == snapshot_metadata(made)
     assert snapshot_metadata(replace(made, metadata={**made.metadata, "device": "cuda"}))["device"] == "cuda"
@@ -35,27 +36,29 @@ def test_the_device_and_each_loss_are_shown(panel: PricePanel, tiny_lstm: LstmCo
 def test_a_family_without_epochs_shows_no_learning_curve(panel: PricePanel) -> None:
     families_of(["examples.pls_forecaster"])
     shown = snapshot_metadata(train_snapshot("pls", panel, datetime.date(2018, 12, 31), PlsConfig(), MADE_UP))
-    assert {"train/loss", "validation/loss", "validation/rank_correlation"} <= set(shown)
+    assert {"losses", "validation/loss", "validation/loss_of_zero", "validation/rank_correlation"} <= set(shown)
     assert not {"epochs", "learning_curve"} & set(shown)
 
 
 @pytest.mark.parametrize("family", ["ridge", "boosting"])
 def test_weights_of_features_are_shown_over_the_years_that_are_there(
-    panel: PricePanel, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+    panel: PricePanel, tmp_path: Path, family: str
 ) -> None:
-    drawn = []
-    monkeypatch.setattr(snapshots, "weights_by_year", lambda title, weights: drawn.append(weights))
     storage, made = SnapshotLocalStorage(family, tmp_path), {}
     for year in (2018, 2019, 2020, 2021):
         config = get(family).Config(**get(family).quick)
         made[year] = train_snapshot(family, panel, datetime.date(year, 12, 31), config, MADE_UP)
         storage.write_snapshot(made[year])
     (storage.path(datetime.date(2018, 12, 31)) / "model.safetensors").write_bytes(b"damaged")
-    assert set(feature_weights_metadata(storage, made[2020])) == {"feature_weights"}
-    [weights] = drawn
-    assert weights.columns.tolist() == [2019, 2020]  # neither the damaged one nor one that is later
-    assert weights[2019].to_dict() == get(family).feature_weights(made[2019].weights)
-    assert weights.index[:2].tolist() == ["return_1w", "return_2w"]
+    shown = feature_weights_metadata(storage, made[2020])["feature_weights"]
+    columns = [column.name for column in shown.schema.columns]
+    assert columns == ["feature", "2019", "2020"]  # neither the damaged one nor one that is later
+    weights = {year: get(family).feature_weights(made[year].weights) for year in (2019, 2020)}
+    lines = {record.data["feature"]: record.data for record in shown.records}
+    assert {name: line["2019"] for name, line in lines.items()} == {
+        name: format_figure(weight, "+.3f") for name, weight in weights[2019].items()
+    }
+    assert next(iter(lines)) == max(weights[2020], key=lambda name: abs(weights[2020][name]))
 
 
 def test_a_family_without_weights_of_features_shows_none(

@@ -169,6 +169,22 @@ def browsing() -> Iterator[Any]:
         browser.close()
 
 
+def test_runs_of_the_command_line_are_on_the_front_page_and_on_that_of_their_job(ui):
+    with browsing() as page:
+        page.goto(ui.url)
+        page.get_by_role("link", name="walkforward").first.wait_for()
+        page.goto(f"{ui.url}/locations/brain_assets.definitions/jobs/walkforward/runs")
+        page.get_by_text("backtest").first.wait_for()
+
+
+def test_the_equity_picture_is_two_clicks_away_from_the_front_page(ui):
+    with browsing() as page:
+        page.goto(ui.url)
+        page.get_by_role("link", name="Catalog").click()
+        page.get_by_role("link", name="backtest", exact=True).first.click()
+        page.locator(f"img[alt='backtest {YEARS[-1]}']").wait_for()
+
+
 def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
     with browsing() as page:
         hosts = set()
@@ -177,16 +193,13 @@ def test_the_learning_curve_renders_in_a_browser(ui, tmp_path):
         page.get_by_text("Materialized (3)").wait_for()
         for year in YEARS:
             page.get_by_text(str(year), exact=True).first.wait_for()
-        greeting = page.get_by_role("button", name="Skip")
         row = page.locator("tr", has_text="learning_curve")
         row.wait_for()
-        if greeting.is_visible():
-            greeting.click()
-        page.screenshot(path=tmp_path / "partitions.png")
-        row.get_by_text("Show Markdown").click()
-        picture = page.locator("img[alt='lstm snapshot 2020-12-31']")
+        picture = row.locator("img[alt='lstm snapshot 2020-12-31']")  # without a click
         picture.wait_for()
         size = picture.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
+        shown = [cell.split("\n")[0] for cell in page.locator("tr > td:first-child").all_inner_texts()]
+        assert [name for name in shown if name in ("losses", "learning_curve")] == ["losses", "learning_curve"]
         page.screenshot(path=tmp_path / "learning_curve.png")
     assert size[0] > 300
     assert size[1] > 150

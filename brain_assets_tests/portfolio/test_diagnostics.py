@@ -15,6 +15,7 @@ from brain_assets_tests.portfolio.toy_markets import toy_weeks
 
 CONSTRAINTS = PortfolioConstraints()
 LIVELY = {"action_spread": 1.0, "mean_turnover": 0.1, "distance_to_equal_weight": 0.3, "saturation": 0.1}
+LIVELY["forecast_rank_correlation"] = 0.05
 
 
 def test_metadata_by_hand() -> None:
@@ -46,7 +47,9 @@ def test_one_week_and_one_asset_have_diagnostics_too() -> None:
     ("changed", "expected"),
     [
         ({}, None),
-        ({"distance_to_equal_weight": 0.0499}, "The policy is uniform: its targets are 4.99% .*, less than 5%"),
+        ({"distance_to_equal_weight": 0.0499}, "The policy is uniform: its targets are 4.99% .*, less than 5%.* 0.050"),
+        ({"distance_to_equal_weight": 0.0, "forecast_rank_correlation": 0.0499}, None),  # nothing speaks for a tilt
+        ({"distance_to_equal_weight": 0.0, "forecast_rank_correlation": None}, None),
         ({"distance_to_equal_weight": 0.05}, None),
         ({"saturation": 0.91}, "The policy is saturated: 91% of its logits are at their bounds, more than 90%"),
         ({"saturation": 0.9}, None),
@@ -95,7 +98,8 @@ def test_networks_of_each_kind_are_told_apart(family: str, kind: str, expected: 
     config = policy.Config(trading_rate=1.0)
     runner = PolicyRunner(policy, arrays, config, weeks, CONSTRAINTS)
     run = runner.rollout()
-    got = degeneracy(policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS))
+    found = policy_diagnostics(run, runner.logits, policy.logit_bound(config), weeks, CONSTRAINTS)
+    got = degeneracy({**found, "forecast_rank_correlation": 0.1})
     if kind == "all in cash" and family == "sac":
         expected = "saturated"  # its bounds leave 5 % to the assets
     assert got is None if expected is None else f" {expected}" in str(got)

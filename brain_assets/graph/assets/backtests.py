@@ -4,17 +4,17 @@ from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from brain_assets import registry
+from brain_assets.check_result import format_figure
 from brain_assets.errors import SnapshotError
 from brain_assets.forecasting.average import families_in, snapshots_in
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import BACKTEST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.io_managers import SnapshotIOManager, TableIOManager, stored
-from brain_assets.graph.pictures import equity_chart
+from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Snapshots, note_refusal
 from brain_assets.graph.years import Years
@@ -22,11 +22,11 @@ from brain_assets.market.schema import NUMBER, RAW, TEXT
 from brain_assets.paths import DataPath
 from brain_assets.portfolio.backtest import BacktestResult, compare
 from brain_assets.portfolio.backtest import backtest as run_backtest
-from brain_assets.portfolio.baselines import benchmark_strategies, follows_forecasts, is_tenth
+from brain_assets.portfolio.baselines import EQUAL_WEIGHT, benchmark_strategies, is_tenth
 from brain_assets.portfolio.checks import backtest_weights_verdict, beats_equal_weight
 from brain_assets.portfolio.constraints import CONSTRAINTS
 from brain_assets.portfolio.policy import followed_by
-from brain_assets.portfolio.seeds import family_of_seed, seed_strategy
+from brain_assets.portfolio.seeds import seed_strategy
 from brain_assets.portfolio.trials import record_trial, trial_of
 from brain_assets.progress import warn
 from brain_assets.registry import AVERAGE, Family
@@ -72,7 +72,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         top tenth as well; where no policy trades, equal weight alone. Each begins with what it held at the end of the
         year before; in cash if it is new, or that year has no backtest. Left out, and named: a rule whose forecaster
         has no model yet, seeds that were not trained beside each snapshot, and for all strategies the weeks in which a
-        model that others have is not there.
+        model that others have is not there. More: docs/assets.md.
         """
         year = int(context.partition_key)
         sources = {family.name: stored(given.pop(family.asset)) for family in policies}
@@ -103,9 +103,7 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
         storages = SnapshotIOManager.of(snapshot_io, registry.names()).storages
         _record_trials(year, result, walkforward_forecasts, storages, TableIOManager.of(table_io).folder("trials"))
         compared = compare(table)
-        lines = compared[[not follows_forecasts(name) for name in compared.index]]
         returns = table.pivot(index="week_start", columns="strategy", values="net_return")
-        shown = {name: returns[name] for name in lines.index if family_of_seed(name) is None}
         trading = [family for family in families if result.used.get(family)]  # beside no other is a seed left out
         offered = [seed_strategy(family, number) for family in trading for number in other_seeds[family]]
         benchmarks = [name for name in benchmark_strategies(families_in(walkforward_forecasts)) if not is_tenth(name)]
@@ -114,24 +112,17 @@ def backtest_asset(policies: Collection[Family], years: Years) -> dg.AssetsDefin
             value=table,
             metadata={
                 "strategies": _figures(compared),
-                "weeks": n_weeks,
+                "equity": _equity(year, returns[[*trading, EQUAL_WEIGHT]]),
+                **plotted({f"eval/{name}_active_return": compared["active_return"][name] for name in trading}),
+                "weeks": str(n_weeks),
                 "begins_in": "cash" if before is None else f"what was held at the end of {year - 1}",
-                "weeks_left_out": walkforward_forecasts["week_start"].nunique() - n_weeks,
+                "weeks_left_out": str(walkforward_forecasts["week_start"].nunique() - n_weeks),
                 "rules_left_out": ", ".join(name for name in benchmarks if name not in returns) or "none",
                 "seeds_left_out": ", ".join(name for name in offered if name not in returns) or "none",
-                **{
-                    f"eval/{name}_{figure}": value
-                    for figure in ("net_return", "sharpe_ratio", "mean_turnover")
-                    for name, value in lines[figure].items()
-                    if np.isfinite(value)  # JSON does not know NaN
-                },
-                **{
-                    f"{family}_places": dg.MetadataValue.json(sources[family].locations(result.used[family]))
-                    for family in families
-                    if family in result.used
+                "places": {
+                    name: sources[name].locations(used) for name, used in result.used.items() if name in sources
                 },
                 **({"refused_snapshots": dg.MetadataValue.json(refusals)} if refusals else {}),
-                "equity": equity_chart(f"backtest {year}", shown),
             },
             data_version=dg.DataVersion(content_hash(table)),
             check_results=check_results(
@@ -162,16 +153,20 @@ def read_year_before(tables: TableStore, years: Years, year: int) -> pd.DataFram
 def _figures(compared: pd.DataFrame) -> dg.TableMetadataValue:
     """Give the figures of strategies as the UI shows them, those that earned most first."""
     columns = {
-        "return": [f"{value:+.1%}" for value in compared["net_return"]],
-        "active return": [f"{100 * value:+.1f} pp" for value in compared["active_return"]],
-        "gross active return": [f"{100 * value:+.1f} pp" for value in compared["gross_active_return"]],
-        "break-even cost": [f"{value:.1f} bp" if np.isfinite(value) else "–" for value in compared["break_even"]],
-        "Sharpe ratio": [f"{value:.2f}" if np.isfinite(value) else "–" for value in compared["sharpe_ratio"]],
-        "turnover a week": [f"{value:.2f}" for value in compared["mean_turnover"]],
+        "return": [format_figure(value, "+.1%") for value in compared["net_return"]],
+        "active return": [format_figure(100 * value, "+.1f", " pp") for value in compared["active_return"]],
+        "Sharpe ratio": compared["sharpe_ratio"].map(format_figure),
+        "turnover a week": [format_figure(value, ".1%") for value in compared["mean_turnover"]],
+        "break-even": [format_figure(value, ".1f", " bp") for value in compared["break_even"]],
     }
     order = compared["net_return"].argsort()[::-1]
-    lines = pd.DataFrame(columns, index=compared.index).iloc[order].reset_index()
-    return dg.MetadataValue.table([dg.TableRecord(line) for line in lines.to_dict("records")])
+    return as_table(pd.DataFrame(columns, index=compared.index).iloc[order].reset_index())
+
+
+def _equity(year: int, returns: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """Draw what one dollar became with policies, and with equal weight."""
+    lines = {registry.label(str(name)).replace("_", " "): wealth for name, wealth in (1 + returns).cumprod().items()}
+    return chart(f"backtest {year}", lines, 1.0, "What one dollar became, after costs; dashed: one dollar.")
 
 
 def _record_trials(

@@ -32,7 +32,7 @@ def forecaster_asset(family: Forecaster, years: Years) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=family.asset,
-        description=description,
+        description=f"{description}\n\nMore: docs/assets.md.",
         partitions_def=years.definition,
         ins=inputs(family.tables, years.up_to_year),
         check_specs=check_specs(family.asset, FORECASTER_CHECKS, years),

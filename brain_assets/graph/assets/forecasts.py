@@ -4,7 +4,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 
+from brain_assets.check_result import format_figure
 from brain_assets.forecasting.average import families_in
 from brain_assets.forecasting.checks import forecast_verdicts
 from brain_assets.forecasting.metrics import hit_rate, mean_skill
@@ -14,13 +17,13 @@ from brain_assets.forecasting.walkforward import (
     weekly_correlations,
     weeks_by_source,
 )
-from brain_assets.forecasting.yardsticks import YARDSTICKS
+from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
 from brain_assets.graph.assets.inputs import WEEK, Columns, inputs, panel_of, yearly_table
 from brain_assets.graph.checks import FORECAST_CHECKS, check_results
 from brain_assets.graph.conditions import FOLLOWS_INPUTS
 from brain_assets.graph.configs import ForecastsRunConfig
 from brain_assets.graph.io_managers import stored
-from brain_assets.graph.pictures import known_or_words, rank_correlation_chart
+from brain_assets.graph.pictures import as_table, chart, plotted
 from brain_assets.graph.pools import TRAINING_POOL
 from brain_assets.graph.snapshots import Metadata, note_refusal
 from brain_assets.graph.years import Years
@@ -45,8 +48,8 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         FORECAST_CHECKS,
         ".".join([CODE_VERSIONS["walkforward_forecasts"], *added]),
         ins=inputs(RAW, years.up_to_year) | inputs(models, years.previous),
-        pool=TRAINING_POOL,
         config_schema=run_config,
+        pool=TRAINING_POOL,
         automation_condition=FOLLOWS_INPUTS,
         group_name="forecasting",
     )
@@ -58,7 +61,7 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         That is the snapshot of the year before, from this machine, else from the Hub, else the closest earlier one; the
         source of every forecast stands beside it. In the bootstrap window there is none: the forecast is 4-week
         momentum. Beside them stand the average of the forecasters' ranks, and what all of them have to beat: momentum
-        over 4 weeks and over 12 months less the last, and one-week reversal.
+        over 4 weeks and over 12 months less the last, and one-week reversal. More: docs/assets.md.
         """
         year = int(context.partition_key)
         config = run_config.read(context.op_execution_context.op_config)
@@ -72,25 +75,26 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
             note_refusal(refusals),
             config.average,
         )
-        metadata: Metadata = {"weeks": forecasts["week_start"].nunique()}
         weekly = weekly_correlations(forecasts)
-        for column in weekly:
-            _, forecast, realized = forecast_matrices(forecasts, column)
-            skill, known = mean_skill(weekly[column].to_numpy()), weekly[column].notna()
-            metadata[f"eval/{column}_rank_correlation"] = known_or_words(skill.rank_correlation)
-            metadata[f"eval/{column}_t_statistic"] = known_or_words(skill.t_statistic)
-            metadata[f"eval/{column}_detectable"] = known_or_words(skill.smallest_detectable)
-            metadata[f"eval/{column}_hit_rate"] = known_or_words(hit_rate(forecast[known], realized[known]))
-        for column in families_in(forecasts):
-            used = weeks_by_source(forecasts, column)
-            metadata[f"{column}_weeks_by_source"] = dg.MetadataValue.json(used)
-            if column in sources:
-                metadata[f"{column}_places"] = dg.MetadataValue.json(sources[column].locations(used))
+        columns = [name for name in families_in(forecasts) if name in weekly]
+        used = {name: weeks_by_source(forecasts, name) for name in families_in(forecasts)}
+        metadata: Metadata = {
+            "skill": _skill(forecasts, weekly),
+            "rank_correlation": chart(
+                f"forecasts {year}",
+                {column_label(name): np.nancumsum(weekly[name]) for name in columns or weekly},
+                0.0,
+                "Sum of the weekly rank correlations.",
+            ),
+            **plotted({f"eval/{name}_rank_correlation": weekly[name].mean() for name in columns}),
+            "weeks": str(forecasts["week_start"].nunique()),
+            "weeks_by_source": used,
+            "places": {name: sources[name].locations(used[name]) for name in used if name in sources},
+        }
         if config.average is not None:
             metadata["averaged"] = dg.MetadataValue.json(config.average)  # `StatusReader` compares it
         if refusals:
             metadata["refused_snapshots"] = dg.MetadataValue.json(refusals)
-        metadata["rank_correlation"] = rank_correlation_chart(f"forecasts {year}", weekly)
         return dg.MaterializeResult(
             value=forecasts,
             metadata=metadata,
@@ -99,6 +103,19 @@ def forecasts_asset(forecasters: Collection[Family], years: Years) -> dg.AssetsD
         )
 
     return walkforward_forecasts
+
+
+def _skill(forecasts: pd.DataFrame, weekly: pd.DataFrame) -> dg.TableMetadataValue:
+    """Tell how well each column ranked the symbols of a week, and of how much chance is capable."""
+    lines = []
+    for name in weekly:
+        _, forecast, realized = forecast_matrices(forecasts, name)
+        skill, known = mean_skill(weekly[name].to_numpy()), weekly[name].notna()
+        line = {"forecast": column_label(name), "rank correlation": format_figure(skill.rank_correlation, "+.3f")}
+        line |= {"t": format_figure(skill.t_statistic, "+.1f")}
+        line |= {"detectable": format_figure(skill.smallest_detectable, ".3f")}
+        lines.append(line | {"hit rate": format_figure(hit_rate(forecast[known], realized[known]), ".1%")})
+    return as_table(pd.DataFrame(lines))
 
 
 def _columns(families: Sequence[str]) -> Columns:

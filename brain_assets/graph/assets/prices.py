@@ -10,7 +10,7 @@ from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import PRICE_CHECKS, blocked, check_results
 from brain_assets.graph.configs import ForceConfig
 from brain_assets.graph.io_managers import TableIOManager
-from brain_assets.graph.pictures import price_chart
+from brain_assets.graph.pictures import as_table, price_chart
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.snapshots import Metadata
 from brain_assets.graph.sources import change, look, recorded
@@ -39,13 +39,14 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
         A year is fetched once. With `force`, or if its market has other rows, it is fetched again: if no bar changed
         but for its level, the stored bars stay; else the daily returns that changed are listed, the new bars are
         stored, and the old ones kept beside them. Bars that do not pass the checks that block are replaced in any case,
-        and kept too.
+        and kept too. More: docs/assets.md.
         """
         year = int(context.partition_key)
         start, end = years.window(year)
         scheduled = sessions_between(start, end)
         source = look(market, years.existing())
-        metadata: Metadata = {"reused": False, **recorded(source, "raw_prices", year)}
+        # the picture comes first
+        metadata: Metadata = {"prices": "", "reused": False, **recorded(source, "raw_prices", year)}
         store = TableIOManager.of(table_io).store
         old = store.find("raw_prices", year)
         refused = old is not None and blocked(PRICE_CHECKS, table_verdicts("raw_prices", old, scheduled))
@@ -73,8 +74,7 @@ def raw_prices_asset(years: Years) -> dg.AssetsDefinition:
             "ended_early": _named(spans.ended),
             "first_date": f"{prices['date'].min():%Y-%m-%d}",
             "last_date": f"{prices['date'].max():%Y-%m-%d}",
-            "sessions": len(scheduled) - len(missing),
-            "sessions_of_the_exchange": len(scheduled),
+            "sessions": f"{len(scheduled) - len(missing)} of {len(scheduled)}",
             "sessions_without_a_bar": ", ".join(map(str, missing[:20])) or "none",
             "prices": price_chart(f"raw_prices {year}", prices),
         }
@@ -98,8 +98,7 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, refused: bool) -> tuple[Metad
     if returns.empty and not n_shapes and not are_others and not refused:
         return metadata, ""
     if len(returns):
-        largest = [{name: str(value) for name, value in row.items()} for row in returns.head(20).to_dict("records")]
-        metadata["largest_changes"] = dg.MetadataValue.table([dg.TableRecord(row) for row in largest])
+        metadata["largest_changes"] = as_table(returns.head(20).astype(str))
     why = f"{len(returns)} daily returns changed since the last fetch"
     if n_shapes:
         why += f", and {n_shapes} bars in open, high, low or volume"

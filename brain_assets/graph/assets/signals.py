@@ -7,7 +7,7 @@ import pandas as pd
 
 from brain_assets.graph.assets.inputs import yearly_table
 from brain_assets.graph.checks import SIGNAL_CHECKS, check_results
-from brain_assets.graph.configs import ForceConfig, NewsRunConfig
+from brain_assets.graph.configs import ForceConfig, NewsRunConfig, RunConfig
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.pools import MARKET_POOL
 from brain_assets.graph.sources import change, look, recorded
@@ -20,11 +20,18 @@ from brain_assets.store.tables import TableStore, content_hash
 
 def news_asset(years: Years) -> dg.AssetsDefinition:
     """Define the asset ``raw_news_sentiment``."""
+    run_config = RunConfig(NewsRunConfig, NewsRunConfig.__doc__)
 
-    @yearly_table("raw_news_sentiment", years, checks=SIGNAL_CHECKS, pool=MARKET_POOL, group_name="market")
+    @yearly_table(
+        "raw_news_sentiment",
+        years,
+        checks=SIGNAL_CHECKS,
+        config_schema=run_config,
+        pool=MARKET_POOL,
+        group_name="market",
+    )
     def raw_news_sentiment(  # type: ignore[no-untyped-def]  # as `raw_prices`
         context: dg.AssetExecutionContext,
-        config: NewsRunConfig,
         market: dg.ResourceParam[Market],
         table_io: dg.ResourceParam[TableIOManager],
     ):
@@ -32,7 +39,9 @@ def news_asset(years: Years) -> dg.AssetsDefinition:
 
         News after a close belong to the next session. Headlines are scored by a classifier such as FinBERT, each once.
         A day without news has no row. A year is fetched once, unless forced or its market has other rows.
+        More: docs/assets.md.
         """
+        config = run_config.read(context.op_execution_context.op_config)
 
         def fetch() -> SourcedTable:
             scorer = FinBertScorer(config.model, config.batch_size, TableIOManager.of(table_io).headline_cache)
@@ -58,7 +67,7 @@ def fundamentals_asset(years: Years) -> dg.AssetsDefinition:
 
         A restatement is a row of its own at its filing date. A symbol that files nothing has no row. A year is fetched
         once, unless forced or its market has other rows; the first partition reaches back a year more, so that the
-        first week knows the last filing.
+        first week knows the last filing. More: docs/assets.md.
         """
         start, end = years.window(int(context.partition_key))
         if int(context.partition_key) == years.first:

@@ -1,14 +1,27 @@
-"""The pictures of a report that Dagster's UI shows, by matplotlib; the page draws the same tables, and more."""
+"""The pictures of a page of results, by matplotlib."""
 
 import math
 from typing import TYPE_CHECKING
 
-from brain_assets.graph.pictures import new_figure
 from brain_assets.report.metrics import wealth
 from brain_assets.report.report import Report
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+def new_figure(title: str, xlabel: str, ylabel: str, height: float = 3.6) -> "tuple[Figure, Axes]":
+    """Begin a picture with one pair of axes; a height is in inches."""
+    from matplotlib.figure import Figure  # without pyplot: no global state, no display
+
+    figure = Figure(figsize=(7, height), dpi=100)
+    axes = figure.subplots()
+    # to have a layout found would take half the time of a picture
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.91, bottom=0.15 if xlabel else 0.09)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return figure, axes
 
 
 def report_pictures(report: Report) -> "dict[str, Figure]":
