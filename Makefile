@@ -10,19 +10,20 @@ SLOW := slow
 # The sample market has its own folder, so that its results are never taken for another market's.
 DEMO := BRAIN_MARKET=sample BRAIN_DATA_DIR=data/demo
 
-.PHONY: help demo ui test check test-quick test-slow test-all bench cluster-demo clean
+.PHONY: help demo ui test check test-quick test-slow test-all docs bench cluster-demo clean
 
 help:
 	@echo "make demo      train and test 2019-2022 on real S&P 500 closes that come along, offline"
 	@echo "make ui        open Dagster's UI on the demo's results"
 	@echo "make test      ruff, mypy and the quick tests"
 	@echo "make test-all  the same with the longer proofs"
+	@echo "make docs      make the site of these pages, in build/docs"
 	@echo "make bench     measure speed and memory"
 	@echo "make cluster-demo  the same on two Ray nodes, Postgres and an S3 server of its own, compared to the bit"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cluster,dev,live,report]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cluster,dev,docs,live,report]"
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)
@@ -47,6 +48,10 @@ test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m "$(SLOW)"
 
 test-all: test test-slow
+
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from brain_assets.registry import register as register
     from brain_assets.store.snapshot import ModelSnapshot as ModelSnapshot
     from brain_assets.store.storage import SnapshotLocalStorage as SnapshotLocalStorage
+    from brain_assets.study import Study as Study
+    from brain_assets.study import open as open  # noqa: A004 - called as `brain_assets.open`
+    from brain_assets.study import run as run
 
 __version__ = "0.1.0"
 
@@ -34,16 +37,19 @@ _NAMES = {
     "registry": ("register",),
     "store.snapshot": ("ModelSnapshot",),
     "store.storage": ("SnapshotLocalStorage",),
+    "study": ("Study", "open", "run"),
 }
 _HOMES = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
 """Public name -> module, which is imported when somebody asks for the name (PEP 562)."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module(f"{__name__}.testing")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, "testing"])

@@ -171,8 +171,9 @@ def ui(
         raise SettingsError(f"--port: expected a free one, got {port}, where somebody listens; choose another.")
     # several runs side by side: a core each
     environment = {"OMP_NUM_THREADS": "1", **settings.environment(), "DAGSTER_HOME": str(home)}
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "--port", str(port)]
-    server = subprocess.Popen([*command, "--log-level", "warning"], env=environment, start_new_session=True)  # noqa: S603 - ours
+    options = "-W ignore -m dagster dev --log-level error -m brain_assets.definitions --port"
+    command = [sys.executable, *options.split(), str(port)]
+    server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - ours
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda given, _: server.send_signal(given))
     while server.poll() is None and not _is_open(port):
@@ -232,4 +233,5 @@ def print_ui_hint(command: str | None, settings: Settings) -> None:
         variables = settings.differing_variables()
         given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
         command = " ".join([*given, "brain-assets ui"])
-    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)
+    unbroken: dict[str, Any] = {"no_wrap": True, "overflow": "ignore", "crop": False}  # it is pasted
+    console.print(f"Look at them in Dagster's UI: {escape(command)}", **unbroken)

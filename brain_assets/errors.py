@@ -119,6 +119,10 @@ class AllocationError(BrainAssetsError):
     """What a week's weights, or the trades to them, would have to rest on is too old, absent or wrong."""
 
 
+class RunError(BrainAssetsError):
+    """Some years of assets could not be made."""
+
+
 class ProofError(BrainAssetsError):
     """A proof was asked for what it cannot show, or what was to be proved did not run at all."""
 

@@ -65,6 +65,14 @@ def parse_place(text: str) -> DataPath:
     return UPath(f"{scheme}://{rest.rstrip('/')}")
 
 
+def as_place(given: str | DataPath) -> DataPath:
+    """Give the place that a caller in Python names by a path, a text or a URL; raises `StorageError`."""
+    try:
+        return parse_place(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise StorageError(f"folder: {error}; correct it.") from error
+
+
 def is_remote(path: DataPath) -> TypeIs[UPath]:
     """Tell whether a place is not on this machine's disk."""
     return not isinstance(path, Path)

@@ -1,7 +1,7 @@
 """Every environment variable, read once and validated; nothing else reads the environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -197,18 +197,22 @@ class Settings(BaseSettings):
 
         Secrets are not among them, nor the mail address of who asks SEC EDGAR, on which no result depends.
         """
-        given = {
-            str(field.alias): ",".join(value) if isinstance(value, tuple) else str(value)
-            for name, field in Settings.model_fields.items()
-            if (value := getattr(self, name)) != field.default
-            and not (isinstance(value, SecretStr) or name == "edgar_identity")
-        }
+        differing = [name for name, field in Settings.model_fields.items() if getattr(self, name) != field.default]
+        given = self._variables(name for name in differing if name != "edgar_identity")
         return given | {_repo_variable(family): repo for family, repo in self._model_repos.items()}
 
     def environment(self) -> dict[str, str]:
-        """Give the environment of a process that shall see these settings: this one's, but for what commands change."""
-        given = {"BRAIN_MARKET": self.market, "BRAIN_ENGINE": self.engine}
-        return {**os.environ, **given, "BRAIN_ADJUST_SPLITS": str(self.adjust_splits)}
+        """Give the environment of a process that shall see these settings: this one's, and what a caller changed."""
+        return {**os.environ, **self._variables(Settings.model_fields)}
+
+    def _variables(self, names: Iterable[str]) -> dict[str, str]:
+        """Write fields as the environment has them; without secrets, and what is not set."""
+        given = {str(Settings.model_fields[name].alias): getattr(self, name) for name in names}
+        return {
+            variable: ",".join(value) if isinstance(value, tuple) else str(value)
+            for variable, value in given.items()
+            if not (value is None or isinstance(value, SecretStr))
+        }
 
     @property
     def first_partition_year(self) -> int:

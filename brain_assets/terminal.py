@@ -38,7 +38,8 @@ class OurConsole(Console):
     """
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(highlight=False, emoji=False, force_jupyter=False, **given)  # plain lines in a notebook
+        plain = False if "ipykernel" in sys.modules else None  # a notebook says that it is a terminal, and is none
+        super().__init__(highlight=False, emoji=False, force_jupyter=False, force_terminal=plain, **given)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Give a text as it is shown; Rich asks here for every one that it is given."""

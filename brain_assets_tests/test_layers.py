@@ -31,7 +31,7 @@ LAYERS = (
     "portfolio main_versions.training",
     "live simulator user_files",
     "graph",
-    "terminal definitions cli_*",
+    "terminal definitions cli_* study testing",
     "adopt allocate automation cluster main_versions prove report user_files.command",
     "cli",
 )

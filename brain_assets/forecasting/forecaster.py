@@ -5,17 +5,18 @@ turns that into weekly returns.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 import pydantic
 
 from brain_assets.arrays import Float32Array, FloatArray, describe
 from brain_assets.configuration import ModelConfig, build
 from brain_assets.device import N_THREADS
-from brain_assets.errors import ForecastError
+from brain_assets.errors import ForecastError, LookAheadError
 from brain_assets.forecasting.features import (
     CHANNELS,
     Target,
@@ -25,9 +26,12 @@ from brain_assets.forecasting.features import (
     sees_signals,
 )
 from brain_assets.forecasting.windows import WindowIndex, Windows, window_index
-from brain_assets.market.calendar import Weeks
+from brain_assets.market.calendar import Weeks, complete_weeks
 from brain_assets.market.prices import PricePanel
-from brain_assets.market.schema import RAW
+from brain_assets.market.schema import RAW, SCHEMAS
+from brain_assets.market.signals import SIGNALS, add_signals
+from brain_assets.market.weekly import tradable
+from brain_assets.progress import warn
 from brain_assets.registry import Family
 from brain_assets.store import checks
 from brain_assets.store.checks import COUNT, DATE, NUMBER, NUMBER_OR_NULL, TEXT, check_dates, check_metadata
@@ -154,6 +158,28 @@ class Forecaster(Family):
         windows = Windows(scaled, index, config.window, np.full(len(index), np.nan))
         predicted = predict(self, snapshot.weights, windows, config) * float(snapshot.metadata["forecast_scale"])
         return by_week(predicted, index, (len(weeks), len(panel.symbols)))
+
+    def forecast_tables(self, snapshot: "ModelSnapshot", tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
+        """Forecast the weeks after the cut-off from tables in the order of `RAW`; see `ModelSnapshot.forecast`."""
+        given = zip(RAW, tables, strict=True)
+        prices, news, filings = (
+            SCHEMAS[name].empty() if table is None else SCHEMAS[name].validate(table, name) for name, table in given
+        )
+        panel = add_signals(PricePanel.from_frame(prices), news, filings)
+        absent = [*(SIGNALS[:1] if news.empty else ()), *(SIGNALS[1:] if filings.empty else ())]
+        learned = set(self.channels) - set(snapshot.metadata["uninformative_features"])
+        if lacks := [name for name in absent if name in learned]:
+            warn(f"{self.name} {snapshot.name} learned from {', '.join(lacks)}, too: here they count as not known")
+        weeks = complete_weeks(panel.sessions)
+        weeks = weeks.select(weeks.start > np.datetime64(snapshot.cutoff_date, "D"))
+        if len(weeks) == 0:
+            raise LookAheadError(
+                f"{self.name} {snapshot.name}: expected prices of a complete week that begins after its cut-off, got "
+                f"prices until {panel.sessions[-1]}; give later ones, or use an earlier snapshot."
+            )
+        values = np.where(tradable(panel, weeks), self.forecast(snapshot, panel, weeks), np.nan)
+        starts = pd.Index(weeks.start.astype("datetime64[us]"), name="week_start")
+        return pd.DataFrame(values, starts, pd.Index(panel.symbols, name="symbol"))
 
     def check(self, snapshot: "ModelSnapshot") -> None:
         """Refuse a snapshot whose metadata, configuration and arrays are not those of one forecaster of the family."""

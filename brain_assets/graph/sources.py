@@ -14,7 +14,6 @@ import pandas as pd
 from brain_assets.arrays import FloatArray
 from brain_assets.check_result import listed
 from brain_assets.errors import BrainAssetsError, MarketError
-from brain_assets.graph.snapshots import Metadata
 from brain_assets.market.archive import differing_rows
 from brain_assets.market.base import Market, ObservableMarket, Observation
 from brain_assets.market.schema import SCHEMAS
@@ -32,9 +31,9 @@ def look(market: Market, years: Sequence[int], in_passing: bool = False) -> Obse
     return market.observe(years, in_passing) if isinstance(market, ObservableMarket) else Observation()
 
 
-def recorded(found: Observation, table: str, year: int) -> Metadata:
+def recorded(found: Observation, table: str, year: int) -> dict[str, Any]:
     """Give what a materialization records of a look before it."""
-    metadata: Metadata = {}
+    metadata: dict[str, Any] = {}
     if (version := found.versions.get(table, {}).get(year)) is not None:
         metadata[MADE_FROM] = version
     if files := found.files.get(table, {}).get(year):

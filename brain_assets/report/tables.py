@@ -2,7 +2,7 @@
 
 import calendar
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -99,36 +99,25 @@ def risk_table(report: Report) -> pd.DataFrame:
     """Give figures of the distribution of weekly returns, beside equal weight's, and how concentrated weights are."""
     from skfolio import measures
 
-    def downside(net: FloatArray) -> float:
-        return float(np.sqrt((np.minimum(net, 0.0) ** 2).mean()) * math.sqrt(WEEKS_PER_YEAR))
-
-    figures: Sequence[tuple[str, Callable[[FloatArray], float], Callable[[float], str]]] = (
-        ("Sortino ratio a year", lambda net: net.mean() * WEEKS_PER_YEAR / (downside(net) or math.nan), number),
-        ("best week", np.max, percent),
-        ("worst week", np.min, percent),
-        ("hit rate", lambda net: (net > 0.0).mean(), percent),
-        ("skew", measures.skew, number),
-        ("VaR 95 %, a week", measures.value_at_risk, percent),
-        ("CVaR 95 %, a week", measures.cvar, percent),
+    net, year = report.returns.to_numpy(), math.sqrt(WEEKS_PER_YEAR)
+    active = net - report.returns[[EQUAL_WEIGHT]].to_numpy()
+    downside = np.asarray(measures.semi_deviation(net, min_acceptable_return=0.0))
+    held = [report.weights[name].drop(columns=CASH) for name in report.returns]
+    effective = [(each.sum(axis=1) ** 2 / (each**2).sum(axis=1)).mean() for each in held]  # 1 / Herfindahl, each week
+    figures = (
+        ("Sortino ratio a year", net.mean(axis=0) / np.where(downside > 0.0, downside, np.nan) * year, number),
+        ("best week", net.max(axis=0), percent),
+        ("worst week", net.min(axis=0), percent),
+        ("hit rate", (net > 0.0).mean(axis=0), percent),
+        ("skew", measures.skew(net), number),
+        ("VaR 95 %, a week", measures.value_at_risk(net), percent),
+        ("CVaR 95 %, a week", measures.cvar(net), percent),
+        ("tracking error a year", active.std(axis=0, ddof=1) * year, percent),
+        ("information ratio a year", sharpe_ratio(active), number),
+        ("symbols held, effective", effective, number),
     )
-    net = report.returns
-    active = net.sub(net[EQUAL_WEIGHT], axis=0).to_numpy()
-    moves = active.std(axis=0) > 0.0
-    held = [weights.drop(columns=CASH).to_numpy() for weights in report.weights.values()]
-    columns = {
-        "strategy": report.strategies["label"],
-        **{head: [write(float(measure(each))) for each in net.to_numpy().T] for head, measure, write in figures},
-        "tracking error a year": [percent(each) for each in active.std(axis=0, ddof=1) * math.sqrt(WEEKS_PER_YEAR)],
-        "information ratio a year": map(number, np.where(moves, sharpe_ratio(active), np.nan)),
-        "symbols held, effective": [number(float(np.nanmean(_effective_number(each))), 1) for each in held],
-    }
-    return pd.DataFrame(columns)
-
-
-def _effective_number(weights: FloatArray) -> FloatArray:
-    """Give one over the sum of squared shares (Herfindahl) of what is invested, (n_weeks,); NaN: nothing is."""
-    squares = (weights**2).sum(axis=1)
-    return weights.sum(axis=1) ** 2 / np.where(squares > 0.0, squares, np.nan)
+    columns = {head: [write(float(value)) for value in values] for head, values, write in figures}
+    return pd.DataFrame({"strategy": report.strategies["label"], **columns})
 
 
 def drawdown_table(report: Report) -> pd.DataFrame:

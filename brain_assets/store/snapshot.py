@@ -5,15 +5,16 @@ import reprlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import pandas as pd
 from pydantic import SecretStr
 
 from brain_assets import registry
 from brain_assets.configuration import without_advice
 from brain_assets.errors import ConfigError, LookAheadError, RefusedSnapshotError, SnapshotError, SnapshotFileError
-from brain_assets.paths import DataPath
+from brain_assets.paths import DataPath, as_place
 from brain_assets.store.checks import check_identity, located
 from brain_assets.store.hub import HubStore
 from brain_assets.store.hub_client import HubAddress
@@ -67,14 +68,47 @@ class ModelSnapshot:
         """The arrays without the scaler's."""
         return {name: array for name, array in self.arrays.items() if name not in SCALER_NAMES}
 
-    def forecast(self, panel: "PricePanel", weeks: "Weeks") -> "FloatArray":
-        """Forecast weekly returns of the panel's symbols; known at each week's decision time.
+    @overload
+    def forecast(self, prices: "PricePanel", weeks: "Weeks") -> "FloatArray": ...
 
-        Bars after the last week's decision time are not looked at. NaN where a symbol's last sessions before the week
-        are not all known. Raises as `refuse_known_weeks`.
+    @overload
+    def forecast(
+        self, prices: pd.DataFrame, *, news: pd.DataFrame | None = None, fundamentals: pd.DataFrame | None = None
+    ) -> pd.DataFrame: ...
+
+    def forecast(
+        self, prices: Any, weeks: Any = None, *, news: Any = None, fundamentals: Any = None
+    ) -> "FloatArray | pd.DataFrame":
+        """Forecast weekly returns, last close / first open - 1; each is known at the last close before its week.
+
+        Parameters
+        ----------
+        prices : DataFrame or PricePanel
+            Daily bars as `brain_assets.market.schema.PRICE_TABLE`, with a window of sessions before the first week; or
+            the same as a panel, of which `weeks` are forecast. Bars after a week's decision time are not looked at.
+        weeks : Weeks, optional
+        news, fundamentals : DataFrame, optional
+            Of the same symbols, as `NEWS_TABLE` and `FUNDAMENTAL_TABLE`. Without them, which is said where the model
+            learned from such, nothing is known of news and filings; a panel has its own.
+
+        Returns
+        -------
+        DataFrame or ndarray
+            Of a table, all its complete weeks that begin after the cut-off: indexed by ``week_start``, a column a
+            symbol; of a panel, (n_weeks, n_assets). NaN where a symbol's sessions before the week are not all known.
+
+        Raises
+        ------
+        LookAheadError
+            If one of `weeks` begins on or before the cut-off, or no week of the table after it.
+        TableError
+            If a table breaks its schema.
         """
+        family = registry.get(self.family)
+        if isinstance(prices, pd.DataFrame):
+            return family.forecast_tables(self, (prices, news, fundamentals))
         self.refuse_known_weeks(weeks.start)
-        return registry.get(self.family).forecast(self, panel, weeks)
+        return family.forecast(self, prices, weeks)
 
     def decide(self, bars: "WeeklyPanel", forecasts: "FloatArray") -> "FloatArray":
         """Give target weights of the symbols and, last, cash, week after week; known at each week's decision time.
@@ -92,8 +126,9 @@ class ModelSnapshot:
                 f"one of {week_starts.min()}; use an earlier snapshot."
             )
 
-    def save(self, folder: DataPath) -> None:
+    def save(self, folder: str | DataPath) -> None:
         """Write the snapshot's folder, whole or not at all."""
+        folder = as_place(folder)
         FolderStore(folder.parent).write(folder.name, self.files)
 
     @property
@@ -110,17 +145,20 @@ class ModelSnapshot:
             ) from error
 
     @classmethod
-    def load(cls, folder: DataPath) -> "ModelSnapshot":
+    def load(cls, folder: str | DataPath) -> "ModelSnapshot":
         """Read a folder; nothing in it is run, and nothing in it is believed. Raises as `from_files`."""
-        return cls.from_files(str(folder), read_files(folder))
+        return cls.from_files(str(folder), read_files(as_place(folder)))
 
     @classmethod
-    def from_hub(cls, repo: str, *, revision: str, token: str | None = None) -> "ModelSnapshot":
+    def from_hub(
+        cls, repo: str, *, revision: str, token: str | None = None, family: str | None = None
+    ) -> "ModelSnapshot":
         """Read a snapshot from the Hugging Face Hub into memory; nothing in it is run, and nothing in it is believed.
 
         The repo is ``user/name``, the revision a branch such as ``snapshot-2020-12-31``, that of a main version, or
         ``main``, the current one; a private repo needs a token: default is ``HF_TOKEN``, or what `hf auth login` has
-        stored. Raises `SnapshotError`, or `HubError` if the Hub fails or refuses.
+        stored. Raises `SnapshotError`, also if it is of another family than the one asked for, or `HubError` if the
+        Hub fails or refuses.
         """
         if not (parse_snapshot_name(revision) or parse_version_name(revision) or revision == MAIN_BRANCH):
             raise SnapshotError(
@@ -128,7 +166,7 @@ class ModelSnapshot:
                 f"{revision!r}; correct it."
             )
         hub = HubStore(HubAddress(repo, SecretStr(token) if token else None))
-        return cls.from_files(f"{repo}@{revision}", hub.read(revision), revision, kind=RefusedSnapshotError)
+        return cls.from_files(f"{repo}@{revision}", hub.read(revision), revision, family, kind=RefusedSnapshotError)
 
     @classmethod
     def from_files(

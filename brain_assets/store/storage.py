@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from brain_assets import registry
 from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
-from brain_assets.paths import DataPath, list_names, read_bytes, replace_file
+from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
 from brain_assets.retry import NO_RETRY, RetryPolicy
 from brain_assets.settings import Settings, read_settings
@@ -51,7 +51,7 @@ class SnapshotLocalStorage:
     Parameters
     ----------
     family : str
-    root : Path or UPath, optional
+    root : str, Path or UPath, optional
         The folder ``models``; default: that of ``BRAIN_DATA_DIR``.
     hub : HubAddress, optional
         The family's model repo; default: what the environment says if `root` is left out too, else none.
@@ -63,7 +63,7 @@ class SnapshotLocalStorage:
     def __init__(
         self,
         family: str,
-        root: DataPath | None = None,
+        root: str | DataPath | None = None,
         hub: HubAddress | None = None,
         policy: RetryPolicy = HUB_POLICY,
         market: str | None = None,
@@ -76,7 +76,7 @@ class SnapshotLocalStorage:
             root = settings.data_dir / "models"
             hub = hub or hub_address(settings, family)
             market = market or settings.market
-        self.family, self.folder, self.hub = family, root / family, hub
+        self.family, self.folder, self.hub = family, as_place(root) / family, hub
         self.store = FolderStore(self.folder)
         self._market = market
         self._repo = HubStore(hub, policy, market) if hub else None

@@ -22,7 +22,7 @@ from brain_assets.market.archive import chain_prices
 from brain_assets.market.findings import FINDINGS
 from brain_assets.market.schema import SCHEMAS
 from brain_assets.parquet import decode_table, encode_table
-from brain_assets.paths import DataPath, is_file, is_remote, read_all, read_bytes, replace_file
+from brain_assets.paths import DataPath, is_file, is_remote, list_names, read_all, read_bytes, replace_file
 from brain_assets.progress import warn
 
 FOLDERS = {
@@ -55,6 +55,17 @@ def folder_of(name: str) -> str:
     return FOLDERS.get(name, f"tables/{name}")
 
 
+def read_identity(data_dir: DataPath) -> dict[str, Any] | None:
+    """Read where the data of a folder comes from, see `TableStore`; None: it does not say. Raises `StorageError`."""
+    path = data_dir / IDENTITY_FILE
+    try:
+        return dict(json.loads(read_bytes(path)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:  # what cannot be decoded, or is no object
+        raise StorageError(f"{path}: expected a JSON object, got {error}; remove the file.") from error
+
+
 class TableStore:
     """Tables by asset name and partition year, under a data folder.
 
@@ -79,6 +90,11 @@ class TableStore:
     def exists(self, name: str, year: Part) -> bool:
         """Tell whether a year of a table is there."""
         return is_file(self.path(name, year))
+
+    def years(self, name: str) -> list[int]:
+        """Give the partition years of a table that are there, oldest first."""
+        found = (re.fullmatch(r"(\d{4})\.parquet", each) for each in list_names(self.data_dir / folder_of(name)))
+        return [int(match[1]) for match in found if match]
 
     def read_year(self, name: str, year: Part) -> pd.DataFrame:
         """Read one year; raises `TableError` if it is not there, damaged, or breaks its schema."""
@@ -136,14 +152,10 @@ class TableStore:
 
     def check_identity(self) -> bool:
         """Raise `StorageError` if the folder holds another market's results; tells whether it holds any."""
-        path = self.data_dir / IDENTITY_FILE
         if not self._is_claimed:
-            try:
-                found = dict(json.loads(read_bytes(path)))
-            except FileNotFoundError:
+            found = read_identity(self.data_dir)
+            if found is None:
                 return False
-            except (ValueError, TypeError) as error:  # what cannot be decoded, or is no object
-                raise StorageError(f"{path}: expected a JSON object, got {error}; remove the file.") from error
             known = self._identity
             if differing := [key for key, value in known.items() if _any_order(found.get(key)) != _any_order(value)]:
                 was, now = ({key: side.get(key) for key in differing} for side in (found, known))

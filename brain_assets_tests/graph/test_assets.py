@@ -22,12 +22,14 @@ from brain_assets.errors import ConfigError, SnapshotError
 from brain_assets.forecasting.metrics import mean_skill
 from brain_assets.forecasting.walkforward import weekly_correlations
 from brain_assets.forecasting.yardsticks import YARDSTICKS, column_label
+from brain_assets.graph.assets.backtests import _record_trials
 from brain_assets.graph.io_managers import TableIOManager
 from brain_assets.graph.resources import build_resources
 from brain_assets.graph.status import State, StatusReader
 from brain_assets.graph.tasks import SEEDS_TRAINED_TAG, Task
 from brain_assets.graph.work import Worker
 from brain_assets.market.calendar import sessions_between
+from brain_assets.portfolio.backtest import BacktestResult
 from brain_assets.portfolio.baselines import benchmark_strategies, is_tenth, is_top
 from brain_assets.portfolio.trials import read_trials
 from brain_assets.progress import overheard
@@ -356,6 +358,22 @@ def test_a_trial_names_the_configuration_of_the_forecaster_that_it_traded_on(
         [trial] = (tmp_path / "trials").glob(f"{family}-*-2020.json")
         metadata = json.loads((folder / forecaster / "snapshot-2019-12-31" / "metadata.json").read_text())
         assert json.loads(trial.read_text())["forecaster"] == metadata["fingerprint"]["config"]
+
+
+def test_a_trial_on_an_average_over_several_years_is_one_however_many_there_are_yet(
+    market: SimulatorMarket, three_years: tuple, tmp_path: Path
+) -> None:
+    _, folder, tables = three_years
+    storages = world(market, folder, tables)["snapshot_io"].storages
+    policy = storages["ppo"].load_snapshot(cutoff_of_year(2020))
+    config = {**policy.config, "training": {**policy.config["training"], "forecaster": "average"}}
+    result = BacktestResult(tables.read_year("backtest", 2021), {}, {"ppo": replace(policy, config=config)})
+    for year, cutoffs in ((2020, (2019,)), (2021, (2020, 2019))):
+        source = ", ".join(f"lstm snapshot-{each}-12-31" for each in cutoffs)
+        _record_trials(year, result, pd.DataFrame({"average_source": [source]}), storages, UPath(tmp_path))
+    first, second = read_trials(UPath(tmp_path))
+    assert (first.year, second.year) == (2020, 2021)
+    assert first.configuration == second.configuration
 
 
 def test_a_policy_of_the_year_before_that_is_gone_is_named_and_no_older_one_trades(

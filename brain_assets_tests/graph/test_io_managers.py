@@ -1,7 +1,6 @@
 """Snapshots in and out of assets: folders, or memory; written whole or not at all, and found again."""
 
 import datetime
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from brain_assets.parquet import read_table
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.tables import TableStore
-from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.graph.worlds import PROJECT, metadata_of, run_year, world
 
 
@@ -50,17 +48,6 @@ def test_a_model_of_other_data_than_it_was_to_be_of_is_not_kept(
     with pytest.raises(BrainAssetsError, match=r"lstm 2019-12-31: expected fingerprint .* changed under way: run it"):
         run_year(2019, world(market, tmp_path / "models"), names=["raw_prices", "lstm_snapshot"])
     assert not list(tmp_path.rglob("snapshot-*"))
-
-
-def test_the_example_of_the_page_runs_in_memory() -> None:
-    page = (REPOSITORY / "docs" / "notebook.md").read_text()
-    [example] = re.findall("```python\n([^`]*MemoryTableStore[^`]*)```", page)
-    done: dict[str, Any] = {}
-    exec(example, done)
-    sources = set(done["tables"].read_year("walkforward_forecasts", 2020)["lstm_source"])
-    assert sources == {"momentum", "snapshot-2019-12-31"}  # the week over New Year begins before the cut-off
-    strategies = set(done["tables"].read_year("backtest", 2020)["strategy"])
-    assert {"ppo", "sac", "equal_weight"} <= strategies
 
 
 def test_assets_of_ones_own_keep_snapshots_and_tables_under_any_name(market: SimulatorMarket, tmp_path: Path) -> None:

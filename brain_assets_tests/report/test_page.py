@@ -3,6 +3,8 @@
 import html
 import json
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +73,7 @@ def test_doubts_of_the_data_are_named_by_year_and_table_and_none_is_said_too(pag
     doubted = report_page(replace(toy_report(), doubts=doubts))
     assert "<dt>2019 raw_prices, no_jumps</dt><dd>A 4:1</dd>" in doubted
     assert "<dt>2020 raw_fundamentals, rows_taken</dt><dd>&lt;b&gt;2&lt;/b&gt;</dd>" in doubted
-    assert doubted.index('id="data"') < doubted.index("How to read this")
+    assert doubted.index('id="data"') < doubted.index('id="to-how-to-read-this"')
 
 
 # In a browser
@@ -133,12 +135,17 @@ def test_it_prints_all_of_its_tables_and_charts(browser: Any, page: str, tmp_pat
     view = browser.new_page()
     view.goto((tmp_path / "report.html").as_uri())
     view.wait_for_selector("body[data-drawn=true]", timeout=60_000)
-    view.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    page_of_docs = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    [printing] = re.findall("`(chromium --headless [^`]+)`", page_of_docs)
+    arguments = [str(CHROMIUM), "--no-sandbox", "--disable-gpu", *shlex.split(printing)[1:]]
+    subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     view.emulate_media(media="print")
     view.set_viewport_size({"width": 1032, "height": 700})  # A4 across, less its margins
     cut = "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > innerWidth).map(each => each.id)"
     assert view.evaluate(cut) == []
-    assert 5 < (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n") < 40
+    printed = (tmp_path / "report.pdf").read_bytes()
+    assert 5 < printed.count(b"/Type /Page\n") < 40
+    assert set(re.findall(rb"/MediaBox \[([^]]+)\]", printed)) == {b"0 0 841.91998 594.95996"}  # A4 across
     view.close()
 
 

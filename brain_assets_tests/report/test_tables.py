@@ -103,7 +103,7 @@ def test_risk_by_hand() -> None:
     active = np.array([0.01, -0.02, 0.0, 0.01])
     assert found == {
         "strategy": "PPO",
-        "Sortino ratio a year": f"{0.005 / np.sqrt(0.03**2 / 4) * 52**0.5:.2f}",
+        "Sortino ratio a year": f"{0.005 / np.sqrt(0.03**2 / 3) * 52**0.5:.2f}",
         "best week": "2.0 %",
         "worst week": "−3.0 %",
         "hit rate": "75.0 %",
@@ -112,7 +112,7 @@ def test_risk_by_hand() -> None:
         "CVaR 95 %, a week": "3.0 %",
         "tracking error a year": percent(active.std(ddof=1) * 52**0.5),
         "information ratio a year": "0.00",
-        "symbols held, effective": "2.0",
+        "symbols held, effective": "2.00",
     }
 
 
