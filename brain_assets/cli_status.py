@@ -1,16 +1,14 @@
 """The command `brain-assets status`: a row an asset, a column a year, and below it why what is not done is not."""
 
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import dagster as dg
 from rich.markup import escape
 
 from brain_assets.cli_run import counted, data_warnings, first_sentence, places_of, skill_lines
 from brain_assets.graph.build import session
 from brain_assets.graph.options import read_options
-from brain_assets.graph.status import State, Status, StatusReader, asset_names
+from brain_assets.graph.status import State, Status, StatusReader, asset_names, last_made
 from brain_assets.paths import is_file
 from brain_assets.settings import Settings
 from brain_assets.store.tables import IDENTITY_FILE
@@ -49,7 +47,7 @@ def status(years: YearsArgument = None, market: MarketOption = None, config: Con
         ours = [asset.key.to_user_string() for asset in project.yearly]
         names = [*ours, *(name for name in asset_names(defs) if name not in ours)]
         found = {(name, year): reader.read(name, year) for name in names for year in chosen}
-        settings, last = project.settings, _without_years(defs, instance)
+        settings, last = project.settings, last_made(defs, instance)
     console.print(f"Market {settings.market}, {escape(str(settings.data_dir))}", soft_wrap=True)
     _print_years(found, names, chosen, width := max(map(len, [*names, *last])))
     console.print()
@@ -75,19 +73,6 @@ def _print_years(found: Found, names: Sequence[str], years: Sequence[int], width
 def _mark(status: Status) -> str:
     warned = status.state is State.DONE and data_warnings(status.warnings)
     return WARNED if warned else MARKS[status.state]
-
-
-def _without_years(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, str]:
-    """Tell when reports, main versions and the like were made last; empty: never."""
-    graph, found = defs.resolve_asset_graph(), {}
-    for key in graph.toposorted_asset_keys:
-        if graph.get(key).is_materializable and not graph.get(key).is_partitioned:
-            entry = instance.get_latest_materialization_event(key)
-            made = f"{datetime.datetime.fromtimestamp(entry.timestamp):%Y-%m-%d %H:%M}" if entry else ""
-            made_as = entry.asset_materialization if entry else None
-            version = made_as.metadata.get("version") if made_as else None
-            found[key.to_user_string()] = f"{made}, {version.value}" if version else made
-    return found
 
 
 def _reasons(found: Found) -> list[str]:

@@ -263,3 +263,16 @@ def asset_names(defs: dg.Definitions) -> Sequence[str]:
     """Give the partitioned assets, each after everything it depends on."""
     graph = defs.resolve_asset_graph()
     return [key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_partitioned]
+
+
+def last_made(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[str, str]:
+    """Tell when reports, main versions and the like were made last; empty: never."""
+    graph, found = defs.resolve_asset_graph(), {}
+    for key in graph.toposorted_asset_keys:
+        if graph.get(key).is_materializable and not graph.get(key).is_partitioned:
+            entry = instance.get_latest_materialization_event(key)
+            made = f"{datetime.datetime.fromtimestamp(entry.timestamp):%Y-%m-%d %H:%M}" if entry else ""
+            made_as = entry.asset_materialization if entry else None
+            version = made_as.metadata.get("version") if made_as else None
+            found[key.to_user_string()] = f"{made}, {version.value}" if version else made
+    return found
