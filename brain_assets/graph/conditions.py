@@ -70,7 +70,9 @@ class _OwnYears(EntitySubset[dg.AssetKey]):
 
 
 class _All(AndAutomationCondition[dg.AssetKey]):
-    async def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+    async def evaluate(  # type: ignore[override]  # Dagster's own operators are asynchronous as well
+        self, context: dg.AutomationContext[dg.AssetKey]
+    ) -> dg.AutomationResult[dg.AssetKey]:
         found = await super().evaluate(context)
         value = _ValidatedEntitySubsetValue(found.true_subset.get_internal_value())
         years = _OwnYears(context.asset_graph_view, context.key, value)
@@ -87,7 +89,8 @@ def _follows(*waits: dg.AutomationCondition[Any], label: str) -> dg.AutomationCo
     new = _NEEDED.newly_true().since(_Condition.newly_requested())
     again = _Condition.any_deps_match(_Condition.newly_updated()).since(_Condition.newly_requested())
     not_before = (new | again).with_label("not requested for this reason before")
-    return _All(operands=[_NEEDED, not_before, ~_Condition.in_progress(), *waits], label=label)
+    operands: list[Any] = [_NEEDED, not_before, ~_Condition.in_progress(), *waits]
+    return _All(operands=operands, label=label)
 
 
 FOLLOWS_INPUTS = _follows(~_Condition.any_deps_match(_UNSETTLED), label="follows its inputs")
