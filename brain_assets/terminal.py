@@ -38,8 +38,9 @@ class OurConsole(Console):
     """
 
     def __init__(self, **given: Any) -> None:
-        plain = False if "ipykernel" in sys.modules else None  # a notebook says that it is a terminal, and is none
-        super().__init__(highlight=False, emoji=False, force_jupyter=False, force_terminal=plain, **given)
+        # a notebook says that it is a terminal, and is none
+        usual = {"force_jupyter": False, "force_terminal": False if "ipykernel" in sys.modules else None}
+        super().__init__(highlight=False, emoji=False, **{**usual, **given})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Give a text as it is shown; Rich asks here for every one that it is given."""
@@ -244,7 +245,7 @@ def progress_shown() -> Iterator[Live]:
     """Show live what is under way; what is printed meanwhile goes above it."""
     said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(ratio=1))  # wraps between words
     columns = TextColumn("{task.description}", markup=False), said, _Elapsed()
-    with _Lines(*columns, console=console, transient=True, expand=True) as shown:
+    with _Lines(*columns, console=console, transient=True, expand=True, disable=not console.is_terminal) as shown:
         live = Live(shown)
         with overheard(lambda line, _: live.say(line)):
             yield live

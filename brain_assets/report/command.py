@@ -72,7 +72,9 @@ def _print_figures(metadata: Mapping[str, Any]) -> None:
     records = [record.data for record in metadata["figures"].records]
     names = list(records[0])
     shown = [names[position] for position in HEADLINE]
-    table = new_table(*(Column(name, no_wrap=name == ACTIVE) for name in shown))
+    longest_word = max(len(word) for record in records for word in str(record[names[0]]).split())
+    columns = [Column(name, no_wrap=name == ACTIVE, min_width=longest_word * (name == names[0])) for name in shown]
+    table = new_table(*columns)
     for record in records:
         cells = {name: str(record[name]).partition(" [") for name in shown}
         table.add_row(

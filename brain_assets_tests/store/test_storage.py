@@ -131,7 +131,8 @@ def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, trained: ModelSn
 
 def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, trained: ModelSnapshot) -> None:
     with pytest.raises(
-        SnapshotError, match="snapshot-2019-12-31: expected a snapshot, but there is none; train it, or"
+        SnapshotError,
+        match=r"snapshot-2019-12-31: expected a snapshot, but there is none; train it .brain-assets backfill., or",
     ):
         here.load_snapshot(DATE)
     here.write_snapshot(trained)
