@@ -79,7 +79,7 @@ def test_edited_row_is_said_by_every_command_until_its_year_is_made_again(filled
     whole = path.read_bytes()
     for change in (changed, removed, added):
         edit(path, lambda rows, change=change: change(rows))
-        assert "2020 raw_prices: stale: prices.csv changed in 2020 (1 row)" in folders.stale()
+        assert "raw_prices 2020: stale: prices.csv changed in 2020 (1 row)" in folders.stale()
         assert folders.say("report").splitlines()[0].startswith(RESTS)
         assert folders.say("allocate", "--date", "2020-11-02").splitlines()[0].startswith(RESTS)
         said = folders.backfill("--assets", "raw_prices")
@@ -94,4 +94,4 @@ def test_edited_row_is_said_by_every_command_until_its_year_is_made_again(filled
     assert folders.stale() == []
     assert not folders.say("report").startswith("This rests")
     path.write_bytes(whole)
-    assert folders.stale() == ["2020 raw_prices: stale: prices.csv changed in 2020 (1 row)"]
+    assert folders.stale() == ["raw_prices 2020: stale: prices.csv changed in 2020 (1 row)"]
