@@ -29,13 +29,13 @@ from brain_assets.terminal import (
     warnings_shown,
 )
 
-HEADS = (Column("version", no_wrap=True), "loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
+HEADS = ("loss", "of\nzero", "of the\none\nbefore", "weeks,\nthe last", "when made")
 
 
 def models() -> None:
     """List the main versions of all forecasters with their scores; the current one is marked."""
     title = "Main versions, scored by trainings without the last year"
-    table = new_table(*HEADS, title=title)
+    table = new_table(Column("version", no_wrap=True), *HEADS, title=title)  # a column keeps the cells of its table
     problems = []
     for family in read_settings().families.forecasters:
         storage, current = SnapshotLocalStorage(family), None
