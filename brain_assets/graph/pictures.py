@@ -70,7 +70,7 @@ def chart(
             parts.append(f"<path d='{_path(values, n_points)}' stroke='{color}'/>")
             label = f"{html.escape(name)} {drawn[name][-1]:.3g}"
             parts.append(f"<text x='{WIDTH + 3}' y='{4 + 7 * row}' fill='{color}'>{label}</text>")
-        style = f"width='540' viewBox='0 -1 180 {HEIGHT + 2}' fill='none' style='font:5px sans-serif;stroke-width:.5'"
+        style = f"width='330' viewBox='0 -1 180 {HEIGHT + 2}' fill='none' style='font:5px sans-serif;stroke-width:.5'"
         svg = f"<svg xmlns='http://www.w3.org/2000/svg' {style}>{''.join(parts)}</svg>"
         text = f"![{title}](<data:image/svg+xml,{quote(svg, safe=PLAIN)}>)\n\n{caption}"
         if len(text) <= MAX_CHARACTERS:
