@@ -154,7 +154,10 @@ def feature_weights_metadata(storage: "SnapshotLocalStorage", snapshot: "ModelSn
                 weights[cutoff_date.year] = family.feature_weights(storage.load_snapshot(cutoff_date).weights)
     heaviest = sorted(newest, key=lambda name: -abs(newest[name]))
     by_year = pd.DataFrame({**weights, snapshot.cutoff_date.year: newest}).loc[heaviest]
-    return {"feature_weights": as_table(by_year.map(format_figure, form="+.3f").reset_index(names="feature"))}
+    table = as_table(by_year.map(format_figure, form="+.3f").reset_index(names="feature"))
+    caption = f"What the heaviest features weigh, {min(by_year)} to {max(by_year)}."
+    lines = {name: by_year.loc[name] for name in heaviest}
+    return {"heaviest_features": chart(snapshot.name, lines, 0.0, caption), "feature_weights": table}
 
 
 def location_metadata(path: object, hub: Metadata) -> Metadata:

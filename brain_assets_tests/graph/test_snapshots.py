@@ -3,6 +3,7 @@
 import datetime
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_weights_of_features_are_shown_over_the_years_that_are_there(
         made[year] = train_snapshot(family, panel, datetime.date(year, 12, 31), config, MADE_UP)
         storage.write_snapshot(made[year])
     (storage.path(datetime.date(2018, 12, 31)) / "model.safetensors").write_bytes(b"damaged")
-    shown = feature_weights_metadata(storage, made[2020])["feature_weights"]
+    metadata = feature_weights_metadata(storage, made[2020])
+    shown = metadata["feature_weights"]
     columns = [column.name for column in shown.schema.columns]
     assert columns == ["feature", "2019", "2020"]  # neither the damaged one nor one that is later
     weights = {year: get(family).feature_weights(made[year].weights) for year in (2019, 2020)}
@@ -59,6 +61,9 @@ def test_weights_of_features_are_shown_over_the_years_that_are_there(
         name: format_figure(weight, "+.3f") for name, weight in weights[2019].items()
     }
     assert next(iter(lines)) == max(weights[2020], key=lambda name: abs(weights[2020][name]))
+    picture = unquote(metadata["heaviest_features"].value)
+    assert all(f">{name} {weights[2020][name]:.3g}<" in picture for name in list(lines)[:5])
+    assert "2019 to 2020" in picture
 
 
 def test_a_family_without_weights_of_features_shows_none(
