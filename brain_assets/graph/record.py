@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import dagster as dg
@@ -39,8 +41,8 @@ class Record:
         had = made_by.input_data_versions if made_by else dict.fromkeys(node.parent_keys, UNKNOWN_DATA_VERSION)
         said = [f"removed dependency on {key.to_user_string()}" for key in sorted({*had} - {*node.parent_keys})]
         before: dict[str, list[str]] = {}
-        for parent, years in self._parents(name, year).items():
-            key = AssetKey(parent)
+        for parent, places in groupby(parents_of(self._graph, name, year), itemgetter(0)):
+            key, years = AssetKey(parent), [when for _, when in places]
             if key not in had:
                 said.append(f"has a new dependency on {parent}")
                 continue
@@ -60,12 +62,6 @@ class Record:
         newer = [str(year) for year in years if year in made and made[year].storage_id > since]
         storage = self._instance.event_log_storage
         return sorted(map(int, storage.get_updated_data_version_partitions(key, newer, since))) if newer else []
-
-    def _parents(self, name: str, year: int) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for parent, when in parents_of(self._graph, name, year):
-            found.setdefault(parent, []).append(when)
-        return found
 
 
 def newest_materializations(instance: dg.DagsterInstance, key: AssetKey) -> Sequence[dg.EventLogRecord]:

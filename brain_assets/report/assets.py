@@ -175,9 +175,8 @@ def _charts(built: Report) -> dict[str, dg.MarkdownMetadataValue]:
     lines = {label: values[name] for name, label in front["label"].items()}
     charts = {"equity": chart("equity", lines, 1.0, "What one dollar became, after costs, on a log scale.", log=True)}
     if built.forecasts.by_year:
-        ranks = {
-            each.label: built.forecasts.by_year[each.Index]["value"] for each in built.forecasts.skill.itertuples()
-        }
+        by_year, labels = built.forecasts.by_year, built.forecasts.skill["label"]
+        ranks = {label: by_year[name]["value"] for name, label in labels.items()}
         charts["rank_correlation"] = chart("rank_correlation", ranks, 0.0, "Mean rank correlation, by year.")
     return charts
 
