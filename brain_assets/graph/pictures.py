@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from brain_assets.arrays import FloatArray
 
-WIDTH, HEIGHT = 120, 60
+WIDTH, HEIGHT = 120, 84
 """Of a chart without its legend; small, as every digit counts."""
 COLORS = ("teal", "red", "orchid", "orange", "gray")
 """Of the lines of a chart, in their order."""

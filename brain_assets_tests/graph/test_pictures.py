@@ -17,13 +17,13 @@ def svg(picture: dg.MarkdownMetadataValue) -> str:
 def test_a_line_goes_through_its_points() -> None:
     drawn = svg(chart("ranks", {"a": [0.0, np.nan, 1.0, 0.5], "none": [np.nan, np.nan]}, 0.0))
     level, line = re.findall("<path d='(.*?)'", drawn)
-    assert level == "M0 60l120 0"  # the lowest value is at the bottom
-    assert line == "M0 60l60-60 60 30"  # to the top in the middle, and half of the way back; NaN is left out
+    assert level == "M0 84l120 0"  # the lowest value is at the bottom
+    assert line == "M0 84l60-84 60 42"  # to the top in the middle, and half of the way back; NaN is left out
     assert re.findall(">([^<>]+)</text>", drawn) == ["a 0.5"]
 
 
 def test_a_logarithmic_axis_shows_growth_as_a_straight_line() -> None:
-    assert "d='M0 60l60-30 60-30'" in svg(chart("growth", {"a": [1.0, 10.0, 100.0]}, log=True))
+    assert "d='M0 84l60-42 60-42'" in svg(chart("growth", {"a": [1.0, 10.0, 100.0]}, log=True))
 
 
 @pytest.mark.parametrize("n_lines", [1, 4, 30])
