@@ -123,17 +123,12 @@ def list_names(folder: DataPath) -> list[str]:
     return []
 
 
-def replace_file(path: DataPath, data: bytes | str, unless_there: bool = False) -> None:
-    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does.
-
-    One that shall stay if it is there does, in one step where a store can tell, as S3.
-    """
+def replace_file(path: DataPath, data: bytes | str) -> None:
+    """Write a file whole or not at all; its folder is made. Raises `StorageError`; what stood there still does."""
     content = data.encode() if isinstance(data, str) else data
     if is_remote(path):
-        mode = {"mode": "create"} if unless_there else {}
-        with suppress(FileExistsError):
-            ask_store(path, "write", lambda files: files.pipe_file(path.path, content, **mode))
-    elif not (unless_there and path.exists()):
+        ask_store(path, "write", lambda files: files.pipe_file(path.path, content))
+    else:
         replace_local_file(path, content)
 
 
@@ -201,7 +196,7 @@ def filesystem(protocol: str, process_id: int) -> Any:  # noqa: ARG001 - fsspec'
 def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> Answer:
     """Do something with a file system, again after failures that may pass; others, and the last, become a sentence.
 
-    Raises `StorageError`; `FileExistsError`; and `FileNotFoundError`, but not for the purpose ``write``.
+    Raises `StorageError`; and `FileNotFoundError`, but not for the purpose ``write``.
     """
 
     def attempt() -> Answer:
@@ -221,7 +216,7 @@ def ask_store(path: UPath, purpose: str, operation: Callable[[Any], Answer]) -> 
     except Exception as error:
         is_absent = isinstance(error, FileNotFoundError) and purpose != "write" and _code(error) != "NoSuchBucket"
         is_of_store = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS
-        if is_absent or isinstance(error, FileExistsError) or not is_of_store:
+        if is_absent or not is_of_store:
             raise
         raise StorageError(
             f"{path}: expected to {purpose} it, got: {_said(error)}; correct BRAIN_DATA_DIR, or the credentials that "

@@ -27,7 +27,7 @@ from brain_assets.paths import (
 from brain_assets.settings import read_settings
 from brain_assets_tests.backfills import REPOSITORY
 from brain_assets_tests.loopback_s3 import DROP, STALL, TRUNCATE, LoopbackS3, forget_connections
-from brain_assets_tests.store.places import at_once, memory_place
+from brain_assets_tests.store.places import memory_place
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,6 @@ def test_files_of_this_machine(tmp_path: Path) -> None:
     assert (is_file(tmp_path / "b"), is_file(tmp_path / "a")) == (True, False)
     assert read_bytes(tmp_path / "b") == b"2"
     assert list(read_all([tmp_path / "b", tmp_path / "c"])) == [b"2", None]
-    for text in ("mine", "theirs"):
-        replace_file(tmp_path / "claim", text, unless_there=True)
-        assert read_bytes(tmp_path / "claim") == b"mine"
 
 
 # Elsewhere
@@ -163,9 +160,6 @@ def test_objects_come_back_and_are_listed(anywhere: UPath) -> None:
     for contents in ({"1": b"1", "2": b"2", "last": b"3"}, {"1": b"one", "2": b"two", "last": b"three"}):
         replace_folder(anywhere / "folder", contents)
         assert list(read_all([anywhere / "folder" / name for name in contents])) == list(contents.values())
-    for text in ("mine", "theirs"):
-        replace_file(anywhere / "claim", text, unless_there=True)
-        assert read_bytes(anywhere / "claim") == b"mine"
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
@@ -184,18 +178,6 @@ def test_a_folder_whose_writer_died_has_no_last_file(n_written: int, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         replace_folder(folder, {"1": b"one", "2": b"two", "last": b"three"})
     assert list_names(folder) == ["1", "2"]
-
-
-def test_of_many_that_create_at_once_one_does(place: UPath) -> None:
-    found: list[bytes] = []
-
-    def create(number: int) -> None:
-        replace_file(place / "claim", str(number), unless_there=True)
-        found.append(read_bytes(place / "claim"))
-
-    at_once(*(lambda number=number: create(number) for number in range(8)))
-    assert len(found) == 8
-    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, DROP, TRUNCATE])

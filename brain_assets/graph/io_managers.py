@@ -45,14 +45,11 @@ class StoredSnapshots:
 
     def locations(self, names: Iterable[str]) -> dict[str, str]:
         """Tell for every snapshot that was used where it was."""
-        here, found = set(self._storage.list_snapshots()) if self._here is None else self._here, {}
-        for name in names:
-            cutoff_date = parse_snapshot_name(name)
-            if cutoff_date in here:
-                found[name] = "this machine"
-            elif cutoff_date is not None and (record := self._storage.record(name)).commit:
-                found[name] = f"Hub {record.repo}, commit {record.commit[:8]}"
-        return found
+        here = set(self._storage.list_snapshots()) if self._here is None else self._here
+        hub = f"Hub {self._storage.hub.repo}" if self._storage.hub else ""
+        dates = {name: date for name in names if (date := parse_snapshot_name(name))}
+        places = {name: "this machine" if date in here else hub for name, date in dates.items()}
+        return {name: place for name, place in places.items() if place}
 
     def other_seeds(self) -> Mapping[int, SnapshotSource]:
         """Give by the number of a seed the same models trained with it."""
@@ -119,7 +116,6 @@ class SnapshotIOManager(dg.IOManager):
 
     def __init__(self, storages: Snapshots) -> None:
         self.storages = storages
-        self._in_trouble: set[str] = set()
 
     @classmethod
     def of(cls, given: Any, families: Iterable[str]) -> "SnapshotIOManager":
@@ -148,10 +144,13 @@ class SnapshotIOManager(dg.IOManager):
         if storage.hub is None:
             return None, ""
         try:
-            there = storage.download_if(cutoff_date, fingerprint.keeps)
-            return (storage.load_snapshot(cutoff_date) if there else None), ""
+            if cutoff_date not in storage.list_hf_snapshots():
+                return None, ""
+            if not fingerprint.keeps(storage.read_hf_manifest(cutoff_date)["fingerprint"]):
+                return None, ""
+            storage.download_snapshot_from_hf(cutoff_date)
+            return storage.load_snapshot(cutoff_date), ""
         except (HubError, SnapshotError) as error:
-            self._in_trouble.add(family)
             return None, str(error)
 
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
@@ -167,10 +166,7 @@ class SnapshotIOManager(dg.IOManager):
         storage = self.storage(obj.family)
         if (context.output_metadata or {}).get("reused") != dg.MetadataValue.bool(True):
             storage.write_snapshot(obj)
-        # a Hub that has just failed is asked once more only
-        pushing = storage.no_retry() if obj.family in self._in_trouble else storage
-        hub = publish(storage, lambda: pushing.upload_snapshot_to_hf(obj.cutoff_date))
-        self._in_trouble.discard(obj.family)
+        hub = publish(storage, lambda: storage.upload_snapshot_to_hf(obj.cutoff_date))
         context.add_output_metadata(location_metadata(storage.path(obj.cutoff_date), hub))
         if context.asset_key.to_user_string() != registry.get(obj.family).asset:
             context.add_output_metadata({"family": obj.family})

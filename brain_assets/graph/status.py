@@ -86,7 +86,7 @@ class StatusReader:
             registry.get(family).asset: storage.no_retry()
             for family, storage in resources["snapshot_io"].storages.items()
         }
-        self._commits: dict[str, Mapping[datetime.date, str]] = {}
+        self._on_hub: dict[str, Sequence[datetime.date]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options or {}
@@ -169,17 +169,16 @@ class StatusReader:
         if local is not None or storage.hub is None:
             return local
         try:
-            commit = self._branches(storage).get(cutoff_date)
-            return None if commit is None else storage.read_hf_manifest(cutoff_date, commit)
+            return storage.read_hf_manifest(cutoff_date) if cutoff_date in self._branches(storage) else None
         except (HubError, RefusedSnapshotError) as error:
             warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
             return None
 
-    def _branches(self, storage: SnapshotLocalStorage) -> Mapping[datetime.date, str]:
-        if storage.family not in self._commits:
-            self._commits[storage.family] = {}  # a Hub that fails is asked once, and not for every year
-            self._commits[storage.family] = storage.hf_commits()
-        return self._commits[storage.family]
+    def _branches(self, storage: SnapshotLocalStorage) -> Sequence[datetime.date]:
+        if storage.family not in self._on_hub:
+            self._on_hub[storage.family] = []  # a Hub that fails is asked once, and not for every year
+            self._on_hub[storage.family] = storage.list_hf_snapshots()
+        return self._on_hub[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
         try:
