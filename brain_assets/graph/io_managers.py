@@ -154,10 +154,7 @@ class SnapshotIOManager(dg.IOManager):
             return None, str(error)
 
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
-        """Write the folder and push the branch; a push that does not get through fails nothing.
-
-        Nothing is written where the asset says that it found the snapshot.
-        """
+        """Write the folder, unless the asset has found it there, and push the branch; see `publish`."""
         if not isinstance(obj, ModelSnapshot):
             raise SnapshotError(
                 f"{context.asset_key.to_user_string()}: expected it to return a ModelSnapshot, got "

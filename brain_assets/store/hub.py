@@ -178,7 +178,7 @@ class HubStore(Store):
         return bytes(data)
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Make a branch hold exactly these files; see `push`."""
+        """Push without asking what became of it."""
         self.push(name, files)
 
     def push(self, name: str, files: Mapping[str, bytes]) -> HubCopy:
