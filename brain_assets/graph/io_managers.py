@@ -10,12 +10,10 @@ import pandas as pd
 from upath import UPath
 
 from brain_assets import registry
-from brain_assets.errors import DamagedSnapshotError, HubError, SnapshotError, TableError
+from brain_assets.errors import SnapshotError, TableError
 from brain_assets.forecasting.walkforward import SnapshotSource
 from brain_assets.graph.snapshots import Snapshots, location_metadata, publish
 from brain_assets.paths import DataPath
-from brain_assets.progress import warn
-from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.names import cutoff_of_year, parse_snapshot_name, snapshot_name
 from brain_assets.store.snapshot import ModelSnapshot
 from brain_assets.store.storage import SnapshotLocalStorage
@@ -130,28 +128,6 @@ class SnapshotIOManager(dg.IOManager):
                 f"family: expected one of {', '.join(self.storages)}, got {family}; name its module in BRAIN_PLUGINS."
             )
         return self.storages[family].of_seed(seed) if seed else self.storages[family]
-
-    def find(self, fingerprint: Fingerprint, cutoff_date: datetime.date, seed: int) -> tuple[ModelSnapshot | None, str]:
-        """Give the snapshot of a date if its fingerprint keeps it; one on the Hub is pulled, or it is said why not."""
-        family = fingerprint.family
-        storage = self.storage(family, seed)
-        found = storage.read_metadata(cutoff_date)
-        if found is not None and fingerprint.keeps(found["fingerprint"]):
-            try:
-                return storage.load_snapshot(cutoff_date), ""
-            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
-                warn(str(error))
-        if storage.hub is None:
-            return None, ""
-        try:
-            if cutoff_date not in storage.list_hf_snapshots():
-                return None, ""
-            if not fingerprint.keeps(storage.read_hf_manifest(cutoff_date)["fingerprint"]):
-                return None, ""
-            storage.download_snapshot_from_hf(cutoff_date)
-            return storage.load_snapshot(cutoff_date), ""
-        except (HubError, SnapshotError) as error:
-            return None, str(error)
 
     def handle_output(self, context: dg.OutputContext, obj: ModelSnapshot) -> None:
         """Write the folder, unless the asset has found it there, and push the branch; see `publish`."""

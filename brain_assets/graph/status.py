@@ -21,7 +21,7 @@ from dagster import AssetKey
 from brain_assets import registry
 from brain_assets.configuration import build
 from brain_assets.device import CPU
-from brain_assets.errors import DamagedSnapshotError, DamagedTableError, HubError, RefusedSnapshotError, TableError
+from brain_assets.errors import DamagedSnapshotError, DamagedTableError, TableError
 from brain_assets.graph.checks import latest_warnings
 from brain_assets.graph.record import Record, parents_of
 from brain_assets.graph.sources import CHANGED, change, changed_rows, look
@@ -83,10 +83,8 @@ class StatusReader:
         self.market: Market = resources["market"]
         self._tables: TableStore = resources["table_io"].store
         self._storages: Mapping[str, SnapshotLocalStorage] = {
-            registry.get(family).asset: storage.no_retry()
-            for family, storage in resources["snapshot_io"].storages.items()
+            registry.get(family).asset: storage for family, storage in resources["snapshot_io"].storages.items()
         }
-        self._on_hub: dict[str, Sequence[datetime.date]] = {}
         self._found: dict[tuple[str, int], Mapping[str, Any] | None] = {}
         self._warnings: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self._options = options or {}
@@ -154,31 +152,16 @@ class StatusReader:
         return "" if name not in self._storages or self._metadata(name, year) else "its folder is gone"
 
     def _metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        """Read what a model says of itself: the one on this machine, else the one on the Hub; None: there is none."""
+        """Read what a model on this machine says of itself; None: there is none. Raises `DamagedSnapshotError`."""
         if name not in self._storages:
             return None
         if (name, year) not in self._found:
-            self._found[name, year] = self._read_metadata(name, year)
+            storage, cutoff_date = self._storages[name], cutoff_of_year(year)
+            found = storage.read_metadata(cutoff_date)
+            if found is None:
+                storage.refuse_damaged(cutoff_date)
+            self._found[name, year] = found
         return self._found[name, year]
-
-    def _read_metadata(self, name: str, year: int) -> Mapping[str, Any] | None:
-        storage, cutoff_date = self._storages[name], cutoff_of_year(year)
-        local = storage.read_metadata(cutoff_date)
-        if local is None:
-            storage.refuse_damaged(cutoff_date)
-        if local is not None or storage.hub is None:
-            return local
-        try:
-            return storage.read_hf_manifest(cutoff_date) if cutoff_date in self._branches(storage) else None
-        except (HubError, RefusedSnapshotError) as error:
-            warn(f"{name}[{year}] is not on this machine, and not taken from the Hub: {error}")
-            return None
-
-    def _branches(self, storage: SnapshotLocalStorage) -> Sequence[datetime.date]:
-        if storage.family not in self._on_hub:
-            self._on_hub[storage.family] = []  # a Hub that fails is asked once, and not for every year
-            self._on_hub[storage.family] = storage.list_hf_snapshots()
-        return self._on_hub[storage.family]
 
     def _gone_table(self, name: str, year: int) -> str:
         try:

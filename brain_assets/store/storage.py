@@ -13,12 +13,19 @@ from dataclasses import replace
 from typing import Any
 
 from brain_assets import registry
-from brain_assets.errors import HubError, MissingSnapshotError, RefusedSnapshotError, SnapshotError
+from brain_assets.errors import (
+    DamagedSnapshotError,
+    HubError,
+    MissingSnapshotError,
+    RefusedSnapshotError,
+    SnapshotError,
+)
 from brain_assets.paths import DataPath, as_place, list_names, read_bytes, replace_file
 from brain_assets.progress import report, warn
-from brain_assets.retry import NO_RETRY, RetryPolicy
+from brain_assets.retry import RetryPolicy
 from brain_assets.settings import Settings, read_settings
-from brain_assets.store.checks import check_identity, located
+from brain_assets.store.checks import check_identity
+from brain_assets.store.fingerprint import Fingerprint
 from brain_assets.store.hub import HubCopy, HubStore
 from brain_assets.store.hub_client import HUB_POLICY, HubAddress
 from brain_assets.store.names import MAIN_BRANCH, cutoff_of_year, parse_snapshot_name, parse_version_name, snapshot_name
@@ -83,10 +90,6 @@ class SnapshotLocalStorage:
         numbers = sorted(int(name) for name in list_names(folder) if name.isdecimal())
         return [number for number in numbers if self.family in list_names(folder / str(number))]
 
-    def no_retry(self) -> "SnapshotLocalStorage":
-        """Give the same storage, but one that asks a Hub in trouble only once."""
-        return SnapshotLocalStorage(self.family, self.folder.parent, self.hub, NO_RETRY, self._market)
-
     def list_existing(self, parse_name: Callable[[str], object]) -> list[str]:
         """Name the folders whose name can be parsed and that exist, in order."""
         names = [name for name in self.store.list() if parse_name(name) is not None]
@@ -148,6 +151,16 @@ class SnapshotLocalStorage:
         with suppress(SnapshotError):
             check_identity(manifest or {})
             return manifest
+        return None
+
+    def find_kept(self, fingerprint: Fingerprint, cutoff_date: datetime.date) -> ModelSnapshot | None:
+        """Read a snapshot if its fingerprint keeps it; None: there is none, or it is damaged, which is said."""
+        found = self.read_metadata(cutoff_date)
+        if found is not None and fingerprint.keeps(found["fingerprint"]):
+            try:
+                return self.load_snapshot(cutoff_date)
+            except DamagedSnapshotError as error:  # in a bucket, it is noticed when it is read
+                warn(str(error))
         return None
 
     def snapshot_exists(self, cutoff_date: datetime.date) -> bool:
@@ -214,14 +227,6 @@ class SnapshotLocalStorage:
         ModelSnapshot.from_files(place, files, name, self.family, self._market, RefusedSnapshotError)
         self.store.write(name, files)
         return self.folder / name
-
-    def read_hf_manifest(self, cutoff_date: datetime.date) -> dict[str, Any]:
-        """Read what a snapshot on the Hub says of itself, in two requests; not to be believed before it is pulled."""
-        name = snapshot_name(cutoff_date)
-        manifest = self.repo.read_manifest(name)
-        with located(f"{self.repo.repo}@{name}", RefusedSnapshotError):
-            check_identity(manifest, name, self.family, self._market)
-        return manifest
 
     def ensure_snapshot_available(self, cutoff_date: datetime.date) -> bool:
         """Have a snapshot on this machine: it is there, or is pulled; False: there is none that can be believed."""

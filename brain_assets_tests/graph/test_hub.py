@@ -10,11 +10,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from brain_assets.graph.assets import forecasters
 from brain_assets.simulator.market import SimulatorMarket
 from brain_assets.store.names import cutoff_of_year
 from brain_assets.store.places import read_files
-from brain_assets_tests.conftest import TINY_LSTM
 from brain_assets_tests.graph.machines import YEARS, drop, hub_of, machine, storages_of
 from brain_assets_tests.graph.worlds import MODELS, RAW, TABLES, metadata_of, run_year
 from brain_assets_tests.store.hubs import WatchedHub
@@ -126,19 +124,6 @@ def test_refused_branch_gives_way_too_and_the_materialization_says_so(
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == refused  # where a command shows it
     assert not storages_of(second)["lstm"].list_snapshots()
-
-
-def test_model_that_the_hub_has_is_pulled_not_trained(
-    market: SimulatorMarket, copied_hub: WatchedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second = machine(market, tmp_path, copied_hub)
-    monkeypatch.setattr(forecasters, "train_snapshot", lambda *_: pytest.fail("trained"))
-    result = run_year(2019, second, names=("raw_prices", "lstm_snapshot"))
-    shown = metadata_of(result, "lstm_snapshot")
-    assert (shown["reused"], shown["hub"]) == (True, "unchanged")
-    other = {"ops": {"lstm_snapshot": {"config": {**TINY_LSTM, "seed": 7}}}}
-    failed = run_year(2019, second, names=("lstm_snapshot",), run_config=other, raise_on_error=False)
-    assert not failed.success  # another configuration is another model
 
 
 @pytest.mark.slow
