@@ -24,9 +24,6 @@ class RetryPolicy:
     total_seconds: float = float("inf")
 
 
-NO_RETRY = RetryPolicy(attempts=1)
-
-
 class TransientError(Exception):
     """Something that may be over at the next attempt; `wait`: seconds that the server asks for (``Retry-After``)."""
 

@@ -124,10 +124,7 @@ def test_listing_a_bucket_reads_manifests_alone(s3: LoopbackS3, trained: ModelSn
 
 
 def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, trained: ModelSnapshot) -> None:
-    with pytest.raises(
-        SnapshotError,
-        match=r"snapshot-2019-12-31: expected a snapshot, but there is none; train it .brain-assets backfill., or",
-    ):
+    with pytest.raises(SnapshotError, match=r"snapshot-2019-12-31: expected a snapshot, but there is none"):
         here.load_snapshot(DATE)
     here.write_snapshot(trained)
     here.path(DATE).rename(here.path(cutoff_of_year(2020)))
@@ -135,9 +132,7 @@ def test_what_is_not_what_its_place_says_is_refused(here: SnapshotLocalStorage, 
         here.load_snapshot(cutoff_of_year(2020))
     with pytest.raises(SnapshotError, match="expected a snapshot of lstm, got one of ppo"):
         here.write_snapshot(replace(trained, family="ppo"))
-    with pytest.raises(
-        SnapshotError, match="expected one of lstm, patchtst, ridge, boosting, ppo, sac, direct, got gru"
-    ):
+    with pytest.raises(SnapshotError, match=r"expected one of lstm, patchtst, .*, got gru"):
         SnapshotLocalStorage("gru", here.folder)
 
 

@@ -116,6 +116,10 @@ def test_arrays_that_share_bytes_or_leave_some_out_are_refused(offsets: tuple[li
         ({"number": np.zeros(1, np.float32)}, "got float32 (1,)"),
         ({"scaler.scale": np.ones(3)}, "expected scaler.scale float64 (2,), as config.json says, got float64 (3,)"),
         ({"scaler.n_samples_seen": np.zeros(2, np.int64)}, "got int64 (2,)"),
+        *(({"scaler.scale": np.array([1.0, value])}, "a usual size in scaler.scale") for value in (0.0, 1e-300)),
+        *(({"scaler.mean": np.array([1.0, value])}, "a usual size in scaler.mean") for value in (1e300, NAN)),
+        ({"scaler.var": np.array([-1.0, 1.0])}, "a usual size in scaler.var"),
+        ({"scaler.n_samples_seen": np.array(-3)}, "a usual size in scaler.n_samples_seen"),
         *(({"head.bias": np.array([0, value], np.float32)}, "a usual size in head.bias") for value in (NAN, INF, -2e6)),
     ],
 )
@@ -135,24 +139,6 @@ def test_any_change_of_a_header_gives_the_same_arrays_or_a_sentence(data: st.Dat
     cut = data.draw(st.integers(0, 20))
     bad = good[:place] + data.draw(st.binary(max_size=20)) + good[place + cut :]
     assert shapes(bad) in (None, {name: array.shape for name, array in ARRAYS.items()})
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"scaler.scale": None}, "the array scaler.scale, got none"),
-        ({"scaler.scale": np.array([1.0, 0.0])}, "a usual size in scaler.scale"),
-        ({"scaler.scale": np.array([1.0, 1e-300])}, "a usual size in scaler.scale"),
-        ({"scaler.mean": np.array([1.0, 1e300])}, "a usual size in scaler.mean"),
-        ({"scaler.mean": np.array([1.0, NAN])}, "a usual size in scaler.mean"),
-        ({"scaler.var": np.array([-1.0, 1.0])}, "a usual size in scaler.var"),
-        ({"scaler.n_samples_seen": np.array(-3)}, "a usual size in scaler.n_samples_seen"),
-    ],
-)
-def test_a_scaler_that_cannot_scale_is_refused(changes: dict[str, Any], words: str) -> None:
-    arrays = {name: array for name, array in {**ARRAYS, **changes}.items() if array is not None}
-    with pytest.raises(SnapshotError, match=rf"^model.safetensors: expected .*{words}"):
-        Scaler.from_arrays(arrays)
 
 
 def test_a_scaler_is_fitted_to_what_is_known_of_each_feature_as_scikit_learn_does() -> None:
