@@ -144,7 +144,7 @@ def backfill(
         for family in project.settings.families.policies.values() if seeds else ():
             options[family.asset] = {**options.get(family.asset, {}), "n_seeds": seeds}
         for line in project.market.describe() if isinstance(project.market, DescribedMarket) else ():
-            console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+            console.print(f"[dim]{escape(line)}[/]")
         job = Backfill(project.definitions, instance, _names(assets), options, force)
         last = last_tasks(project.definitions, _names(then), options)
         outcomes = run_years(job, chosen, open_pool(project, instance, jobs), last)
@@ -179,7 +179,7 @@ def ui(
     while server.poll() is None and not _is_open(port):
         time.sleep(0.2)
     if server.poll() is None:
-        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C", soft_wrap=True)
+        console.print(f"Dagster's UI: http://127.0.0.1:{port}, until Ctrl-C")
     code = server.wait()
     with open_instance(home) as instance:
         instance.wipe_daemon_heartbeats()  # another may begin at once
@@ -206,9 +206,7 @@ def prune(
             if not dry_run:
                 prune_run(instance, record)
             said = "would delete" if dry_run else "deleted"
-            console.print(
-                f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}", soft_wrap=True
-            )
+            console.print(f"{run.run_id} {escape(run.job_name)} of {record.create_timestamp:%Y-%m-%d} {said}")
         console.print(f"{len(records)} runs {'would be ' if dry_run else ''}deleted, {instance.get_runs_count()} there")
 
 
@@ -217,12 +215,11 @@ def main() -> None:
     try:
         command_line()()
     except BrainAssetsError as error:
-        _fail(str(error))
+        message = str(error)
     except OSError as error:
-        _fail(str(StorageError.unwritable(error.filename or read_settings().data_dir, error.strerror or error)))
-
-
-def _fail(message: str) -> None:
+        message = str(StorageError.unwritable(error.filename or read_settings().data_dir, error.strerror or error))
+    else:
+        return
     print_error(message)
     sys.exit(2)
 
@@ -233,5 +230,4 @@ def print_ui_hint(command: str | None, settings: Settings) -> None:
         variables = settings.differing_variables()
         given = (f"{name}={shlex.quote(value)}" for name, value in variables.items())
         command = " ".join([*given, "brain-assets ui"])
-    unbroken: dict[str, Any] = {"no_wrap": True, "overflow": "ignore", "crop": False}  # it is pasted
-    console.print(f"Look at them in Dagster's UI: {escape(command)}", **unbroken)
+    console.print(f"Look at them in Dagster's UI: {escape(command)}", soft_wrap=True)  # whole: it is pasted

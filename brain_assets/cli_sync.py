@@ -71,7 +71,7 @@ def _run(plan: transfers.Plan, dry_run: bool) -> None:
     counts = Counter[str]()
     for transfer in plan.preview() if dry_run else plan.run():
         detail = f": {escape(transfer.detail)}" if transfer.detail else ""
-        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}", soft_wrap=True)
+        console.print(f"{transfer.family:<8} {transfer.name} {_colored(transfer.result)}{detail}")
         counts[transfer.result] += 1
     if dry_run:
         console.print(

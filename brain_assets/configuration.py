@@ -14,9 +14,6 @@ from pydantic.fields import FieldInfo
 from brain_assets.check_result import listed
 from brain_assets.errors import ConfigError
 
-LARGEST_FLOAT_AS_INT = 2**53
-"""The largest integer that is taken for a float: every one up to it is a double exactly."""
-
 
 class ModelConfig(pydantic.BaseModel):
     """Base of every configuration: frozen, checked on construction; nothing is converted but an integer to a float.
@@ -33,14 +30,6 @@ class ModelConfig(pydantic.BaseModel):
             super().__init__(**values)
         except pydantic.ValidationError as error:
             raise _explain(type(self), error, values) from None
-
-    @pydantic.field_validator("*", mode="before")
-    @classmethod
-    def _exact(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        field = cls.model_fields[str(info.field_name)]
-        if field.annotation is float and type(value) is int:
-            require(abs(value) <= LARGEST_FLOAT_AS_INT, str(info.field_name), _expected(field), value)
-        return value
 
     def replace(self, **changes: Any) -> Self:
         """Give a copy with other values, checked like the first."""
@@ -73,11 +62,6 @@ def require(condition: bool, name: str, expected: str, got: object) -> None:
     """Refuse a value: raise `ConfigError` with the option's name, what was expected and what came."""
     if not condition:
         raise ConfigError(f"{name}: expected {expected}, got {reprlib.repr(got)}; correct the run configuration.")
-
-
-def without_advice(error: ConfigError) -> str:
-    """Give the sentence of a `ConfigError` less its last part, what to do about it, and less the full stop."""
-    return str(error).rpartition("; ")[0]
 
 
 def _explain(

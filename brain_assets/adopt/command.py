@@ -20,10 +20,7 @@ def adopt(market: MarketOption = None) -> None:
         for event in find_external(instance, defs.resolve_asset_graph(), quick):
             instance.report_runless_asset_event(event)
             place = escape(str(event.metadata["adopted_from"].value))
-            console.print(
-                f"{event.partition} {event.asset_key.to_user_string():<22} [green]adopted[/] from {place}",
-                soft_wrap=True,
-            )
+            console.print(f"{event.partition} {event.asset_key.to_user_string():<22} [green]adopted[/] from {place}")
             count += 1
         existing = project.years.existing()
         span = f"of the snapshots of {existing[0]}-{existing[-1]} that could be read" if existing else "of any year"

@@ -82,7 +82,7 @@ def allocate(
     _print_weights(table, made.metadata)
     if trades is not None:
         _print_trades(trades, strategy)
-    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}", soft_wrap=True)
+    console.print(f"{escape(made.metadata['path'])} and {escape(Path(made.metadata['csv']).name)}")
 
 
 def _print_weights(table: pd.DataFrame, metadata: Mapping[str, Any]) -> None:

@@ -56,7 +56,7 @@ def models() -> None:
             )
     console.print(table if table.row_count else "no main version yet: brain-assets train lstm")
     for problem in problems:
-        console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(problem)}[/]")
 
 
 def promote(
@@ -79,10 +79,10 @@ def promote(
             storage.upload(version)
             copy = storage.upload(MAIN_BRANCH)
         except HubError as error:
-            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]", soft_wrap=True)
+            console.print(f"[yellow]hub: failed: {escape(str(error))}[/]")
         else:
             replaced = f", {in_place_of(copy.before)}" if copy.before else ""
-            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}", soft_wrap=True)
+            console.print(f"hub: main of {storage.repo.repo} holds it{replaced}")
 
 
 def train(

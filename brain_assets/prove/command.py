@@ -117,7 +117,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 def _print_result(result: LookaheadResult) -> None:
     color = {PASSED: "green", VOID: "yellow"}.get(result.result, "red")
-    console.print(f"[{color}]{escape(result.message)}[/]", soft_wrap=True)
+    console.print(f"[{color}]{escape(result.message)}[/]")
 
 
 def _print_compared(results: Sequence[LookaheadResult]) -> None:
@@ -160,7 +160,7 @@ def skill(
 
         def say(line: str) -> None:
             live.say(line)
-            console.print(escape(line), soft_wrap=True)
+            console.print(escape(line))
 
         results = prove_skill(families or list(read_settings().families.by_name), quick, say)
     table = new_table("test", Column("got", justify="right"), "", Column("seconds", justify="right"))

@@ -49,9 +49,7 @@ def report(
             raise typer.Exit(1)
         _print_figures(made.metadata)
         path = parse_place(str(made.metadata["path"]))
-        console.print(
-            f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s", soft_wrap=True
-        )
+        console.print(f"{escape(str(path))}, {made.metadata['bytes'] / 1e6:.1f} MB, in {made.seconds:.1f} s")
         if open_browser and not webbrowser.open(copy_here(path).resolve().as_uri()):
             print_error(f"--open: expected a browser on this machine, got none; open {path} yourself.")
 

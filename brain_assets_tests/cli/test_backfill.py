@@ -70,9 +70,9 @@ def test_it_ends_with_tables_and_the_way_to_the_ui(finished):
         rows = [words for line in lines if (words := line.split())[:1] == [str(year)] and words[1] in labels]
         assert [row[1] for row in rows] == list(labels)
         unknown = 3 if year == YEARS[0] else 0  # rank correlation, its t statistic and what can be detected
-        assert all(len(row) == 8 and row[8 - unknown :] == ["-"] * unknown == ["-"] * row.count("-") for row in rows)
+        assert all(len(row) == 8 and row[8 - unknown :] == ["–"] * unknown == ["–"] * row.count("–") for row in rows)
         [*_, returns] = [row for line in lines if len(row := line.split()) == 5 and row[0] == str(year)]
-        expected = ["-"] * 4 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
+        expected = ["–"] * 4 if year == YEARS[0] else [figure for figure in returns[1:] if figure.endswith("%")]
         assert returns[1:] == expected  # no policy is older than the first year
     assert f"{len(ALL)} made, 0 run without change, 0 done before, 0 not done" in lines
     assert last == (
@@ -319,7 +319,7 @@ def test_more_seeds_than_before_are_trained_although_the_year_is_done(finished, 
     assert "ppo_policy 2019: stale: trained with fewer seeds than asked for" in shown
     done = brain_assets(data, "backfill", *options, str(twice), "--seeds", "3")  # wins over the file
     assert done.returncode == 0, done.stderr
-    assert ["2019", *"----"] in [line.split() for line in done.stdout.splitlines()]  # nobody to compare with
+    assert ["2019", *"––––"] in [line.split() for line in done.stdout.splitlines()]  # nobody to compare with
     assert all((data / "models" / "seeds" / number / "ppo" / "snapshot-2019-12-31").is_dir() for number in "12")
     assert states(brain_assets(data, "status", "2019", "--config", str(twice)).stdout)[2019, "ppo_policy"] == "done"
 
