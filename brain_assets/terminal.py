@@ -48,7 +48,7 @@ class OurConsole(Console):
         """Give a text as it is shown; Rich asks here for every one that it is given."""
         return super().render_str(visible(text), **options)
 
-    def print(self, *objects: Any, soft_wrap: bool = False, **style: Any) -> None:
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **style: Any) -> None:
         """Print."""
         is_text = all(isinstance(each, str) for each in objects)
         if is_text and self.is_terminal and not soft_wrap:
